@@ -1,0 +1,277 @@
+# pgfanout: everything that is built, tested, checked or shown starts here; `make help` lists it.
+#
+# One Makefile for the whole tree. All output goes to build/ (SAN=asan: build-asan/, SAN=tsan:
+# build-tsan/), so `rm -r build*` is always safe. V=1 shows the commands.
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.DEFAULT_GOAL := all
+
+SHELL  := /bin/sh
+CC     := $(if $(filter default,$(origin CC)),gcc,$(CC))
+AR     ?= ar
+SAN    ?=
+T      ?=
+PREFIX ?= /usr/local
+DESTDIR ?=
+PYTHON ?= /usr/bin/python3
+PKG_CONFIG ?= pkg-config
+CLANG_FORMAT ?= clang-format-14
+CLANG_TIDY ?= clang-tidy-14
+CPPCHECK ?= cppcheck
+MAKEFLAGS += --no-builtin-rules
+
+ifeq ($(filter-out asan tsan,$(SAN)),)
+B := build$(if $(SAN),-$(SAN))
+else
+$(error SAN is asan or tsan, not $(SAN))
+endif
+
+VERSION  := $(shell cat VERSION)
+PACKAGES := libpq librabbitmq libmicrohttpd jansson uuid
+
+# ---- flags -------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Werror -Wformat=2 -Wshadow -Wpointer-arith -Wcast-qual -Wwrite-strings \
+	-Wundef -Wvla -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition
+
+harden_  := -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2
+harden_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+harden_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
+HARDEN   := $(harden_$(SAN))
+
+# The libraries' headers are not ours to warn about.
+PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null))
+PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
+
+CPPFLAGS_ALL := -D_GNU_SOURCE -DPGFANOUT_VERSION='"$(VERSION)"' -I. -I$(B)/gen $(PKG_CFLAGS) $(CPPFLAGS)
+CFLAGS_ALL   := -std=c11 -g $(HARDEN) $(WARNINGS) -fPIE -pthread $(CFLAGS)
+LDFLAGS_ALL  := $(filter -fsanitize=%,$(HARDEN)) -pie -Wl,-z,relro,-z,now -pthread $(LDFLAGS)
+LIBS         := $(PKG_LIBS) -lm
+
+ifeq ($(V),1)
+say := @:
+Q   :=
+else
+say := @printf '  %-8s %s\n'
+Q   := @
+endif
+
+# ---- sources -----------------------------------------------------------------------------------
+
+common_src     := $(wildcard common/*.c)
+api_src        := $(filter-out api/main.c,$(wildcard api/*.c))
+consumer_src   := $(filter-out consumer/main.c consumer/reset_main.c,$(wildcard consumer/*.c))
+migrations_src := $(wildcard migrations/*.c)
+unit_src       := $(wildcard tests/unit/test_*.c)
+c_files        := $(wildcard common/*.[ch] api/*.[ch] consumer/*.[ch] migrations/*.[ch] tests/unit/*.[ch])
+
+objects = $(patsubst %.c,$(B)/%.o,$(1))
+
+PROGRAMS := pgfanout-api pgfanout-consumer reset-replicas pgfanout-migrate
+programs := $(addprefix $(B)/,$(PROGRAMS))
+unit     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(unit_src))
+archives := $(B)/libapi.a $(B)/libconsumer.a $(B)/libcommon.a
+
+# Files that the programs carry inside: statements, pages, migrations.
+sql_src       := $(wildcard api/sql/*.sql consumer/sql/*.sql)
+static_src    := $(wildcard api/static/*)
+migration_src := $(sort $(wildcard migrations/primary/*.up.sql migrations/primary/*.down.sql \
+	migrations/replica/*.up.sql migrations/replica/*.down.sql))
+generated     := $(patsubst %,$(B)/gen/%.h,$(sql_src) $(static_src)) $(B)/gen/migrations/migrations.h
+
+# ---- build -------------------------------------------------------------------------------------
+
+.PHONY: all
+all: $(programs)
+
+$(B)/pgfanout-api: $(B)/api/main.o $(B)/libapi.a $(B)/libcommon.a
+$(B)/pgfanout-consumer: $(B)/consumer/main.o $(B)/libconsumer.a $(B)/libcommon.a
+$(B)/reset-replicas: $(B)/consumer/reset_main.o $(B)/libconsumer.a $(B)/libcommon.a
+$(B)/pgfanout-migrate: $(call objects,$(migrations_src)) $(B)/libcommon.a
+
+$(programs):
+	$(say) LINK $@
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
+$(B)/libcommon.a: $(call objects,$(common_src))
+$(B)/libapi.a: $(call objects,$(api_src))
+$(B)/libconsumer.a: $(call objects,$(consumer_src))
+
+$(archives):
+	$(say) AR $@
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+# A test sees the archives in the order in which the sides may use each other: never but common.
+$(unit): $(B)/unit/%: $(B)/tests/unit/%.o $(archives)
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
+
+# Generated headers must be there before the first compilation; afterwards the .d files know
+# exactly who reads which.
+$(B)/%.o: %.c $(B)/flags | $(generated)
+	$(say) CC $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
+
+# Holds the compiler and its flags; objects are made anew when they change.
+compiling := $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL)
+.PHONY: force
+$(B)/flags: force
+	@mkdir -p $(@D)
+	$(if $(PKG_LIBS),,@$(PKG_CONFIG) --print-errors --exists $(PACKAGES) || { \
+		echo "Libraries are missing: run 'make deps' (Debian), or see README.md." >&2; exit 1; })
+	@printf '%s\n' '$(subst ','\'',$(compiling))' | cmp -s - $@ || \
+		printf '%s\n' '$(subst ','\'',$(compiling))' >$@
+
+EMBED := LC_ALL=C awk
+embed = $(EMBED) -v name=$(1) -f common/embed.awk $< >$@
+
+$(patsubst %,$(B)/gen/%.h,$(sql_src)): $(B)/gen/%.sql.h: %.sql common/embed.awk
+	$(say) EMBED $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(call embed,sql_$(notdir $*))
+
+# index.html becomes static_index_html.
+$(patsubst %,$(B)/gen/%.h,$(static_src)): $(B)/gen/%.h: % common/embed.awk
+	$(say) EMBED $<
+	$(Q)mkdir -p $(@D)
+	$(Q)$(call embed,static_$$(printf %s '$(notdir $*)' | tr -c 'A-Za-z0-9' _))
+
+# The folders are prerequisites as well: a removed migration must leave the table.
+$(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
+		$(wildcard migrations/primary migrations/replica)
+	$(say) EMBED migrations
+	$(Q)mkdir -p $(@D)
+	$(Q)$(EMBED) -v table=migration_table -f common/embed.awk $(migration_src) >$@ </dev/null
+
+-include $(wildcard $(B)/*/*.d $(B)/tests/unit/*.d)
+
+# ---- packages, demo, tests -----------------------------------------------------------------------
+
+.PHONY: deps demo test test-unit test-integration
+deps:
+	$(Q)tests/deps.sh build run test
+
+# The demo takes the terminal over: exec, so that Ctrl-C reaches it and nothing else has to tidy up.
+demo:
+	$(Q)tests/deps.sh build run
+	$(Q)+$(MAKE) --no-print-directory all
+	@exec $(PYTHON) -B tests/demo/demo.py $(B)
+
+# Later steps need what earlier ones install or build, hence one recipe, not prerequisites.
+test:
+	$(Q)tests/deps.sh build run test
+	$(Q)+$(MAKE) --no-print-directory all test-unit
+	$(Q)+$(if $(SAN),,$(MAKE) --no-print-directory SAN=asan test-unit)
+	$(Q)+$(MAKE) --no-print-directory layers check-docs
+	$(Q)+if command -v $(CLANG_FORMAT) >/dev/null; then $(MAKE) --no-print-directory format-check; fi
+	$(Q)+$(MAKE) --no-print-directory test-integration
+
+SANITIZER_OPTIONS := \
+	ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:exitcode=99 \
+	UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1 \
+	TSAN_OPTIONS=halt_on_error=1:exitcode=99
+
+test-unit: $(unit)
+	@failed=; for t in $(sort $(unit)); do \
+		if $(SANITIZER_OPTIONS) $$t >$$t.log 2>&1; then \
+			printf '  %-8s %s (%s)\n' PASS $$t "$$(grep -c '\[       OK \]' $$t.log)"; \
+		else \
+			printf '  %-8s %s\n' FAIL $$t; cat $$t.log; failed=1; \
+		fi; \
+	done; test -z "$$failed"
+
+# T selects: make test-integration T='tests/integration/test_reset.py -k online'
+test-integration: all
+	$(Q)PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 \
+		$(PYTHON) -m pytest -p no:cacheprovider -q $(or $(T),tests/integration)
+
+# ---- checks ------------------------------------------------------------------------------------
+
+.PHONY: format format-check lint layers check-docs
+format:
+	$(Q)$(CLANG_FORMAT) -i $(c_files)
+
+format-check:
+	$(say) FORMAT check
+	$(Q)$(if $(c_files),$(CLANG_FORMAT) --dry-run --Werror $(c_files),:)
+
+lint_src := $(common_src) $(wildcard api/*.c consumer/*.c) $(migrations_src)
+
+lint: $(generated)
+	$(say) TIDY '$(words $(lint_src)) files'
+	$(Q)printf '%s\n' $(lint_src) | xargs -P "$$(nproc)" -n 4 sh -c '$(CLANG_TIDY) --quiet "$$@" -- \
+		-std=c11 $(subst ','\'',$(CPPFLAGS_ALL)) >$(B)/lint.$$$$ 2>&1 || { \
+		cat $(B)/lint.$$$$; rm $(B)/lint.$$$$; exit 1; }; rm $(B)/lint.$$$$' tidy
+	$(say) CPPCHECK '$(words $(lint_src)) files'
+	$(Q)$(CPPCHECK) --quiet --error-exitcode=1 --std=c11 --inline-suppr \
+		--enable=warning,performance,portability --suppress=missingIncludeSystem \
+		--suppress='*:/usr/include/*' -j "$$(nproc)" -D_GNU_SOURCE -DPGFANOUT_VERSION='"$(VERSION)"' \
+		-I. -I$(B)/gen $(lint_src)
+
+# Who may include whom. Each line names what is forbidden and where; exceptions are listed by name,
+# so that a new one is a change that people see.
+all_layers := $(wildcard common/*.[ch] api/*.[ch] consumer/*.[ch] migrations/*.[ch])
+may_libpq  := $(wildcard common/db*.[ch] consumer/reset*.[ch] consumer/rebuild*.[ch] migrations/*.[ch])
+may_amqp   := $(wildcard common/amqp*.c common/amqp_private.h)
+may_http   := $(wildcard common/http*.c common/http_private.h)
+
+forbid = @files='$(strip $(2))'; \
+	if test -n "$$files" && grep -nE '^[[:space:]]*\#[[:space:]]*include[[:space:]]*["<]$(strip $(1))' \
+		/dev/null $$files; then echo "layers: $(strip $(3))" >&2; exit 1; fi
+
+layers:
+	$(say) LAYERS check
+	$(call forbid,api/,      $(wildcard common/*.[ch]),        common/ knows neither side)
+	$(call forbid,consumer/, $(wildcard common/*.[ch]),        common/ knows neither side)
+	$(call forbid,consumer/, $(wildcard api/*.[ch]),           api/ does not include consumer/)
+	$(call forbid,api/,      $(wildcard consumer/*.[ch]),      consumer/ does not include api/)
+	$(call forbid,(api|consumer)/, $(wildcard migrations/*.[ch]), migrations/ knows neither side)
+	$(call forbid,\.,        $(all_layers),                    includes are written from the root)
+	$(call forbid,(postgresql/)?libpq-fe\.h, $(filter-out $(may_libpq),$(all_layers)), libpq lives behind common/db)
+	$(call forbid,(rabbitmq-c/)?amqp(_[a-z_]+)?\.h>, $(filter-out $(may_amqp),$(all_layers)), librabbitmq lives behind common/amqp)
+	$(call forbid,common/amqp_private\.h, $(filter-out $(may_amqp),$(all_layers)), amqp_private.h is for common/amqp*.c)
+	$(call forbid,common/http_private\.h, $(filter-out $(may_http),$(all_layers)), http_private.h is for common/http*.c)
+	$(call forbid,microhttpd\.h, $(filter-out $(may_http),$(all_layers)), libmicrohttpd lives behind common/http)
+
+check-docs: all
+	$(say) DOCS check
+	$(Q)docs/check-docs.sh $(B)
+
+# ---- install -----------------------------------------------------------------------------------
+
+.PHONY: install uninstall clean help
+bindir := $(DESTDIR)$(PREFIX)/bin
+docdir := $(DESTDIR)$(PREFIX)/share/doc/pgfanout
+docs   := $(wildcard README.md LICENSE docs/*.md)
+
+install: all
+	install -d '$(bindir)' '$(docdir)'
+	install -m 755 $(programs) '$(bindir)'
+	install -m 644 $(docs) '$(docdir)'
+
+uninstall:
+	rm -f $(PROGRAMS:%='$(bindir)/%') $(patsubst %,'$(docdir)/%',$(notdir $(docs)))
+	-rmdir '$(docdir)'
+
+clean:
+	rm -rf build build-asan build-tsan
+
+help:
+	@echo 'make                   build the four programs into build/'
+	@echo 'make deps              install the Debian packages that are missing'
+	@echo 'make demo              private servers, sample catalogue, all running until Ctrl-C'
+	@echo '                       (DEMO=once: exit after primary and replicas were compared)'
+	@echo 'make test              everything below but lint, on fresh private servers'
+	@echo 'make test-unit         unit tests'
+	@echo 'make test-integration  pytest; T=selects, for example T="tests/integration -k reset"'
+	@echo 'make layers            who includes whom'
+	@echo 'make check-docs        settings, metrics and routes against docs/'
+	@echo 'make format            clang-format 14; format-check only looks'
+	@echo 'make lint              clang-tidy 14 and cppcheck'
+	@echo 'make install           PREFIX=/usr/local DESTDIR=; uninstall likewise'
+	@echo 'make clean             remove build*/'
+	@echo
+	@echo 'V=1 shows commands, SAN=asan|tsan builds with sanitizers, CC=clang is fine too.'

@@ -1,0 +1,243 @@
+/*
+ * main.c: pgfanout-api: takes reads and writes over HTTP, spreads the reads over the replicas, and publishes every change.
+ *
+ * Threads: name                owns                                     waits on                        stopped by
+ *          main                the life of the others                   stop_fd()                       a signal
+ *          worker-N            its HTTP server, loop and connections    its epoll, at most 200 ms       worker_stop()
+ *          <database>          one look-out connection each             its condition, or the server,   connector_stop()
+ *                                                                       bounded by connect timeouts
+ *          relay               broker and outbox connections            see relay.h                     relay_stop()
+ *
+ * The end, on SIGTERM or SIGINT: /ready answers 503, nothing new is accepted, requests under way are finished (at most
+ * DRAIN_TIMEOUT_MS); then the relay gets a few seconds for what was written last; what it does not manage waits in the
+ * primary for the next start. A kill -9 at any moment loses nothing that was acknowledged.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "api/connector.h"
+#include "api/measures.h"
+#include "api/relay.h"
+#include "api/routes.h"
+#include "api/service.h"
+#include "api/worker.h"
+#include "common/log.h"
+#include "common/schema.h"
+#include "common/stop.h"
+
+enum command { RUN, CHECK_CONFIG };
+
+static void usage(FILE *to)
+{
+	fprintf(to, "Usage: pgfanout-api [--help | --version | --check-config | --routes]\n"
+		    "Serves the product catalogue over HTTP and publishes its changes.\n\n"
+		    "  --help          this text\n"
+		    "  --version       the version\n"
+		    "  --check-config  checks the settings, shows them without secrets, and ends\n"
+		    "  --routes        the routes, one \"METHOD PATH\" a line\n");
+}
+
+static enum command read_arguments(int argc, char **argv)
+{
+	if (argc == 1)
+		return RUN;
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		usage(stdout);
+		printf("\nSettings, from the environment and a .env file in the working directory:\n");
+		settings_help();
+		printf("\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port is taken; "
+		       "4 the primary is not migrated; 6 failed while at work.\n");
+		exit(EXIT_OK);
+	}
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		printf("pgfanout-api %s\n", PGFANOUT_VERSION);
+		exit(EXIT_OK);
+	}
+	if (argc == 2 && strcmp(argv[1], "--routes") == 0) {
+		routes_print();
+		exit(EXIT_OK);
+	}
+	if (argc == 2 && strcmp(argv[1], "--check-config") == 0)
+		return CHECK_CONFIG;
+	fprintf(stderr, "pgfanout-api: unknown argument \"%s\"\n", argv[1]);
+	usage(stderr);
+	exit(EXIT_USAGE);
+}
+
+static void load_settings(struct settings *s)
+{
+	struct err err;
+
+	if (config_load_env_file(".env", &err) && settings_load(s, &err))
+		return;
+	fprintf(stderr, "pgfanout-api: %s\n", err.text);
+	exit(EXIT_USAGE);
+}
+
+/* Not migrated is for a person to mend; not reachable may pass, and reads do not need the primary. */
+static void check_primary(const struct settings *s)
+{
+	struct db_options opt = { .application_name = "pgfanout-api" };
+	struct err err;
+	struct pg_conn *c = db_connect_raw(s->database_url, &opt, &err);
+
+	if (!c) {
+		log_warn("primary not reached: starting without it, trying again",
+			 KV_S("error", err.text));
+		return;
+	}
+	enum db_outcome outcome = db_check_schema(c, "primary", SCHEMA_PRIMARY, &err);
+
+	db_conn_close(c);
+	if (outcome == DB_SCHEMA) {
+		log_error("cannot start", KV_S("error", err.text));
+		exit(EXIT_SCHEMA);
+	}
+	if (outcome != DB_OK)
+		log_warn("primary's schema not checked: starting nevertheless",
+			 KV_S("error", err.text));
+}
+
+static void raise_file_limit(const struct settings *s)
+{
+	struct rlimit limit;
+	int64_t needed = s->max_connections + 64 + s->workers * (8 + 2 * (int64_t)s->replicas.n);
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return;
+	limit.rlim_cur = limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || (int64_t)limit.rlim_cur < needed)
+		log_warn("fewer files can be open than MAX_CONNECTIONS needs: raise the limit (ulimit -n)",
+			 KV_I("limit", (int64_t)limit.rlim_cur), KV_I("needed", needed));
+}
+
+static void upstream_init(struct upstreams *all, const char *name, const char *url, bool primary)
+{
+	struct upstream *up = &all->list[all->n];
+
+	up->name = name;
+	up->url = url;
+	up->index = all->n++;
+	up->primary = primary;
+	up->since_us = wall_now_us();
+	snprintf(up->reason, sizeof(up->reason), "not reached yet");
+	pthread_mutex_init(&up->lock, NULL);
+	/* Until the first look says otherwise writes may wait for the primary instead of being turned away. */
+	atomic_init(&up->fit, primary);
+}
+
+static struct relay *start_relay(const struct settings *s, const char *const *names, struct err *err)
+{
+	struct relay_options opt = {
+		.database_url = s->database_url,
+		.rabbitmq_urls = s->rabbitmq_url,
+		.application_name = "pgfanout-api relay",
+		.replicas = names,
+		.nreplicas = s->replicas.n,
+		.max_attempts = (unsigned)s->max_attempts,
+		.message_max_changes = (unsigned)s->message_max_changes,
+	};
+
+	return relay_start(&opt, err);
+}
+
+/* All or nothing: on failure the process ends. */
+static void start_workers(const struct settings *s, struct service *service, struct worker **workers)
+{
+	struct err err;
+	/* SO_REUSEPORT would let a second process of the same user share the port in silence: this socket would not. */
+	int probe = http_listen(s->host, (int)s->port, false, &err);
+
+	if (probe < 0) {
+		log_error("cannot start", KV_S("error", err.text));
+		exit(EXIT_USAGE);
+	}
+	close(probe);
+	for (int64_t i = 0; i < s->workers; i++) {
+		int fd = http_listen(s->host, (int)s->port, true, &err);
+
+		workers[i] = fd < 0 ? NULL :
+				      worker_new((unsigned)i + 1, s, service, &service->upstreams, fd, &err);
+		if (!workers[i]) {
+			log_error("cannot start", KV_S("error", err.text));
+			exit(EXIT_USAGE);
+		}
+	}
+}
+
+static void run(const struct settings *s)
+{
+	static struct service service;
+	const char *names[REPLICAS_MAX + 1];
+	struct worker **workers = xcalloc((size_t)s->workers, sizeof(struct worker *));
+	struct err err;
+
+	service.settings = s;
+	service.started_us = wall_now_us();
+	for (size_t i = 0; i < s->replicas.n; i++) {
+		names[i] = s->replicas.replica[i].name;
+		upstream_init(&service.upstreams, names[i], s->replicas.replica[i].url, false);
+	}
+	names[s->replicas.n] = "primary";
+	upstream_init(&service.upstreams, "primary", s->database_url, true);
+	measures_init(names, s->replicas.n + 1);
+	start_workers(s, &service, workers);
+	check_primary(s);
+	service.relay = start_relay(s, names, &err);
+	bool ok = service.relay != NULL;
+
+	for (size_t i = 0; ok && i < service.upstreams.n; i++)
+		ok = connector_start(&service.upstreams.list[i], s, &err);
+	for (int64_t i = 0; ok && i < s->workers; i++)
+		ok = worker_start(workers[i], &err);
+	if (!ok) {
+		log_error("cannot start", KV_S("error", err.text));
+		exit(EXIT_RUNTIME);
+	}
+	log_info("up", KV_S("version", PGFANOUT_VERSION), KV_S("libmicrohttpd", http_library_version()),
+		 KV_S("host", s->host), KV_I("port", s->port), KV_I("workers", s->workers),
+		 KV_I("replicas", (int64_t)s->replicas.n));
+
+	struct pollfd stop = { .fd = stop_fd(), .events = POLLIN };
+
+	while (poll(&stop, 1, -1) < 0 && errno == EINTR)
+		;
+	log_info("stopping: finishing what was accepted");
+	atomic_store(&service.draining, true);
+	for (int64_t i = 0; i < s->workers; i++)
+		worker_stop(workers[i]);
+	for (int64_t i = 0; i < s->workers; i++)
+		worker_join(workers[i]);
+	relay_stop(service.relay);
+	for (size_t i = 0; i < service.upstreams.n; i++)
+		connector_stop(&service.upstreams.list[i]);
+	for (int64_t i = 0; i < s->workers; i++)
+		worker_free(workers[i]);
+	free(workers);
+	log_info("stopped");
+}
+
+int main(int argc, char **argv)
+{
+	enum command command = read_arguments(argc, argv);
+	static struct settings settings;
+
+	load_settings(&settings);
+	if (command == CHECK_CONFIG) {
+		settings_print(&settings);
+	} else {
+		if (!log_init("api", settings.log_level, settings.log_format))
+			fatal("unknown LOG_LEVEL or LOG_FORMAT");
+		log_thread("main");
+		stop_init();
+		raise_file_limit(&settings);
+		run(&settings);
+	}
+	settings_free(&settings);
+	return EXIT_OK;
+}

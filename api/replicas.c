@@ -1,0 +1,54 @@
+/*
+ * replicas.c: the choice of replicas.h. A worker's thread.
+ */
+#include "api/replicas.h"
+
+#include <string.h>
+
+#include "api/worker.h"
+
+const char *upstream_state_name(enum upstream_state s)
+{
+	static const char *const names[] = { "connecting",   "serving",	     "needs reset",
+					     "read-only",    "not migrated", "unreachable" };
+
+	return names[s];
+}
+
+static size_t first_choice(struct worker *w, size_t n)
+{
+	if (strcmp(w->settings->read_balance, "random") != 0) {
+		w->turn = w->turn + 1 < n ? w->turn + 1 : 0;
+		return w->turn;
+	}
+	w->dice ^= w->dice << 13; /* xorshift64: good enough to spread load */
+	w->dice ^= w->dice >> 7;
+	w->dice ^= w->dice << 17;
+	return (size_t)(w->dice % n);
+}
+
+struct link *replicas_pick(struct worker *w, unsigned role, const struct request *r)
+{
+	struct link **by_upstream = role == LINK_POINT ? w->points : w->scans;
+	size_t replicas = w->upstreams->n - 1;
+	size_t at = first_choice(w, replicas);
+
+	for (size_t i = 0; i < replicas; i++, at = at + 1 < replicas ? at + 1 : 0) {
+		struct link *l = by_upstream[at];
+
+		if (!(r->tried & (UINT64_C(1) << at)) && link_usable(l) &&
+		    atomic_load_explicit(&l->up->fit, memory_order_relaxed))
+			return l;
+	}
+	struct link *l = by_upstream[replicas];
+
+	return link_usable(l) && !r->tried_primary ? l : NULL;
+}
+
+void replicas_failed(struct request *r, const struct upstream *up)
+{
+	if (up->primary)
+		r->tried_primary = true;
+	else
+		r->tried |= UINT64_C(1) << up->index;
+}

@@ -1,0 +1,97 @@
+/*
+ * replicas.h: the databases as all workers see them, and the choice of the one that a read goes to.
+ *
+ * A struct upstream is shared: its fields say who may touch them. A struct link is one pipelined connection of one worker to
+ * one upstream and belongs to that worker, but for the fields that its way from the connector to the worker needs.
+ */
+#ifndef PGFANOUT_API_REPLICAS_H
+#define PGFANOUT_API_REPLICAS_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "api/request.h"
+#include "common/config.h"
+#include "common/db.h"
+
+struct worker;
+struct connector;
+
+enum upstream_state {
+	UPSTREAM_CONNECTING,	/* not answered yet */
+	UPSTREAM_SERVING,	/* answers, and may serve */
+	UPSTREAM_NEEDS_RESET,	/* a replica that is incomplete: no reads */
+	UPSTREAM_READ_ONLY,	/* a primary that takes no writes */
+	UPSTREAM_NOT_MIGRATED,	/* answers, but its tables are not there */
+	UPSTREAM_UNREACHABLE,	/* does not answer */
+};
+const char *upstream_state_name(enum upstream_state s);
+
+struct upstream {
+	const char *name; /* these: immutable after the start */
+	const char *url;
+	size_t index; /* metric label, of a replica its bit in request->tried; the primary is the last */
+	bool primary;
+	struct connector *connector;
+
+	/* May serve reads, as the connector's last look said. Any thread. A limit on a replica's lag belongs here too: whoever
+	 * measures it clears this flag. */
+	atomic_bool fit;
+	atomic_int readers, writers; /* live links of all workers */
+
+	pthread_mutex_t lock;
+	enum upstream_state state; /* these: under lock */
+	char reason[512];	   /* of a state other than serving */
+	int64_t since_us;	   /* wall clock */
+	int server_version;
+};
+
+enum link_role { LINK_POINT = 1, LINK_SCAN = 2, LINK_WRITE = 4, LINK_BULK = 8 };
+
+struct link {
+	struct worker *worker;
+	struct upstream *up;
+	unsigned roles;
+	struct db *db;	/* the worker's; NULL while the connector opens one */
+	bool polls_out; /* the epoll entry asks for writability */
+	bool touched;	/* something was sent in this turn */
+	bool give_up;	/* the worker closes it at the end of the turn, a new one is opened */
+	unsigned points_in_flight, scans_in_flight, writes_in_flight; /* units */
+	struct request_queue points, scans;
+
+	struct link *next_wanted; /* under the connector's lock */
+	struct link *next_arrived; /* these two: under the worker's inbox lock */
+	struct db *arrived;
+};
+
+/* The statements of the two kinds of links, by number. */
+enum { READ_POINTS, READ_FIRST, READ_AFTER };
+enum { /* enum write_kind is the number */ WRITE_STATEMENTS = WRITE_KINDS };
+
+struct upstreams {
+	struct upstream list[REPLICAS_MAX + 1];
+	size_t n; /* the primary included */
+};
+
+static inline struct upstream *upstreams_primary(struct upstreams *u)
+{
+	return &u->list[u->n - 1];
+}
+
+static inline bool link_usable(const struct link *l)
+{
+	return l->db && db_alive(l->db);
+}
+
+/*
+ * Which link a read takes. The rule:
+ *   1. A replica that is fit, has a live link of this role in this worker, and has not failed this read yet; they take turns
+ *      (or dice, READ_BALANCE=random).
+ *   2. Else the primary, if it has not failed this read yet.
+ *   3. Else NULL.
+ */
+struct link *replicas_pick(struct worker *w, unsigned role, const struct request *r);
+/* Remembers that the upstream failed this read. */
+void replicas_failed(struct request *r, const struct upstream *up);
+
+#endif

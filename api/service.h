@@ -1,0 +1,22 @@
+/*
+ * service.h: what the whole process shares: settings, databases, and whether it is stopping. Made in main before the workers.
+ */
+#ifndef PGFANOUT_API_SERVICE_H
+#define PGFANOUT_API_SERVICE_H
+
+#include <stdatomic.h>
+
+#include "api/replicas.h"
+#include "api/settings.h"
+
+struct relay;
+
+struct service {
+	const struct settings *settings; /* these: immutable after the start */
+	struct upstreams upstreams;
+	struct relay *relay; /* set before the workers start, stopped after they have ended */
+	int64_t started_us; /* wall clock */
+	atomic_bool draining;
+};
+
+#endif

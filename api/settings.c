@@ -1,0 +1,81 @@
+/*
+ * settings.c: the one table of settings; --help, --check-config and the documentation check read it too. Main thread.
+ */
+#include "api/settings.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#define AT(member) offsetof(struct settings, member)
+
+/* clang-format off */
+static const struct setting table[] = {
+	{ "DATABASE_URL", SETTING_STRING, AT(database_url), NULL, 1, 4096, true, NULL,
+	  "the primary, any libpq URI" },
+	{ "RABBITMQ_URL", SETTING_STRING, AT(rabbitmq_url), NULL, 1, 4096, true, NULL,
+	  "amqp:// or amqps://; a comma-separated list is tried in turn" },
+	{ "HOST", SETTING_STRING, AT(host), "127.0.0.1", 1, 255, false, NULL,
+	  "address the API listens on" },
+	{ "PORT", SETTING_INT, AT(port), "8000", 1, 65535, false, NULL,
+	  "port the API listens on" },
+	{ "READ_BALANCE", SETTING_CHOICE, AT(read_balance), "round-robin", 0, 0, false, "round-robin|random",
+	  "how reads are spread over the replicas" },
+	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 20, false, NULL,
+	  "attempts for a message; decides which retry queues are declared" },
+	{ "MESSAGE_MAX_CHANGES", SETTING_INT, AT(message_max_changes), "200", 1, 1000, false, NULL,
+	  "changes in one message at most when they pile up; 1: always one" },
+	{ "WORKERS", SETTING_INT, AT(workers), "0", 0, 256, false, NULL,
+	  "worker threads; 0: one for each processor" },
+	{ "REQUEST_TIMEOUT_MS", SETTING_INT, AT(request_timeout_ms), "5000", 100, 600000, false, NULL,
+	  "a request that is not answered by then gets 504" },
+	{ "READ_TIMEOUT_MS", SETTING_INT, AT(read_timeout_ms), "1000", 50, 600000, false, NULL,
+	  "a database that has not answered a read by then is given up, the read goes elsewhere" },
+	{ "MAX_IN_FLIGHT", SETTING_INT, AT(max_in_flight), "2000", 1, 1000000, false, NULL,
+	  "requests under way at most; more get 503" },
+	{ "MAX_CONNECTIONS", SETTING_INT, AT(max_connections), "4000", 1, 1000000, false, NULL,
+	  "client connections at most; more wait to be accepted" },
+	{ "MAX_LISTS", SETTING_INT, AT(max_lists), "64", 1, 10000, false, NULL,
+	  "full lists being sent at most, and imports being received; more get 503" },
+	{ "MAX_BODY_BYTES", SETTING_INT, AT(max_body_bytes), "65536", 1024, 1048576, false, NULL,
+	  "size of a request's body at most; imports have no limit" },
+	{ "DRAIN_TIMEOUT_MS", SETTING_INT, AT(drain_timeout_ms), "10000", 0, 600000, false, NULL,
+	  "how long accepted requests may go on after SIGTERM" },
+	{ "LOG_LEVEL", SETTING_CHOICE, AT(log_level), "info", 0, 0, false, "error|warn|info|debug",
+	  "how much is logged" },
+	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json",
+	  "text: key=value" },
+};
+/* clang-format on */
+
+bool settings_load(struct settings *s, struct err *err)
+{
+	*s = (struct settings){ 0 };
+	if (!config_load(table, ARRAY_SIZE(table), s, err))
+		return false;
+	if (!config_load_replicas(&s->replicas, 1, err)) {
+		config_free(table, ARRAY_SIZE(table), s);
+		return false;
+	}
+	if (s->workers == 0) {
+		long n = sysconf(_SC_NPROCESSORS_ONLN);
+
+		s->workers = n < 1 ? 1 : n > 64 ? 64 : n;
+	}
+	return true;
+}
+
+void settings_free(struct settings *s)
+{
+	config_free_replicas(&s->replicas);
+	config_free(table, ARRAY_SIZE(table), s);
+}
+
+void settings_help(void)
+{
+	config_help(table, ARRAY_SIZE(table), true);
+}
+
+void settings_print(const struct settings *s)
+{
+	config_print(table, ARRAY_SIZE(table), s, &s->replicas);
+}

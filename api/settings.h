@@ -1,0 +1,35 @@
+/*
+ * settings.h: what can be set for pgfanout-api. Filled once in main, immutable after it.
+ */
+#ifndef PGFANOUT_API_SETTINGS_H
+#define PGFANOUT_API_SETTINGS_H
+
+#include "common/config.h"
+
+struct settings {
+	char *database_url;
+	char *rabbitmq_url;
+	char *host;
+	int64_t port;
+	char *read_balance;
+	int64_t max_attempts;
+	int64_t message_max_changes;
+	int64_t workers; /* after settings_load never 0 */
+	int64_t request_timeout_ms;
+	int64_t read_timeout_ms;
+	int64_t max_in_flight;	 /* these three: of the whole process */
+	int64_t max_connections;
+	int64_t max_lists;
+	int64_t max_body_bytes;
+	int64_t drain_timeout_ms;
+	char *log_level;
+	char *log_format;
+	struct replica_settings replicas;
+};
+
+MUST_CHECK bool settings_load(struct settings *s, struct err *err);
+void settings_free(struct settings *s);
+void settings_help(void);
+void settings_print(const struct settings *s);
+
+#endif

@@ -1,0 +1,5 @@
+-- Deletes products and tells which of them existed.
+DELETE FROM products AS p
+USING unnest($1::uuid[]) AS w (id)
+WHERE p.id = w.id
+RETURNING p.id

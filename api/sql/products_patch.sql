@@ -1,0 +1,7 @@
+-- Changes the fields that are given (not null) of products that exist.
+UPDATE products AS p
+SET name = coalesce(w.name, p.name), price = coalesce(w.price::numeric, p.price),
+	stock = coalesce(w.stock, p.stock), updated_at = now()
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[]) AS w (id, name, price, stock)
+WHERE p.id = w.id
+RETURNING p.id, p.name, p.price::text, p.stock, p.created_at, p.updated_at

@@ -1,0 +1,8 @@
+-- Creates products, or replaces those that exist; created_at of a replaced one stays. A row that was not there before has no
+-- transaction that locked it (xmax = 0).
+INSERT INTO products AS p (id, name, price, stock)
+SELECT w.id, w.name, w.price::numeric, w.stock
+FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[]) AS w (id, name, price, stock)
+ON CONFLICT (id) DO UPDATE
+	SET name = excluded.name, price = excluded.price, stock = excluded.stock, updated_at = now()
+RETURNING p.id, p.name, p.price::text, p.stock, p.created_at, p.updated_at, (p.xmax = 0)

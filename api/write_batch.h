@@ -1,0 +1,41 @@
+/*
+ * write_batch.h: writes on their way to the primary: all that wait and are of one kind become one statement, one
+ * transaction. A worker's thread.
+ *
+ *   1. A batch holds at most one write of an id, and is sorted by id, so that batches of several workers and processes never
+ *      lock rows in opposite orders.
+ *   2. One batch is in flight on each of the worker's write links; what comes meanwhile is the next.
+ *   3. A batch that is refused (its data, or a lock) changed nothing; its writes are sent again one by one, each a
+ *      transaction of its own, so that only the one at fault fails.
+ *   4. A write whose outcome is unknown (the connection died) is sent once more within its deadline: every kind leaves the
+ *      same state when it is done twice. What may differ is the answer: 200 instead of 201 for a PUT that had created the product
+ *      already; a DELETE that finds nothing the second time has reached its aim and is answered 200.
+ */
+#ifndef PGFANOUT_API_WRITE_BATCH_H
+#define PGFANOUT_API_WRITE_BATCH_H
+
+#include "api/replicas.h"
+#include "common/pgarray.h"
+
+struct write_unit;
+
+struct write_batches {
+	struct request_queue waiting[WRITE_KINDS];
+	struct request_queue alone; /* to be sent one by one */
+	struct request_queue delayed;
+	struct pgarray ids, names, prices, stocks;
+	struct write_unit *free_units;
+};
+
+extern const struct db_statement write_statements[];
+
+void write_batches_init(struct write_batches *b);
+void write_batches_clear(struct write_batches *b);
+
+/* request->kind, id and in are set; it is answered in the end. */
+void write_submit(struct request *r);
+void write_dispatch(struct worker *w);
+/* Wakes the delayed ones whose time has come. */
+void write_tick(struct worker *w);
+
+#endif

@@ -1,0 +1,146 @@
+/*
+ * main.c: pgfanout-consumer: keeps every replica in step with what the broker delivers.
+ *
+ *   thread            owns                               waits on                    stopped by
+ *   main              settings, status structs           the stop flag               a signal
+ *   signals (stop.c)  nothing                            SIGTERM, SIGINT             the process's end
+ *   <replica name>    a database connection and one or   their sockets, the stop     the stop flag, within DRAIN_TIMEOUT_MS
+ *                     two broker connections             flag, its next duty         and a few seconds
+ *   ops (ops.c)       the HTTP listener                  its sockets                 main, last
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/ops.h"
+#include "common/stop.h"
+#include "consumer/settings.h"
+#include "consumer/status.h"
+#include "consumer/worker.h"
+
+static const struct ops_route routes[] = {
+	{ "/health", "application/json", status_health },
+	{ "/status", "application/json", status_json },
+	{ "/metrics", "text/plain; version=0.0.4; charset=utf-8", status_metrics },
+};
+
+static void print_help(void)
+{
+	puts("pgfanout-consumer applies the changes that the broker delivers to every replica.\n"
+	     "\n"
+	     "Usage: pgfanout-consumer [--help | --version | --check-config]\n"
+	     "\n"
+	     "It runs until SIGTERM or SIGINT, and then finishes what is in flight. GET /health, /status and\n"
+	     "/metrics tell how it is.\n"
+	     "\n"
+	     "Settings, from the environment or a .env file in the working directory:");
+	settings_help();
+	puts("\nExit codes: 0 stopped in order, 2 wrong argument or setting.");
+}
+
+/* What the command line asks for; -1: to run. */
+static int read_arguments(int argc, char **argv, bool *ret_check)
+{
+	*ret_check = false;
+	if (argc < 2)
+		return -1;
+	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
+		print_help();
+		return EXIT_OK;
+	}
+	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
+		puts("pgfanout-consumer " PGFANOUT_VERSION);
+		return EXIT_OK;
+	}
+	if (argc == 2 && strcmp(argv[1], "--check-config") == 0) {
+		*ret_check = true;
+		return -1;
+	}
+	fprintf(stderr, "pgfanout-consumer: unknown argument %s: see --help\n", argv[argc == 2 ? 1 : 2]);
+	return EXIT_USAGE;
+}
+
+static void wait_for_stop(void)
+{
+	struct pollfd fd = { .fd = stop_fd(), .events = POLLIN };
+
+	while (!stop_requested())
+		poll(&fd, 1, -1);
+}
+
+static int run(const struct settings *settings)
+{
+	const size_t n = settings->replicas.n;
+	const char *names[REPLICAS_MAX];
+	struct status statuses[REPLICAS_MAX], *status_of[REPLICAS_MAX];
+	struct worker *workers[REPLICAS_MAX] = { NULL };
+	struct status_all all = { .replicas = status_of, .n = n, .started_us = wall_now_us() };
+	struct err err = { .text = "" };
+	int code = EXIT_OK;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct replica_setting *r = &settings->replicas.replica[i];
+		names[i] = r->name;
+		status_of[i] = &statuses[i];
+		status_init(status_of[i], r->name, i, r->url);
+	}
+	status_metrics_init(names, n);
+
+	struct ops_server *ops = ops_start(settings->host, (int)settings->port, routes, ARRAY_SIZE(routes), &all, &err);
+	if (ops == NULL) {
+		log_error("cannot serve /health, /status and /metrics: choose another CONSUMER_HOST or CONSUMER_PORT",
+			  KV_S("error", err.text));
+		code = EXIT_USAGE;
+	}
+	for (size_t i = 0; i < n && code == EXIT_OK; i++) {
+		workers[i] = worker_start(settings, &settings->replicas.replica[i], status_of[i], &err);
+		if (workers[i] == NULL) {
+			log_error("cannot start", KV_S("error", err.text));
+			stop_request();
+			code = EXIT_RUNTIME;
+		}
+	}
+	if (code == EXIT_OK) {
+		log_info("up", KV_S("version", PGFANOUT_VERSION), KV_I("replicas", (int64_t)n),
+			 KV_S("host", settings->host), KV_I("port", settings->port));
+		wait_for_stop();
+		log_info("stopping", KV_I("at_most_ms", settings->drain_timeout_ms));
+	}
+	for (size_t i = 0; i < n; i++)
+		if (workers[i] != NULL)
+			worker_join(workers[i]);
+	ops_stop(ops);
+	for (size_t i = 0; i < n; i++)
+		status_clear(status_of[i]);
+	log_info("stopped");
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	struct settings settings;
+	struct err err = { .text = "" };
+	bool check;
+	int code = read_arguments(argc, argv, &check);
+
+	if (code >= 0)
+		return code;
+	if (!settings_load(&settings, &err)) {
+		fprintf(stderr, "pgfanout-consumer: %s\n", err.text);
+		settings_free(&settings);
+		return EXIT_USAGE;
+	}
+	if (check) {
+		settings_print(&settings);
+		settings_free(&settings);
+		return EXIT_OK;
+	}
+	if (!log_init("consumer", settings.log_level, settings.log_format))
+		fatal("LOG_LEVEL or LOG_FORMAT was not checked");
+	stop_init();
+	code = run(&settings);
+	settings_free(&settings);
+	return code;
+}

@@ -1,0 +1,50 @@
+/*
+ * rebuild_private.h: what rebuild.c (the loop, the load) and rebuild_finish.c (everything after the load) share: one
+ * replica's session. Both run in the main thread.
+ */
+#ifndef PGFANOUT_CONSUMER_REBUILD_PRIVATE_H
+#define PGFANOUT_CONSUMER_REBUILD_PRIVATE_H
+
+#include <libpq-fe.h>
+
+#include "common/strbuf.h"
+#include "consumer/rebuild.h"
+
+struct rebuild_step {
+	char *what;
+	char *sql;
+};
+
+struct rebuild_session {
+	const struct rebuild_job *job;
+	struct rebuild_target *t;
+	PGconn *conn;  /* t->conn; NULL when closed */
+	bool flushing; /* libpq still has something to send: poll for writing */
+	struct mono moved; /* when this session last got anywhere */
+
+	struct rebuild_step *steps;
+	size_t nsteps, step;
+	struct strbuf swap;
+	struct mono swap_until; /* no further try after this */
+	struct mono resume_at;	/* PAUSING: the next try */
+	char blockers[256];
+
+	bool failed;	   /* the command in progress has reported an error: */
+	struct err reason; /* this one */
+};
+
+/* Ends the session for good; the connection is closed, and the server rolls back what is not committed. */
+void session_done(struct rebuild_session *s);
+void session_fail(struct rebuild_session *s, const struct err *err);
+
+/* Sends an SQL text and enters the state that waits for its end. Failing to send fails the session. */
+void session_send(struct rebuild_session *s, enum rebuild_state state, const char *sql);
+
+/* rebuild_finish.c: a result came; the command in progress has ended without an error or with session.reason. */
+void finish_begin(struct rebuild_session *s); /* the load is complete: t->rows is the server's count */
+void finish_result(struct rebuild_session *s, const PGresult *r);
+void finish_command_ended(struct rebuild_session *s);
+void finish_resume(struct rebuild_session *s); /* PAUSING is over */
+void finish_clear(struct rebuild_session *s);
+
+#endif

@@ -1,0 +1,55 @@
+/*
+ * settings.c: the settings table of pgfanout-consumer. Main thread only.
+ */
+#include "consumer/settings.h"
+
+#include <string.h>
+
+#define AT(member) offsetof(struct settings, member)
+
+static const struct setting table[] = {
+	{ "RABBITMQ_URL", SETTING_STRING, AT(rabbitmq_url), NULL, 1, 4096, true, NULL,
+	  "the broker, amqp:// or amqps://; a comma-separated list is tried in turn" },
+	{ "CONSUMER_HOST", SETTING_STRING, AT(host), "127.0.0.1", 1, 255, false, NULL,
+	  "where /health, /status and /metrics are served" },
+	{ "CONSUMER_PORT", SETTING_INT, AT(port), "8080", 1, 65535, false, NULL, "and on which port" },
+	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
+	  "how often a change may fail before it goes to the dead-letter queue" },
+	{ "RETRY_DELAY_MS", SETTING_INT, AT(retry_delay_ms), "1000", 10, 600000, false, NULL,
+	  "wait before the second attempt; doubles with each further one" },
+	{ "PREFETCH", SETTING_INT, AT(prefetch), "200", 1, 10000, false, NULL,
+	  "messages of a queue that may be on their way to a replica at a time" },
+	{ "BATCH_MAX_CHANGES", SETTING_INT, AT(batch_max_changes), "2000", 1, 10000, false, NULL,
+	  "changes that are applied to a replica in one transaction" },
+	{ "APPLY_TIMEOUT_MS", SETTING_INT, AT(apply_timeout_ms), "30000", 1000, 600000, false, NULL,
+	  "a replica that takes longer for one transaction counts as out of order" },
+	{ "DRAIN_TIMEOUT_MS", SETTING_INT, AT(drain_timeout_ms), "10000", 100, 300000, false, NULL,
+	  "on SIGTERM: how long to wait for the work in flight" },
+	{ "LOG_LEVEL", SETTING_CHOICE, AT(log_level), "info", 0, 0, false, "error|warn|info|debug",
+	  "the least important lines to write" },
+	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json", "key=value lines, or JSON" },
+};
+
+bool settings_load(struct settings *s, struct err *err)
+{
+	memset(s, 0, sizeof(*s));
+	if (!config_load_env_file(".env", err) || !config_load(table, ARRAY_SIZE(table), s, err))
+		return false;
+	return config_load_replicas(&s->replicas, 1, err);
+}
+
+void settings_free(struct settings *s)
+{
+	config_free(table, ARRAY_SIZE(table), s);
+	config_free_replicas(&s->replicas);
+}
+
+void settings_help(void)
+{
+	config_help(table, ARRAY_SIZE(table), true);
+}
+
+void settings_print(const struct settings *s)
+{
+	config_print(table, ARRAY_SIZE(table), s, &s->replicas);
+}

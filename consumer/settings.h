@@ -1,0 +1,30 @@
+/*
+ * settings.h: what pgfanout-consumer can be told, in one table. Read once by main, immutable afterwards.
+ */
+#ifndef PGFANOUT_CONSUMER_SETTINGS_H
+#define PGFANOUT_CONSUMER_SETTINGS_H
+
+#include "common/config.h"
+
+struct settings {
+	char *rabbitmq_url;
+	char *host;
+	int64_t port;
+	int64_t max_attempts;
+	int64_t retry_delay_ms;
+	int64_t prefetch;
+	int64_t batch_max_changes;
+	int64_t apply_timeout_ms;
+	int64_t drain_timeout_ms;
+	char *log_level;
+	char *log_format;
+	struct replica_settings replicas;
+};
+
+/* Environment and .env. The settings' strings live until settings_free(). */
+MUST_CHECK bool settings_load(struct settings *s, struct err *err);
+void settings_free(struct settings *s);
+void settings_help(void);			/* to stdout */
+void settings_print(const struct settings *s); /* to stdout, secrets scrubbed */
+
+#endif

@@ -1,0 +1,81 @@
+/*
+ * status.h: what the outside may know of the workers: /health, /status, /metrics.
+ *
+ * Each worker writes its own struct status through the functions below; the ops server's thread reads them. Counters are the metrics
+ * themselves (atomics), everything else is under status.lock, which is never held while anything waits.
+ */
+#ifndef PGFANOUT_CONSUMER_STATUS_H
+#define PGFANOUT_CONSUMER_STATUS_H
+
+#include <pthread.h>
+
+#include "common/base.h"
+#include "common/strbuf.h"
+
+/* Where a worker is; docs/replication.md has the table of what moves it on. */
+enum status_state {
+	STATUS_CONNECTING_REPLICA, /* opening the replica's database, or waiting to try again */
+	STATUS_NOT_MIGRATED,	   /* it answers, but its schema does not fit */
+	STATUS_RESETTING,	   /* reset-replicas is at work on it */
+	STATUS_CONNECTING_BROKER,
+	STATUS_APPLYING, /* consuming: at work, or idle with nothing to do */
+	STATUS_STOPPED,
+};
+const char *status_state_name(enum status_state s);
+
+/* All with one value a replica; the label's index is the replica's. */
+enum consumer_metric {
+	METRIC_MESSAGES,
+	METRIC_BATCHES,
+	METRIC_APPLIED,
+	METRIC_STALE,
+	METRIC_RETRIED,
+	METRIC_DEAD,
+	METRIC_APPLY_TIME,
+	METRIC_CONSUMING,
+	METRIC_NEEDS_RESET,
+	METRIC_WAITING,
+	METRIC_DEAD_WAITING,
+	METRIC_LAST_APPLIED,
+};
+
+struct status {
+	const char *replica; /* immutable after start */
+	size_t label;	     /* immutable after start: the metrics' label index */
+	char database[256];  /* immutable after start: the scrubbed URL */
+
+	pthread_mutex_t lock;
+	enum status_state state; /* this and everything below: under lock */
+	int64_t since_us;	 /* wall clock */
+	char broker[256];	 /* host:port, "" while not connected */
+	char error[512];	 /* the last one, "" if there was none */
+	int64_t error_us;
+	bool needs_reset;
+	char reset_reason[256];
+	bool counted; /* the queues' lengths below are known */
+	uint32_t waiting_sync, waiting_delete, waiting_retry, waiting_dead;
+};
+
+void status_init(struct status *s, const char *replica, size_t label, const char *database_url);
+void status_clear(struct status *s);
+
+/* True if it is another state than before. */
+bool status_set_state(struct status *s, enum status_state state);
+void status_set_broker(struct status *s, const char *broker);
+/* True if it is another error than the last one: worth a line in the log. */
+bool status_set_error(struct status *s, const char *error);
+void status_set_needs_reset(struct status *s, bool needs_reset, const char *reason);
+void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32_t retry, uint32_t dead);
+
+/* For the ops server. */
+struct status_all {
+	struct status *const *replicas;
+	size_t n;
+	int64_t started_us;
+};
+void status_metrics_init(const char *const *replicas, size_t n);
+int status_health(void *arg, struct strbuf *body); /* arg: struct status_all */
+int status_json(void *arg, struct strbuf *body);
+int status_metrics(void *arg, struct strbuf *body);
+
+#endif

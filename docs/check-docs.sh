@@ -1,0 +1,57 @@
+#!/bin/sh
+# check-docs.sh [BUILD]: the documentation against the programs, both ways. What people script
+# against - settings, metrics, routes - cannot be added, renamed or dropped without its page.
+#
+#   settings  the lines `  NAME  ...` of each program's --help        docs/settings.md, first column
+#   metrics   "pgfanout_..." literals in api/ and consumer/           docs/metrics.md
+#   routes    `METHOD PATH` lines of pgfanout-api --routes            docs/http.md
+set -u
+export LC_ALL=C
+cd "$(dirname "$0")/.." || exit 1
+build=${1:-build}
+tmp=$(mktemp -d) || exit 1
+trap 'rm -rf "$tmp"' EXIT
+failed=0
+
+# compare WHAT PAGE: reports what only $tmp/code or only $tmp/docs has.
+compare() {
+	sort -u -o "$tmp/code" "$tmp/code"
+	sort -u -o "$tmp/docs" "$tmp/docs"
+	if [ ! -s "$tmp/code" ]; then
+		echo "check-docs: found no $1 in the programs: is the check itself broken?" >&2
+		failed=1
+	fi
+	comm -23 "$tmp/code" "$tmp/docs" | sed "s|.*|check-docs: $1 & is missing in $2|" >"$tmp/wrong"
+	comm -13 "$tmp/code" "$tmp/docs" | sed "s|.*|check-docs: $2 names $1 &, which does not exist|" >>"$tmp/wrong"
+	if [ -s "$tmp/wrong" ]; then
+		cat "$tmp/wrong" >&2
+		failed=1
+	fi
+}
+
+: >"$tmp/code"
+for program in pgfanout-api pgfanout-consumer reset-replicas pgfanout-migrate; do
+	if ! "$build/$program" --help >"$tmp/help"; then
+		echo "check-docs: $program --help failed" >&2
+		exit 1
+	fi
+	grep -oE '^  [A-Z][A-Z0-9_n]+( |$)' "$tmp/help" | tr -d ' ' >>"$tmp/code"
+done
+# A setting is any `NAME` in the first column of a table.
+sed -n 's/^| *\(`[^|]*\)|.*/\1/p' docs/settings.md | grep -oE '`[A-Z][A-Z0-9_n]+`' | tr -d '`' >"$tmp/docs"
+compare setting docs/settings.md
+
+grep -ohE '"[^"]*"' api/*.c consumer/*.c | grep -oE '\bpgfanout_[a-z0-9_]+' >"$tmp/code"
+grep -oE '`pgfanout_[a-z0-9_]+' docs/metrics.md | tr -d '`' >"$tmp/docs"
+compare metric docs/metrics.md
+
+if ! "$build/pgfanout-api" --routes >"$tmp/routes"; then
+	echo "check-docs: pgfanout-api --routes failed" >&2
+	exit 1
+fi
+sed 's/[[:space:]]\{1,\}/ /g; s/^ //; s/ $//; /^$/d' "$tmp/routes" >"$tmp/code"
+# The page writes a route as `GET /path`, with or without a query after it.
+grep -oE '`(GET|HEAD|POST|PUT|PATCH|DELETE) /[^ `?]*' docs/http.md | tr -d '`' >"$tmp/docs"
+compare route docs/http.md
+
+exit $failed

@@ -1,0 +1,317 @@
+/*
+ * main.c: pgfanout-migrate. Brings the primary and all replicas to the newest schema, takes one step back, or lists.
+ *
+ * Promises: every database is tried, also when another one fails; what was done and what was not is said, a line each on
+ * stdout and stderr; the exit code is that of the first database that failed. One thread (and the one that waits for
+ * signals); SIGTERM ends it at once, and the migration it was in is rolled back.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/config.h"
+#include "common/log.h"
+#include "common/stop.h"
+#include "migrations/migrate.h"
+
+struct settings {
+	char *database_url;
+	char *log_level;
+	char *log_format;
+	struct replica_settings replicas;
+};
+
+#define AT(member) offsetof(struct settings, member)
+
+static const struct setting settings_table[] = {
+	{ "DATABASE_URL", SETTING_PG_URL, AT(database_url), NULL, 1, 4096, true, NULL,
+	  "the primary, any libpq URI" },
+	{ "LOG_LEVEL", SETTING_CHOICE, AT(log_level), "info", 0, 0, false, "error|warn|info|debug",
+	  "the least important lines to write" },
+	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json",
+	  "key=value lines, or JSON" },
+};
+
+/* The primary, then the replicas in the order of their numbers. */
+struct targets {
+	struct target all[1 + REPLICAS_MAX];
+	size_t n;
+};
+
+static void complain(const struct target *t, const struct err *err)
+{
+	log_error("failed", KV_S("database", t->name), KV_S("error", err->text));
+}
+
+static void say(const struct target *t, const struct migration *m, const char *what)
+{
+	printf("%s: %d %s: %s\n", t->name, m->number, m->name, what);
+	fflush(stdout);
+}
+
+/* ---- all databases ---- */
+
+static void targets_init(struct targets *ts, const struct settings *s)
+{
+	memset(ts, 0, sizeof(*ts));
+	ts->all[ts->n++] = (struct target){ .side = "primary", .name = "primary", .url = s->database_url };
+	for (size_t i = 0; i < s->replicas.n; i++)
+		ts->all[ts->n++] = (struct target){ .side = "replica",
+						    .name = s->replicas.replica[i].name,
+						    .url = s->replicas.replica[i].url };
+}
+
+static void targets_open(struct targets *ts)
+{
+	for (size_t i = 0; i < ts->n && !stop_requested(); i++) {
+		struct err err;
+		if (!target_open(&ts->all[i], &err))
+			complain(&ts->all[i], &err);
+	}
+}
+
+/* One database under two names would apply its own changes to itself: nothing is done then. */
+static bool targets_differ(const struct targets *ts)
+{
+	for (size_t i = 0; i < ts->n; i++) {
+		for (size_t k = 0; k < i; k++) {
+			const struct target *a = &ts->all[k], *b = &ts->all[i];
+			if (a->identity[0] == '\0' || strcmp(a->identity, b->identity) != 0)
+				continue;
+			log_error("two settings lead to one database: the primary and each replica need their own",
+				  KV_S("database", a->name), KV_S("and", b->name));
+			return false;
+		}
+	}
+	return true;
+}
+
+/* The first failure's code. What a stop kept from being tried counts as interrupted. */
+static int targets_code(const struct targets *ts)
+{
+	for (size_t i = 0; i < ts->n; i++)
+		if (ts->all[i].code != EXIT_OK)
+			return ts->all[i].code;
+	return stop_requested() ? EXIT_INTERRUPTED : EXIT_OK;
+}
+
+/* ---- up ---- */
+
+static bool all_up(struct target *t)
+{
+	int newest = migration_newest(t->side), done = 0;
+	struct err err;
+
+	for (int n = 1; n <= newest; n++) {
+		const struct migration *m = migration_find(t->side, n);
+		bool did = false, there = false;
+
+		for (size_t i = 0; i < t->registered; i++)
+			there = there || t->registry[i].number == n;
+		if (there)
+			continue;
+		if (!target_up(t, m, &did, &err)) {
+			err_prefix(&err, "migration %d (%s)", m->number, m->name);
+			complain(t, &err);
+			return false;
+		}
+		say(t, m, did ? "applied" : "applied by another pgfanout-migrate just now");
+		done++;
+	}
+	if (done == 0)
+		say(t, migration_find(t->side, newest), "up to date");
+	return true;
+}
+
+static int command_up(struct targets *ts)
+{
+	bool pristine = false;
+
+	for (size_t i = 0; i < ts->n && !stop_requested(); i++) {
+		struct target *t = &ts->all[i];
+		bool primary = i == 0, needs_reset = false;
+		char reason[64] = "";
+		struct err err;
+
+		if (t->conn == NULL || !all_up(t))
+			continue;
+		/* Whether a new replica is complete depends on the primary as it is now, with its triggers in place: what is written
+		 * from here on is recorded. */
+		if (primary ? primary_is_pristine(t, &pristine, &err)
+			    : replica_settle(t, pristine, &needs_reset, reason, &err)) {
+			if (needs_reset) {
+				printf("%s: needs a reset (%s): run reset-replicas --replica %s\n", t->name,
+				       reason, t->name);
+				fflush(stdout);
+			}
+		} else {
+			complain(t, &err);
+		}
+	}
+	return targets_code(ts);
+}
+
+/* ---- down ---- */
+
+/* A down script begins with what it means, as a comment. */
+static void print_meaning(const struct migration *m)
+{
+	for (const char *line = m->down; strncmp(line, "-- ", 3) == 0; line = strchr(line, '\n') + 1)
+		printf("    %.*s\n", (int)strcspn(line + 3, "\n"), line + 3);
+	fflush(stdout);
+}
+
+static int command_down(struct targets *ts)
+{
+	/* Replicas first: a replica without its function only waits. */
+	for (size_t i = ts->n; i-- > 0 && !stop_requested();) {
+		struct target *t = &ts->all[i];
+		const struct migration *m = NULL;
+		struct err err;
+
+		if (t->conn == NULL)
+			continue;
+		if (!target_down(t, &m, &err)) {
+			complain(t, &err);
+		} else if (m == NULL) {
+			printf("%s: nothing to take back\n", t->name);
+			fflush(stdout);
+		} else {
+			say(t, m, "taken back");
+			print_meaning(m);
+		}
+	}
+	return targets_code(ts);
+}
+
+/* ---- status ---- */
+
+static int command_status(struct targets *ts)
+{
+	bool pending = false;
+
+	printf("%-24s %6s  %-24s %s\n", "DATABASE", "NUMBER", "NAME", "APPLIED AT");
+	for (size_t i = 0; i < ts->n; i++) {
+		const struct target *t = &ts->all[i];
+		if (t->conn == NULL) {
+			printf("%-24s %6s  %-24s %s\n", t->name, "-", "-",
+			       t->code == EXIT_SCHEMA ? "does not fit this program" : "cannot be read");
+			continue;
+		}
+		for (int n = 1; n <= migration_newest(t->side); n++) {
+			const char *applied_at = "pending";
+			for (size_t k = 0; k < t->registered; k++)
+				if (t->registry[k].number == n)
+					applied_at = t->registry[k].applied_at;
+			pending = pending || strcmp(applied_at, "pending") == 0;
+			printf("%-24s %6d  %-24s %s\n", t->name, n, migration_find(t->side, n)->name,
+			       applied_at);
+		}
+	}
+	fflush(stdout);
+	int code = targets_code(ts);
+	return code == EXIT_OK && pending ? EXIT_SCHEMA : code;
+}
+
+/* ---- main ---- */
+
+static const struct command {
+	const char *name;
+	int (*run)(struct targets *ts);
+	const char *help;
+} commands[] = {
+	{ "up", command_up, "bring the primary and all replicas to the newest schema" },
+	{ "down", command_down, "take the newest migration of each database back; no product is lost" },
+	{ "status", command_status, "list the migrations of each database" },
+};
+
+static void usage(FILE *out)
+{
+	fputs("Usage: pgfanout-migrate up | down | status | --check-config | --help | --version\n", out);
+}
+
+static void help(void)
+{
+	usage(stdout);
+	puts("\nBrings the tables of the primary and of all replicas up to date. Safe to run twice, and from two places at\n"
+	     "once: each migration is one transaction, registered in the table pgfanout_migrations.\n");
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		printf("  %-16s %s\n", commands[i].name, commands[i].help);
+	puts("  --check-config   print the settings as they are understood, and exit\n"
+	     "  --help           this text\n"
+	     "  --version        the version\n\n"
+	     "Settings (environment, or .env in the working directory):");
+	config_help(settings_table, ARRAY_SIZE(settings_table), true);
+	puts("\nExit codes: 0 done; 2 wrong argument or setting, or one database given twice; 3 a database did not answer;\n"
+	     "4 status: something is pending, or a database is newer than this program; 5 another pgfanout-migrate or a long\n"
+	     "transaction is in the way; 6 a migration failed and was rolled back; 7 interrupted. With several failures the\n"
+	     "first database's counts, the primary first.");
+}
+
+static bool load(struct settings *s, struct err *err)
+{
+	memset(s, 0, sizeof(*s));
+	if (!config_load_env_file(".env", err) ||
+	    !config_load(settings_table, ARRAY_SIZE(settings_table), s, err))
+		return false;
+	if (config_load_replicas(&s->replicas, 1, err))
+		return true;
+	config_free(settings_table, ARRAY_SIZE(settings_table), s);
+	return false;
+}
+
+static int run(const struct command *command, const struct settings *s)
+{
+	static struct targets ts;
+	struct err err;
+
+	if (!log_init("migrate", s->log_level, s->log_format))
+		fatal("the settings table allows a log level or format that the log does not know");
+	if (!migrations_check(&err))
+		fatal("this build is broken: %s", err.text);
+	stop_init();
+	targets_init(&ts, s);
+	targets_open(&ts);
+	int code = targets_differ(&ts) ? command->run(&ts) : EXIT_USAGE;
+	for (size_t i = 0; i < ts.n; i++)
+		target_close(&ts.all[i]);
+	return code;
+}
+
+int main(int argc, char **argv)
+{
+	const char *word = argc == 2 ? argv[1] : "";
+	const struct command *command = NULL;
+	struct settings s;
+	struct err err;
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+		if (strcmp(word, commands[i].name) == 0)
+			command = &commands[i];
+	bool check = strcmp(word, "--check-config") == 0;
+
+	if (strcmp(word, "--help") == 0) {
+		help();
+		return EXIT_OK;
+	}
+	if (strcmp(word, "--version") == 0) {
+		puts("pgfanout-migrate " PGFANOUT_VERSION);
+		return EXIT_OK;
+	}
+	if (command == NULL && !check) {
+		usage(stderr);
+		return EXIT_USAGE;
+	}
+	if (!load(&s, &err)) {
+		fprintf(stderr, "pgfanout-migrate: %s\n", err.text);
+		return EXIT_USAGE;
+	}
+	int code = EXIT_OK;
+	if (check)
+		config_print(settings_table, ARRAY_SIZE(settings_table), &s, &s.replicas);
+	else
+		code = run(command, &s);
+	config_free(settings_table, ARRAY_SIZE(settings_table), &s);
+	config_free_replicas(&s.replicas);
+	return code;
+}

@@ -1,0 +1,363 @@
+/*
+ * migrate.c: the migrations of one database.
+ *
+ * Promises: each migration is one transaction together with its row in pgfanout_migrations, so it is there completely or not
+ * at all, whatever dies when. The transaction first takes an advisory lock and then looks again what is registered: two runs
+ * at once do everything once. Every wait has an end: 5 s for a login, 10 s for a lock, an hour for a statement, and SIGTERM
+ * ends each of them; the server rolls back what it has not been told to commit.
+ *
+ * Main thread only. It includes libpq because a migration is a script: many statements sent as one text.
+ */
+#include "migrations/migrate.h"
+
+#include <libpq-fe.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/schema.h"
+#include "common/stop.h"
+#include "migrations/migrations.h"
+
+#define CONNECT_TIMEOUT_S 5
+#define LOCK_TIMEOUT_MS 10000
+#define STATEMENT_LIMIT_MS 3600000
+#define STATEMENT_GRACE_MS 10000 /* for the server to say itself that the limit has passed */
+
+/* ---- the table ---- */
+
+const struct migration *migration_find(const char *side, int number)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(migration_table); i++)
+		if (migration_table[i].number == number && strcmp(migration_table[i].side, side) == 0)
+			return &migration_table[i];
+	return NULL;
+}
+
+int migration_newest(const char *side)
+{
+	int newest = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(migration_table); i++)
+		if (strcmp(migration_table[i].side, side) == 0 && migration_table[i].number > newest)
+			newest = migration_table[i].number;
+	return newest;
+}
+
+bool migrations_check(struct err *err)
+{
+	static const struct {
+		const char *side;
+		int newest;
+	} sides[] = { { "primary", SCHEMA_PRIMARY }, { "replica", SCHEMA_REPLICA } };
+
+	for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
+		int newest = migration_newest(sides[i].side);
+		if (newest != sides[i].newest)
+			return err_set(err, "common/schema.h says %d for the %s, migrations/%s ends with %d",
+				       sides[i].newest, sides[i].side, sides[i].side, newest);
+		for (int n = 1; n <= newest; n++) {
+			const struct migration *m = migration_find(sides[i].side, n);
+			if (m == NULL || *m->up == '\0' || *m->down == '\0')
+				return err_set(err, "migrations/%s/%04d is missing or empty", sides[i].side, n);
+		}
+	}
+	return true;
+}
+
+/* ---- statements ---- */
+
+static struct mono limit(void)
+{
+	return mono_add_ms(mono_now(), STATEMENT_LIMIT_MS + STATEMENT_GRACE_MS);
+}
+
+static void disconnect(struct target *t)
+{
+	db_conn_close(t->conn);
+	t->conn = NULL;
+}
+
+/* Turns a failed statement into t->code and gives a useless connection up. Returns false. */
+static bool failed(struct target *t, enum db_outcome outcome, struct err *err)
+{
+	if (outcome == DB_LOST) {
+		t->code = stop_requested() ? EXIT_INTERRUPTED : EXIT_UNREACHABLE;
+		disconnect(t);
+		return false;
+	}
+	t->code = EXIT_RUNTIME;
+	if (strcmp(err->sqlstate, "55P03") == 0) {
+		t->code = EXIT_BUSY;
+		err_set(err, "a table it must change was in use for more than %d s: let the transactions that use products "
+			     "end (pg_stat_activity shows them), then run it again",
+			LOCK_TIMEOUT_MS / 1000);
+	}
+	return false;
+}
+
+static bool query(struct target *t, const char *sql, int nparams, const struct db_param *params,
+		  struct pg_result **ret, struct err *err)
+{
+	enum db_outcome outcome = db_query(t->conn, sql, nparams, params, false, limit(), ret, err);
+	return outcome == DB_OK || failed(t, outcome, err);
+}
+
+/* Runs a text of many statements; the first failure ends it. */
+static bool run_script(struct target *t, const char *sql, struct err *err)
+{
+	enum db_outcome outcome = DB_OK;
+	bool lost = false;
+	PGresult *r;
+
+	if (!PQsendQuery(t->conn, sql))
+		return failed(t, db_explain(t->conn, NULL, err), err);
+	while ((r = db_wait_result(t->conn, limit(), &lost)) != NULL) {
+		ExecStatusType status = PQresultStatus(r);
+		if (outcome == DB_OK && status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+			outcome = db_explain(t->conn, r, err);
+		PQclear(r);
+	}
+	if (lost) {
+		if (outcome == DB_OK)
+			err_set(err, "%s", stop_requested() ? "stopped; it is rolled back"
+							    : "the connection was lost; it is rolled back");
+		return failed(t, DB_LOST, err);
+	}
+	return outcome == DB_OK || failed(t, outcome, err);
+}
+
+/* ---- transactions ---- */
+
+/* After a failure inside a transaction: its end, with the failure's text kept. Returns false. */
+static bool rollback(struct target *t)
+{
+	struct err ignored;
+
+	if (t->conn && db_query(t->conn, "ROLLBACK", 0, NULL, false, limit(), NULL, &ignored) != DB_OK)
+		disconnect(t);
+	return false;
+}
+
+static bool begin_locked(struct target *t, struct err *err)
+{
+	/* The same key for all databases of a server: advisory locks are apart for each of them. */
+	static const char lock[] = "SELECT pg_advisory_xact_lock(1885824609, 4)";
+
+	if (!query(t, "BEGIN", 0, NULL, NULL, err))
+		return false;
+	if (query(t, lock, 0, NULL, NULL, err))
+		return true;
+	if (t->code == EXIT_BUSY)
+		err_set(err, "another pgfanout-migrate has been changing it for more than %d s: wait for that one, then "
+			     "run this again",
+			LOCK_TIMEOUT_MS / 1000);
+	return rollback(t);
+}
+
+static bool commit(struct target *t, struct err *err)
+{
+	return query(t, "COMMIT", 0, NULL, NULL, err) || rollback(t);
+}
+
+/* ---- the registry ---- */
+
+static bool read_registry(struct target *t, struct err *err)
+{
+	/* Not to_regclass(): it may answer from this session's cache, as things were before the wait for the lock. */
+	static const char exists[] =
+		"SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'pgfanout_migrations'"
+		" AND pg_table_is_visible(oid))";
+	static const char sql[] =
+		"SELECT number, left(name, 63),"
+		" to_char(applied_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"')"
+		" FROM pgfanout_migrations ORDER BY number LIMIT 1000";
+	struct pg_result *r = NULL;
+
+	t->registered = 0;
+	if (!query(t, exists, 0, NULL, &r, err))
+		return false;
+	bool found = *db_value(r, 0, 0) == 't';
+	db_result_clear(r);
+	if (!found)
+		return true;
+
+	if (!query(t, sql, 0, NULL, &r, err))
+		return false;
+	free(t->registry);
+	t->registered = (size_t)db_rows(r);
+	t->registry = xcalloc(t->registered + 1, sizeof(*t->registry));
+	for (size_t i = 0; i < t->registered; i++) {
+		struct registered *g = &t->registry[i];
+		g->number = (int)strtol(db_value(r, (int)i, 0), NULL, 10);
+		snprintf(g->name, sizeof(g->name), "%s", db_value(r, (int)i, 1));
+		snprintf(g->applied_at, sizeof(g->applied_at), "%s", db_value(r, (int)i, 2));
+	}
+	db_result_clear(r);
+	return true;
+}
+
+/* What is registered must be what the table says, for this side. */
+static bool check_registry(struct target *t, struct err *err)
+{
+	for (size_t i = 0; i < t->registered; i++) {
+		const struct registered *g = &t->registry[i];
+		const struct migration *m = migration_find(t->side, g->number);
+
+		t->code = EXIT_SCHEMA;
+		if (g->number > migration_newest(t->side))
+			return err_set(err, "it has migration %d (%s), this program knows %d: install the newer version",
+				       g->number, g->name, migration_newest(t->side));
+		if (m == NULL || strcmp(m->name, g->name) != 0)
+			return err_set(err, "its migration %d is %s, that of a %s is %s: is this the right database?",
+				       g->number, g->name, t->side, m ? m->name : "unknown");
+		t->code = EXIT_OK;
+	}
+	return true;
+}
+
+static bool is_registered(const struct target *t, int number)
+{
+	for (size_t i = 0; i < t->registered; i++)
+		if (t->registry[i].number == number)
+			return true;
+	return false;
+}
+
+/* ---- one database ---- */
+
+/* When the server was started, to the microsecond, tells servers apart where the system identifier does not: a replica may
+ * have begun as a physical copy of the primary. */
+static bool identify(struct target *t, struct err *err)
+{
+	static const char sql[] = "SELECT oid || ' ' || pg_postmaster_start_time() FROM pg_database"
+				  " WHERE datname = current_database()";
+	struct pg_result *r = NULL;
+
+	if (!query(t, sql, 0, NULL, &r, err))
+		return false;
+	snprintf(t->identity, sizeof(t->identity), "%s", db_value(r, 0, 0));
+	db_result_clear(r);
+	return true;
+}
+
+bool target_open(struct target *t, struct err *err)
+{
+	const struct db_options opt = {
+		.application_name = "pgfanout-migrate",
+		.connect_timeout_s = CONNECT_TIMEOUT_S,
+		.statement_timeout_ms = STATEMENT_LIMIT_MS,
+		.lock_timeout_ms = LOCK_TIMEOUT_MS,
+	};
+
+	t->conn = db_connect_raw(t->url, &opt, err);
+	if (t->conn == NULL) {
+		t->code = stop_requested() ? EXIT_INTERRUPTED : EXIT_UNREACHABLE;
+		return false;
+	}
+	if (identify(t, err) && read_registry(t, err) && check_registry(t, err))
+		return true;
+	disconnect(t);
+	return false;
+}
+
+void target_close(struct target *t)
+{
+	disconnect(t);
+	free(t->registry);
+	t->registry = NULL;
+	t->registered = 0;
+}
+
+bool target_up(struct target *t, const struct migration *m, bool *ret_done, struct err *err)
+{
+	static const char registry[] =
+		"CREATE TABLE IF NOT EXISTS pgfanout_migrations ("
+		" number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());"
+		"COMMENT ON TABLE pgfanout_migrations IS"
+		" 'pgfanout: the migrations this database has; written by pgfanout-migrate'";
+	static const char reg[] = "INSERT INTO pgfanout_migrations (number, name) VALUES ($1::integer, $2)";
+	char number[16];
+	snprintf(number, sizeof(number), "%d", m->number);
+	const struct db_param params[] = { DB_TEXT(number), DB_TEXT(m->name) };
+
+	if (!begin_locked(t, err))
+		return false;
+	/* Under the lock: somebody else may have been here since target_open(). */
+	if (!read_registry(t, err) || !check_registry(t, err))
+		return rollback(t);
+	if (is_registered(t, m->number)) {
+		rollback(t);
+		*ret_done = false;
+		return true;
+	}
+	if (!run_script(t, registry, err) || !query(t, reg, 2, params, NULL, err) ||
+	    !run_script(t, m->up, err))
+		return rollback(t);
+	if (!commit(t, err))
+		return false;
+	*ret_done = true;
+	return true;
+}
+
+bool target_down(struct target *t, const struct migration **ret_done, struct err *err)
+{
+	static const char unreg[] = "DELETE FROM pgfanout_migrations WHERE number = $1::integer";
+
+	if (!begin_locked(t, err))
+		return false;
+	if (!read_registry(t, err) || !check_registry(t, err))
+		return rollback(t);
+	if (t->registered == 0) {
+		rollback(t);
+		*ret_done = NULL;
+		return true;
+	}
+
+	const struct migration *m = migration_find(t->side, t->registry[t->registered - 1].number);
+	char number[16];
+	snprintf(number, sizeof(number), "%d", m->number);
+	const struct db_param params[] = { DB_TEXT(number) };
+
+	if (!run_script(t, m->down, err) || !query(t, unreg, 1, params, NULL, err))
+		return rollback(t);
+	if (!commit(t, err))
+		return false;
+	*ret_done = m;
+	return true;
+}
+
+/* ---- a fresh system ---- */
+
+bool primary_is_pristine(struct target *t, bool *ret, struct err *err)
+{
+	/* is_called stays true for ever once a version was taken, rolled back or not. */
+	static const char sql[] = "SELECT NOT EXISTS (SELECT FROM products)"
+				  " AND NOT (SELECT is_called FROM products_version_seq)";
+	struct pg_result *r = NULL;
+
+	if (!query(t, sql, 0, NULL, &r, err))
+		return false;
+	*ret = *db_value(r, 0, 0) == 't';
+	db_result_clear(r);
+	return true;
+}
+
+bool replica_settle(struct target *t, bool primary_pristine, bool *ret_needs_reset, char *ret_reason,
+		    struct err *err)
+{
+	static const char settle[] =
+		"UPDATE products_replication SET needs_reset = false, reason = NULL"
+		" WHERE needs_reset AND reset_at IS NULL AND NOT EXISTS (SELECT FROM products)";
+	static const char state[] = "SELECT needs_reset, coalesce(left(reason, 60), '') FROM products_replication";
+	struct pg_result *r = NULL;
+
+	if (primary_pristine && !query(t, settle, 0, NULL, NULL, err))
+		return false;
+	if (!query(t, state, 0, NULL, &r, err))
+		return false;
+	*ret_needs_reset = db_rows(r) == 0 || *db_value(r, 0, 0) == 't';
+	snprintf(ret_reason, 64, "%s", db_rows(r) ? db_value(r, 0, 1) : "products_replication is empty");
+	db_result_clear(r);
+	return true;
+}

@@ -1,0 +1,62 @@
+/*
+ * migrate.h: one database and its migrations. migrate.c does the work on one database, main.c decides about all of them.
+ */
+#ifndef PGFANOUT_MIGRATIONS_MIGRATE_H
+#define PGFANOUT_MIGRATIONS_MIGRATE_H
+
+#include "common/db.h"
+
+/* The table in the generated migrations/migrations.h, sorted by side, then number; numbers of a side are 1, 2, … */
+struct migration {
+	const char *side; /* "primary" or "replica" */
+	int number;
+	const char *name;
+	const char *up;
+	const char *down;
+};
+
+#define REGISTRY_MAX 1000
+
+/* A row of pgfanout_migrations. */
+struct registered {
+	int number;
+	char name[64];
+	char applied_at[32]; /* "2026-01-31T12:00:00Z" */
+};
+
+struct target {
+	const char *side;
+	const char *name; /* "primary", or the replica's */
+	const char *url;
+	struct pg_conn *conn; /* NULL: could not be connected to, or given up */
+	int code;	      /* EXIT_OK, or why this database was not done */
+	char identity[96];    /* equal for two connections to one database */
+	struct registered *registry; /* as read last, oldest first */
+	size_t registered;
+};
+
+/* The table's entry, or NULL. */
+const struct migration *migration_find(const char *side, int number);
+int migration_newest(const char *side);
+/* Whether the table is whole and common/schema.h names its newest numbers; err says what is wrong with the build. */
+MUST_CHECK bool migrations_check(struct err *err);
+
+/* All of these: false, with err and t->code set, and the connection given up if it is of no more use. */
+
+/* Connects, finds out who the database is, reads its registry and checks that it fits the table (side, and not newer). */
+MUST_CHECK bool target_open(struct target *t, struct err *err);
+void target_close(struct target *t); /* also one that never opened */
+
+/* Applies one migration in one transaction, under the lock. *ret_done is false if somebody else had done it meanwhile. */
+MUST_CHECK bool target_up(struct target *t, const struct migration *m, bool *ret_done, struct err *err);
+/* Takes the newest one back likewise; *ret_done is NULL if there was none. */
+MUST_CHECK bool target_down(struct target *t, const struct migration **ret_done, struct err *err);
+
+/* Whether the primary has never had a product. */
+MUST_CHECK bool primary_is_pristine(struct target *t, bool *ret, struct err *err);
+/* After the replica's migrations. A new, empty replica of a pristine primary is complete as it is; *ret_needs_reset and the reason
+ * (64 bytes) say how it stands afterwards. */
+MUST_CHECK bool replica_settle(struct target *t, bool primary_pristine, bool *ret_needs_reset, char *ret_reason,
+			       struct err *err);
+
+#endif

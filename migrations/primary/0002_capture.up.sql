@@ -1,0 +1,159 @@
+-- Change capture: every writer of products leaves a change record in its own transaction (transactional outbox).
+--
+-- The rule, and why it is exact:
+--   1. A change record is made AFTER the row was written, when the writer holds the row (or, for a deleted id, its place in the
+--      unique index) until it commits. The next writer of the same id can write only after that commit, so its record takes a
+--      later number from the sequence: versions grow per product in commit order, in every isolation level. A number taken
+--      in a BEFORE trigger or a default would be taken before the wait and could be older than the one it waited for.
+--   2. The record holds the product as it is in the table at that moment, not as the statement left it: so other triggers that
+--      write products again, in whatever order they fire, cannot leave an older state under a newer version. No row: a delete.
+--      In a REPEATABLE READ or SERIALIZABLE transaction the snapshot may still show a product that somebody else has deleted since, beside the
+--      one of the same id that this transaction has just inserted. Reading with a row lock refuses the older one: SQLSTATE 40001.
+--   3. The record holds the transaction's id. The relay reads what became visible between two snapshots, and a replica that was
+--      reset from a snapshot knows which changes that snapshot contained.
+--
+-- The functions see this schema and pg_catalog first, and temporary tables last: a loader with a temporary table of its own that is
+-- called products must not turn changes into deletes. They ignore row security, or fail where they may not: a row that the owner
+-- is not shown is not a deleted one. jit = off: with scans ruled out an odd plan looks dear enough to be compiled each time.
+--
+-- The sequence survives `down`, so that versions never go back. CACHE 1: a cached number would be taken before its moment.
+CREATE SEQUENCE IF NOT EXISTS products_version_seq AS bigint CACHE 1;
+COMMENT ON SEQUENCE products_version_seq IS 'pgfanout: versions of products; never reset it, replicas ignore what is older';
+
+CREATE TABLE IF NOT EXISTS products_outbox (
+	xid        xid8   NOT NULL DEFAULT pg_current_xact_id(),
+	version    bigint NOT NULL,
+	id         uuid   NOT NULL,
+	name       text, -- NULL: the product was deleted, and so are the columns below
+	price      numeric,
+	stock      integer,
+	created_at timestamptz,
+	updated_at timestamptz,
+	PRIMARY KEY (xid, version)
+) WITH (
+	autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
+	autovacuum_vacuum_insert_scale_factor = 0, autovacuum_vacuum_insert_threshold = 100000,
+	autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 1000000,
+	autovacuum_vacuum_cost_delay = 0
+);
+COMMENT ON TABLE products_outbox IS 'pgfanout: changes of products that the broker has not confirmed yet; filled by triggers, emptied by the relay';
+
+-- Names the space that transaction ids belong to: ids of a restored dump mean something else than those of its origin.
+CREATE FUNCTION products_source() RETURNS text
+	LANGUAGE plpgsql STABLE SECURITY DEFINER
+AS $$
+BEGIN
+	RETURN (SELECT system_identifier::text FROM pg_control_system());
+EXCEPTION WHEN insufficient_privilege THEN
+	RETURN 'table-' || 'products_outbox'::regclass::oid;
+END $$;
+COMMENT ON FUNCTION products_source() IS 'pgfanout: names the transaction id space of this primary';
+
+-- SECURITY DEFINER: a role that may write products need not know of the outbox. The planner settings keep the cached plan at an index
+-- look-up for each changed row, whatever the first call in a session looked like.
+CREATE FUNCTION products_capture_statement() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET row_security = off SET jit = off
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
+AS $$
+BEGIN
+	IF current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
+		INSERT INTO products_outbox (version, id, name, price, stock, created_at, updated_at)
+		SELECT nextval('products_version_seq'), c.id, p.name, p.price, p.stock, p.created_at, p.updated_at
+		FROM changed c LEFT JOIN products p ON p.id = c.id;
+	ELSE
+		INSERT INTO products_outbox (version, id, name, price, stock, created_at, updated_at)
+		SELECT nextval('products_version_seq'), c.id, p.name, p.price, p.stock, p.created_at, p.updated_at
+		FROM changed c LEFT JOIN LATERAL (SELECT * FROM products q WHERE q.id = c.id FOR KEY SHARE) p ON true;
+	END IF;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION products_capture_statement() IS 'pgfanout: records the products that a statement changed';
+
+CREATE FUNCTION products_capture_row() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET row_security = off SET jit = off
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+AS $$
+DECLARE
+	changed uuid[];
+BEGIN
+	IF TG_OP = 'INSERT' THEN
+		changed := ARRAY[NEW.id];
+	ELSIF TG_OP = 'DELETE' THEN
+		changed := ARRAY[OLD.id];
+	ELSIF OLD.id = NEW.id THEN
+		changed := ARRAY[NEW.id];
+	ELSE
+		changed := ARRAY[OLD.id, NEW.id];
+	END IF;
+	IF current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
+		INSERT INTO products_outbox (version, id, name, price, stock, created_at, updated_at)
+		SELECT nextval('products_version_seq'), c.id, p.name, p.price, p.stock, p.created_at, p.updated_at
+		FROM unnest(changed) AS c (id) LEFT JOIN products p ON p.id = c.id;
+	ELSE
+		INSERT INTO products_outbox (version, id, name, price, stock, created_at, updated_at)
+		SELECT nextval('products_version_seq'), c.id, p.name, p.price, p.stock, p.created_at, p.updated_at
+		FROM unnest(changed) AS c (id)
+		LEFT JOIN LATERAL (SELECT * FROM products q WHERE q.id = c.id FOR KEY SHARE) p ON true;
+	END IF;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION products_capture_row() IS 'pgfanout: records the products of one changed row: where ids change, and where rows are applied by logical replication';
+
+-- TRUNCATE is a delete of every product. It is not transaction-safe for older snapshots: such a transaction would not see,
+-- and so not record, what others added since; it is refused there.
+CREATE FUNCTION products_capture_truncate() RETURNS trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET row_security = off
+AS $$
+BEGIN
+	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+		RAISE EXCEPTION 'pgfanout cannot replicate TRUNCATE products in a % transaction',
+			current_setting('transaction_isolation')
+			USING ERRCODE = 'feature_not_supported',
+			HINT = 'Use DELETE FROM products, or TRUNCATE in a READ COMMITTED transaction.';
+	END IF;
+	INSERT INTO products_outbox (version, id) SELECT nextval('products_version_seq'), id FROM products;
+	RETURN NULL;
+END $$;
+COMMENT ON FUNCTION products_capture_truncate() IS 'pgfanout: records a TRUNCATE as deletes';
+
+DO $$
+DECLARE
+	f regprocedure;
+BEGIN
+	FOREACH f IN ARRAY ARRAY['products_source()', 'products_capture_statement()', 'products_capture_row()',
+		'products_capture_truncate()']::regprocedure[]
+	LOOP
+		EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', f, current_schema());
+	END LOOP;
+END $$;
+
+CREATE TRIGGER products_capture_insert AFTER INSERT ON products REFERENCING NEW TABLE AS changed
+	FOR EACH STATEMENT EXECUTE FUNCTION products_capture_statement();
+CREATE TRIGGER products_capture_update AFTER UPDATE ON products REFERENCING NEW TABLE AS changed
+	FOR EACH STATEMENT EXECUTE FUNCTION products_capture_statement();
+CREATE TRIGGER products_capture_delete AFTER DELETE ON products REFERENCING OLD TABLE AS changed
+	FOR EACH STATEMENT EXECUTE FUNCTION products_capture_statement();
+CREATE TRIGGER products_capture_moved AFTER UPDATE ON products
+	FOR EACH ROW WHEN (OLD.id IS DISTINCT FROM NEW.id) EXECUTE FUNCTION products_capture_row();
+CREATE TRIGGER products_capture_truncate BEFORE TRUNCATE ON products
+	FOR EACH STATEMENT EXECUTE FUNCTION products_capture_truncate();
+ALTER TABLE products ENABLE ALWAYS TRIGGER products_capture_truncate;
+
+-- With session_replication_role = replica (logical replication into this primary, some loaders) the triggers above are silent, and logical
+-- replication fires row triggers only: this one speaks up exactly then.
+CREATE TRIGGER products_capture_applied AFTER INSERT OR UPDATE OR DELETE ON products
+	FOR EACH ROW EXECUTE FUNCTION products_capture_row();
+ALTER TABLE products ENABLE REPLICA TRIGGER products_capture_applied;
+
+-- What was written while `down` had silenced the triggers is recorded now: the rows that another transaction wrote than the one that had,
+-- and those that are gone. The triggers hold off all writers until this commits.
+DO $$
+BEGIN
+	IF to_regclass('products_capture_paused') IS NOT NULL THEN
+		INSERT INTO products_outbox (version, id, name, price, stock, created_at, updated_at)
+		SELECT nextval('products_version_seq'), coalesce(p.id, b.id), p.name, p.price, p.stock, p.created_at, p.updated_at
+		FROM products p FULL JOIN products_capture_paused b ON b.id = p.id
+		WHERE p.xmin IS DISTINCT FROM b.written;
+		DROP TABLE products_capture_paused;
+	END IF;
+END $$;

@@ -1,0 +1,2 @@
+-- What is known about deleted products and the last reset stays.
+DROP FUNCTION IF EXISTS products_apply(text, uuid[], bigint[], xid8[], boolean[], text[], text[], integer[], timestamptz[], timestamptz[]);

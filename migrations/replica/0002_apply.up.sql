@@ -1,0 +1,94 @@
+-- What a replica needs to apply changes in any order, any number of times.
+CREATE TABLE IF NOT EXISTS products_tombstones (
+	id      uuid   PRIMARY KEY,
+	version bigint NOT NULL
+);
+COMMENT ON TABLE products_tombstones IS 'pgfanout: deleted products and the version they were deleted at, so that an older message cannot bring them back; emptied by a reset';
+
+CREATE TABLE IF NOT EXISTS products_replication (
+	only_row    boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
+	needs_reset boolean     NOT NULL,
+	reason      text,                      -- why it needs a reset
+	source      text,                      -- of the last reset's snapshot: the primary's transaction id space,
+	snapshot    pg_snapshot,               -- the snapshot itself: changes by transactions visible in it are in the table,
+	floor       bigint      NOT NULL DEFAULT 0, -- and the newest version at that time, for messages that do not name their transaction
+	reset_at    timestamptz,
+	reset_rows  bigint
+);
+COMMENT ON TABLE products_replication IS 'pgfanout: one row: whether this replica is complete, and the snapshot it was last reset from';
+-- A replica is complete from the start only if the primary was empty then: pgfanout-migrate finds out.
+INSERT INTO products_replication (needs_reset, reason) VALUES (true, 'it has never been loaded from the primary')
+	ON CONFLICT DO NOTHING;
+
+-- Applies a batch: one element a product (the newest change of it), in one transaction, and says how many changed something.
+--
+--   1. While a reset of this replica runs (advisory lock 1885824609/1), nothing is applied: SQLSTATE PF001.
+--   2. Batches of one replica run one after another (advisory lock 1885824609/2), whoever sends them: what one deleted the next one sees.
+--   3. A change that the snapshot of the last reset contains is stale: by its transaction where it names one of the same source, else by
+--      its version.
+--   4. A change that is not newer than the row or the tombstone is stale.
+--   5. A delete leaves a tombstone, also where there is no row yet: the sync may come later.
+--
+-- READ COMMITTED only: the waits of 1 and 2 come before the reads, and an older snapshot would miss what they waited for.
+CREATE FUNCTION products_apply(msg_source text, ids uuid[], versions bigint[], xids xid8[], deleted boolean[], names text[],
+	prices text[], stocks integer[], created timestamptz[], updated timestamptz[]) RETURNS bigint
+	LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET jit = off
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
+AS $$
+DECLARE
+	state   products_replication;
+	changed bigint := 0;
+	n       bigint;
+BEGIN
+	IF NOT pg_try_advisory_xact_lock_shared(1885824609, 1) THEN
+		RAISE EXCEPTION 'the replica is being reset' USING ERRCODE = 'PF001';
+	END IF;
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RAISE EXCEPTION 'products_apply() needs a READ COMMITTED transaction' USING ERRCODE = 'object_not_in_prerequisite_state';
+	END IF;
+	PERFORM pg_advisory_xact_lock(1885824609, 2);
+	SELECT * INTO state FROM products_replication;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'products_replication has lost its row' USING ERRCODE = 'object_not_in_prerequisite_state',
+			HINT = 'Run reset-replicas for this replica.';
+	END IF;
+
+	INSERT INTO products AS p (id, name, price, stock, created_at, updated_at, version)
+	SELECT m.id, m.name, m.price::numeric, m.stock, m.created_at, m.updated_at, m.version
+	FROM unnest(ids, versions, xids, deleted, names, prices, stocks, created, updated)
+		AS m (id, version, xid, deleted, name, price, stock, created_at, updated_at)
+	LEFT JOIN products_tombstones t ON t.id = m.id
+	WHERE NOT m.deleted AND (t.version IS NULL OR t.version < m.version)
+		AND NOT CASE WHEN m.xid <> '0'::xid8 AND msg_source = state.source
+			THEN pg_visible_in_snapshot(m.xid, state.snapshot) ELSE m.version <= state.floor END
+	ON CONFLICT (id) DO UPDATE SET name = excluded.name, price = excluded.price, stock = excluded.stock,
+		created_at = excluded.created_at, updated_at = excluded.updated_at, version = excluded.version
+		WHERE p.version < excluded.version;
+	GET DIAGNOSTICS changed = ROW_COUNT;
+
+	IF true = ANY (deleted) THEN
+		WITH gone AS (
+			SELECT m.id, m.version
+			FROM unnest(ids, versions, xids, deleted) AS m (id, version, xid, deleted)
+			LEFT JOIN products p ON p.id = m.id
+			WHERE m.deleted AND (p.version IS NULL OR p.version < m.version)
+				AND NOT CASE WHEN m.xid <> '0'::xid8 AND msg_source = state.source
+					THEN pg_visible_in_snapshot(m.xid, state.snapshot) ELSE m.version <= state.floor END
+		), buried AS (
+			INSERT INTO products_tombstones AS t (id, version) SELECT g.id, g.version FROM gone g
+			ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE t.version < excluded.version
+			RETURNING t.id
+		)
+		DELETE FROM products p USING gone g WHERE p.id = g.id;
+		GET DIAGNOSTICS n = ROW_COUNT;
+		changed := changed + n;
+	END IF;
+	RETURN changed;
+END $$;
+COMMENT ON FUNCTION products_apply(text, uuid[], bigint[], xid8[], boolean[], text[], text[], integer[], timestamptz[], timestamptz[])
+	IS 'pgfanout: applies a batch of changes, newest version wins';
+DO $$
+BEGIN
+	-- Temporary tables last, whoever calls.
+	EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', 'products_apply'::regproc::oid::regprocedure, current_schema());
+END $$;

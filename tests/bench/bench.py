@@ -1,0 +1,464 @@
+"""make bench: pgfanout beside what people would use instead, on this machine, in this run.
+
+`bench.py [PART…]` runs all parts or the named ones (reads, pages, list, writes, sustained, drain, latency, reset, import, memory,
+replicas, cpu, longtx), prints a table and writes build/bench.json. BENCH_SECONDS and BENCH_REPETITIONS make it shorter or longer.
+Ratios are ours/theirs; "wanted" says which side of which number is good.
+"""
+import datetime
+import json
+import os
+import platform
+import random
+import re
+import socket
+import statistics
+import sys
+import threading
+import time
+
+import lab
+from lab import HERE, HOST, Lab, PSQL, best_clients, interleave, pgbench, shell, timed, wait_until, wrk
+
+SECONDS = int(os.environ.get("BENCH_SECONDS", "5"))
+REPETITIONS = int(os.environ.get("BENCH_REPETITIONS", "3"))
+SCALE = float(os.environ.get("BENCH_SCALE", "1"))  # of row counts, for trying out
+MILLION = int(1_000_000 * SCALE)
+HUNDRED_THOUSAND = int(100_000 * SCALE)
+
+
+class Results:
+    def __init__(self):
+        self.rows = []
+
+    def add(self, number, work, unit, ours, theirs, ratio, wanted, met, note=""):
+        self.rows.append({"number": number, "work": work, "unit": unit, "ours": ours, "theirs": theirs, "ratio": ratio,
+                          "wanted": wanted, "met": bool(met), "note": note})
+        print(line(self.rows[-1]), flush=True)
+
+    def compare(self, number, work, unit, pair, wanted, note=""):
+        sign, limit = wanted.split()
+        met = pair["ratio"] >= float(limit) if sign == "≥" else pair["ratio"] <= float(limit)
+        self.add(number, work, unit, pair["ours"], pair["theirs"], pair["ratio"], wanted + " ×", met, note)
+
+
+def figure(v):
+    return "-" if v is None else f"{v:,.0f}" if abs(v) >= 100 else f"{v:.3g}"
+
+
+def line(r):
+    ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f} ×"
+    return (f"{r['number']:>3}  {r['work']:<58} {figure(r['ours']):>11} {figure(r['theirs']):>11} {r['unit']:<8} {ratio:>8} "
+            f"{r['wanted']:>9}  {'met' if r['met'] else 'NOT MET'} {r['note']}")
+
+
+def ids_file(l, rows):
+    path = os.path.join(l.folder, "ids")
+    with open(path, "w", encoding="ascii") as f:
+        f.write(l.primary.psql(f"select md5(n::text)::uuid from generate_series(1, {rows}) n"))
+    return {"IDS": path}
+
+
+def reads(l, results):
+    l.fill(100_000)
+    env = ids_file(l, 100_000)
+    with l.running("pgfanout-api"):
+        clients = best_clients(l.replicas[0], "read_one.sql", 2)
+        pair = interleave(REPETITIONS, lambda: wrk(l.base, "read_one.lua", 64, SECONDS, env=env),
+                          lambda: pgbench(l.replicas[0], "read_one.sql", clients, SECONDS))
+    results.compare(1, "GET one of 100,000, 64 connections / pgbench SELECT", "1/s", pair, "≥ 1.0", f"pgbench -c {clients}")
+
+
+def pages(l, results):
+    l.fill(100_000)
+    env = ids_file(l, 100_000)
+    with l.running("pgfanout-api"):
+        clients = best_clients(l.replicas[0], "read_page.sql", 2)
+        pair = interleave(REPETITIONS, lambda: wrk(l.base, "read_page.lua", 64, SECONDS, env=env),
+                          lambda: pgbench(l.replicas[0], "read_page.sql", clients, SECONDS))
+    results.compare(2, "GET ?limit=50 / pgbench json_agg of the page", "1/s", pair, "≥ 1.0", f"pgbench -c {clients}")
+
+
+def full_list(l, results):
+    l.fill(MILLION)
+    with l.running("pgfanout-api"):
+        def ours():
+            return MILLION / timed(shell, f"curl -sf {l.base}/api/products | tail -c 100 | grep -q success")
+
+        def theirs():
+            query = "copy (select id, name, price, stock, created_at, updated_at from products order by id) to stdout"
+            return MILLION / timed(shell, f"{PSQL} -d {l.replicas[0].url()} -c '{query}' > /dev/null")
+        pair = interleave(REPETITIONS, ours, theirs)
+        rss = l.rss_kb("pgfanout-api")
+    results.compare(3, f"list of {MILLION:,} streamed / psql copy to stdout", "rows/s", pair, "≥ 0.5", f"API {rss / 1024:.0f} MB")
+
+
+def writes(l, results):
+    """Relay and consumer run, their cost apart: both wait for the broker, which is stopped while writes are measured."""
+    l.fill(HUNDRED_THOUSAND)
+    l.primary.psql("drop table if exists products_plain; create table products_plain (like products including all); "
+                   "insert into products_plain select * from products")
+    clients = best_clients(l.primary, "insert_plain.sql", 2)
+    with l.running("pgfanout-api", "pgfanout-consumer"):
+        def ours():
+            rate = wrk(l.base, "write_one.lua", 64, SECONDS)
+            l.wait_drained()
+            return rate
+        pair = interleave(REPETITIONS, ours, lambda: pgbench(l.primary, "insert_plain.sql", clients, SECONDS))
+    results.compare(4, "POST, 64 connections, capture, all running / pgbench INSERT, bare table", "1/s", pair, "≥ 1.0",
+                    f"pgbench -c {clients}; ours includes relay, broker, consumer and replicas on the same cores")
+
+
+class Native:
+    """Two logical subscriptions to a table of its own, products_native."""
+
+    def __init__(self, l):
+        self.l = l
+        ddl = "create table products_native (like products including defaults including indexes)"
+        l.primary.psql(f"drop table if exists products_native; {ddl}; create publication bench_pub for table products_native")
+        for n, replica in enumerate(l.replicas):
+            replica.psql("drop table if exists products_native; create table products_native (id uuid primary key, name text not null, "
+                         "price numeric not null, stock integer not null, created_at timestamptz not null, updated_at timestamptz not null)")
+            replica.psql(f"create subscription bench_sub_{n} connection '{l.primary.url()}' publication bench_pub")
+        wait_until(lambda: l.primary.psql("select count(*) from pg_stat_replication where state = 'streaming'").strip() ==
+                   str(len(l.replicas)), 60, "the subscriptions")
+
+    def count(self, server):
+        return int(server.psql("select count(*) from products_native"))
+
+    def wait_drained(self, timeout=300):
+        want = self.count(self.l.primary)
+        wait_until(lambda: all(self.count(r) == want for r in self.l.replicas), timeout, "the subscriptions to keep up", 0.05)
+
+    def pause(self):
+        for n, replica in enumerate(self.l.replicas):
+            replica.psql(f"alter subscription bench_sub_{n} disable")
+        wait_until(lambda: self.l.primary.psql("select count(*) from pg_stat_replication").strip() == "0", 30, "the subscriptions to stop")
+
+    def resume(self):
+        for n, replica in enumerate(self.l.replicas):
+            replica.psql(f"alter subscription bench_sub_{n} enable")
+
+    def drop(self):
+        for n, replica in enumerate(self.l.replicas):
+            replica.psql(f"drop subscription bench_sub_{n}")
+            replica.psql("drop table products_native")
+        self.l.primary.psql("drop publication bench_pub; drop table products_native")
+
+
+def sustained(l, results):
+    """Writes until both replicas have everything: the drain counts as part of the time."""
+    l.fill(HUNDRED_THOUSAND)
+    native = Native(l)
+    clients = best_clients(l.primary, "insert_native.sql", 2)
+    native.wait_drained()
+    length = SECONDS * 2
+    lags = []
+    with l.running("pgfanout-api", "pgfanout-consumer"):
+        def ours():
+            begun = time.monotonic()
+            rate = wrk(l.base, "write_one.lua", 64, length)
+            written = time.monotonic()
+            l.wait_drained()
+            done = time.monotonic()
+            lags.append(done - written)
+            return rate * (written - begun) / (done - begun)
+
+        def theirs():
+            begun = time.monotonic()
+            rate = pgbench(l.primary, "insert_native.sql", clients, length)
+            written = time.monotonic()
+            native.wait_drained()
+            return rate * (written - begun) / (time.monotonic() - begun)
+        pair = interleave(REPETITIONS, ours, theirs)
+    native.drop()
+    results.compare(5, "POST until both replicas have all / pgbench + 2 logical subscriptions", "1/s", pair, "≥ 1.2",
+                    f"all there {statistics.median(lags):.2f} s after the last write")
+
+
+def drain(l, results):
+    rows = int(200_000 * SCALE)
+    l.fill(HUNDRED_THOUSAND)
+    native = Native(l)
+
+    def single_rows(table):
+        # As many transactions of one row: without waiting for the disk, because writing is not what is measured.
+        l.primary.psql(f"set synchronous_commit = off; do $$ begin for i in 1 .. {rows} loop insert into {table} (id, name, price, stock) "
+                       "values (gen_random_uuid(), 'Product number ' || i, 19.99, 5); commit; end loop; end $$")
+
+    def ours():
+        single_rows("products")
+        l.start("pgfanout-consumer")
+        begun = time.monotonic()
+        l.start("pgfanout-api")
+        l.wait_drained()
+        rate = rows / (time.monotonic() - begun)
+        l.stop("pgfanout-api")
+        l.stop("pgfanout-consumer")
+        return rate
+
+    def theirs():
+        native.pause()
+        single_rows("products_native")
+        begun = time.monotonic()
+        native.resume()
+        native.wait_drained()
+        return rows / (time.monotonic() - begun)
+    with l.running("pgfanout-api", "pgfanout-consumer"):
+        pass  # declares the queues
+    pair = interleave(REPETITIONS, ours, theirs)
+    native.drop()
+    results.compare(6, f"backlog of {rows:,} to 2 replicas / native logical replication", "rows/s", pair, "≥ 2.0",
+                    "ours from the start of the API")
+
+
+def probe(l, table, seconds, rate=500):
+    """Commit -> visible on both replicas, seconds: a list. One writer on the primary, one reader a replica on a held connection."""
+    import psycopg2  # pylint: disable=import-outside-toplevel
+    writer = psycopg2.connect(l.primary.url())
+    writer.autocommit = True
+    seen = [dict() for _ in l.replicas]
+    stop = threading.Event()
+
+    def watch(n):
+        conn = psycopg2.connect(l.replicas[n].url())
+        conn.autocommit = True
+        with conn.cursor() as c:
+            last = -1
+            while not stop.is_set():
+                c.execute(f"select stock from {table} where id = '00000000-0000-4000-8000-000000000000'")
+                got = c.fetchone()
+                now = time.monotonic()
+                if got and got[0] != last:
+                    for value in range(last + 1, got[0] + 1):
+                        seen[n][value] = now
+                    last = got[0]
+                time.sleep(0.0002)
+    threads = [threading.Thread(target=watch, args=(n,)) for n in range(len(l.replicas))]
+    for t in threads:
+        t.start()
+    committed = {}
+    with writer.cursor() as c:
+        c.execute(f"insert into {table} (id, name, price, stock) values ('00000000-0000-4000-8000-000000000000', 'probe', 1, 0) "
+                  "on conflict (id) do update set stock = 0")
+        wait_until(lambda: all(0 in s for s in seen), 30, "the probe")
+        begun = time.monotonic()
+        for value in range(1, int(seconds * rate)):
+            due = begun + value / rate
+            if due > time.monotonic():
+                time.sleep(due - time.monotonic())
+            c.execute(f"update {table} set stock = %s where id = '00000000-0000-4000-8000-000000000000'", (value,))
+            committed[value] = time.monotonic()
+        wait_until(lambda: all(value in s for s in seen), 30, "the probe's last value")
+    stop.set()
+    for t in threads:
+        t.join()
+    return sorted(max(s[v] for s in seen) - committed[v] for v in committed)
+
+
+def latency(l, results):
+    l.fill(HUNDRED_THOUSAND)
+    native = Native(l)
+    both = {"p50": [], "p99": []}
+    with l.running("pgfanout-api", "pgfanout-consumer"):
+        for _ in range(REPETITIONS):
+            mine = probe(l, "products", SECONDS)
+            other = probe(l, "products_native", SECONDS)
+            for name, part in (("p50", 0.5), ("p99", 0.99)):
+                both[name].append((mine[int(len(mine) * part)] * 1000, other[int(len(other) * part)] * 1000))
+    native.drop()
+    for name, wanted in (("p50", "≤ 4"), ("p99", "≤ 8")):
+        pair = {"ours": statistics.median(a for a, _ in both[name]), "theirs": statistics.median(b for _, b in both[name]),
+                "ratio": statistics.median(a / max(b, 0.05) for a, b in both[name])}
+        results.compare(7, f"commit to visible on both replicas at 500 writes/s, {name} / native", "ms", pair, wanted)
+
+
+def reset(l, results):
+    l.fill(MILLION, [l.primary])
+    rss = []
+
+    def ours():
+        program = lab.Program([os.path.join(lab.BUILD, "reset-replicas"), "--yes", "--quiet"], l.env, "reset",
+                              os.path.join(l.folder, "reset.log"))
+        l.programs["reset"] = program
+        begun = time.monotonic()
+        program.start()
+        while program.running():
+            try:
+                rss.append(l.rss_kb("reset"))
+            except (OSError, AttributeError):
+                pass
+            time.sleep(0.02)
+        taken = time.monotonic() - begun
+        del l.programs["reset"]
+        if program.popen.returncode:
+            raise RuntimeError(program.log(20))
+        return taken
+
+    def theirs():
+        for replica in l.replicas:
+            replica.psql("drop table if exists products_pipe; create table products_pipe (like products including all)")
+        columns = "(id, name, price, stock, created_at, updated_at)"
+        pipes = " & ".join(f"{PSQL} -d {l.primary.url()} -c 'copy products {columns} to stdout' | "
+                           f"{PSQL} -d {r.url()} -c 'copy products_pipe {columns} from stdin'" for r in l.replicas)
+        return timed(shell, pipes + " & wait")
+    pair = interleave(REPETITIONS, ours, theirs)
+    results.compare(8, f"reset-replicas, {MILLION:,} rows, 2 replicas / two psql copy pipes", "s", pair, "≤ 1.2",
+                    f"at most {max(rss) / 1024:.0f} MB")
+    results.add(11, "memory of reset-replicas", "MB", max(rss) / 1024, None, None, "≤ 48", max(rss) <= 48 * 1024)
+
+
+def imports(l, results):
+    l.fill(0)
+    path = os.path.join(l.folder, "products")
+    rng = random.Random(1)
+    with open(path + ".ndjson", "w", encoding="utf-8") as a, open(path + ".tsv", "w", encoding="utf-8") as b:
+        for n in range(MILLION):
+            key = f"{rng.getrandbits(128):032x}"
+            key = f"{key[:8]}-{key[8:12]}-4{key[13:16]}-8{key[17:20]}-{key[20:]}"
+            a.write(f'{{"id":"{key}","name":"Product number {n}","price":{n % 100000 / 100:.2f},"stock":{n % 500}}}\n')
+            b.write(f"{key}\tProduct number {n}\t{n % 100000 / 100:.2f}\t{n % 500}\n")
+    with l.running("pgfanout-api", RABBITMQ_URL=f"amqp://user:password@{HOST}:1"):  # capture on, publishing apart
+        def ours():
+            l.primary.psql("truncate products, products_outbox")
+            l.primary.psql("truncate products_outbox")
+            return MILLION / timed(shell, f"curl -sf -T {path}.ndjson -X POST -H 'Content-Type: application/x-ndjson' "
+                                          f"{l.base}/api/products/import | grep -q '\"created\":{MILLION}'")
+
+        def theirs():
+            l.primary.psql("truncate products")
+            l.primary.psql("truncate products_outbox")
+            return MILLION / timed(shell, f"{PSQL} -d {l.primary.url()} -c \"\\copy products (id, name, price, stock) from '{path}.tsv'\"")
+        pair = interleave(REPETITIONS, ours, theirs)
+    results.compare(9, f"import of {MILLION:,} NDJSON products / \\copy, capture on in both", "rows/s", pair, "≥ 0.7")
+    l.primary.psql("truncate products; truncate products_outbox")
+
+
+def memory(l, results):
+    l.fill(100_000)
+    env = ids_file(l, 100_000)
+    with l.running("pgfanout-api"):
+        wrk(l.base, "read_one.lua", 1000, SECONDS, env=env)
+        wrk(l.base, "read_page.lua", 1000, SECONDS, env=env)
+        rss = l.rss_kb("pgfanout-api")
+    results.add(11, "memory of the API, 1,000 keep-alive connections under load", "MB", rss / 1024, None, None, "≤ 48", rss <= 48 * 1024)
+    with l.running("pgfanout-api", "pgfanout-consumer"):
+        pass
+    l.primary.psql(f"update products set stock = stock + 1 where stock >= 0; insert into products (id, name, price, stock) "
+                   f"select gen_random_uuid(), 'backlog ' || n, 1, 1 from generate_series(1, {max(1, MILLION - 100_000)}) n")
+    with l.running("pgfanout-api"):
+        wait_until(lambda: l.primary.psql("select count(*) from products_outbox").strip() == "0", 300, "the backlog in the queues")
+        with l.running("pgfanout-consumer"):
+            most = [0]
+
+            def done():
+                most[0] = max(most[0], l.rss_kb("pgfanout-consumer"))
+                return l.drained()
+            wait_until(done, 600, "the backlog drained")
+    results.add(11, f"memory of the consumer, backlog of {MILLION:,}", "MB", most[0] / 1024, None, None, "≤ 48", most[0] <= 48 * 1024)
+
+
+def replicas(_, results):
+    figures = {}
+    for n in (1, 2, 4, 8):
+        with Lab(n) as l:
+            l.fill(1000)
+            with l.running("pgfanout-api", "pgfanout-consumer"):
+                wrk(l.base, "write_one.lua", 32, 1)
+                l.wait_drained()
+                before = int(l.primary.psql("select count(*) from products"))
+                cpu = l.cpu(l.programs["pgfanout-api"].popen.pid)
+                wrk(l.base, "write_one.lua", 32, SECONDS)
+                l.wait_drained()
+                rows = int(l.primary.psql("select count(*) from products")) - before
+                figures[n] = (l.cpu(l.programs["pgfanout-api"].popen.pid) - cpu) / rows * 1e6
+    for n in (2, 4, 8):
+        ratio = figures[n] / figures[1]
+        results.add(12, f"API's CPU per write, relay included, {n} replicas / 1 replica", "us", figures[n], figures[1], ratio,
+                    "≤ 1.1 ×", ratio <= 1.1)
+
+
+def cpu(l, results):
+    l.fill(HUNDRED_THOUSAND)
+    with l.running("pgfanout-api", "pgfanout-consumer"):
+        wrk(l.base, "write_one.lua", 64, 1)
+        l.wait_drained()
+        ratios = []
+        for _ in range(REPETITIONS):
+            mine, postgres = l.program_cpu(), l.postgres_cpu()
+            before = int(l.primary.psql("select count(*) from products"))
+            wrk(l.base, "write_one.lua", 64, SECONDS)
+            l.wait_drained()
+            rows = int(l.primary.psql("select count(*) from products")) - before
+            ratios.append(((l.program_cpu() - mine) / rows * 1e6, (l.postgres_cpu() - postgres) / rows * 1e6))
+    pair = {"ours": statistics.median(a for a, _ in ratios), "theirs": statistics.median(b for _, b in ratios),
+            "ratio": statistics.median(a / b for a, b in ratios)}
+    results.compare(13, "CPU of API + consumer per replicated write / PostgreSQL's", "us", pair, "≤ 0.3")
+
+
+def longtx(l, results):
+    minutes = float(os.environ.get("BENCH_LONG_MINUTES", "10"))
+    l.fill(HUNDRED_THOUSAND)
+    import psycopg2  # pylint: disable=import-outside-toplevel
+    held = psycopg2.connect(l.primary.url())
+
+    def relayed(seconds):
+        published = lambda: sum(float(v) for v in re.findall(
+            r"^pgfanout_relay_confirmed_total(?:\{[^}]*\})? (\S+)", lab.get(l.base + "/metrics").decode(), re.M))
+        before, begun = published(), time.monotonic()
+        pgbench(l.primary, "insert.sql", 16, seconds)
+        wait_until(lambda: l.primary.psql("select count(*) from products_outbox").strip() == "0", 300, "the outbox")
+        return (published() - before) / (time.monotonic() - begun)
+    with l.running("pgfanout-api", "pgfanout-consumer"):
+        relayed(2)
+        with held.cursor() as c:
+            c.execute("set transaction isolation level repeatable read")
+            c.execute("insert into products (id, name, price, stock) values (gen_random_uuid(), 'held open', 1, 1)")
+        first = relayed(SECONDS)
+        until = time.monotonic() + minutes * 60
+        while time.monotonic() < until:
+            last = relayed(SECONDS)
+    held.rollback()
+    results.add(14, f"relay's throughput, transaction open for {minutes:g} minutes: end / start", "1/s", last, first, last / first, "≥ 0.9 ×",
+                last / first >= 0.9)
+
+
+PARTS = {"reads": reads, "pages": pages, "list": full_list, "writes": writes, "sustained": sustained, "drain": drain,
+         "latency": latency, "reset": reset, "import": imports, "memory": memory, "cpu": cpu, "longtx": longtx, "replicas": replicas}
+
+
+def machine():
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        model = re.search(r"model name\s*: (.*)", f.read())
+    with open("/proc/meminfo", encoding="utf-8") as f:
+        memory_kb = int(re.search(r"MemTotal:\s+(\d+)", f.read()).group(1))
+    return {"cpu": model.group(1) if model else platform.machine(), "cores": os.cpu_count(), "memory_gb": round(memory_kb / 2**20),
+            "kernel": platform.release(), "date": datetime.date.today().isoformat()}
+
+
+def main():
+    names = sys.argv[1:] or list(PARTS)
+    for name in names:
+        if name not in PARTS:
+            sys.exit(f"no part {name}: one of {', '.join(PARTS)}")
+    results, where = Results(), machine()
+    print("  ".join(f"{k}: {v}" for k, v in where.items()))
+    print(f"{'#':>3}  {'work: ours / theirs':<58} {'ours':>11} {'theirs':>11} {'':<8} {'ratio':>8} {'wanted':>9}")
+    failed = []
+    for name in names:
+        try:
+            if name == "replicas":
+                replicas(None, results)
+            else:
+                with Lab() as l:
+                    PARTS[name](l, results)
+        except Exception as e:  # pylint: disable=broad-except
+            failed.append(name)
+            print(f"  -  {name}: {e}", flush=True)
+    os.makedirs(os.path.join(lab.ROOT, "build"), exist_ok=True)
+    with open(os.path.join(lab.ROOT, "build", "bench.json"), "w", encoding="utf-8") as f:
+        json.dump({"machine": where, "results": results.rows, "failed": failed}, f, indent=1)
+    sys.exit(1 if failed else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,196 @@
+"""The bench's laboratory: servers, programs, load generators and clocks.
+
+Everything runs on this machine, all servers with fsync on. What is compared is measured in turn, A B A B …, in one run, because
+machines are noisy: the ratio of neighbours is worth more than any figure.
+"""
+import contextlib
+import os
+import re
+import statistics
+import subprocess
+import sys
+import time
+import urllib.request
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+# pylint: disable=wrong-import-position
+from harness.servers import (HOST, Postgres, Program, RabbitMQ, discard_all, free_port, new_folder, postgres_bin,
+                             psql_program, remove_folder, start_all, wait_until)
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+BUILD = os.path.join(ROOT, os.environ.get("PGFANOUT_BUILD", "build"))
+HERE = os.path.dirname(os.path.abspath(__file__))
+SERVER = {"shared_buffers": "256MB", "max_connections": 200, "wal_level": "logical", "max_wal_size": "4GB",
+          "max_wal_senders": 20, "max_replication_slots": 20, "max_worker_processes": 20,
+          "max_logical_replication_workers": 12}
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Lab:
+    """A primary and n replicas with the product tables, a RabbitMQ, and our programs when asked for."""
+
+    def __init__(self, replicas=2):
+        self.folder = new_folder()
+        self.primary = Postgres("primary", self.folder, settings=SERVER)
+        self.replicas = [Postgres(f"replica-{n}", self.folder, settings=SERVER) for n in range(1, replicas + 1)]
+        self.rabbitmq = RabbitMQ(self.folder)
+        self.servers = [self.primary, *self.replicas, self.rabbitmq]
+        self.programs = {}
+        self.env = {}
+
+    def __enter__(self):
+        start_all(self.servers)
+        self.env = {"DATABASE_URL": self.primary.create_database(), "RABBITMQ_URL": self.rabbitmq.create_vhost("bench"),
+                    "HOST": HOST, "PORT": free_port(), "CONSUMER_HOST": HOST, "CONSUMER_PORT": free_port(),
+                    "LOG_LEVEL": "warn"}
+        for n, replica in enumerate(self.replicas, 1):
+            self.env[f"REPLICA_{n}_URL"] = replica.create_database()
+        self.run("pgfanout-migrate", "up")
+        return self
+
+    def __exit__(self, *_):
+        for name in list(self.programs):
+            self.stop(name)
+        discard_all(self.servers)
+        remove_folder(self.folder)
+
+    # ---- programs ----
+
+    def run(self, name, *args, **env):
+        done = subprocess.run([os.path.join(BUILD, name), *args], capture_output=True, text=True, check=False,
+                              env={**os.environ, **{k: str(v) for k, v in {**self.env, **env}.items()}})
+        if done.returncode:
+            raise RuntimeError(f"{name}: exit code {done.returncode}\n{done.stdout}{done.stderr}")
+        return done
+
+    def start(self, name, **env):
+        port = self.env["PORT" if name == "pgfanout-api" else "CONSUMER_PORT"]
+        program = Program([os.path.join(BUILD, name)], {**self.env, **env}, name,
+                          os.path.join(self.folder, name + ".log"))
+        program.start()
+        path = "/ready" if name == "pgfanout-api" else "/health"
+        program.wait_for_http(f"http://{HOST}:{port}{path}", 30)
+        self.programs[name] = program
+        return program
+
+    def stop(self, name):
+        program = self.programs.pop(name, None)
+        if program and program.stop() != 0:
+            raise RuntimeError(f"{name} did not end well:\n{program.log(30)}")
+
+    @contextlib.contextmanager
+    def running(self, *names, **env):
+        for name in names:
+            self.start(name, **env)
+        try:
+            yield
+        finally:
+            for name in reversed(names):
+                self.stop(name)
+
+    @property
+    def base(self):
+        return f"http://{HOST}:{self.env['PORT']}"
+
+    # ---- data ----
+
+    def fill(self, rows, servers=None):
+        """The same rows on the named servers (default all): ids are md5 of 1 … rows."""
+        for server in servers or [self.primary, *self.replicas]:
+            server.psql(f"""
+                set synchronous_commit = off;
+                truncate products;
+                insert into products (id, name, price, stock, created_at, updated_at)
+                select md5(n::text)::uuid, 'Product number ' || n, (n % 100000) / 100.0, n % 500, now(), now()
+                from generate_series(1, {rows}) n order by 1;
+                vacuum analyze products;""")
+        self.primary.psql("truncate products_outbox; vacuum analyze products_outbox")
+
+    def drained(self):
+        """Whether no change is on its way: outbox empty, and all replicas hold as many rows with the same sum as the primary."""
+        if self.primary.psql("select count(*) from products_outbox").strip() != "0":
+            return False
+        digest = "select count(*), sum(stock), max(updated_at) from products"
+        return len({s.psql(digest) for s in [self.primary, *self.replicas]}) == 1
+
+    def wait_drained(self, timeout=300):
+        wait_until(self.drained, timeout, "the replicas to keep up", 0.05)
+
+    # ---- clocks ----
+
+    def cpu(self, *pids):
+        """User and system seconds of processes, with their ended children."""
+        total = 0
+        for pid in pids:
+            with contextlib.suppress(OSError), open(f"/proc/{pid}/stat", encoding="ascii") as f:
+                fields = f.read().rsplit(")", 1)[1].split()
+                total += sum(int(v) for v in fields[11:15])
+        return total / TICKS
+
+    def program_cpu(self):
+        return self.cpu(*(p.popen.pid for p in self.programs.values()))
+
+    def postgres_cpu(self):
+        return self.cpu(*(pid for s in [self.primary, *self.replicas] for pid in s.pids()))
+
+    def rss_kb(self, name):
+        with open(f"/proc/{self.programs[name].popen.pid}/status", encoding="ascii") as f:
+            return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+
+
+def get(url):
+    with urllib.request.urlopen(url, timeout=60) as answer:
+        return answer.read()
+
+
+def wrk(base, script, connections, seconds, threads=1, env=None):
+    """Requests per second; an error answer or a socket error fails the measurement."""
+    done = subprocess.run(["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "-s", os.path.join(HERE, script), base],
+                          capture_output=True, text=True, check=True, env={**os.environ, **(env or {})})
+    if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
+        raise RuntimeError(f"wrk {script}:\n{done.stdout}")
+    return float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
+
+
+def pgbench(server, script, clients, seconds, rate=None):
+    """Transactions per second of a script file, prepared statements."""
+    argv = [os.path.join(postgres_bin(), "pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(2, clients)),
+            "-T", str(seconds), "-f", os.path.join(HERE, script)]
+    if rate:
+        argv += ["-R", str(rate)]
+    done = subprocess.run([*argv, server.url()], capture_output=True, text=True, check=True)
+    return float(re.search(r"tps = ([\d.]+) \(without", done.stdout).group(1))
+
+
+def best_clients(server, script, seconds, choices=(8, 16, 32, 64)):
+    """The client count that does best, found once with short runs: the comparison then uses it."""
+    return max(choices, key=lambda c: pgbench(server, script, c, seconds))
+
+
+def timed(fn, *args, **kwargs):
+    begun = time.monotonic()
+    fn(*args, **kwargs)
+    return time.monotonic() - begun
+
+
+def interleave(repetitions, ours, theirs):
+    """Runs both in turn; medians of each, and the median of the neighbours' ratios ours/theirs."""
+    pairs = []
+    for n in range(repetitions):
+        # Who goes first changes, so that a trend of the machine favours neither.
+        if n % 2:
+            b = theirs()
+            a = ours()
+        else:
+            a = ours()
+            b = theirs()
+        pairs.append((a, b))
+    return {"ours": statistics.median(a for a, _ in pairs), "theirs": statistics.median(b for _, b in pairs),
+            "ratio": statistics.median(a / b for a, b in pairs), "runs": pairs}
+
+
+def shell(command):
+    subprocess.run(["bash", "-c", "set -o pipefail; " + command], check=True, capture_output=True)
+
+
+PSQL = psql_program() + " -XAtq -v ON_ERROR_STOP=1"

@@ -1,0 +1,308 @@
+"""make demo: the whole of pgfanout on this machine, on private servers, with a real catalogue.
+
+Starts a primary, two replicas and a RabbitMQ, migrates, starts the API and the consumer, imports
+tests/data/catalogue.ndjson, waits until nothing is on its way and compares primary and replicas
+row by row. Then it stays, with commands to try, until Ctrl-C or SIGTERM. DEMO=once: it ends after
+the comparison; exit code 0 only if all are equal.
+
+Promises: takes no port that is in use, prefers the well-known ones; writes the settings to
+BUILD/demo/env for other terminals; stops all it started, and its data goes with it.
+"""
+import hashlib
+import itertools
+import json
+import os
+import shlex
+import signal
+import sys
+import time
+import urllib.request
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
+sys.path.insert(0, os.path.join(ROOT, "tests"))
+
+# pylint: disable=wrong-import-position
+from harness.servers import (HOST, PASSWORD, USER, HarnessError, Postgres, Program, RabbitMQ,
+                             discard_all, free_port, new_folder, remove_folder, start_all,
+                             wait_until)
+
+CATALOGUE = os.path.join(ROOT, "tests", "data", "catalogue.ndjson")
+ROWS = ("select id, name, price, stock, created_at, updated_at from products order by id")
+LIMIT = 120  # seconds for the replicas to follow; they need about one
+
+
+class Stop(Exception):
+    """Somebody asked the demo to end."""
+
+
+def on_signal(number, _frame):
+    # A second Ctrl-C must not interrupt the tidying up.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise Stop(signal.Signals(number).name)
+
+
+def say(text=""):
+    print(text, flush=True)
+
+
+class Clock:
+    """Prints a step's name and, when it is over, what it took."""
+
+    def __init__(self, what):
+        self.what = what
+
+    def __enter__(self):
+        print(f"  {self.what:<52}", end="", flush=True)
+        self.begin = time.monotonic()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.seconds = time.monotonic() - self.begin
+        say(f"{self.seconds:8.2f} s" if kind is None else "  -")
+
+
+class Demo:
+    """All that runs. close() may be called at any moment, half-started ones included."""
+
+    def __init__(self, build):
+        self.build = os.path.abspath(os.path.join(ROOT, build))
+        self.home = os.path.join(self.build, "demo")
+        os.makedirs(self.home, exist_ok=True)
+        self.envfile = os.path.join(self.home, "env")
+        self.servers, self.programs, self.folder, self.env = [], [], None, {}
+
+    def start_servers(self):
+        self.folder = new_folder()
+        self.primary = Postgres("primary", self.folder, port=5432)
+        self.replicas = [Postgres(f"replica-{n}", self.folder, port=5432 + n) for n in (1, 2)]
+        self.rabbitmq = RabbitMQ(self.folder, port=5672, management_port=15672)
+        self.servers = [self.primary, *self.replicas, self.rabbitmq]
+        start_all(self.servers)
+        for server in (self.primary, *self.replicas):
+            server.create_database()
+
+    def write_env(self):
+        self.env = {
+            "DATABASE_URL": self.primary.url(),
+            **{f"REPLICA_{n}_URL": r.url() for n, r in enumerate(self.replicas, 1)},
+            "RABBITMQ_URL": self.rabbitmq.url(),
+            "HOST": HOST, "PORT": str(free_port(8000)),
+            "CONSUMER_HOST": HOST, "CONSUMER_PORT": str(free_port(8080)),
+        }
+        self.api = f"http://{HOST}:{self.env['PORT']}"
+        self.consumer = f"http://{HOST}:{self.env['CONSUMER_PORT']}"
+        more = {
+            "API": self.api, "CONSUMER": self.consumer,
+            "PGHOST": HOST, "PGPORT": str(self.primary.port), "PGUSER": USER,
+            "PGPASSWORD": PASSWORD, "PGDATABASE": "products",
+            "RABBITMQ_UI": self.rabbitmq.management_url,
+        }
+        with open(self.envfile, "w") as f:
+            f.write("# The running demo: set -a; . build/demo/env; set +a\n")
+            for key, value in {**self.env, **more}.items():
+                f.write(f"{key}={shlex.quote(value)}\n")
+            f.write(f'PATH={shlex.quote(self.build)}:"$PATH"\n')
+
+    def program(self, name, *args):
+        log = os.path.join(self.home, f"{name}.log")
+        if os.path.exists(log):
+            os.unlink(log)
+        # Not the caller's directory: a .env file there is none of the demo's business.
+        program = Program([os.path.join(self.build, name), *args], self.env, name, log, self.folder)
+        self.programs.append(program)
+        return program
+
+    def migrate(self):
+        program = self.program("pgfanout-migrate", "up")
+        code = program.wait(60)
+        self.programs.remove(program)
+        if code != 0:
+            program.kill9()
+            raise HarnessError(f"pgfanout-migrate up: exit code {code}\n{program.log(60)}")
+
+    def start_programs(self):
+        api, consumer = self.program("pgfanout-api"), self.program("pgfanout-consumer")
+        api.wait_for_http(self.api + "/ready")
+        consumer.wait_for_http(self.consumer + "/health")
+
+    def check_programs(self):
+        for program in self.programs:
+            if not program.running():
+                raise HarnessError(f"{program.name} ended with {program.popen.returncode}:\n"
+                                   f"{program.log(60)}")
+
+    def http(self, path, data=None, kind="application/json"):
+        request = urllib.request.Request(self.api + path, data=data, headers={"Content-Type": kind})
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            with opener.open(request, timeout=120) as answer:
+                return json.load(answer)
+        except OSError as e:
+            text = e.read().decode(errors="replace") if hasattr(e, "read") else ""
+            self.check_programs()
+            raise HarnessError(f"{path}: {e} {text}\n{self.programs[0].log(60)}") from e
+
+    def import_catalogue(self):
+        with open(CATALOGUE, "rb") as f:
+            answer = self.http("/api/products/import", f.read(), "application/x-ndjson")
+        return answer["data"]
+
+    def wait_for_replicas(self):
+        """Until no change record and no message is left and the replicas have caught up."""
+        last = {}
+
+        def settled():
+            self.check_programs()
+            last["changes"] = int(self.primary.psql("select count(*) from products_outbox"))
+            if last["changes"]:
+                return False
+            last["queues"] = {q: n for q, n in self.rabbitmq.queues().items()
+                              if n and not q.startswith("products.dead.")}
+            if last["queues"]:
+                return False
+            # The queues' numbers are a moment old; the tables' are not.
+            sums = [s.psql(f"select md5(string_agg(r::text, '')) from ({ROWS}) r")
+                    for s in (self.primary, *self.replicas)]
+            last["equal"] = len(set(sums)) == 1
+            return last["equal"]
+
+        try:
+            wait_until(settled, LIMIT, "the replicas to follow", 0.1)
+        except TimeoutError:
+            # Not the end: the comparison that comes next shows what differs.
+            say(f"\n  not settled within {LIMIT} s: {last}")
+
+    def compare(self):
+        """Row by row; prints a line a server and every difference; true if all are equal."""
+        text = {s.name: s.psql(f"set timezone = 'UTC'; copy ({ROWS}) to stdout")
+                for s in (self.primary, *self.replicas)}
+        rows = {name: dict(line.split("\t", 1) for line in t.splitlines())
+                for name, t in text.items()}
+        say(f"\n  {'server':<12}{'rows':>8}  sha256 of all rows")
+        for name, t in text.items():
+            say(f"  {name:<12}{len(rows[name]):>8}  {hashlib.sha256(t.encode()).hexdigest()}")
+        wrong = 0
+        for replica in self.replicas:
+            ours, theirs = rows["primary"], rows[replica.name]
+            for key in sorted(ours.keys() | theirs.keys()):
+                if ours.get(key) != theirs.get(key):
+                    wrong += 1
+                    if wrong <= 20:
+                        say(f"  {key}\n    primary    {ours.get(key, '(none)')}\n"
+                            f"    {replica.name:<10} {theirs.get(key, '(none)')}")
+        if wrong:
+            say(f"\n  {wrong} rows DIFFER.")
+        elif not rows["primary"]:
+            say("\n  There are no rows: nothing was imported.")
+        else:
+            say(f"\n  All {len(rows['primary'])} rows are equal on "
+                f"{' and '.join(r.name for r in self.replicas)}.")
+        return not wrong and bool(rows["primary"])
+
+    def examples(self):
+        """Commands with ids that exist; each can be pasted as it is."""
+        first, second, third = self.primary.psql(
+            "select id from products order by id limit 3").split()
+        env = os.path.relpath(self.envfile, ROOT)
+        as_json = "-H 'Content-Type: application/json'"
+        product = '{"name":"Crème brûlée","price":4.50,"stock":12}'
+        urls = [("primary", self.primary)] + [(r.name, r) for r in self.replicas]
+        say("\nIn another terminal, for shorter commands (psql, reset-replicas and $API just work):")
+        say(f"  cd {shlex.quote(ROOT)}; set -a; . {env}; set +a")
+        say("\nRead (X-Served-By says which server answered)")
+        say(f"  curl -si {self.api}/api/products/{first}")
+        say(f"  curl -s '{self.api}/api/products?limit=5'")
+        say("Write")
+        say(f"  curl -si {as_json} -d '{product}' {self.api}/api/products")
+        say(f"  curl -s -X PATCH {as_json} -d '{{\"price\":19.99}}' {self.api}/api/products/{second}")
+        say(f"  curl -s -X DELETE {self.api}/api/products/{third}")
+        say("Look; any writer counts, psql too")
+        for name, server in urls:
+            say(f"  psql {server.url()} -c 'select count(*), max(updated_at) from products'"
+                f"   # {name}")
+        say(f"  psql {self.primary.url()} -c \"update products set stock = stock + 1\"")
+        say("Rebuild the replicas while all goes on")
+        settings = " ".join(f"{k}={shlex.quote(v)}" for k, v in self.env.items()
+                            if k.endswith("_URL"))
+        say(f"  env {settings} {os.path.relpath(self.build, ROOT)}/reset-replicas")
+        say("Watch")
+        say(f"  {self.rabbitmq.management_url}/#/queues   user: {USER}  password: {PASSWORD}")
+        say(f"  {self.api}/status   {self.consumer}/status   {self.api}/metrics")
+        say(f"  {os.path.relpath(self.home, ROOT)}/*.log")
+
+    def stay(self):
+        say("\nRunning until Ctrl-C.")
+        for _ in itertools.count():
+            time.sleep(1)
+            self.check_programs()
+
+    def close(self):
+        """Programs first, in reverse; true if each ended in order."""
+        clean = True
+        for program in reversed(self.programs):
+            if program.running():
+                try:
+                    code = program.stop()
+                    if code != 0:
+                        say(f"  {program.name}: exit code {code}\n{program.log(30)}")
+                        clean = False
+                except HarnessError as e:
+                    say(str(e))
+                    clean = False
+        discard_all(self.servers)
+        if self.folder:
+            remove_folder(self.folder)
+        if os.path.exists(self.envfile):
+            os.unlink(self.envfile)
+        return clean
+
+
+def run(demo, once):
+    say("pgfanout demo")
+    with Clock("private servers: 3 PostgreSQL, 1 RabbitMQ"):
+        demo.start_servers()
+    demo.write_env()
+    with Clock("pgfanout-migrate up"):
+        demo.migrate()
+    with Clock("pgfanout-api and pgfanout-consumer"):
+        demo.start_programs()
+    with Clock("import of the sample catalogue"):
+        counts = demo.import_catalogue()
+    with Clock("until the queues are empty"):
+        demo.wait_for_replicas()
+    say("  imported: " + ", ".join(f"{k} {v}" for k, v in counts.items() if isinstance(v, int)))
+    equal = demo.compare()
+    if once:
+        return 0 if equal else 1
+    demo.examples()
+    if not equal:
+        say("\nThe replicas DIFFER from the primary: see the logs.")
+    demo.stay()
+    return 0
+
+
+def main():
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGHUP, on_signal)
+    demo = Demo(sys.argv[1] if len(sys.argv) > 1 else "build")
+    try:
+        code = run(demo, os.environ.get("DEMO") == "once")
+    except Stop as e:
+        # Ctrl-C is how the demo is meant to end; before it was up, it is an abort.
+        say(f"\n{e}: stopping")
+        code = 0 if os.environ.get("DEMO") != "once" else 1
+    except HarnessError as e:
+        say(f"\ndemo: {e}")
+        code = 1
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        clean = demo.close()
+    sys.exit(code if clean else code or 1)
+
+
+if __name__ == "__main__":
+    main()

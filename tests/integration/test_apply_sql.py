@@ -1,0 +1,271 @@
+"""A replica takes changes in any order, any number of times: the SQL function products_apply alone.
+
+The law: the newest version of each product wins, whatever came in whichever batches before.
+"""
+import random
+import threading
+import uuid
+
+import pytest
+from psycopg2 import errors
+
+A, B, C = (f"00000000-0000-4000-8000-00000000000{n}" for n in "abc")
+TIME = "2026-01-31 12:00:00.123456+00"
+APPLY = ("select products_apply(%s, %s::uuid[], %s::bigint[], %s::text[]::xid8[], %s::boolean[], "
+         "%s::text[], %s::text[], %s::integer[], %s::timestamptz[], %s::timestamptz[])")
+
+
+def sync(key, version, stock=None, xid=0, price="1.50"):
+    """A change as it comes in a message; stock defaults to the version, to tell states apart."""
+    return (key, version, str(xid), False, f"v{version}", price,
+            version if stock is None else stock, TIME, TIME)
+
+
+def delete(key, version, xid=0):
+    return (key, version, str(xid), True, None, None, None, None, None)
+
+
+def arguments(changes, source="source"):
+    return [source, *(list(column) for column in zip(*changes))] if changes else [
+        source, *([] for _ in range(9))]
+
+
+def apply(cursor, *changes, source="source"):
+    cursor.execute(APPLY, arguments(changes, source))
+    return cursor.fetchone()[0]
+
+
+@pytest.fixture
+def replica(module_stack):
+    """A cursor on an empty replica, every statement committed."""
+    conn = module_stack.connect("replica-1")
+    conn.autocommit = True
+    with conn.cursor() as cursor:
+        cursor.execute("truncate products, products_tombstones; update products_replication set "
+                       "needs_reset = false, source = null, snapshot = null, floor = 0")
+        yield cursor
+    conn.close()
+
+
+def products(cursor):
+    cursor.execute("select id::text, version, stock from products")
+    return {row[0]: row[1:] for row in cursor.fetchall()}
+
+
+def tombstones(cursor):
+    cursor.execute("select id::text, version from products_tombstones")
+    return dict(cursor.fetchall())
+
+
+# batches in the order they come -> versions of products, tombstones, how many changed in each batch
+ORDERS = {
+    "create": ([[sync(A, 1)]], {A: 1}, {}, [1]),
+    "newer": ([[sync(A, 1)], [sync(A, 2)]], {A: 2}, {}, [1, 1]),
+    "older": ([[sync(A, 2)], [sync(A, 1)]], {A: 2}, {}, [1, 0]),
+    "again": ([[sync(A, 2)], [sync(A, 2)]], {A: 2}, {}, [1, 0]),
+    "delete": ([[sync(A, 1)], [delete(A, 2)]], {}, {A: 2}, [1, 1]),
+    "delete-first": ([[delete(A, 2)], [sync(A, 1)]], {}, {A: 2}, [0, 0]),
+    "delete-older-than-row": ([[sync(A, 3)], [delete(A, 2)]], {A: 3}, {}, [1, 0]),
+    "delete-again": ([[sync(A, 1)], [delete(A, 2)], [delete(A, 2)]], {}, {A: 2}, [1, 1, 0]),
+    "delete-older-again": ([[delete(A, 5)], [delete(A, 2)]], {}, {A: 5}, [0, 0]),
+    "created-again": ([[delete(A, 2)], [sync(A, 3)]], {A: 3}, {A: 2}, [0, 1]),
+    "deleted-twice": ([[delete(A, 2)], [sync(A, 3)], [delete(A, 4)], [sync(A, 3)]],
+                      {}, {A: 4}, [0, 1, 1, 0]),
+    "mixed-batch": ([[sync(A, 1), sync(B, 2)], [delete(A, 3), sync(B, 4), sync(C, 5)]],
+                    {B: 4, C: 5}, {A: 3}, [2, 3]),
+    "partly-stale": ([[sync(A, 9), sync(B, 1)], [sync(A, 8), sync(B, 2), delete(C, 3)]],
+                     {A: 9, B: 2}, {C: 3}, [2, 1]),
+    "empty": ([[]], {}, {}, [0]),
+}
+
+
+@pytest.mark.parametrize("name", ORDERS)
+def test_newest_version_wins(replica, name):
+    batches, rows, graves, counts = ORDERS[name]
+    assert [apply(replica, *batch) for batch in batches] == counts
+    assert products(replica) == {key: (v, v) for key, v in rows.items()}
+    assert tombstones(replica) == graves
+
+
+def test_any_order_and_repetition_end_in_the_same_rows(replica):
+    rng = random.Random(1)
+    ids = [str(uuid.UUID(int=rng.getrandbits(128))) for _ in range(12)]
+    changes = [(delete if rng.random() < 0.3 else sync)(rng.choice(ids), version)
+               for version in range(1, 121)]
+    newest = {change[0]: change for change in changes}
+    expected = {key: (c[1], c[1]) for key, c in newest.items() if not c[3]}
+    for _ in range(60):
+        replica.execute("truncate products, products_tombstones")
+        stream = changes + rng.choices(changes, k=60)
+        rng.shuffle(stream)
+        while stream:
+            batch = {}
+            for change in stream[:rng.randint(1, 30)]:
+                if change[0] not in batch or batch[change[0]][1] < change[1]:
+                    batch[change[0]] = change
+                stream.pop(0)
+            apply(replica, *batch.values())
+        assert products(replica) == expected
+
+
+def test_values_arrive_to_the_last_digit(replica):
+    apply(replica, sync(A, 1, stock=2147483647, price="12345678901.2300"))
+    replica.execute("select name, price::text, stock, created_at::text, updated_at::text "
+                    "from products")
+    assert replica.fetchone() == ("v1", "12345678901.2300", 2147483647, TIME, TIME)
+
+
+# ---- the snapshot of a reset -------------------------------------------------------------------
+
+# The snapshot 100:110:103 holds what transactions below 110 did, but for 100 ... 109 only 103 runs.
+# (xid, source, version) -> stale? The floor is 50.
+SNAPSHOT = {
+    "old-transaction": ((90, "here", 40), True),
+    "old-transaction-high-version": ((90, "here", 60), True),
+    "finished-meanwhile": ((105, "here", 60), True),
+    "still-running-low-version": ((103, "here", 5), False),
+    "still-running": ((103, "here", 60), False),
+    "begun-later-low-version": ((110, "here", 49), False),
+    "begun-later": ((200, "here", 60), False),
+    "unnamed-below-floor": ((0, "here", 50), True),
+    "unnamed-above-floor": ((0, "here", 51), False),
+    "elsewhere-below-floor": ((200, "there", 50), True),
+    "elsewhere-above-floor": ((90, "there", 51), False),
+    "no-source-below-floor": ((200, None, 50), True),
+}
+
+
+@pytest.mark.parametrize("kind", ["sync", "delete"])
+@pytest.mark.parametrize("name", SNAPSHOT)
+def test_what_the_snapshot_of_a_reset_contains_is_stale(replica, name, kind):
+    (xid, source, version), stale = SNAPSHOT[name]
+    replica.execute("update products_replication set source = 'here', snapshot = '100:110:103', "
+                    "floor = 50")
+    replica.execute("insert into products values (%s, 'from the snapshot', 1, 7, now(), now(), 0)",
+                    [A])
+    change = sync(A, version, xid=xid) if kind == "sync" else delete(A, version, xid=xid)
+    assert apply(replica, change, source=source) == (0 if stale else 1)
+    if stale:
+        assert products(replica) == {A: (0, 7)} and not tombstones(replica)
+    elif kind == "sync":
+        assert products(replica) == {A: (version, version)}
+    else:
+        assert not products(replica) and tombstones(replica) == {A: version}
+
+
+def test_a_product_deleted_before_the_reset_does_not_come_back(replica):
+    replica.execute("update products_replication set source = 'here', snapshot = '100:110:103', "
+                    "floor = 50")
+    assert apply(replica, sync(A, 30, xid=60), source="here") == 0
+    assert apply(replica, sync(A, 31), source="here") == 0
+    assert not products(replica)
+
+
+# ---- two sessions ------------------------------------------------------------------------------
+
+def test_nothing_is_applied_while_a_reset_holds_the_lock(module_stack, replica):
+    reset = module_stack.connect("replica-1")
+    with reset.cursor() as cursor:
+        cursor.execute("select pg_advisory_xact_lock(1885824609, 1)")
+        with pytest.raises(Exception) as e:
+            apply(replica, sync(A, 1))
+        assert e.value.pgcode == "PF001"
+        assert not products(replica)
+    reset.rollback()
+    reset.close()
+    assert apply(replica, sync(A, 1)) == 1
+
+
+def test_a_reset_that_waits_for_a_batch_keeps_later_batches_out(module_stack, replica):
+    # Or a busy consumer would keep it waiting for ever.
+    first, reset = module_stack.connect("replica-1"), module_stack.connect("replica-1")
+    with first.cursor() as cursor:
+        apply(cursor, sync(A, 1))
+    with reset.cursor() as cursor:
+        waiter = threading.Thread(target=cursor.execute,
+                                  args=("select pg_advisory_xact_lock(1885824609, 1)",))
+        waiter.start()
+        waiter.join(0.5)
+        assert waiter.is_alive()
+        with pytest.raises(Exception) as e:
+            apply(replica, sync(B, 2))
+        assert e.value.pgcode == "PF001"
+        first.commit()
+        waiter.join(10)
+        assert not waiter.is_alive()
+    reset.rollback()
+    first.close()
+    reset.close()
+
+
+@pytest.mark.parametrize("first, second, rows", [
+    (delete(A, 5), sync(A, 4), {}),
+    (sync(A, 4), delete(A, 5), {}),
+    (sync(A, 5), sync(A, 4), {A: (5, 5)}),
+    (sync(A, 4), sync(A, 5), {A: (5, 5)}),
+    (delete(A, 4), sync(A, 5), {A: (5, 5)}),
+])
+def test_two_batches_at_once_run_one_after_the_other(module_stack, replica, first, second, rows):
+    one, two = module_stack.connect("replica-1"), module_stack.connect("replica-1")
+    done = []
+
+    def later():
+        with two, two.cursor() as cursor:
+            cursor.execute("select 1")
+            apply(cursor, second)
+        done.append(True)
+
+    with one.cursor() as cursor:
+        apply(cursor, first)
+        thread = threading.Thread(target=later)
+        thread.start()
+        thread.join(0.3)
+        assert not done
+        one.commit()
+        thread.join(10)
+    assert done and products(replica) == rows
+    one.close()
+    two.close()
+
+
+# ---- refusals ----------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_older_snapshots_are_refused(module_stack, isolation):
+    conn = module_stack.connect("replica-1")
+    with conn.cursor() as cursor:
+        cursor.execute(f"set transaction isolation level {isolation}")
+        with pytest.raises(errors.ObjectNotInPrerequisiteState):
+            apply(cursor, sync(A, 1))
+    conn.close()
+
+
+@pytest.mark.parametrize("bad, error", [
+    (sync(B, 2, price="dear"), errors.InvalidTextRepresentation),
+    ((B, 2, "0", False, None, "1", 1, TIME, TIME), errors.NotNullViolation),
+    (sync(A, 3), errors.CardinalityViolation),  # A twice: the caller did not keep the newest alone
+])
+def test_one_bad_change_fails_the_batch_and_leaves_nothing(replica, bad, error):
+    with pytest.raises(error):
+        apply(replica, sync(A, 1), bad, delete(C, 4))
+    assert not products(replica) and not tombstones(replica)
+
+
+def test_temporary_tables_of_the_session_do_not_matter(module_stack, replica):
+    conn = module_stack.connect("replica-1")
+    with conn, conn.cursor() as cursor:
+        cursor.execute("create temp table products (like public.products);"
+                       "create temp table products_tombstones (like public.products_tombstones)")
+        apply(cursor, sync(A, 1), delete(B, 2))
+    conn.close()
+    assert products(replica) == {A: (1, 1)} and tombstones(replica) == {B: 2}
+
+
+def test_a_lost_replication_row_is_no_fault_of_the_message(module_stack):
+    conn = module_stack.connect("replica-1")
+    with conn.cursor() as cursor:
+        cursor.execute("delete from products_replication")
+        with pytest.raises(errors.ObjectNotInPrerequisiteState) as e:
+            apply(cursor, sync(A, 1))
+        assert "reset-replicas" in e.value.diag.message_hint
+    conn.close()

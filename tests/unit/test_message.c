@@ -1,0 +1,243 @@
+/*
+ * message.c: what of a delivery becomes a change, what fails alone, and what fails as a whole.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "consumer/message.h"
+
+#define ID1 "\"id\":\"00000000-0000-4000-8000-000000000001\""
+#define ID2 "\"id\":\"00000000-0000-4000-8000-000000000002\""
+#define REST                                                                                       \
+	",\"name\":\"A\",\"price\":1.50,\"stock\":3,\"createdAt\":\"2026-01-31T12:00:00.123456Z\","   \
+	"\"updatedAt\":\"2026-01-31T12:00:00.123456Z\",\"version\":"
+#define SYNC1 "{" ID1 REST "7}"
+#define SYNC2 "{" ID2 REST "8}"
+#define DELETE1 "{" ID1 ",\"version\":9}"
+
+static struct amqp_delivery delivery(const char *body)
+{
+	return (struct amqp_delivery){
+		.tag = 5,
+		.consumer_tag = "sync",
+		.type = "products.sync",
+		.message_id = "m-1",
+		.content_type = "application/json",
+		.timestamp_s = 1700000000,
+		.body = body,
+		.len = strlen(body),
+	};
+}
+
+static void test_bodies(void **state)
+{
+	static const struct {
+		const char *what, *body;
+		enum change_kind kind;
+		size_t changes, failures;
+		bool whole; /* the first failure is */
+		const char *error; /* a piece of its text */
+	} rows[] = {
+		{ "a sync", SYNC1, CHANGE_SYNC, 1, 0, false, NULL },
+		{ "a delete", DELETE1, CHANGE_DELETE, 1, 0, false, NULL },
+		{ "an array", "[" SYNC1 "," SYNC2 "]", CHANGE_SYNC, 2, 0, false, NULL },
+		{ "blanks around", " \n[" SYNC1 "]\n", CHANGE_SYNC, 1, 0, false, NULL },
+		{ "nothing", "", CHANGE_SYNC, 0, 1, true, "empty" },
+		{ "broken", "{\"id\":", CHANGE_SYNC, 0, 1, true, "" },
+		{ "no UTF-8", "{\"id\":\"\xff\"}", CHANGE_SYNC, 0, 1, true, "" },
+		{ "a rest", SYNC1 "x", CHANGE_SYNC, 0, 1, true, "" },
+		{ "a string", "\"text\"", CHANGE_SYNC, 0, 1, true, "array of objects" },
+		{ "null", "null", CHANGE_SYNC, 0, 1, true, "array of objects" },
+		{ "an empty array", "[]", CHANGE_SYNC, 0, 1, true, "empty" },
+		{ "an empty object", "{}", CHANGE_SYNC, 0, 1, true, "" },
+		{ "a delete in the sync queue", DELETE1, CHANGE_SYNC, 0, 1, true, "" },
+		{ "a sync in the delete queue", SYNC1, CHANGE_DELETE, 0, 1, true, "" },
+		{ "version 0", "{" ID1 REST "0}", CHANGE_SYNC, 0, 1, true, "version" },
+		{ "bad elements", "[" SYNC1 ",7," SYNC2 ",{}]", CHANGE_SYNC, 2, 2, false, "must be a JSON object" },
+	};
+	(void)state;
+	struct batch b;
+	batch_init(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct amqp_delivery d = delivery(rows[i].body);
+		batch_reset(&b);
+		message_take(&b, &d, rows[i].kind);
+		if (b.nchanges != rows[i].changes || b.nfailures != rows[i].failures)
+			print_error("row: %s\n", rows[i].what);
+		assert_int_equal(b.nmessages, 1);
+		assert_int_equal(b.nchanges, rows[i].changes);
+		assert_int_equal(b.nfailures, rows[i].failures);
+		if (rows[i].failures == 0)
+			continue;
+		const char *error = batch_text(&b, b.failures[0].error_at);
+		if (strstr(error, rows[i].error) == NULL)
+			print_error("row: %s: %s\n", rows[i].what, error);
+		assert_true(strlen(error) > 0);
+		assert_non_null(strstr(error, rows[i].error));
+		assert_int_equal(b.failures[0].whole, rows[i].whole);
+		if (rows[i].whole)
+			assert_int_equal(b.failures[0].raw.len, strlen(rows[i].body));
+	}
+	batch_clear(&b);
+}
+
+static void test_elements_keep_text_and_xid(void **state)
+{
+	(void)state;
+	const struct amqp_header headers[] = { { .key = "x-xid", .str = "70*2 90" }, { .key = "x-source", .str = "s1" } };
+	struct amqp_delivery d = delivery("[" SYNC1 ",  {\"bad\" : 1}, " SYNC2 "]");
+	d.headers = headers;
+	d.nheaders = ARRAY_SIZE(headers);
+	struct batch b;
+	batch_init(&b);
+	message_take(&b, &d, CHANGE_SYNC);
+	assert_int_equal(b.nchanges, 2);
+	assert_int_equal(b.changes[0].change.xid, 70);
+	assert_int_equal(b.changes[1].change.xid, 90);
+	assert_int_equal(b.changes[1].raw.len, strlen(SYNC2));
+	assert_memory_equal(b.bodies.data + b.changes[1].raw.at, SYNC2, strlen(SYNC2));
+	assert_int_equal(b.nfailures, 1);
+	assert_int_equal(b.failures[0].xid, 70);
+	assert_false(b.failures[0].whole);
+	assert_int_equal(b.failures[0].raw.len, strlen("{\"bad\" : 1}"));
+	assert_memory_equal(b.bodies.data + b.failures[0].raw.at, "{\"bad\" : 1}", b.failures[0].raw.len);
+	assert_string_equal(batch_text(&b, b.source_at), "s1");
+	assert_string_equal(batch_text(&b, b.messages[0].id_at), "m-1");
+	assert_string_equal(batch_text(&b, b.messages[0].type_at), "products.sync");
+	assert_string_equal(batch_text(&b, b.messages[0].xids_at), "70*2 90");
+
+	/* A list that does not fit the changes says nothing at all. */
+	batch_reset(&b);
+	d = delivery(SYNC1);
+	d.headers = headers;
+	d.nheaders = ARRAY_SIZE(headers);
+	message_take(&b, &d, CHANGE_SYNC);
+	assert_int_equal(b.nchanges, 1);
+	assert_int_equal(b.changes[0].change.xid, 0);
+	batch_clear(&b);
+}
+
+static void test_attempts(void **state)
+{
+	static const struct {
+		struct amqp_header header;
+		unsigned attempt;
+	} rows[] = {
+		{ { .key = "other", .num = 2 }, 0 },
+		{ { .key = "x-attempt", .num = 2 }, 2 },
+		{ { .key = "x-attempt", .str = "2" }, 2 },
+		{ { .key = "x-attempt", .str = "two" }, 0 },
+		{ { .key = "x-attempt", .str = "" }, 0 },
+		{ { .key = "x-attempt", .str = "-1" }, 0 },
+		{ { .key = "x-attempt", .num = -1 }, 0 },
+		{ { .key = "x-attempt", .num = INT64_MAX }, 1000 },
+		{ { .key = "x-attempt", .str = "99999999999999999999999999" }, 0 },
+	};
+	(void)state;
+	struct batch b;
+	batch_init(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct amqp_delivery d = delivery(SYNC1);
+		d.headers = &rows[i].header;
+		d.nheaders = 1;
+		batch_reset(&b);
+		message_take(&b, &d, CHANGE_SYNC);
+		if (b.messages[0].attempt != rows[i].attempt)
+			print_error("row %zu\n", i);
+		assert_int_equal(b.messages[0].attempt, rows[i].attempt);
+	}
+	batch_clear(&b);
+}
+
+static void test_headers_that_travel_on(void **state)
+{
+	(void)state;
+	static char big[1000];
+	memset(big, 'x', sizeof(big) - 1);
+	const struct amqp_header headers[] = {
+		{ .key = "x-attempt", .num = 1 },	  { .key = "x-error", .str = "old" },
+		{ .key = "x-queue", .str = "q" },	  { .key = "x-died-at", .str = "t" },
+		{ .key = "x-first-death-queue", .str = "q" }, { .key = "x-death", .num = 3 },
+		{ .key = "x-delivery-count", .num = 3 },  { .key = "big", .str = big },
+		{ .key = "trace", .str = "abc" },	  { .key = "tenant", .num = 7 },
+		{ .key = "empty", .str = "" },
+	};
+	struct amqp_delivery d = delivery(SYNC1);
+	d.headers = headers;
+	d.nheaders = ARRAY_SIZE(headers);
+	struct batch b;
+	batch_init(&b);
+	message_take(&b, &d, CHANGE_SYNC);
+	assert_int_equal(b.messages[0].nheaders, 3);
+	assert_string_equal(batch_text(&b, b.headers[0].key_at), "trace");
+	assert_string_equal(batch_text(&b, b.headers[0].str_at), "abc");
+	assert_string_equal(batch_text(&b, b.headers[1].key_at), "tenant");
+	assert_int_equal(b.headers[1].str_at, 0);
+	assert_int_equal(b.headers[1].num, 7);
+	assert_int_not_equal(b.headers[2].str_at, 0);
+	assert_string_equal(batch_text(&b, b.headers[2].str_at), "");
+	batch_clear(&b);
+}
+
+static void test_content_types(void **state)
+{
+	static const struct {
+		const char *type;
+		bool good;
+	} rows[] = {
+		{ NULL, true },	  { "", true },
+		{ "application/json", true }, { "Application/JSON; charset=utf-8", true },
+		{ "text/plain", false },      { "application/jsonx", false },
+	};
+	(void)state;
+	struct batch b;
+	batch_init(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct amqp_delivery d = delivery(SYNC1);
+		d.content_type = rows[i].type;
+		batch_reset(&b);
+		message_take(&b, &d, CHANGE_SYNC);
+		if ((b.nchanges == 1) != rows[i].good)
+			print_error("row: %s\n", rows[i].type);
+		assert_int_equal(b.nchanges, rows[i].good);
+		assert_int_equal(b.nfailures, !rows[i].good);
+	}
+	batch_clear(&b);
+}
+
+static void test_sources(void **state)
+{
+	(void)state;
+	const struct amqp_header good = { .key = "x-source", .str = "71234" };
+	const struct amqp_header bad = { .key = "x-source", .str = "\xff" };
+	const struct amqp_header number = { .key = "x-source", .num = 5 };
+	struct amqp_delivery d = delivery(SYNC1);
+
+	assert_string_equal(message_source(&d), "");
+	d.nheaders = 1;
+	d.headers = &good;
+	assert_string_equal(message_source(&d), "71234");
+	d.headers = &bad;
+	assert_string_equal(message_source(&d), "");
+	d.headers = &number;
+	assert_string_equal(message_source(&d), "");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_bodies),
+		cmocka_unit_test(test_elements_keep_text_and_xid),
+		cmocka_unit_test(test_attempts),
+		cmocka_unit_test(test_headers_that_travel_on),
+		cmocka_unit_test(test_content_types),
+		cmocka_unit_test(test_sources),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
