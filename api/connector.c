@@ -17,10 +17,12 @@
 #include "common/backoff.h"
 #include "common/log.h"
 
-#define LOOK_EVERY_MS 1000
+#define LOOK_EVERY_MS	 1000
 #define BACKOFF_FIRST_MS 100
-#define BACKOFF_MOST_MS 3000
-#define LOCK_TIMEOUT_MS 2000
+#define BACKOFF_MOST_MS	 3000
+/* A row that somebody else has locked: the batch it is in is redone one by one after this, so that only its own write goes on
+ * waiting. */
+#define LOCK_TIMEOUT_MS	 500
 
 struct connector {
 	struct upstream *up; /* these: immutable after the start */
@@ -58,15 +60,16 @@ static void set_state(struct connector *c, enum upstream_state state, const char
 	up->state = state;
 	snprintf(up->reason, sizeof(up->reason), "%s", reason);
 	pthread_mutex_unlock(&up->lock);
-	atomic_store(&up->fit, state == UPSTREAM_SERVING || (up->primary && state == UPSTREAM_READ_ONLY));
+	atomic_store(&up->fit,
+		     state == UPSTREAM_SERVING || (up->primary && state == UPSTREAM_READ_ONLY));
 	metric_set(M_DATABASE_UP, up->index, state == UPSTREAM_SERVING);
 	if (!changed)
 		return;
 	if (state == UPSTREAM_SERVING)
 		log_info("database serves", KV_S("database", up->name));
 	else
-		log_warn(up->primary ? "primary cannot be used as it should: retrying" :
-				       "replica gets no reads: looking again",
+		log_warn(up->primary ? "primary cannot be used as it should: retrying"
+				     : "replica gets no reads: looking again",
 			 KV_S("database", up->name), KV_S("state", upstream_state_name(state)),
 			 KV_S("reason", reason));
 }
@@ -96,7 +99,8 @@ struct look {
 	struct err err;
 };
 
-static void on_look(void *arg, enum db_outcome outcome, const struct pg_result *r, const struct err *err)
+static void on_look(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		    const struct err *err)
 {
 	struct look *look = arg;
 
@@ -116,14 +120,15 @@ static const struct db_statement look_primary[] = { { "watch", sql_primary_watch
 static void look(struct connector *c)
 {
 	struct upstream *up = c->up;
-	struct look look = { .outcome = DB_LOST };
+	struct look look = { .outcome = DB_LOST }; /* err empty */
 	int64_t limit_ms = c->settings->read_timeout_ms;
 
 	if (!c->watch) {
 		struct db_options opt = { .application_name = "pgfanout-api watch",
 					  .statement_timeout_ms = limit_ms };
 
-		c->watch = db_open(up->url, &opt, up->primary ? look_primary : look_replica, 1, &look.err);
+		c->watch = db_open(up->url, &opt, up->primary ? look_primary : look_replica, 1,
+				   &look.err);
 		if (!c->watch) {
 			set_failed(c, &look.err);
 			return;
@@ -138,11 +143,13 @@ static void look(struct connector *c)
 	if (sent && !db_drain(c->watch, deadline))
 		look.outcome = DB_LOST;
 	if (!sent || look.outcome != DB_OK) {
-		if (look.err.text[0] == '\0')
-			err_set(&look.err, "no answer within %lld ms", (long long)limit_ms);
+		struct err why = look.err; /* closing answers the look with words of its own */
+
+		if (why.text[0] == '\0')
+			err_set(&why, "no answer within %lld ms", (long long)limit_ms);
 		db_close(c->watch);
 		c->watch = NULL;
-		set_failed(c, &look.err);
+		set_failed(c, &why);
 		return;
 	}
 	c->present = true;
@@ -163,8 +170,8 @@ static void open_link(struct connector *c, struct link *l)
 	bool writes = l->roles & (LINK_WRITE | LINK_BULK);
 	struct db_options opt = {
 		.application_name = writes ? "pgfanout-api write" : "pgfanout-api read",
-		.statement_timeout_ms = writes ? c->settings->request_timeout_ms :
-						 c->settings->read_timeout_ms,
+		.statement_timeout_ms = writes ? c->settings->request_timeout_ms
+					       : c->settings->read_timeout_ms,
 		.lock_timeout_ms = writes ? LOCK_TIMEOUT_MS : 0,
 		.guc = index_only,
 	};

@@ -34,7 +34,8 @@ static bool check_params(struct request *r)
 	for (size_t i = 0; i < n; i++) {
 		char name[64];
 
-		snprintf(name, sizeof(name), "%.*s", (int)min_size(params[i].key_len, 63), params[i].key);
+		snprintf(name, sizeof(name), "%.*s", (int)min_size(params[i].key_len, 63),
+			 params[i].key);
 		if (!jscan_utf8(name, strlen(name), NULL))
 			snprintf(name, sizeof(name), "?");
 		if (!route_knows_param(r->route, params[i].key, params[i].key_len)) {
@@ -44,7 +45,8 @@ static bool check_params(struct request *r)
 		for (size_t j = 0; j < i; j++) {
 			if (params[i].key_len == params[j].key_len &&
 			    memcmp(params[i].key, params[j].key, params[i].key_len) == 0) {
-				request_fail(r, 400, name, "query parameter \"%s\" is given twice", name);
+				request_fail(r, 400, name, "query parameter \"%s\" is given twice",
+					     name);
 				return false;
 			}
 		}
@@ -55,7 +57,8 @@ static bool check_params(struct request *r)
 static bool check_type(struct request *r)
 {
 	const struct http_head *head = http_request_head(r->http);
-	const char *type = r->route->body == ROUTE_JSON ? "application/json" : "application/x-ndjson";
+	const char *type = r->route->body == ROUTE_JSON ? "application/json"
+							: "application/x-ndjson";
 
 	if (http_media_type_is(head->content_type, head->content_type_len, type))
 		return true;
@@ -70,16 +73,18 @@ static void on_head(void *arg, struct http_request *http)
 	struct route_match match;
 
 	metric_add(M_REQUESTS, 0, 1);
-	switch (route_find(route_table, route_count, http_request_method(http), http_request_path(http),
-			   &match)) {
+	switch (route_find(route_table, route_count, http_request_method(http),
+			   http_request_path(http), &match)) {
 	case ROUTE_FOUND:
 		break;
 	case ROUTE_NO_PATH:
-		request_fail(r, 404, NULL, "there is nothing under this path; GET / lists what there is");
+		request_fail(r, 404, NULL,
+			     "there is nothing under this path; GET / lists what there is");
 		return;
 	case ROUTE_NO_METHOD:
 		http_header(http, "Allow", match.allow);
-		request_fail(r, 405, NULL, "this method is not allowed here; allowed: %s", match.allow);
+		request_fail(r, 405, NULL, "this method is not allowed here; allowed: %s",
+			     match.allow);
 		return;
 	}
 	r->route = match.route;

@@ -19,10 +19,10 @@
 #include "common/jscan.h"
 
 #define LINE_MAX_BYTES 65536
-#define ERRORS_SHOWN 20
-#define RANGES_MAX 32	  /* halving 1000 rows leaves at most one half for each of 10 levels */
-#define PATIENCE_MS 30000 /* how long a batch is tried before the import is given up */
-#define RETRY_MS 200
+#define ERRORS_SHOWN   20
+#define RANGES_MAX     32    /* halving 1000 rows leaves at most one half for each of 10 levels */
+#define PATIENCE_MS    30000 /* how long a batch is tried before the import is given up */
+#define RETRY_MS       200
 
 struct range {
 	size_t from, to;
@@ -134,8 +134,8 @@ static void give_up(struct import *m, const struct err *err)
 	struct strbuf *out = http_out(http);
 	char text[640];
 
-	snprintf(text, sizeof(text), "the import stopped: %s; what was counted until then is stored",
-		 err->text);
+	snprintf(text, sizeof(text),
+		 "the import stopped: %s; what was counted until then is stored", err->text);
 	strbuf_addstr(out, "{\"success\":false,\"error\":");
 	jscan_write_string(out, text, strlen(text));
 	strbuf_addstr(out, ",\"data\":");
@@ -320,7 +320,8 @@ void import_start(struct request *r)
 		return;
 	}
 	if (!atomic_load(&upstreams_primary(w->upstreams)->fit)) {
-		request_unavailable(r, "the primary does not answer: nothing was changed");
+		request_unavailable(
+			r, "the primary cannot be used now, see /status: nothing was changed");
 		return;
 	}
 	struct import *m = xcalloc(1, sizeof(*m));
@@ -476,7 +477,8 @@ void import_dispatch(struct worker *w)
 {
 	struct imports *s = &w->imports;
 
-	for (struct import *m = s->waiting, *next; m && !s->current && link_usable(w->bulk); m = next) {
+	for (struct import *m = s->waiting, *next; m && !s->current && link_usable(w->bulk);
+	     m = next) {
 		next = m->next;
 		if (m->retry_at.us != 0 && !mono_reached(m->retry_at, w->now))
 			continue;

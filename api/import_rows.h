@@ -6,9 +6,9 @@
 
 #include "common/product.h"
 
-#define IMPORT_ROWS 1000
+#define IMPORT_ROWS	  1000
 #define IMPORT_NAME_BYTES 262144 /* a batch is full at either */
-#define IMPORT_SLOTS 4096	 /* power of two */
+#define IMPORT_SLOTS	  4096	 /* power of two */
 
 struct import_row {
 	struct uuid id;
@@ -26,7 +26,8 @@ struct import_rows {
 };
 
 /* False: a row with this id is there already; nothing was added. Not to be called when full, nor after a sort. */
-MUST_CHECK bool import_rows_add(struct import_rows *b, const struct product_input *in, uint64_t line);
+MUST_CHECK bool import_rows_add(struct import_rows *b, const struct product_input *in,
+				uint64_t line);
 bool import_rows_full(const struct import_rows *b);
 void import_rows_sort(struct import_rows *b); /* by id */
 void import_rows_reset(struct import_rows *b);

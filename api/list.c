@@ -25,10 +25,10 @@ struct list {
 	struct strbuf sending, filled;
 	size_t sent; /* of sending */
 	enum chunk_state chunk;
-	bool running; /* the answer has begun */
-	bool wrote;   /* at least one product */
-	bool last;    /* the last chunk came */
-	bool failed;  /* cut the connection */
+	bool running;	      /* the answer has begun */
+	bool wrote;	      /* at least one product */
+	bool last;	      /* the last chunk came */
+	bool failed;	      /* cut the connection */
 	struct mono patience; /* 0: not waiting for a database */
 };
 
@@ -89,7 +89,8 @@ void list_start(struct request *r)
 
 	if (w->lists.n >= w->max_lists) {
 		metric_add(M_OVERLOADED, 0, 1);
-		request_unavailable(r, "too many full lists are being sent; try again, or use ?limit=");
+		request_unavailable(
+			r, "too many full lists are being sent; try again, or use ?limit=");
 		return;
 	}
 	w->lists.n++;

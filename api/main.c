@@ -112,8 +112,9 @@ static void raise_file_limit(const struct settings *s)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || (int64_t)limit.rlim_cur < needed)
-		log_warn("fewer files can be open than MAX_CONNECTIONS needs: raise the limit (ulimit -n)",
-			 KV_I("limit", (int64_t)limit.rlim_cur), KV_I("needed", needed));
+		log_warn(
+			"fewer files can be open than MAX_CONNECTIONS needs: raise the limit (ulimit -n)",
+			KV_I("limit", (int64_t)limit.rlim_cur), KV_I("needed", needed));
 }
 
 static void upstream_init(struct upstreams *all, const char *name, const char *url, bool primary)
@@ -131,7 +132,8 @@ static void upstream_init(struct upstreams *all, const char *name, const char *u
 	atomic_init(&up->fit, primary);
 }
 
-static struct relay *start_relay(const struct settings *s, const char *const *names, struct err *err)
+static struct relay *start_relay(const struct settings *s, const char *const *names,
+				 struct err *err)
 {
 	struct relay_options opt = {
 		.database_url = s->database_url,
@@ -147,7 +149,8 @@ static struct relay *start_relay(const struct settings *s, const char *const *na
 }
 
 /* All or nothing: on failure the process ends. */
-static void start_workers(const struct settings *s, struct service *service, struct worker **workers)
+static void start_workers(const struct settings *s, struct service *service,
+			  struct worker **workers)
 {
 	struct err err;
 	/* SO_REUSEPORT would let a second process of the same user share the port in silence: this socket would not. */
@@ -161,8 +164,9 @@ static void start_workers(const struct settings *s, struct service *service, str
 	for (int64_t i = 0; i < s->workers; i++) {
 		int fd = http_listen(s->host, (int)s->port, true, &err);
 
-		workers[i] = fd < 0 ? NULL :
-				      worker_new((unsigned)i + 1, s, service, &service->upstreams, fd, &err);
+		workers[i] = fd < 0 ? NULL
+				    : worker_new((unsigned)i + 1, s, service, &service->upstreams,
+						 fd, &err);
 		if (!workers[i]) {
 			log_error("cannot start", KV_S("error", err.text));
 			exit(EXIT_USAGE);
@@ -199,8 +203,9 @@ static void run(const struct settings *s)
 		log_error("cannot start", KV_S("error", err.text));
 		exit(EXIT_RUNTIME);
 	}
-	log_info("up", KV_S("version", PGFANOUT_VERSION), KV_S("libmicrohttpd", http_library_version()),
-		 KV_S("host", s->host), KV_I("port", s->port), KV_I("workers", s->workers),
+	log_info("up", KV_S("version", PGFANOUT_VERSION),
+		 KV_S("libmicrohttpd", http_library_version()), KV_S("host", s->host),
+		 KV_I("port", s->port), KV_I("workers", s->workers),
 		 KV_I("replicas", (int64_t)s->replicas.n));
 
 	struct pollfd stop = { .fd = stop_fd(), .events = POLLIN };

@@ -8,13 +8,15 @@
  *   LEADING    claims, forgets
  *   FAILED     nothing: any unit that was not answered well       outbox_close()
  *
- * Who leads is the server's knowledge, not ours: the lock ends with the session, and the session ends when it is idle longer
- * than IDLE_SESSION_MS, so a process that hangs (or its machine) cannot keep the lead. A leader that lost it so and wakes up again
- * publishes and forgets at most what it had already claimed or confirmed: harmless.
+ * Who leads is the server's knowledge, not ours: the lock ends with the session, and the session
+ * ends when it is idle longer than IDLE_SESSION_MS, so a process that hangs (or its machine) cannot
+ * keep the lead. A leader that lost it so and wakes up again publishes and forgets at most what it
+ * had already claimed or confirmed: harmless.
  *
- * A sweep is what outbox_claim.sql says: everything that became visible between the snapshot of the last sweep and its own, in
- * chunks. `previous` moves only when the last chunk of a sweep has come, and lives in memory only: a new session begins at the first
- * record. A claimed record stays in the table until outbox_forget(); a crash at any moment therefore loses nothing.
+ * A sweep is what outbox_claim.sql says: everything that became visible between the snapshot of the
+ * last sweep and its own, in chunks. `previous` moves only when the last chunk of a sweep has come,
+ * and lives in memory only: a new session begins at the first record. A claimed record stays in the
+ * table until outbox_forget(); a crash at any moment therefore loses nothing.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -33,22 +35,33 @@
 #include "api/sql/outbox_touch.sql.h"
 
 #define IDLE_SESSION_MS 10000
-#define TOUCH_MS 2500
-#define STATEMENT_TIMEOUT_MS 60000 /* the first sweep may have to step over very many dead records */
-#define UNIT_DEADLINE_MS 65000
+#define TOUCH_MS	2500
+#define STATEMENT_TIMEOUT_MS \
+	60000 /* the first sweep may have to step over very many dead records */
+#define UNIT_DEADLINE_MS  65000
 #define BEFORE_EVERYTHING "1:1:" /* a snapshot in which no transaction is visible */
 
 enum statement { ST_LEAD, ST_BEGIN, ST_ADOPT, ST_CLAIM, ST_FORGET, ST_TOUCH };
 static const struct db_statement statements[] = {
-	[ST_LEAD] = {.name = "outbox_lead", .sql = sql_outbox_lead},
-	[ST_BEGIN] = {.name = "outbox_begin", .sql = sql_outbox_begin},
-	[ST_ADOPT] = {.name = "outbox_adopt", .sql = sql_outbox_adopt},
-	[ST_CLAIM] = {.name = "outbox_claim", .sql = sql_outbox_claim, .nparams = 5},
-	[ST_FORGET] = {.name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 2},
-	[ST_TOUCH] = {.name = "outbox_touch", .sql = sql_outbox_touch},
+	[ST_LEAD] = { .name = "outbox_lead", .sql = sql_outbox_lead },
+	[ST_BEGIN] = { .name = "outbox_begin", .sql = sql_outbox_begin },
+	[ST_ADOPT] = { .name = "outbox_adopt", .sql = sql_outbox_adopt },
+	[ST_CLAIM] = { .name = "outbox_claim", .sql = sql_outbox_claim, .nparams = 5 },
+	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 2 },
+	[ST_TOUCH] = { .name = "outbox_touch", .sql = sql_outbox_touch },
 };
 
-enum column { COL_SNAPSHOT, COL_XID, COL_VERSION, COL_ID, COL_NAME, COL_PRICE, COL_STOCK, COL_CREATED, COL_UPDATED };
+enum column {
+	COL_SNAPSHOT,
+	COL_XID,
+	COL_VERSION,
+	COL_ID,
+	COL_NAME,
+	COL_PRICE,
+	COL_STOCK,
+	COL_CREATED,
+	COL_UPDATED
+};
 
 enum outbox_state { OUTBOX_WAITING, OUTBOX_BEGINNING, OUTBOX_LEADING, OUTBOX_FAILED };
 
@@ -75,7 +88,7 @@ void outbox_chunk_clear(struct outbox_chunk *c)
 {
 	free(c->rows);
 	strbuf_clear(&c->names);
-	*c = (struct outbox_chunk){0};
+	*c = (struct outbox_chunk){ 0 };
 }
 
 static void fail(struct outbox *o, const char *what, const struct err *err)
@@ -87,7 +100,8 @@ static void fail(struct outbox *o, const char *what, const struct err *err)
 	err_prefix(&o->why, "%s", what);
 }
 
-static void ask(struct outbox *o, enum statement st, const struct db_param *params, bool binary, db_callback cb)
+static void ask(struct outbox *o, enum statement st, const struct db_param *params, bool binary,
+		db_callback cb)
 {
 	struct err err;
 	struct mono now = mono_now();
@@ -97,16 +111,19 @@ static void ask(struct outbox *o, enum statement st, const struct db_param *para
 		fail(o, statements[st].name, &err);
 }
 
-struct outbox *outbox_open(const char *uri, const char *application_name, size_t chunk_max, struct err *err)
+struct outbox *outbox_open(const char *uri, const char *application_name, size_t chunk_max,
+			   struct err *err)
 {
-	/* The planner must never think of reading the whole table; the server must not wait for ever for a relay that stopped reading. */
+	/* The planner must never think of reading the whole table; the server must not wait for
+	 * ever for a relay that stopped reading. */
 	const struct db_options options = {
 		.application_name = application_name,
 		.statement_timeout_ms = STATEMENT_TIMEOUT_MS,
 		.lock_timeout_ms = STATEMENT_TIMEOUT_MS,
 		.idle_session_timeout_ms = IDLE_SESSION_MS,
-		.guc = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
-		       " -c enable_material=off -c max_parallel_workers_per_gather=0 -c tcp_user_timeout=10000",
+		.guc = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off"
+		       " -c enable_mergejoin=off -c enable_material=off"
+		       " -c max_parallel_workers_per_gather=0 -c tcp_user_timeout=10000",
 	};
 	struct db *db = db_open(uri, &options, statements, ARRAY_SIZE(statements), err);
 
@@ -152,7 +169,8 @@ struct mono outbox_deadline(const struct outbox *o)
 	return db_in_flight(o->db) ? db_next_deadline(o->db) : mono_add_ms(o->touched, TOUCH_MS);
 }
 
-static void touched(void *arg, enum db_outcome outcome, const struct pg_result *r, const struct err *err)
+static void touched(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		    const struct err *err)
 {
 	(void)r;
 	if (outcome != DB_OK)
@@ -165,12 +183,13 @@ bool outbox_io(struct outbox *o, struct mono now, struct err *err)
 		db_io(o->db);
 		db_tick(o->db, now);
 	}
-	if (o->state != OUTBOX_FAILED && !db_in_flight(o->db) && mono_reached(mono_add_ms(o->touched, TOUCH_MS), now))
+	if (o->state != OUTBOX_FAILED && !db_in_flight(o->db) &&
+	    mono_reached(mono_add_ms(o->touched, TOUCH_MS), now))
 		ask(o, ST_TOUCH, NULL, false, touched);
 	if (o->state != OUTBOX_FAILED && !db_alive(o->db)) {
 		struct err lost;
 		err_set(&lost, "the connection to the primary was lost");
-		fail(o, "outbox", &lost);
+		fail(o, "the session", &lost);
 	}
 	if (o->state == OUTBOX_FAILED)
 		*err = o->why;
@@ -179,7 +198,8 @@ bool outbox_io(struct outbox *o, struct mono now, struct err *err)
 
 /* ---- the lead ---- */
 
-static void adopted(void *arg, enum db_outcome outcome, const struct pg_result *r, const struct err *err)
+static void adopted(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		    const struct err *err)
 {
 	struct outbox *o = arg;
 
@@ -190,7 +210,8 @@ static void adopted(void *arg, enum db_outcome outcome, const struct pg_result *
 		o->state = OUTBOX_LEADING;
 }
 
-static void begun(void *arg, enum db_outcome outcome, const struct pg_result *r, const struct err *err)
+static void begun(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		  const struct err *err)
 {
 	struct outbox *o = arg;
 
@@ -201,7 +222,8 @@ static void begun(void *arg, enum db_outcome outcome, const struct pg_result *r,
 	snprintf(o->source, sizeof(o->source), "%s", db_value(r, 0, 0));
 }
 
-static void lead_answered(void *arg, enum db_outcome outcome, const struct pg_result *r, const struct err *err)
+static void lead_answered(void *arg, enum db_outcome outcome, const struct pg_result *r,
+			  const struct err *err)
 {
 	struct outbox *o = arg;
 
@@ -248,7 +270,7 @@ void outbox_restart(struct outbox *o)
 	strbuf_reset(&o->previous);
 	strbuf_addstr(&o->previous, BEFORE_EVERYTHING);
 	strbuf_reset(&o->sweep);
-	o->last = (struct outbox_key){0};
+	o->last = (struct outbox_key){ 0 };
 }
 
 bool outbox_sweeping(const struct outbox *o)
@@ -261,13 +283,14 @@ bool outbox_claiming(const struct outbox *o)
 	return o->claiming != NULL;
 }
 
-static bool read_row(const struct pg_result *r, int row, struct outbox_chunk *chunk, struct err *err)
+static bool read_row(const struct pg_result *r, int row, struct outbox_chunk *chunk,
+		     struct err *err)
 {
 	struct change *c = &chunk->rows[chunk->n];
 
-	*c = (struct change){.xid = (uint64_t)pg_get_int8(db_value(r, row, COL_XID)),
-			     .version = pg_get_int8(db_value(r, row, COL_VERSION)),
-			     .name_at = chunk->names.len};
+	*c = (struct change){ .xid = (uint64_t)pg_get_int8(db_value(r, row, COL_XID)),
+			      .version = pg_get_int8(db_value(r, row, COL_VERSION)),
+			      .name_at = chunk->names.len };
 	memcpy(c->id.b, db_value(r, row, COL_ID), sizeof(c->id.b));
 	chunk->n++;
 	if (db_is_null(r, row, COL_NAME)) {
@@ -276,9 +299,12 @@ static bool read_row(const struct pg_result *r, int row, struct outbox_chunk *ch
 	}
 	c->kind = CHANGE_SYNC;
 	int price_len = db_length(r, row, COL_PRICE);
-	if (db_is_null(r, row, COL_PRICE) || db_is_null(r, row, COL_STOCK) || db_is_null(r, row, COL_CREATED) ||
-	    db_is_null(r, row, COL_UPDATED) || price_len >= (int)sizeof(c->price))
-		return err_set(err, "the record of version %" PRId64 " is not a product: products_outbox was changed by hand",
+	if (db_is_null(r, row, COL_PRICE) || db_is_null(r, row, COL_STOCK) ||
+	    db_is_null(r, row, COL_CREATED) || db_is_null(r, row, COL_UPDATED) ||
+	    price_len >= (int)sizeof(c->price))
+		return err_set(err,
+			       "the record of version %" PRId64
+			       " is not a product: products_outbox was changed by hand",
 			       c->version);
 	c->name_len = (size_t)db_length(r, row, COL_NAME);
 	strbuf_add(&chunk->names, db_value(r, row, COL_NAME), c->name_len);
@@ -298,7 +324,8 @@ static int compare_changes(const void *a, const void *b)
 	return x->version < y->version ? -1 : x->version > y->version;
 }
 
-/* A courtesy to other subscribers, and fewer messages: those of one kind share one. Mostly there is nothing to do. */
+/* A courtesy to other subscribers, and fewer messages: those of one kind share one. Mostly there is
+ * nothing to do. */
 static void sort_chunk(struct outbox_chunk *c)
 {
 	for (size_t i = 1; i < c->n; i++) {
@@ -309,7 +336,8 @@ static void sort_chunk(struct outbox_chunk *c)
 	}
 }
 
-static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbox_chunk *chunk, struct err *err)
+static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbox_chunk *chunk,
+		       struct err *err)
 {
 	int rows = db_rows(r);
 
@@ -321,20 +349,24 @@ static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbo
 		if (!db_is_null(r, i, COL_SNAPSHOT)) {
 			if (!outbox_sweeping(o)) {
 				chunk->sweep_begins = true;
-				strbuf_add(&o->sweep, db_value(r, i, COL_SNAPSHOT), (size_t)db_length(r, i, COL_SNAPSHOT));
+				strbuf_add(&o->sweep, db_value(r, i, COL_SNAPSHOT),
+					   (size_t)db_length(r, i, COL_SNAPSHOT));
 			}
 			continue;
 		}
 		if (!read_row(r, i, chunk, err))
 			return false;
-		struct outbox_key key = {.xid = chunk->rows[chunk->n - 1].xid, .version = chunk->rows[chunk->n - 1].version};
-		if (key.xid > o->last.xid || (key.xid == o->last.xid && key.version > o->last.version))
+		struct outbox_key key = { .xid = chunk->rows[chunk->n - 1].xid,
+					  .version = chunk->rows[chunk->n - 1].version };
+		if (key.xid > o->last.xid ||
+		    (key.xid == o->last.xid && key.version > o->last.version))
 			o->last = key;
 	}
 	return outbox_sweeping(o) ? true : err_set(err, "the primary sent no snapshot");
 }
 
-static void claimed(void *arg, enum db_outcome outcome, const struct pg_result *r, const struct err *err)
+static void claimed(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		    const struct err *err)
 {
 	struct outbox *o = arg;
 	struct outbox_chunk *chunk = o->claiming;
@@ -355,7 +387,7 @@ static void claimed(void *arg, enum db_outcome outcome, const struct pg_result *
 		strbuf_reset(&o->previous);
 		strbuf_add(&o->previous, o->sweep.data, o->sweep.len);
 		strbuf_reset(&o->sweep);
-		o->last = (struct outbox_key){0};
+		o->last = (struct outbox_key){ 0 };
 	}
 	sort_chunk(chunk);
 }
@@ -367,8 +399,11 @@ void outbox_claim(struct outbox *o, struct outbox_chunk *into)
 	snprintf(xid, sizeof(xid), "%" PRIu64, o->last.xid);
 	snprintf(version, sizeof(version), "%" PRId64, o->last.version);
 	const struct db_param params[] = {
-		DB_TEXT(strbuf_str(&o->previous)), DB_TEXT(o->limit),
-		DB_TEXT(outbox_sweeping(o) ? strbuf_str(&o->sweep) : NULL), DB_TEXT(xid), DB_TEXT(version),
+		DB_TEXT(strbuf_str(&o->previous)),
+		DB_TEXT(o->limit),
+		DB_TEXT(outbox_sweeping(o) ? strbuf_str(&o->sweep) : NULL),
+		DB_TEXT(xid),
+		DB_TEXT(version),
 	};
 	into->n = 0;
 	into->sweep_begins = into->sweep_ends = false;
@@ -379,7 +414,8 @@ void outbox_claim(struct outbox *o, struct outbox_chunk *into)
 
 /* ---- forgetting ---- */
 
-static void forgotten(void *arg, enum db_outcome outcome, const struct pg_result *r, const struct err *err)
+static void forgotten(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		      const struct err *err)
 {
 	struct outbox *o = arg;
 

@@ -1,8 +1,10 @@
 /*
- * outbox.h: the primary's table of changes that the broker has not confirmed: who may relay them, claiming and forgetting them.
+ * outbox.h: the primary's table of changes that the broker has not confirmed: who may relay them,
+ * claiming and forgetting them.
  *
- * One session of the relay's thread, pipelined: nothing here blocks but outbox_open(). Any failure ends the session (outbox_io()
- * says why); a new one begins again from the first recorded change, which publishes some changes twice and loses none.
+ * One session of the relay's thread, pipelined: nothing here blocks but outbox_open(). Any failure
+ * ends the session (outbox_io() says why); a new one begins again from the first recorded change,
+ * which publishes some changes twice and loses none.
  */
 #ifndef PGFANOUT_API_OUTBOX_H
 #define PGFANOUT_API_OUTBOX_H
@@ -14,8 +16,8 @@
 
 struct outbox;
 
-/* Some changes, claimed at once: syncs first, then deletes, each in the order of their versions. Owned by whoever made it; memory is
- * kept between uses. */
+/* Some changes, claimed at once: syncs first, then deletes, each in the order of their versions.
+ * Owned by whoever made it; memory is kept between uses. */
 struct outbox_chunk {
 	struct change *rows;
 	size_t n, cap;
@@ -30,13 +32,16 @@ struct outbox_key {
 	int64_t version;
 };
 
-/* Blocking, bounded by the connection's timeout. chunk_max: rows of a chunk. NULL and err on failure. */
-MUST_CHECK struct outbox *outbox_open(const char *uri, const char *application_name, size_t chunk_max, struct err *err);
+/* Blocking, bounded by the connection's timeout. chunk_max: rows of a chunk. NULL and err on
+ * failure. */
+MUST_CHECK struct outbox *outbox_open(const char *uri, const char *application_name,
+				      size_t chunk_max, struct err *err);
 void outbox_close(struct outbox *o); /* gives up the lead; NULL is fine */
 
 int outbox_fd(const struct outbox *o);
 bool outbox_wants_write(const struct outbox *o);
-/* When outbox_io() has something to do without the fd: to keep the session alive, or to give it up. */
+/* When outbox_io() has something to do without the fd: to keep the session alive, or to give it up.
+ */
 struct mono outbox_deadline(const struct outbox *o);
 /* Reads, writes, keeps the session alive. False: the session has failed; close it. */
 MUST_CHECK bool outbox_io(struct outbox *o, struct mono now, struct err *err);
@@ -45,13 +50,15 @@ MUST_CHECK bool outbox_io(struct outbox *o, struct mono now, struct err *err);
 void outbox_try_lead(struct outbox *o);
 bool outbox_asking(const struct outbox *o); /* no answer yet */
 bool outbox_leading(const struct outbox *o);
-const char *outbox_source(const struct outbox *o); /* of a leader: names the primary's transaction id space */
+const char *outbox_source(
+	const struct outbox *o); /* of a leader: names the primary's transaction id space */
 
 /* The next sweep begins at the first record. Not while claiming. */
 void outbox_restart(struct outbox *o);
 /* Whether the last chunk was not the last one of its sweep. */
 bool outbox_sweeping(const struct outbox *o);
-/* Claims the next chunk, which begins a sweep unless one is under way. into is filled when outbox_claiming() has become false. */
+/* Claims the next chunk, which begins a sweep unless one is under way. into is filled when
+ * outbox_claiming() has become false. */
 void outbox_claim(struct outbox *o, struct outbox_chunk *into);
 bool outbox_claiming(const struct outbox *o);
 

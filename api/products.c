@@ -32,8 +32,9 @@ void products_list(struct request *r)
 			}
 		} else {
 			if (!products_read_cursor(p->value, p->value_len, &r->after)) {
-				request_fail(r, 400, "cursor",
-					     "cursor is not one that an earlier page gave as \"next\"");
+				request_fail(
+					r, 400, "cursor",
+					"cursor is not one that an earlier page gave as \"next\"");
 				return;
 			}
 			r->has_after = true;

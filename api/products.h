@@ -16,13 +16,14 @@ void products_patch(struct request *r);
 void products_delete(struct request *r);
 
 #define PAGE_DEFAULT 50
-#define PAGE_MAX 1000
+#define PAGE_MAX     1000
 
 /* "1" … "1000", nothing else. Pure. */
 bool products_read_limit(const char *s, size_t len, int *ret);
 /* A cursor is where the next page begins after; clients only hand it back. Pure. */
 #define CURSOR_LEN 22
-void products_write_cursor(const struct uuid *after, char *ret); /* CURSOR_LEN bytes, no NUL; safe in a URL */
+void products_write_cursor(const struct uuid *after,
+			   char *ret); /* CURSOR_LEN bytes, no NUL; safe in a URL */
 bool products_read_cursor(const char *s, size_t len, struct uuid *ret);
 
 #endif

@@ -9,15 +9,19 @@
  *
  * What a message holds:
  *   1. Changes of one kind only: the kind is the routing key's.
- *   2. A sweep that found at most FEW changes sends each alone, as an object: the usual case, easy to read in a queue.
- *   3. Otherwise up to changes_max changes share a message as an array, which ends early at BODY_MAX bytes.
- *   4. x-xid lists the transactions of its changes in order, x-source names the space they belong to.
+ *   2. A sweep that found at most FEW changes sends each alone, as an object: the usual case, and
+ *      easy to read in a queue.
+ *   3. Otherwise up to changes_max changes share a message as an array, which ends early at
+ *      BODY_MAX bytes.
+ *   4. x-xid lists the transactions of its changes in order, x-source names the space they
+ *      belong to.
  *
- * Nothing here is durable. A change is forgotten in the primary only by its key from publisher_confirmed(), which appears when the
- * broker has confirmed the message and did not return it; until then a crash publishes it again.
+ * Nothing here is durable. A change is forgotten in the primary only by its key from
+ * publisher_confirmed(), which appears when the broker has confirmed the message and did not return
+ * it; until then a crash publishes it again.
  *
- * After a drop one message goes ahead alone until one is confirmed: if the broker has an alarm, or a queue is missing, that one
- * finds out, and not some thousand.
+ * After a drop one message goes ahead alone until one is confirmed: if the broker has an alarm, or
+ * a queue is missing, that one finds out, and not some thousand.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -25,12 +29,13 @@
 #include "api/publisher.h"
 #include "common/topology.h"
 
-#define FEW 8
-#define BODY_MAX (96 * 1024)
-#define XIDS_MAX (16 * 1024)
-#define OVERHEAD 1024	/* bytes on the wire beside body and x-xid, generously */
-#define RUN_MESSAGES 64 /* sent before the relay looks again what the broker says */
-#define RING 16384	/* messages between the oldest that is unanswered and the newest; a power of two */
+#define FEW	     8
+#define BODY_MAX     (96 * 1024)
+#define XIDS_MAX     (16 * 1024)
+#define OVERHEAD     1024 /* bytes on the wire beside body and x-xid, generously */
+#define RUN_MESSAGES 64	  /* sent before the relay looks again what the broker says */
+#define RING \
+	16384 /* messages between the oldest that is unanswered and the newest; a power of two */
 
 enum chunk_state { CHUNK_FREE, CHUNK_LENT, CHUNK_QUEUED, CHUNK_SENT };
 
@@ -43,7 +48,7 @@ struct chunk {
 	struct chunk *next_queued;
 };
 
-struct sent { /* one message */
+struct sent {		     /* one message */
 	struct chunk *chunk; /* NULL: answered, or dropped */
 	uint32_t from, n;    /* its changes */
 };
@@ -54,13 +59,14 @@ struct publisher {
 	size_t changes_max;
 	struct chunk *queue, **queue_end;
 
-	/* The message that is made but not sent yet: the first build_n changes of the first chunk in the queue. */
+	/* The message that is made but not sent yet: the first build_n changes of the first chunk
+	 * in the queue. */
 	size_t build_n;
 	struct strbuf body;
 	struct change_xids xids;
 	size_t xids_len;
 
-	struct sent ring[RING]; /* messages oldest … newest, at their publish number modulo RING */
+	struct sent ring[RING]; /* messages oldest … newest, at their number modulo RING */
 	uint64_t oldest, next;
 	size_t unanswered, changes;
 	bool cautious;
@@ -163,18 +169,21 @@ static void build(struct publisher *p)
 		change_write(&p->body, &first[n], strbuf_str(&k->c.names) + first[n].name_at);
 		change_xids_add(&p->xids, first[n].xid);
 		n++;
-	} while (n < most && first[n].kind == first[0].kind && p->body.len < BODY_MAX && p->xids.text.len < XIDS_MAX);
+	} while (n < most && first[n].kind == first[0].kind && p->body.len < BODY_MAX &&
+		 p->xids.text.len < XIDS_MAX);
 	strbuf_addch(&p->body, ']');
 	p->build_n = n;
 	p->xids_len = strlen(change_xids_finish(&p->xids));
 }
 
-static bool send_built(struct publisher *p, struct amqp_link *l, const char *source, struct err *err)
+static bool send_built(struct publisher *p, struct amqp_link *l, const char *source,
+		       struct err *err)
 {
 	struct chunk *k = p->queue;
 	const char *key = topology_key(k->c.rows[k->at].kind);
-	const struct amqp_header headers[] = {{.key = "x-xid", .str = change_xids_finish(&p->xids)},
-					      {.key = "x-source", .str = source}};
+	const struct amqp_header headers[] = { { .key = "x-xid",
+						 .str = change_xids_finish(&p->xids) },
+					       { .key = "x-source", .str = source } };
 	bool alone = p->build_n == 1; /* then without the brackets */
 	const struct amqp_publish m = {
 		.exchange = TOPOLOGY_EXCHANGE,
@@ -189,7 +198,8 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 
 	if (!amqp_send(l, &m, &no, err))
 		return false;
-	p->ring[no & (RING - 1)] = (struct sent){.chunk = k, .from = (uint32_t)k->at, .n = (uint32_t)p->build_n};
+	p->ring[no & (RING - 1)] =
+		(struct sent){ .chunk = k, .from = (uint32_t)k->at, .n = (uint32_t)p->build_n };
 	if (p->unanswered == 0)
 		p->oldest = no;
 	p->next = no + 1;
@@ -207,7 +217,8 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 	return true;
 }
 
-enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, const char *source, struct err *err)
+enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, const char *source,
+				 struct err *err)
 {
 	for (int sent = 0;; sent++) {
 		if (!p->queue)
@@ -243,7 +254,8 @@ static void confirm(struct publisher *p, const struct sent *s)
 	}
 	for (uint32_t i = 0; i < s->n; i++) {
 		const struct change *c = &s->chunk->c.rows[s->from + i];
-		p->keys[p->keys_at + p->nkeys++] = (struct outbox_key){.xid = c->xid, .version = c->version};
+		p->keys[p->keys_at + p->nkeys++] = (struct outbox_key){ .xid = c->xid,
+									.version = c->version };
 	}
 }
 

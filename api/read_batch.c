@@ -16,12 +16,12 @@
 #include "api/sql/products_read.sql.h"
 #include "api/worker.h"
 
-#define READ_UNITS 2 /* in flight on a link */
-#define READ_ROWS 256 /* products in a unit */
+#define READ_UNITS 2   /* in flight on a link */
+#define READ_ROWS  256 /* products in a unit */
 #define SCAN_UNITS 4
 
-#define OID_INT4 23
-#define OID_UUID 2950
+#define OID_INT4       23
+#define OID_UUID       2950
 #define OID_UUID_ARRAY 2951
 
 static const unsigned points_types[] = { OID_UUID_ARRAY };
@@ -252,8 +252,9 @@ static void send_scan(struct link *l)
 	l->scans_in_flight++;
 	l->touched = true;
 	metric_add(M_READ_UNITS, l->up->index, 1);
-	if (!db_send(l->db, r->has_after ? READ_AFTER : READ_FIRST, r->has_after ? params : params + 1,
-		     true, mono_add_ms(w->now, w->settings->read_timeout_ms), on_scan, u, &err))
+	if (!db_send(l->db, r->has_after ? READ_AFTER : READ_FIRST,
+		     r->has_after ? params : params + 1, true,
+		     mono_add_ms(w->now, w->settings->read_timeout_ms), on_scan, u, &err))
 		on_scan(u, DB_LOST, NULL, &err);
 }
 

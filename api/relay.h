@@ -1,8 +1,9 @@
 /*
- * relay.h: the thread that publishes recorded changes: from the primary's outbox to the exchange, forgotten only when confirmed.
+ * relay.h: the thread that publishes recorded changes: from the primary's outbox to the exchange,
+ * forgotten only when confirmed.
  *
- * Of all relays of one primary (each API process has one) one leads and works, the others stand by. Starting needs neither the primary nor
- * the broker to be there; writes never wait for the relay.
+ * Of all relays of one primary (each API process has one) one leads and works, the others stand by.
+ * Starting needs neither the primary nor the broker to be there; writes never wait for the relay.
  */
 #ifndef PGFANOUT_API_RELAY_H
 #define PGFANOUT_API_RELAY_H
@@ -16,7 +17,8 @@ struct relay_options { /* strings are borrowed until relay_stop() */
 	const char *database_url;
 	const char *rabbitmq_urls;
 	const char *application_name; /* of the session and of the broker's connection */
-	const char *const *replicas;  /* names; the queues of all of them are declared before anything is published */
+	const char *const *replicas;  /* names; the queues of all of them are declared before
+					 anything is published */
 	size_t nreplicas;
 	unsigned max_attempts;
 	unsigned message_max_changes; /* 0: 200; 1: no arrays */
@@ -29,7 +31,8 @@ enum relay_state {
 	RELAY_LEADING,
 	RELAY_STOPPED,
 };
-const char *relay_state_name(enum relay_state s); /* "no broker", "no database", "standby", "leading", "stopped" */
+const char *relay_state_name(
+	enum relay_state s); /* "no broker", "no database", "standby", "leading", "stopped" */
 
 struct relay_status {
 	enum relay_state state;
@@ -51,7 +54,8 @@ MUST_CHECK struct relay *relay_start(const struct relay_options *options, struct
 void relay_wake(struct relay *r);
 /* Any thread. */
 void relay_status(struct relay *r, struct relay_status *ret);
-/* Waits a few seconds at most for the broker's answers to what was published, ends the thread, frees. NULL is fine. */
+/* Waits a few seconds at most for the broker's answers to what was published, ends the thread,
+ * frees. NULL is fine. */
 void relay_stop(struct relay *r);
 
 #endif

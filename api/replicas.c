@@ -9,8 +9,8 @@
 
 const char *upstream_state_name(enum upstream_state s)
 {
-	static const char *const names[] = { "connecting",   "serving",	     "needs reset",
-					     "read-only",    "not migrated", "unreachable" };
+	static const char *const names[] = { "connecting", "serving",	   "needs reset",
+					     "read-only",  "not migrated", "unreachable" };
 
 	return names[s];
 }

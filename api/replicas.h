@@ -18,12 +18,12 @@ struct worker;
 struct connector;
 
 enum upstream_state {
-	UPSTREAM_CONNECTING,	/* not answered yet */
-	UPSTREAM_SERVING,	/* answers, and may serve */
-	UPSTREAM_NEEDS_RESET,	/* a replica that is incomplete: no reads */
-	UPSTREAM_READ_ONLY,	/* a primary that takes no writes */
-	UPSTREAM_NOT_MIGRATED,	/* answers, but its tables are not there */
-	UPSTREAM_UNREACHABLE,	/* does not answer */
+	UPSTREAM_CONNECTING,   /* not answered yet */
+	UPSTREAM_SERVING,      /* answers, and may serve */
+	UPSTREAM_NEEDS_RESET,  /* a replica that is incomplete: no reads */
+	UPSTREAM_READ_ONLY,    /* a primary that takes no writes */
+	UPSTREAM_NOT_MIGRATED, /* answers, but its tables are not there */
+	UPSTREAM_UNREACHABLE,  /* does not answer */
 };
 const char *upstream_state_name(enum upstream_state s);
 
@@ -59,7 +59,7 @@ struct link {
 	unsigned points_in_flight, scans_in_flight, writes_in_flight; /* units */
 	struct request_queue points, scans;
 
-	struct link *next_wanted; /* under the connector's lock */
+	struct link *next_wanted;  /* under the connector's lock */
 	struct link *next_arrived; /* these two: under the worker's inbox lock */
 	struct db *arrived;
 };

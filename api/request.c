@@ -164,8 +164,9 @@ void request_expire(struct worker *w)
 		if (r->route->method == HTTP_GET)
 			request_fail(r, 504, NULL, "no database answered in time");
 		else if (r->state == REQUEST_IN_FLIGHT || r->lost_once)
-			request_fail(r, 504, NULL,
-				     "the database did not answer in time: the change may or may not have been made");
+			request_fail(
+				r, 504, NULL,
+				"the database did not answer in time: the change may or may not have been made");
 		else
 			request_fail(r, 504, NULL,
 				     "the database was not reached in time: nothing was changed");

@@ -52,8 +52,8 @@ struct request {
 	const struct route *route;
 	unsigned refs;
 	enum request_state state;
-	bool counted;		     /* among the worker's requests in flight */
-	struct mono began, deadline; /* deadline 0: none */
+	bool counted;		       /* among the worker's requests in flight */
+	struct mono began, deadline;   /* deadline 0: none */
 	struct request *older, *newer; /* the worker's list by deadline */
 	struct request *prev, *next;   /* in queue, or next free */
 	struct request_queue *queue;
@@ -63,17 +63,17 @@ struct request {
 	/* reads */
 	uint64_t tried; /* bit n: replica n did not answer this one */
 	bool tried_primary;
-	int limit;	/* of a page */
+	int limit; /* of a page */
 	struct uuid after;
 	bool has_after;
 	struct list *list;
 
 	/* writes */
 	enum write_kind kind;
-	bool id_made;	 /* POST without id: nobody else can know the id */
-	bool alone;	 /* not to be batched any more */
-	bool lost_once;	 /* sent a second time after an unknown outcome */
-	unsigned tries;	 /* refused for the moment so often */
+	bool id_made;	/* POST without id: nobody else can know the id */
+	bool alone;	/* not to be batched any more */
+	bool lost_once; /* sent a second time after an unknown outcome */
+	unsigned tries; /* refused for the moment so often */
 	struct mono not_before;
 	struct product_input in;
 	struct import *import;
@@ -81,7 +81,7 @@ struct request {
 
 /* ---- queues ---- */
 void queue_push(struct request_queue *q, struct request *r);
-void queue_remove(struct request *r); /* from whatever queue it is in, if any */
+void queue_remove(struct request *r);		    /* from whatever queue it is in, if any */
 struct request *queue_pop(struct request_queue *q); /* NULL: empty */
 
 /* ---- life ---- */

@@ -16,7 +16,8 @@ const char *route_method_name(enum http_method method)
 	return names[method];
 }
 
-static bool pattern_matches(const char *pattern, const char *path, const char **ret_id, size_t *ret_len)
+static bool pattern_matches(const char *pattern, const char *path, const char **ret_id,
+			    size_t *ret_len)
 {
 	*ret_id = NULL;
 	*ret_len = 0;

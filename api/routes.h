@@ -31,7 +31,8 @@ enum route_verdict { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 
 struct route_match {
 	const struct route *route; /* of ROUTE_FOUND */
-	const char *id;		   /* what stands where the pattern says ":id"; NULL: no such place; borrowed from path */
+	const char *
+		id; /* what stands where the pattern says ":id"; NULL: no such place; borrowed from path */
 	size_t id_len;
 	char allow[64]; /* of ROUTE_NO_METHOD: "GET, HEAD, PUT" */
 };

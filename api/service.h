@@ -15,7 +15,7 @@ struct service {
 	const struct settings *settings; /* these: immutable after the start */
 	struct upstreams upstreams;
 	struct relay *relay; /* set before the workers start, stopped after they have ended */
-	int64_t started_us; /* wall clock */
+	int64_t started_us;  /* wall clock */
 	atomic_bool draining;
 };
 

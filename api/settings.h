@@ -17,7 +17,7 @@ struct settings {
 	int64_t workers; /* after settings_load never 0 */
 	int64_t request_timeout_ms;
 	int64_t read_timeout_ms;
-	int64_t max_in_flight;	 /* these three: of the whole process */
+	int64_t max_in_flight; /* these three: of the whole process */
 	int64_t max_connections;
 	int64_t max_lists;
 	int64_t max_body_bytes;

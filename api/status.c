@@ -45,12 +45,12 @@ void status_index(struct request *r)
 
 	for (size_t i = 0; i < route_count; i++)
 		json_array_append_new(routes, json_pack("{s:s, s:s, s:s}", "method",
-							route_method_name(route_table[i].method), "path",
-							route_table[i].pattern, "help",
+							route_method_name(route_table[i].method),
+							"path", route_table[i].pattern, "help",
 							route_table[i].help));
 	reply_data(r, 200,
-		   json_pack("{s:s, s:s, s:o}", "program", "pgfanout-api", "version", PGFANOUT_VERSION,
-			     "routes", routes),
+		   json_pack("{s:s, s:s, s:o}", "program", "pgfanout-api", "version",
+			     PGFANOUT_VERSION, "routes", routes),
 		   "pgfanout: a product catalogue with replicas");
 }
 
@@ -82,7 +82,8 @@ void status_ready(struct request *r)
 	if (reason)
 		request_unavailable(r, "%s", reason);
 	else
-		reply_data(r, 200, json_pack("{s:s}", "status", "ready"), "Reads and writes are possible");
+		reply_data(r, 200, json_pack("{s:s}", "status", "ready"),
+			   "Reads and writes are possible");
 }
 
 static json_t *upstream_json(struct upstream *up)
@@ -109,8 +110,8 @@ static json_t *relay_json(struct service *s)
 	json_t *o = json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "state",
 			      relay_state_name(st.state), "broker", st.broker, "brokerBlocked",
 			      st.broker_blocked, "inFlight", (json_int_t)st.in_flight, "messages",
-			      (json_int_t)st.messages, "confirmed", (json_int_t)st.confirmed, "returned",
-			      (json_int_t)st.returned, "nacked", (json_int_t)st.nacked);
+			      (json_int_t)st.messages, "confirmed", (json_int_t)st.confirmed,
+			      "returned", (json_int_t)st.returned, "nacked", (json_int_t)st.nacked);
 
 	if (st.last_error[0]) {
 		json_object_set_new(o, "lastError", json_string(st.last_error));
@@ -151,12 +152,18 @@ void status_stats(struct request *r)
 		const char *name;
 		enum measure measure;
 	} counters[] = {
-		{ "requests", M_REQUESTS },	    { "clientErrors", M_ANSWERS_4XX },
-		{ "serverErrors", M_ANSWERS_5XX },  { "inFlight", M_IN_FLIGHT },
-		{ "connections", M_CONNECTIONS },   { "overloaded", M_OVERLOADED },
-		{ "timeouts", M_TIMEOUTS },	    { "writes", M_WRITES },
-		{ "writeStatements", M_WRITE_UNITS }, { "importedRows", M_IMPORT_ROWS },
-		{ "rejectedLines", M_IMPORT_REJECTED }, { "listsRunning", M_LISTS_RUNNING },
+		{ "requests", M_REQUESTS },
+		{ "clientErrors", M_ANSWERS_4XX },
+		{ "serverErrors", M_ANSWERS_5XX },
+		{ "inFlight", M_IN_FLIGHT },
+		{ "connections", M_CONNECTIONS },
+		{ "overloaded", M_OVERLOADED },
+		{ "timeouts", M_TIMEOUTS },
+		{ "writes", M_WRITES },
+		{ "writeStatements", M_WRITE_UNITS },
+		{ "importedRows", M_IMPORT_ROWS },
+		{ "rejectedLines", M_IMPORT_REJECTED },
+		{ "listsRunning", M_LISTS_RUNNING },
 		{ "importsRunning", M_IMPORTS_RUNNING },
 	};
 	json_t *data = json_object();

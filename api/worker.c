@@ -25,7 +25,7 @@
 
 #define TICK_BUSY_MS 20
 #define TICK_IDLE_MS 200
-#define EVENTS 64
+#define EVENTS	     64
 
 /* ---- links ---- */
 
@@ -286,7 +286,8 @@ struct worker *worker_new(unsigned number, const struct settings *settings, stru
 	links_init(w);
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	w->http = http_open(listen_fd, (unsigned)share(settings->max_connections, settings->workers),
+	w->http = http_open(listen_fd,
+			    (unsigned)share(settings->max_connections, settings->workers),
 			    &front_callbacks, w, err);
 	if (!w->http || !watch_fd(w, w->wake_fd, &w->wake_fd, err) ||
 	    !watch_fd(w, http_fd(w->http), w, err)) {

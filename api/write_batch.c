@@ -17,11 +17,12 @@
 #include "api/sql/products_upsert.sql.h"
 #include "api/worker.h"
 
-#define WRITE_ROWS 256 /* in a batch */
-#define ALONE_UNITS 32 /* writes sent one by one, in flight on a link */
-#define TRIES_MAX 8
+#define WRITE_ROWS     256 /* in a batch */
+#define ALONE_UNITS    32  /* writes sent one by one, in flight on a link */
+#define TRIES_MAX      8
 #define DELAY_FIRST_MS 5
-#define SEEN_SLOTS 1024 /* power of two, well above WRITE_ROWS */
+#define PATIENCE_MS    2000
+#define SEEN_SLOTS     1024 /* power of two, well above WRITE_ROWS */
 
 #define OID_UUID_ARRAY 2951
 #define OID_TEXT_ARRAY 1009
@@ -62,19 +63,35 @@ void write_batches_clear(struct write_batches *b)
 	pgarray_clear(&b->stocks);
 }
 
-static bool can_write(const struct worker *w)
+/*
+ * Whether a write may wait for a connection:
+ *   1. There is one.
+ *   2. The connector has not said that the primary is away: a connection was lost, maybe just that one.
+ *   3. It was away for less than PATIENCE_MS: a restart is over that fast, and nobody need notice.
+ * After that writes are turned away at once, until it is back.
+ */
+static bool can_write(struct worker *w)
 {
+	struct write_batches *b = &w->writing;
+	bool can = atomic_load_explicit(&upstreams_primary(w->upstreams)->fit,
+					memory_order_relaxed);
+
 	for (size_t i = 0; i < WORKER_WRITE_LINKS; i++)
-		if (link_usable(w->writes[i]))
-			return true;
-	/* Just lost, maybe just restarted: worth waiting for, as long as the connector does not say otherwise. */
-	return atomic_load_explicit(&upstreams_primary(w->upstreams)->fit, memory_order_relaxed);
+		can = can || link_usable(w->writes[i]);
+	if (can)
+		b->away_since.us = 0;
+	else if (b->away_since.us == 0)
+		b->away_since = w->now;
+	return can || !mono_reached(mono_add_ms(b->away_since, PATIENCE_MS), w->now);
 }
 
 static void fail_unreachable(struct request *r)
 {
-	request_unavailable(r, r->lost_once ? "the primary does not answer: the change may or may not have been made" :
-					      "the primary does not answer: nothing was changed");
+	request_unavailable(
+		r,
+		r->lost_once
+			? "the primary cannot be used now, see /status: the change may or may not have been made"
+			: "the primary cannot be used now, see /status: nothing was changed");
 }
 
 void write_submit(struct request *r)
@@ -94,8 +111,9 @@ void write_submit(struct request *r)
 static void answer_row(struct request *r, const struct pg_result *res, int row)
 {
 	if (r->kind == WRITE_DELETE) {
-		strbuf_addstr(http_out(r->http),
-			      "{\"success\":true,\"data\":null,\"message\":\"Product deleted successfully\"}");
+		strbuf_addstr(
+			http_out(r->http),
+			"{\"success\":true,\"data\":null,\"message\":\"Product deleted successfully\"}");
 		request_reply(r, 200);
 		return;
 	}
@@ -110,7 +128,8 @@ static void answer_row(struct request *r, const struct pg_result *res, int row)
 		http_header(r->http, "Location", location);
 	}
 	request_reply_product(r, created ? 201 : 200, &p,
-			      created ? "Product created successfully" : "Product updated successfully");
+			      created ? "Product created successfully"
+				      : "Product updated successfully");
 }
 
 static void answer_missing(struct request *r)
@@ -155,7 +174,8 @@ static void delay(struct request *r)
 
 	/* Half of it by chance, so that those who met do not meet again. */
 	w->dice = w->dice * UINT64_C(6364136223846793005) + 1442695040888963407U;
-	r->not_before = mono_add_ms(w->now, ms / 2 + (int64_t)((w->dice >> 33) % (uint64_t)(ms / 2 + 1)));
+	r->not_before = mono_add_ms(w->now,
+				    ms / 2 + (int64_t)((w->dice >> 33) % (uint64_t)(ms / 2 + 1)));
 	r->tries++;
 	r->state = REQUEST_DELAYED;
 	queue_push(&w->writing.delayed, r);
@@ -184,12 +204,15 @@ static void redo(struct request *r, size_t n, enum db_outcome outcome, const str
 			r->lost_once = true;
 			write_submit(r);
 		} else {
-			request_unavailable(r, "the connection to the primary was lost: the change may or may not have been made");
+			request_unavailable(
+				r,
+				"the connection to the primary was lost: the change may or may not have been made");
 		}
 		return;
 	case DB_SCHEMA:
-		request_unavailable(r, "the primary is not as it should be, run 'pgfanout-migrate up': %s",
-				    err->text);
+		request_unavailable(
+			r, "the primary is not as it should be, run 'pgfanout-migrate up': %s",
+			err->text);
 		return;
 	case DB_OK:
 	case DB_UNFIT:
@@ -199,7 +222,8 @@ static void redo(struct request *r, size_t n, enum db_outcome outcome, const str
 	}
 }
 
-static void on_unit(void *arg, enum db_outcome outcome, const struct pg_result *res, const struct err *err)
+static void on_unit(void *arg, enum db_outcome outcome, const struct pg_result *res,
+		    const struct err *err)
 {
 	struct write_unit *u = arg;
 	struct worker *w = u->link->worker;
@@ -326,14 +350,15 @@ static void send_batch(struct link *l, enum write_kind kind)
 	uint16_t slots[SEEN_SLOTS] = { 0 };
 	struct request *next;
 
-	for (struct request *r = l->worker->writing.waiting[kind].head; r && u->n < WRITE_ROWS; r = next) {
+	for (struct request *r = l->worker->writing.waiting[kind].head; r && u->n < WRITE_ROWS;
+	     r = next) {
 		next = r->next;
 		if (!first_seen(u, slots, &r->id))
 			continue;
 		queue_remove(r);
 		u->rows[u->n++] = r;
 	}
-	qsort(u->rows, u->n, sizeof(u->rows[0]), by_id);
+	qsort(u->rows, u->n, sizeof(struct request *), by_id);
 	send_unit(l, u);
 }
 
@@ -343,8 +368,9 @@ static enum write_kind oldest_kind(const struct write_batches *b)
 	enum write_kind best = WRITE_KINDS;
 
 	for (enum write_kind k = 0; k < WRITE_KINDS; k++)
-		if (b->waiting[k].head && (best == WRITE_KINDS || b->waiting[k].head->began.us <
-									  b->waiting[best].head->began.us))
+		if (b->waiting[k].head &&
+		    (best == WRITE_KINDS ||
+		     b->waiting[k].head->began.us < b->waiting[best].head->began.us))
 			best = k;
 	return best;
 }

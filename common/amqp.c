@@ -1,12 +1,14 @@
 /*
- * amqp.c: the connection to RabbitMQ: opening, closing, and what can be said about it without asking the broker.
+ * amqp.c: the connection to RabbitMQ: opening, closing, and what can be said about it without
+ * asking the broker.
  *
  * Promise: every wait is bounded, also if the broker is stopped, cut off or out of memory:
- *   connecting       the timeout of amqp_open() (but for the name look-up, which the resolver bounds)
- *   synchronous      RPC_TIMEOUT_MS, then the link is broken
- *   reading          never waits; no sign of life for two heartbeats breaks the link
- *   publishing       amqp_can_publish() is false unless the socket takes the message at once; as a last resort
- *                    TCP_USER_TIMEOUT ends a connection whose data nobody takes
+ *   connecting    the timeout of amqp_open(); only the name look-up is bounded by the resolver
+ *   synchronous   RPC_TIMEOUT_MS, then the link is broken
+ *   reading       never waits; no sign of life for two heartbeats breaks the link
+ *   publishing    amqp_can_publish() is false unless the socket takes the message at once; as a
+ *                 last resort TCP_USER_TIMEOUT ends a connection whose data nobody takes
+ *
  * One thread owns a link all its life.
  */
 #include <errno.h>
@@ -27,20 +29,21 @@
 #include <amqp_ssl_socket.h>
 #include <amqp_tcp_socket.h>
 
-#define HEARTBEAT_S 10
-#define FRAME_MAX 131072
-#define RPC_TIMEOUT_MS 7000
-#define GOODBYE_MS 200
-#define SNDBUF_BYTES (1024 * 1024)
+#define HEARTBEAT_S	10
+#define FRAME_MAX	131072
+#define RPC_TIMEOUT_MS	7000
+#define GOODBYE_MS	200
+#define SNDBUF_BYTES	(1024 * 1024)
 #define USER_TIMEOUT_MS 30000
-#define CA_FILE "/etc/ssl/certs/ca-certificates.crt"
+#define CA_FILE		"/etc/ssl/certs/ca-certificates.crt"
 
-/* Which URL of the list worked last: where the next amqp_open() begins. A hint, shared by all links of the process. */
+/* Which URL of the list worked last: where the next amqp_open() begins. A hint, shared by all links
+ * of the process. */
 static atomic_size_t last_good;
 
 static struct timeval timeval_ms(int64_t ms)
 {
-	return (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	return (struct timeval){ .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
 }
 
 bool amqp_link_broken(struct amqp_link *l, struct err *err, const char *fmt, ...)
@@ -60,11 +63,13 @@ int amqp_rpc_reason(amqp_rpc_reply_t r, char *buf, size_t size)
 	int code = 0;
 	amqp_bytes_t text = amqp_empty_bytes;
 
-	if (r.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && r.reply.id == AMQP_CONNECTION_CLOSE_METHOD) {
+	if (r.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION &&
+	    r.reply.id == AMQP_CONNECTION_CLOSE_METHOD) {
 		const amqp_connection_close_t *m = r.reply.decoded;
 		code = m->reply_code;
 		text = m->reply_text;
-	} else if (r.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && r.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
+	} else if (r.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION &&
+		   r.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
 		const amqp_channel_close_t *m = r.reply.decoded;
 		code = m->reply_code;
 		text = m->reply_text;
@@ -93,27 +98,30 @@ static bool tune_socket(struct amqp_link *l, struct err *err)
 	const struct {
 		int level, name, value;
 	} options[] = {
-		{IPPROTO_TCP, TCP_NODELAY, 1},
-		{IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS},
-		{SOL_SOCKET, SO_KEEPALIVE, 1},
-		{IPPROTO_TCP, TCP_KEEPIDLE, 5},
-		{IPPROTO_TCP, TCP_KEEPINTVL, 2},
-		{IPPROTO_TCP, TCP_KEEPCNT, 3},
-		/* A fixed size, so that "a third is free" is a number; the kernel gives what net.core.wmem_max allows. */
-		{SOL_SOCKET, SO_SNDBUF, SNDBUF_BYTES},
+		{ IPPROTO_TCP, TCP_NODELAY, 1 },
+		{ IPPROTO_TCP, TCP_USER_TIMEOUT, USER_TIMEOUT_MS },
+		{ SOL_SOCKET, SO_KEEPALIVE, 1 },
+		{ IPPROTO_TCP, TCP_KEEPIDLE, 5 },
+		{ IPPROTO_TCP, TCP_KEEPINTVL, 2 },
+		{ IPPROTO_TCP, TCP_KEEPCNT, 3 },
+		/* A fixed size, so that "a third is free" is a number; the kernel gives what
+		   net.core.wmem_max allows. */
+		{ SOL_SOCKET, SO_SNDBUF, SNDBUF_BYTES },
 	};
 	socklen_t len = sizeof(l->sndbuf);
 
 	for (size_t i = 0; i < ARRAY_SIZE(options); i++)
-		if (setsockopt(l->fd, options[i].level, options[i].name, &options[i].value, sizeof(int)) != 0)
-			return amqp_link_broken(l, err, "setting a socket option: %s", strerror(errno));
+		if (setsockopt(l->fd, options[i].level, options[i].name, &options[i].value,
+			       sizeof(int)) != 0)
+			return amqp_link_broken(l, err, "setting a socket option: %s",
+						strerror(errno));
 	if (getsockopt(l->fd, SOL_SOCKET, SO_SNDBUF, &l->sndbuf, &len) != 0)
 		return amqp_link_broken(l, err, "reading a socket option: %s", strerror(errno));
 	return true;
 }
 
-static bool connect_socket(struct amqp_link *l, const struct amqp_connection_info *info, int64_t timeout_ms,
-			   struct err *err)
+static bool connect_socket(struct amqp_link *l, const struct amqp_connection_info *info,
+			   int64_t timeout_ms, struct err *err)
 {
 	struct timeval timeout = timeval_ms(timeout_ms);
 	amqp_socket_t *s;
@@ -128,9 +136,12 @@ static bool connect_socket(struct amqp_link *l, const struct amqp_connection_inf
 		if (!s)
 			return amqp_link_broken(l, err, "cannot set up TLS");
 		if (amqp_ssl_socket_set_cacert(s, ca) != AMQP_STATUS_OK)
-			return amqp_link_broken(l, err, "cannot read CA certificates from %s (SSL_CERT_FILE names another file)",
+			return amqp_link_broken(l, err,
+						"cannot read CA certificates from %s "
+						"(SSL_CERT_FILE names another file)",
 						ca);
-		if (amqp_ssl_socket_set_ssl_versions(s, AMQP_TLSv1_2, AMQP_TLSvLATEST) != AMQP_STATUS_OK)
+		if (amqp_ssl_socket_set_ssl_versions(s, AMQP_TLSv1_2, AMQP_TLSvLATEST) !=
+		    AMQP_STATUS_OK)
 			return amqp_link_broken(l, err, "TLS 1.2 is not available");
 	} else {
 		s = amqp_tcp_socket_new(l->conn);
@@ -146,24 +157,30 @@ static bool connect_socket(struct amqp_link *l, const struct amqp_connection_inf
 
 static amqp_table_entry_t entry_bool(const char *key)
 {
-	return (amqp_table_entry_t){.key = amqp_cstring_bytes(key),
-				    .value = {.kind = AMQP_FIELD_KIND_BOOLEAN, .value.boolean = 1}};
+	return (amqp_table_entry_t){ .key = amqp_cstring_bytes(key),
+				     .value = { .kind = AMQP_FIELD_KIND_BOOLEAN,
+						.value.boolean = 1 } };
 }
 
-static bool login(struct amqp_link *l, const struct amqp_connection_info *info, const char *name, int64_t timeout_ms,
-		  struct err *err)
+static bool login(struct amqp_link *l, const struct amqp_connection_info *info, const char *name,
+		  int64_t timeout_ms, struct err *err)
 {
-	/* The broker sends connection.blocked and basic.cancel only to those who announce that they understand them. */
-	amqp_table_entry_t capabilities[] = {entry_bool("connection.blocked"), entry_bool("consumer_cancel_notify"),
-					     entry_bool("basic.nack"), entry_bool("publisher_confirms")};
+	/* The broker sends connection.blocked and basic.cancel only to those who announce that they
+	 * understand them. */
+	amqp_table_entry_t capabilities[] = { entry_bool("connection.blocked"),
+					      entry_bool("consumer_cancel_notify"),
+					      entry_bool("basic.nack"),
+					      entry_bool("publisher_confirms") };
 	amqp_table_entry_t properties[] = {
-		{.key = amqp_cstring_bytes("connection_name"),
-		 .value = {.kind = AMQP_FIELD_KIND_UTF8, .value.bytes = amqp_cstring_bytes(name)}},
-		{.key = amqp_cstring_bytes("capabilities"),
-		 .value = {.kind = AMQP_FIELD_KIND_TABLE,
-			   .value.table = {.num_entries = ARRAY_SIZE(capabilities), .entries = capabilities}}},
+		{ .key = amqp_cstring_bytes("connection_name"),
+		  .value = { .kind = AMQP_FIELD_KIND_UTF8,
+			     .value.bytes = amqp_cstring_bytes(name) } },
+		{ .key = amqp_cstring_bytes("capabilities"),
+		  .value = { .kind = AMQP_FIELD_KIND_TABLE,
+			     .value.table = { .num_entries = ARRAY_SIZE(capabilities),
+					      .entries = capabilities } } },
 	};
-	amqp_table_t table = {.num_entries = ARRAY_SIZE(properties), .entries = properties};
+	amqp_table_t table = { .num_entries = ARRAY_SIZE(properties), .entries = properties };
 	const char *vhost = *info->vhost ? info->vhost : "/";
 	struct timeval handshake = timeval_ms(timeout_ms), rpc = timeval_ms(RPC_TIMEOUT_MS);
 
@@ -171,8 +188,9 @@ static bool login(struct amqp_link *l, const struct amqp_connection_info *info, 
 	    amqp_set_rpc_timeout(l->conn, &rpc) != AMQP_STATUS_OK)
 		return amqp_link_broken(l, err, "cannot set timeouts");
 	if (!amqp_rpc_ok(l,
-			 amqp_login_with_properties(l->conn, vhost, 0, FRAME_MAX, HEARTBEAT_S, &table,
-						    AMQP_SASL_METHOD_PLAIN, info->user, info->password),
+			 amqp_login_with_properties(l->conn, vhost, 0, FRAME_MAX, HEARTBEAT_S,
+						    &table, AMQP_SASL_METHOD_PLAIN, info->user,
+						    info->password),
 			 "login", err))
 		return false;
 	amqp_channel_open(l->conn, AMQP_CHANNEL);
@@ -182,9 +200,10 @@ static bool login(struct amqp_link *l, const struct amqp_connection_info *info, 
 	return amqp_rpc_ok(l, amqp_get_rpc_reply(l->conn), "switching confirms on", err);
 }
 
-/* One URL. A URL that ends in a bare "/" means the virtual host "/": by the letter of the AMQP URI rules it would be the one with
- * the empty name, which nobody has. */
-static struct amqp_link *open_one(const char *url, const char *name, int64_t timeout_ms, struct err *err)
+/* One URL. A URL that ends in a bare "/" means the virtual host "/": by the letter of the AMQP URI
+ * rules it would be the one with the empty name, which nobody has. */
+static struct amqp_link *open_one(const char *url, const char *name, int64_t timeout_ms,
+				  struct err *err)
 {
 	AUTO_FREE char *copy = xstrdup(url);
 	struct amqp_connection_info info;
@@ -195,7 +214,10 @@ static struct amqp_link *open_one(const char *url, const char *name, int64_t tim
 	if (amqp_parse_url(copy, &info) != AMQP_STATUS_OK) {
 		char shown[256];
 		uri_scrub(url, shown, sizeof(shown));
-		err_set(err, "%s: not a broker URL: write amqp://user:password@host:port/vhost, special characters as %%xx", shown);
+		err_set(err,
+			"%s: not a broker URL: write amqp://user:password@host:port/vhost, "
+			"special characters as %%xx",
+			shown);
 		explicit_bzero(copy, strlen(url));
 		return NULL;
 	}
@@ -226,7 +248,8 @@ fail:
 	return NULL;
 }
 
-struct amqp_link *amqp_open(const char *urls, const char *connection_name, int64_t timeout_ms, struct err *err)
+struct amqp_link *amqp_open(const char *urls, const char *connection_name, int64_t timeout_ms,
+			    struct err *err)
 {
 	size_t n = 1;
 
@@ -274,14 +297,14 @@ void amqp_close(struct amqp_link *l)
 bool amqp_writable(const struct amqp_link *l)
 {
 	/* Linux says POLLOUT only if what is free is at least half of what is used. */
-	struct pollfd p = {.fd = l->fd, .events = POLLOUT};
+	struct pollfd p = { .fd = l->fd, .events = POLLOUT };
 
 	return poll(&p, 1, 0) == 1 && (p.revents & POLLOUT);
 }
 
 bool amqp_readable(const struct amqp_link *l)
 {
-	struct pollfd p = {.fd = l->fd, .events = POLLIN};
+	struct pollfd p = { .fd = l->fd, .events = POLLIN };
 
 	return amqp_pending(l) || poll(&p, 1, 0) == 1;
 }

@@ -1,9 +1,10 @@
 /*
- * amqp_declare.c: what is asked of the broker and waited for: declaring, binding, consuming, counting; and the ack.
+ * amqp_declare.c: what is asked of the broker and waited for: declaring, binding, consuming,
+ * counting; and the ack.
  *
- * Frames that arrive meanwhile (confirms, deliveries) stay queued in the library and come out of the next amqp_service(),
- * in their order. Every answer is awaited for at most the link's RPC timeout; any failure breaks the link, but for a queue
- * that amqp_queue_count() does not find.
+ * Frames that arrive meanwhile (confirms, deliveries) stay queued in the library and come out of
+ * the next amqp_service(), in their order. Every answer is awaited for at most the link's RPC
+ * timeout; any failure breaks the link, but for a queue that amqp_queue_count() does not find.
  */
 #include <stdio.h>
 
@@ -29,7 +30,8 @@ bool amqp_qos(struct amqp_link *l, unsigned prefetch, struct err *err)
 	if (!usable(l, err))
 		return false;
 	/* Per consumer: quorum queues refuse a prefetch for the whole channel. */
-	amqp_basic_qos(l->conn, AMQP_CHANNEL, 0, (uint16_t)(prefetch > UINT16_MAX ? UINT16_MAX : prefetch), 0);
+	amqp_basic_qos(l->conn, AMQP_CHANNEL, 0,
+		       (uint16_t)(prefetch > UINT16_MAX ? UINT16_MAX : prefetch), 0);
 	return answered(l, "setting the prefetch", "", err);
 }
 
@@ -37,8 +39,8 @@ bool amqp_consume(struct amqp_link *l, const char *queue, const char *consumer_t
 {
 	if (!usable(l, err))
 		return false;
-	amqp_basic_consume(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(queue), amqp_cstring_bytes(consumer_tag), 0, 0, 0,
-			   amqp_empty_table);
+	amqp_basic_consume(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(queue),
+			   amqp_cstring_bytes(consumer_tag), 0, 0, 0, amqp_empty_table);
 	return answered(l, "consuming from", queue, err);
 }
 
@@ -56,17 +58,21 @@ bool amqp_declare_exchange(struct amqp_link *l, const char *name, const char *ty
 {
 	if (!usable(l, err))
 		return false;
-	amqp_exchange_declare(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(name), amqp_cstring_bytes(type), 0, 1, 0, 0,
-			      amqp_empty_table);
+	amqp_exchange_declare(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(name),
+			      amqp_cstring_bytes(type), 0, 1, 0, 0, amqp_empty_table);
 	amqp_rpc_reply_t r = amqp_get_rpc_reply(l->conn);
 	char reason[320];
-	if (r.reply_type != AMQP_RESPONSE_NORMAL && amqp_rpc_reason(r, reason, sizeof(reason)) == AMQP_PRECONDITION_FAILED)
-		return amqp_link_broken(l, err, "exchange %s exists with other settings: delete it, it is made anew (%s)", name,
-					reason);
+	if (r.reply_type != AMQP_RESPONSE_NORMAL &&
+	    amqp_rpc_reason(r, reason, sizeof(reason)) == AMQP_PRECONDITION_FAILED)
+		return amqp_link_broken(
+			l, err,
+			"exchange %s exists with other settings: delete it, it is made anew (%s)",
+			name, reason);
 	return answered(l, "declaring exchange", name, err);
 }
 
-bool amqp_declare_queue(struct amqp_link *l, const char *name, const struct amqp_arg *args, size_t nargs, struct err *err)
+bool amqp_declare_queue(struct amqp_link *l, const char *name, const struct amqp_arg *args,
+			size_t nargs, struct err *err)
 {
 	amqp_table_entry_t entries[ARGS_MAX];
 
@@ -85,27 +91,32 @@ bool amqp_declare_queue(struct amqp_link *l, const char *name, const struct amqp
 		}
 	}
 	amqp_queue_declare(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(name), 0, 1, 0, 0,
-			   (amqp_table_t){.num_entries = (int)nargs, .entries = entries});
+			   (amqp_table_t){ .num_entries = (int)nargs, .entries = entries });
 	amqp_rpc_reply_t r = amqp_get_rpc_reply(l->conn);
 	char reason[320];
-	if (r.reply_type != AMQP_RESPONSE_NORMAL && amqp_rpc_reason(r, reason, sizeof(reason)) == AMQP_PRECONDITION_FAILED)
-		return amqp_link_broken(l, err,
-					"queue %s exists with other settings: let it run empty and delete it, it is made anew; or "
-					"undo the change of settings (%s)",
-					name, reason);
+	if (r.reply_type != AMQP_RESPONSE_NORMAL &&
+	    amqp_rpc_reason(r, reason, sizeof(reason)) == AMQP_PRECONDITION_FAILED)
+		return amqp_link_broken(
+			l, err,
+			"queue %s exists with other settings: let it run empty and delete it, "
+			"it is made anew; or "
+			"undo the change of settings (%s)",
+			name, reason);
 	return answered(l, "declaring queue", name, err);
 }
 
-bool amqp_bind_queue(struct amqp_link *l, const char *queue, const char *exchange, const char *key, struct err *err)
+bool amqp_bind_queue(struct amqp_link *l, const char *queue, const char *exchange, const char *key,
+		     struct err *err)
 {
 	if (!usable(l, err))
 		return false;
-	amqp_queue_bind(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(queue), amqp_cstring_bytes(exchange), amqp_cstring_bytes(key),
-			amqp_empty_table);
+	amqp_queue_bind(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(queue),
+			amqp_cstring_bytes(exchange), amqp_cstring_bytes(key), amqp_empty_table);
 	return answered(l, "binding queue", queue, err);
 }
 
-bool amqp_queue_count(struct amqp_link *l, const char *queue, uint32_t *ret_messages, bool *ret_exists, struct err *err)
+bool amqp_queue_count(struct amqp_link *l, const char *queue, uint32_t *ret_messages,
+		      bool *ret_exists, struct err *err)
 {
 	*ret_exists = true; /* unless the broker says no */
 	if (!usable(l, err))
@@ -116,17 +127,21 @@ bool amqp_queue_count(struct amqp_link *l, const char *queue, uint32_t *ret_mess
 			return false;
 		l->probe_open = true;
 	}
-	const amqp_queue_declare_ok_t *ok = amqp_queue_declare(l->conn, AMQP_PROBE_CHANNEL, amqp_cstring_bytes(queue), 1, 0, 0, 0,
-							       amqp_empty_table);
+	const amqp_queue_declare_ok_t *ok = amqp_queue_declare(l->conn, AMQP_PROBE_CHANNEL,
+							       amqp_cstring_bytes(queue), 1, 0, 0,
+							       0, amqp_empty_table);
 	amqp_rpc_reply_t r = amqp_get_rpc_reply(l->conn);
-	if (r.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION && r.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
+	if (r.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION &&
+	    r.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
 		char reason[320];
-		amqp_channel_close_ok_t close_ok = {0};
+		amqp_channel_close_ok_t close_ok = { 0 };
 		int code = amqp_rpc_reason(r, reason, sizeof(reason));
 		l->probe_open = false;
-		int rc = amqp_send_method(l->conn, AMQP_PROBE_CHANNEL, AMQP_CHANNEL_CLOSE_OK_METHOD, &close_ok);
+		int rc = amqp_send_method(l->conn, AMQP_PROBE_CHANNEL, AMQP_CHANNEL_CLOSE_OK_METHOD,
+					  &close_ok);
 		if (rc != AMQP_STATUS_OK)
-			return amqp_link_broken(l, err, "closing a channel: %s", amqp_error_string2(rc));
+			return amqp_link_broken(l, err, "closing a channel: %s",
+						amqp_error_string2(rc));
 		*ret_exists = code != AMQP_NOT_FOUND;
 		return err_set(err, "queue %s: %s", queue, reason);
 	}

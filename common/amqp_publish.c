@@ -1,14 +1,16 @@
 /*
  * amqp_publish.c: publishes and what became of them.
  *
- * Publishes are numbered 1, 2, … on the link, which are also the broker's delivery tags: one channel, in confirm mode from the start.
- * A ring holds those that are not settled. The rule:
- *   1. basic.ack settles a publish as confirmed, basic.nack as nacked; both may cover all up to a number, and come in any order.
- *   2. basic.return comes before the ack of the same message and turns that ack into "returned": the message reached no queue.
- *      It does not carry the number, so it is matched by message id, exchange and routing key, oldest first, as the
- *      broker handles publishes in order. Twins that are equal in all three share their fate: same route, same moment.
- *   3. A return that matches nothing, or a confirm of a publish that never was, breaks the link: everything unsettled is then the
- *      caller's to publish again, which is always safe.
+ * Publishes are numbered 1, 2, … on the link, which are also the broker's delivery tags: one
+ * channel, in confirm mode from the start. A ring holds those that are not settled. The rule:
+ *   1. basic.ack settles a publish as confirmed, basic.nack as nacked; both may cover all up to a
+ *      number, and come in any order.
+ *   2. basic.return comes before the ack of the same message and turns that ack into "returned":
+ *      the message reached no queue. It does not carry the number, so it is matched by message
+ *      id, exchange and routing key, oldest first, as the broker handles publishes in order.
+ *      Twins that are equal in all three share their fate: same route, same moment.
+ *   3. A return that matches nothing, or a confirm of a publish that never was, breaks the link:
+ *      everything unsettled is then the caller's to publish again, which is always safe.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +39,7 @@ static void grow(struct amqp_link *l)
 
 uint64_t amqp_hash(const char *message_id, const char *exchange, const char *routing_key)
 {
-	const char *parts[] = {message_id, exchange, routing_key};
+	const char *parts[] = { message_id, exchange, routing_key };
 	uint64_t h = 14695981039346656037U; /* FNV-1a */
 
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
@@ -51,7 +53,9 @@ uint64_t amqp_hash(const char *message_id, const char *exchange, const char *rou
 static void settle_one(struct amqp_link *l, const struct amqp_handler *h, uint64_t no, bool acked)
 {
 	struct amqp_slot *s = slot(l, no);
-	enum amqp_settled how = !acked ? AMQP_NACKED : s->state == SLOT_RETURNED ? AMQP_RETURNED : AMQP_CONFIRMED;
+	enum amqp_settled how = !acked			    ? AMQP_NACKED
+				: s->state == SLOT_RETURNED ? AMQP_RETURNED
+							    : AMQP_CONFIRMED;
 
 	if (s->state == SLOT_SETTLED)
 		return;
@@ -64,7 +68,8 @@ static void settle_one(struct amqp_link *l, const struct amqp_handler *h, uint64
 		h->settled(h->arg, no, how); /* may publish, and so move the ring */
 }
 
-bool amqp_settle(struct amqp_link *l, const struct amqp_handler *h, uint64_t tag, bool multiple, bool acked)
+bool amqp_settle(struct amqp_link *l, const struct amqp_handler *h, uint64_t tag, bool multiple,
+		 bool acked)
 {
 	uint64_t last = multiple && tag == 0 ? l->next - 1 : tag;
 
@@ -101,11 +106,14 @@ size_t amqp_unsettled_bytes(const struct amqp_link *l)
 }
 
 /*
- * librabbitmq writes until everything is written, however long the broker does not read. So a publish is allowed only if
+ * librabbitmq writes until everything is written, however long the broker does not read. So a
+ * publish is allowed only if
  *   1. the broker did not ask for a pause;
- *   2. the socket was read not long ago: after a longer pause the library may wait for a heartbeat inside a publish;
- *   3. at least a third of the send buffer is free (amqp_writable), and the message needs less than that; one that needs more
- *      goes alone, and may at worst wait until TCP_USER_TIMEOUT ends the connection.
+ *   2. the socket was read not long ago: after a longer pause the library may wait for a heartbeat
+ * inside a publish;
+ *   3. at least a third of the send buffer is free (amqp_writable), and the message needs less than
+ * that; one that needs more goes alone, and may at worst wait until TCP_USER_TIMEOUT ends the
+ * connection.
  */
 bool amqp_can_publish(const struct amqp_link *l, size_t bytes)
 {
@@ -121,13 +129,13 @@ bool amqp_can_publish(const struct amqp_link *l, size_t bytes)
 /* -Wcast-qual: the library takes what it only reads as void *. */
 static amqp_bytes_t borrow(const char *p, size_t len)
 {
-	return (amqp_bytes_t){.len = len, .bytes = (void *)(uintptr_t)p};
+	return (amqp_bytes_t){ .len = len, .bytes = (void *)(uintptr_t)p };
 }
 
 bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_no, struct err *err)
 {
 	amqp_table_entry_t headers[HEADERS_MAX];
-	amqp_basic_properties_t props = {0};
+	amqp_basic_properties_t props = { 0 };
 	char id[48];
 	const char *message_id = p->message_id;
 	int rc;
@@ -138,7 +146,8 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 		fatal("a message with %zu headers", p->nheaders);
 	if (l->next - l->first >= l->cap)
 		grow(l);
-	if (mono_reached(mono_add_ms(l->serviced, 6 * (int64_t)amqp_service_ms(l)), mono_now()) && !amqp_readable(l))
+	if (mono_reached(mono_add_ms(l->serviced, 6 * (int64_t)amqp_service_ms(l)), mono_now()) &&
+	    !amqp_readable(l))
 		return amqp_link_broken(l, err, "no sign of life from the broker");
 	if (!message_id) {
 		snprintf(id, sizeof(id), "%s-%llu", l->boot, (unsigned long long)l->next);
@@ -154,9 +163,10 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 			headers[i].value.value.i64 = p->headers[i].num;
 		}
 	}
-	props._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG | AMQP_BASIC_MESSAGE_ID_FLAG |
-		       AMQP_BASIC_TIMESTAMP_FLAG;
-	props.content_type = amqp_cstring_bytes(p->content_type ? p->content_type : "application/json");
+	props._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG |
+		       AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_TIMESTAMP_FLAG;
+	props.content_type = amqp_cstring_bytes(p->content_type ? p->content_type
+								: "application/json");
 	props.delivery_mode = AMQP_DELIVERY_PERSISTENT;
 	props.message_id = amqp_cstring_bytes(message_id);
 	props.timestamp = (uint64_t)(p->timestamp_s ? p->timestamp_s : wall_now_us() / 1000000);
@@ -170,15 +180,18 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	}
 	if (p->nheaders) {
 		props._flags |= AMQP_BASIC_HEADERS_FLAG;
-		props.headers = (amqp_table_t){.num_entries = (int)p->nheaders, .entries = headers};
+		props.headers = (amqp_table_t){ .num_entries = (int)p->nheaders,
+						.entries = headers };
 	}
-	rc = amqp_basic_publish(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(p->exchange), amqp_cstring_bytes(p->routing_key), 1,
-				0, &props, borrow(p->body, p->len));
+	rc = amqp_basic_publish(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(p->exchange),
+				amqp_cstring_bytes(p->routing_key), 1, 0, &props,
+				borrow(p->body, p->len));
 	if (rc != AMQP_STATUS_OK)
 		return amqp_link_broken(l, err, "publishing: %s", amqp_error_string2(rc));
-	*slot(l, l->next) = (struct amqp_slot){.hash = amqp_hash(message_id, p->exchange, p->routing_key),
-					       .bytes = (uint32_t)min_size(p->len, UINT32_MAX),
-					       .state = SLOT_OPEN};
+	*slot(l, l->next) =
+		(struct amqp_slot){ .hash = amqp_hash(message_id, p->exchange, p->routing_key),
+				    .bytes = (uint32_t)min_size(p->len, UINT32_MAX),
+				    .state = SLOT_OPEN };
 	l->unsettled++;
 	l->unsettled_bytes += slot(l, l->next)->bytes;
 	*ret_no = l->next++;

@@ -1,15 +1,18 @@
 /*
  * amqp_service.c: reads what the broker sends, frame by frame, and tells the caller.
  *
- * librabbitmq's own amqp_consume_message() waits without a deadline once a message has begun, and stumbles over every method
- * that is not a delivery; here each frame moves a small state machine (struct amqp_incoming), and nothing waits.
+ * librabbitmq's own amqp_consume_message() waits without a deadline once a message has begun, and
+ * stumbles over every method that is not a delivery; here each frame moves a small state machine
+ * (struct amqp_incoming), and nothing waits.
  *
- *   on channel 0    connection.blocked, connection.unblocked; connection.close breaks the link
- *   on channel 1    basic.deliver and basic.return begin a message: header, then body frames, then it is handed over
- *                   basic.ack, basic.nack settle publishes; basic.cancel tells that a queue went; channel.close breaks the link
+ *   channel 0   connection.blocked and connection.unblocked; connection.close breaks the link
+ *   channel 1   basic.deliver and basic.return begin a message: a header follows, then body
+ *               frames, then it is handed over
+ *               basic.ack and basic.nack settle publishes
+ *               basic.cancel tells that a queue went; channel.close breaks the link
  *
- * What is handed over is copied out of the library's buffers, but for a body that came in one frame: that is valid for
- * the call, and buffers are released between frames only.
+ * What is handed over is copied out of the library's buffers, but for a body that came in one
+ * frame: that is valid for the call, and buffers are released between frames only.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -47,13 +50,17 @@ static void begin(struct amqp_incoming *in, bool returned)
 	recycle_amqp_pool(&in->strings);
 	strbuf_reset(&in->body);
 	in->nheaders = 0;
-	in->d = (struct amqp_delivery){.consumer_tag = "", .type = "", .message_id = "", .content_type = ""};
+	in->d = (struct amqp_delivery){
+		.consumer_tag = "", .type = "", .message_id = "", .content_type = ""
+	};
 	in->returned = returned;
 	in->state = INCOMING_HEADER;
 }
 
-/* Strings, numbers and booleans; the rest (tables, arrays, floats) has no place in struct amqp_header. */
-static bool header_value(struct amqp_incoming *in, const amqp_field_value_t *v, struct amqp_header *ret)
+/* Strings, numbers and booleans; the rest (tables, arrays, floats) has no place in struct
+ * amqp_header. */
+static bool header_value(struct amqp_incoming *in, const amqp_field_value_t *v,
+			 struct amqp_header *ret)
 {
 	switch (v->kind) {
 	case AMQP_FIELD_KIND_UTF8:
@@ -64,7 +71,7 @@ static bool header_value(struct amqp_incoming *in, const amqp_field_value_t *v, 
 		ret->num = v->value.boolean ? 1 : 0;
 		return true;
 	case AMQP_FIELD_KIND_I8:
-		ret->num = v->value.i8;
+		ret->num = v->value.i8; // NOLINT(bugprone-signed-char-misuse): a number it is
 		return true;
 	case AMQP_FIELD_KIND_U8:
 		ret->num = v->value.u8;
@@ -110,7 +117,7 @@ static void read_properties(struct amqp_incoming *in, const amqp_basic_propertie
 		in->headers = xreallocarray(in->headers, in->headers_cap, sizeof(*in->headers));
 	}
 	for (int i = 0; i < p->headers.num_entries; i++) {
-		struct amqp_header h = {0};
+		struct amqp_header h = { 0 };
 		if (!header_value(in, &p->headers.entries[i].value, &h))
 			continue;
 		h.key = keep(in, p->headers.entries[i].key);
@@ -119,14 +126,17 @@ static void read_properties(struct amqp_incoming *in, const amqp_basic_propertie
 }
 
 /* The message is complete. */
-static bool finish(struct amqp_link *l, const struct amqp_handler *h, const char *body, size_t len, struct err *err)
+static bool finish(struct amqp_link *l, const struct amqp_handler *h, const char *body, size_t len,
+		   struct err *err)
 {
 	struct amqp_incoming *in = &l->in;
 
 	in->state = INCOMING_NONE;
 	if (in->returned) {
-		if (!amqp_mark_returned(l, amqp_hash(in->d.message_id, in->d.exchange, in->d.routing_key)))
-			return amqp_link_broken(l, err, "the broker returned a message that was not sent here");
+		if (!amqp_mark_returned(l, amqp_hash(in->d.message_id, in->d.exchange,
+						     in->d.routing_key)))
+			return amqp_link_broken(
+				l, err, "the broker returned a message that was not sent here");
 		return true;
 	}
 	in->d.headers = in->headers;
@@ -138,7 +148,8 @@ static bool finish(struct amqp_link *l, const struct amqp_handler *h, const char
 	return true;
 }
 
-static bool take_header(struct amqp_link *l, const struct amqp_handler *h, const amqp_frame_t *f, struct err *err)
+static bool take_header(struct amqp_link *l, const struct amqp_handler *h, const amqp_frame_t *f,
+			struct err *err)
 {
 	struct amqp_incoming *in = &l->in;
 
@@ -150,7 +161,8 @@ static bool take_header(struct amqp_link *l, const struct amqp_handler *h, const
 	return in->missing ? true : finish(l, h, NULL, 0, err);
 }
 
-static bool take_body(struct amqp_link *l, const struct amqp_handler *h, const amqp_frame_t *f, struct err *err)
+static bool take_body(struct amqp_link *l, const struct amqp_handler *h, const amqp_frame_t *f,
+		      struct err *err)
 {
 	struct amqp_incoming *in = &l->in;
 	amqp_bytes_t part = f->payload.body_fragment;
@@ -176,18 +188,20 @@ static bool take_connection_method(struct amqp_link *l, const amqp_method_t *m, 
 		return true;
 	case AMQP_CONNECTION_CLOSE_METHOD: {
 		const amqp_connection_close_t *c = m->decoded;
-		amqp_connection_close_ok_t ok = {0};
+		amqp_connection_close_ok_t ok = { 0 };
 		if (amqp_writable(l))
 			(void)amqp_send_method(l->conn, 0, AMQP_CONNECTION_CLOSE_OK_METHOD, &ok);
-		return amqp_link_broken(l, err, "the broker closed the connection: %d: %.*s", c->reply_code,
-					(int)c->reply_text.len, (const char *)c->reply_text.bytes);
+		return amqp_link_broken(l, err, "the broker closed the connection: %d: %.*s",
+					c->reply_code, (int)c->reply_text.len,
+					(const char *)c->reply_text.bytes);
 	}
 	default:
 		return true; /* connection.update-secret and the like do not concern us */
 	}
 }
 
-static bool take_method(struct amqp_link *l, const struct amqp_handler *h, const amqp_method_t *m, struct err *err)
+static bool take_method(struct amqp_link *l, const struct amqp_handler *h, const amqp_method_t *m,
+			struct err *err)
 {
 	struct amqp_incoming *in = &l->in;
 
@@ -195,13 +209,15 @@ static bool take_method(struct amqp_link *l, const struct amqp_handler *h, const
 	case AMQP_BASIC_ACK_METHOD: {
 		const amqp_basic_ack_t *a = m->decoded;
 		if (!amqp_settle(l, h, a->delivery_tag, a->multiple, true))
-			return amqp_link_broken(l, err, "the broker confirmed a message that was not sent");
+			return amqp_link_broken(l, err,
+						"the broker confirmed a message that was not sent");
 		return true;
 	}
 	case AMQP_BASIC_NACK_METHOD: {
 		const amqp_basic_nack_t *a = m->decoded;
 		if (!amqp_settle(l, h, a->delivery_tag, a->multiple, false))
-			return amqp_link_broken(l, err, "the broker refused a message that was not sent");
+			return amqp_link_broken(l, err,
+						"the broker refused a message that was not sent");
 		return true;
 	}
 	case AMQP_BASIC_DELIVER_METHOD: {
@@ -230,10 +246,12 @@ static bool take_method(struct amqp_link *l, const struct amqp_handler *h, const
 	}
 	case AMQP_CHANNEL_CLOSE_METHOD: {
 		const amqp_channel_close_t *c = m->decoded;
-		amqp_channel_close_ok_t ok = {0};
+		amqp_channel_close_ok_t ok = { 0 };
 		if (amqp_writable(l))
-			(void)amqp_send_method(l->conn, AMQP_CHANNEL, AMQP_CHANNEL_CLOSE_OK_METHOD, &ok);
-		return amqp_link_broken(l, err, "the broker closed the channel: %d: %.*s", c->reply_code, (int)c->reply_text.len,
+			(void)amqp_send_method(l->conn, AMQP_CHANNEL, AMQP_CHANNEL_CLOSE_OK_METHOD,
+					       &ok);
+		return amqp_link_broken(l, err, "the broker closed the channel: %d: %.*s",
+					c->reply_code, (int)c->reply_text.len,
 					(const char *)c->reply_text.bytes);
 	}
 	default:
@@ -241,10 +259,13 @@ static bool take_method(struct amqp_link *l, const struct amqp_handler *h, const
 	}
 }
 
-static bool take_frame(struct amqp_link *l, const struct amqp_handler *h, const amqp_frame_t *f, struct err *err)
+static bool take_frame(struct amqp_link *l, const struct amqp_handler *h, const amqp_frame_t *f,
+		       struct err *err)
 {
 	if (f->channel == 0)
-		return f->frame_type == AMQP_FRAME_METHOD ? take_connection_method(l, &f->payload.method, err) : true;
+		return f->frame_type == AMQP_FRAME_METHOD
+			       ? take_connection_method(l, &f->payload.method, err)
+			       : true;
 	if (f->channel != AMQP_CHANNEL)
 		return true;
 	switch (f->frame_type) {
@@ -267,7 +288,7 @@ void amqp_enough(struct amqp_link *l)
 /* librabbitmq sends heartbeats only once it has handed out all it has in memory. */
 static bool send_heartbeat(struct amqp_link *l, struct err *err)
 {
-	const amqp_frame_t beat = {.frame_type = AMQP_FRAME_HEARTBEAT};
+	const amqp_frame_t beat = { .frame_type = AMQP_FRAME_HEARTBEAT };
 	struct mono now = mono_now();
 
 	if (!mono_reached(mono_add_ms(l->beat, amqp_service_ms(l)), now) || !amqp_writable(l))
@@ -279,7 +300,7 @@ static bool send_heartbeat(struct amqp_link *l, struct err *err)
 
 bool amqp_service(struct amqp_link *l, const struct amqp_handler *h, struct err *err)
 {
-	struct timeval none = {0, 0};
+	struct timeval none = { 0, 0 };
 	amqp_frame_t f;
 
 	if (l->broken)

@@ -53,6 +53,20 @@ static bool read_time(const struct jscan_value *v, const char *field, int64_t *r
 	return true;
 }
 
+/* What the primary's table may hold: what the API takes, or a longer decimal that SQL made (19.99 / 3). */
+static bool read_price(const struct jscan_value *v, char *ret, struct err *err)
+{
+	const size_t most = sizeof(((struct change *)NULL)->price) - 1;
+
+	if (v->type == JSCAN_NUMBER && v->len <= most && v->text[0] != '-' &&
+	    memchr(v->text, 'e', v->len) == NULL && memchr(v->text, 'E', v->len) == NULL) {
+		memcpy(ret, v->text, v->len);
+		ret[v->len] = '\0';
+		return true;
+	}
+	return product_price_from_json(v, ret, err);
+}
+
 static bool read_member(struct change *c, int member, const struct jscan_value *v,
 			struct strbuf *arena, struct err *err)
 {
@@ -65,7 +79,7 @@ static bool read_member(struct change *c, int member, const struct jscan_value *
 		c->name_len = arena->len - c->name_at;
 		return true;
 	case PRODUCT_MEMBER_PRICE:
-		return product_price_from_json(v, c->price, err);
+		return read_price(v, c->price, err);
 	case PRODUCT_MEMBER_STOCK:
 		return product_stock_from_json(v, &c->stock, err);
 	case PRODUCT_MEMBER_CREATED:

@@ -31,7 +31,7 @@ struct db_options {
 	int64_t statement_timeout_ms; /* 0: none */
 	int64_t lock_timeout_ms;      /* 0: none */
 	int64_t idle_session_timeout_ms; /* 0: none; the server ends the session when we hang longer than this */
-	const char *guc;	      /* further session settings as "-c enable_seqscan=off -c …"; NULL: none */
+	const char *guc; /* further session settings as "-c enable_seqscan=off -c …"; NULL: none */
 };
 
 struct db_statement {
@@ -46,8 +46,8 @@ struct db_param {
 	int len;	  /* of binary */
 	int format;	  /* 0 text (NUL-terminated), 1 binary */
 };
-#define DB_TEXT(s) ((struct db_param){.data = (s)})
-#define DB_BINARY(p, n) ((struct db_param){.data = (p), .len = (int)(n), .format = 1})
+#define DB_TEXT(s)	((struct db_param){ .data = (s) })
+#define DB_BINARY(p, n) ((struct db_param){ .data = (p), .len = (int)(n), .format = 1 })
 
 /* Blocking connect (DNS included) bounded by connect_timeout an address, and by as much again for the session's first words. NULL and
  * err (scrubbed) on failure; err->sqlstate is set where the server gave one after the login (libpq does not hand on that of a
@@ -80,20 +80,22 @@ struct pg_result *db_wait_result(struct pg_conn *c, struct mono deadline, bool *
 
 /* One statement with parameters on a plain connection, with a deadline. The result (text format unless binary) is returned on
  * DB_OK only; db_result_clear() it. ret may be NULL: nobody wants it. */
-MUST_CHECK enum db_outcome db_query(struct pg_conn *c, const char *sql, int nparams, const struct db_param *params,
-				    bool binary, struct mono deadline, struct pg_result **ret, struct err *err);
+MUST_CHECK enum db_outcome db_query(struct pg_conn *c, const char *sql, int nparams,
+				    const struct db_param *params, bool binary,
+				    struct mono deadline, struct pg_result **ret, struct err *err);
 
 /* ---- pipelined ---- */
 
 struct db;
 
 /* r: the result, borrowed for the call, NULL unless DB_OK; err: set unless DB_OK. */
-typedef void (*db_callback)(void *arg, enum db_outcome outcome, const struct pg_result *r, const struct err *err);
+typedef void (*db_callback)(void *arg, enum db_outcome outcome, const struct pg_result *r,
+			    const struct err *err);
 
 /* Blocking: connects, prepares the statements (index in the table is the statement number), enters pipeline and non-blocking
  * mode. NULL on failure. table is borrowed for the life of the connection. */
-MUST_CHECK struct db *db_open(const char *uri, const struct db_options *opt, const struct db_statement *table, size_t n,
-			      struct err *err);
+MUST_CHECK struct db *db_open(const char *uri, const struct db_options *opt,
+			      const struct db_statement *table, size_t n, struct err *err);
 void db_close(struct db *db); /* answers what is in flight with DB_LOST; NULL is fine */
 
 int db_fd(const struct db *db);
@@ -105,15 +107,16 @@ int db_server_version(const struct db *db); /* 150004 */
 /* Queues a unit; parameters are copied into libpq's buffer at once. binary: format of the result. The deadline is the unit's own; when
  * it passes the connection is given up (all its units DB_LOST), because later answers cannot come before it. False (err set,
  * callback not called) if the connection is dead or libpq refuses. */
-MUST_CHECK bool db_send(struct db *db, size_t statement, const struct db_param *params, bool binary, struct mono deadline,
-			db_callback cb, void *arg, struct err *err);
+MUST_CHECK bool db_send(struct db *db, size_t statement, const struct db_param *params, bool binary,
+			struct mono deadline, db_callback cb, void *arg, struct err *err);
 
 /* To be called when the fd is readable or writable, and after sends: flushes, reads, calls callbacks. After it the connection may be
  * dead (db_alive). */
 void db_io(struct db *db);
 /* Gives the connection up if a deadline has passed. */
 void db_tick(struct db *db, struct mono now);
-struct mono db_next_deadline(const struct db *db); /* when db_tick() has something to do; never: nothing is awaited */
+struct mono db_next_deadline(
+	const struct db *db); /* when db_tick() has something to do; never: nothing is awaited */
 
 /* Waits, up to deadline, until nothing is in flight: polls the fd and runs db_io. For threads without a loop of their own. False: lost. */
 bool db_drain(struct db *db, struct mono deadline);

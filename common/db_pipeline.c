@@ -118,8 +118,8 @@ refused:
 	return false;
 }
 
-struct db *db_open(const char *uri, const struct db_options *opt, const struct db_statement *table, size_t n,
-		   struct err *err)
+struct db *db_open(const char *uri, const struct db_options *opt, const struct db_statement *table,
+		   size_t n, struct err *err)
 {
 	struct mono deadline;
 	struct db *db = xcalloc(1, sizeof(*db));
@@ -248,8 +248,8 @@ static void unit_push(struct db *db, struct unit u)
 	*unit_at(db, db->count - 1) = u;
 }
 
-bool db_send(struct db *db, size_t statement, const struct db_param *params, bool binary, struct mono deadline,
-	     db_callback cb, void *arg, struct err *err)
+bool db_send(struct db *db, size_t statement, const struct db_param *params, bool binary,
+	     struct mono deadline, db_callback cb, void *arg, struct err *err)
 {
 	if (db->broken)
 		return err_set(err, "%s", db->why.text);
@@ -262,8 +262,8 @@ bool db_send(struct db *db, size_t statement, const struct db_param *params, boo
 		db->lengths[i] = params[i].len;
 		db->formats[i] = params[i].format;
 	}
-	if (!PQsendQueryPrepared(db->conn, s->name, s->nparams, db->values, db->lengths, db->formats,
-				 binary)) {
+	if (!PQsendQueryPrepared(db->conn, s->name, s->nparams, db->values, db->lengths,
+				 db->formats, binary)) {
 		/* Without its Sync nothing of it is ever committed. */
 		db_explain(db->conn, NULL, err);
 		give_up(db, err->text);
@@ -362,9 +362,14 @@ void db_io(struct db *db)
 {
 	if (!db->broken)
 		flush(db);
-	for (int i = 0; i < READS_MOST && !db->broken && (readable(db) || (i == 0 && PQsslInUse(db->conn)));
-	     i++) {
-		bool ok = db_consume(db->conn);
+	/* libpq may leave the rest of a TLS record inside OpenSSL, where poll() does not see it: so one read more than poll() says. */
+	bool tls = PQsslInUse(db->conn) != 0, more = tls;
+	for (int i = 0; i < READS_MOST && !db->broken; i++) {
+		bool come = readable(db);
+		if (!come && !more)
+			break;
+		more = come && tls;
+		bool ok = PQconsumeInput(db->conn) != 0;
 		take_results(db);
 		if (!ok && PQstatus(db->conn) == CONNECTION_BAD)
 			give_up(db, NULL);
@@ -409,8 +414,8 @@ bool db_drain(struct db *db, struct mono deadline)
 		if (first.us == 0 || (deadline.us != 0 && deadline.us < first.us))
 			first = deadline;
 		/* Not ended by a stop: what is in flight is awaited, that is what draining is for. */
-		if (!db_wait_socket(db->conn, db->flush_pending, false, first) && deadline.us != 0 &&
-		    mono_reached(deadline, mono_now()) && db->count > 0)
+		if (!db_wait_socket(db->conn, db->flush_pending, false, first) &&
+		    deadline.us != 0 && mono_reached(deadline, mono_now()) && db->count > 0)
 			return false;
 	}
 }

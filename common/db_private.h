@@ -12,9 +12,6 @@ int db_connect_timeout_s(const struct db_options *opt);
 /* Polls the socket (and stop_fd() if stoppable) until the deadline. False: the deadline or the stop came first. */
 bool db_wait_socket(const struct pg_conn *c, bool for_write, bool stoppable, struct mono deadline);
 
-/* Reads what has come. False: the connection is gone. */
-bool db_consume(struct pg_conn *c);
-
 /* Whether the prepared statements of this session are of no more use after this error: the plan's result changed (a migration), or
  * they are gone (a pooler). The statement was not executed. */
 bool db_needs_new_session(const struct pg_result *r);

@@ -58,13 +58,14 @@ MUST_CHECK int http_listen(const char *host, int port, bool shared, struct err *
 
 /* Takes listen_fd over, also on failure. cb is borrowed for the server's life. */
 MUST_CHECK struct http_server *http_open(int listen_fd, unsigned max_connections,
-					 const struct http_callbacks *cb, void *arg, struct err *err);
+					 const struct http_callbacks *cb, void *arg,
+					 struct err *err);
 int http_fd(const struct http_server *s);
 /* How long the loop may wait for http_fd() at most. */
 int http_wait_ms(struct http_server *s);
 /* Reads, calls callbacks, sends; never blocks. */
 void http_run(struct http_server *s, struct mono now);
-/* Stops accepting, closes idle connections; every further answer closes its connection. */
+/* Stops accepting; every further answer closes its connection, and idle connections end half a second later. */
 void http_drain(struct http_server *s);
 unsigned http_connections(const struct http_server *s);
 /* Cuts what is left: gone() is called for every request. NULL is fine. */
@@ -72,8 +73,10 @@ void http_close(struct http_server *s);
 
 /* ---- what came ---- */
 enum http_method http_request_method(const struct http_request *r);
-bool http_request_is_head(const struct http_request *r); /* a HEAD: no byte of a body will be sent */
-const char *http_request_path(const struct http_request *r); /* as sent, nothing decoded; borrowed until gone */
+bool http_request_is_head(
+	const struct http_request *r); /* a HEAD: no byte of a body will be sent */
+const char *http_request_path(
+	const struct http_request *r); /* as sent, nothing decoded; borrowed until gone */
 const struct http_head *http_request_head(const struct http_request *r);
 struct http_param {
 	const char *key;
@@ -100,7 +103,8 @@ struct strbuf *http_out(struct http_request *r);
 /* name is a constant; value is copied (at most HTTP_VALUE_MAX bytes). At most 4, beside Content-Type. */
 #define HTTP_VALUE_MAX 127
 void http_header(struct http_request *r, const char *name, const char *value);
-void http_content_type(struct http_request *r, const char *type); /* a constant; default application/json */
+void http_content_type(struct http_request *r,
+		       const char *type); /* a constant; default application/json */
 void http_reply(struct http_request *r, int status);
 /* The envelope of a failure: {"success":false,"error":text,"field":field}; field may be NULL. Throws away what http_out() held. */
 void http_reply_error(struct http_request *r, int status, const char *field, const char *text);

@@ -59,7 +59,9 @@ static void on_gone(void *arg, struct http_request *r)
 	(void)r;
 }
 
-static const struct http_callbacks callbacks = { .head = on_head, .whole = on_whole, .gone = on_gone };
+static const struct http_callbacks callbacks = { .head = on_head,
+						 .whole = on_whole,
+						 .gone = on_gone };
 
 static void *ops_main(void *arg)
 {

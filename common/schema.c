@@ -18,8 +18,8 @@ enum db_outcome db_check_schema(struct pg_conn *c, const char *side, int needed,
 	int newest = 0;
 
 	db_conn_name(c, name, sizeof(name));
-	enum db_outcome outcome =
-		db_query(c, sql, 0, NULL, false, mono_add_ms(mono_now(), CHECK_TIMEOUT_MS), &r, err);
+	enum db_outcome outcome = db_query(c, sql, 0, NULL, false,
+					   mono_add_ms(mono_now(), CHECK_TIMEOUT_MS), &r, err);
 	/* No such table: never migrated. */
 	if (outcome != DB_OK && strcmp(err->sqlstate, "42P01") != 0) {
 		err_prefix(err, "%s (%s): its migrations cannot be read", side, name);
@@ -32,10 +32,11 @@ enum db_outcome db_check_schema(struct pg_conn *c, const char *side, int needed,
 	if (newest == needed)
 		return DB_OK;
 	if (newest < needed)
-		err_set(err, "%s (%s): migration %d of %d is missing: run pgfanout-migrate up", side, name,
-			newest + 1, needed);
+		err_set(err, "%s (%s): migration %d of %d is missing: run pgfanout-migrate up",
+			side, name, newest + 1, needed);
 	else
-		err_set(err, "%s (%s): has migration %d, this program knows %d: install the newer version", side,
-			name, newest, needed);
+		err_set(err,
+			"%s (%s): has migration %d, this program knows %d: install the newer version",
+			side, name, newest, needed);
 	return DB_SCHEMA;
 }

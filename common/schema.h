@@ -13,6 +13,7 @@
 
 /* DB_OK if the newest registered migration is exactly `needed`; DB_SCHEMA, with what to do, if it is an older or newer one or there is
  * none; else why it could not be found out. side: "primary", "replica" or a replica's name, for the message. Waits 5 s at most. */
-MUST_CHECK enum db_outcome db_check_schema(struct pg_conn *c, const char *side, int needed, struct err *err);
+MUST_CHECK enum db_outcome db_check_schema(struct pg_conn *c, const char *side, int needed,
+					   struct err *err);
 
 #endif

@@ -28,14 +28,17 @@ static const struct rule {
 	{ "57P05", DB_LOST, "idle_session_timeout: the server ended the session" },
 
 	{ "08", DB_LOST, "connection exceptions" },
-	{ "0A", DB_SCHEMA, "the statements are fixed, so it is the server or the table that cannot do it" },
+	{ "0A", DB_SCHEMA,
+	  "the statements are fixed, so it is the server or the table that cannot do it" },
 	{ "25", DB_LOST, "not the session we left: a pooler, or a timeout that ended it" },
-	{ "26", DB_RETRY, "prepared statement gone (a pooler): not executed; a new session prepares it again" },
+	{ "26", DB_RETRY,
+	  "prepared statement gone (a pooler): not executed; a new session prepares it again" },
 	{ "28", DB_SCHEMA, "wrong user or password: a person must act" },
 	{ "3D", DB_SCHEMA, "no such database" },
 	{ "3F", DB_SCHEMA, "no such schema" },
 	{ "40", DB_RETRY, "rolled back: serialization failure, deadlock" },
-	{ "42", DB_SCHEMA, "table, column, function or permission missing: not migrated, or a wrong user" },
+	{ "42", DB_SCHEMA,
+	  "table, column, function or permission missing: not migrated, or a wrong user" },
 	{ "53", DB_UNFIT, "out of disk, memory, connections or a configured limit" },
 	{ "55", DB_SCHEMA, "an object is not in the state it needs: a person must act" },
 	{ "57", DB_UNFIT, "operator intervention: shutting down, crashed, starting" },
@@ -52,7 +55,8 @@ static const struct rule {
 	{ "44", DB_REFUSED, "WITH CHECK OPTION of a view" },
 	{ "54", DB_REFUSED, "program limits: the row is too large for an index here" },
 	{ "P0", DB_REFUSED, "raised in PL/pgSQL: a trigger of this database says no" },
-	{ "XX", DB_REFUSED, "internal error or a corrupt page: this row cannot be touched, others can" },
+	{ "XX", DB_REFUSED,
+	  "internal error or a corrupt page: this row cannot be touched, others can" },
 };
 
 enum db_outcome sqlstate_outcome(const char *sqlstate)
@@ -69,8 +73,8 @@ enum db_outcome sqlstate_outcome(const char *sqlstate)
 const char *db_outcome_name(enum db_outcome o)
 {
 	static const char *const names[] = {
-		[DB_OK] = "ok",		[DB_REFUSED] = "refused", [DB_RETRY] = "retry",
-		[DB_UNFIT] = "unfit",	[DB_SCHEMA] = "schema",	  [DB_BUSY] = "busy",
+		[DB_OK] = "ok",	      [DB_REFUSED] = "refused", [DB_RETRY] = "retry",
+		[DB_UNFIT] = "unfit", [DB_SCHEMA] = "schema",	[DB_BUSY] = "busy",
 		[DB_LOST] = "lost",
 	};
 	return (size_t)o < ARRAY_SIZE(names) ? names[o] : "?";

@@ -6,13 +6,13 @@
 #define PGFANOUT_COMMON_SQLSTATE_H
 
 enum db_outcome {
-	DB_OK,	      /* done, and committed where it was its own transaction */
-	DB_REFUSED,   /* this statement's own data is at fault (classes 22, 23, a raise in a trigger, …): others would succeed */
-	DB_RETRY,     /* worth the same try again at once or soon (serialization, deadlock, lock timeout) */
-	DB_UNFIT,     /* the server answers but cannot serve now: full, read-only, no connections, out of resources, shutting down */
-	DB_SCHEMA,    /* table, column, function or permission missing: not migrated, or a wrong user */
-	DB_BUSY,      /* the replica is being reset (SQLSTATE PF001): wait, keep the messages */
-	DB_LOST,      /* the connection died or the deadline passed: the outcome is unknown */
+	DB_OK,	    /* done, and committed where it was its own transaction */
+	DB_REFUSED, /* this statement's own data is at fault (classes 22, 23, a raise in a trigger, …): others would succeed */
+	DB_RETRY, /* worth the same try again at once or soon (serialization, deadlock, lock timeout) */
+	DB_UNFIT, /* the server answers but cannot serve now: full, read-only, no connections, out of resources, shutting down */
+	DB_SCHEMA, /* table, column, function or permission missing: not migrated, or a wrong user */
+	DB_BUSY,   /* the replica is being reset (SQLSTATE PF001): wait, keep the messages */
+	DB_LOST,   /* the connection died or the deadline passed: the outcome is unknown */
 };
 
 /* sqlstate: five characters, or NULL/"" for a lost connection. */

@@ -1,15 +1,19 @@
 /*
- * topology.c: the exchanges and queues of topology.h, made. Names are pure; topology_declare() asks the broker and is idempotent:
- * it is called before the first use, after every reconnection, and now and then in case somebody removed a queue or a binding.
+ * topology.c: the exchanges and queues of topology.h, made. Names are pure; topology_declare() asks
+ * the broker and is idempotent: it is called before the first use, after every reconnection, and
+ * now and then in case somebody removed a queue or a binding.
  *
  * Why the queues have the arguments they have:
- *   x-queue-type quorum        survives the loss of a node, and confirms only what is on disk
- *   x-delivery-limit           so large that it is never reached: attempts are counted in a header of ours. RabbitMQ 4 would otherwise
- *                              drop a message after 20 lost connections; 3.10 takes -1 for "at the first redelivery"
- *   x-dead-letter-…            of a main queue: should a message ever be rejected or reach that limit, it is parked and not dropped
- *                              of a retry queue: where a message goes when its delay is over, under its own routing key
- *   x-dead-letter-strategy     of a retry queue at-least-once: the broker moves the message with confirms of its own, so that a broken
- *                              node between the two queues loses nothing; it needs x-overflow reject-publish
+ *   x-queue-type quorum      survives the loss of a node, and confirms only what is on disk
+ *   x-delivery-limit         so large that it is never reached: attempts are counted in a header
+ *                            of ours. RabbitMQ 4 would otherwise drop a message after 20 lost
+ *                            connections; 3.10 takes -1 for "at the first redelivery"
+ *   x-dead-letter-…          of a main queue: should a message ever be rejected or reach that
+ *                            limit, it is parked and not dropped. Of a retry queue: where a
+ *                            message goes when its delay is over, under its own routing key
+ *   x-dead-letter-strategy   of a retry queue, at-least-once: the broker moves the message with
+ *                            confirms of its own, so that a broken node between the two queues
+ *                            loses nothing; it needs x-overflow reject-publish
  */
 #include <stdio.h>
 
@@ -47,7 +51,8 @@ void topology_dead_queue(char *buf, const char *replica)
 
 static bool declare_exchanges(struct amqp_link *l, struct err *err)
 {
-	static const char *const names[] = {TOPOLOGY_EXCHANGE, TOPOLOGY_RETRY_EXCHANGE, TOPOLOGY_REDELIVER_EXCHANGE};
+	static const char *const names[] = { TOPOLOGY_EXCHANGE, TOPOLOGY_RETRY_EXCHANGE,
+					     TOPOLOGY_REDELIVER_EXCHANGE };
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
 		if (!amqp_declare_exchange(l, names[i], "topic", err))
@@ -57,15 +62,17 @@ static bool declare_exchanges(struct amqp_link *l, struct err *err)
 
 static bool declare_dead(struct amqp_link *l, const char *replica, struct err *err)
 {
-	static const struct amqp_arg args[] = {{.key = "x-queue-type", .str = "quorum"},
-					       {.key = "x-delivery-limit", .num = DELIVERY_LIMIT}};
+	static const struct amqp_arg args[] = { { .key = "x-queue-type", .str = "quorum" },
+						{ .key = "x-delivery-limit",
+						  .num = DELIVERY_LIMIT } };
 	char queue[TOPOLOGY_NAME_MAX];
 
 	topology_dead_queue(queue, replica);
 	return amqp_declare_queue(l, queue, args, ARRAY_SIZE(args), err);
 }
 
-static bool declare_main(struct amqp_link *l, enum change_kind kind, const char *replica, struct err *err)
+static bool declare_main(struct amqp_link *l, enum change_kind kind, const char *replica,
+			 struct err *err)
 {
 	char queue[TOPOLOGY_NAME_MAX], dead[TOPOLOGY_NAME_MAX], pattern[TOPOLOGY_NAME_MAX + 2];
 
@@ -73,26 +80,27 @@ static bool declare_main(struct amqp_link *l, enum change_kind kind, const char 
 	topology_dead_queue(dead, replica);
 	snprintf(pattern, sizeof(pattern), "*.%s", queue);
 	const struct amqp_arg args[] = {
-		{.key = "x-queue-type", .str = "quorum"},
-		{.key = "x-delivery-limit", .num = DELIVERY_LIMIT},
-		{.key = "x-dead-letter-exchange", .str = ""},
-		{.key = "x-dead-letter-routing-key", .str = dead},
+		{ .key = "x-queue-type", .str = "quorum" },
+		{ .key = "x-delivery-limit", .num = DELIVERY_LIMIT },
+		{ .key = "x-dead-letter-exchange", .str = "" },
+		{ .key = "x-dead-letter-routing-key", .str = dead },
 	};
 	return amqp_declare_queue(l, queue, args, ARRAY_SIZE(args), err) &&
 	       amqp_bind_queue(l, queue, TOPOLOGY_REDELIVER_EXCHANGE, pattern, err) &&
 	       amqp_bind_queue(l, queue, TOPOLOGY_EXCHANGE, topology_key(kind), err);
 }
 
-static bool declare_retry(struct amqp_link *l, const char *replica, unsigned attempt, struct err *err)
+static bool declare_retry(struct amqp_link *l, const char *replica, unsigned attempt,
+			  struct err *err)
 {
 	static const struct amqp_arg args[] = {
-		{.key = "x-queue-type", .str = "quorum"},
-		{.key = "x-delivery-limit", .num = DELIVERY_LIMIT},
-		{.key = "x-dead-letter-exchange", .str = TOPOLOGY_REDELIVER_EXCHANGE},
-		{.key = "x-dead-letter-strategy", .str = "at-least-once"},
-		{.key = "x-overflow", .str = "reject-publish"},
+		{ .key = "x-queue-type", .str = "quorum" },
+		{ .key = "x-delivery-limit", .num = DELIVERY_LIMIT },
+		{ .key = "x-dead-letter-exchange", .str = TOPOLOGY_REDELIVER_EXCHANGE },
+		{ .key = "x-dead-letter-strategy", .str = "at-least-once" },
+		{ .key = "x-overflow", .str = "reject-publish" },
 	};
-	static const enum change_kind kinds[] = {CHANGE_SYNC, CHANGE_DELETE};
+	static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
 	char queue[TOPOLOGY_NAME_MAX], key[TOPOLOGY_NAME_MAX];
 
 	topology_retry_queue(queue, replica, attempt);
@@ -106,13 +114,16 @@ static bool declare_retry(struct amqp_link *l, const char *replica, unsigned att
 	return true;
 }
 
-/* In the order in which messages flow backwards: no queue can receive before the place it passes messages on to is there. */
-bool topology_declare(struct amqp_link *l, const char *replica, unsigned max_attempts, struct err *err)
+/* In the order in which messages flow backwards: no queue can receive before the place it passes
+ * messages on to is there. */
+bool topology_declare(struct amqp_link *l, const char *replica, unsigned max_attempts,
+		      struct err *err)
 {
 	if (!declare_exchanges(l, err) || !declare_dead(l, replica, err))
 		return false;
 	for (unsigned attempt = 1; attempt < max_attempts; attempt++)
 		if (!declare_retry(l, replica, attempt, err))
 			return false;
-	return declare_main(l, CHANGE_DELETE, replica, err) && declare_main(l, CHANGE_SYNC, replica, err);
+	return declare_main(l, CHANGE_DELETE, replica, err) &&
+	       declare_main(l, CHANGE_SYNC, replica, err);
 }

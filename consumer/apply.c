@@ -1,17 +1,18 @@
 /*
  * apply.c: see apply.h.
  *
- * A batch is cut into ranges of batch->order, each a transaction of its own, one in flight at a time. Open ranges are on a stack; the
- * verdict on a unit says what becomes of its range:
+ * A batch is cut into ranges of batch->order, each a transaction of its own, one in flight at a
+ * time. Open ranges are on a stack; the verdict on a unit says what becomes of its range:
  *   1. applied: the next range.
- *   2. refused, several changes: both halves instead of it. 1 bad change of 2000 costs about 20 small transactions.
- *   3. refused, one change: it is a failure of the batch. The next newest change of the same product takes its place, because it
- *      would have been applied had it come in another batch.
+ *   2. refused, several changes: both halves instead of it. 1 bad change of 2000 costs about 20
+ *      small transactions.
+ *   3. refused, one change: it is a failure of the batch. The next newest change of the same
+ *      product takes its place, because it would have been applied had it come in another batch.
  *   4. again: the same range after a short back-off.
  *   5. wait: the batch ends here.
  *
- * A replica that was lost or too slow in the middle of a unit gets smaller ones for a while: a batch that takes longer than the
- * time limit would otherwise be tried for ever.
+ * A replica that was lost or too slow in the middle of a unit gets smaller ones for a while: a
+ * batch that takes longer than the time limit would otherwise be tried for ever.
  */
 #include "consumer/apply.h"
 
@@ -21,7 +22,8 @@
 #include "common/backoff.h"
 #include "consumer/replica.h"
 
-/* The server's own statement_timeout comes first; only if it hangs does the connection's deadline pass. */
+/* The server's own statement_timeout comes first; only if it hangs does the connection's deadline
+ * pass. */
 #define GRACE_MS 3000
 
 struct range {
@@ -106,7 +108,8 @@ void apply_start(struct apply *a, struct batch *b, struct mono now)
 	a->state = APPLY_BUSY;
 }
 
-static void give_up(struct apply *a, enum db_outcome outcome, struct verdict verdict, const struct err *err)
+static void give_up(struct apply *a, enum db_outcome outcome, struct verdict verdict,
+		    const struct err *err)
 {
 	a->state = APPLY_TROUBLE;
 	a->trouble = (struct apply_trouble){ outcome, verdict, *err };
@@ -114,7 +117,8 @@ static void give_up(struct apply *a, enum db_outcome outcome, struct verdict ver
 		a->unit_max = a->unit_max > 4 ? a->unit_max / 4 : 1;
 }
 
-static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result *r, const struct err *err)
+static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		      const struct err *err)
 {
 	struct apply *a = arg;
 
@@ -176,8 +180,9 @@ static void send_unit(struct apply *a, struct mono now)
 	a->tries++;
 	a->counts.units++;
 	a->in_flight = true;
-	if (!db_send(a->db, REPLICA_APPLY, params, true, mono_add_ms(now, a->settings->apply_timeout_ms + GRACE_MS),
-		     on_answer, a, &err)) {
+	if (!db_send(a->db, REPLICA_APPLY, params, true,
+		     mono_add_ms(now, a->settings->apply_timeout_ms + GRACE_MS), on_answer, a,
+		     &err)) {
 		a->in_flight = false;
 		give_up(a, DB_LOST, verdict_of_unit(DB_LOST, top.n, a->tries), &err);
 	}

@@ -1,36 +1,37 @@
 /*
  * batch.c: see batch.h. Pure: nothing here waits, logs or talks to anyone.
  *
- * The rule of the newest: of two changes of one product the one with the higher version is applied; of two with the same version
- * (a message delivered twice) the one that came first.
+ * The rule of the newest: of two changes of one product the one with the higher version is applied;
+ * of two with the same version (a message delivered twice) the one that came first.
  */
 #include "consumer/batch.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A reset gives a buffer back that is larger than this: one huge message must not cost its memory for ever. */
+/* A reset gives a buffer back that is larger than this: one huge message must not cost its memory
+ * for ever. */
 #define KEEP_BYTES ((size_t)4 << 20)
 #define KEEP_ITEMS ((size_t)8192)
 
-#define GROW(array, cap, need)                                                                     \
-	do {                                                                                       \
-		if ((need) > (cap)) {                                                              \
-			size_t grown_ = (cap) ? (cap) : 64;                                        \
-			while (grown_ < (need))                                                    \
-				grown_ *= 2;                                                       \
-			(array) = xreallocarray((array), grown_, sizeof(*(array)));                \
-			(cap) = grown_;                                                            \
-		}                                                                                  \
+#define GROW(array, cap, need)                                                      \
+	do {                                                                        \
+		if ((need) > (cap)) {                                               \
+			size_t grown_ = (cap) ? (cap) : 64;                         \
+			while (grown_ < (need))                                     \
+				grown_ *= 2;                                        \
+			(array) = xreallocarray((array), grown_, sizeof(*(array))); \
+			(cap) = grown_;                                             \
+		}                                                                   \
 	} while (0)
 
-#define SHRINK(array, cap)                                                                         \
-	do {                                                                                       \
-		if ((cap) > KEEP_ITEMS) {                                                          \
-			free(array);                                                               \
-			(array) = NULL;                                                            \
-			(cap) = 0;                                                                 \
-		}                                                                                  \
+#define SHRINK(array, cap)                \
+	do {                              \
+		if ((cap) > KEEP_ITEMS) { \
+			free(array);      \
+			(array) = NULL;   \
+			(cap) = 0;        \
+		}                         \
 	} while (0)
 
 void batch_init(struct batch *b)
@@ -194,7 +195,10 @@ void batch_fail_change(struct batch *b, uint32_t change, const char *error)
 {
 	const struct batch_change *c = &b->changes[change];
 
-	batch_add_failure(b, (struct batch_failure){ .message = c->message, .raw = c->raw, .xid = c->change.xid }, error);
+	batch_add_failure(b,
+			  (struct batch_failure){
+				  .message = c->message, .raw = c->raw, .xid = c->change.xid },
+			  error);
 }
 
 uint64_t *batch_scratch_xids(struct batch *b, size_t n)

@@ -1,10 +1,11 @@
 /*
  * batch.h: the changes of several messages, to be applied to a replica as one transaction.
  *
- * A batch remembers for every message what is needed to acknowledge or to move it, for every change where its raw JSON is (so that
- * one change can be moved alone, as it came), and which change of each product is the newest: only that one is applied. The
- * others stay: if the newest one turns out to be refused, the next newest of that product takes its place, so that a
- * bad change costs only itself.
+ * A batch remembers for every message what is needed to acknowledge or to move it, for every change
+ * where its raw JSON is (so that one change can be moved alone, as it came), and which change of
+ * each product is the newest: only that one is applied. The others stay: if the newest one turns
+ * out to be refused, the next newest of that product takes its place, so that a bad change costs
+ * only itself.
  *
  * All memory is kept between uses (batch_reset). One owner: a worker's thread. Pure.
  */
@@ -28,11 +29,11 @@ struct batch_header {
 struct batch_message {
 	uint64_t tag;
 	enum change_kind kind;
-	unsigned attempt;  /* how often it has failed before */
-	size_t id_at;	   /* message_id; these are places in text, 0: the empty string */
+	unsigned attempt; /* how often it has failed before */
+	size_t id_at;	  /* message_id; these are places in text, 0: the empty string */
 	size_t type_at;
 	size_t content_type_at;
-	size_t xids_at;	   /* the x-xid header as it came */
+	size_t xids_at; /* the x-xid header as it came */
 	int64_t timestamp_s;
 	size_t first_header, nheaders;
 	struct batch_slice body; /* in bodies */
@@ -45,7 +46,8 @@ struct batch_change {
 	struct batch_slice raw; /* in bodies */
 };
 
-/* A message, or one element of its array, that could not be read or was refused: to be moved out of the way. */
+/* A message, or one element of its array, that could not be read or was refused: to be moved out of
+ * the way. */
 struct batch_failure {
 	uint32_t message;
 	struct batch_slice raw; /* in bodies */
@@ -64,7 +66,8 @@ struct batch {
 	struct batch_header *headers;
 	size_t nheaders, headers_cap;
 
-	uint32_t *order; /* indices of the changes to apply; batch_seal() fills it, batch_older() appends */
+	/* Indices of the changes to apply; batch_seal() fills it, batch_older() appends. */
+	uint32_t *order;
 	size_t norder, order_cap;
 
 	struct strbuf bodies; /* raw JSON of all messages */
@@ -72,7 +75,8 @@ struct batch {
 	struct strbuf text;   /* strings; byte 0 is the empty string */
 	size_t source_at;     /* x-source of all messages, 0: they have none */
 
-	uint32_t *newest; /* hash table by id: index of the newest change + 1, 0: free; newest_cap is a power of 2 */
+	/* Hash table by id: index of the newest change + 1, 0: free; newest_cap is a power of 2. */
+	uint32_t *newest;
 	size_t newest_cap;
 	uint64_t *xids; /* scratch for reading x-xid */
 	size_t xids_cap;
@@ -80,9 +84,10 @@ struct batch {
 
 void batch_init(struct batch *b);
 void batch_clear(struct batch *b);
-void batch_reset(struct batch *b); /* empties it; buffers that grew far beyond the usual are given back */
+/* Empties it; buffers that grew far beyond the usual are given back. */
+void batch_reset(struct batch *b);
 
-/* Copies a string in; returns its place. batch_text() is valid until the next call that adds text. */
+/* Copies a string in; returns its place. What batch_text() returns is valid until text is added. */
 size_t batch_add_text(struct batch *b, const char *s, size_t len);
 const char *batch_text(const struct batch *b, size_t at);
 
@@ -90,8 +95,9 @@ const char *batch_text(const struct batch *b, size_t at);
 bool batch_takes_source(const struct batch *b, const char *source);
 
 struct batch_message *batch_add_message(struct batch *b, uint64_t tag, enum change_kind kind);
-void batch_add_header(struct batch *b, const char *key, const char *str, int64_t num); /* of the last message */
-/* A change of the last message. c->name_at is a place in b->names. */
+/* Of the last message. */
+void batch_add_header(struct batch *b, const char *key, const char *str, int64_t num);
+/* Of the last message. c->name_at is a place in b->names. */
 void batch_add_change(struct batch *b, const struct change *c, struct batch_slice raw);
 /* What f.message holds could not be read. */
 void batch_add_failure(struct batch *b, struct batch_failure f, const char *error);
@@ -99,10 +105,11 @@ void batch_add_failure(struct batch *b, struct batch_failure f, const char *erro
 void batch_fail_change(struct batch *b, uint32_t change, const char *error);
 uint64_t *batch_scratch_xids(struct batch *b, size_t n);
 
-/* No more messages: makes `order`, the newest change of each product, in the order of their ids (neighbours in the table's
- * index, and one locking order for everybody). */
+/* No more messages: makes `order`, the newest change of each product, in the order of their ids
+ * (neighbours in the table's index, and one locking order for everybody). */
 void batch_seal(struct batch *b);
-/* The next newest change of the same product that was not tried yet is appended to `order`: true, *ret_at is its place there. */
+/* The next newest change of the same product that was not tried yet is appended to `order`: true,
+ * *ret_at is its place there. */
 bool batch_older(struct batch *b, uint32_t change, size_t *ret_at);
 
 /* The parameters of products_apply() for order[from … from+n). */

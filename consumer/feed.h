@@ -28,9 +28,11 @@ struct feed_chunk {
 	size_t len;
 	int64_t rows, bytes; /* from the beginning to the end of this chunk */
 };
-bool feed_peek(const struct feed *f, size_t reader, struct feed_chunk *ret); /* false: nothing yet, or the end */
+bool feed_peek(const struct feed *f, size_t reader,
+	       struct feed_chunk *ret); /* false: nothing yet, or the end */
 void feed_next(struct feed *f, size_t reader);
-bool feed_at_end(const struct feed *f, size_t reader); /* feed_end() was called and this reader has had all */
-void feed_leave(struct feed *f, size_t reader);	       /* takes no more, holds nobody back */
+bool feed_at_end(const struct feed *f,
+		 size_t reader); /* feed_end() was called and this reader has had all */
+void feed_leave(struct feed *f, size_t reader); /* takes no more, holds nobody back */
 
 #endif

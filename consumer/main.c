@@ -3,9 +3,11 @@
  *
  *   thread            owns                               waits on                    stopped by
  *   main              settings, status structs           the stop flag               a signal
- *   signals (stop.c)  nothing                            SIGTERM, SIGINT             the process's end
- *   <replica name>    a database connection and one or   their sockets, the stop     the stop flag, within DRAIN_TIMEOUT_MS
- *                     two broker connections             flag, its next duty         and a few seconds
+ *   signals (stop.c)  nothing                            SIGTERM, SIGINT             the process's
+ *   end <replica name>    a database connection and two      their sockets, the stop     the stop
+ *   flag, within DRAIN_TIMEOUT_MS
+ *                     broker connections                 flag, its next duty         and a few
+ *                     seconds
  *   ops (ops.c)       the HTTP listener                  its sockets                 main, last
  */
 #include <poll.h>
@@ -32,8 +34,8 @@ static void print_help(void)
 	     "\n"
 	     "Usage: pgfanout-consumer [--help | --version | --check-config]\n"
 	     "\n"
-	     "It runs until SIGTERM or SIGINT, and then finishes what is in flight. GET /health, /status and\n"
-	     "/metrics tell how it is.\n"
+	     "It runs until SIGTERM or SIGINT, and then finishes what is in flight.\n"
+	     "GET /health, /status and /metrics tell how it is.\n"
 	     "\n"
 	     "Settings, from the environment or a .env file in the working directory:");
 	settings_help();
@@ -58,7 +60,8 @@ static int read_arguments(int argc, char **argv, bool *ret_check)
 		*ret_check = true;
 		return -1;
 	}
-	fprintf(stderr, "pgfanout-consumer: unknown argument %s: see --help\n", argv[argc == 2 ? 1 : 2]);
+	fprintf(stderr, "pgfanout-consumer: unknown argument %s: see --help\n",
+		argv[argc == 2 ? 1 : 2]);
 	return EXIT_USAGE;
 }
 
@@ -88,14 +91,17 @@ static int run(const struct settings *settings)
 	}
 	status_metrics_init(names, n);
 
-	struct ops_server *ops = ops_start(settings->host, (int)settings->port, routes, ARRAY_SIZE(routes), &all, &err);
+	struct ops_server *ops = ops_start(settings->host, (int)settings->port, routes,
+					   ARRAY_SIZE(routes), &all, &err);
 	if (ops == NULL) {
-		log_error("cannot serve /health, /status and /metrics: choose another CONSUMER_HOST or CONSUMER_PORT",
-			  KV_S("error", err.text));
+		log_error(
+			"cannot serve /health, /status and /metrics: choose another CONSUMER_HOST or CONSUMER_PORT",
+			KV_S("error", err.text));
 		code = EXIT_USAGE;
 	}
 	for (size_t i = 0; i < n && code == EXIT_OK; i++) {
-		workers[i] = worker_start(settings, &settings->replicas.replica[i], status_of[i], &err);
+		workers[i] = worker_start(settings, &settings->replicas.replica[i], status_of[i],
+					  &err);
 		if (workers[i] == NULL) {
 			log_error("cannot start", KV_S("error", err.text));
 			stop_request();

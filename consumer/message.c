@@ -3,8 +3,10 @@
  *
  * What of a message's headers is kept for the case that it must be moved:
  *   1. x-attempt is read as a number, from an integer or a text; absent or anything else: 0.
- *   2. x-xid and x-source are kept as they are, unless they are larger than any sender of ours makes them.
- *   3. x-error, x-queue and x-died-at are ours and written anew. Headers that the broker adds when it moves messages are left out.
+ *   2. x-xid and x-source are kept as they are, unless they are larger than any sender of ours
+ *      makes them.
+ *   3. x-error, x-queue and x-died-at are ours and written anew. Headers that the broker adds when
+ *      it moves messages are left out.
  *   4. Other small ones travel on, so that another publisher's own marks survive a retry.
  */
 #include "consumer/message.h"
@@ -16,11 +18,11 @@
 #include "common/jscan.h"
 
 #define ATTEMPT_MAX 1000
-#define SOURCE_MAX 200		  /* bytes of x-source */
-#define XIDS_MAX ((size_t)32768)  /* bytes of x-xid that travel on: they must fit a frame */
-#define TEXT_MAX ((size_t)255)	  /* of message_id and type: AMQP's short strings */
-#define OTHER_MAX ((size_t)256)	  /* bytes of another header's text */
-#define OTHERS_MAX 10		  /* other headers of a message: with ours they are no more than common/amqp.h takes */
+#define SOURCE_MAX  200		    /* bytes of x-source */
+#define XIDS_MAX    ((size_t)32768) /* bytes of x-xid that travel on: they must fit a frame */
+#define TEXT_MAX    ((size_t)255)   /* of message_id and type: AMQP's short strings */
+#define OTHER_MAX   ((size_t)256)   /* bytes of another header's text */
+#define OTHERS_MAX  10		    /* other headers: with ours, 16 of a publish */
 
 static const struct amqp_header *find_header(const struct amqp_delivery *d, const char *key)
 {
@@ -49,7 +51,8 @@ static unsigned read_attempt(const struct amqp_delivery *d)
 		return 0;
 	if (h->str != NULL) {
 		struct jscan_value number = { JSCAN_NUMBER, h->str, strlen(h->str) };
-		if (number.len == 0 || strspn(h->str, "0123456789") != number.len || !jscan_int64(&number, &n))
+		if (number.len == 0 || strspn(h->str, "0123456789") != number.len ||
+		    !jscan_int64(&number, &n))
 			return 0;
 	} else {
 		n = h->num;
@@ -61,9 +64,12 @@ static unsigned read_attempt(const struct amqp_delivery *d)
 
 static bool travels_on(const struct amqp_header *h)
 {
-	static const char *const ours[] = { "x-attempt", "x-error", "x-queue", "x-died-at", "x-xid", "x-source" };
-	static const char *const brokers[] = { "x-death", "x-first-death", "x-last-death", "x-delivery-count",
-					       "x-acquired-count", "x-opt-", "x-stream-" };
+	static const char *const ours[] = { "x-attempt", "x-error", "x-queue",
+					    "x-died-at", "x-xid",   "x-source" };
+	static const char *const brokers[] = { "x-death",	   "x-first-death",
+					       "x-last-death",	   "x-delivery-count",
+					       "x-acquired-count", "x-opt-",
+					       "x-stream-" };
 
 	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
 		if (strcmp(h->key, ours[i]) == 0)
@@ -98,7 +104,8 @@ static struct batch_slice slice_of(const struct batch *b, const struct jscan_val
 	return (struct batch_slice){ (size_t)(v->text - b->bodies.data), v->len };
 }
 
-static void take_element(struct batch *b, const struct jscan_value *v, enum change_kind kind, bool alone, uint64_t xid)
+static void take_element(struct batch *b, const struct jscan_value *v, enum change_kind kind,
+			 bool alone, uint64_t xid)
 {
 	size_t names_before = b->names.len;
 	struct change c;
@@ -126,17 +133,19 @@ static void take_element(struct batch *b, const struct jscan_value *v, enum chan
 }
 
 /* False, with the reason: the whole message is of no use. */
-static bool take_body(struct batch *b, const struct amqp_delivery *d, enum change_kind kind, struct batch_slice body,
-		      const char *xids_text, struct err *err)
+static bool take_body(struct batch *b, const struct amqp_delivery *d, enum change_kind kind,
+		      struct batch_slice body, const char *xids_text, struct err *err)
 {
 	struct jscan_value document, element;
 	struct jscan_iter it;
 	size_t n = 0;
 
 	if (!json_type(d->content_type))
-		return err_set(err, "the content type is %.80s, not application/json", d->content_type);
+		return err_set(err, "the content type is %.80s, not application/json",
+			       d->content_type);
 	if (d->len > MESSAGE_BYTES_MAX)
-		return err_set(err, "the body has %zu bytes, more than %zu", d->len, MESSAGE_BYTES_MAX);
+		return err_set(err, "the body has %zu bytes, more than %zu", d->len,
+			       MESSAGE_BYTES_MAX);
 	if (d->len == 0)
 		return err_set(err, "the body is empty");
 	if (!jscan_document(b->bodies.data + body.at, body.len, &document, err))
@@ -154,7 +163,8 @@ static bool take_body(struct batch *b, const struct amqp_delivery *d, enum chang
 
 	for (jscan_iter_init(&it, &document); jscan_iter_next(&it, NULL, &element);)
 		if (++n > MESSAGE_CHANGES_MAX)
-			return err_set(err, "the array has more than %d changes", MESSAGE_CHANGES_MAX);
+			return err_set(err, "the array has more than %d changes",
+				       MESSAGE_CHANGES_MAX);
 	if (n == 0)
 		return err_set(err, "the array is empty");
 	uint64_t *xids = batch_scratch_xids(b, n);
@@ -191,11 +201,13 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 	m->id_at = keep_text(b, d->message_id);
 	m->type_at = keep_text(b, d->type);
 	m->content_type_at = keep_text(b, d->content_type);
-	m->xids_at = strlen(xids_text) <= XIDS_MAX ? batch_add_text(b, xids_text, strlen(xids_text)) : 0;
+	m->xids_at = strlen(xids_text) <= XIDS_MAX ? batch_add_text(b, xids_text, strlen(xids_text))
+						   : 0;
 	m->body = body;
 	for (size_t i = 0; i < d->nheaders && m->nheaders < OTHERS_MAX; i++)
 		if (travels_on(&d->headers[i]))
-			batch_add_header(b, d->headers[i].key, d->headers[i].str, d->headers[i].num);
+			batch_add_header(b, d->headers[i].key, d->headers[i].str,
+					 d->headers[i].num);
 	strbuf_add(&b->bodies, d->body, d->len);
 	if (!take_body(b, d, kind, body, xids_text, &err))
 		batch_add_failure(b,

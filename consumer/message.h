@@ -1,8 +1,9 @@
 /*
  * message.h: reads one delivery into a batch: its changes, and what of it could not be read.
  *
- * Strict: whatever is not exactly what common/change.h describes is a failure with a reason, never a guess. A message that cannot
- * be read at all fails as a whole; of an array only the bad elements fail. Pure.
+ * Strict: whatever is not exactly what common/change.h describes is a failure with a reason, never
+ * a guess. A message that cannot be read at all fails as a whole; of an array only the bad elements
+ * fail. Pure.
  */
 #ifndef PGFANOUT_CONSUMER_MESSAGE_H
 #define PGFANOUT_CONSUMER_MESSAGE_H
@@ -10,13 +11,15 @@
 #include "common/amqp.h"
 #include "consumer/batch.h"
 
-#define MESSAGE_BYTES_MAX ((size_t)16 << 20)
+#define MESSAGE_BYTES_MAX   ((size_t)16 << 20)
 #define MESSAGE_CHANGES_MAX 10000
 
-/* The delivery's x-source as batches know it: "" if it has none or one that no primary would send. Borrowed from d. */
+/* The delivery's x-source as batches know it: "" if it has none or one that no primary would send.
+ * Borrowed from d. */
 const char *message_source(const struct amqp_delivery *d);
 
-/* Everything needed is copied out of d. kind is the queue's. The batch must take the message's source. */
+/* Everything needed is copied out of d. kind is the queue's. The batch must take the message's
+ * source. */
 void message_take(struct batch *b, const struct amqp_delivery *d, enum change_kind kind);
 
 #endif

@@ -5,8 +5,9 @@
 
 #include <string.h>
 
-#define BAR_MIN 5
-#define BAR_MAX 40
+#define BAR_MIN	 5
+#define BAR_MAX	 40
+#define STUCK_MS 2000
 
 /* ---- speed ---- */
 
@@ -29,7 +30,8 @@ static int64_t per_second(int64_t amount, int64_t us)
 	return (int64_t)((double)amount * 1e6 / (double)us);
 }
 
-bool progress_meter_rate(const struct progress_meter *m, int64_t *ret_rows_per_s, int64_t *ret_bytes_per_s)
+bool progress_meter_rate(const struct progress_meter *m, int64_t *ret_rows_per_s,
+			 int64_t *ret_bytes_per_s)
 {
 	if (m->n < 2)
 		return false;
@@ -99,8 +101,15 @@ static void add_speed(struct strbuf *out, const struct progress_row *row, const 
 {
 	int64_t left = progress_seconds_left(row);
 
+	/* The slowest holds up all: whoever looks must see which one that is. */
+	if (row->stuck_ms >= STUCK_MS) {
+		strbuf_addf(out, "%stakes nothing for %lld s", separator,
+			    (long long)(row->stuck_ms / 1000));
+		return;
+	}
 	if (row->measured) {
-		strbuf_addf(out, "%s%lld rows/s%s", separator, (long long)row->rows_per_s, separator);
+		strbuf_addf(out, "%s%lld rows/s%s", separator, (long long)row->rows_per_s,
+			    separator);
 		progress_add_bytes(out, row->bytes_per_s);
 		strbuf_addstr(out, "/s");
 	}
@@ -122,7 +131,8 @@ static void cut(struct strbuf *out, size_t len)
 	out->data[len] = '\0';
 }
 
-void progress_bar(struct strbuf *out, const struct progress_row *row, size_t name_width, size_t columns)
+void progress_bar(struct strbuf *out, const struct progress_row *row, size_t name_width,
+		  size_t columns)
 {
 	AUTO_STRBUF text = STRBUF_INIT;
 	size_t begin = out->len, width = columns > 0 ? columns - 1 : 0;
@@ -160,13 +170,15 @@ void progress_line(struct strbuf *out, const struct progress_row *row)
 	}
 	strbuf_addf(out, "%lld", (long long)row->rows);
 	if (row->total > 0)
-		strbuf_addf(out, " of about %lld rows (%d %%)", (long long)row->total, progress_percent(row));
+		strbuf_addf(out, " of about %lld rows (%d %%)", (long long)row->total,
+			    progress_percent(row));
 	else
 		strbuf_addstr(out, " rows");
 	add_speed(out, row, ", ");
 }
 
-void progress_summary(struct strbuf *out, const char *name, int64_t rows, int64_t bytes, int64_t took_us)
+void progress_summary(struct strbuf *out, const char *name, int64_t rows, int64_t bytes,
+		      int64_t took_us)
 {
 	strbuf_addf(out, "%s: %lld rows, ", name, (long long)rows);
 	progress_add_bytes(out, bytes);

@@ -10,7 +10,7 @@
 #include "common/strbuf.h"
 
 /* Speed over the last seconds: a ring of samples, at least PROGRESS_SAMPLE_MS apart. */
-#define PROGRESS_SAMPLES 16
+#define PROGRESS_SAMPLES   16
 #define PROGRESS_SAMPLE_MS 250
 struct progress_meter {
 	struct {
@@ -21,14 +21,16 @@ struct progress_meter {
 };
 void progress_meter_add(struct progress_meter *m, struct mono now, int64_t rows, int64_t bytes);
 /* Between the oldest sample and the newest; false (nothing written) as long as there are not two. */
-bool progress_meter_rate(const struct progress_meter *m, int64_t *ret_rows_per_s, int64_t *ret_bytes_per_s);
+bool progress_meter_rate(const struct progress_meter *m, int64_t *ret_rows_per_s,
+			 int64_t *ret_bytes_per_s);
 
 /* A replica's place in the work. */
 struct progress_row {
 	const char *name;
 	const char *doing; /* what else than loading rows, "" while loading */
 	int64_t rows, bytes;
-	int64_t total; /* rows expected, an estimate; 0: not known */
+	int64_t total;	  /* rows expected, an estimate; 0: not known */
+	int64_t stuck_ms; /* takes nothing since */
 	bool measured;
 	int64_t rows_per_s, bytes_per_s; /* if measured */
 };
@@ -40,13 +42,16 @@ int64_t progress_seconds_left(const struct progress_row *row); /* of the load; -
 /* One line without its end:
  *   replica-1 [########------------]  40 %  400000 rows  120000 rows/s  12.3 MB/s  0:05 left
  * never wider than columns - 1; the bar takes what is left over, the end is cut if nothing is. */
-void progress_bar(struct strbuf *out, const struct progress_row *row, size_t name_width, size_t columns);
+void progress_bar(struct strbuf *out, const struct progress_row *row, size_t name_width,
+		  size_t columns);
 /*   replica-1: 400000 of about 1000000 rows (40 %), 120000 rows/s, 12.3 MB/s, 0:05 left */
 void progress_line(struct strbuf *out, const struct progress_row *row);
 /*   replica-1: 1000000 rows, 104.0 MB in 8.1 s, 123456 rows/s */
-void progress_summary(struct strbuf *out, const char *name, int64_t rows, int64_t bytes, int64_t took_us);
+void progress_summary(struct strbuf *out, const char *name, int64_t rows, int64_t bytes,
+		      int64_t took_us);
 
-void progress_add_bytes(struct strbuf *out, int64_t bytes);    /* "512 B", "12.3 kB", "12.3 MB", "1.2 GB": steps of 1000 */
+void progress_add_bytes(struct strbuf *out,
+			int64_t bytes); /* "512 B", "12.3 kB", "12.3 MB", "1.2 GB": steps of 1000 */
 void progress_add_seconds(struct strbuf *out, int64_t seconds); /* "0:05", "12:34", "1:02:03" */
 
 #endif

@@ -54,7 +54,8 @@ static void put(const struct strbuf *text)
 
 	while (done < text->len && poll(&p, 1, 0) == 1 && (p.revents & POLLOUT) != 0) {
 		/* A pipe that is ready takes PIPE_BUF bytes at once, and might wait for more. */
-		ssize_t n = write(STDOUT_FILENO, text->data + done, min_size(text->len - done, PIPE_BUF));
+		ssize_t n = write(STDOUT_FILENO, text->data + done,
+				  min_size(text->len - done, PIPE_BUF));
 
 		if (n <= 0)
 			return;
@@ -95,7 +96,8 @@ static void terminal_size(size_t *ret_rows, size_t *ret_columns)
 	*ret_columns = known ? w.ws_col : 80;
 }
 
-void progress_screen_show(struct progress_screen *s, const struct progress_row *rows, size_t n, struct mono now)
+void progress_screen_show(struct progress_screen *s, const struct progress_row *rows, size_t n,
+			  struct mono now)
 {
 	AUTO_STRBUF out = STRBUF_INIT;
 	size_t height, columns, name_width = 0;

@@ -15,7 +15,8 @@ void progress_screen_free(struct progress_screen *s); /* clears the bars; NULL i
 
 /* Whether show() would draw: cheap, so that nobody makes rows that nobody sees. */
 bool progress_screen_due(const struct progress_screen *s, struct mono now);
-void progress_screen_show(struct progress_screen *s, const struct progress_row *rows, size_t n, struct mono now);
+void progress_screen_show(struct progress_screen *s, const struct progress_row *rows, size_t n,
+			  struct mono now);
 void progress_screen_clear(struct progress_screen *s);
 
 #endif

@@ -20,7 +20,7 @@
 #include "consumer/sql/reset_record.sql.h"
 
 #define LOCK_WAIT_MS 500
-#define PAUSE_MS 1000
+#define PAUSE_MS     1000
 
 static void doing(struct rebuild_session *s, const char *what)
 {
@@ -42,14 +42,14 @@ void finish_clear(struct rebuild_session *s)
 static void add_step(struct rebuild_session *s, const char *what, const char *sql)
 {
 	s->steps = xreallocarray(s->steps, s->nsteps + 1, sizeof(*s->steps));
-	s->steps[s->nsteps++] = (struct rebuild_step){.what = xstrdup(what), .sql = xstrdup(sql)};
+	s->steps[s->nsteps++] = (struct rebuild_step){ .what = xstrdup(what), .sql = xstrdup(sql) };
 }
 
 void finish_begin(struct rebuild_session *s)
 {
 	const struct rebuild_job *job = s->job;
 	char rows[32];
-	const char *values[] = {job->source, job->snapshot, job->floor, rows};
+	const char *values[] = { job->source, job->snapshot, job->floor, rows };
 
 	snprintf(rows, sizeof(rows), "%lld", (long long)s->t->rows);
 	doing(s, "writing down the snapshot");
@@ -84,7 +84,8 @@ static void take_plan(struct rebuild_session *s, const PGresult *r)
 	AUTO_STRBUF text = STRBUF_INIT;
 
 	/* Tombstones first: whoever reads both reads them in this order, and so waits but never deadlocks. */
-	strbuf_addstr(&s->swap, "LOCK TABLE products_tombstones, products IN ACCESS EXCLUSIVE MODE; ");
+	strbuf_addstr(&s->swap,
+		      "LOCK TABLE products_tombstones, products IN ACCESS EXCLUSIVE MODE; ");
 	for (int i = 0; i < PQntuples(r); i++) {
 		const char *sql = PQgetvalue(r, i, 3);
 
@@ -129,13 +130,15 @@ static void pause_or_give_up(struct rebuild_session *s)
 	struct err err;
 
 	if (mono_reached(s->swap_until, now)) {
-		err_set(&err, "products was in use all the %lld s (RESET_SWAP_TIMEOUT_MS) in which it should have been replaced: %s",
+		err_set(&err,
+			"products was in use all the %lld s (RESET_SWAP_TIMEOUT_MS) in which it should have been replaced: %s",
 			(long long)(s->job->swap_ms / 1000),
 			s->blockers[0] == '\0' ? "by whom could not be seen" : s->blockers);
 		session_fail(s, &err);
 		return;
 	}
-	snprintf(s->t->doing, sizeof(s->t->doing), "waiting for readers of the old table: %.100s", s->blockers);
+	snprintf(s->t->doing, sizeof(s->t->doing), "waiting for readers of the old table: %.100s",
+		 s->blockers);
 	s->resume_at = mono_add_ms(now, PAUSE_MS);
 	s->t->state = REBUILD_PAUSING;
 }

@@ -13,8 +13,8 @@
 #include "consumer/sql/replica_mark.sql.h"
 #include "consumer/sql/replica_state.sql.h"
 
-#define CONNECT_TIMEOUT_S 3
-#define LOCK_TIMEOUT_MS 5000
+#define CONNECT_TIMEOUT_S   3
+#define LOCK_TIMEOUT_MS	    5000
 #define QUESTION_TIMEOUT_MS 8000 /* a little more than a lock may take */
 
 static const struct db_statement statements[] = {
@@ -35,7 +35,8 @@ struct db *replica_open(const struct settings *settings, const struct replica_se
 	};
 
 	err->sqlstate[0] = '\0';
-	/* The check wants a plain connection, and comes first: preparing would only say that some function is missing. */
+	/* The check wants a plain connection, and comes first: preparing would only say that some
+	 * function is missing. */
 	struct pg_conn *plain = db_connect_raw(replica->url, &options, err);
 	if (plain == NULL) {
 		*ret_outcome = sqlstate_outcome(err->sqlstate);
@@ -60,7 +61,8 @@ struct question {
 	void *arg;
 };
 
-static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result *r, const struct err *err)
+static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		      const struct err *err)
 {
 	struct question *q = arg;
 
@@ -72,8 +74,8 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 }
 
 /* The connection is idle before and after, or dead. */
-static enum db_outcome ask(struct db *db, enum replica_statement statement, const struct db_param *params,
-			   struct question *q)
+static enum db_outcome ask(struct db *db, enum replica_statement statement,
+			   const struct db_param *params, struct question *q)
 {
 	struct mono deadline = mono_add_ms(mono_now(), QUESTION_TIMEOUT_MS);
 
@@ -117,27 +119,34 @@ struct state_answer {
 	char reason[REPLICA_REASON_MAX];
 };
 
-static void take_state(void *arg, const struct pg_result *r)
+bool replica_take_state(const struct pg_result *r, bool *ret_needs_reset, char *ret_reason)
+{
+	if (db_rows(r) != 1)
+		return false;
+	*ret_needs_reset = strcmp(db_value(r, 0, 0), "1") == 0;
+	clip_text(ret_reason, REPLICA_REASON_MAX, db_value(r, 0, 1));
+	return true;
+}
+
+static void on_state(void *arg, const struct pg_result *r)
 {
 	struct state_answer *a = arg;
 
-	a->found = db_rows(r) == 1;
-	if (!a->found)
-		return;
-	a->needs_reset = strcmp(db_value(r, 0, 0), "1") == 0;
-	clip_text(a->reason, sizeof(a->reason), db_value(r, 0, 1));
+	a->found = replica_take_state(r, &a->needs_reset, a->reason);
 }
 
-enum db_outcome replica_read_state(struct db *db, bool *ret_needs_reset, char *ret_reason, struct err *err)
+enum db_outcome replica_read_state(struct db *db, bool *ret_needs_reset, char *ret_reason,
+				   struct err *err)
 {
 	struct state_answer answer = { 0 };
-	struct question q = { .err = err, .answer = take_state, .arg = &answer };
+	struct question q = { .err = err, .answer = on_state, .arg = &answer };
 
 	enum db_outcome outcome = ask(db, REPLICA_STATE, NULL, &q);
 	if (outcome != DB_OK)
 		return outcome;
 	if (!answer.found) {
-		err_set(err, "table products_replication is empty: run pgfanout-migrate down and up");
+		err_set(err,
+			"table products_replication is empty: run pgfanout-migrate down and up");
 		return DB_SCHEMA;
 	}
 	*ret_needs_reset = answer.needs_reset;

@@ -29,37 +29,28 @@
 #include "common/amqp.h"
 #include "common/db.h"
 #include "common/log.h"
-#include "common/schema.h"
 #include "common/stop.h"
 #include "common/topology.h"
 #include "common/uri.h"
 #include "consumer/progress_screen.h"
 #include "consumer/rebuild.h"
+#include "consumer/reset_primary.h"
 #include "consumer/reset_replica.h"
 
-#include "consumer/sql/reset_floor.sql.h"
-#include "consumer/sql/reset_snapshot.sql.h"
-
-#define STATEMENT_MS   30000
-#define BROKER_MS      5000
-#define PRIMARY_LOCK_TIMEOUT "10s"
+#define BROKER_MS 5000
 
 struct reset {
 	const struct reset_request *request;
 	struct reset_replica replicas[REPLICAS_MAX];
 	size_t n;
-	struct pg_conn *primary;
-	char primary_name[512]; /* scrubbed */
-	enum exit_code failed;	/* of what all have in common */
-
-	/* The snapshot. */
-	char *snapshot, *source, *floor;
-	int64_t rows, bytes; /* estimates */
+	struct reset_primary primary;
+	enum exit_code failed; /* of what all have in common */
 
 	/* The rebuild: the replicas that still took part when it began. */
 	struct rebuild_target targets[REPLICAS_MAX];
 	struct reset_replica *target_replica[REPLICAS_MAX];
 	struct progress_meter meters[REPLICAS_MAX];
+	bool told[REPLICAS_MAX]; /* that it failed */
 	size_t ntargets;
 	struct progress_screen *screen;
 	struct mono began;
@@ -81,7 +72,8 @@ static bool each(struct reset *r, bool (*step)(struct reset_replica *))
 		struct reset_replica *replica = &r->replicas[i];
 
 		if (replica->failed == EXIT_OK && !step(replica))
-			log_error("not reset", KV_S("replica", replica->name), KV_S("error", replica->err.text));
+			log_error("not reset", KV_S("replica", replica->name),
+				  KV_S("error", replica->err.text));
 	}
 	return taking_part(r) > 0;
 }
@@ -111,24 +103,19 @@ static void say(const struct reset *r, const char *fmt, ...)
 
 static bool check_primary(struct reset *r)
 {
-	static const struct db_options options = { .application_name = "reset-replicas",
-						   .guc = "-c client_min_messages=error" };
 	struct err err;
+	enum exit_code code = reset_primary_connect(&r->primary, r->request->settings->database_url,
+						    &err);
 
-	uri_scrub(r->request->settings->database_url, r->primary_name, sizeof(r->primary_name));
-	r->primary = db_connect_raw(r->request->settings->database_url, &options, &err);
-	if (r->primary == NULL)
-		return fail_all(r, EXIT_UNREACHABLE, "cannot reach the primary: nothing was changed", &err);
-	enum db_outcome outcome = db_check_schema(r->primary, "primary", SCHEMA_PRIMARY, &err);
-	if (outcome != DB_OK)
-		return fail_all(r, reset_exit_code((int)outcome), "the primary is not fit: nothing was changed", &err);
-	return true;
+	return code == EXIT_OK ||
+	       fail_all(r, code, "the primary cannot serve: nothing was changed", &err);
 }
 
 static struct amqp_link *open_broker(struct reset *r)
 {
 	struct err err;
-	struct amqp_link *link = amqp_open(r->request->settings->rabbitmq_url, "reset-replicas", BROKER_MS, &err);
+	struct amqp_link *link = amqp_open(r->request->settings->rabbitmq_url, "reset-replicas",
+					   BROKER_MS, &err);
 
 	if (link == NULL)
 		fail_all(r, EXIT_UNREACHABLE, "cannot reach the broker: nothing was changed", &err);
@@ -155,12 +142,14 @@ static void names(const struct reset *r, struct strbuf *out)
 
 static bool confirmed(struct reset *r)
 {
-	struct pollfd p[2] = { { .fd = STDIN_FILENO, .events = POLLIN }, { .fd = stop_fd(), .events = POLLIN } };
+	struct pollfd p[2] = { { .fd = STDIN_FILENO, .events = POLLIN },
+			       { .fd = stop_fd(), .events = POLLIN } };
 	AUTO_STRBUF list = STRBUF_INIT;
 	char answer[16] = "";
 
 	names(r, &list);
-	printf("The products of %s will be replaced by those of %s.\nGo on? [y/N] ", strbuf_str(&list), r->primary_name);
+	printf("The products of %s will be replaced by those of %s.\nGo on? [y/N] ",
+	       strbuf_str(&list), r->primary.name);
 	fflush(stdout);
 	while (poll(p, 2, -1) < 0)
 		;
@@ -183,7 +172,8 @@ static bool wire_all(struct reset *r)
 		struct err err;
 
 		if (replica->failed != EXIT_OK ||
-		    topology_declare(link, replica->name, (unsigned)r->request->settings->max_attempts, &err))
+		    topology_declare(link, replica->name,
+				     (unsigned)r->request->settings->max_attempts, &err))
 			continue;
 		err_prefix(&err, "its queues");
 		(void)!reset_replica_fail(replica, EXIT_RUNTIME, &err);
@@ -200,46 +190,31 @@ static bool wire_all(struct reset *r)
 
 /* ---- the snapshot ---- */
 
-static enum db_outcome ask_primary(struct reset *r, const char *sql, struct pg_result **ret, struct err *err)
-{
-	return db_query(r->primary, sql, 0, NULL, false, mono_add_ms(mono_now(), STATEMENT_MS), ret, err);
-}
-
 static bool take_snapshot(struct reset *r)
 {
-	/* The lock comes before the snapshot: whoever truncates or rewrites the table is done, or has to wait. */
-	static const char *const before[] = {
-		"SET client_connection_check_interval = 1000",
-		"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-		"SET LOCAL lock_timeout = '" PRIMARY_LOCK_TIMEOUT "'",
-		"LOCK TABLE products IN ACCESS SHARE MODE",
-	};
-	enum db_outcome outcome = DB_OK;
-	struct pg_result *found;
 	struct err err;
+	enum exit_code code = reset_primary_snapshot(&r->primary, &err);
 
-	for (size_t i = 0; i < ARRAY_SIZE(before); i++) {
-		outcome = ask_primary(r, before[i], NULL, &err);
-		if (outcome != DB_OK && i > 0) /* not every platform has the first one */
-			goto fail;
-	}
-	if ((outcome = ask_primary(r, sql_reset_snapshot, &found, &err)) != DB_OK)
-		goto fail;
-	r->snapshot = xstrdup(db_value(found, 0, 0));
-	r->source = xstrdup(db_value(found, 0, 1));
-	r->rows = strtoll(db_value(found, 0, 2), NULL, 10);
-	r->bytes = strtoll(db_value(found, 0, 3), NULL, 10);
-	db_result_clear(found);
-	if ((outcome = ask_primary(r, sql_reset_floor, &found, &err)) != DB_OK)
-		goto fail;
-	r->floor = xstrdup(db_value(found, 0, 0));
-	db_result_clear(found);
-	return true;
-fail:
-	return fail_all(r, reset_exit_code((int)outcome), "cannot take a snapshot of the primary: nothing was changed", &err);
+	return code == EXIT_OK ||
+	       fail_all(r, code, "cannot take a snapshot of the primary: nothing was changed",
+			&err);
 }
 
 /* ---- rebuilt ---- */
+
+/* At once, not at the end: the others may take hours. */
+static void tell_failures(struct reset *r)
+{
+	for (size_t i = 0; i < r->ntargets; i++) {
+		const struct rebuild_target *t = &r->targets[i];
+
+		if (t->state != REBUILD_FAILED || r->told[i])
+			continue;
+		r->told[i] = true;
+		progress_screen_clear(r->screen);
+		log_error("not reset", KV_S("replica", t->name), KV_S("error", t->err.text));
+	}
+}
 
 /* Called from the rebuild's loop all the time. */
 static void show(void *arg)
@@ -249,6 +224,7 @@ static void show(void *arg)
 	struct mono now = mono_now();
 	size_t n = 0;
 
+	tell_failures(r);
 	for (size_t i = 0; i < r->ntargets; i++)
 		progress_meter_add(&r->meters[i], now, r->targets[i].rows, r->targets[i].bytes);
 	if (!progress_screen_due(r->screen, now))
@@ -260,9 +236,15 @@ static void show(void *arg)
 		if (t->state == REBUILD_DONE || t->state == REBUILD_FAILED)
 			continue;
 		*row = (struct progress_row){
-			.name = t->name, .doing = t->doing, .rows = t->rows, .bytes = t->bytes, .total = r->rows,
+			.name = t->name,
+			.doing = t->doing,
+			.rows = t->rows,
+			.bytes = t->bytes,
+			.total = r->primary.rows,
+			.stuck_ms = t->stuck_ms,
 		};
-		row->measured = progress_meter_rate(&r->meters[i], &row->rows_per_s, &row->bytes_per_s);
+		row->measured = progress_meter_rate(&r->meters[i], &row->rows_per_s,
+						    &row->bytes_per_s);
 		n++;
 	}
 	progress_screen_show(r->screen, rows, n, now);
@@ -271,17 +253,16 @@ static void show(void *arg)
 static void rebuild(struct reset *r)
 {
 	struct rebuild_job job = {
-		.primary = r->primary,
-		.source = r->source,
-		.snapshot = r->snapshot,
-		.floor = r->floor,
+		.primary = r->primary.conn,
+		.source = r->primary.source,
+		.snapshot = r->primary.snapshot,
+		.floor = r->primary.floor,
 		.stall_ms = r->request->settings->stall_timeout_ms,
 		.swap_ms = r->request->settings->swap_timeout_ms,
 		.targets = r->targets,
 		.tick = show,
 		.arg = r,
 	};
-	struct err err;
 
 	for (size_t i = 0; i < r->n; i++) {
 		struct reset_replica *replica = &r->replicas[i];
@@ -289,13 +270,15 @@ static void rebuild(struct reset *r)
 		if (replica->failed != EXIT_OK)
 			continue;
 		r->target_replica[r->ntargets] = replica;
-		r->targets[r->ntargets++] = (struct rebuild_target){ .name = replica->name, .conn = replica->conn };
+		r->targets[r->ntargets++] = (struct rebuild_target){ .name = replica->name,
+								     .conn = replica->conn };
 		replica->conn = NULL;
 	}
 	job.n = r->ntargets;
-	r->primary = NULL;
+	r->primary.conn = NULL;
 	r->screen = progress_screen_new(r->request->quiet);
-	enum rebuild_outcome outcome = rebuild_run(&job, &err);
+	enum rebuild_outcome outcome = rebuild_run(&job);
+	tell_failures(r);
 	progress_screen_free(r->screen);
 
 	for (size_t i = 0; i < r->ntargets; i++) {
@@ -303,9 +286,10 @@ static void rebuild(struct reset *r)
 
 		if (t->state == REBUILD_DONE)
 			continue;
-		(void)!reset_replica_fail(r->target_replica[i],
-					  outcome == REBUILD_STOPPED ? EXIT_INTERRUPTED : EXIT_RUNTIME, &t->err);
-		log_error("not reset", KV_S("replica", t->name), KV_S("error", t->err.text));
+		r->target_replica[i]->unsure = t->unsure;
+		(void)!reset_replica_fail(
+			r->target_replica[i],
+			outcome == REBUILD_STOPPED ? EXIT_INTERRUPTED : EXIT_RUNTIME, &t->err);
 	}
 }
 
@@ -318,13 +302,17 @@ static void summarize(const struct reset *r)
 		const struct rebuild_target *t = &r->targets[i];
 
 		if (t->state == REBUILD_DONE) {
-			progress_summary(&line, t->name, t->rows, t->bytes, mono_diff_us(t->ended, r->began));
+			progress_summary(&line, t->name, t->rows, t->bytes,
+					 mono_diff_us(t->ended, r->began));
 			say(r, "%s", strbuf_str(&line));
 		}
 	}
 	for (size_t i = 0; i < r->n; i++) {
 		if (r->replicas[i].failed != EXIT_OK)
-			say(r, "%s: not reset, it serves the table it had", r->replicas[i].name);
+			say(r, "%s: not reset, it serves %s", r->replicas[i].name,
+			    r->replicas[i].unsure
+				    ? "the table it had or the new one, complete: run the reset again"
+				    : "the table it had");
 	}
 }
 
@@ -332,8 +320,9 @@ static void tell_plan(const struct reset *r)
 {
 	AUTO_STRBUF size = STRBUF_INIT;
 
-	progress_add_bytes(&size, r->bytes);
-	say(r, "primary %s: about %lld rows, %s", r->primary_name, (long long)r->rows, strbuf_str(&size));
+	progress_add_bytes(&size, r->primary.bytes);
+	say(r, "primary %s: about %lld rows, %s", r->primary.name, (long long)r->primary.rows,
+	    strbuf_str(&size));
 	for (size_t i = 0; i < r->n; i++) {
 		const struct reset_replica *replica = &r->replicas[i];
 		char name[512];
@@ -344,7 +333,8 @@ static void tell_plan(const struct reset *r)
 		else if (replica->rows < 0)
 			say(r, "%s %s: would be reset", replica->name, name);
 		else
-			say(r, "%s %s: would be reset, has about %lld rows", replica->name, name, (long long)replica->rows);
+			say(r, "%s %s: would be reset, has about %lld rows", replica->name, name,
+			    (long long)replica->rows);
 	}
 	say(r, "Dry run: nothing was changed.");
 }
@@ -371,7 +361,8 @@ static void choose(struct reset *r)
 
 	for (size_t i = 0; i < all->n; i++) {
 		if (r->request->chosen[i])
-			r->replicas[r->n++] = (struct reset_replica){ .name = all->replica[i].name, .url = all->replica[i].url };
+			r->replicas[r->n++] = (struct reset_replica){ .name = all->replica[i].name,
+								      .url = all->replica[i].url };
 	}
 }
 
@@ -387,9 +378,10 @@ static void run_steps(struct reset *r)
 	if (r->request->ask && !confirmed(r))
 		return;
 	r->began = mono_now();
-	if (!wire_all(r) || !each(r, reset_replica_lock) || !each(r, reset_replica_begin) || !take_snapshot(r))
+	if (!wire_all(r) || !each(r, reset_replica_lock) || !each(r, reset_replica_begin) ||
+	    !take_snapshot(r))
 		return;
-	say(r, "Copying about %lld rows of %s.", (long long)r->rows, r->primary_name);
+	say(r, "Copying about %lld rows of %s.", (long long)r->primary.rows, r->primary.name);
 	rebuild(r);
 	summarize(r);
 }
@@ -405,10 +397,7 @@ enum exit_code reset_run(const struct reset_request *request)
 	code = exit_code(r);
 	for (size_t i = 0; i < r->n; i++)
 		db_conn_close(r->replicas[i].conn);
-	db_conn_close(r->primary);
-	free(r->snapshot);
-	free(r->source);
-	free(r->floor);
+	reset_primary_clear(&r->primary);
 	free(r);
 	return code;
 }

@@ -54,7 +54,7 @@ static void help(void)
 
 static enum exit_code usage_error(const char *text)
 {
-	fprintf(stderr, "reset-replicas: %s\nTry reset-replicas --help.\n", text);
+	fprintf(stderr, "reset-replicas: %s; see reset-replicas --help\n", text);
 	return EXIT_USAGE;
 }
 
@@ -109,7 +109,8 @@ static bool parse(int argc, char **argv, struct arguments *a, enum exit_code *re
 		}
 	}
 	if (optind < argc) {
-		*ret_code = usage_error("it takes no arguments but options; a replica is named with --replica NAME");
+		*ret_code = usage_error(
+			"it takes no arguments but options; a replica is named with --replica NAME");
 		return false;
 	}
 	return true;

@@ -23,9 +23,9 @@
 #include "consumer/sql/reset_lock_holders.sql.h"
 #include "consumer/sql/reset_obstacles.sql.h"
 
-#define STATEMENT_MS 15000
+#define STATEMENT_MS	   15000
 /* Batches that are on their way have so long to end, as has the session of a reset that was killed just now. */
-#define LOCK_TIMEOUT "5s"
+#define LOCK_TIMEOUT	   "5s"
 #define TABLE_LOCK_TIMEOUT "10s"
 
 enum exit_code reset_exit_code(int db_outcome)
@@ -56,9 +56,11 @@ bool reset_replica_fail(struct reset_replica *r, enum exit_code code, const stru
 }
 
 /* A statement with a deadline; ret may be NULL. */
-static enum db_outcome ask(struct reset_replica *r, const char *sql, struct pg_result **ret, struct err *err)
+static enum db_outcome ask(struct reset_replica *r, const char *sql, struct pg_result **ret,
+			   struct err *err)
 {
-	return db_query(r->conn, sql, 0, NULL, false, mono_add_ms(mono_now(), STATEMENT_MS), ret, err);
+	return db_query(r->conn, sql, 0, NULL, false, mono_add_ms(mono_now(), STATEMENT_MS), ret,
+			err);
 }
 
 static bool run(struct reset_replica *r, const char *what, const char *sql)
@@ -89,7 +91,9 @@ static bool check_obstacles(struct reset_replica *r)
 	db_result_clear(found);
 	if (list.len == 0)
 		return true;
-	err_set(&err, "its table products cannot be replaced; drop or mend first (and make again after): %s", strbuf_str(&list));
+	err_set(&err,
+		"its table products cannot be replaced; drop or mend first (and make again after): %s",
+		strbuf_str(&list));
 	return reset_replica_fail(r, EXIT_DIFFERENT, &err);
 }
 
@@ -97,7 +101,9 @@ static bool estimate_rows(struct reset_replica *r)
 {
 	struct pg_result *found;
 	struct err err;
-	enum db_outcome outcome = ask(r, "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('products')", &found, &err);
+	enum db_outcome outcome =
+		ask(r, "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('products')",
+		    &found, &err);
 
 	if (outcome != DB_OK)
 		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
@@ -134,12 +140,15 @@ static bool fail_busy(struct reset_replica *r)
 	if (outcome != DB_OK)
 		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
 	if (db_rows(found) == 0)
-		err_set(&err, "its lock was taken for " LOCK_TIMEOUT ", and is free now: try again");
+		err_set(&err,
+			"its lock was taken for " LOCK_TIMEOUT ", and is free now: try again");
 	else if (strcmp(db_value(found, 0, 0), "t") == 0)
-		err_set(&err, "another reset of %s is running (process %s on its server)", r->name, db_value(found, 0, 1));
+		err_set(&err, "another reset of %s is running (process %s on its server)", r->name,
+			db_value(found, 0, 1));
 	else
-		err_set(&err, "a batch of changes that began before has not ended within " LOCK_TIMEOUT
-			      " (process %s, %s, on its server): try again",
+		err_set(&err,
+			"a batch of changes that began before has not ended within " LOCK_TIMEOUT
+			" (process %s, %s, on its server): try again",
 			db_value(found, 0, 1), db_value(found, 0, 2));
 	db_result_clear(found);
 	return reset_replica_fail(r, EXIT_BUSY, &err);
@@ -182,7 +191,8 @@ static bool create_table(struct reset_replica *r)
 bool reset_replica_begin(struct reset_replica *r)
 {
 	return run(r, "beginning", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") &&
-	       run(r, "setting lock_timeout", "SET LOCAL lock_timeout = '" TABLE_LOCK_TIMEOUT "'") &&
+	       run(r, "setting lock_timeout",
+		   "SET LOCAL lock_timeout = '" TABLE_LOCK_TIMEOUT "'") &&
 	       run(r, "locking products against changes of its definition",
 		   "LOCK TABLE products IN SHARE UPDATE EXCLUSIVE MODE") &&
 	       run(r, "setting lock_timeout", "SET LOCAL lock_timeout = 0") &&
@@ -195,5 +205,6 @@ bool reset_replica_begin(struct reset_replica *r)
 
 bool reset_replica_rehearse(struct reset_replica *r)
 {
-	return reset_replica_begin(r) && run(r, "planning the end", sql_reset_finish) && run(r, "taking all back", "ROLLBACK");
+	return reset_replica_begin(r) && run(r, "planning the end", sql_reset_finish) &&
+	       run(r, "taking all back", "ROLLBACK");
 }

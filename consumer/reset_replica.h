@@ -17,12 +17,15 @@ struct reset_replica {
 	int64_t rows;	       /* in its table now, an estimate; -1: never counted */
 	enum exit_code failed; /* EXIT_OK as long as it takes part; else err says why */
 	struct err err;
+	bool unsure; /* it failed in the middle of the swap: it has the old table or the new one */
 };
 
 /* Each takes the replica one step further; false: it takes no part any more (failed, err), its connection is closed. */
-MUST_CHECK bool reset_replica_connect(struct reset_replica *r); /* reachable, migrated, nothing in the way of a new table */
-MUST_CHECK bool reset_replica_lock(struct reset_replica *r);	/* from here on no batch is applied */
-MUST_CHECK bool reset_replica_begin(struct reset_replica *r);	/* the transaction, products_reset in it */
+MUST_CHECK bool reset_replica_connect(
+	struct reset_replica *r); /* reachable, migrated, nothing in the way of a new table */
+MUST_CHECK bool reset_replica_lock(struct reset_replica *r); /* from here on no batch is applied */
+MUST_CHECK bool reset_replica_begin(
+	struct reset_replica *r); /* the transaction, products_reset in it */
 /* For --dry-run: what begin and the end would do, and back again. */
 MUST_CHECK bool reset_replica_rehearse(struct reset_replica *r);
 

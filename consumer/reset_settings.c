@@ -8,18 +8,21 @@
 #define AT(member) offsetof(struct reset_settings, member)
 
 static const struct setting table[] = {
-	{ "DATABASE_URL", SETTING_PG_URL, AT(database_url), NULL, 1, 4096, true, NULL, "the primary, any libpq URI" },
+	{ "DATABASE_URL", SETTING_PG_URL, AT(database_url), NULL, 1, 4096, true, NULL,
+	  "the primary, any libpq URI" },
 	{ "RABBITMQ_URL", SETTING_AMQP_URL, AT(rabbitmq_url), NULL, 1, 4096, true, NULL,
 	  "the broker, amqp:// or amqps://; a comma-separated list is tried in turn" },
 	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
 	  "as pgfanout-consumer's: decides which queues a replica has" },
-	{ "RESET_STALL_TIMEOUT_MS", SETTING_INT, AT(stall_timeout_ms), "30000", 1000, 3600000, false, NULL,
+	{ "RESET_STALL_TIMEOUT_MS", SETTING_INT, AT(stall_timeout_ms), "30000", 1000, 3600000,
+	  false, NULL,
 	  "a replica that takes nothing for so long is left out, a primary that sends nothing ends the reset" },
-	{ "RESET_SWAP_TIMEOUT_MS", SETTING_INT, AT(swap_timeout_ms), "60000", 1000, 86400000, false, NULL,
-	  "how long to go on trying to replace a table that readers keep in use" },
+	{ "RESET_SWAP_TIMEOUT_MS", SETTING_INT, AT(swap_timeout_ms), "60000", 1000, 86400000, false,
+	  NULL, "how long to go on trying to replace a table that readers keep in use" },
 	{ "LOG_LEVEL", SETTING_CHOICE, AT(log_level), "info", 0, 0, false, "error|warn|info|debug",
 	  "the least important lines to write" },
-	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json", "key=value lines, or JSON" },
+	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json",
+	  "key=value lines, or JSON" },
 };
 
 bool reset_settings_load(struct reset_settings *s, struct err *err)

@@ -20,7 +20,7 @@ struct reset_settings {
 /* Environment and .env. The settings' strings live until reset_settings_free(). */
 MUST_CHECK bool reset_settings_load(struct reset_settings *s, struct err *err);
 void reset_settings_free(struct reset_settings *s);
-void reset_settings_help(void);			     /* to stdout */
+void reset_settings_help(void);				   /* to stdout */
 void reset_settings_print(const struct reset_settings *s); /* to stdout, secrets scrubbed */
 
 #endif

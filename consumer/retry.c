@@ -1,11 +1,11 @@
 /*
  * retry.c: see retry.h.
  *
- *   a move is     moves on when
- *   WAITING       its time has come and the link can take it            -> SENT
- *   SENT          confirmed                                             -> gone; the last one of its message calls done()
- *                 returned or refused: queues are declared, 100 ms … 5 s -> WAITING
- *                 the link is lost                                      -> WAITING
+ *   a move is   moves on when
+ *   WAITING     its time has come and the link can take it     -> SENT
+ *   SENT        confirmed                                      -> gone; its message's last: done()
+ *               returned or refused: queues are declared again -> WAITING, 100 ms … 5 s
+ *               the link is lost                               -> WAITING
  */
 #include "consumer/retry.h"
 
@@ -21,12 +21,10 @@
 #include "consumer/clip.h"
 #include "consumer/verdict.h"
 
-#define OPEN_TIMEOUT_MS 5000
-#define IDLE_CLOSE_MS 60000
 #define PG_EPOCH_US (INT64_C(946684800) * 1000000)
-#define HEADERS_MAX 16 /* of a publish */
-#define LOG_MOVES 20 /* lines for one batch; a message may hold thousands of bad changes */
-#define ERROR_MAX 501 /* x-error: 500 bytes and the NUL */
+#define HEADERS_MAX 16	/* of a publish */
+#define LOG_MOVES   20	/* lines for one batch; a message may hold thousands of bad changes */
+#define ERROR_MAX   501 /* x-error: 500 bytes and the NUL */
 
 struct move {
 	struct move *next;
@@ -65,15 +63,13 @@ struct retry {
 	struct group *groups;
 	size_t ngroups, groups_cap;
 
-	struct amqp_link *link; /* NULL: not open */
 	struct backoff backoff;
-	struct mono not_before; /* no opening and no sending until then */
-	struct mono close_at;	/* when idle */
+	struct mono not_before; /* no sending until then */
 	bool declare;		/* a queue is missing: declare before sending on */
 };
 
-struct retry *retry_new(const struct settings *settings, const char *replica, struct status *status, retry_done done,
-			void *arg)
+struct retry *retry_new(const struct settings *settings, const char *replica, struct status *status,
+			retry_done done, void *arg)
 {
 	struct retry *r = xcalloc(1, sizeof(*r));
 
@@ -103,10 +99,8 @@ static void move_free(struct move *m)
 	free(m);
 }
 
-static void close_link(struct retry *r)
+void retry_unsend(struct retry *r)
 {
-	amqp_close(r->link);
-	r->link = NULL;
 	for (struct move *m = r->first; m != NULL; m = m->next)
 		m->publish_no = 0;
 }
@@ -121,7 +115,6 @@ void retry_forget(struct retry *r)
 	r->last = &r->first;
 	r->pending = r->pending_bytes = r->ngroups = 0;
 	r->declare = false;
-	close_link(r);
 }
 
 struct retry *retry_free(struct retry *r)
@@ -168,7 +161,8 @@ static bool group_remove(struct retry *r, uint64_t tag)
 		if (r->groups[i].tag == tag) {
 			if (--r->groups[i].left > 0)
 				return false;
-			memmove(&r->groups[i], &r->groups[i + 1], (r->ngroups - i - 1) * sizeof(*r->groups));
+			memmove(&r->groups[i], &r->groups[i + 1],
+				(r->ngroups - i - 1) * sizeof(*r->groups));
 			r->ngroups--;
 			return true;
 		}
@@ -196,17 +190,20 @@ static void log_move(const struct retry *r, const struct move *m)
 
 	if (m->dead) {
 		topology_dead_queue(queue, r->replica);
-		log_error(m->verdict.sentence, KV_S("replica", r->replica), KV_S("message_id", m->message_id),
-			  KV_S("kind", change_kind_name(m->kind)), KV_I("attempt", m->attempt), KV_S("queue", queue),
-			  KV_S("error", m->error));
+		log_error(m->verdict.sentence, KV_S("replica", r->replica),
+			  KV_S("message_id", m->message_id),
+			  KV_S("kind", change_kind_name(m->kind)), KV_I("attempt", m->attempt),
+			  KV_S("queue", queue), KV_S("error", m->error));
 		return;
 	}
-	log_warn(m->verdict.sentence, KV_S("replica", r->replica), KV_S("message_id", m->message_id),
-		 KV_S("kind", change_kind_name(m->kind)), KV_I("attempt", m->attempt), KV_I("again_in_ms", m->delay_ms),
+	log_warn(m->verdict.sentence, KV_S("replica", r->replica),
+		 KV_S("message_id", m->message_id), KV_S("kind", change_kind_name(m->kind)),
+		 KV_I("attempt", m->attempt), KV_I("again_in_ms", m->delay_ms),
 		 KV_S("error", m->error));
 }
 
-static struct move *take_failure(struct retry *r, const struct batch *b, const struct batch_failure *f)
+static struct move *take_failure(struct retry *r, const struct batch *b,
+				 const struct batch_failure *f)
 {
 	const struct batch_message *from = &b->messages[f->message];
 	struct move *m = xcalloc(1, sizeof(*m));
@@ -260,7 +257,8 @@ void retry_take(struct retry *r, const struct batch *b)
 
 /* ---- sending ---- */
 
-static bool send_move(struct retry *r, struct move *m, struct err *err)
+static bool send_move(const struct retry *r, struct amqp_link *link, struct move *m,
+		      struct err *err)
 {
 	char key[TOPOLOGY_NAME_MAX], queue[TOPOLOGY_NAME_MAX], expiration[24];
 	struct amqp_header headers[HEADERS_MAX];
@@ -299,12 +297,11 @@ static bool send_move(struct retry *r, struct move *m, struct err *err)
 		p.expiration = expiration;
 	}
 	p.routing_key = key;
-	return amqp_send(r->link, &p, &m->publish_no, err);
+	return amqp_send(link, &p, &m->publish_no, err);
 }
 
-static void on_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
+void retry_settled(struct retry *r, uint64_t publish_no, enum amqp_settled how)
 {
-	struct retry *r = arg;
 	struct move **at = &r->first;
 
 	while (*at != NULL && (*at)->publish_no != publish_no)
@@ -316,9 +313,11 @@ static void on_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
 		m->publish_no = 0;
 		r->declare = true;
 		r->not_before = mono_add_ms(mono_now(), backoff_next_ms(&r->backoff));
-		log_warn("a failed change could not be moved; declaring the queues and trying again",
-			 KV_S("replica", r->replica), KV_S("message_id", m->message_id),
-			 KV_S("why", how == AMQP_RETURNED ? "no queue took it" : "the broker refused it"));
+		log_warn(
+			"a failed change could not be moved; declaring the queues and trying again",
+			KV_S("replica", r->replica), KV_S("message_id", m->message_id),
+			KV_S("why",
+			     how == AMQP_RETURNED ? "no queue took it" : "the broker refused it"));
 		return;
 	}
 	backoff_reset(&r->backoff);
@@ -335,17 +334,16 @@ static void on_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
 		r->done(r->arg, tag);
 }
 
-/* False: the link is broken. */
-static bool work_link(struct retry *r, struct mono now, struct err *err)
+bool retry_send(struct retry *r, struct amqp_link *link, struct mono now, struct err *err)
 {
-	const struct amqp_handler handler = { .arg = r, .settled = on_settled };
-
-	if (!amqp_service(r->link, &handler, err))
-		return false;
-	if (!mono_reached(r->not_before, now))
+	if (r->pending == 0 || !mono_reached(r->not_before, now))
 		return true;
-	if (r->declare && r->pending > 0) {
-		if (!topology_declare(r->link, r->replica, (unsigned)r->settings->max_attempts, err))
+	/* A question, so only while nothing published is unanswered: the broker might not read it.
+	 * */
+	if (r->declare) {
+		if (amqp_blocked(link) || amqp_unsettled(link) > 0)
+			return true;
+		if (!topology_declare(link, r->replica, (unsigned)r->settings->max_attempts, err))
 			return false;
 		r->declare = false;
 	}
@@ -353,66 +351,18 @@ static bool work_link(struct retry *r, struct mono now, struct err *err)
 		if (m->publish_no != 0)
 			continue;
 		/* One that is larger than the window goes alone. */
-		if (amqp_blocked(r->link) ||
-		    (amqp_unsettled(r->link) > 0 && !amqp_can_publish(r->link, m->len)))
+		if (amqp_blocked(link) ||
+		    (amqp_unsettled(link) > 0 && !amqp_can_publish(link, m->len)))
 			break;
-		if (!send_move(r, m, err))
+		if (!send_move(r, link, m, err))
 			return false;
 	}
 	return true;
 }
 
-void retry_step(struct retry *r, struct mono now)
-{
-	struct err err = { .text = "" };
-	char name[TOPOLOGY_NAME_MAX];
-
-	if (r->link == NULL) {
-		if (r->pending == 0 || !mono_reached(r->not_before, now))
-			return;
-		snprintf(name, sizeof(name), "pgfanout-consumer %s failed changes", r->replica);
-		r->link = amqp_open(r->settings->rabbitmq_url, name, OPEN_TIMEOUT_MS, &err);
-		if (r->link == NULL)
-			goto failed;
-		now = mono_now();
-		r->close_at = mono_add_ms(now, IDLE_CLOSE_MS);
-	}
-	if (!work_link(r, now, &err))
-		goto failed;
-	if (r->pending > 0)
-		r->close_at = mono_add_ms(now, IDLE_CLOSE_MS);
-	else if (mono_reached(r->close_at, now))
-		close_link(r);
-	return;
-failed:
-	close_link(r);
-	r->not_before = mono_add_ms(mono_now(), backoff_next_ms(&r->backoff));
-	if (status_set_error(r->status, err.text))
-		log_warn("no connection to move failed changes; trying again", KV_S("replica", r->replica),
-			 KV_S("error", err.text));
-}
-
-int retry_fd(const struct retry *r)
-{
-	return r->link != NULL ? amqp_fd(r->link) : -1;
-}
-
 int retry_wait_ms(const struct retry *r, struct mono now, int max_ms)
 {
-	int wait = max_ms;
-	bool unsent = false;
-
-	for (const struct move *m = r->first; m != NULL && !unsent; m = m->next)
-		unsent = m->publish_no == 0;
-	if (r->link != NULL) {
-		if (amqp_pending(r->link))
-			return 0;
-		int service = amqp_service_ms(r->link);
-		wait = service < wait ? service : wait;
-		wait = mono_until_ms(r->close_at, now, wait);
-	}
-	/* With an open link what is unsent waits for the time, or for the broker: then its answer wakes us. */
-	if (unsent && (r->link == NULL || !mono_reached(r->not_before, now)))
-		wait = mono_until_ms(r->not_before, now, wait);
-	return wait;
+	if (r->pending == 0 || mono_reached(r->not_before, now))
+		return max_ms;
+	return mono_until_ms(r->not_before, now, max_ms);
 }

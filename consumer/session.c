@@ -6,12 +6,14 @@
  *   delivery ──▶ [collecting] … [applying] ──▶ commit ──▶ ack
  *                                    └─ failures ──▶ retry.c: publish ──▶ confirm ──▶ ack
  *
- * What the process's death means at each place: before the commit, nothing has happened, and the broker delivers again. Between the
- * commit and the ack, the broker delivers again what is then stale. Between the confirm of a moved change and its ack, the change is
- * in two queues; applying it twice is harmless. Nothing is ever acknowledged before it is committed or confirmed elsewhere.
+ * What the process's death means at each place: before the commit, nothing has happened, and the
+ * broker delivers again. Between the commit and the ack, the broker delivers again what is then
+ * stale. Between the confirm of a moved change and its ack, the change is in two queues; applying
+ * it twice is harmless. Nothing is ever acknowledged before it is committed or confirmed elsewhere.
  *
- * Batches form by themselves: nobody waits for more messages while the replica is idle, and what comes while it is busy becomes
- * the next batch. While the next batch is full the socket is left alone (but for heartbeats), so memory stays bounded.
+ * Batches form by themselves: nobody waits for more messages while the replica is idle, and what
+ * comes while it is busy becomes the next batch. While the next batch is full the socket is left
+ * alone (but for heartbeats), so memory stays bounded.
  */
 #include "consumer/session.h"
 
@@ -26,19 +28,13 @@
 #include "common/stop.h"
 #include "common/topology.h"
 #include "consumer/apply.h"
-#include "consumer/message.h"
+#include "consumer/inbox.h"
+#include "consumer/replica.h"
 #include "consumer/retry.h"
+#include "consumer/side.h"
 
-#define COLLECT_BYTES ((size_t)4 << 20) /* raw messages in a batch; one larger message is a batch of its own */
-#define MOVES_BYTES ((size_t)32 << 20)	/* failed changes that wait to be moved */
-#define DECLARE_MS 30000
-#define COUNT_MS 5000
-
-/* A batch in the list. */
-struct slot {
-	struct slot *next;
-	struct batch batch;
-};
+#define MOVES_BYTES ((size_t)32 << 20) /* failed changes that wait to be moved */
+#define STATE_MS    5000	       /* how often the replica is asked whether it needs a reset */
 
 struct session {
 	const struct settings *settings;
@@ -46,22 +42,24 @@ struct session {
 	struct status *status;
 	struct apply *apply;
 	struct retry *retry;
+	struct inbox inbox;
+	struct side *side;
 
 	/* Of the stretch that runs: */
 	struct db *db;
 	struct amqp_link *link;
 	struct session_result *result;
-	bool ending;		  /* a reason was found; result says which */
-	bool draining;		  /* stop or cancelled: nothing more is received */
+	bool ending;   /* a reason was found; result says which */
+	bool draining; /* stop or cancelled: nothing more is received */
 	struct mono drain_by;
-	struct slot *first, *last;
-	bool applying;		  /* `first` is with apply.c */
-	struct mono declare_at, count_at;
-
-	struct slot *spare; /* kept for the next use */
+	bool after_trouble;	/* that was logged, and its end is to be logged too */
+	struct mono state_at;	/* when to ask the replica for its state */
+	struct err db_error;	/* why the connection died without a batch on it */
+	struct batch *applying; /* with apply.c; NULL: none */
 };
 
-static void end_with(struct session *s, enum session_end end, const char *sentence, const struct err *err)
+static void end_with(struct session *s, enum session_end end, const char *sentence,
+		     const struct err *err)
 {
 	if (s->ending)
 		return;
@@ -74,66 +72,21 @@ static void end_with(struct session *s, enum session_end end, const char *senten
 
 /* ---- receiving ---- */
 
-static struct slot *slot_push(struct session *s)
-{
-	struct slot *slot = s->spare;
-
-	if (slot != NULL) {
-		s->spare = slot->next;
-	} else {
-		slot = xcalloc(1, sizeof(*slot));
-		batch_init(&slot->batch);
-	}
-	slot->next = NULL;
-	if (s->last != NULL)
-		s->last->next = slot;
-	else
-		s->first = slot;
-	s->last = slot;
-	return slot;
-}
-
-static void slot_pop(struct session *s)
-{
-	struct slot *slot = s->first;
-
-	s->first = slot->next;
-	if (s->first == NULL)
-		s->last = NULL;
-	batch_reset(&slot->batch);
-	slot->next = s->spare;
-	s->spare = slot;
-}
-
-static bool is_full(const struct session *s, const struct batch *b)
-{
-	return b->nchanges >= (size_t)s->settings->batch_max_changes || b->bodies.len >= COLLECT_BYTES;
-}
-
-/* The batch that deliveries go to, NULL if there is none yet. */
-static struct slot *collecting(const struct session *s)
-{
-	return s->applying && s->first == s->last ? NULL : s->last;
-}
-
 static bool may_receive(const struct session *s)
 {
-	const struct slot *slot = collecting(s);
-
-	return !s->draining && (slot == NULL || !is_full(s, &slot->batch)) && retry_pending_bytes(s->retry) < MOVES_BYTES;
+	return !s->draining && !inbox_full(&s->inbox) &&
+	       retry_pending_bytes(s->retry) < MOVES_BYTES;
 }
 
 static void on_delivery(void *arg, const struct amqp_delivery *d)
 {
 	struct session *s = arg;
-	struct slot *slot = collecting(s);
 
 	if (s->draining)
 		return; /* goes back to its queue when the link is closed */
-	if (slot == NULL || is_full(s, &slot->batch) || !batch_takes_source(&slot->batch, message_source(d)))
-		slot = slot_push(s);
-	message_take(&slot->batch, d,
-		     strcmp(d->consumer_tag, change_kind_name(CHANGE_DELETE)) == 0 ? CHANGE_DELETE : CHANGE_SYNC);
+	/* The kind is the queue's, and the consumer's tag names the queue. */
+	bool deletes = strcmp(d->consumer_tag, change_kind_name(CHANGE_DELETE)) == 0;
+	inbox_take(&s->inbox, d, deletes ? CHANGE_DELETE : CHANGE_SYNC);
 	if (!may_receive(s))
 		amqp_enough(s->link);
 }
@@ -161,7 +114,8 @@ static void receive(struct session *s)
 	struct err err = { .text = "" };
 
 	if (!amqp_service(s->link, &handler, &err))
-		end_with(s, SESSION_BROKER, "the connection to the broker is lost; trying again", &err);
+		end_with(s, SESSION_BROKER, "the connection to the broker is lost; trying again",
+			 &err);
 }
 
 /* ---- applying and acknowledging ---- */
@@ -171,7 +125,8 @@ static void ack(struct session *s, uint64_t tag, bool multiple)
 	struct err err = { .text = "" };
 
 	if (!s->ending && !amqp_ack(s->link, tag, multiple, &err))
-		end_with(s, SESSION_BROKER, "the connection to the broker is lost; trying again", &err);
+		end_with(s, SESSION_BROKER, "the connection to the broker is lost; trying again",
+			 &err);
 }
 
 /* A moved change is confirmed in its next queue. */
@@ -181,7 +136,8 @@ static void on_moved(void *arg, uint64_t tag)
 }
 
 /* Everything in b is committed, or a failure. The rule:
- *   1. Without failures, and with no older message waiting for its moves: one ack for all up to the last.
+ *   1. Without failures, and with no older message waiting for its moves: one ack for all up to the
+ *      last.
  *   2. Else each message by itself, but those with failures: retry.c says when they may go. */
 static void acknowledge(struct session *s, const struct batch *b)
 {
@@ -198,9 +154,16 @@ static void acknowledge(struct session *s, const struct batch *b)
 	retry_take(s->retry, b);
 }
 
+static void in_order_again(struct session *s)
+{
+	if (s->after_trouble)
+		log_info("in order again, applying changes", KV_S("broker", amqp_peer(s->link)));
+	s->after_trouble = false;
+}
+
 static void finish_batch(struct session *s)
 {
-	const struct batch *b = &s->first->batch;
+	const struct batch *b = s->applying;
 	const size_t label = s->status->label;
 	struct apply_counts counts = apply_finish(s->apply);
 	int64_t took_us = mono_diff_us(mono_now(), counts.started);
@@ -208,6 +171,7 @@ static void finish_batch(struct session *s)
 	/* Committed on the replica: only now outward. */
 	acknowledge(s, b);
 	s->result->batches++;
+	in_order_again(s);
 	metric_add(METRIC_MESSAGES, label, (int64_t)b->nmessages);
 	metric_add(METRIC_BATCHES, label, 1);
 	metric_add(METRIC_APPLIED, label, (int64_t)counts.applied);
@@ -215,11 +179,12 @@ static void finish_batch(struct session *s)
 	metric_set(METRIC_LAST_APPLIED, label, wall_now_us() / 1000000);
 	if (counts.units > 0)
 		metric_observe_us(METRIC_APPLY_TIME, label, took_us);
-	log_debug("batch applied", KV_I("messages", (int64_t)b->nmessages), KV_I("changes", (int64_t)b->nchanges),
-		  KV_I("applied", (int64_t)counts.applied), KV_I("failed", (int64_t)b->nfailures),
+	log_debug("batch applied", KV_I("messages", (int64_t)b->nmessages),
+		  KV_I("changes", (int64_t)b->nchanges), KV_I("applied", (int64_t)counts.applied),
+		  KV_I("failed", (int64_t)b->nfailures),
 		  KV_I("transactions", (int64_t)counts.units), KV_I("us", took_us));
-	s->applying = false;
-	slot_pop(s);
+	s->applying = NULL;
+	inbox_done(&s->inbox);
 }
 
 static void replica_trouble(struct session *s)
@@ -227,19 +192,21 @@ static void replica_trouble(struct session *s)
 	const struct apply_trouble *t = apply_trouble(s->apply);
 
 	s->result->outcome = t->outcome;
-	end_with(s, t->verdict.action == VERDICT_WAIT_RESET ? SESSION_RESETTING : SESSION_REPLICA, t->verdict.sentence,
-		 &t->err);
+	end_with(s, t->verdict.action == VERDICT_WAIT_RESET ? SESSION_RESETTING : SESSION_REPLICA,
+		 t->verdict.sentence, &t->err);
 }
 
 /* Moves batches on as far as possible without waiting. A stop begins no further batch. */
 static void work(struct session *s, struct mono now)
 {
 	while (!s->ending) {
-		if (!s->applying) {
-			if (s->first == NULL || (s->draining && !s->result->cancelled))
+		if (s->applying == NULL) {
+			if (s->draining && !s->result->cancelled)
 				return;
-			s->applying = true;
-			apply_start(s->apply, &s->first->batch, now);
+			s->applying = inbox_begin(&s->inbox);
+			if (s->applying == NULL)
+				return;
+			apply_start(s->apply, s->applying, now);
 		}
 		switch (apply_step(s->apply, now)) {
 		case APPLY_DONE:
@@ -254,48 +221,38 @@ static void work(struct session *s, struct mono now)
 	}
 }
 
-/* ---- duties ---- */
+/* ---- the replica's state ---- */
 
-static bool count_queues(struct session *s, struct err *err)
+static void on_state(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		     const struct err *err)
 {
-	char names[4][TOPOLOGY_NAME_MAX];
-	uint32_t n[4] = { 0 };
-	bool exists;
+	struct session *s = arg;
+	char reason[REPLICA_REASON_MAX];
+	bool needs_reset;
 
-	topology_queue(names[0], CHANGE_SYNC, s->replica);
-	topology_queue(names[1], CHANGE_DELETE, s->replica);
-	topology_retry_queue(names[2], s->replica, 1);
-	topology_dead_queue(names[3], s->replica);
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (i == 2 && s->settings->max_attempts == 1)
-			continue; /* no retries, no queue for them */
-		if (!amqp_queue_count(s->link, names[i], &n[i], &exists, err)) {
-			if (exists)
-				return false;
-			s->declare_at = mono_now(); /* somebody deleted it */
-		}
+	/* What other failures mean for batches, the next batch will tell. */
+	if (outcome == DB_LOST)
+		s->db_error = *err;
+	else if (outcome == DB_OK && replica_take_state(r, &needs_reset, reason)) {
+		(void)status_set_needs_reset(s->status, needs_reset, reason);
+		in_order_again(s);
 	}
-	status_set_queues(s->status, n[0], n[1], n[2], n[3]);
-	return true;
 }
 
-static void duties(struct session *s, struct mono now)
+/* Now and then, between two batches: somebody may have reset the replica; and one that hangs while
+ * idle is found out. */
+static void ask_state(struct session *s, struct mono now)
 {
 	struct err err = { .text = "" };
-	bool good = true;
 
-	if (s->draining || s->ending)
+	if (s->ending || s->draining || !mono_reached(s->state_at, now) || db_in_flight(s->db) > 0)
 		return;
-	if (mono_reached(s->count_at, now)) {
-		good = count_queues(s, &err);
-		s->count_at = mono_add_ms(now, COUNT_MS);
-	}
-	if (good && mono_reached(s->declare_at, now)) {
-		good = topology_declare(s->link, s->replica, (unsigned)s->settings->max_attempts, &err);
-		s->declare_at = mono_add_ms(now, DECLARE_MS);
-	}
-	if (!good)
-		end_with(s, SESSION_BROKER, "the connection to the broker is lost; trying again", &err);
+	s->state_at = mono_add_ms(now, STATE_MS);
+	/* With the deadline of a batch, since a batch may be sent behind it. If it cannot be sent
+	 * the connection is dead. */
+	if (!db_send(s->db, REPLICA_STATE, NULL, false,
+		     mono_add_ms(now, s->settings->apply_timeout_ms), on_state, s, &err))
+		s->db_error = err;
 }
 
 /* ---- the loop ---- */
@@ -306,20 +263,19 @@ static void wait_for_events(struct session *s, bool receiving)
 	struct pollfd fds[4] = {
 		{ .fd = s->draining ? -1 : stop_fd(), .events = POLLIN },
 		{ .fd = receiving ? amqp_fd(s->link) : -1, .events = POLLIN },
-		{ .fd = db_fd(s->db), .events = (short)(POLLIN | (db_wants_write(s->db) ? POLLOUT : 0)) },
-		{ .fd = retry_fd(s->retry), .events = POLLIN },
+		{ .fd = db_fd(s->db),
+		  .events = (short)(POLLIN | (db_wants_write(s->db) ? POLLOUT : 0)) },
+		{ .fd = side_fd(s->side), .events = POLLIN },
 	};
 	int wait_ms = amqp_service_ms(s->link);
 
 	wait_ms = mono_until_ms(db_next_deadline(s->db), now, wait_ms);
 	wait_ms = mono_until_ms(apply_wake(s->apply), now, wait_ms);
-	wait_ms = retry_wait_ms(s->retry, now, wait_ms);
-	if (s->draining) {
+	wait_ms = side_wait_ms(s->side, now, wait_ms);
+	if (s->draining)
 		wait_ms = mono_until_ms(s->drain_by, now, wait_ms);
-	} else {
-		wait_ms = mono_until_ms(s->declare_at, now, wait_ms);
-		wait_ms = mono_until_ms(s->count_at, now, wait_ms);
-	}
+	else if (db_in_flight(s->db) == 0) /* else its answer wakes us */
+		wait_ms = mono_until_ms(s->state_at, now, wait_ms);
 	if (receiving && amqp_pending(s->link))
 		wait_ms = 0;
 	if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
@@ -329,7 +285,7 @@ static void wait_for_events(struct session *s, bool receiving)
 /* Nothing that must be finished is left. */
 static bool drained(const struct session *s)
 {
-	bool batches = s->result->cancelled ? s->first != NULL : s->applying;
+	bool batches = s->result->cancelled ? s->inbox.first != NULL : s->applying != NULL;
 
 	return !batches && retry_pending(s->retry) == 0;
 }
@@ -345,52 +301,61 @@ static void loop(struct session *s)
 		if (stop_requested() && !s->draining)
 			start_draining(s);
 		/* With no room for messages only heartbeats are seen to. */
-		if (receiving || mono_reached(mono_add_ms(serviced, amqp_service_ms(s->link)), now)) {
+		if (receiving ||
+		    mono_reached(mono_add_ms(serviced, amqp_service_ms(s->link)), now)) {
 			receive(s);
 			serviced = now;
 		}
 		db_io(s->db);
 		db_tick(s->db, now);
+		ask_state(s, now);
 		work(s, now);
 		if (!s->ending && !db_alive(s->db)) {
-			struct err err = { .text = "the server closed the idle connection" };
 			s->result->outcome = DB_LOST;
-			end_with(s, SESSION_REPLICA, verdict_of_unit(DB_LOST, 1, 1).sentence, &err);
+			end_with(s, SESSION_REPLICA, verdict_of_unit(DB_LOST, 1, 1).sentence,
+				 &s->db_error);
 		}
 		if (!s->ending)
-			retry_step(s->retry, now);
+			side_step(s->side, now, !s->draining);
 		if (s->draining && (drained(s) || mono_reached(s->drain_by, now)))
 			end_with(s, s->result->end, NULL, NULL);
-		duties(s, now);
 		if (!s->ending)
 			wait_for_events(s, may_receive(s));
 	}
 }
 
-void session_run(struct session *s, struct db *db, struct amqp_link *link, struct session_result *ret)
+void session_run(struct session *s, struct db *db, struct amqp_link *link, bool after_trouble,
+		 struct session_result *ret)
 {
 	*ret = (struct session_result){ .end = SESSION_STOPPED };
 	s->db = db;
 	s->link = link;
 	s->result = ret;
-	s->ending = s->draining = s->applying = false;
-	s->declare_at = mono_add_ms(mono_now(), DECLARE_MS);
-	s->count_at = mono_now();
+	s->ending = s->draining = false;
+	s->after_trouble = after_trouble;
+	s->applying = NULL;
+	s->state_at = mono_add_ms(mono_now(), STATE_MS);
+	err_set(&s->db_error, "the server closed the connection");
 	apply_use(s->apply, db);
 	loop(s);
 
-	/* No answer may come back later to a batch that is gone. What it commits is delivered again and then stale. */
-	if (db_in_flight(db) > 0)
-		(void)db_drain(db, mono_add_ms(mono_now(), s->settings->drain_timeout_ms));
+	/* No answer may come back later to a batch that is gone. What it commits is delivered again
+	 * and then stale. */
+	if (db_in_flight(db) > 0) {
+		if (!s->draining)
+			start_draining(s);
+		(void)db_drain(db, s->drain_by);
+	}
 	apply_abandon(s->apply);
+	side_close(s->side);
 	retry_forget(s->retry);
-	while (s->first != NULL)
-		slot_pop(s);
+	inbox_drop(&s->inbox);
 }
 
 bool session_subscribe(struct session *s, struct amqp_link *link, struct err *err)
 {
-	static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
+	/* The bulky queue last: the answer to a question comes behind all that is delivered before. */
+	static const enum change_kind kinds[] = { CHANGE_DELETE, CHANGE_SYNC };
 	char queue[TOPOLOGY_NAME_MAX];
 
 	if (!topology_declare(link, s->replica, (unsigned)s->settings->max_attempts, err) ||
@@ -404,15 +369,18 @@ bool session_subscribe(struct session *s, struct amqp_link *link, struct err *er
 	return true;
 }
 
-struct session *session_new(const struct settings *settings, const char *replica, struct status *status)
+struct session *session_new(const struct settings *settings, const char *replica,
+			    struct status *status)
 {
 	struct session *s = xcalloc(1, sizeof(*s));
 
 	s->settings = settings;
 	s->replica = replica;
 	s->status = status;
+	inbox_init(&s->inbox, (size_t)settings->batch_max_changes);
 	s->apply = apply_new(settings);
 	s->retry = retry_new(settings, replica, status, on_moved, s);
+	s->side = side_new(settings, replica, status, s->retry);
 	return s;
 }
 
@@ -421,13 +389,9 @@ struct session *session_free(struct session *s)
 	if (s == NULL)
 		return NULL;
 	apply_free(s->apply);
+	side_free(s->side);
 	retry_free(s->retry);
-	while (s->spare != NULL) {
-		struct slot *slot = s->spare;
-		s->spare = slot->next;
-		batch_clear(&slot->batch);
-		free(slot);
-	}
+	inbox_clear(&s->inbox);
 	free(s);
 	return NULL;
 }

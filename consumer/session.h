@@ -1,8 +1,8 @@
 /*
  * session.h: one stretch of consuming: from "both connections are up" until a named reason ends it.
  *
- * Owned by one worker's thread. The connections are the worker's; the buffers and the moves of failed changes are the session's,
- * and are kept from one stretch to the next.
+ * Owned by one worker's thread. The connections are the worker's; the buffers and the moves of
+ * failed changes are the session's, and are kept from one stretch to the next.
  */
 #ifndef PGFANOUT_CONSUMER_SESSION_H
 #define PGFANOUT_CONSUMER_SESSION_H
@@ -15,9 +15,9 @@
 struct session;
 
 enum session_end {
-	SESSION_STOPPED,   /* stop was requested; what was in flight is done and acknowledged, as far as the time went */
-	SESSION_REPLICA,   /* the replica is lost or cannot take changes: keep the messages, open a new connection */
-	SESSION_RESETTING, /* the replica is being reset: keep the messages, the connection is good */
+	SESSION_STOPPED,   /* stop was requested; what was in flight is done, if there was time */
+	SESSION_REPLICA,   /* lost, or cannot take changes: its connection is to be made anew */
+	SESSION_RESETTING, /* the replica is being reset; its connection is good */
 	SESSION_BROKER,	   /* the broker's connection is lost */
 	SESSION_CANCELLED, /* a queue was deleted; what had been received from it is applied */
 };
@@ -27,19 +27,22 @@ struct session_result {
 	enum db_outcome outcome; /* of SESSION_REPLICA */
 	const char *sentence;	 /* for the operator; NULL where there is nothing to say */
 	struct err err;
-	bool cancelled;		 /* a queue was deleted, whatever ended the stretch then */
-	size_t batches;		 /* applied in this stretch */
+	bool cancelled; /* a queue was deleted, whatever ended the stretch then */
+	size_t batches; /* applied in this stretch */
 };
 
 /* All borrowed for life. */
-struct session *session_new(const struct settings *settings, const char *replica, struct status *status);
+struct session *session_new(const struct settings *settings, const char *replica,
+			    struct status *status);
 struct session *session_free(struct session *s); /* NULL is fine; returns NULL */
 
 /* Declares the topology and starts consuming on a fresh link. */
 MUST_CHECK bool session_subscribe(struct session *s, struct amqp_link *link, struct err *err);
 
-/* Runs until a reason. Afterwards the link is good for amqp_close() only: what was delivered and not acknowledged goes back to its queue.
- * Nothing is in flight on db, or it is dead. */
-void session_run(struct session *s, struct db *db, struct amqp_link *link, struct session_result *ret);
+/* Runs until a reason. Afterwards the link is good for amqp_close() only: what was delivered and
+ * not acknowledged goes back to its queue. A unit may be left in flight on db only if it did not
+ * end in time. after_trouble: the log tells when it is over. */
+void session_run(struct session *s, struct db *db, struct amqp_link *link, bool after_trouble,
+		 struct session_result *ret);
 
 #endif

@@ -12,7 +12,8 @@ static const struct setting table[] = {
 	  "the broker, amqp:// or amqps://; a comma-separated list is tried in turn" },
 	{ "CONSUMER_HOST", SETTING_STRING, AT(host), "127.0.0.1", 1, 255, false, NULL,
 	  "where /health, /status and /metrics are served" },
-	{ "CONSUMER_PORT", SETTING_INT, AT(port), "8080", 1, 65535, false, NULL, "and on which port" },
+	{ "CONSUMER_PORT", SETTING_INT, AT(port), "8080", 1, 65535, false, NULL,
+	  "and on which port" },
 	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
 	  "how often a change may fail before it goes to the dead-letter queue" },
 	{ "RETRY_DELAY_MS", SETTING_INT, AT(retry_delay_ms), "1000", 10, 600000, false, NULL,
@@ -27,7 +28,8 @@ static const struct setting table[] = {
 	  "on SIGTERM: how long to wait for the work in flight" },
 	{ "LOG_LEVEL", SETTING_CHOICE, AT(log_level), "info", 0, 0, false, "error|warn|info|debug",
 	  "the least important lines to write" },
-	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json", "key=value lines, or JSON" },
+	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json",
+	  "key=value lines, or JSON" },
 };
 
 bool settings_load(struct settings *s, struct err *err)

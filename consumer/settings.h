@@ -1,5 +1,6 @@
 /*
- * settings.h: what pgfanout-consumer can be told, in one table. Read once by main, immutable afterwards.
+ * settings.h: what pgfanout-consumer can be told, in one table. Read once by main, immutable
+ * afterwards.
  */
 #ifndef PGFANOUT_CONSUMER_SETTINGS_H
 #define PGFANOUT_CONSUMER_SETTINGS_H
@@ -24,7 +25,7 @@ struct settings {
 /* Environment and .env. The settings' strings live until settings_free(). */
 MUST_CHECK bool settings_load(struct settings *s, struct err *err);
 void settings_free(struct settings *s);
-void settings_help(void);			/* to stdout */
+void settings_help(void);		       /* to stdout */
 void settings_print(const struct settings *s); /* to stdout, secrets scrubbed */
 
 #endif

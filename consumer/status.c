@@ -25,7 +25,8 @@ static const char *const state_names[] = {
 static const struct metric_def metrics[] = {
 	[METRIC_MESSAGES] = { "pgfanout_consumer_messages_total", METRIC_COUNTER, "replica",
 			      "Messages received and acknowledged" },
-	[METRIC_BATCHES] = { "pgfanout_consumer_batches_total", METRIC_COUNTER, "replica", "Batches applied" },
+	[METRIC_BATCHES] = { "pgfanout_consumer_batches_total", METRIC_COUNTER, "replica",
+			     "Batches applied" },
 	[METRIC_APPLIED] = { "pgfanout_consumer_applied_total", METRIC_COUNTER, "replica",
 			     "Changes that changed the replica" },
 	[METRIC_STALE] = { "pgfanout_consumer_stale_total", METRIC_COUNTER, "replica",
@@ -44,8 +45,8 @@ static const struct metric_def metrics[] = {
 			     "Messages ready in the sync, delete and (first) retry queue" },
 	[METRIC_DEAD_WAITING] = { "pgfanout_consumer_dead_messages", METRIC_GAUGE, "replica",
 				  "Messages in the dead-letter queue" },
-	[METRIC_LAST_APPLIED] = { "pgfanout_consumer_last_batch_timestamp_seconds", METRIC_GAUGE, "replica",
-				  "Wall time of the last batch's commit" },
+	[METRIC_LAST_APPLIED] = { "pgfanout_consumer_last_batch_timestamp_seconds", METRIC_GAUGE,
+				  "replica", "Wall time of the last batch's commit" },
 };
 
 const char *status_state_name(enum status_state s)
@@ -109,16 +110,19 @@ bool status_set_error(struct status *s, const char *error)
 	return changed;
 }
 
-void status_set_needs_reset(struct status *s, bool needs_reset, const char *reason)
+bool status_set_needs_reset(struct status *s, bool needs_reset, const char *reason)
 {
 	pthread_mutex_lock(&s->lock);
+	bool changed = s->needs_reset != needs_reset;
 	s->needs_reset = needs_reset;
 	clip_text(s->reset_reason, sizeof(s->reset_reason), needs_reset ? reason : "");
 	pthread_mutex_unlock(&s->lock);
 	metric_set(METRIC_NEEDS_RESET, s->label, needs_reset);
+	return changed;
 }
 
-void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32_t retry, uint32_t dead)
+void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32_t retry,
+		       uint32_t dead)
 {
 	pthread_mutex_lock(&s->lock);
 	s->counted = true;
@@ -186,8 +190,9 @@ static void add_replica(struct strbuf *out, struct status *s)
 		const char *key;
 		enum consumer_metric metric;
 	} counters[] = {
-		{ "messages", METRIC_MESSAGES }, { "batches", METRIC_BATCHES }, { "applied", METRIC_APPLIED },
-		{ "stale", METRIC_STALE },	 { "retried", METRIC_RETRIED }, { "dead", METRIC_DEAD },
+		{ "messages", METRIC_MESSAGES }, { "batches", METRIC_BATCHES },
+		{ "applied", METRIC_APPLIED },	 { "stale", METRIC_STALE },
+		{ "retried", METRIC_RETRIED },	 { "dead", METRIC_DEAD },
 	};
 
 	strbuf_addstr(out, "{\"name\":");
@@ -202,8 +207,8 @@ static void add_replica(struct strbuf *out, struct status *s)
 	strbuf_addf(out, ",\"needsReset\":%s", s->needs_reset ? "true" : "false");
 	add_string(out, "needsResetReason", s->reset_reason);
 	if (s->counted)
-		strbuf_addf(out, ",\"queues\":{\"sync\":%u,\"delete\":%u,\"retry\":%u,\"dead\":%u}", s->waiting_sync,
-			    s->waiting_delete, s->waiting_retry, s->waiting_dead);
+		strbuf_addf(out, ",\"queues\":{\"sync\":%u,\"delete\":%u,\"retry\":%u,\"dead\":%u}",
+			    s->waiting_sync, s->waiting_delete, s->waiting_retry, s->waiting_dead);
 	else
 		strbuf_addstr(out, ",\"queues\":null");
 	pthread_mutex_unlock(&s->lock);
@@ -216,8 +221,10 @@ int status_json(void *arg, struct strbuf *body)
 {
 	const struct status_all *all = arg;
 
-	strbuf_addstr(body, "{\"success\":true,\"data\":{\"program\":\"pgfanout-consumer\",\"version\":\"" PGFANOUT_VERSION
-			    "\"");
+	strbuf_addstr(
+		body,
+		"{\"success\":true,\"data\":{\"program\":\"pgfanout-consumer\",\"version\":\"" PGFANOUT_VERSION
+		"\"");
 	add_time(body, "startedAt", all->started_us);
 	strbuf_addstr(body, ",\"replicas\":[");
 	for (size_t i = 0; i < all->n; i++) {

@@ -1,8 +1,9 @@
 /*
  * status.h: what the outside may know of the workers: /health, /status, /metrics.
  *
- * Each worker writes its own struct status through the functions below; the ops server's thread reads them. Counters are the metrics
- * themselves (atomics), everything else is under status.lock, which is never held while anything waits.
+ * Each worker writes its own struct status through the functions below; the ops server's thread
+ * reads them. Counters are the metrics themselves (atomics), everything else is under status.lock,
+ * which is never held while anything waits.
  */
 #ifndef PGFANOUT_CONSUMER_STATUS_H
 #define PGFANOUT_CONSUMER_STATUS_H
@@ -64,8 +65,10 @@ bool status_set_state(struct status *s, enum status_state state);
 void status_set_broker(struct status *s, const char *broker);
 /* True if it is another error than the last one: worth a line in the log. */
 bool status_set_error(struct status *s, const char *error);
-void status_set_needs_reset(struct status *s, bool needs_reset, const char *reason);
-void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32_t retry, uint32_t dead);
+/* True if it is news. */
+bool status_set_needs_reset(struct status *s, bool needs_reset, const char *reason);
+void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32_t retry,
+		       uint32_t dead);
 
 /* For the ops server. */
 struct status_all {

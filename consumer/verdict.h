@@ -1,6 +1,6 @@
 /*
- * verdict.h: what to do after something happened: one table for units of work on the replica, one for failed changes. Each row
- * carries the sentence for the operator. Pure.
+ * verdict.h: what to do after something happened: one table for units of work on the replica, one
+ * for failed changes. Each row carries the sentence for the operator. Pure.
  */
 #ifndef PGFANOUT_CONSUMER_VERDICT_H
 #define PGFANOUT_CONSUMER_VERDICT_H
@@ -11,9 +11,9 @@
 enum verdict_action {
 	VERDICT_NEXT,	     /* go on with what comes next */
 	VERDICT_HALVE,	     /* apply each half by itself: the fault is in one of them */
-	VERDICT_FAIL_CHANGE, /* this one change is at fault: verdict_of_failure() says where it goes */
+	VERDICT_FAIL_CHANGE, /* this one is at fault: verdict_of_failure() says where it goes */
 	VERDICT_AGAIN,	     /* the same unit once more, after a short back-off */
-	VERDICT_WAIT,	     /* the replica's trouble: messages back to their queues, reconnect with back-off */
+	VERDICT_WAIT,	     /* the replica's trouble: messages back to their queues, reconnect */
 	VERDICT_WAIT_RESET,  /* likewise, until the reset is over */
 	VERDICT_RETRY,	     /* to the retry queue */
 	VERDICT_DEAD,	     /* to the dead-letter queue */
@@ -27,7 +27,8 @@ struct verdict {
 /* How often the same unit is tried again at once before the replica counts as unfit. */
 #define VERDICT_TRIES 5
 
-/* After a unit of `changes` changes on the replica; `tries`: how often this unit has been tried, this time included. */
+/* After a unit of `changes` changes on the replica; `tries`: how often this unit has been tried,
+ * this time included. */
 struct verdict verdict_of_unit(enum db_outcome outcome, size_t changes, unsigned tries);
 
 /* A change failed; `attempt` counts this failure, 1 for the first. */

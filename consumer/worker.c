@@ -1,26 +1,28 @@
 /*
- * worker.c: one thread a replica: the outer loop around session.c, which turns each reason into back-off, reconnecting or the end.
+ * worker.c: one thread a replica: the outer loop around session.c, which turns each reason into
+ * back-off, reconnecting or the end.
  *
- *   state               owns                        moves on when
- *   CONNECTING_REPLICA  nothing                     connected, schema right            -> CONNECTING_BROKER
- *   NOT_MIGRATED                                    no connection, or it does not fit  -> itself, 200 ms … 5 s later
- *   RESETTING           database                    products_apply() is let in again   -> CONNECTING_BROKER; asked every 200 ms
- *   CONNECTING_BROKER   database                    declared and consuming             -> APPLYING
- *                                                   no broker                          -> itself, 200 ms … 5 s later
- *   APPLYING            database, broker link       the session ends:
- *                                                     replica lost or unfit            -> CONNECTING_REPLICA, after a back-off
- *                                                     replica being reset              -> RESETTING
- *                                                     broker lost                      -> CONNECTING_BROKER
- *                                                     a queue was deleted              -> marks the replica, CONNECTING_BROKER
- *   STOPPED             nothing                     (the thread ends)
+ *   state               owns           moves on when
+ *   CONNECTING_REPLICA  nothing        connected, schema right  -> CONNECTING_BROKER
+ *   NOT_MIGRATED                       not so                   -> itself, 200 ms … 5 s later
+ *   RESETTING           database       the reset is over        -> CONNECTING_BROKER
+ *                                      not yet                  -> itself, 200 ms later
+ *   CONNECTING_BROKER   database       declared and consuming   -> APPLYING
+ *                                      not so                   -> itself, 200 ms … 5 s later
+ *   APPLYING            database,      replica lost or unfit    -> CONNECTING_REPLICA, after a back-off
+ *                       two broker     replica being reset      -> RESETTING
+ *                       links          broker lost              -> CONNECTING_BROKER, after a back-off
+ *                                      a queue was deleted      -> marks the replica, CONNECTING_BROKER
+ *   STOPPED             nothing        (the thread ends)
  *
- * The database comes first, and the broker's link is closed whenever the replica cannot take changes: so its messages wait in their
- * queues, where they are safe, visible and use up no attempts. Nobody else waits for a replica: each has its own thread,
- * connections and queues.
+ * The database comes first, and the broker's link is closed whenever the replica cannot take
+ * changes: so its messages wait in their queues, where they are safe, visible and use up no
+ * attempts. Nobody else waits for a replica: each has its own thread, connections and queues.
  *
- * What a crash between any two lines does: nothing but the redelivery of messages. What has been received and not acknowledged goes
- * back to the queues as soon as the broker sees the connection end; see session.c for the order of commit, confirm and ack. One thing
- * lives in memory for a moment only: that a queue was deleted, until the replica is marked; it is logged at once as well.
+ * What a crash between any two lines does: nothing but the redelivery of messages. What has been
+ * received and not acknowledged goes back to the queues as soon as the broker sees the connection
+ * end; see session.c for the order of commit, confirm and ack. One thing lives in memory for a
+ * moment only: that a queue was deleted, until the replica is marked; it is logged at once as well.
  */
 #include "consumer/worker.h"
 
@@ -37,14 +39,14 @@
 #include "consumer/session.h"
 #include "consumer/verdict.h"
 
-#define BACKOFF_FIRST_MS 200
-#define BACKOFF_MOST_MS 5000
-#define RESET_POLL_MS 200
+#define BACKOFF_FIRST_MS  200
+#define BACKOFF_MOST_MS	  5000
+#define RESET_POLL_MS	  200
 #define BROKER_TIMEOUT_MS 5000
 
 struct worker {
 	pthread_t thread;
-	const struct settings *settings;       /* these three: immutable after start */
+	const struct settings *settings; /* these three: immutable after start */
 	const struct replica_setting *replica;
 	struct status *status;
 
@@ -75,9 +77,11 @@ static void close_replica(struct worker *w)
 }
 
 /* The replica cannot take changes now: a new connection after a back-off. */
-static void replica_failed(struct worker *w, enum db_outcome outcome, const char *sentence, const struct err *err)
+static void replica_failed(struct worker *w, enum db_outcome outcome, const char *sentence,
+			   const struct err *err)
 {
-	status_set_state(w->status, outcome == DB_SCHEMA ? STATUS_NOT_MIGRATED : STATUS_CONNECTING_REPLICA);
+	status_set_state(w->status,
+			 outcome == DB_SCHEMA ? STATUS_NOT_MIGRATED : STATUS_CONNECTING_REPLICA);
 	if (!stop_requested())
 		tell(w, sentence, err->text);
 	close_replica(w);
@@ -92,12 +96,13 @@ static void read_state(struct worker *w)
 
 	enum db_outcome outcome = replica_read_state(w->db, &needs_reset, reason, &err);
 	if (outcome != DB_OK) {
-		replica_failed(w, outcome, verdict_of_unit(outcome, 1, VERDICT_TRIES).sentence, &err);
+		replica_failed(w, outcome, verdict_of_unit(outcome, 1, VERDICT_TRIES).sentence,
+			       &err);
 		return;
 	}
-	status_set_needs_reset(w->status, needs_reset, reason);
-	if (needs_reset)
-		log_warn("the replica may be incomplete: run reset-replicas --replica with its name",
+	if (status_set_needs_reset(w->status, needs_reset, reason) && needs_reset)
+		log_warn("the replica may be incomplete: run reset-replicas --replica with its "
+			 "name",
 			 KV_S("replica", w->replica->name), KV_S("reason", reason));
 }
 
@@ -108,14 +113,17 @@ static void connect_replica(struct worker *w)
 
 	w->db = replica_open(w->settings, w->replica, &outcome, &err);
 	if (w->db == NULL) {
-		replica_failed(w, outcome,
-			       outcome == DB_SCHEMA ? verdict_of_unit(DB_SCHEMA, 1, 1).sentence :
-						      "no connection to the replica; its messages wait, trying again",
-			       &err);
+		replica_failed(
+			w, outcome,
+			outcome == DB_SCHEMA
+				? verdict_of_unit(DB_SCHEMA, 1, 1).sentence
+				: "no connection to the replica; its messages wait, trying again",
+			&err);
 		return;
 	}
-	log_info("replica connected", KV_S("database", w->status->database),
-		 KV_I("server_version", db_server_version(w->db)));
+	LOG_AT(w->told ? LOG_DEBUG : LOG_INFO, "replica connected",
+	       KV_S("database", w->status->database),
+	       KV_I("server_version", db_server_version(w->db)));
 	read_state(w);
 }
 
@@ -128,17 +136,20 @@ static bool replica_ready(struct worker *w)
 	if (outcome == DB_BUSY) {
 		status_set_state(w->status, STATUS_RESETTING);
 		if (!w->reset)
-			log_info(verdict_of_unit(DB_BUSY, 1, 1).sentence, KV_S("replica", w->replica->name));
+			log_info(verdict_of_unit(DB_BUSY, 1, 1).sentence,
+				 KV_S("replica", w->replica->name));
 		w->reset = true;
 		stop_sleep_ms(RESET_POLL_MS);
 		return false;
 	}
 	if (outcome != DB_OK) {
-		replica_failed(w, outcome, verdict_of_unit(outcome, 1, VERDICT_TRIES).sentence, &err);
+		replica_failed(w, outcome, verdict_of_unit(outcome, 1, VERDICT_TRIES).sentence,
+			       &err);
 		return false;
 	}
 	if (w->reset) {
-		log_info("the replica is open for changes again", KV_S("replica", w->replica->name));
+		log_info("the replica is open for changes again",
+			 KV_S("replica", w->replica->name));
 		w->reset = false;
 		read_state(w);
 	}
@@ -151,7 +162,8 @@ static bool mark_replica(struct worker *w)
 	enum db_outcome outcome = replica_mark(w->db, w->mark_reason, &err);
 
 	if (outcome != DB_OK) {
-		replica_failed(w, outcome, "the replica could not be marked as incomplete; trying again", &err);
+		replica_failed(w, outcome,
+			       "the replica could not be marked as incomplete; trying again", &err);
 		return false;
 	}
 	w->mark = false;
@@ -166,7 +178,8 @@ static struct amqp_link *connect_broker(struct worker *w)
 
 	status_set_state(w->status, STATUS_CONNECTING_BROKER);
 	snprintf(name, sizeof(name), "pgfanout-consumer %s", w->replica->name);
-	struct amqp_link *link = amqp_open(w->settings->rabbitmq_url, name, BROKER_TIMEOUT_MS, &err);
+	struct amqp_link *link = amqp_open(w->settings->rabbitmq_url, name, BROKER_TIMEOUT_MS,
+					   &err);
 	if (link != NULL && session_subscribe(w->session, link, &err))
 		return link;
 	amqp_close(link);
@@ -177,12 +190,13 @@ static struct amqp_link *connect_broker(struct worker *w)
 
 static void note_deleted_queue(struct worker *w, const struct session_result *r)
 {
-	log_error("a queue was deleted: changes published meanwhile may be missing on this replica; run reset-replicas "
-		  "--replica with its name",
+	log_error("a queue was deleted: changes published meanwhile may be missing on this "
+		  "replica; run reset-replicas --replica with its name",
 		  KV_S("replica", w->replica->name), KV_S("error", r->err.text));
 	status_set_error(w->status, r->err.text);
 	w->mark = true;
-	snprintf(w->mark_reason, sizeof(w->mark_reason), "a queue of it was deleted, with the changes in it");
+	snprintf(w->mark_reason, sizeof(w->mark_reason),
+		 "a queue of it was deleted, with the changes in it");
 }
 
 static void apply_session(struct worker *w, struct amqp_link *link)
@@ -192,15 +206,16 @@ static void apply_session(struct worker *w, struct amqp_link *link)
 
 	status_set_state(w->status, STATUS_APPLYING);
 	status_set_broker(w->status, amqp_peer(link));
-	log_info("applying changes", KV_S("broker", amqp_peer(link)));
-	w->told = false;
-	session_run(w->session, w->db, link, &r);
+	/* While a known trouble lasts, connections that come up are no news yet. */
+	LOG_AT(w->told ? LOG_DEBUG : LOG_INFO, "applying changes", KV_S("broker", amqp_peer(link)));
+	session_run(w->session, w->db, link, w->told, &r);
 	amqp_close(link);
 
 	/* It worked for a while, so the next trouble is a new one. */
 	if (r.batches > 0 || mono_reached(mono_add_ms(start, BACKOFF_MOST_MS), mono_now())) {
 		backoff_reset(&w->replica_backoff);
 		backoff_reset(&w->broker_backoff);
+		w->told = false;
 	}
 	if (r.cancelled)
 		note_deleted_queue(w, &r);

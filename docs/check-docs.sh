@@ -5,6 +5,7 @@
 #   settings  the lines `  NAME  ...` of each program's --help        docs/settings.md, first column
 #   metrics   "pgfanout_..." literals in api/ and consumer/           docs/metrics.md
 #   routes    `METHOD PATH` lines of pgfanout-api --routes            docs/http.md
+#   exit codes EXIT_NAME = NUMBER in common/base.h                     docs/programs.md, exit code table
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
@@ -53,5 +54,9 @@ sed 's/[[:space:]]\{1,\}/ /g; s/^ //; s/ $//; /^$/d' "$tmp/routes" >"$tmp/code"
 # The page writes a route as `GET /path`, with or without a query after it.
 grep -oE '`(GET|HEAD|POST|PUT|PATCH|DELETE) /[^ `?]*' docs/http.md | tr -d '`' >"$tmp/docs"
 compare route docs/http.md
+
+grep -oE '\bEXIT_[A-Z]+ = [0-9]+' common/base.h | sed 's/ = /=/' >"$tmp/code"
+sed -n 's/^| *\([0-9]\{1,\}\) *| *`\(EXIT_[A-Z]*\)` *|.*/\2=\1/p' docs/programs.md >"$tmp/docs"
+compare "exit code" docs/programs.md
 
 exit $failed

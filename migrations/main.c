@@ -54,7 +54,8 @@ static void say(const struct target *t, const struct migration *m, const char *w
 static void targets_init(struct targets *ts, const struct settings *s)
 {
 	memset(ts, 0, sizeof(*ts));
-	ts->all[ts->n++] = (struct target){ .side = "primary", .name = "primary", .url = s->database_url };
+	ts->all[ts->n++] =
+		(struct target){ .side = "primary", .name = "primary", .url = s->database_url };
 	for (size_t i = 0; i < s->replicas.n; i++)
 		ts->all[ts->n++] = (struct target){ .side = "replica",
 						    .name = s->replicas.replica[i].name,
@@ -78,8 +79,9 @@ static bool targets_differ(const struct targets *ts)
 			const struct target *a = &ts->all[k], *b = &ts->all[i];
 			if (a->identity[0] == '\0' || strcmp(a->identity, b->identity) != 0)
 				continue;
-			log_error("two settings lead to one database: the primary and each replica need their own",
-				  KV_S("database", a->name), KV_S("and", b->name));
+			log_error(
+				"two settings lead to one database: the primary and each replica need their own",
+				KV_S("database", a->name), KV_S("and", b->name));
 			return false;
 		}
 	}
@@ -140,8 +142,8 @@ static int command_up(struct targets *ts)
 		if (primary ? primary_is_pristine(t, &pristine, &err)
 			    : replica_settle(t, pristine, &needs_reset, reason, &err)) {
 			if (needs_reset) {
-				printf("%s: needs a reset (%s): run reset-replicas --replica %s\n", t->name,
-				       reason, t->name);
+				printf("%s: needs a reset (%s): run reset-replicas --replica %s\n",
+				       t->name, reason, t->name);
 				fflush(stdout);
 			}
 		} else {
@@ -156,7 +158,8 @@ static int command_up(struct targets *ts)
 /* A down script begins with what it means, as a comment. */
 static void print_meaning(const struct migration *m)
 {
-	for (const char *line = m->down; strncmp(line, "-- ", 3) == 0; line = strchr(line, '\n') + 1)
+	for (const char *line = m->down; strncmp(line, "-- ", 3) == 0;
+	     line = strchr(line, '\n') + 1)
 		printf("    %.*s\n", (int)strcspn(line + 3, "\n"), line + 3);
 	fflush(stdout);
 }
@@ -195,7 +198,8 @@ static int command_status(struct targets *ts)
 		const struct target *t = &ts->all[i];
 		if (t->conn == NULL) {
 			printf("%-24s %6s  %-24s %s\n", t->name, "-", "-",
-			       t->code == EXIT_SCHEMA ? "does not fit this program" : "cannot be read");
+			       t->code == EXIT_SCHEMA ? "does not fit this program"
+						      : "cannot be read");
 			continue;
 		}
 		for (int n = 1; n <= migration_newest(t->side); n++) {
@@ -204,8 +208,8 @@ static int command_status(struct targets *ts)
 				if (t->registry[k].number == n)
 					applied_at = t->registry[k].applied_at;
 			pending = pending || strcmp(applied_at, "pending") == 0;
-			printf("%-24s %6d  %-24s %s\n", t->name, n, migration_find(t->side, n)->name,
-			       applied_at);
+			printf("%-24s %6d  %-24s %s\n", t->name, n,
+			       migration_find(t->side, n)->name, applied_at);
 		}
 	}
 	fflush(stdout);
@@ -221,13 +225,15 @@ static const struct command {
 	const char *help;
 } commands[] = {
 	{ "up", command_up, "bring the primary and all replicas to the newest schema" },
-	{ "down", command_down, "take the newest migration of each database back; no product is lost" },
+	{ "down", command_down,
+	  "take the newest migration of each database back; no product is lost" },
 	{ "status", command_status, "list the migrations of each database" },
 };
 
 static void usage(FILE *out)
 {
-	fputs("Usage: pgfanout-migrate up | down | status | --check-config | --help | --version\n", out);
+	fputs("Usage: pgfanout-migrate up | down | status | --check-config | --help | --version\n",
+	      out);
 }
 
 static void help(void)
@@ -299,7 +305,11 @@ int main(int argc, char **argv)
 		return EXIT_OK;
 	}
 	if (command == NULL && !check) {
-		usage(stderr);
+		if (argc < 2)
+			usage(stderr);
+		else
+			fprintf(stderr, "pgfanout-migrate: \"%s\" is not a command: up, down or status; see --help\n",
+				argv[argc > 2 ? 2 : 1]);
 		return EXIT_USAGE;
 	}
 	if (!load(&s, &err)) {

@@ -19,8 +19,8 @@
 #include "common/stop.h"
 #include "migrations/migrations.h"
 
-#define CONNECT_TIMEOUT_S 5
-#define LOCK_TIMEOUT_MS 10000
+#define CONNECT_TIMEOUT_S  5
+#define LOCK_TIMEOUT_MS	   10000
 #define STATEMENT_LIMIT_MS 3600000
 #define STATEMENT_GRACE_MS 10000 /* for the server to say itself that the limit has passed */
 
@@ -29,7 +29,8 @@
 const struct migration *migration_find(const char *side, int number)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(migration_table); i++)
-		if (migration_table[i].number == number && strcmp(migration_table[i].side, side) == 0)
+		if (migration_table[i].number == number &&
+		    strcmp(migration_table[i].side, side) == 0)
 			return &migration_table[i];
 	return NULL;
 }
@@ -39,7 +40,8 @@ int migration_newest(const char *side)
 	int newest = 0;
 
 	for (size_t i = 0; i < ARRAY_SIZE(migration_table); i++)
-		if (strcmp(migration_table[i].side, side) == 0 && migration_table[i].number > newest)
+		if (strcmp(migration_table[i].side, side) == 0 &&
+		    migration_table[i].number > newest)
 			newest = migration_table[i].number;
 	return newest;
 }
@@ -54,12 +56,15 @@ bool migrations_check(struct err *err)
 	for (size_t i = 0; i < ARRAY_SIZE(sides); i++) {
 		int newest = migration_newest(sides[i].side);
 		if (newest != sides[i].newest)
-			return err_set(err, "common/schema.h says %d for the %s, migrations/%s ends with %d",
-				       sides[i].newest, sides[i].side, sides[i].side, newest);
+			return err_set(
+				err,
+				"common/schema.h says %d for the %s, migrations/%s ends with %d",
+				sides[i].newest, sides[i].side, sides[i].side, newest);
 		for (int n = 1; n <= newest; n++) {
 			const struct migration *m = migration_find(sides[i].side, n);
 			if (m == NULL || *m->up == '\0' || *m->down == '\0')
-				return err_set(err, "migrations/%s/%04d is missing or empty", sides[i].side, n);
+				return err_set(err, "migrations/%s/%04d is missing or empty",
+					       sides[i].side, n);
 		}
 	}
 	return true;
@@ -89,8 +94,9 @@ static bool failed(struct target *t, enum db_outcome outcome, struct err *err)
 	t->code = EXIT_RUNTIME;
 	if (strcmp(err->sqlstate, "55P03") == 0) {
 		t->code = EXIT_BUSY;
-		err_set(err, "a table it must change was in use for more than %d s: let the transactions that use products "
-			     "end (pg_stat_activity shows them), then run it again",
+		err_set(err,
+			"a table it must change was in use for more than %d s: let the transactions that use products "
+			"end (pg_stat_activity shows them), then run it again",
 			LOCK_TIMEOUT_MS / 1000);
 	}
 	return false;
@@ -120,8 +126,9 @@ static bool run_script(struct target *t, const char *sql, struct err *err)
 	}
 	if (lost) {
 		if (outcome == DB_OK)
-			err_set(err, "%s", stop_requested() ? "stopped; it is rolled back"
-							    : "the connection was lost; it is rolled back");
+			err_set(err, "%s",
+				stop_requested() ? "stopped; it is rolled back"
+						 : "the connection was lost; it is rolled back");
 		return failed(t, DB_LOST, err);
 	}
 	return outcome == DB_OK || failed(t, outcome, err);
@@ -134,7 +141,8 @@ static bool rollback(struct target *t)
 {
 	struct err ignored;
 
-	if (t->conn && db_query(t->conn, "ROLLBACK", 0, NULL, false, limit(), NULL, &ignored) != DB_OK)
+	if (t->conn &&
+	    db_query(t->conn, "ROLLBACK", 0, NULL, false, limit(), NULL, &ignored) != DB_OK)
 		disconnect(t);
 	return false;
 }
@@ -149,8 +157,9 @@ static bool begin_locked(struct target *t, struct err *err)
 	if (query(t, lock, 0, NULL, NULL, err))
 		return true;
 	if (t->code == EXIT_BUSY)
-		err_set(err, "another pgfanout-migrate has been changing it for more than %d s: wait for that one, then "
-			     "run this again",
+		err_set(err,
+			"another pgfanout-migrate has been changing it for more than %d s: wait for that one, then "
+			"run this again",
 			LOCK_TIMEOUT_MS / 1000);
 	return rollback(t);
 }
@@ -206,11 +215,15 @@ static bool check_registry(struct target *t, struct err *err)
 
 		t->code = EXIT_SCHEMA;
 		if (g->number > migration_newest(t->side))
-			return err_set(err, "it has migration %d (%s), this program knows %d: install the newer version",
-				       g->number, g->name, migration_newest(t->side));
+			return err_set(
+				err,
+				"it has migration %d (%s), this program knows %d: install the newer version",
+				g->number, g->name, migration_newest(t->side));
 		if (m == NULL || strcmp(m->name, g->name) != 0)
-			return err_set(err, "its migration %d is %s, that of a %s is %s: is this the right database?",
-				       g->number, g->name, t->side, m ? m->name : "unknown");
+			return err_set(
+				err,
+				"its migration %d is %s, that of a %s is %s: is this the right database?",
+				g->number, g->name, t->side, m ? m->name : "unknown");
 		t->code = EXIT_OK;
 	}
 	return true;
@@ -276,7 +289,8 @@ bool target_up(struct target *t, const struct migration *m, bool *ret_done, stru
 		" number integer PRIMARY KEY, name text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now());"
 		"COMMENT ON TABLE pgfanout_migrations IS"
 		" 'pgfanout: the migrations this database has; written by pgfanout-migrate'";
-	static const char reg[] = "INSERT INTO pgfanout_migrations (number, name) VALUES ($1::integer, $2)";
+	static const char reg[] =
+		"INSERT INTO pgfanout_migrations (number, name) VALUES ($1::integer, $2)";
 	char number[16];
 	snprintf(number, sizeof(number), "%d", m->number);
 	const struct db_param params[] = { DB_TEXT(number), DB_TEXT(m->name) };
@@ -343,13 +357,14 @@ bool primary_is_pristine(struct target *t, bool *ret, struct err *err)
 	return true;
 }
 
-bool replica_settle(struct target *t, bool primary_pristine, bool *ret_needs_reset, char *ret_reason,
-		    struct err *err)
+bool replica_settle(struct target *t, bool primary_pristine, bool *ret_needs_reset,
+		    char *ret_reason, struct err *err)
 {
 	static const char settle[] =
 		"UPDATE products_replication SET needs_reset = false, reason = NULL"
 		" WHERE needs_reset AND reset_at IS NULL AND NOT EXISTS (SELECT FROM products)";
-	static const char state[] = "SELECT needs_reset, coalesce(left(reason, 60), '') FROM products_replication";
+	static const char state[] =
+		"SELECT needs_reset, coalesce(left(reason, 60), '') FROM products_replication";
 	struct pg_result *r = NULL;
 
 	if (primary_pristine && !query(t, settle, 0, NULL, NULL, err))
@@ -357,7 +372,8 @@ bool replica_settle(struct target *t, bool primary_pristine, bool *ret_needs_res
 	if (!query(t, state, 0, NULL, &r, err))
 		return false;
 	*ret_needs_reset = db_rows(r) == 0 || *db_value(r, 0, 0) == 't';
-	snprintf(ret_reason, 64, "%s", db_rows(r) ? db_value(r, 0, 1) : "products_replication is empty");
+	snprintf(ret_reason, 64, "%s",
+		 db_rows(r) ? db_value(r, 0, 1) : "products_replication is empty");
 	db_result_clear(r);
 	return true;
 }

@@ -28,9 +28,9 @@ struct target {
 	const char *side;
 	const char *name; /* "primary", or the replica's */
 	const char *url;
-	struct pg_conn *conn; /* NULL: could not be connected to, or given up */
-	int code;	      /* EXIT_OK, or why this database was not done */
-	char identity[96];    /* equal for two connections to one database */
+	struct pg_conn *conn;	     /* NULL: could not be connected to, or given up */
+	int code;		     /* EXIT_OK, or why this database was not done */
+	char identity[96];	     /* equal for two connections to one database */
 	struct registered *registry; /* as read last, oldest first */
 	size_t registered;
 };
@@ -48,7 +48,8 @@ MUST_CHECK bool target_open(struct target *t, struct err *err);
 void target_close(struct target *t); /* also one that never opened */
 
 /* Applies one migration in one transaction, under the lock. *ret_done is false if somebody else had done it meanwhile. */
-MUST_CHECK bool target_up(struct target *t, const struct migration *m, bool *ret_done, struct err *err);
+MUST_CHECK bool target_up(struct target *t, const struct migration *m, bool *ret_done,
+			  struct err *err);
 /* Takes the newest one back likewise; *ret_done is NULL if there was none. */
 MUST_CHECK bool target_down(struct target *t, const struct migration **ret_done, struct err *err);
 
@@ -56,7 +57,7 @@ MUST_CHECK bool target_down(struct target *t, const struct migration **ret_done,
 MUST_CHECK bool primary_is_pristine(struct target *t, bool *ret, struct err *err);
 /* After the replica's migrations. A new, empty replica of a pristine primary is complete as it is; *ret_needs_reset and the reason
  * (64 bytes) say how it stands afterwards. */
-MUST_CHECK bool replica_settle(struct target *t, bool primary_pristine, bool *ret_needs_reset, char *ret_reason,
-			       struct err *err);
+MUST_CHECK bool replica_settle(struct target *t, bool primary_pristine, bool *ret_needs_reset,
+			       char *ret_reason, struct err *err);
 
 #endif

@@ -1,2 +1,4 @@
--- Whether the primary takes writes: a standby, or a server set to read-only, does not.
+-- Whether the primary takes writes: a standby, or a server set to read-only, does not. A database without an outbox is none: it is not
+-- migrated, or a replica by mistake, and nothing may be written to it.
 SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean
+	OR EXISTS (SELECT FROM products_outbox WHERE false)

@@ -22,7 +22,8 @@ def state(stack):
 
 
 def last_version(stack):
-    return stack.sql("primary", "select last_value from products_version_seq")[0][0]
+    return stack.sql("primary", "select case when is_called then last_value else 0 end "
+                     "from products_version_seq")[0][0]
 
 
 class Changes:
@@ -181,6 +182,32 @@ def test_versions_of_rolled_back_work_are_not_taken_again(primary):
     assert min(r[6] for r in result[0].rows) > before + 2
 
 
+@pytest.mark.parametrize("role", ["origin", "replica"])
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+@pytest.mark.parametrize("write", [f"{INTO}{row(A, 'new')}",
+                                   f"update products set id = '{A}' where id = '{B}'"])
+def test_a_snapshot_that_shows_a_deleted_product_is_not_recorded(primary, write, isolation, role):
+    # The old snapshot shows two rows with the id A then: the one deleted since, and the own one.
+    conn = primary.connect()
+    with conn.cursor() as cursor:
+        cursor.execute(f"set session_replication_role = {role}")
+        conn.commit()
+        cursor.execute(f"set transaction isolation level {isolation}")
+        cursor.execute("select count(*) from products")
+        with recorded(primary) as result:
+            primary.sql("primary", "delete from products where id = %s", A)
+            with pytest.raises(errors.SerializationFailure):
+                cursor.execute(write)
+        assert result[0].ids == [A] and result[0].deleted == {A}
+        conn.rollback()
+        cursor.execute(f"set transaction isolation level {isolation}")
+        with recorded(primary) as result:
+            cursor.execute(write)
+            conn.commit()
+        assert A in result[0].ids
+    conn.close()
+
+
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
 def test_truncate_is_refused_where_it_could_miss_rows(primary, isolation):
     before = state(primary)
@@ -299,9 +326,8 @@ def test_a_long_copy_is_recorded_row_by_row(primary):
     ("gen_random_uuid(), 'x', -0.01, 1", "products_price_check"),
     ("gen_random_uuid(), 'x', 'NaN', 1", "products_price_check"),
     ("gen_random_uuid(), 'x', 'Infinity', 1", "products_price_check"),
-    ("gen_random_uuid(), 'x', 0.00001, 1", "products_price_check"),
     ("gen_random_uuid(), 'x', 1000000000000000, 1", "products_price_check"),
-    ("gen_random_uuid(), 'x', 123456789012.3456, 1", "products_price_check"),
+    ("gen_random_uuid(), 'x', ('0.' || repeat('1', 63))::numeric, 1", "products_price_check"),
     ("gen_random_uuid(), 'x', 1, -1", "products_stock_check"),
 ])
 def test_what_the_api_refuses_the_database_refuses_too(primary, values, constraint):

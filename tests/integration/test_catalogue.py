@@ -1,4 +1,6 @@
 """The sample catalogue, and a million products to a slow reader in flat memory."""
+import contextlib
+import http.client
 import json
 import os
 import re
@@ -52,15 +54,18 @@ def test_a_million_products_to_a_slow_reader(stack):
     wait_until(lambda: stack.get("/api/products?limit=1").headers["X-Served-By"] == "replica-1", 30, "replica-1 serves")
     before = rss_kb(api.popen.pid)
     most = 0
-    with socket.create_connection((stack.env["HOST"], int(stack.env["PORT"])), timeout=60) as s:
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        s.sendall(b"GET /api/products HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    conn = http.client.HTTPConnection(stack.env["HOST"], int(stack.env["PORT"]), timeout=60)
+    with contextlib.closing(conn):
+        conn.connect()
+        conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        conn.request("GET", "/api/products")
+        answer = conn.getresponse()
         # A reader that takes nothing for a while, then little, then all.
         time.sleep(3)
         most = max(most, rss_kb(api.popen.pid))
         seen, tail, total, last, pieces = 0, b"", 0, b"", 0
         while True:
-            piece = s.recv(1 << 20)
+            piece = answer.read(1 << 16)
             if not piece:
                 break
             if total < 20_000_000:

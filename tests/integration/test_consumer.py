@@ -10,7 +10,6 @@ import time
 import uuid
 
 import pika
-import psycopg2
 import pytest
 import requests
 
@@ -248,7 +247,7 @@ def test_garbage_in_headers_is_survived(stack, consumer):
     rows = [{"x-attempt": "many"}, {"x-attempt": -5}, {"x-attempt": 10 ** 12}, {"x-attempt": True},
             {"x-xid": "7001*999999999999"}, {"x-xid": "\u20ac"}, {"x-xid": 12}, {"x-source": 7},
             {"x-source": "s" * 5000}, {"x-source": "\u20ac"}, {"x-death": [{"count": 3}]},
-            {"deep": {"a": {"b": [1, 2.5, None]}}}, {f"h{i}": "v" * 200 for i in range(40)}]
+            {"deep": {"a": {"b": [1, None]}}}, {f"h{i}": "v" * 200 for i in range(40)}]
     for number, headers in enumerate(rows, 1):
         publisher.send("sync", product(number, number), headers=headers)
         publisher.send("sync", b"bad", queue="products.sync.replica-1", headers=headers)
@@ -397,6 +396,9 @@ def test_broker_restart(stack, consumer):
     publisher = Publisher(stack)
     for n in range(1, 101):
         publisher.send("sync", product(n, n))
+    # RabbitMQ writes its list of quorum queues down half a second late: killed before that, it comes
+    # back with queues that answer nothing. That is not what this test is about.
+    time.sleep(2)
     stack.rabbitmq.kill9()
     stack.rabbitmq.start()
     publisher = Publisher(stack)
@@ -478,3 +480,40 @@ def test_wrong_starts_say_why(stack, consumer):
     assert stack.run("pgfanout-consumer", "--check-config").returncode == 0
     assert "password" not in stack.run("pgfanout-consumer", "--check-config").stdout
     assert stack.run("pgfanout-consumer", "--bogus").returncode == 2
+
+
+def test_status_follows_a_reset(stack, consumer):
+    for state in (True, False):
+        stack.sql("replica-1", "update products_replication set needs_reset = %s, reason = 'a test'",
+                  state)
+        wait_until(lambda state=state: status(consumer, "replica-1")["needsReset"] is state,
+                   15 * SLOWNESS, f"needsReset {state}")
+
+
+def test_arrays_have_a_limit(stack, consumer):
+    publisher = Publisher(stack)
+    publisher.send("delete", [gone(n, n) for n in range(1, 10001)])
+    publisher.send("delete", [gone(n, n) for n in range(1, 10002)], queue="products.delete.replica-1")
+    (body, headers, _), = dead_letters(stack, "replica-1", 1)
+    assert len(json.loads(body)) == 10001
+    assert "10000" in headers["x-error"]
+    wait_until(lambda: stack.sql("replica-2", "select count(*) from products_tombstones") == [(10000,)],
+               10 * SLOWNESS, "the tombstones")
+
+
+def test_stop_does_not_wait_for_a_hung_replica(stack):
+    consumer = stack.start_consumer(DRAIN_TIMEOUT_MS=1000)
+    for db in BOTH:
+        wait_state(consumer, db, "applying")
+    replica = stack.servers.by_name["replica-1"]
+    replica.pause()
+    try:
+        Publisher(stack).send("sync", product(1, 1))
+        wait_found(stack, {1: 1}, ["replica-2"])
+        started = time.monotonic()
+        assert consumer.stop(15 * SLOWNESS) == 0
+        assert time.monotonic() - started < 5 * SLOWNESS
+        wait_until(lambda: stack.queue_depth("products.sync.replica-1") == 1, 10 * SLOWNESS,
+                   "the message back in its queue")
+    finally:
+        replica.resume()

@@ -97,6 +97,18 @@ def test_prices_to_the_last_digit(api):
             assert f'"price":{kept},' in api.get("/api/products/" + key).text
 
 
+def test_prices_that_only_sql_can_make(api):
+    """The API takes 4 decimals and 15 digits; what SQL computes is longer, and replicates to the last digit all the same."""
+    api.sql("primary", "insert into products (id, name, price, stock) select gen_random_uuid(), 'by sql', p, 1 from "
+            "unnest(array[19.99 / 3, 5329 / 100.0, 0.00001, 123456789012345.678901234567890123456789, 1 / 3.0]) p")
+    api.wait_converged()
+    for (key, price) in api.sql("replica-2", "select id::text, price::text from products where name = 'by sql'"):
+        assert f'"price":{price},' in api.get("/api/products/" + key).text
+        assert api.patch("/api/products/" + key, json={"stock": 9}).status_code == 200
+    api.wait_converged()
+    assert api.sql("replica-1", "select count(*) from products where name = 'by sql' and stock = 9") == [(5,)]
+
+
 NAMES = ["é", "Ελληνικά", "русский", "日本語の商品", "한국어", "עברית", "العربية", "ไทย", "हिन्दी",
          "emoji 😀👩‍👩‍👧‍👦🇩🇪", 'quotes " and \' and `', "back\\slash \\n \\u0041", "new\nline\ttab\r",
          "\x01\x1f\x7f control", "{\"json\":[1]}", "a,b;c|d", "$1 %s ${x} {}", "--; DROP TABLE products",

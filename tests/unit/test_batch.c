@@ -1,5 +1,6 @@
 /*
- * batch.c: which change of a product is applied, in what order, what takes its place when it is refused, and the parameters.
+ * batch.c: which change of a product is applied, in what order, what takes its place when it is
+ * refused, and the parameters.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -22,7 +23,9 @@ static struct uuid id_of(unsigned n)
 
 static void add(struct batch *b, unsigned id, int64_t version, enum change_kind kind)
 {
-	struct change c = { .kind = kind, .id = id_of(id), .version = version, .xid = (uint64_t)version + 7000 };
+	struct change c = {
+		.kind = kind, .id = id_of(id), .version = version, .xid = (uint64_t)version + 7000
+	};
 
 	if (kind == CHANGE_SYNC) {
 		c.name_at = b->names.len;
@@ -46,7 +49,8 @@ static const char *order_text(const struct batch *b)
 	for (size_t i = 0; i < b->norder; i++) {
 		const struct change *c = &b->changes[b->order[i]].change;
 		n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%uv%lld", i ? " " : "",
-				      (unsigned)(c->id.b[14] << 8 | c->id.b[15]), (long long)c->version);
+				      (unsigned)(c->id.b[14] << 8 | c->id.b[15]),
+				      (long long)c->version);
 	}
 	return text;
 }
@@ -66,7 +70,9 @@ static void test_newest_wins(void **state)
 		{ "in order", { { 1, 5 }, { 1, 6 }, { 1, 7 } }, "1v7" },
 		{ "reordered", { { 1, 7 }, { 1, 5 }, { 1, 6 } }, "1v7" },
 		{ "duplicates", { { 1, 7 }, { 1, 7 }, { 1, 7 } }, "1v7" },
-		{ "several products, sorted by id", { { 9, 2 }, { 3, 1 }, { 9, 1 }, { 5, 4 }, { 3, 8 } }, "3v8 5v4 9v2" },
+		{ "several products, sorted by id",
+		  { { 9, 2 }, { 3, 1 }, { 9, 1 }, { 5, 4 }, { 3, 8 } },
+		  "3v8 5v4 9v2" },
 		{ "the largest version", { { 1, INT64_MAX }, { 1, 1 } }, "1v9223372036854775807" },
 	};
 	(void)state;
@@ -76,7 +82,8 @@ static void test_newest_wins(void **state)
 		batch_reset(&b);
 		batch_add_message(&b, 1, CHANGE_SYNC);
 		for (size_t j = 0; j < 6 && rows[i].in[j].version != 0; j++)
-			add(&b, rows[i].in[j].id, rows[i].in[j].version, j % 2 ? CHANGE_DELETE : CHANGE_SYNC);
+			add(&b, rows[i].in[j].id, rows[i].in[j].version,
+			    j % 2 ? CHANGE_DELETE : CHANGE_SYNC);
 		batch_seal(&b);
 		if (strcmp(order_text(&b), rows[i].out) != 0)
 			print_error("row: %s\n", rows[i].what);
@@ -100,7 +107,8 @@ static void test_first_of_twins(void **state)
 	batch_clear(&b);
 }
 
-/* When the newest is refused, the others of that product come up one after another, newest first, each once. */
+/* When the newest is refused, the others of that product come up one after another, newest first,
+ * each once. */
 static void test_older_take_over(void **state)
 {
 	(void)state;
@@ -129,7 +137,8 @@ static void test_many_and_again(void **state)
 	(void)state;
 	struct batch b;
 	batch_init(&b);
-	/* The second and third round use what the first one left behind. 40000 grows beyond what a reset keeps. */
+	/* The second and third round use what the first one left behind. 40000 grows beyond what a
+	 * reset keeps. */
 	static const unsigned rounds[] = { 3000, 40000, 10 };
 	for (size_t r = 0; r < ARRAY_SIZE(rounds); r++) {
 		batch_reset(&b);
@@ -231,9 +240,9 @@ static void test_failures(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_newest_wins),    cmocka_unit_test(test_first_of_twins),
+		cmocka_unit_test(test_newest_wins),	cmocka_unit_test(test_first_of_twins),
 		cmocka_unit_test(test_older_take_over), cmocka_unit_test(test_many_and_again),
-		cmocka_unit_test(test_sources),	       cmocka_unit_test(test_params),
+		cmocka_unit_test(test_sources),		cmocka_unit_test(test_params),
 		cmocka_unit_test(test_failures),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -95,13 +95,15 @@ static void test_everybody_gets_everything(void **state)
 		size_t size = chunk_sizes[k % ARRAY_SIZE(chunk_sizes)];
 		size_t count = chunk_counts[k / ARRAY_SIZE(chunk_sizes)];
 		struct feed *f = feed_new(count, size, READERS);
-		struct strbuf sent = STRBUF_INIT, got[READERS] = { STRBUF_INIT, STRBUF_INIT, STRBUF_INIT };
+		struct strbuf sent = STRBUF_INIT,
+			      got[READERS] = { STRBUF_INIT, STRBUF_INIT, STRBUF_INIT };
 		size_t row = 0, ended = 0;
 
 		while (ended < READERS) {
 			if (row < ROWS && feed_has_room(f)) {
 				char text[64];
-				int len = snprintf(text, sizeof(text), "%zu:%.*s;", row, rand() % 20, "abcdefghijklmnopqrst");
+				int len = snprintf(text, sizeof(text), "%zu:%.*s;", row,
+						   rand() % 20, "abcdefghijklmnopqrst");
 
 				feed_add(f, text, (size_t)len);
 				strbuf_add(&sent, text, (size_t)len);
@@ -122,7 +124,8 @@ static void test_everybody_gets_everything(void **state)
 		}
 		for (size_t i = 0; i < READERS; i++) {
 			if (got[i].len != sent.len || memcmp(got[i].data, sent.data, sent.len) != 0)
-				fail_msg("%zu chunks of %zu: reader %zu got %zu bytes of %zu", count, size, i, got[i].len, sent.len);
+				fail_msg("%zu chunks of %zu: reader %zu got %zu bytes of %zu",
+					 count, size, i, got[i].len, sent.len);
 			strbuf_clear(&got[i]);
 		}
 		assert_int_equal(feed_rows(f), ROWS);

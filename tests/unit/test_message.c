@@ -14,11 +14,11 @@
 
 #define ID1 "\"id\":\"00000000-0000-4000-8000-000000000001\""
 #define ID2 "\"id\":\"00000000-0000-4000-8000-000000000002\""
-#define REST                                                                                       \
-	",\"name\":\"A\",\"price\":1.50,\"stock\":3,\"createdAt\":\"2026-01-31T12:00:00.123456Z\","   \
+#define REST                                                                                        \
+	",\"name\":\"A\",\"price\":1.50,\"stock\":3,\"createdAt\":\"2026-01-31T12:00:00.123456Z\"," \
 	"\"updatedAt\":\"2026-01-31T12:00:00.123456Z\",\"version\":"
-#define SYNC1 "{" ID1 REST "7}"
-#define SYNC2 "{" ID2 REST "8}"
+#define SYNC1	"{" ID1 REST "7}"
+#define SYNC2	"{" ID2 REST "8}"
 #define DELETE1 "{" ID1 ",\"version\":9}"
 
 static struct amqp_delivery delivery(const char *body)
@@ -41,7 +41,7 @@ static void test_bodies(void **state)
 		const char *what, *body;
 		enum change_kind kind;
 		size_t changes, failures;
-		bool whole; /* the first failure is */
+		bool whole;	   /* the first failure is */
 		const char *error; /* a piece of its text */
 	} rows[] = {
 		{ "a sync", SYNC1, CHANGE_SYNC, 1, 0, false, NULL },
@@ -59,7 +59,8 @@ static void test_bodies(void **state)
 		{ "a delete in the sync queue", DELETE1, CHANGE_SYNC, 0, 1, true, "" },
 		{ "a sync in the delete queue", SYNC1, CHANGE_DELETE, 0, 1, true, "" },
 		{ "version 0", "{" ID1 REST "0}", CHANGE_SYNC, 0, 1, true, "version" },
-		{ "bad elements", "[" SYNC1 ",7," SYNC2 ",{}]", CHANGE_SYNC, 2, 2, false, "must be a JSON object" },
+		{ "bad elements", "[" SYNC1 ",7," SYNC2 ",{}]", CHANGE_SYNC, 2, 2, false,
+		  "must be a JSON object" },
 	};
 	(void)state;
 	struct batch b;
@@ -90,7 +91,8 @@ static void test_bodies(void **state)
 static void test_elements_keep_text_and_xid(void **state)
 {
 	(void)state;
-	const struct amqp_header headers[] = { { .key = "x-xid", .str = "70*2 90" }, { .key = "x-source", .str = "s1" } };
+	const struct amqp_header headers[] = { { .key = "x-xid", .str = "70*2 90" },
+					       { .key = "x-source", .str = "s1" } };
 	struct amqp_delivery d = delivery("[" SYNC1 ",  {\"bad\" : 1}, " SYNC2 "]");
 	d.headers = headers;
 	d.nheaders = ARRAY_SIZE(headers);
@@ -106,7 +108,8 @@ static void test_elements_keep_text_and_xid(void **state)
 	assert_int_equal(b.failures[0].xid, 70);
 	assert_false(b.failures[0].whole);
 	assert_int_equal(b.failures[0].raw.len, strlen("{\"bad\" : 1}"));
-	assert_memory_equal(b.bodies.data + b.failures[0].raw.at, "{\"bad\" : 1}", b.failures[0].raw.len);
+	assert_memory_equal(b.bodies.data + b.failures[0].raw.at, "{\"bad\" : 1}",
+			    b.failures[0].raw.len);
 	assert_string_equal(batch_text(&b, b.source_at), "s1");
 	assert_string_equal(batch_text(&b, b.messages[0].id_at), "m-1");
 	assert_string_equal(batch_text(&b, b.messages[0].type_at), "products.sync");
@@ -161,11 +164,16 @@ static void test_headers_that_travel_on(void **state)
 	static char big[1000];
 	memset(big, 'x', sizeof(big) - 1);
 	const struct amqp_header headers[] = {
-		{ .key = "x-attempt", .num = 1 },	  { .key = "x-error", .str = "old" },
-		{ .key = "x-queue", .str = "q" },	  { .key = "x-died-at", .str = "t" },
-		{ .key = "x-first-death-queue", .str = "q" }, { .key = "x-death", .num = 3 },
-		{ .key = "x-delivery-count", .num = 3 },  { .key = "big", .str = big },
-		{ .key = "trace", .str = "abc" },	  { .key = "tenant", .num = 7 },
+		{ .key = "x-attempt", .num = 1 },
+		{ .key = "x-error", .str = "old" },
+		{ .key = "x-queue", .str = "q" },
+		{ .key = "x-died-at", .str = "t" },
+		{ .key = "x-first-death-queue", .str = "q" },
+		{ .key = "x-death", .num = 3 },
+		{ .key = "x-delivery-count", .num = 3 },
+		{ .key = "big", .str = big },
+		{ .key = "trace", .str = "abc" },
+		{ .key = "tenant", .num = 7 },
 		{ .key = "empty", .str = "" },
 	};
 	struct amqp_delivery d = delivery(SYNC1);
@@ -191,9 +199,12 @@ static void test_content_types(void **state)
 		const char *type;
 		bool good;
 	} rows[] = {
-		{ NULL, true },	  { "", true },
-		{ "application/json", true }, { "Application/JSON; charset=utf-8", true },
-		{ "text/plain", false },      { "application/jsonx", false },
+		{ NULL, true },
+		{ "", true },
+		{ "application/json", true },
+		{ "Application/JSON; charset=utf-8", true },
+		{ "text/plain", false },
+		{ "application/jsonx", false },
 	};
 	(void)state;
 	struct batch b;

@@ -1,0 +1,214 @@
+/*
+ * relay_lead.c: what the leading relay does in each turn of its loop: claim what became visible,
+ * publish it, forget what the broker has confirmed and not returned.
+ *
+ *   state      what happens                                  moves on when
+ *   going      sweeps, publishes, forgets                    a message was returned (no queue is
+ *                                                            bound) or nacked (a queue refused it)
+ *                                                            -> holding
+ *   holding    nothing new is published; answers still       they have come and the back-off is
+ *              awaited are taken, and confirmed changes      over: the queues are declared again,
+ *              forgotten                                     and all begins anew -> going
+ *
+ * "Anew" is a sweep from the first recorded change: nothing that was claimed before needs to be
+ * remembered, because whatever is not confirmed is still recorded.
+ */
+#include "api/relay_private.h"
+#include "common/log.h"
+#include "common/topology.h"
+
+#define BUSY_MS	    1 /* from one sweep to the next while there is work */
+#define GATHER_MS   4 /* the same when it is much: fewer, larger messages */
+#define GATHER_ROWS 16
+#define FULL_MS	    2 /* until a full socket is looked at again */
+
+static void begin_anew(struct relay *r, bool new_link)
+{
+	publisher_drop(r->publisher, new_link);
+	outbox_restart(r->outbox);
+	r->hold_until = (struct mono){ 0 };
+	r->sweep_at = mono_now();
+	r->pause_ms = r->gap_ms = BUSY_MS;
+	r->sweep_rows = 0;
+	r->anew_sweeps = r->sweeps;
+}
+
+static void start_leading(struct relay *r)
+{
+	r->leading = true;
+	r->database_trouble.on = false;
+	backoff_reset(&r->database_backoff);
+	log_info("relay leads", KV_S("source", outbox_source(r->outbox)));
+	begin_anew(r, false);
+}
+
+/* Some queue did not take a message. */
+static void hold(struct relay *r, enum amqp_settled how)
+{
+	const char *text =
+		how == AMQP_RETURNED
+			? "a message reached no queue: a queue or a binding was removed"
+			: "a queue refused a message: is it full, or without enough nodes?";
+
+	if (r->hold_backoff.failures == 0)
+		log_warn("relay holds", KV_S("error", text),
+			 KV_S("next", "declaring the queues again, then publishing again"));
+	relay_show_error(r, "relay holds", text);
+	r->hold_until = mono_add_ms(mono_now(), backoff_next_ms(&r->hold_backoff));
+	r->hold_how = how;
+}
+
+/* False: the broker was lost. */
+static bool end_hold(struct relay *r, struct mono now)
+{
+	struct err err;
+
+	if (!mono_reached(r->hold_until, now) || publisher_unanswered(r->publisher) ||
+	    outbox_claiming(r->outbox) || amqp_blocked(r->link))
+		return true;
+	/* RabbitMQ 3.10 may go on refusing on a channel for ever when the reason is gone: ask on a
+	 * new one. */
+	if (r->hold_how == AMQP_NACKED) {
+		amqp_close(r->link);
+		r->link = amqp_open(r->opt.rabbitmq_urls, r->opt.application_name,
+				    RELAY_BROKER_TIMEOUT_MS, &err);
+		r->progress_at = r->connected_at = mono_now();
+	}
+	if (!r->link || !relay_declare_all(r, &err)) {
+		relay_lose_broker(r, &err);
+		return false;
+	}
+	begin_anew(r, r->hold_how == AMQP_NACKED);
+	return true;
+}
+
+static void take_claim(struct relay *r, struct mono now)
+{
+	struct outbox_chunk *c = r->claim;
+
+	r->claim = NULL;
+	r->sweep_rows += c->n;
+	if (c->sweep_ends) {
+		/* Work: look again soon. No work: look ever less often. Much work: let more of it
+		 * gather. */
+		if (r->sweep_rows == 0)
+			r->pause_ms = r->pause_ms * 2 > RELAY_IDLE_MS ? RELAY_IDLE_MS
+								      : r->pause_ms * 2;
+		else
+			r->pause_ms = BUSY_MS;
+		r->gap_ms = r->sweep_rows >= GATHER_ROWS ? GATHER_MS : BUSY_MS;
+		r->sweep_at = mono_add_ms(now, r->pause_ms > r->gap_ms ? r->pause_ms : r->gap_ms);
+		r->sweep_rows = 0;
+		r->sweeps++;
+	}
+	if (r->hold_until.us)
+		publisher_release(r->publisher, c);
+	else
+		publisher_add(r->publisher, c);
+}
+
+static bool sweep_due(const struct relay *r, struct mono now)
+{
+	if (outbox_sweeping(r->outbox) || mono_reached(r->sweep_at, now))
+		return true;
+	return atomic_load(&r->woken) && mono_reached(mono_add_ms(r->swept_at, r->gap_ms), now);
+}
+
+static void claim(struct relay *r, struct mono now)
+{
+	if (r->claim && !outbox_claiming(r->outbox))
+		take_claim(r, now);
+	if (r->claim || r->hold_until.us || !sweep_due(r, now))
+		return;
+	r->claim = publisher_chunk(r->publisher);
+	if (!r->claim)
+		return;
+	if (!outbox_sweeping(r->outbox)) {
+		/* Before the statement is sent: a commit that is announced from now on needs
+		 * another sweep. */
+		atomic_store(&r->woken, false);
+		r->swept_at = now;
+	}
+	outbox_claim(r->outbox, r->claim);
+}
+
+/* Full sets, or what there is when nothing else is under way: single changes are forgotten at once,
+ * many in bulk. */
+void relay_forget(struct relay *r)
+{
+	const struct outbox_key *keys;
+
+	while (publisher_confirmed_count(r->publisher) >= RELAY_CHUNK_MAX ||
+	       outbox_forgetting(r->outbox) == 0) {
+		size_t n = publisher_confirmed(r->publisher, RELAY_CHUNK_MAX, &keys);
+		if (!n)
+			return;
+		outbox_forget(r->outbox, keys, n);
+	}
+}
+
+/* One replica's queues after the other, spread over the round, so that no pause is long. */
+static bool declare_some(struct relay *r, struct mono now)
+{
+	struct err err;
+
+	if (r->opt.nreplicas == 0 || !mono_reached(r->declare_at, now) || amqp_blocked(r->link))
+		return true;
+	if (r->declare_next >= r->opt.nreplicas)
+		r->declare_next = 0;
+	if (!topology_declare(r->link, r->opt.replicas[r->declare_next], r->opt.max_attempts,
+			      &err)) {
+		relay_lose_broker(r, &err);
+		return false;
+	}
+	r->declare_next++;
+	r->declare_at = mono_add_ms(mono_now(), RELAY_DECLARE_ROUND_MS / (int64_t)r->opt.nreplicas);
+	return true;
+}
+
+/* One turn of a leader. Returns for how long poll() may wait, or -1: broker or session were lost.
+ */
+int relay_lead(struct relay *r, struct mono now)
+{
+	enum publisher_run ran = PUBLISHER_WAITS;
+	enum amqp_settled how;
+	struct err err;
+
+	if (!r->leading)
+		start_leading(r);
+	if (r->hold_until.us == 0 && publisher_refused(r->publisher, &how))
+		hold(r, how);
+	else if (r->hold_until.us && !end_hold(r, now))
+		return -1;
+	claim(r, now);
+	if (r->hold_until.us == 0)
+		ran = publisher_run(r->publisher, r->link, outbox_source(r->outbox), &err);
+	if (ran == PUBLISHER_BROKEN) {
+		relay_lose_broker(r, &err);
+		return -1;
+	}
+	relay_forget(r);
+	if (!declare_some(r, now))
+		return -1;
+
+	/* All that was recorded has gone through since. */
+	if (r->hold_backoff.failures && !r->hold_until.us && r->sweeps > r->anew_sweeps &&
+	    publisher_changes(r->publisher) == 0) {
+		backoff_reset(&r->hold_backoff);
+		log_info("relay goes on: the queues take messages again");
+	}
+	if (ran == PUBLISHER_MORE)
+		return 0;
+	if (ran == PUBLISHER_FULL && !amqp_blocked(r->link))
+		return FULL_MS;
+	if (r->hold_until.us)
+		return publisher_unanswered(r->publisher)
+			       ? RELAY_IDLE_MS
+			       : mono_until_ms(r->hold_until, now, RELAY_POLL_MAX_MS);
+	if (r->claim || !publisher_has_room(r->publisher)) /* what ends this comes through an fd */
+		return RELAY_POLL_MAX_MS;
+	struct mono due = r->sweep_at;
+	if (atomic_load(&r->woken) && r->swept_at.us + r->gap_ms * 1000 < due.us)
+		due = mono_add_ms(r->swept_at, r->gap_ms);
+	return mono_until_ms(due, now, RELAY_POLL_MAX_MS);
+}

@@ -1,0 +1,86 @@
+/*
+ * relay_private.h: what relay.c (the thread, its connections) and relay_lead.c (claim, publish,
+ * forget) share. Nobody else includes it.
+ */
+#ifndef PGFANOUT_API_RELAY_PRIVATE_H
+#define PGFANOUT_API_RELAY_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "api/outbox.h"
+#include "api/publisher.h"
+#include "api/relay.h"
+#include "common/amqp.h"
+#include "common/backoff.h"
+#include "common/clock.h"
+
+#define RELAY_CHUNKS		8
+#define RELAY_CHUNK_MAX		1000 /* changes of a claim, and keys of a delete */
+#define RELAY_BROKER_TIMEOUT_MS 3000
+#define RELAY_DECLARE_ROUND_MS	30000 /* all queues are declared again: a binding may be gone */
+#define RELAY_IDLE_MS		100   /* the longest pause between sweeps */
+#define RELAY_POLL_MAX_MS	2500
+
+struct relay_trouble { /* what was logged last about one of the peers, so that it is logged once */
+	bool on;
+	char text[512];
+};
+
+struct relay {
+	/* immutable after start */
+	struct relay_options opt;
+	pthread_t thread;
+	int wake_fd;
+
+	/* any thread */
+	atomic_bool woken;
+	atomic_bool stop;
+	pthread_mutex_t lock;
+	struct relay_status status; /* under lock */
+
+	/* the relay's thread */
+	struct amqp_link *link;
+	struct amqp_handler handler;
+	struct outbox *outbox;
+	struct publisher *publisher;
+	struct outbox_chunk *claim; /* being filled by the outbox */
+	struct backoff broker_backoff, database_backoff, hold_backoff;
+	struct mono broker_at, database_at, lead_at; /* when to try next */
+	struct relay_trouble broker_trouble, database_trouble;
+	bool asked;				/* for the lead, in this session */
+	bool leading, standing_by, was_blocked; /* as logged */
+
+	struct mono connected_at; /* to the broker */
+	struct mono progress_at;  /* when the broker last answered, or nothing was awaited */
+	struct mono stop_at;	  /* when to wait no longer for answers; never: not stopping */
+
+	/* of a leader */
+	struct mono hold_until; /* never: not holding */
+	enum amqp_settled hold_how;
+	struct mono sweep_at;	  /* when the next sweep is due */
+	struct mono swept_at;	  /* when the last one began */
+	int64_t pause_ms, gap_ms; /* to the next sweep: if nobody wakes us; in any case */
+	size_t sweep_rows;	  /* of the sweep under way */
+	struct mono declare_at;
+	size_t declare_next;  /* replica */
+	uint64_t anew_sweeps; /* sweeps, when all began anew */
+
+	uint64_t sweeps, broker_connections, database_connections; /* for the status */
+};
+
+/* ---- relay.c ---- */
+
+/* Closes it, and everything that depends on it; says so in log and status. */
+void relay_lose_broker(struct relay *r, const struct err *err);
+void relay_show_error(struct relay *r, const char *what, const char *text);
+MUST_CHECK bool relay_declare_all(struct relay *r, struct err *err);
+
+/* ---- relay_lead.c ---- */
+
+/* One turn of a leader. Returns for how long poll() may wait, or -1: the broker was lost. */
+int relay_lead(struct relay *r, struct mono now);
+/* Deletes what was confirmed. */
+void relay_forget(struct relay *r);
+
+#endif

@@ -1,0 +1,40 @@
+/*
+ * inbox.h: received messages on their way to the replica: a list of batches. The first one is
+ * applied while the last one collects.
+ *
+ * Memory is kept for the next use. One owner: a worker's thread. Pure.
+ */
+#ifndef PGFANOUT_CONSUMER_INBOX_H
+#define PGFANOUT_CONSUMER_INBOX_H
+
+#include "common/amqp.h"
+#include "consumer/batch.h"
+
+struct inbox_batch {
+	struct inbox_batch *next;
+	struct batch batch;
+};
+
+struct inbox {
+	size_t max_changes; /* a batch with so many changes takes no further message */
+	struct inbox_batch *first, *last;
+	bool busy; /* the first one is being applied: nothing may join it */
+	struct inbox_batch *spare;
+};
+
+void inbox_init(struct inbox *in, size_t max_changes);
+void inbox_clear(struct inbox *in);
+
+/* Copies a delivery into the last batch, or into a new one if that is full or of another source. */
+void inbox_take(struct inbox *in, const struct amqp_delivery *d, enum change_kind kind);
+/* Whether the batch that collects takes no more: then reading should pause. */
+bool inbox_full(const struct inbox *in);
+
+/* The oldest batch, from now on busy; NULL if there is none. */
+struct batch *inbox_begin(struct inbox *in);
+/* The busy batch is done with, and empty now. */
+void inbox_done(struct inbox *in);
+/* Throws away everything. */
+void inbox_drop(struct inbox *in);
+
+#endif

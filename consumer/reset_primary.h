@@ -1,0 +1,28 @@
+/*
+ * reset_primary.h: the primary's side of a reset up to the load: reachable, migrated, and the one snapshot that all replicas get.
+ * Every wait has a deadline. Main thread.
+ */
+#ifndef PGFANOUT_CONSUMER_RESET_PRIMARY_H
+#define PGFANOUT_CONSUMER_RESET_PRIMARY_H
+
+#include "common/base.h"
+#include "common/err.h"
+
+struct pg_conn;
+
+struct reset_primary {
+	struct pg_conn *conn;
+	char name[512]; /* scrubbed */
+	/* The snapshot, as a replica remembers it: text of pg_current_snapshot(), products_source(), newest version. */
+	char *snapshot, *source, *floor;
+	int64_t rows, bytes; /* of the table, estimates */
+};
+
+/* EXIT_OK, or what to end with; then err says why. */
+MUST_CHECK enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
+						struct err *err);
+/* Begins the transaction in which the load has to run. */
+MUST_CHECK enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err);
+void reset_primary_clear(struct reset_primary *p);
+
+#endif

@@ -1,0 +1,259 @@
+"""pgfanout-migrate: up, down and status on real databases, twice, at once, and with one missing."""
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import program_env
+
+DATABASES = ("primary", "replica-1", "replica-2")
+NEWEST = {"primary": "2 capture", "replica-1": "2 apply", "replica-2": "2 apply"}
+UNREACHABLE, SCHEMA, BUSY, FAILED, INTERRUPTED, USAGE = 3, 4, 5, 6, 7, 2
+
+
+def migrate(stack, *args, **env):
+    return stack.run("pgfanout-migrate", *args, **env)
+
+
+def registered(stack, db):
+    return stack.sql(db, "select number, name from pgfanout_migrations order by number")
+
+
+def needs_reset(stack, db):
+    return stack.sql(db, "select needs_reset from products_replication")[0][0]
+
+
+def insert(stack, name="x", db="primary"):
+    return stack.sql(db, "insert into products (id, name, price, stock, created_at, updated_at) "
+                     "values (gen_random_uuid(), %s, 1.50, 1, now(), now()) returning id::text",
+                     name)[0][0]
+
+
+def test_up_migrates_everything_and_then_does_nothing(bare_stack):
+    first = migrate(bare_stack, "up")
+    assert first.returncode == 0 and first.stderr == ""
+    assert first.stdout.splitlines() == [
+        "primary: 1 products: applied", "primary: 2 capture: applied",
+        "replica-1: 1 products: applied", "replica-1: 2 apply: applied",
+        "replica-2: 1 products: applied", "replica-2: 2 apply: applied"]
+    second = migrate(bare_stack, "up")
+    assert second.returncode == 0
+    assert second.stdout.splitlines() == [f"{db}: {NEWEST[db]}: up to date" for db in DATABASES]
+
+
+def test_everything_it_makes_says_what_it_is(stack):
+    for db in DATABASES:
+        silent = stack.sql(db, """
+            select relname from pg_class where relnamespace = 'public'::regnamespace
+                and relkind in ('r', 'S', 'v') and obj_description(oid, 'pg_class') is null
+            union all select proname from pg_proc where pronamespace = 'public'::regnamespace
+                and obj_description(oid, 'pg_proc') is null""")
+        assert silent == []
+
+
+def test_status_says_what_is_pending(bare_stack):
+    before = migrate(bare_stack, "status")
+    assert before.returncode == SCHEMA and before.stdout.count("pending") == 6
+    bare_stack.migrate()
+    after = migrate(bare_stack, "status")
+    assert after.returncode == 0 and "pending" not in after.stdout
+    assert [line.split()[:3] for line in after.stdout.splitlines()[1:3]] == [
+        ["primary", "1", "products"], ["primary", "2", "capture"]]
+
+
+def test_many_at_once_apply_everything_once(bare_stack):
+    runs = []
+    threads = [threading.Thread(target=lambda: runs.append(migrate(bare_stack, "up")))
+               for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [(r.returncode, r.stderr) for r in runs] == [(0, "")] * 6
+    lines = [line for r in runs for line in r.stdout.splitlines()]
+    for db in DATABASES:
+        for name in ("1 products", NEWEST[db]):
+            assert lines.count(f"{db}: {name}: applied") == 1
+        assert not db.startswith("replica") or not needs_reset(bare_stack, db)
+
+
+def test_a_fresh_system_needs_no_reset(stack):
+    assert not needs_reset(stack, "replica-1") and not needs_reset(stack, "replica-2")
+
+
+@pytest.mark.parametrize("how", ["products-before", "written-and-deleted", "rows-on-the-replica"])
+def test_a_replica_that_may_miss_something_needs_a_reset(bare_stack, how):
+    if how == "products-before":
+        bare_stack.psql("primary", "create table products (id uuid primary key, name text not null,"
+                        " price numeric not null, stock integer not null default 0, created_at "
+                        "timestamptz not null default now(), updated_at timestamptz not null "
+                        "default now());")
+        insert(bare_stack)
+    elif how == "written-and-deleted":
+        migrate(bare_stack, "up", REPLICA_1_URL=None)
+        insert(bare_stack)
+        bare_stack.sql("primary", "delete from products")
+    else:
+        bare_stack.psql("replica-1", "create table products (id uuid primary key, name text not "
+                        "null, price numeric not null, stock integer not null, created_at "
+                        "timestamptz not null, updated_at timestamptz not null);")
+        insert(bare_stack, db="replica-1")
+    done = migrate(bare_stack, "up")
+    assert done.returncode == 0
+    assert needs_reset(bare_stack, "replica-1")
+    assert "reset-replicas --replica replica-1" in done.stdout
+    if how == "products-before":
+        assert len(bare_stack.rows("primary")) == 1
+
+
+def test_down_and_up_lose_nothing(stack):
+    kept, changed, gone = (insert(stack, name) for name in ("kept", "changed", "gone"))
+    stack.sql("replica-1", "insert into products_tombstones values (%s, 7)", kept)
+    insert(stack, db="replica-1")
+    outbox = stack.sql("primary", "select * from products_outbox order by version")
+    rows = {db: stack.rows(db) for db in DATABASES}
+
+    down = migrate(stack, "down")
+    assert down.returncode == 0
+    lines = [line for line in down.stdout.splitlines() if not line.startswith("    ")]
+    assert lines == [f"{db}: {NEWEST[db]}: taken back" for db in reversed(DATABASES)]
+    assert {db: stack.rows(db) for db in DATABASES} == rows
+    assert stack.sql("primary", "select * from products_outbox order by version") == outbox
+    assert migrate(stack, "status").returncode == SCHEMA
+
+    # Nobody records this; the next up finds it.
+    stack.sql("primary", "update products set stock = 5 where id = %s", changed)
+    stack.sql("primary", "delete from products where id = %s", gone)
+    new = insert(stack, "new")
+    assert stack.sql("primary", "select count(*) from products_outbox") == [(3,)]
+
+    stack.migrate()
+    found = stack.sql("primary", "select id::text, name, stock from products_outbox "
+                      "where version > %s", max(record[1] for record in outbox))
+    assert sorted(found, key=str) == sorted(
+        [(changed, "changed", 5), (gone, None, None), (new, "new", 1)], key=str)
+    assert stack.sql("primary", "select to_regclass('products_capture_paused')") == [(None,)]
+    assert stack.sql("replica-1", "select id::text, version from products_tombstones") == [
+        (kept, 7)]
+    insert(stack)
+    assert stack.sql("primary", "select count(*) from products_outbox") == [(7,)]
+
+
+def test_down_all_the_way_keeps_the_products(stack):
+    insert(stack)
+    rows = {db: stack.rows(db) for db in DATABASES}
+    for _ in range(2):
+        assert migrate(stack, "down").returncode == 0
+    last = migrate(stack, "down")
+    assert last.returncode == 0 and last.stdout.count("nothing to take back") == 3
+    stack.migrate()
+    assert {db: stack.rows(db) for db in DATABASES} == rows
+    assert stack.sql("primary", "select count(*) from products_outbox") == [(1,)]
+
+
+def test_a_replica_that_is_down_keeps_nobody_else_back(bare_stack):
+    bare_stack.replicas[0].stop()
+    done = migrate(bare_stack, "up")
+    assert done.returncode == UNREACHABLE
+    assert "database=replica-1" in done.stderr and "password" not in done.stderr
+    assert registered(bare_stack, "primary") and registered(bare_stack, "replica-2")
+    assert migrate(bare_stack, "status").returncode == UNREACHABLE
+    bare_stack.replicas[0].start()
+    again = migrate(bare_stack, "up")
+    assert again.returncode == 0 and "replica-1: 2 apply: applied" in again.stdout
+    assert not needs_reset(bare_stack, "replica-1")
+
+
+def test_a_replica_that_hangs_costs_its_time_limit_only(bare_stack):
+    bare_stack.replicas[0].pause()
+    start = time.monotonic()
+    done = migrate(bare_stack, "up")
+    assert done.returncode == UNREACHABLE and 4 < time.monotonic() - start < 20
+    assert "replica-2: 2 apply: applied" in done.stdout
+
+
+def test_a_newer_database_is_left_alone(stack):
+    stack.sql("replica-1", "insert into pgfanout_migrations values (3, 'future')")
+    for command in ("up", "down", "status"):
+        done = migrate(stack, command)
+        assert done.returncode == SCHEMA
+        assert "has migration 3 (future), this program knows 2" in done.stderr
+        assert registered(stack, "replica-1")[-1] == (3, "future")
+        assert stack.sql("replica-1", "select count(*) from pg_proc "
+                         "where proname = 'products_apply'") == [(1,)]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_one_database_under_two_names_is_refused(bare_stack, host):
+    url = bare_stack.env["DATABASE_URL"].replace("127.0.0.1", host)
+    done = migrate(bare_stack, "up", REPLICA_2_URL=url)
+    assert done.returncode == USAGE
+    assert "database=primary and=replica-2" in done.stderr and done.stdout == ""
+    assert bare_stack.sql("replica-1", "select to_regclass('products')") == [(None,)]
+
+
+def test_primary_and_replica_swapped_are_refused(stack):
+    done = migrate(stack, "up", DATABASE_URL=stack.env["REPLICA_1_URL"],
+                   REPLICA_1_URL=stack.env["DATABASE_URL"])
+    assert done.returncode == SCHEMA and done.stderr.count("is this the right database?") == 2
+
+
+def test_a_failing_migration_leaves_nothing(bare_stack):
+    bare_stack.psql("primary", "create table products (id uuid primary key, name text not null, "
+                    "price numeric not null, stock integer not null default 0, created_at "
+                    "timestamptz not null default now(), updated_at timestamptz not null default "
+                    "now()); insert into products values (gen_random_uuid(), 'x', -1);")
+    done = migrate(bare_stack, "up")
+    assert done.returncode == FAILED
+    assert "products_price_check" in done.stderr and "replica-2: 2 apply: applied" in done.stdout
+    assert bare_stack.sql("primary", "select to_regclass('pgfanout_migrations')") == [(None,)]
+    bare_stack.sql("primary", "update products set price = 1")
+    assert migrate(bare_stack, "up").returncode == 0
+
+
+def test_a_table_in_use_is_not_waited_for_for_ever(bare_stack):
+    bare_stack.psql("primary", "create table products (id uuid primary key, name text not null, "
+                    "price numeric not null, stock integer not null default 0, created_at "
+                    "timestamptz not null default now(), updated_at timestamptz not null default "
+                    "now());")
+    conn = bare_stack.connect()
+    conn.cursor().execute("lock table products in exclusive mode")
+    done = migrate(bare_stack, "up")
+    assert done.returncode == BUSY and "pg_stat_activity" in done.stderr
+    assert "replica-1: 2 apply: applied" in done.stdout
+    conn.rollback()
+    conn.close()
+    assert migrate(bare_stack, "up").returncode == 0
+
+
+def test_sigterm_ends_a_wait_at_once(bare_stack):
+    conn = bare_stack.connect()
+    conn.cursor().execute("select pg_advisory_xact_lock(1885824609, 4)")
+    process = subprocess.Popen([bare_stack.program("pgfanout-migrate"), "up"],
+                               env=program_env(bare_stack.env), stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL, cwd=bare_stack.folder)
+    time.sleep(1)
+    assert process.poll() is None
+    process.terminate()
+    assert process.wait(3) == INTERRUPTED
+    conn.rollback()
+    conn.close()
+    assert migrate(bare_stack, "up").returncode == 0
+
+
+@pytest.mark.parametrize("args, env, code, text", [
+    ((), {}, USAGE, "Usage:"),
+    (("sideways",), {}, USAGE, "Usage:"),
+    (("up", "down"), {}, USAGE, "Usage:"),
+    (("up",), {"DATABASE_URL": None}, USAGE, "DATABASE_URL"),
+    (("up",), {"REPLICA_1_URL": None, "REPLICA_2_URL": None}, USAGE, "REPLICA_1_URL"),
+    (("--check-config",), {"DATABASE_URL": None}, USAGE, "DATABASE_URL"),
+    (("--check-config",), {}, 0, "REPLICA_2_URL=postgresql://user@127.0.0.1"),
+    (("--help",), {}, 0, "DATABASE_URL"),
+    (("--version",), {}, 0, "pgfanout-migrate "),
+])
+def test_command_line(module_stack, args, env, code, text):
+    done = migrate(module_stack, *args, **env)
+    assert done.returncode == code and text in done.stdout + done.stderr
+    assert "password" not in (done.stdout + done.stderr).replace("user:password@host", "")

@@ -1,0 +1,170 @@
+/*
+ * test_routes.c: which route answers a method and a path, and what a page's parameters may look like.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/products.h"
+#include "api/routes.h"
+
+#define ID "01a1f862-f215-7a75-9394-999ca50334cc"
+
+static const struct {
+	enum http_method method;
+	const char *path;
+	enum route_verdict verdict;
+	const char *expect; /* the pattern, or what is allowed */
+	const char *id;
+} cases[] = {
+	{ HTTP_GET, "/", ROUTE_FOUND, "/", NULL },
+	{ HTTP_GET, "/health", ROUTE_FOUND, "/health", NULL },
+	{ HTTP_GET, "/health/", ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_GET, "/healthy", ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_GET, "/Health", ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_GET, "//health", ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_GET, "", ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_GET, "health", ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_GET, "*", ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_GET, "http://host/health", ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_GET, "/%68ealth", ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_GET, "/health%00", ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_POST, "/health", ROUTE_NO_METHOD, "GET, HEAD", NULL },
+	{ HTTP_GET, "/api", ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_GET, "/api/products", ROUTE_FOUND, "/api/products", NULL },
+	{ HTTP_POST, "/api/products", ROUTE_FOUND, "/api/products", NULL },
+	{ HTTP_DELETE, "/api/products", ROUTE_NO_METHOD, "GET, HEAD, POST", NULL },
+	{ HTTP_GET, "/api/products/", ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_GET, "/api/products/" ID, ROUTE_FOUND, "/api/products/:id", ID },
+	{ HTTP_PUT, "/api/products/" ID, ROUTE_FOUND, "/api/products/:id", ID },
+	{ HTTP_PATCH, "/api/products/" ID, ROUTE_FOUND, "/api/products/:id", ID },
+	{ HTTP_DELETE, "/api/products/x", ROUTE_FOUND, "/api/products/:id", "x" },
+	{ HTTP_GET, "/api/products/" ID "/", ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_GET, "/api/products/" ID "/x", ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_GET, "/api/products//" ID, ROUTE_NO_PATH, NULL, NULL },
+	{ HTTP_POST, "/api/products/" ID, ROUTE_NO_METHOD, "GET, HEAD, PUT, PATCH, DELETE", NULL },
+	{ HTTP_OTHER, "/api/products/" ID, ROUTE_NO_METHOD, "GET, HEAD, PUT, PATCH, DELETE", NULL },
+	{ HTTP_POST, "/api/products/import", ROUTE_FOUND, "/api/products/import", NULL },
+	{ HTTP_GET, "/api/products/import", ROUTE_FOUND, "/api/products/:id", "import" },
+};
+
+static void test_find(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct route_match m;
+		enum route_verdict verdict = route_find(route_table, route_count, cases[i].method,
+							cases[i].path, &m);
+
+		print_message("%s %s\n", route_method_name(cases[i].method), cases[i].path);
+		assert_int_equal(verdict, cases[i].verdict);
+		if (verdict == ROUTE_FOUND) {
+			assert_string_equal(m.route->pattern, cases[i].expect);
+			assert_int_equal(m.route->method, cases[i].method);
+			assert_int_equal(m.id_len, cases[i].id ? strlen(cases[i].id) : 0);
+			if (cases[i].id)
+				assert_memory_equal(m.id, cases[i].id, m.id_len);
+		} else if (verdict == ROUTE_NO_METHOD) {
+			assert_string_equal(m.allow, cases[i].expect);
+		}
+	}
+}
+
+static void test_params_known(void **state)
+{
+	(void)state;
+	const struct route r = { .params = "limit,cursor" };
+	const struct route none = { .params = NULL };
+
+	assert_true(route_knows_param(&r, "limit", 5));
+	assert_true(route_knows_param(&r, "cursor", 6));
+	assert_false(route_knows_param(&r, "curso", 5));
+	assert_false(route_knows_param(&r, "limit,cursor", 12));
+	assert_false(route_knows_param(&r, "", 0));
+	assert_false(route_knows_param(&r, "Limit", 5));
+	assert_false(route_knows_param(&none, "limit", 5));
+}
+
+static void test_limit(void **state)
+{
+	(void)state;
+	static const struct {
+		const char *text;
+		int value; /* 0: refused */
+	} rows[] = {
+		{ "1", 1 },  { "50", 50 },  { "1000", 1000 }, { "0", 0 },
+		{ "01", 0 }, { "1001", 0 }, { "9999", 0 },    { "10000", 0 },
+		{ "", 0 },   { "-1", 0 },   { "+1", 0 },      { " 1", 0 },
+		{ "1 ", 0 }, { "1.0", 0 },  { "1e2", 0 },     { "%31", 0 },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		int n = 0;
+
+		print_message("limit=%s\n", rows[i].text);
+		assert_int_equal(products_read_limit(rows[i].text, strlen(rows[i].text), &n),
+				 rows[i].value > 0);
+		assert_int_equal(n, rows[i].value);
+	}
+}
+
+static void test_cursor_round_trip(void **state)
+{
+	(void)state;
+	struct uuid ids[4] = { { { 0 } } };
+	char text[CURSOR_LEN];
+
+	memset(ids[1].b, 0xff, sizeof(ids[1].b));
+	ids[2].b[15] = 1;
+	for (size_t i = 0; i < sizeof(ids[3].b); i++)
+		ids[3].b[i] = (uint8_t)(i * 17 + 3);
+	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
+		struct uuid back = { { 0x55 } };
+
+		products_write_cursor(&ids[i], text);
+		for (size_t c = 0; c < CURSOR_LEN; c++)
+			assert_non_null(
+				strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				       "0123456789-_",
+				       text[c]));
+		assert_true(products_read_cursor(text, CURSOR_LEN, &back));
+		assert_int_equal(uuid_cmp(&back, &ids[i]), 0);
+		assert_false(products_read_cursor(text, CURSOR_LEN - 1, &back));
+	}
+}
+
+static void test_cursor_refused(void **state)
+{
+	(void)state;
+	static const char *const bad[] = {
+		"AAAAAAAAAAAAAAAAAAAAAB", /* bits that no id has */
+		"AAAAAAAAAAAAAAAAAAAA=A",
+		"AAAAAAAAAAAAAAAAAAAA+A",
+		"AAAAAAAAAAAAAAAAAAAA A",
+		"",
+		"01a1f862-f215-7a75-9394-999ca50334cc",
+	};
+	struct uuid id;
+
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		print_message("cursor=%s\n", bad[i]);
+		assert_false(products_read_cursor(bad[i], strlen(bad[i]), &id));
+	}
+	assert_false(products_read_cursor("AAAAAAAAAAAAAAAAAAAAA\0", CURSOR_LEN, &id));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_find),	       cmocka_unit_test(test_params_known),
+		cmocka_unit_test(test_limit),	       cmocka_unit_test(test_cursor_round_trip),
+		cmocka_unit_test(test_cursor_refused),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
