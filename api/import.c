@@ -28,6 +28,12 @@ struct range {
 	size_t from, to;
 };
 
+/* A line that was not taken. The database's refusals come after later lines' faults, and in any order. */
+struct rejection {
+	uint64_t line;
+	char *json; /* owned: its object in the answer */
+};
+
 struct import {
 	struct request *request; /* NULL: the client has gone */
 	struct worker *worker;
@@ -52,7 +58,7 @@ struct import {
 	struct mono retry_at, patience; /* 0: none */
 
 	int64_t created, replaced, rejected;
-	struct strbuf errors;
+	struct rejection errors[ERRORS_SHOWN]; /* those of the first lines, by line */
 	size_t nerrors;
 };
 
@@ -72,7 +78,8 @@ void imports_clear(struct imports *s)
 static void import_free(struct import *m)
 {
 	strbuf_clear(&m->line);
-	strbuf_clear(&m->errors);
+	for (size_t i = 0; i < m->nerrors; i++)
+		free(m->errors[i].json);
 	product_input_clear(&m->in);
 	import_rows_clear(&m->fill);
 	import_rows_clear(&m->work);
@@ -83,21 +90,29 @@ static void import_free(struct import *m)
 
 static void reject(struct import *m, uint64_t line, const char *field, const char *text)
 {
+	struct strbuf json = STRBUF_INIT;
+	size_t at = m->nerrors;
+
 	m->rejected++;
 	metric_add(M_IMPORT_REJECTED, 0, 1);
-	if (m->nerrors == ERRORS_SHOWN)
+	while (at > 0 && m->errors[at - 1].line > line)
+		at--;
+	if (at == ERRORS_SHOWN)
 		return;
-	if (m->nerrors++ > 0)
-		strbuf_addch(&m->errors, ',');
-	strbuf_addstr(&m->errors, "{\"line\":");
-	strbuf_addint(&m->errors, (int64_t)line);
-	strbuf_addstr(&m->errors, ",\"error\":");
-	jscan_write_string(&m->errors, text, strlen(text));
+	if (m->nerrors == ERRORS_SHOWN)
+		free(m->errors[--m->nerrors].json);
+	memmove(&m->errors[at + 1], &m->errors[at], (m->nerrors - at) * sizeof(m->errors[0]));
+	m->nerrors++;
+	strbuf_addstr(&json, "{\"line\":");
+	strbuf_addint(&json, (int64_t)line);
+	strbuf_addstr(&json, ",\"error\":");
+	jscan_write_string(&json, text, strlen(text));
 	if (field && *field) {
-		strbuf_addstr(&m->errors, ",\"field\":");
-		jscan_write_string(&m->errors, field, strlen(field));
+		strbuf_addstr(&json, ",\"field\":");
+		jscan_write_string(&json, field, strlen(field));
 	}
-	strbuf_addch(&m->errors, '}');
+	strbuf_addch(&json, '}');
+	m->errors[at] = (struct rejection){ .line = line, .json = strbuf_detach(&json, NULL) };
 }
 
 static void write_counts(const struct import *m, struct strbuf *out)
@@ -109,7 +124,11 @@ static void write_counts(const struct import *m, struct strbuf *out)
 	strbuf_addstr(out, ",\"rejected\":");
 	strbuf_addint(out, m->rejected);
 	strbuf_addstr(out, ",\"errors\":[");
-	strbuf_add(out, strbuf_str(&m->errors), m->errors.len);
+	for (size_t i = 0; i < m->nerrors; i++) {
+		if (i > 0)
+			strbuf_addch(out, ',');
+		strbuf_addstr(out, m->errors[i].json);
+	}
 	strbuf_addstr(out, "]}");
 }
 

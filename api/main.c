@@ -51,7 +51,7 @@ static enum command read_arguments(int argc, char **argv)
 		printf("\nSettings, from the environment and a .env file in the working directory:\n");
 		settings_help();
 		printf("\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port is taken; "
-		       "4 the primary is not migrated; 6 failed while at work.\n");
+		       "4 the primary is not migrated; 6 failed while at work; 7 stopped by a third signal.\n");
 		exit(EXIT_OK);
 	}
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
@@ -64,8 +64,8 @@ static enum command read_arguments(int argc, char **argv)
 	}
 	if (argc == 2 && strcmp(argv[1], "--check-config") == 0)
 		return CHECK_CONFIG;
-	fprintf(stderr, "pgfanout-api: unknown argument \"%s\"\n", argv[1]);
-	usage(stderr);
+	fprintf(stderr, "pgfanout-api: unknown argument \"%s\": see --help\n",
+		argv[argc == 2 ? 1 : 2]);
 	exit(EXIT_USAGE);
 }
 

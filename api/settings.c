@@ -10,9 +10,9 @@
 
 /* clang-format off */
 static const struct setting table[] = {
-	{ "DATABASE_URL", SETTING_STRING, AT(database_url), NULL, 1, 4096, true, NULL,
+	{ "DATABASE_URL", SETTING_PG_URL, AT(database_url), NULL, 1, 4096, true, NULL,
 	  "the primary, any libpq URI" },
-	{ "RABBITMQ_URL", SETTING_STRING, AT(rabbitmq_url), NULL, 1, 4096, true, NULL,
+	{ "RABBITMQ_URL", SETTING_AMQP_URL, AT(rabbitmq_url), NULL, 1, 4096, true, NULL,
 	  "amqp:// or amqps://; a comma-separated list is tried in turn" },
 	{ "HOST", SETTING_STRING, AT(host), "127.0.0.1", 1, 255, false, NULL,
 	  "address the API listens on" },
@@ -20,7 +20,7 @@ static const struct setting table[] = {
 	  "port the API listens on" },
 	{ "READ_BALANCE", SETTING_CHOICE, AT(read_balance), "round-robin", 0, 0, false, "round-robin|random",
 	  "how reads are spread over the replicas" },
-	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 20, false, NULL,
+	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
 	  "attempts for a message; decides which retry queues are declared" },
 	{ "MESSAGE_MAX_CHANGES", SETTING_INT, AT(message_max_changes), "200", 1, 1000, false, NULL,
 	  "changes in one message at most when they pile up; 1: always one" },

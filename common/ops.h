@@ -11,12 +11,14 @@
 struct ops_route {
 	const char *path;
 	const char *content_type;
-	int (*answer)(void *arg, struct strbuf *body); /* returns the HTTP status; called in the server's thread */
+	int (*answer)(
+		void *arg,
+		struct strbuf *body); /* returns the HTTP status; called in the server's thread */
 };
 
 struct ops_server;
-MUST_CHECK struct ops_server *ops_start(const char *host, int port, const struct ops_route *routes, size_t n, void *arg,
-					struct err *err);
+MUST_CHECK struct ops_server *ops_start(const char *host, int port, const struct ops_route *routes,
+					size_t n, void *arg, struct err *err);
 void ops_stop(struct ops_server *s); /* NULL is fine */
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * stop.c: turns SIGTERM and SIGINT into a flag and a readable eventfd.
+ * stop.c: turns SIGTERM, SIGINT and SIGHUP into a flag and a readable eventfd.
  *
  * Promise: no code of ours ever runs inside a signal handler. The signals are blocked in every thread and taken
  * by one thread that only waits for them (it lives as long as the process and owns nothing):
@@ -67,6 +67,7 @@ void stop_init(void)
 	sigemptyset(&set);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP); /* its terminal is gone */
 
 	int failure = pthread_sigmask(SIG_BLOCK, &set, NULL);
 	if (!failure)

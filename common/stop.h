@@ -1,5 +1,5 @@
 /*
- * stop.h: SIGTERM and SIGINT end the process in order; SIGPIPE is ignored.
+ * stop.h: SIGTERM, SIGINT and SIGHUP end the process in order; SIGPIPE is ignored.
  *
  * stop_init() blocks the signals in the calling thread (so in all threads made later) and starts a thread that waits for them;
  * the first one sets the flag and makes stop_fd() readable for ever (never read it), a third one ends the process at once.

@@ -1,14 +1,12 @@
 /*
  * main.c: pgfanout-consumer: keeps every replica in step with what the broker delivers.
  *
- *   thread            owns                               waits on                    stopped by
- *   main              settings, status structs           the stop flag               a signal
- *   signals (stop.c)  nothing                            SIGTERM, SIGINT             the process's
- *   end <replica name>    a database connection and two      their sockets, the stop     the stop
- *   flag, within DRAIN_TIMEOUT_MS
- *                     broker connections                 flag, its next duty         and a few
- *                     seconds
- *   ops (ops.c)       the HTTP listener                  its sockets                 main, last
+ *   thread          owns                          waits on                  stopped by
+ *   main            settings, status structs      the stop flag             a signal
+ *   signals         nothing                       the signals               the process's end
+ *   <replica name>  a database connection,        their sockets, the stop   the stop flag, within
+ *                   two broker connections        flag, its next duty       DRAIN_TIMEOUT_MS and a few seconds
+ *   ops             the HTTP listener             its sockets               main, last
  */
 #include <poll.h>
 #include <stdio.h>
@@ -39,7 +37,8 @@ static void print_help(void)
 	     "\n"
 	     "Settings, from the environment or a .env file in the working directory:");
 	settings_help();
-	puts("\nExit codes: 0 stopped in order, 2 wrong argument or setting.");
+	puts("\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port is taken; "
+	     "6 failed while at work; 7 stopped by a third signal.");
 }
 
 /* What the command line asks for; -1: to run. */

@@ -34,8 +34,8 @@ enum rebuild_state {
 struct rebuild_target {
 	/* Set by the caller. */
 	const char *name;
-	struct pg_conn *
-		conn; /* taken and closed; in a transaction in which products_reset was made, autocommit after it */
+	/* In a transaction in which products_reset was made, by no savepoint: FREEZE asks for that. Taken, and closed. */
+	struct pg_conn *conn;
 
 	/* Facts for whoever shows progress. */
 	enum rebuild_state state;

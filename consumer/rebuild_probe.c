@@ -18,7 +18,7 @@ void probe_stop(struct probe *p)
 
 void probe_start(struct probe *p, int connected_fd, struct mono now, int64_t timeout_ms)
 {
-	struct sockaddr_storage address;
+	struct sockaddr_storage address = { 0 };
 	socklen_t len = sizeof(address);
 
 	*p = (struct probe){ .asking = true, .fd = -1, .until = mono_add_ms(now, timeout_ms) };

@@ -103,7 +103,6 @@ static bool parse(int argc, char **argv, struct arguments *a, enum exit_code *re
 			*ret_code = EXIT_OK;
 			return false;
 		default: /* getopt has said what is wrong */
-			fprintf(stderr, "Try reset-replicas --help.\n");
 			*ret_code = EXIT_USAGE;
 			return false;
 		}

@@ -8,7 +8,7 @@
 #define AT(member) offsetof(struct settings, member)
 
 static const struct setting table[] = {
-	{ "RABBITMQ_URL", SETTING_STRING, AT(rabbitmq_url), NULL, 1, 4096, true, NULL,
+	{ "RABBITMQ_URL", SETTING_AMQP_URL, AT(rabbitmq_url), NULL, 1, 4096, true, NULL,
 	  "the broker, amqp:// or amqps://; a comma-separated list is tried in turn" },
 	{ "CONSUMER_HOST", SETTING_STRING, AT(host), "127.0.0.1", 1, 255, false, NULL,
 	  "where /health, /status and /metrics are served" },

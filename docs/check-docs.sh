@@ -55,7 +55,7 @@ sed 's/[[:space:]]\{1,\}/ /g; s/^ //; s/ $//; /^$/d' "$tmp/routes" >"$tmp/code"
 grep -oE '`(GET|HEAD|POST|PUT|PATCH|DELETE) /[^ `?]*' docs/http.md | tr -d '`' >"$tmp/docs"
 compare route docs/http.md
 
-grep -oE '\bEXIT_[A-Z]+ = [0-9]+' common/base.h | sed 's/ = /=/' >"$tmp/code"
+tr -s '[:space:]' ' ' <common/base.h | grep -oE '\bEXIT_[A-Z]+ = [0-9]+' | sed 's/ = /=/' >"$tmp/code"
 sed -n 's/^| *\([0-9]\{1,\}\) *| *`\(EXIT_[A-Z]*\)` *|.*/\2=\1/p' docs/programs.md >"$tmp/docs"
 compare "exit code" docs/programs.md
 

@@ -9,13 +9,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/amqp.h"
 #include "common/config.h"
 #include "common/log.h"
 #include "common/stop.h"
+#include "common/topology.h"
 #include "migrations/migrate.h"
 
 struct settings {
 	char *database_url;
+	char *rabbitmq_url;
+	int64_t max_attempts;
 	char *log_level;
 	char *log_format;
 	struct replica_settings replicas;
@@ -26,6 +30,10 @@ struct settings {
 static const struct setting settings_table[] = {
 	{ "DATABASE_URL", SETTING_PG_URL, AT(database_url), NULL, 1, 4096, true, NULL,
 	  "the primary, any libpq URI" },
+	{ "RABBITMQ_URL", SETTING_AMQP_URL, AT(rabbitmq_url), "", 0, 4096, true, NULL,
+	  "the broker: where it can be reached, a new replica's queues are declared before it is called complete" },
+	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
+	  "attempts for a message, as the consumer has it: how many retry queues there are" },
 	{ "LOG_LEVEL", SETTING_CHOICE, AT(log_level), "info", 0, 0, false, "error|warn|info|debug",
 	  "the least important lines to write" },
 	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json",
@@ -36,6 +44,7 @@ static const struct setting settings_table[] = {
 struct targets {
 	struct target all[1 + REPLICAS_MAX];
 	size_t n;
+	const struct settings *settings;
 };
 
 static void complain(const struct target *t, const struct err *err)
@@ -54,6 +63,7 @@ static void say(const struct target *t, const struct migration *m, const char *w
 static void targets_init(struct targets *ts, const struct settings *s)
 {
 	memset(ts, 0, sizeof(*ts));
+	ts->settings = s;
 	ts->all[ts->n++] =
 		(struct target){ .side = "primary", .name = "primary", .url = s->database_url };
 	for (size_t i = 0; i < s->replicas.n; i++)
@@ -125,30 +135,60 @@ static bool all_up(struct target *t)
 	return true;
 }
 
+/* From here on everything that is published reaches the replica. False: no broker at hand, which is no failure. */
+static bool declare_queues(const struct targets *ts, const char *replica)
+{
+	struct err err;
+	bool declared = false;
+
+	if (!ts->settings->rabbitmq_url || *ts->settings->rabbitmq_url == '\0')
+		return false;
+	struct amqp_link *link = amqp_open(ts->settings->rabbitmq_url, "pgfanout-migrate", 3000,
+					   &err);
+
+	if (link)
+		declared = topology_declare(link, replica, (unsigned)ts->settings->max_attempts,
+					    &err);
+	if (!declared)
+		log_info("queues not declared", KV_S("replica", replica), KV_S("error", err.text));
+	amqp_close(link);
+	return declared;
+}
+
+/* Whether a new replica is complete depends on the primary as it is now, with its triggers in place and the replica's
+ * queues declared: what is written from here on is recorded, and published to them. */
+static bool settle(struct targets *ts, struct target *t, struct err *err)
+{
+	bool needs_reset = false, pristine = false;
+	char reason[64] = "";
+
+	if (!replica_settle(t, false, &needs_reset, reason, err))
+		return false;
+	if (needs_reset && ts->all[0].conn != NULL && ts->all[0].code == EXIT_OK) {
+		bool declared = declare_queues(ts, t->name);
+		struct err primary_err;
+
+		if (!primary_is_pristine(&ts->all[0], declared, &pristine, &primary_err))
+			complain(&ts->all[0], &primary_err);
+		else if (pristine && !replica_settle(t, true, &needs_reset, reason, err))
+			return false;
+	}
+	if (needs_reset) {
+		printf("%s: needs a reset (%s): run reset-replicas --replica %s\n", t->name, reason,
+		       t->name);
+		fflush(stdout);
+	}
+	return true;
+}
+
 static int command_up(struct targets *ts)
 {
-	bool pristine = false;
-
 	for (size_t i = 0; i < ts->n && !stop_requested(); i++) {
 		struct target *t = &ts->all[i];
-		bool primary = i == 0, needs_reset = false;
-		char reason[64] = "";
 		struct err err;
 
-		if (t->conn == NULL || !all_up(t))
-			continue;
-		/* Whether a new replica is complete depends on the primary as it is now, with its triggers in place: what is written
-		 * from here on is recorded. */
-		if (primary ? primary_is_pristine(t, &pristine, &err)
-			    : replica_settle(t, pristine, &needs_reset, reason, &err)) {
-			if (needs_reset) {
-				printf("%s: needs a reset (%s): run reset-replicas --replica %s\n",
-				       t->name, reason, t->name);
-				fflush(stdout);
-			}
-		} else {
+		if (t->conn != NULL && all_up(t) && i > 0 && !settle(ts, t, &err))
 			complain(t, &err);
-		}
 	}
 	return targets_code(ts);
 }
@@ -308,7 +348,8 @@ int main(int argc, char **argv)
 		if (argc < 2)
 			usage(stderr);
 		else
-			fprintf(stderr, "pgfanout-migrate: \"%s\" is not a command: up, down or status; see --help\n",
+			fprintf(stderr,
+				"pgfanout-migrate: \"%s\" is not a command: up, down or status; see --help\n",
 				argv[argc > 2 ? 2 : 1]);
 		return EXIT_USAGE;
 	}

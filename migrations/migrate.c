@@ -343,14 +343,18 @@ bool target_down(struct target *t, const struct migration **ret_done, struct err
 
 /* ---- a fresh system ---- */
 
-bool primary_is_pristine(struct target *t, bool *ret, struct err *err)
+bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret, struct err *err)
 {
-	/* is_called stays true for ever once a version was taken, rolled back or not. */
-	static const char sql[] = "SELECT NOT EXISTS (SELECT FROM products)"
-				  " AND NOT (SELECT is_called FROM products_version_seq)";
+	/* is_called stays true for ever once a version was taken, rolled back or not. 1885824609/3: a relay leads. */
+	static const char sql[] =
+		"SELECT NOT EXISTS (SELECT FROM products) AND NOT (SELECT is_called FROM products_version_seq)"
+		" AND ($1::boolean OR NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted"
+		" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+		" AND classid = 1885824609 AND objid = 3 AND objsubid = 2))";
+	const struct db_param params[] = { DB_TEXT(queues_declared ? "true" : "false") };
 	struct pg_result *r = NULL;
 
-	if (!query(t, sql, 0, NULL, &r, err))
+	if (!query(t, sql, 1, params, &r, err))
 		return false;
 	*ret = *db_value(r, 0, 0) == 't';
 	db_result_clear(r);

@@ -53,8 +53,10 @@ MUST_CHECK bool target_up(struct target *t, const struct migration *m, bool *ret
 /* Takes the newest one back likewise; *ret_done is NULL if there was none. */
 MUST_CHECK bool target_down(struct target *t, const struct migration **ret_done, struct err *err);
 
-/* Whether the primary has never had a product. */
-MUST_CHECK bool primary_is_pristine(struct target *t, bool *ret, struct err *err);
+/* Whether a replica that is empty now misses nothing: the primary has never had a product, and what it will have reaches the replica,
+ * because its queues are there already, or because nobody publishes yet. */
+MUST_CHECK bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret,
+				    struct err *err);
 /* After the replica's migrations. A new, empty replica of a pristine primary is complete as it is; *ret_needs_reset and the reason
  * (64 bytes) say how it stands afterwards. */
 MUST_CHECK bool replica_settle(struct target *t, bool primary_pristine, bool *ret_needs_reset,

@@ -4,6 +4,7 @@
 replicas, cpu, longtx), prints a table and writes build/bench.json. BENCH_SECONDS and BENCH_REPETITIONS make it shorter or longer.
 Ratios are ours/theirs; "wanted" says which side of which number is good.
 """
+import base64
 import datetime
 import json
 import os
@@ -15,6 +16,7 @@ import statistics
 import sys
 import threading
 import time
+import uuid
 
 import lab
 from lab import HERE, HOST, Lab, PSQL, best_clients, interleave, pgbench, shell, timed, wait_until, wrk
@@ -71,6 +73,10 @@ def reads(l, results):
 def pages(l, results):
     l.fill(100_000)
     env = ids_file(l, 100_000)
+    with open(env["IDS"], encoding="ascii") as f:
+        ids = f.read().split()
+    with open(env["IDS"], "w", encoding="ascii") as f:  # the API's cursors: the id in URL-safe base64
+        f.writelines(base64.urlsafe_b64encode(uuid.UUID(i).bytes).decode().rstrip("=") + "\n" for i in ids)
     with l.running("pgfanout-api"):
         clients = best_clients(l.replicas[0], "read_page.sql", 2)
         pair = interleave(REPETITIONS, lambda: wrk(l.base, "read_page.lua", 64, SECONDS, env=env),
@@ -281,7 +287,6 @@ def reset(l, results):
                               os.path.join(l.folder, "reset.log"))
         l.programs["reset"] = program
         begun = time.monotonic()
-        program.start()
         while program.running():
             try:
                 rss.append(l.rss_kb("reset"))
@@ -338,7 +343,7 @@ def memory(l, results):
     env = ids_file(l, 100_000)
     with l.running("pgfanout-api"):
         wrk(l.base, "read_one.lua", 1000, SECONDS, env=env)
-        wrk(l.base, "read_page.lua", 1000, SECONDS, env=env)
+        wrk(l.base, "write_one.lua", 1000, SECONDS)
         rss = l.rss_kb("pgfanout-api")
     results.add(11, "memory of the API, 1,000 keep-alive connections under load", "MB", rss / 1024, None, None, "≤ 48", rss <= 48 * 1024)
     with l.running("pgfanout-api", "pgfanout-consumer"):

@@ -67,7 +67,6 @@ class Lab:
         port = self.env["PORT" if name == "pgfanout-api" else "CONSUMER_PORT"]
         program = Program([os.path.join(BUILD, name)], {**self.env, **env}, name,
                           os.path.join(self.folder, name + ".log"))
-        program.start()
         path = "/ready" if name == "pgfanout-api" else "/health"
         program.wait_for_http(f"http://{HOST}:{port}{path}", 30)
         self.programs[name] = program
@@ -101,7 +100,7 @@ class Lab:
                 set synchronous_commit = off;
                 truncate products;
                 insert into products (id, name, price, stock, created_at, updated_at)
-                select md5(n::text)::uuid, 'Product number ' || n, (n % 100000) / 100.0, n % 500, now(), now()
+                select md5(n::text)::uuid, 'Product number ' || n, round((n % 100000) / 100.0, 2), n % 500, now(), now()
                 from generate_series(1, {rows}) n order by 1;
                 vacuum analyze products;""")
         self.primary.psql("truncate products_outbox; vacuum analyze products_outbox")

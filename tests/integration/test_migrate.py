@@ -244,8 +244,8 @@ def test_sigterm_ends_a_wait_at_once(bare_stack):
 
 @pytest.mark.parametrize("args, env, code, text", [
     ((), {}, USAGE, "Usage:"),
-    (("sideways",), {}, USAGE, "Usage:"),
-    (("up", "down"), {}, USAGE, "Usage:"),
+    (("sideways",), {}, USAGE, "sideways"),
+    (("up", "down"), {}, USAGE, "down"),
     (("up",), {"DATABASE_URL": None}, USAGE, "DATABASE_URL"),
     (("up",), {"REPLICA_1_URL": None, "REPLICA_2_URL": None}, USAGE, "REPLICA_1_URL"),
     (("--check-config",), {"DATABASE_URL": None}, USAGE, "DATABASE_URL"),

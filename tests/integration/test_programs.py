@@ -8,6 +8,7 @@ import threading
 import pytest
 
 from conftest import BUILD
+from harness.servers import wait_until
 
 PROGRAMS = ("pgfanout-api", "pgfanout-consumer", "reset-replicas", "pgfanout-migrate")
 OK, USAGE, UNREACHABLE, SCHEMA = 0, 2, 3, 4
@@ -54,7 +55,7 @@ def test_bad_setting(stack, setting, value, programs):
         assert done.returncode == USAGE, (name, done.returncode, done.stderr)
         assert setting in done.stderr, (name, done.stderr)
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
-        assert "password" not in done.stderr
+        assert ":password@127" not in done.stderr
 
 
 def test_no_replicas_at_all(stack):
@@ -141,6 +142,39 @@ def test_the_same_database_twice_is_refused(stack):
     assert done.returncode == USAGE and "replica-2" in done.stderr, done.stderr
     done = stack.run("pgfanout-migrate", "up", REPLICA_1_URL=stack.env["DATABASE_URL"])
     assert done.returncode == USAGE, done.stderr
+
+
+def test_a_new_replica_of_an_empty_primary(bare_stack):
+    """Nothing was ever written, but a relay that does not know the replica runs: what it publishes must not be missing there."""
+    stack = bare_stack
+    second = stack.env.pop("REPLICA_2_URL")
+    stack.migrate()
+    api = stack.start_api()
+    assert "needs a reset" not in stack.migrate("up").stdout
+    stack.env["REPLICA_2_URL"] = second
+    done = stack.migrate("up")
+    assert "needs a reset" not in done.stdout, "its queues were declared, so it misses nothing"
+    stack.create("written by an API that does not know replica-2")
+    assert api.stop() == 0
+    stack.apis.clear()
+    stack.start_api()
+    stack.start_consumer()
+    stack.wait_converged()
+
+
+def test_a_new_replica_without_a_broker(bare_stack):
+    """As above, but the migration cannot declare the queues: then only a reset can tell."""
+    stack = bare_stack
+    second = stack.env.pop("REPLICA_2_URL")
+    stack.migrate()
+    stack.start_api()
+    wait_until(lambda: "replica-1" in "".join(stack.queues()), 20, "the relay leads")
+    wait_until(lambda: stack.sql("primary", "select count(*) from pg_locks where locktype = 'advisory' and objid = 3 and "
+                                 "database = (select oid from pg_database where datname = current_database())") == [(1,)],
+               20, "the relay leads")
+    stack.env["REPLICA_2_URL"] = second
+    done = stack.run("pgfanout-migrate", "up", RABBITMQ_URL="amqp://user:password@127.0.0.1:1")
+    assert done.returncode == OK and "replica-2: needs a reset" in done.stdout
 
 
 def test_a_taken_port(stack):

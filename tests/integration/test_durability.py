@@ -1,0 +1,56 @@
+"""Promise 1 at its root: what leaves the primary is on the primary's disk.
+
+A change that a crash takes back would leave the replicas ahead of the primary, for good if nobody
+writes that product again; and if its version is given out a second time, the change that has it
+then counts as old.
+"""
+import pytest
+
+from harness.servers import start_all, wait_until
+
+
+@pytest.fixture
+def lazy(stack):
+    """A primary that writes its log to disk only where a commit waits for that."""
+    stack.sql("primary", "alter system set wal_writer_delay = '10s'")
+    stack.sql("primary", "alter system set synchronous_commit = off")
+    stack.sql("primary", "select pg_reload_conf()")
+    yield stack
+    stack.servers.ensure_up()
+    stack.sql("primary", "alter system reset all")
+    stack.sql("primary", "select pg_reload_conf()")
+
+
+@pytest.mark.parametrize("writer", ["statements", "copy", "logical replication"])
+def test_what_replicas_have_survives_a_crash_of_the_primary(lazy, writer):
+    lazy.start_api()
+    lazy.start_consumer()
+    key = lazy.create("before")["id"]
+    lazy.wait_converged()
+    if writer == "copy":
+        lazy.psql("primary", "delete from products; copy products (id, name, price, stock) "
+                  f"from stdin;\n{key}\tcopied\t1\t159\n\\.\n")
+    else:
+        role = "replica" if writer == "logical replication" else "origin"
+        lazy.sql("primary", f"set session_replication_role = {role}")
+        for stock in range(130, 160):
+            lazy.sql("primary", "update products set stock = %s where id = %s", stock, key)
+    wait_until(lambda: lazy.sql("replica-1", "select stock from products") == [(159,)], 20,
+               "the last of the changes")
+    lazy.primary.kill9()
+    start_all([lazy.primary])
+    lazy.wait_converged()
+    assert lazy.rows("primary")[0][3] == 159
+
+
+def test_truncate_survives_a_crash_of_the_primary(lazy):
+    lazy.start_api()
+    lazy.start_consumer()
+    lazy.create("before")
+    lazy.wait_converged()
+    lazy.sql("primary", "truncate products")
+    wait_until(lambda: not lazy.rows("replica-1"), 20, "the truncation")
+    lazy.primary.kill9()
+    start_all([lazy.primary])
+    lazy.wait_converged()
+    assert not lazy.rows("primary")
