@@ -11,6 +11,9 @@
 --      one of the same id that this transaction has just inserted. Reading with a row lock refuses the older one: SQLSTATE 40001.
 --   3. The record holds the transaction's id. The relay reads what became visible between two snapshots, and a replica that was
 --      reset from a snapshot knows which changes that snapshot contained.
+--   4. What leaves this server must be on its disk: a crash that takes back a change which replicas have already, and its version with
+--      it, leaves them ahead for good. So a transaction with synchronous_commit = off, as subscriptions have it, waits for
+--      the disk once it has changed products. (TRUNCATE always does.)
 --
 -- The functions see this schema and pg_catalog first, and temporary tables last: a loader with a temporary table of its own that is
 -- called products must not turn changes into deletes. They ignore row security, or fail where they may not: a row that the owner
@@ -56,6 +59,9 @@ CREATE FUNCTION products_capture_statement() RETURNS trigger
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
 AS $$
 BEGIN
+	IF current_setting('synchronous_commit') = 'off' THEN
+		PERFORM set_config('synchronous_commit', 'local', true); -- to the end of the transaction
+	END IF;
 	IF current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
 		INSERT INTO products_outbox (version, id, name, price, stock, created_at, updated_at)
 		SELECT nextval('products_version_seq'), c.id, p.name, p.price, p.stock, p.created_at, p.updated_at
@@ -76,6 +82,9 @@ AS $$
 DECLARE
 	changed uuid[];
 BEGIN
+	IF current_setting('synchronous_commit') = 'off' THEN
+		PERFORM set_config('synchronous_commit', 'local', true); -- to the end of the transaction
+	END IF;
 	IF TG_OP = 'INSERT' THEN
 		changed := ARRAY[NEW.id];
 	ELSIF TG_OP = 'DELETE' THEN

@@ -41,16 +41,3 @@ def test_what_replicas_have_survives_a_crash_of_the_primary(lazy, writer):
     start_all([lazy.primary])
     lazy.wait_converged()
     assert lazy.rows("primary")[0][3] == 159
-
-
-def test_truncate_survives_a_crash_of_the_primary(lazy):
-    lazy.start_api()
-    lazy.start_consumer()
-    lazy.create("before")
-    lazy.wait_converged()
-    lazy.sql("primary", "truncate products")
-    wait_until(lambda: not lazy.rows("replica-1"), 20, "the truncation")
-    lazy.primary.kill9()
-    start_all([lazy.primary])
-    lazy.wait_converged()
-    assert not lazy.rows("primary")

@@ -303,7 +303,7 @@ static void *unnamed(void *arg)
 
 static void test_threads(void **state)
 {
-	static char names[THREADS][16];
+	static char names[THREADS][32];
 	pthread_t threads[THREADS];
 	int next[THREADS] = { 0 };
 	int wrong = 0, lines = 0;
