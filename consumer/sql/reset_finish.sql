@@ -87,7 +87,7 @@ SELECT 'step', 7, 'carrying over grants', format('GRANT %s%s ON TABLE %s TO %s%s
 	CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END)
 FROM grants
 UNION ALL
-SELECT 'swap', 8, '', 'TRUNCATE products_tombstones'
+SELECT 'swap', 8, '', 'TRUNCATE products_tombstones, products_dead_letters'
 UNION ALL
 SELECT 'swap', 9, '', format('DROP TABLE %s', old) FROM t
 UNION ALL

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS products_outbox (
 	stock      integer,
 	created_at timestamptz,
 	updated_at timestamptz,
+	heartbeat  timestamptz, -- set in a heartbeat alone, which is no change: when the relay wrote it, to measure lag
 	PRIMARY KEY (xid, version)
 ) WITH (
 	autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,

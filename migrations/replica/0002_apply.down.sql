@@ -1,2 +1,3 @@
 -- What is known about deleted products and the last reset stays.
-DROP FUNCTION IF EXISTS products_apply(text, uuid[], bigint[], xid8[], boolean[], text[], text[], integer[], timestamptz[], timestamptz[]);
+DROP FUNCTION IF EXISTS products_apply(text, uuid[], bigint[], xid8[], boolean[], text[], text[], integer[], timestamptz[], timestamptz[],
+	timestamptz, timestamptz);

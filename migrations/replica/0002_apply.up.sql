@@ -13,9 +13,20 @@ CREATE TABLE IF NOT EXISTS products_replication (
 	snapshot    pg_snapshot,               -- the snapshot itself: changes by transactions visible in it are in the table,
 	floor       bigint      NOT NULL DEFAULT 0, -- and the newest version at that time, for messages that do not name their transaction
 	reset_at    timestamptz,
-	reset_rows  bigint
+	reset_rows  bigint,
+	heartbeat_sync   timestamptz, -- newest heartbeat of the primary that came through the sync queue
+	heartbeat_delete timestamptz  -- and through the delete queue: all committed before the older of the two has arrived here
 );
 COMMENT ON TABLE products_replication IS 'pgfanout: one row: whether this replica is complete, and the snapshot it was last reset from';
+CREATE TABLE IF NOT EXISTS products_dead_letters (
+	id      uuid        PRIMARY KEY,
+	version bigint      NOT NULL,
+	queue   text        NOT NULL,
+	error   text        NOT NULL,
+	died_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON TABLE products_dead_letters IS 'pgfanout: products that are wrong on this replica, because a change of theirs was given up; cured by a newer change, a replay, a repair or a reset';
+
 -- A replica is complete from the start only if the primary was empty then: pgfanout-migrate finds out.
 INSERT INTO products_replication (needs_reset, reason) VALUES (true, 'it has never been loaded from the primary')
 	ON CONFLICT DO NOTHING;
@@ -28,10 +39,13 @@ INSERT INTO products_replication (needs_reset, reason) VALUES (true, 'it has nev
 --      its version.
 --   4. A change that is not newer than the row or the tombstone is stale.
 --   5. A delete leaves a tombstone, also where there is no row yet: the sync may come later.
+--   6. A product whose change was given up is right again when that change or a newer one has come.
+--   7. Heartbeats that came with the batch count when it is committed.
 --
 -- READ COMMITTED only: the waits of 1 and 2 come before the reads, and an older snapshot would miss what they waited for.
 CREATE FUNCTION products_apply(msg_source text, ids uuid[], versions bigint[], xids xid8[], deleted boolean[], names text[],
-	prices text[], stocks integer[], created timestamptz[], updated timestamptz[]) RETURNS bigint
+	prices text[], stocks integer[], created timestamptz[], updated timestamptz[],
+	beat_sync timestamptz DEFAULT NULL, beat_delete timestamptz DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET jit = off
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
 AS $$
@@ -83,9 +97,20 @@ BEGIN
 		GET DIAGNOSTICS n = ROW_COUNT;
 		changed := changed + n;
 	END IF;
+
+	IF EXISTS (SELECT FROM products_dead_letters) THEN
+		DELETE FROM products_dead_letters d USING unnest(ids, versions) AS m (id, version)
+		WHERE d.id = m.id AND d.version <= m.version;
+	END IF;
+	IF beat_sync > coalesce(state.heartbeat_sync, '-infinity') OR
+	   beat_delete > coalesce(state.heartbeat_delete, '-infinity') THEN
+		UPDATE products_replication SET heartbeat_sync = greatest(heartbeat_sync, beat_sync),
+			heartbeat_delete = greatest(heartbeat_delete, beat_delete);
+	END IF;
 	RETURN changed;
 END $$;
-COMMENT ON FUNCTION products_apply(text, uuid[], bigint[], xid8[], boolean[], text[], text[], integer[], timestamptz[], timestamptz[])
+COMMENT ON FUNCTION products_apply(text, uuid[], bigint[], xid8[], boolean[], text[], text[], integer[], timestamptz[], timestamptz[],
+	timestamptz, timestamptz)
 	IS 'pgfanout: applies a batch of changes, newest version wins';
 DO $$
 BEGIN

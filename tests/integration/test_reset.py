@@ -188,7 +188,8 @@ def test_kill_9_leaves_the_old_table(stack):
     stack.wait_converged(60)
     for db in REPLICAS:
         left = stack.sql(db, "select relname from pg_class where relname like 'products%%' and relkind in ('r', 'i') order by 1")
-        assert [r[0] for r in left] == ["products", "products_pkey", "products_replication", "products_replication_pkey",
+        assert [r[0] for r in left] == ["products", "products_dead_letters", "products_dead_letters_pkey", "products_pkey",
+                                    "products_replication", "products_replication_pkey",
                                         "products_tombstones", "products_tombstones_pkey"]
 
 
