@@ -71,8 +71,8 @@ struct link *replicas_pick(struct worker *w, unsigned role, const struct request
 	struct link *primary = by_upstream[replicas];
 	bool alive = link_usable(primary) && !r->tried_primary;
 
-	if (alive && atomic_load_explicit(&primary->up->fit, memory_order_relaxed))
-		return primary;
+	if (!r->tried_primary && atomic_load_explicit(&primary->up->fit, memory_order_relaxed))
+		return alive ? primary : NULL;
 	struct link *lagging = pick_lagging(w, by_upstream, at, r);
 
 	if (lagging)
@@ -89,6 +89,19 @@ bool replicas_lag_us(const struct upstream *up, int64_t *ret)
 		return false;
 	*ret = lag > 0 ? lag : 0; /* clocks differ by a little */
 	return true;
+}
+
+bool replicas_expected(const struct worker *w, const struct request *r)
+{
+	for (size_t i = 0; i < w->upstreams->n; i++) {
+		const struct upstream *up = &w->upstreams->list[i];
+		bool tried = up->primary ? r->tried_primary : (r->tried >> i & 1) != 0;
+
+		if (!tried && atomic_load_explicit(up->primary ? &up->fit : &up->complete,
+						   memory_order_relaxed))
+			return true;
+	}
+	return false;
 }
 
 void replicas_failed(struct request *r, const struct upstream *up)

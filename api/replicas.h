@@ -93,12 +93,15 @@ static inline bool link_usable(const struct link *l)
  * Which link a read takes. The rule:
  *   1. A replica that is fit, has a live link of this role in this worker, and has not failed this read yet; they take turns
  *      (or dice, READ_BALANCE=random).
- *   2. Else the primary, if it answers and has not failed this read yet.
+ *   2. Else the primary, if it answers and has not failed this read yet. A link to it that is being opened is worth waiting for:
+ *      NULL, and replicas_expected() says so.
  *   3. Else a lagging replica, of those that are hardly further behind than the nearest one; they take turns.
  *   4. Else the primary, if it has a live link and has not failed this read yet.
  *   5. Else NULL.
  */
 struct link *replicas_pick(struct worker *w, unsigned role, const struct request *r);
+/* Whether a database that is fit and has not failed this read will get a link in this worker: the connector is at it. */
+bool replicas_expected(const struct worker *w, const struct request *r);
 /* How far a replica is behind the primary now, as far as known; false: not known. Any thread. */
 bool replicas_lag_us(const struct upstream *up, int64_t *ret);
 /* Remembers that the upstream failed this read. */
