@@ -28,8 +28,8 @@ struct heartbeats {
 	int64_t next_us;
 	uint64_t mark; /* publisher_passed() */
 
-	size_t sent, open;	/* of the one that is going: messages sent, and not answered */
-	struct outbox_key key;	/* 0: none is going */
+	size_t sent, open;     /* of the one that is going: messages sent, and not answered */
+	struct outbox_key key; /* 0: none is going */
 	struct strbuf body;
 	uint64_t *numbers; /* of its messages, in the order of replicas and kinds */
 

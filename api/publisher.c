@@ -45,8 +45,8 @@ struct chunk {
 	struct outbox_chunk c; /* first: what is lent is a pointer to it */
 	enum chunk_state state;
 	bool few;
-	size_t at;   /* changes before are sent */
-	size_t open; /* messages sent and not answered */
+	size_t at;	 /* changes before are sent */
+	size_t open;	 /* messages sent and not answered */
 	uint64_t number; /* of publisher_add() */
 	struct chunk *next_queued;
 };

@@ -9,8 +9,9 @@
 
 const char *upstream_state_name(enum upstream_state s)
 {
-	static const char *const names[] = { "connecting", "serving",   "lagging",      "needs reset",
-					     "read-only",  "not migrated", "unreachable" };
+	static const char *const names[] = { "connecting",  "serving",	 "lagging",
+					     "needs reset", "read-only", "not migrated",
+					     "unreachable" };
 
 	return names[s];
 }
@@ -50,7 +51,8 @@ static struct link *pick_lagging(const struct worker *w, struct link *const *by_
 			newest = heartbeat_of(by_upstream[i]);
 	for (size_t i = 0; i < replicas; i++, at = at + 1 < replicas ? at + 1 : 0)
 		if (answers(by_upstream[at], r) &&
-		    heartbeat_of(by_upstream[at]) >= newest - w->settings->max_replica_lag_ms * 1000)
+		    heartbeat_of(by_upstream[at]) >=
+			    newest - w->settings->max_replica_lag_ms * 1000)
 			return by_upstream[at];
 	return NULL;
 }

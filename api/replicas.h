@@ -19,9 +19,9 @@ struct worker;
 struct connector;
 
 enum upstream_state {
-	UPSTREAM_CONNECTING,   /* not answered yet */
-	UPSTREAM_SERVING,      /* answers, and may serve */
-	UPSTREAM_LAGGING,      /* a replica that is complete but too far behind: no reads if others can */
+	UPSTREAM_CONNECTING, /* not answered yet */
+	UPSTREAM_SERVING,    /* answers, and may serve */
+	UPSTREAM_LAGGING, /* a replica that is complete but too far behind: no reads if others can */
 	UPSTREAM_NEEDS_RESET,  /* a replica that is incomplete: no reads */
 	UPSTREAM_READ_ONLY,    /* a primary that takes no writes */
 	UPSTREAM_NOT_MIGRATED, /* answers, but its tables are not there */
@@ -39,10 +39,11 @@ struct upstream {
 	struct lag_clock *clock; /* the primary's, which its own connector sets */
 
 	/* These: as the connector's last look said. Any thread. */
-	atomic_bool fit;	      /* may serve reads */
-	atomic_bool complete;	      /* a replica that may serve them if there is nobody better: it answers, but is lagging */
+	atomic_bool fit; /* may serve reads */
+	atomic_bool
+		complete; /* a replica that may serve them if there is nobody better: it answers, but is lagging */
 	_Atomic int64_t heartbeat_us; /* Unix time, or LAG_NO_HEARTBEAT */
-	atomic_int readers, writers; /* live links of all workers */
+	atomic_int readers, writers;  /* live links of all workers */
 
 	pthread_mutex_t lock;
 	enum upstream_state state; /* these: under lock */

@@ -69,7 +69,8 @@ void status_ready(struct request *r)
 	for (size_t i = 0; i + 1 < s->upstreams.n; i++) {
 		struct upstream *up = &s->upstreams.list[i];
 
-		readable = readable || (atomic_load(&up->readers) > 0 && atomic_load(&up->complete));
+		readable = readable ||
+			   (atomic_load(&up->readers) > 0 && atomic_load(&up->complete));
 	}
 	if (atomic_load(&s->draining))
 		reason = "stopping";
