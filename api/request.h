@@ -71,9 +71,7 @@ struct request {
 
 	/* writes */
 	enum write_kind kind;
-	bool id_made;	/* POST without id: nobody else can know the id */
 	bool alone;	/* not to be batched any more */
-	bool lost_once; /* sent a second time after an unknown outcome */
 	unsigned tries; /* refused for the moment so often */
 	struct mono not_before;
 	struct product_input in;
