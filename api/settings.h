@@ -14,6 +14,7 @@ struct settings {
 	char *read_balance;
 	int64_t max_attempts;
 	int64_t message_max_changes;
+	int64_t max_backlog_messages;
 	int64_t workers; /* after settings_load never 0 */
 	int64_t request_timeout_ms;
 	int64_t read_timeout_ms;

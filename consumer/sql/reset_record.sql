@@ -1,5 +1,8 @@
--- On a replica, in the reset's transaction: which snapshot the table will be from.
-INSERT INTO products_replication AS r (needs_reset, reason, source, snapshot, floor, reset_at, reset_rows)
-VALUES (false, NULL, $1::text, $2::pg_snapshot, $3::bigint, clock_timestamp(), $4::bigint)
+-- On a replica, in the reset's transaction: which snapshot the table will be from. Changes that the primary knew to be lost ($5) when the
+-- snapshot was taken are in it; what it has learned since, the API finds newer than that and notes here again.
+INSERT INTO products_replication AS r (needs_reset, reason, source, snapshot, floor, reset_at, reset_rows, reset_due_at, queues_declared_at)
+VALUES (false, NULL, $1::text, $2::pg_snapshot, $3::bigint, clock_timestamp(), $4::bigint, $5::timestamptz, clock_timestamp())
 ON CONFLICT (only_row) DO UPDATE SET needs_reset = excluded.needs_reset, reason = excluded.reason, source = excluded.source,
-	snapshot = excluded.snapshot, floor = excluded.floor, reset_at = excluded.reset_at, reset_rows = excluded.reset_rows
+	snapshot = excluded.snapshot, floor = excluded.floor, reset_at = excluded.reset_at, reset_rows = excluded.reset_rows,
+	auto_reset = false, reset_due_at = excluded.reset_due_at,
+	queues_declared_at = coalesce(r.queues_declared_at, excluded.queues_declared_at)
