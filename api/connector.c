@@ -2,7 +2,8 @@
  * connector.c: see connector.h. Everything with "thread" in its name or comment runs in the connector's thread.
  *
  * A look is one statement on a connection of the thread's own, with a deadline. Its result is the upstream's state and its
- * flag `fit`; both are told to the log when they change, not when they stay.
+ * flag `fit`; both are told to the log when they change, not when they stay. A link that cannot be opened while the looks are
+ * good (no more connections are allowed, a statement cannot be prepared) makes the upstream unfit only if it has no other.
  *
  * The primary knows which replicas lost changes in the broker (relay_queues.c). Its connector takes that over to the replicas'
  * upstreams; theirs let it count in their own look, and note it on the replica, where the consumer sees it. So at the start a
@@ -44,10 +45,11 @@ struct connector {
 
 	/* the thread's */
 	struct db *watch;
-	struct backoff backoff;
-	struct mono next_look;
+	struct backoff backoff, open_backoff;
+	struct mono next_look, next_open;
 	struct mono primary_until; /* of a replica: waits no longer for the primary's first look */
 	bool present;
+	bool unopened; /* the last link could not be opened */
 };
 
 /* How the planner is kept at index look-ups for every statement here, whatever the tables' statistics say: plans are made once, maybe
@@ -83,12 +85,15 @@ static void set_state(struct connector *c, enum upstream_state state, const char
 			 KV_S("reason", reason));
 }
 
+static bool has_links(const struct upstream *up)
+{
+	return atomic_load(&up->readers) + atomic_load(&up->writers) > 0;
+}
+
 static void set_failed(struct connector *c, const struct err *err)
 {
 	enum db_outcome outcome = sqlstate_outcome(err->sqlstate);
 
-	c->present = false;
-	c->next_look = mono_add_ms(mono_now(), backoff_next_ms(&c->backoff));
 	if (outcome == DB_SCHEMA) {
 		struct err text = *err;
 
@@ -170,20 +175,20 @@ static const struct db_statement look_replica[] = {
 };
 static const struct db_statement look_primary[] = { { "watch", sql_primary_watch, 0, NULL } };
 
-/* Sends one of a replica's statements and waits for the answer, with what is known of its queues. A replica whose queues were never
- * declared has nothing to be noted: then *ret_known is false. False: the connection is lost. */
+/* Sends one of a replica's statements and waits for the answer, with what is known of its queues. Of a replica whose queues
+ * were never declared there is nothing to note. False: the connection is lost. */
 static bool ask(struct connector *c, size_t statement, struct mono deadline, db_callback cb,
-		void *arg, bool *ret_known, struct err *err)
+		void *arg, struct err *err)
 {
 	struct upstream *up = c->up;
 	char due_at[sizeof(up->reset_due_at)], reason[sizeof(up->reset_due_reason)];
 
 	pthread_mutex_lock(&up->lock);
-	*ret_known = up->queues_declared;
+	bool declared = up->queues_declared;
 	memcpy(due_at, up->reset_due_at, sizeof(due_at));
 	memcpy(reason, up->reset_due_reason, sizeof(reason));
 	pthread_mutex_unlock(&up->lock);
-	if (statement == LOOK_NOTE && !*ret_known)
+	if (statement == LOOK_NOTE && !declared)
 		return true;
 	const struct db_param params[] = { DB_TEXT(due_at[0] ? due_at : NULL), DB_TEXT(reason) };
 
@@ -192,12 +197,18 @@ static bool ask(struct connector *c, size_t statement, struct mono deadline, db_
 	       db_drain(c->watch, deadline);
 }
 
+static void look_failed(struct connector *c, const struct err *err)
+{
+	c->present = false;
+	c->next_look = mono_add_ms(mono_now(), backoff_next_ms(&c->backoff));
+	set_failed(c, err);
+}
+
 static void look(struct connector *c)
 {
 	struct upstream *up = c->up;
 	struct look look = { .outcome = DB_LOST, .connector = c }; /* err empty */
 	int64_t limit_ms = c->settings->read_timeout_ms;
-	bool known;
 
 	if (!c->watch) {
 		struct db_options opt = { .application_name = "pgfanout-api watch",
@@ -208,7 +219,7 @@ static void look(struct connector *c)
 					       : ARRAY_SIZE(look_replica),
 				   &look.err);
 		if (!c->watch) {
-			set_failed(c, &look.err);
+			look_failed(c, &look.err);
 			return;
 		}
 		pthread_mutex_lock(&up->lock);
@@ -217,7 +228,7 @@ static void look(struct connector *c)
 	}
 	struct mono deadline = mono_add_ms(mono_now(), limit_ms);
 
-	if (!ask(c, LOOK_WATCH, deadline, on_look, &look, &known, &look.err))
+	if (!ask(c, LOOK_WATCH, deadline, on_look, &look, &look.err))
 		look.outcome = DB_LOST;
 	if (look.outcome != DB_OK) {
 		struct err why = look.err; /* closing answers the look with words of its own */
@@ -226,12 +237,19 @@ static void look(struct connector *c)
 			err_set(&why, "no answer within %lld ms", (long long)limit_ms);
 		db_close(c->watch);
 		c->watch = NULL;
-		set_failed(c, &why);
+		look_failed(c, &why);
 		return;
+	}
+	if (!c->present) {
+		c->unopened = false;
+		c->next_open = mono_now();
+		backoff_reset(&c->open_backoff);
 	}
 	c->present = true;
 	backoff_reset(&c->backoff);
 	c->next_look = mono_add_ms(mono_now(), LOOK_EVERY_MS);
+	if (!look.bad && c->unopened && !has_links(up))
+		return; /* as open_link() said */
 	if (!look.bad)
 		set_state(c, UPSTREAM_SERVING, "");
 	else if (up->primary)
@@ -240,7 +258,7 @@ static void look(struct connector *c)
 		set_state(c, UPSTREAM_NEEDS_RESET, look.reason);
 	/* The next look finds a connection that this has cost. */
 	if (look.note)
-		(void)ask(c, LOOK_NOTE, deadline, on_note, c, &known, &look.err);
+		(void)ask(c, LOOK_NOTE, deadline, on_note, c, &look.err);
 }
 
 /* ---- opening ---- */
@@ -260,10 +278,21 @@ static void open_link(struct connector *c, struct link *l)
 				writes ? WRITE_STATEMENTS : read_statement_count, &err);
 
 	if (db) {
+		if (c->unopened)
+			c->next_look = mono_now(); /* the state may change */
+		c->unopened = false;
+		backoff_reset(&c->open_backoff);
 		worker_deliver(l, db);
 		return;
 	}
-	set_failed(c, &err);
+	if (!has_links(l->up))
+		set_failed(c, &err);
+	else if (!c->unopened)
+		log_warn("a connection cannot be opened, others can be used: trying again",
+			 KV_S("database", l->up->name), KV_S("error", err.text));
+	c->unopened = true;
+	c->next_open = mono_add_ms(mono_now(), backoff_next_ms(&c->open_backoff));
+	c->next_look = mono_now(); /* it may be away altogether */
 	connector_want(l);
 }
 
@@ -290,7 +319,7 @@ static void *connector_main(void *arg)
 			look(c);
 			atomic_store(&c->up->looked, true);
 			pthread_mutex_lock(&c->lock);
-		} else if (c->present && c->wanted) {
+		} else if (c->present && c->wanted && mono_reached(c->next_open, now)) {
 			struct link *l = c->wanted;
 
 			c->wanted = l->next_wanted;
@@ -300,8 +329,11 @@ static void *connector_main(void *arg)
 			open_link(c, l);
 			pthread_mutex_lock(&c->lock);
 		} else {
-			struct timespec until = { .tv_sec = c->next_look.us / 1000000,
-						  .tv_nsec = c->next_look.us % 1000000 * 1000 };
+			bool open_first = c->present && c->wanted &&
+					  c->next_open.us < c->next_look.us;
+			int64_t us = open_first ? c->next_open.us : c->next_look.us;
+			struct timespec until = { .tv_sec = us / 1000000,
+						  .tv_nsec = us % 1000000 * 1000 };
 
 			pthread_cond_timedwait(&c->changed, &c->lock, &until);
 		}
@@ -325,8 +357,10 @@ bool connector_start(struct upstreams *all, size_t i, const struct settings *set
 	c->settings = settings;
 	c->wanted_end = &c->wanted;
 	c->next_look = mono_now();
+	c->next_open = c->next_look;
 	c->primary_until = mono_add_ms(mono_now(), PRIMARY_FIRST_MS);
 	backoff_init(&c->backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
+	backoff_init(&c->open_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
