@@ -4,6 +4,10 @@
  * A look is one statement on a connection of the thread's own, with a deadline. Its result is the upstream's state and its
  * flag `fit`; both are told to the log when they change, not when they stay. A link that cannot be opened while the looks are
  * good (no more connections are allowed, a statement cannot be prepared) makes the upstream unfit only if it has no other.
+ *
+ * The primary knows which replicas lost changes in the broker (relay_queues.c). Its connector takes that over to the replicas'
+ * upstreams; theirs let it count in their own look, and note it on the replica, where the consumer sees it. So at the start a
+ * replica's first look waits a little for the primary's; while the primary does not answer, what was known of it counts.
  */
 #include "api/connector.h"
 
@@ -13,12 +17,15 @@
 
 #include "api/measures.h"
 #include "api/sql/primary_watch.sql.h"
+#include "api/sql/replica_note.sql.h"
 #include "api/sql/replica_watch.sql.h"
 #include "api/worker.h"
 #include "common/backoff.h"
 #include "common/log.h"
 
 #define LOOK_EVERY_MS	 1000
+#define PRIMARY_FIRST_MS 2000 /* a replica's first look waits so long for the primary's first one */
+#define WAIT_EVERY_MS	 20
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MOST_MS	 3000
 /* A row that somebody else has locked: the batch it is in is redone one by one after this, so that only its own write goes on
@@ -27,6 +34,7 @@
 
 struct connector {
 	struct upstream *up; /* these: immutable after the start */
+	struct upstreams *all;
 	const struct settings *settings;
 	pthread_t thread;
 	pthread_mutex_t lock;
@@ -40,6 +48,7 @@ struct connector {
 	struct backoff backoff, open_backoff;
 	struct mono next_look, next_open;
 	struct mono started;
+	struct mono primary_until; /* of a replica: waits no longer for the primary's first look */
 	bool present;
 	bool unopened; /* the last link could not be opened */
 };
@@ -101,11 +110,34 @@ static void set_failed(struct connector *c, const struct err *err)
 
 struct look {
 	enum db_outcome outcome;
+	struct connector *connector;
 	bool bad;
+	bool note; /* what is known of the replica's queues is to be noted on it */
 	char reason[256];
 	int64_t time_us; /* a replica's newest heartbeat, the primary's clock; 0: there is none */
 	struct err err;
 };
+
+/* Rows of primary_watch.sql: tells the replicas' upstreams what the primary knows of their queues. */
+static void take_queues(struct upstreams *all, const struct pg_result *r)
+{
+	for (size_t i = 0; i + 1 < all->n; i++) {
+		struct upstream *up = &all->list[i];
+		int row = 0;
+
+		while (row < db_rows(r) && strcmp(db_value(r, row, 1), up->name) != 0)
+			row++;
+		bool found = row < db_rows(r);
+
+		pthread_mutex_lock(&up->lock);
+		up->queues_declared = found;
+		snprintf(up->reset_due_at, sizeof(up->reset_due_at), "%s",
+			 found ? db_value(r, row, 2) : "");
+		snprintf(up->reset_due_reason, sizeof(up->reset_due_reason), "%s",
+			 found ? db_value(r, row, 3) : "");
+		pthread_mutex_unlock(&up->lock);
+	}
+}
 
 static void on_look(void *arg, enum db_outcome outcome, const struct pg_result *r,
 		    const struct err *err)
@@ -117,13 +149,35 @@ static void on_look(void *arg, enum db_outcome outcome, const struct pg_result *
 		look->err = *err;
 		return;
 	}
-	look->bad = db_rows(r) != 1 || db_value(r, 0, 0)[0] != 'f';
+	look->bad = db_rows(r) < 1 || db_value(r, 0, 0)[0] != 'f';
+	if (look->connector->up->primary) {
+		look->time_us = db_rows(r) < 1 ? 0 : strtoll(db_value(r, 0, 4), NULL, 10);
+		take_queues(look->connector->all, r);
+		return;
+	}
+	look->note = db_rows(r) == 1 && db_value(r, 0, 2)[0] == 't';
 	snprintf(look->reason, sizeof(look->reason), "%s",
 		 db_rows(r) != 1 ? "products_replication is empty" : db_value(r, 0, 1));
-	look->time_us = db_rows(r) != 1 ? 0 : strtoll(db_value(r, 0, 2), NULL, 10);
+	look->time_us = db_rows(r) != 1 ? 0 : strtoll(db_value(r, 0, 3), NULL, 10);
 }
 
-static const struct db_statement look_replica[] = { { "watch", sql_replica_watch, 0, NULL } };
+static void on_note(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		    const struct err *err)
+{
+	const struct connector *c = arg;
+
+	(void)r;
+	/* One who may only read there cannot: then it counts here, and reset-replicas reads it on the primary. */
+	if (outcome != DB_OK)
+		log_debug("what is known of the replica's queues could not be noted there",
+			  KV_S("database", c->up->name), KV_S("error", err->text));
+}
+
+enum { LOOK_WATCH, LOOK_NOTE };
+static const struct db_statement look_replica[] = {
+	[LOOK_WATCH] = { "watch", sql_replica_watch, 2, NULL },
+	[LOOK_NOTE] = { "note", sql_replica_note, 2, NULL },
+};
 static const struct db_statement look_primary[] = { { "watch", sql_primary_watch, 0, NULL } };
 
 /* False: it is too far behind; reason says so. */
@@ -144,6 +198,28 @@ static bool near_enough(struct connector *c, struct mono now, char *reason, size
 	return false;
 }
 
+/* Sends one of a replica's statements and waits for the answer, with what is known of its queues. Of a replica whose queues
+ * were never declared there is nothing to note. False: the connection is lost. */
+static bool ask(struct connector *c, size_t statement, struct mono deadline, db_callback cb,
+		void *arg, struct err *err)
+{
+	struct upstream *up = c->up;
+	char due_at[sizeof(up->reset_due_at)], reason[sizeof(up->reset_due_reason)];
+
+	pthread_mutex_lock(&up->lock);
+	bool declared = up->queues_declared;
+	memcpy(due_at, up->reset_due_at, sizeof(due_at));
+	memcpy(reason, up->reset_due_reason, sizeof(reason));
+	pthread_mutex_unlock(&up->lock);
+	if (statement == LOOK_NOTE && !declared)
+		return true;
+	const struct db_param params[] = { DB_TEXT(due_at[0] ? due_at : NULL), DB_TEXT(reason) };
+
+	return db_send(c->watch, statement, up->primary ? NULL : params, false, deadline, cb, arg,
+		       err) &&
+	       db_drain(c->watch, deadline);
+}
+
 static void look_failed(struct connector *c, const struct err *err)
 {
 	c->present = false;
@@ -154,14 +230,16 @@ static void look_failed(struct connector *c, const struct err *err)
 static void look(struct connector *c)
 {
 	struct upstream *up = c->up;
-	struct look look = { .outcome = DB_LOST }; /* err empty */
+	struct look look = { .outcome = DB_LOST, .connector = c }; /* err empty */
 	int64_t limit_ms = c->settings->read_timeout_ms;
 
 	if (!c->watch) {
 		struct db_options opt = { .application_name = "pgfanout-api watch",
 					  .statement_timeout_ms = limit_ms };
 
-		c->watch = db_open(up->url, &opt, up->primary ? look_primary : look_replica, 1,
+		c->watch = db_open(up->url, &opt, up->primary ? look_primary : look_replica,
+				   up->primary ? ARRAY_SIZE(look_primary)
+					       : ARRAY_SIZE(look_replica),
 				   &look.err);
 		if (!c->watch) {
 			look_failed(c, &look.err);
@@ -172,11 +250,10 @@ static void look(struct connector *c)
 		pthread_mutex_unlock(&up->lock);
 	}
 	struct mono deadline = mono_add_ms(mono_now(), limit_ms);
-	bool sent = db_send(c->watch, 0, NULL, false, deadline, on_look, &look, &look.err);
 
-	if (sent && !db_drain(c->watch, deadline))
+	if (!ask(c, LOOK_WATCH, deadline, on_look, &look, &look.err))
 		look.outcome = DB_LOST;
-	if (!sent || look.outcome != DB_OK) {
+	if (look.outcome != DB_OK) {
 		struct err why = look.err; /* closing answers the look with words of its own */
 
 		if (why.text[0] == '\0')
@@ -210,6 +287,9 @@ static void look(struct connector *c)
 		set_state(c, UPSTREAM_READ_ONLY, "it is a standby or set to read-only");
 	else
 		set_state(c, UPSTREAM_NEEDS_RESET, look.reason);
+	/* The next look finds a connection that this has cost. */
+	if (look.note)
+		(void)ask(c, LOOK_NOTE, deadline, on_note, c, &look.err);
 }
 
 /* ---- opening ---- */
@@ -247,6 +327,13 @@ static void open_link(struct connector *c, struct link *l)
 	connector_want(l);
 }
 
+/* For the primary, which may know that this replica has lost changes. */
+static bool must_wait(const struct connector *c, struct mono now)
+{
+	return !c->up->primary && !atomic_load(&upstreams_primary(c->all)->looked) &&
+	       !mono_reached(c->primary_until, now);
+}
+
 static void *connector_main(void *arg)
 {
 	struct connector *c = arg;
@@ -256,9 +343,12 @@ static void *connector_main(void *arg)
 	while (!c->stopping) {
 		struct mono now = mono_now();
 
-		if (mono_reached(c->next_look, now)) {
+		if (mono_reached(c->next_look, now) && must_wait(c, now)) {
+			c->next_look = mono_add_ms(now, WAIT_EVERY_MS);
+		} else if (mono_reached(c->next_look, now)) {
 			pthread_mutex_unlock(&c->lock);
 			look(c);
+			atomic_store(&c->up->looked, true);
 			pthread_mutex_lock(&c->lock);
 		} else if (c->present && c->wanted && mono_reached(c->next_open, now)) {
 			struct link *l = c->wanted;
@@ -286,15 +376,19 @@ static void *connector_main(void *arg)
 
 /* ---- from outside ---- */
 
-bool connector_start(struct upstream *up, const struct settings *settings, struct err *err)
+bool connector_start(struct upstreams *all, size_t i, const struct settings *settings,
+		     struct err *err)
 {
 	struct connector *c = xcalloc(1, sizeof(*c));
+	struct upstream *up = &all->list[i];
 	pthread_condattr_t attr;
 
 	c->up = up;
+	c->all = all;
 	c->settings = settings;
 	c->wanted_end = &c->wanted;
 	c->next_look = c->next_open = c->started = mono_now();
+	c->primary_until = mono_add_ms(c->started, PRIMARY_FIRST_MS);
 	backoff_init(&c->backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	backoff_init(&c->open_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	pthread_mutex_init(&c->lock, NULL);

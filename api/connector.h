@@ -14,7 +14,8 @@
 #include "api/replicas.h"
 #include "api/settings.h"
 
-MUST_CHECK bool connector_start(struct upstream *up, const struct settings *settings,
+/* Of the i-th upstream. */
+MUST_CHECK bool connector_start(struct upstreams *all, size_t i, const struct settings *settings,
 				struct err *err);
 /* Asks for a connection for the link, which has none; it arrives through worker_deliver(). Any thread. */
 void connector_want(struct link *l);

@@ -145,6 +145,7 @@ static struct relay *start_relay(const struct settings *s, const char *const *na
 		.max_attempts = (unsigned)s->max_attempts,
 		.message_max_changes = (unsigned)s->message_max_changes,
 		.heartbeat_ms = s->heartbeat_ms,
+		.max_backlog = (uint64_t)s->max_backlog_messages,
 	};
 
 	return relay_start(&opt, err);
@@ -199,7 +200,7 @@ static void run(const struct settings *s)
 	bool ok = service.relay != NULL;
 
 	for (size_t i = 0; ok && i < service.upstreams.n; i++)
-		ok = connector_start(&service.upstreams.list[i], s, &err);
+		ok = connector_start(&service.upstreams, i, s, &err);
 	for (int64_t i = 0; ok && i < s->workers; i++)
 		ok = worker_start(workers[i], &err);
 	if (!ok) {

@@ -57,6 +57,9 @@ static const struct metric_def table[MEASURES] = {
 			       "changes that reached no queue; they are tried again" },
 	[M_RELAY_NACKED] = { "pgfanout_api_relay_nacked_total", METRIC_COUNTER, NULL,
 			     "changes that the broker refused; they are tried again" },
+	[M_BACKLOG_DROPPED] = { "pgfanout_api_backlog_dropped_messages_total", METRIC_COUNTER,
+				"database",
+				"messages dropped because more than MAX_BACKLOG_MESSAGES waited for this replica" },
 };
 
 void measures_init(const char *const *names, size_t n)

@@ -3,11 +3,11 @@
  * with the primary (api/outbox.c) and the messages under way (api/publisher.c).
  *
  *   state        it has                 moves on when
- *   NO_BROKER    nothing                connected, and the queues of all replicas declared
- *                                       -> NO_DATABASE
+ *   NO_BROKER    nothing                connected -> NO_DATABASE
  *   NO_DATABASE  the broker             a session with the primary -> STANDBY
  *   STANDBY      … and a session        the lead is ours -> LEADING
- *   LEADING      … and the lead         never (relay_lead.c says what it does)
+ *   LEADING      … and the lead         never (relay_lead.c says what it does: first of all it
+ *                                       declares the queues of all replicas)
  *   STOPPED      nothing                never
  *   any of them                         session lost -> NO_DATABASE
  *                                       broker lost -> NO_BROKER, and the session is closed: that
@@ -36,7 +36,6 @@
 
 #include "api/relay_private.h"
 #include "common/log.h"
-#include "common/topology.h"
 
 #define CHANGES_MAX   200 /* of a message, unless set */
 #define LEAD_EVERY_MS 250
@@ -109,7 +108,7 @@ static void log_trouble(struct relay *r, struct relay_trouble *t, const char *wh
 
 /* ---- connections ---- */
 
-static void lose_database(struct relay *r, const struct err *err)
+void relay_lose_database(struct relay *r, const struct err *err)
 {
 	outbox_close(r->outbox);
 	r->outbox = NULL;
@@ -131,21 +130,12 @@ void relay_lose_broker(struct relay *r, const struct err *err)
 	amqp_close(r->link);
 	r->link = NULL;
 	if (r->outbox)
-		lose_database(r, NULL);
+		relay_lose_database(r, NULL);
 	publisher_drop(r->publisher, true);
 	heartbeats_drop(r->heartbeats);
 	r->was_blocked = false;
 	r->broker_at = mono_add_ms(mono_now(), backoff_next_ms(&r->broker_backoff));
 	log_trouble(r, &r->broker_trouble, "relay lost the broker", err);
-}
-
-bool relay_declare_all(struct relay *r, struct err *err)
-{
-	for (size_t i = 0; i < r->opt.nreplicas; i++)
-		if (!topology_declare(r->link, r->opt.replicas[i], r->opt.max_attempts, err))
-			return false;
-	r->declare_at = mono_add_ms(mono_now(), RELAY_DECLARE_ROUND_MS);
-	return true;
 }
 
 static void connect_broker(struct relay *r)
@@ -159,14 +149,11 @@ static void connect_broker(struct relay *r)
 		log_trouble(r, &r->broker_trouble, "relay cannot connect to the broker", &err);
 		return;
 	}
-	if (!relay_declare_all(r, &err)) {
-		relay_lose_broker(r, &err);
-		return;
-	}
 	r->broker_connections++;
 	r->progress_at = r->connected_at = mono_now();
-	r->broker_trouble.on = false;
-	log_info("relay connected to the broker", KV_S("broker", amqp_peer(r->link)));
+	/* While a trouble lasts that shows only later (a queue), this is no news. */
+	LOG_AT(r->broker_trouble.on ? LOG_DEBUG : LOG_INFO, "relay connected to the broker",
+	       KV_S("broker", amqp_peer(r->link)));
 }
 
 static void connect_database(struct relay *r)
@@ -230,7 +217,7 @@ static void service(struct relay *r, struct mono now)
 		}
 	}
 	if (r->outbox && !outbox_io(r->outbox, now, &err))
-		lose_database(r, &err);
+		relay_lose_database(r, &err);
 }
 
 static int stand_by(struct relay *r, struct mono now)
@@ -238,6 +225,7 @@ static int stand_by(struct relay *r, struct mono now)
 	if (mono_reached(r->lead_at, now)) {
 		if (r->asked && !outbox_asking(r->outbox) && !r->standing_by) {
 			r->standing_by = true;
+			r->broker_trouble.on = false;
 			r->database_trouble.on = false;
 			backoff_reset(&r->database_backoff);
 			log_info("relay stands by: another one leads");

@@ -23,10 +23,11 @@ struct relay_options { /* strings are borrowed until relay_stop() */
 	unsigned max_attempts;
 	unsigned message_max_changes; /* 0: 200; 1: no arrays */
 	int64_t heartbeat_ms;	      /* from one heartbeat of a leader to the next */
+	uint64_t max_backlog; /* messages of a replica's queues; more are dropped; 0: no bound */
 };
 
 enum relay_state {
-	RELAY_NO_BROKER,   /* not connected, or its queues could not be declared */
+	RELAY_NO_BROKER,   /* not connected, or a queue could not be declared */
 	RELAY_NO_DATABASE, /* broker fine, no session with the primary */
 	RELAY_STANDBY,	   /* another relay leads */
 	RELAY_LEADING,

@@ -19,7 +19,6 @@
  */
 #include "api/relay_private.h"
 #include "common/log.h"
-#include "common/topology.h"
 
 #define BUSY_MS	    1 /* from one sweep to the next while there is work */
 #define GATHER_MS   4 /* the same when it is much: fewer, larger messages */
@@ -39,13 +38,33 @@ static void begin_anew(struct relay *r, bool new_link)
 	r->beat_sweeps = r->sweeps + 1;
 }
 
-static void start_leading(struct relay *r)
+/* The queues of all replicas, or one's if it is time. False: the broker or the session was lost. */
+static bool keep_queues(struct relay *r, enum relay_queues outcome, const struct err *err)
 {
+	if (outcome == RELAY_QUEUES_BROKER)
+		relay_lose_broker(r, err);
+	else if (outcome == RELAY_QUEUES_DATABASE)
+		relay_lose_database(r, err);
+	return outcome == RELAY_QUEUES_OK;
+}
+
+/* False: the broker or the session was lost. */
+static bool start_leading(struct relay *r)
+{
+	struct err err;
+
+	if (amqp_blocked(
+		    r->link)) /* it would not answer: the queues are declared when it goes on */
+		return true;
+	if (!keep_queues(r, relay_queues_declare(r, &err), &err))
+		return false;
 	r->leading = true;
+	r->broker_trouble.on = false;
 	r->database_trouble.on = false;
 	backoff_reset(&r->database_backoff);
 	log_info("relay leads", KV_S("source", outbox_source(r->outbox)));
 	begin_anew(r, false);
+	return true;
 }
 
 /* Some queue did not take a message. */
@@ -64,7 +83,7 @@ static void hold(struct relay *r, enum amqp_settled how)
 	r->hold_how = how;
 }
 
-/* False: the broker was lost. */
+/* False: the broker or the session was lost. */
 static bool end_hold(struct relay *r, struct mono now)
 {
 	struct err err;
@@ -80,10 +99,12 @@ static bool end_hold(struct relay *r, struct mono now)
 				    RELAY_BROKER_TIMEOUT_MS, &err);
 		r->progress_at = r->connected_at = mono_now();
 	}
-	if (!r->link || !relay_declare_all(r, &err)) {
+	if (!r->link) {
 		relay_lose_broker(r, &err);
 		return false;
 	}
+	if (!keep_queues(r, relay_queues_declare(r, &err), &err))
+		return false;
 	begin_anew(r, r->hold_how == AMQP_NACKED);
 	return true;
 }
@@ -163,7 +184,7 @@ static void beat(struct relay *r, struct mono now)
 }
 
 /* False: the broker was lost. */
-static bool send_beats(struct relay *r, struct mono now, enum publisher_run *ran)
+static bool send_beats(struct relay *r, enum publisher_run *ran)
 {
 	enum publisher_run beats = PUBLISHER_IDLE;
 	struct outbox_key done;
@@ -181,14 +202,12 @@ static bool send_beats(struct relay *r, struct mono now, enum publisher_run *ran
 		*ran = PUBLISHER_FULL;
 	if (heartbeats_done(r->heartbeats, &done))
 		outbox_forget(r->outbox, &done, 1);
+	/* A queue is not there: looked at next, out of turn. */
 	if (heartbeats_missing(r->heartbeats, &replica)) {
-		log_warn("a queue of a replica was missing", KV_S("replica", replica),
-			 KV_S("next", "declaring it again; changes that were in it are lost to "
-				      "this replica: reset-replicas"));
 		for (size_t i = 0; i < r->opt.nreplicas; i++)
 			if (r->opt.replicas[i] == replica)
-				r->declare_next = i;
-		r->declare_at = now;
+				r->look_next = i;
+		r->look_at.us = 0;
 	}
 	return true;
 }
@@ -208,25 +227,6 @@ void relay_forget(struct relay *r)
 	}
 }
 
-/* One replica's queues after the other, spread over the round, so that no pause is long. */
-static bool declare_some(struct relay *r, struct mono now)
-{
-	struct err err;
-
-	if (r->opt.nreplicas == 0 || !mono_reached(r->declare_at, now) || amqp_blocked(r->link))
-		return true;
-	if (r->declare_next >= r->opt.nreplicas)
-		r->declare_next = 0;
-	if (!topology_declare(r->link, r->opt.replicas[r->declare_next], r->opt.max_attempts,
-			      &err)) {
-		relay_lose_broker(r, &err);
-		return false;
-	}
-	r->declare_next++;
-	r->declare_at = mono_add_ms(mono_now(), RELAY_DECLARE_ROUND_MS / (int64_t)r->opt.nreplicas);
-	return true;
-}
-
 /* One turn of a leader. Returns for how long poll() may wait, or -1: broker or session were lost.
  */
 int relay_lead(struct relay *r, struct mono now)
@@ -235,8 +235,10 @@ int relay_lead(struct relay *r, struct mono now)
 	enum amqp_settled how;
 	struct err err;
 
+	if (!r->leading && !start_leading(r))
+		return -1;
 	if (!r->leading)
-		start_leading(r);
+		return RELAY_IDLE_MS;
 	if (r->hold_until.us == 0 && publisher_refused(r->publisher, &how))
 		hold(r, how);
 	else if (r->hold_until.us && !end_hold(r, now))
@@ -249,10 +251,10 @@ int relay_lead(struct relay *r, struct mono now)
 		relay_lose_broker(r, &err);
 		return -1;
 	}
-	if (!send_beats(r, now, &ran))
+	if (!send_beats(r, &ran))
 		return -1;
 	relay_forget(r);
-	if (!declare_some(r, now))
+	if (!keep_queues(r, relay_queues_look(r, now, &err), &err))
 		return -1;
 
 	/* All that was recorded has gone through since. */

@@ -1,6 +1,6 @@
 /*
- * relay_private.h: what relay.c (the thread, its connections) and relay_lead.c (claim, publish,
- * forget) share. Nobody else includes it.
+ * relay_private.h: what relay.c (the thread, its connections), relay_lead.c (claim, publish,
+ * forget) and relay_queues.c (the replicas' queues) share. Nobody else includes it.
  */
 #ifndef PGFANOUT_API_RELAY_PRIVATE_H
 #define PGFANOUT_API_RELAY_PRIVATE_H
@@ -15,6 +15,7 @@
 #include "common/amqp.h"
 #include "common/backoff.h"
 #include "common/clock.h"
+#include "common/config.h"
 
 #define RELAY_CHUNKS		8
 #define RELAY_CHUNK_MAX		1000 /* changes of a claim, and keys of a delete */
@@ -64,10 +65,14 @@ struct relay {
 	struct mono swept_at;	  /* when the last one began */
 	int64_t pause_ms, gap_ms; /* to the next sweep: if nobody wakes us; in any case */
 	size_t sweep_rows;	  /* of the sweep under way */
-	struct mono declare_at;
-	size_t declare_next;  /* replica */
-	uint64_t anew_sweeps; /* sweeps, when all began anew */
-	struct mono beat_at;  /* when the next heartbeat is due */
+	struct mono look_at,
+		declare_at; /* when the queues were last looked at; declared, all of them */
+	size_t look_next;   /* replica */
+	bool declaring;	    /* in this round */
+	bool declared[REPLICAS_MAX]; /* products_queues has a row */
+	struct pg_conn *notes;	     /* the primary, while something is written; else NULL */
+	uint64_t anew_sweeps;	     /* sweeps, when all began anew */
+	struct mono beat_at;	     /* when the next heartbeat is due */
 	uint64_t beat_sweeps; /* how many sweeps must have ended, so that none is unclaimed */
 
 	uint64_t sweeps, broker_connections, database_connections; /* for the status */
@@ -78,7 +83,17 @@ struct relay {
 /* Closes it, and everything that depends on it; says so in log and status. */
 void relay_lose_broker(struct relay *r, const struct err *err);
 void relay_show_error(struct relay *r, const char *what, const char *text);
-MUST_CHECK bool relay_declare_all(struct relay *r, struct err *err);
+void relay_lose_database(struct relay *r, const struct err *err);
+
+/* ---- relay_queues.c ---- */
+
+enum relay_queues { RELAY_QUEUES_OK, RELAY_QUEUES_BROKER /* lost */, RELAY_QUEUES_DATABASE };
+
+/* All queues, at once: before anything is published. */
+MUST_CHECK enum relay_queues relay_queues_declare(struct relay *r, struct err *err);
+/* One replica's, if it is time. */
+MUST_CHECK enum relay_queues relay_queues_look(struct relay *r, struct mono now, struct err *err);
+void relay_queues_forget(struct relay *r); /* closes what it keeps open */
 
 /* ---- relay_lead.c ---- */
 

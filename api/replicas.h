@@ -44,12 +44,17 @@ struct upstream {
 		complete; /* a replica that may serve them if there is nobody better: it answers, but is lagging */
 	_Atomic int64_t heartbeat_us; /* Unix time, or LAG_NO_HEARTBEAT */
 	atomic_int readers, writers;  /* live links of all workers */
+	atomic_bool looked;	      /* the connector has looked, with whatever result */
 
 	pthread_mutex_t lock;
 	enum upstream_state state; /* these: under lock */
 	char reason[512];	   /* of a state other than serving */
 	int64_t since_us;	   /* wall clock */
 	int server_version;
+	/* Of a replica: its row in the primary's products_queues, as the primary's connector saw it last. */
+	bool queues_declared;
+	char reset_due_at[48]; /* "": no changes were lost */
+	char reset_due_reason[200];
 };
 
 enum link_role { LINK_POINT = 1, LINK_SCAN = 2, LINK_WRITE = 4, LINK_BULK = 8 };

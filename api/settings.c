@@ -28,6 +28,8 @@ static const struct setting table[] = {
 	  "attempts for a message; decides which retry queues are declared" },
 	{ "MESSAGE_MAX_CHANGES", SETTING_INT, AT(message_max_changes), "200", 1, 1000, false, NULL,
 	  "changes in one message at most when they pile up; 1: always one" },
+	{ "MAX_BACKLOG_MESSAGES", SETTING_INT, AT(max_backlog_messages), "0", 0, 1000000000, false, NULL,
+	  "messages that may wait for a replica; when there are more they are dropped and it needs a reset; 0: no limit" },
 	{ "WORKERS", SETTING_INT, AT(workers), "0", 0, 256, false, NULL,
 	  "worker threads; 0: one for each processor" },
 	{ "REQUEST_TIMEOUT_MS", SETTING_INT, AT(request_timeout_ms), "5000", 100, 600000, false, NULL,

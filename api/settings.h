@@ -16,6 +16,7 @@ struct settings {
 	int64_t heartbeat_ms;
 	int64_t max_attempts;
 	int64_t message_max_changes;
+	int64_t max_backlog_messages;
 	int64_t workers; /* after settings_load never 0 */
 	int64_t request_timeout_ms;
 	int64_t read_timeout_ms;

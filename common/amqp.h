@@ -114,6 +114,9 @@ MUST_CHECK bool amqp_declare_queue(struct amqp_link *l, const char *name,
 				   const struct amqp_arg *args, size_t nargs, struct err *err);
 MUST_CHECK bool amqp_bind_queue(struct amqp_link *l, const char *queue, const char *exchange,
 				const char *key, struct err *err);
+/* Drops the messages that are ready in the queue; *ret_dropped: how many. */
+MUST_CHECK bool amqp_purge_queue(struct amqp_link *l, const char *queue, uint32_t *ret_dropped,
+				 struct err *err);
 /* Messages ready in the queue. False if it does not exist (then *ret_exists is false, and the link
  * survives) or for any other reason (then *ret_exists is true: make a new link). */
 MUST_CHECK bool amqp_queue_count(struct amqp_link *l, const char *queue, uint32_t *ret_messages,

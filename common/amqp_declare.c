@@ -7,6 +7,7 @@
  * timeout; any failure breaks the link, but for a queue that amqp_queue_count() does not find.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "common/amqp_private.h"
 
@@ -115,6 +116,19 @@ bool amqp_bind_queue(struct amqp_link *l, const char *queue, const char *exchang
 	return answered(l, "binding queue", queue, err);
 }
 
+bool amqp_purge_queue(struct amqp_link *l, const char *queue, uint32_t *ret_dropped,
+		      struct err *err)
+{
+	if (!usable(l, err))
+		return false;
+	const amqp_queue_purge_ok_t *ok = amqp_queue_purge(l->conn, AMQP_CHANNEL,
+							   amqp_cstring_bytes(queue));
+	if (!answered(l, "purging queue", queue, err))
+		return false;
+	*ret_dropped = ok->message_count;
+	return true;
+}
+
 bool amqp_queue_count(struct amqp_link *l, const char *queue, uint32_t *ret_messages,
 		      bool *ret_exists, struct err *err)
 {
@@ -142,7 +156,8 @@ bool amqp_queue_count(struct amqp_link *l, const char *queue, uint32_t *ret_mess
 		if (rc != AMQP_STATUS_OK)
 			return amqp_link_broken(l, err, "closing a channel: %s",
 						amqp_error_string2(rc));
-		*ret_exists = code != AMQP_NOT_FOUND;
+		/* A queue whose node is down or that has just failed is 404 as well, in other words. */
+		*ret_exists = code != AMQP_NOT_FOUND || !strstr(reason, "no queue");
 		return err_set(err, "queue %s: %s", queue, reason);
 	}
 	if (!answered(l, "counting queue", queue, err))

@@ -114,6 +114,31 @@ static bool declare_retry(struct amqp_link *l, const char *replica, unsigned att
 	return true;
 }
 
+bool topology_look(struct amqp_link *l, const char *replica, bool *ret_missing, uint64_t *ret_ready,
+		   struct err *err)
+{
+	static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
+	bool missing = false;
+	uint64_t ready = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		char queue[TOPOLOGY_NAME_MAX];
+		uint32_t n = 0;
+		bool exists;
+
+		topology_queue(queue, kinds[i], replica);
+		if (amqp_queue_count(l, queue, &n, &exists, err))
+			ready += n;
+		else if (exists)
+			return false;
+		else
+			missing = true;
+	}
+	*ret_missing = missing;
+	*ret_ready = ready;
+	return true;
+}
+
 /* In the order in which messages flow backwards: no queue can receive before the place it passes
  * messages on to is there. */
 bool topology_declare(struct amqp_link *l, const char *replica, unsigned max_attempts,

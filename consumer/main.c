@@ -110,6 +110,9 @@ static int run(const struct settings *settings)
 	if (code == EXIT_OK) {
 		log_info("up", KV_S("version", PGFANOUT_VERSION), KV_I("replicas", (int64_t)n),
 			 KV_S("host", settings->host), KV_I("port", settings->port));
+		if (settings->auto_reset && settings->database_url[0] == '\0')
+			log_warn(
+				"replicas that lose changes do not reset themselves: AUTO_RESET needs DATABASE_URL");
 		wait_for_stop();
 		log_info("stopping", KV_I("at_most_ms", settings->drain_timeout_ms));
 	}

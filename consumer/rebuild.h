@@ -34,6 +34,7 @@ enum rebuild_state {
 struct rebuild_target {
 	/* Set by the caller. */
 	const char *name;
+	const char *due; /* for reset_record.sql; NULL: none */
 	/* In a transaction in which products_reset was made, by no savepoint: FREEZE asks for that. Taken, and closed. */
 	struct pg_conn *conn;
 

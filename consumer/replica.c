@@ -10,6 +10,7 @@
 #include "consumer/clip.h"
 
 #include "consumer/sql/apply.sql.h"
+#include "consumer/sql/replica_declared.sql.h"
 #include "consumer/sql/replica_mark.sql.h"
 #include "consumer/sql/replica_state.sql.h"
 
@@ -21,6 +22,7 @@ static const struct db_statement statements[] = {
 	[REPLICA_APPLY] = { "apply", sql_apply, 12, NULL },
 	[REPLICA_STATE] = { "replica_state", sql_replica_state, 0, NULL },
 	[REPLICA_MARK] = { "replica_mark", sql_replica_mark, 1, NULL },
+	[REPLICA_DECLARED] = { "replica_declared", sql_replica_declared, 0, NULL },
 };
 
 struct db *replica_open(const struct settings *settings, const struct replica_setting *replica,
@@ -117,16 +119,18 @@ enum db_outcome replica_try(struct db *db, struct err *err)
 }
 
 struct state_answer {
-	bool found, needs_reset;
-	char reason[REPLICA_REASON_MAX];
+	bool found;
+	struct replica_state state;
 };
 
-bool replica_take_state(const struct pg_result *r, bool *ret_needs_reset, char *ret_reason)
+bool replica_take_state(const struct pg_result *r, struct replica_state *ret)
 {
 	if (db_rows(r) != 1)
 		return false;
-	*ret_needs_reset = strcmp(db_value(r, 0, 0), "1") == 0;
-	clip_text(ret_reason, REPLICA_REASON_MAX, db_value(r, 0, 1));
+	ret->needs_reset = strcmp(db_value(r, 0, 0), "1") == 0;
+	clip_text(ret->reason, sizeof(ret->reason), db_value(r, 0, 1));
+	ret->may_reset = strcmp(db_value(r, 0, 2), "1") == 0;
+	ret->declared = strcmp(db_value(r, 0, 3), "1") == 0;
 	return true;
 }
 
@@ -134,11 +138,10 @@ static void on_state(void *arg, const struct pg_result *r)
 {
 	struct state_answer *a = arg;
 
-	a->found = replica_take_state(r, &a->needs_reset, a->reason);
+	a->found = replica_take_state(r, &a->state);
 }
 
-enum db_outcome replica_read_state(struct db *db, bool *ret_needs_reset, char *ret_reason,
-				   struct err *err)
+enum db_outcome replica_read_state(struct db *db, struct replica_state *ret, struct err *err)
 {
 	struct state_answer answer = { 0 };
 	struct question q = { .err = err, .answer = on_state, .arg = &answer };
@@ -151,9 +154,15 @@ enum db_outcome replica_read_state(struct db *db, bool *ret_needs_reset, char *r
 			"table products_replication is empty: run pgfanout-migrate down and up");
 		return DB_SCHEMA;
 	}
-	*ret_needs_reset = answer.needs_reset;
-	memcpy(ret_reason, answer.reason, sizeof(answer.reason));
+	*ret = answer.state;
 	return DB_OK;
+}
+
+enum db_outcome replica_note_declared(struct db *db, struct err *err)
+{
+	struct question q = { .err = err };
+
+	return ask(db, REPLICA_DECLARED, NULL, &q);
 }
 
 enum db_outcome replica_mark(struct db *db, const char *reason, struct err *err)

@@ -11,7 +11,9 @@
  *   rebuilt    loaded, indexed, swapped in, committed: rebuild.h
  *
  * Why no change is lost: everything that left the outbox before the snapshot was committed before, so the snapshot has it.
- * Everything else is published after it, and from "wired" on a queue of the replica keeps it. What the consumer had applied
+ * Everything else is published after it, and from "wired" on a queue of the replica keeps it, or the replica is marked anew: a
+ * queue that loses it (too long, deleted) is found by the API, which writes the moment down on the primary; the new table comes
+ * with the moment that the snapshot knew of, and what is later counts (api/relay_queues.c). What the consumer had applied
  * before "locked" was committed on the primary before the snapshot too, so nothing is taken back.
  *
  * What happens when this process dies: up to the commit in the swap nothing of it can be seen on any replica, at any
@@ -163,6 +165,20 @@ static bool confirmed(struct reset *r)
 
 /* ---- wired ---- */
 
+/* A missing queue shows that changes were lost. Making it anew takes that sign away, so the replica is marked before: if this reset
+ * fails, the next one is still due. */
+static bool wire(struct reset *r, struct reset_replica *replica, struct amqp_link *link,
+		 struct err *err)
+{
+	uint64_t ready;
+	bool missing;
+
+	return topology_look(link, replica->name, &missing, &ready, err) &&
+	       (!missing || reset_replica_mark(replica)) &&
+	       topology_declare(link, replica->name, (unsigned)r->request->settings->max_attempts,
+				err);
+}
+
 static bool wire_all(struct reset *r)
 {
 	struct amqp_link *link = open_broker(r);
@@ -171,12 +187,14 @@ static bool wire_all(struct reset *r)
 		struct reset_replica *replica = &r->replicas[i];
 		struct err err;
 
-		if (replica->failed != EXIT_OK ||
-		    topology_declare(link, replica->name,
-				     (unsigned)r->request->settings->max_attempts, &err))
+		if (replica->failed != EXIT_OK || wire(r, replica, link, &err))
 			continue;
-		err_prefix(&err, "its queues");
-		(void)!reset_replica_fail(replica, EXIT_RUNTIME, &err);
+		if (replica->failed == EXIT_OK) {
+			err_prefix(&err, "its queues");
+			(void)!reset_replica_fail(replica, EXIT_RUNTIME, &err);
+		} else {
+			err = replica->err;
+		}
 		log_error("not reset", KV_S("replica", replica->name), KV_S("error", err.text));
 		/* The link is broken now. If only these queues were at fault a new one serves the others. */
 		amqp_close(link);
@@ -271,8 +289,11 @@ static void rebuild(struct reset *r)
 		if (replica->failed != EXIT_OK)
 			continue;
 		r->target_replica[r->ntargets] = replica;
-		r->targets[r->ntargets++] = (struct rebuild_target){ .name = replica->name,
-								     .conn = replica->conn };
+		r->targets[r->ntargets++] = (struct rebuild_target){
+			.name = replica->name,
+			.due = reset_primary_due(&r->primary, replica->name),
+			.conn = replica->conn
+		};
 		replica->conn = NULL;
 	}
 	job.n = r->ntargets;

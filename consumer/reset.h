@@ -15,7 +15,8 @@ struct reset_request {
 	bool quiet;
 };
 
-/* Logs what fails, shows progress and the summary on standard output. Main thread; stop_init() was called. */
+/* Logs what fails, shows progress and the summary on standard output. stop_init() was called. Any thread; of two for one replica the second
+ * one fails with EXIT_BUSY. */
 enum exit_code reset_run(const struct reset_request *request);
 
 #endif

@@ -11,6 +11,7 @@
 #include "common/uri.h"
 #include "consumer/reset_replica.h"
 
+#include "consumer/sql/reset_due.sql.h"
 #include "consumer/sql/reset_floor.sql.h"
 #include "consumer/sql/reset_snapshot.sql.h"
 
@@ -87,13 +88,24 @@ enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 		return reset_exit_code((int)outcome);
 	p->floor = xstrdup(db_value(found, 0, 0));
 	db_result_clear(found);
-	return EXIT_OK;
+	outcome = ask(p, sql_reset_due, &p->due, err);
+	return outcome == DB_OK ? EXIT_OK : reset_exit_code((int)outcome);
+}
+
+const char *reset_primary_due(const struct reset_primary *p, const char *replica)
+{
+	for (int i = 0; p->due != NULL && i < db_rows(p->due); i++)
+		if (strcmp(db_value(p->due, i, 0), replica) == 0)
+			return db_value(p->due, i, 1);
+	return NULL;
 }
 
 void reset_primary_clear(struct reset_primary *p)
 {
 	db_conn_close(p->conn);
 	p->conn = NULL;
+	db_result_clear(p->due);
+	p->due = NULL;
 	free(p->snapshot);
 	free(p->source);
 	free(p->floor);

@@ -9,13 +9,15 @@
 #include "common/err.h"
 
 struct pg_conn;
+struct pg_result;
 
 struct reset_primary {
 	struct pg_conn *conn;
 	char name[512]; /* scrubbed */
 	/* The snapshot, as a replica remembers it: text of pg_current_snapshot(), products_source(), newest version, time. */
 	char *snapshot, *source, *floor, *taken_at;
-	int64_t rows, bytes; /* of the table, estimates */
+	int64_t rows, bytes;   /* of the table, estimates */
+	struct pg_result *due; /* reset_due.sql: replica, moment */
 };
 
 /* EXIT_OK, or what to end with; then err says why. */
@@ -23,6 +25,8 @@ MUST_CHECK enum exit_code reset_primary_connect(struct reset_primary *p, const c
 						struct err *err);
 /* Begins the transaction in which the load has to run. */
 MUST_CHECK enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err);
+/* When changes for this replica were known to be lost, as of the snapshot; NULL: never. Lives until reset_primary_clear(). */
+const char *reset_primary_due(const struct reset_primary *p, const char *replica);
 void reset_primary_clear(struct reset_primary *p);
 
 #endif

@@ -21,6 +21,7 @@
 #include "consumer/sql/reset_create.sql.h"
 #include "consumer/sql/reset_finish.sql.h"
 #include "consumer/sql/reset_lock_holders.sql.h"
+#include "consumer/sql/reset_mark.sql.h"
 #include "consumer/sql/reset_obstacles.sql.h"
 
 #define STATEMENT_MS	   15000
@@ -152,6 +153,11 @@ static bool fail_busy(struct reset_replica *r)
 			db_value(found, 0, 1), db_value(found, 0, 2));
 	db_result_clear(found);
 	return reset_replica_fail(r, EXIT_BUSY, &err);
+}
+
+bool reset_replica_mark(struct reset_replica *r)
+{
+	return run(r, "marking it as needing a reset", sql_reset_mark);
 }
 
 bool reset_replica_lock(struct reset_replica *r)

@@ -23,6 +23,8 @@ struct reset_replica {
 /* Each takes the replica one step further; false: it takes no part any more (failed, err), its connection is closed. */
 MUST_CHECK bool reset_replica_connect(
 	struct reset_replica *r); /* reachable, migrated, nothing in the way of a new table */
+MUST_CHECK bool reset_replica_mark(
+	struct reset_replica *r); /* as needing a reset, whatever comes of this one */
 MUST_CHECK bool reset_replica_lock(struct reset_replica *r); /* from here on no batch is applied */
 MUST_CHECK bool reset_replica_begin(
 	struct reset_replica *r); /* the transaction, products_reset in it */

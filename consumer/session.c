@@ -48,6 +48,7 @@ struct session {
 	/* Of the stretch that runs: */
 	struct db *db;
 	struct amqp_link *link;
+	const struct auto_reset *auto_reset;
 	struct session_result *result;
 	bool ending;   /* a reason was found; result says which */
 	bool draining; /* stop or cancelled: nothing more is received */
@@ -97,15 +98,18 @@ static void start_draining(struct session *s)
 	s->drain_by = mono_add_ms(mono_now(), s->settings->drain_timeout_ms);
 }
 
-static void on_cancelled(void *arg, const char *consumer_tag)
+static void queue_missing(struct session *s, const char *kind)
 {
-	struct session *s = arg;
-
 	s->result->end = SESSION_CANCELLED;
 	s->result->cancelled = true;
-	err_set(&s->result->err, "queue products.%s.%s was deleted", consumer_tag, s->replica);
+	err_set(&s->result->err, "queue products.%s.%s was deleted", kind, s->replica);
 	if (!s->draining)
 		start_draining(s);
+}
+
+static void on_cancelled(void *arg, const char *consumer_tag)
+{
+	queue_missing(arg, consumer_tag);
 }
 
 static void receive(struct session *s)
@@ -235,15 +239,16 @@ static void on_state(void *arg, enum db_outcome outcome, const struct pg_result 
 		     const struct err *err)
 {
 	struct session *s = arg;
-	char reason[REPLICA_REASON_MAX];
-	bool needs_reset;
+	struct replica_state state;
 
 	/* What other failures mean for batches, the next batch will tell. */
 	if (outcome == DB_LOST)
 		s->db_error = *err;
-	else if (outcome == DB_OK && replica_take_state(r, &needs_reset, reason)) {
-		(void)status_set_needs_reset(s->status, needs_reset, reason);
+	else if (outcome == DB_OK && replica_take_state(r, &state)) {
+		(void)status_set_needs_reset(s->status, state.needs_reset, state.reason);
 		in_order_again(s);
+		if (state.may_reset && auto_reset_due(s->auto_reset, mono_now()))
+			end_with(s, SESSION_RESET_DUE, NULL, NULL);
 	}
 }
 
@@ -325,6 +330,8 @@ static void loop(struct session *s)
 		}
 		if (!s->ending)
 			side_step(s->side, now, !s->draining);
+		if (side_missing(s->side) && !s->draining)
+			queue_missing(s, "sync or delete");
 		if (s->draining && (drained(s) || mono_reached(s->drain_by, now)))
 			end_with(s, s->result->end, NULL, NULL);
 		if (!s->ending)
@@ -333,9 +340,10 @@ static void loop(struct session *s)
 }
 
 void session_run(struct session *s, struct db *db, struct amqp_link *link, bool after_trouble,
-		 struct session_result *ret)
+		 const struct auto_reset *auto_reset, struct session_result *ret)
 {
 	*ret = (struct session_result){ .end = SESSION_STOPPED };
+	s->auto_reset = auto_reset;
 	s->db = db;
 	s->link = link;
 	s->result = ret;

@@ -9,6 +9,7 @@
 
 #include "common/amqp.h"
 #include "common/db.h"
+#include "consumer/auto_reset.h"
 #include "consumer/settings.h"
 #include "consumer/status.h"
 
@@ -20,6 +21,7 @@ enum session_end {
 	SESSION_RESETTING, /* the replica is being reset; its connection is good */
 	SESSION_BROKER,	   /* the broker's connection is lost */
 	SESSION_CANCELLED, /* a queue was deleted; what had been received from it is applied */
+	SESSION_RESET_DUE, /* the replica is marked, and may be reset by itself */
 };
 
 struct session_result {
@@ -41,8 +43,8 @@ MUST_CHECK bool session_subscribe(struct session *s, struct amqp_link *link, str
 
 /* Runs until a reason. Afterwards the link is good for amqp_close() only: what was delivered and
  * not acknowledged goes back to its queue. A unit may be left in flight on db only if it did not
- * end in time. after_trouble: the log tells when it is over. */
+ * end in time. after_trouble: the log tells when it is over. auto_reset says when SESSION_RESET_DUE may end it. */
 void session_run(struct session *s, struct db *db, struct amqp_link *link, bool after_trouble,
-		 struct session_result *ret);
+		 const struct auto_reset *auto_reset, struct session_result *ret);
 
 #endif

@@ -9,6 +9,10 @@
 
 struct settings {
 	char *rabbitmq_url;
+	char *database_url; /* "": not set */
+	bool auto_reset;
+	int64_t reset_stall_timeout_ms;
+	int64_t reset_swap_timeout_ms;
 	char *host;
 	int64_t port;
 	int64_t max_attempts;

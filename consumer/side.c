@@ -28,6 +28,7 @@ struct side {
 	struct backoff backoff;
 	struct mono open_at; /* not before */
 	struct mono declare_at, count_at;
+	bool missing; /* a main queue */
 };
 
 struct side *side_new(const struct settings *settings, const char *replica, struct status *status,
@@ -47,6 +48,7 @@ void side_close(struct side *s)
 {
 	amqp_close(s->link);
 	s->link = NULL;
+	s->missing = false;
 	retry_unsend(s->retry);
 }
 
@@ -82,7 +84,10 @@ static bool count_queues(struct side *s, struct err *err)
 		if (!amqp_queue_count(s->link, names[i], &n[i], &exists, err)) {
 			if (exists)
 				return false;
-			s->declare_at = mono_now(); /* somebody deleted it */
+			/* Somebody deleted it. */
+			if (i < 2)
+				s->missing = true;
+			s->declare_at = mono_now();
 		}
 	}
 	status_set_queues(s->status, n[0], n[1], n[2], n[3]);
@@ -100,6 +105,10 @@ static bool do_duties(struct side *s, struct mono now, struct err *err)
 			return false;
 	}
 	if (mono_reached(s->declare_at, now)) {
+		if (!count_queues(s, err))
+			return false;
+		if (s->missing)
+			return true;
 		s->declare_at = mono_add_ms(now, DECLARE_MS);
 		if (!topology_declare(s->link, s->replica, (unsigned)s->settings->max_attempts,
 				      err))
@@ -144,6 +153,11 @@ failed:
 		log_warn(
 			"the broker connection for failed changes and questions is lost; opening it again",
 			KV_S("error", err.text));
+}
+
+bool side_missing(const struct side *s)
+{
+	return s->missing;
 }
 
 int side_fd(const struct side *s)

@@ -13,6 +13,7 @@
  *                       two broker     replica being reset      -> RESETTING
  *                       links          broker lost              -> CONNECTING_BROKER, after a back-off
  *                                      a queue was deleted      -> marks the replica, CONNECTING_BROKER
+ *                                     marked, reset due        -> RESETTING, in this very thread
  *   STOPPED             nothing        (the thread ends)
  *
  * The database comes first, and the broker's link is closed whenever the replica cannot take
@@ -22,7 +23,8 @@
  * What a crash between any two lines does: nothing but the redelivery of messages. What has been
  * received and not acknowledged goes back to the queues as soon as the broker sees the connection
  * end; see session.c for the order of commit, confirm and ack. One thing lives in memory for a
- * moment only: that a queue was deleted, until the replica is marked; it is logged at once as well.
+ * moment only: that a queue was deleted, until the replica is marked. A worker that dies before finds the queue missing
+ * when it comes back, since nobody makes it anew before the replica is marked: neither this one nor the API.
  */
 #include "consumer/worker.h"
 
@@ -35,6 +37,8 @@
 #include "common/backoff.h"
 #include "common/log.h"
 #include "common/stop.h"
+#include "common/topology.h"
+#include "consumer/auto_reset.h"
 #include "consumer/replica.h"
 #include "consumer/session.h"
 #include "consumer/verdict.h"
@@ -54,9 +58,11 @@ struct worker {
 	struct db *db;
 	struct session *session;
 	struct backoff replica_backoff, broker_backoff;
-	bool told;  /* the present trouble is in the log, under status.error */
-	bool reset; /* a reset was seen, and its end not yet */
-	bool mark;  /* the replica is yet to be marked, for this reason: */
+	bool told;		    /* the present trouble is in the log, under status.error */
+	bool reset;		    /* a reset was seen, and its end not yet */
+	struct replica_state state; /* as last read */
+	struct auto_reset auto_reset;
+	bool mark; /* the replica is yet to be marked, for this reason: */
 	char mark_reason[REPLICA_REASON_MAX];
 };
 
@@ -88,22 +94,25 @@ static void replica_failed(struct worker *w, enum db_outcome outcome, const char
 	stop_sleep_ms(backoff_next_ms(&w->replica_backoff));
 }
 
-static void read_state(struct worker *w)
+/* False: the replica is lost. */
+static bool read_state(struct worker *w)
 {
 	struct err err = { .text = "" };
-	char reason[REPLICA_REASON_MAX];
-	bool needs_reset;
+	struct replica_state *state = &w->state;
 
-	enum db_outcome outcome = replica_read_state(w->db, &needs_reset, reason, &err);
+	enum db_outcome outcome = replica_read_state(w->db, state, &err);
 	if (outcome != DB_OK) {
 		replica_failed(w, outcome, verdict_of_unit(outcome, 1, VERDICT_TRIES).sentence,
 			       &err);
-		return;
+		return false;
 	}
-	if (status_set_needs_reset(w->status, needs_reset, reason) && needs_reset)
+	bool news = status_set_needs_reset(w->status, state->needs_reset, state->reason);
+	if (news && state->needs_reset &&
+	    !(state->may_reset && auto_reset_possible(&w->auto_reset)))
 		log_warn("the replica may be incomplete: run reset-replicas --replica with its "
 			 "name",
-			 KV_S("replica", w->replica->name), KV_S("reason", reason));
+			 KV_S("replica", w->replica->name), KV_S("reason", state->reason));
+	return true;
 }
 
 static void connect_replica(struct worker *w)
@@ -124,7 +133,7 @@ static void connect_replica(struct worker *w)
 	LOG_AT(w->told ? LOG_DEBUG : LOG_INFO, "replica connected",
 	       KV_S("database", w->status->database),
 	       KV_I("server_version", db_server_version(w->db)));
-	read_state(w);
+	(void)read_state(w);
 }
 
 /* Whether batches can be applied now; if not, has waited a little. */
@@ -151,9 +160,20 @@ static bool replica_ready(struct worker *w)
 		log_info("the replica is open for changes again",
 			 KV_S("replica", w->replica->name));
 		w->reset = false;
-		read_state(w);
+		(void)read_state(w);
 	}
 	return w->db != NULL;
+}
+
+static void note_deleted_queue(struct worker *w, const char *error)
+{
+	log_error("a queue was deleted: changes may be missing on this replica until it has been "
+		  "reset (AUTO_RESET, or reset-replicas --replica with its name)",
+		  KV_S("replica", w->replica->name), KV_S("error", error));
+	status_set_error(w->status, error);
+	w->mark = true;
+	snprintf(w->mark_reason, sizeof(w->mark_reason),
+		 "a queue of it was deleted, with the changes in it");
 }
 
 static bool mark_replica(struct worker *w)
@@ -167,8 +187,49 @@ static bool mark_replica(struct worker *w)
 		return false;
 	}
 	w->mark = false;
-	status_set_needs_reset(w->status, true, w->mark_reason);
+	return read_state(w);
+}
+
+/* Whether a reset was tried; it has taken its time. */
+static bool reset_if_due(struct worker *w)
+{
+	if (!w->state.may_reset || !auto_reset_due(&w->auto_reset, mono_now()))
+		return false;
+	status_set_state(w->status, STATUS_RESETTING);
+	auto_reset_run(&w->auto_reset, w->state.reason);
+	if (!stop_requested())
+		(void)read_state(w);
 	return true;
+}
+
+/* Declares the queues, but never makes a missing one anew before the replica is marked. False: err says why, or the
+ * replica was lost, or err is empty because a reset comes first. */
+static bool declare_and_subscribe(struct worker *w, struct amqp_link *link, struct err *err)
+{
+	uint64_t ready;
+	bool missing;
+
+	if (!topology_look(link, w->replica->name, &missing, &ready, err))
+		return false;
+	/* The API may have noted just now that they were declared. */
+	if (missing && !read_state(w))
+		return false;
+	if (missing && w->state.declared) {
+		note_deleted_queue(w, "a queue of it does not exist any more");
+		if (!mark_replica(w) ||
+		    (w->state.may_reset && auto_reset_due(&w->auto_reset, mono_now())))
+			return false;
+	}
+	if (!session_subscribe(w->session, link, err))
+		return false;
+	if (w->state.declared)
+		return true;
+	enum db_outcome outcome = replica_note_declared(w->db, err);
+	w->state.declared = outcome == DB_OK;
+	if (outcome != DB_OK)
+		replica_failed(w, outcome, verdict_of_unit(outcome, 1, VERDICT_TRIES).sentence,
+			       err);
+	return w->state.declared;
 }
 
 static struct amqp_link *connect_broker(struct worker *w)
@@ -180,23 +241,15 @@ static struct amqp_link *connect_broker(struct worker *w)
 	snprintf(name, sizeof(name), "pgfanout-consumer %s", w->replica->name);
 	struct amqp_link *link = amqp_open(w->settings->rabbitmq_url, name, BROKER_TIMEOUT_MS,
 					   &err);
-	if (link != NULL && session_subscribe(w->session, link, &err))
+	if (link != NULL && declare_and_subscribe(w, link, &err))
 		return link;
 	amqp_close(link);
+	if (w->db == NULL ||
+	    err.text[0] == '\0') /* the replica was lost, and that was told; or a reset is due */
+		return NULL;
 	tell(w, "no connection to the broker; trying again", err.text);
 	stop_sleep_ms(backoff_next_ms(&w->broker_backoff));
 	return NULL;
-}
-
-static void note_deleted_queue(struct worker *w, const struct session_result *r)
-{
-	log_error("a queue was deleted: changes published meanwhile may be missing on this "
-		  "replica; run reset-replicas --replica with its name",
-		  KV_S("replica", w->replica->name), KV_S("error", r->err.text));
-	status_set_error(w->status, r->err.text);
-	w->mark = true;
-	snprintf(w->mark_reason, sizeof(w->mark_reason),
-		 "a queue of it was deleted, with the changes in it");
 }
 
 static void apply_session(struct worker *w, struct amqp_link *link)
@@ -208,7 +261,7 @@ static void apply_session(struct worker *w, struct amqp_link *link)
 	status_set_broker(w->status, amqp_peer(link));
 	/* While a known trouble lasts, connections that come up are no news yet. */
 	LOG_AT(w->told ? LOG_DEBUG : LOG_INFO, "applying changes", KV_S("broker", amqp_peer(link)));
-	session_run(w->session, w->db, link, w->told, &r);
+	session_run(w->session, w->db, link, w->told, &w->auto_reset, &r);
 	amqp_close(link);
 
 	/* It worked for a while, so the next trouble is a new one. */
@@ -218,7 +271,7 @@ static void apply_session(struct worker *w, struct amqp_link *link)
 		w->told = false;
 	}
 	if (r.cancelled)
-		note_deleted_queue(w, &r);
+		note_deleted_queue(w, r.err.text);
 	if (db_in_flight(w->db) > 0 || !db_alive(w->db))
 		close_replica(w);
 	switch (r.end) {
@@ -229,6 +282,9 @@ static void apply_session(struct worker *w, struct amqp_link *link)
 		status_set_state(w->status, STATUS_CONNECTING_BROKER);
 		tell(w, r.sentence, r.err.text);
 		stop_sleep_ms(backoff_next_ms(&w->broker_backoff));
+		break;
+	case SESSION_RESET_DUE:
+		(void)(w->db != NULL && read_state(w));
 		break;
 	case SESSION_RESETTING:
 	case SESSION_CANCELLED:
@@ -248,7 +304,7 @@ static void *worker_main(void *arg)
 			connect_replica(w);
 			continue;
 		}
-		if (!replica_ready(w) || (w->mark && !mark_replica(w)))
+		if (!replica_ready(w) || (w->mark && !mark_replica(w)) || reset_if_due(w))
 			continue;
 		struct amqp_link *link = connect_broker(w);
 		if (link != NULL)
@@ -267,6 +323,7 @@ struct worker *worker_start(const struct settings *settings, const struct replic
 	w->settings = settings;
 	w->replica = replica;
 	w->status = status;
+	auto_reset_init(&w->auto_reset, settings, (size_t)(replica - settings->replicas.replica));
 	w->session = session_new(settings, replica->name, status);
 	backoff_init(&w->replica_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	backoff_init(&w->broker_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);

@@ -1,2 +1,3 @@
--- Whether this replica is complete, and if not, why.
-SELECT needs_reset::int, coalesce(reason, '') FROM products_replication
+-- Whether this replica is complete, and if not, why, and whether the consumer may reset it by itself; whether its queues were ever declared.
+SELECT needs_reset::int, coalesce(reason, ''), (needs_reset AND auto_reset)::int, (queues_declared_at IS NOT NULL)::int
+FROM products_replication

@@ -42,6 +42,14 @@ CREATE TABLE IF NOT EXISTS products_outbox (
 );
 COMMENT ON TABLE products_outbox IS 'pgfanout: changes of products that the broker has not confirmed yet; filled by triggers, emptied by the relay';
 
+CREATE TABLE IF NOT EXISTS products_queues (
+	replica      text        PRIMARY KEY,
+	declared_at  timestamptz NOT NULL DEFAULT now(), -- since then all that was published had its place in them
+	reset_due_at timestamptz, -- when changes for the replica were last found to be lost: only a reset from a later snapshot makes it complete
+	reason       text         -- how
+);
+COMMENT ON TABLE products_queues IS 'pgfanout: the replicas whose queues have been declared, and which of them lost changes there; written by the relay';
+
 -- Names the space that transaction ids belong to: ids of a restored dump mean something else than those of its origin.
 CREATE FUNCTION products_source() RETURNS text
 	LANGUAGE plpgsql STABLE SECURITY DEFINER

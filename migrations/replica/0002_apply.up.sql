@@ -9,6 +9,9 @@ CREATE TABLE IF NOT EXISTS products_replication (
 	only_row    boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
 	needs_reset boolean     NOT NULL,
 	reason      text,                      -- why it needs a reset
+	auto_reset  boolean     NOT NULL DEFAULT false, -- it lost changes in its queues, so the consumer may reset it by itself
+	reset_due_at       timestamptz, -- products_queues.reset_due_at of the primary, as far as it is accounted for here
+	queues_declared_at timestamptz, -- since then its queues exist; if one is missing it was deleted
 	source      text,                      -- of the last reset's snapshot: the primary's transaction id space,
 	snapshot    pg_snapshot,               -- the snapshot itself: changes by transactions visible in it are in the table,
 	floor       bigint      NOT NULL DEFAULT 0, -- and the newest version at that time, for messages that do not name their transaction

@@ -438,13 +438,17 @@ def psql_program():
 
 
 class RabbitMQ(Server):
-    """One broker node with management plugin and an epmd of its own."""
+    """One broker node with management plugin and an epmd of its own.
 
-    def __init__(self, folder, name="rabbitmq", port=None, management_port=None):
+    join: a node that runs; this one joins its cluster at its first start, and shares its epmd.
+    """
+
+    def __init__(self, folder, name="rabbitmq", port=None, management_port=None, join=None):
         super().__init__(name, folder, "rabbitmq")
         self.port = free_port(port)
         self.management_port = free_port(management_port)
-        self.dist_port, self.epmd_port, self.cli_port = free_port(), free_port(), free_port()
+        self.dist_port, self.cli_port = free_port(), free_port()
+        self.epmd_port = join.epmd_port if join else free_port()
         self.node = f"pgfanout{self.port}@localhost"
         self.epmd = None
         self.log_path = f"{self.dir}/log/node.log"
@@ -460,7 +464,10 @@ log.file = node.log
 disk_free_limit.absolute = 64MB
 vm_memory_high_watermark.absolute = 512MB
 heartbeat = 10
-""")
+""" + (f"""\
+cluster_formation.peer_discovery_backend = classic_config
+cluster_formation.classic_config.nodes.1 = {join.node}
+""" if join else ""))
         # Quorum queues report their counts at this pace; 5 s by default, too slow to wait for.
         _write(f"{self.dir}/advanced.config", "[{rabbit, [{quorum_tick_interval, 100}]}].\n")
         _write(f"{self.dir}/enabled_plugins", "[rabbitmq_management].\n")
@@ -469,7 +476,8 @@ heartbeat = 10
             "users": [{"name": USER, "password": PASSWORD, "tags": "administrator"}],
             "vhosts": [{"name": "/"}],
             "permissions": [{"user": USER, "vhost": "/", **everything}]}))
-        _write(f"{self.dir}/.erlang.cookie", f"{random.getrandbits(128):x}", 0o400)
+        self.cookie = join.cookie if join else f"{random.getrandbits(128):x}"
+        _write(f"{self.dir}/.erlang.cookie", self.cookie, 0o400)
         _own(self.dir, self.user)
         self.env = {
             "PATH": "/usr/lib/erlang/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8",
@@ -493,7 +501,7 @@ heartbeat = 10
 
     def _launch(self):
         # Ours to end, not a daemon that Erlang leaves behind.
-        if not (self.epmd and self.epmd.running()):
+        if not (self.epmd and self.epmd.running()) and not _accepts(self.epmd_port):
             epmd = shutil.which("epmd") or "/usr/bin/epmd"
             self.epmd = Process([epmd, "-port", str(self.epmd_port), "-address", HOST], self.env,
                                 f"{self.dir}/epmd.log", self.dir, self.user)

@@ -100,7 +100,7 @@ def wait_idle(stack, timeout=20):
 
 @pytest.fixture
 def consumer(stack):
-    program = stack.start_consumer(RETRY_DELAY_MS=200)
+    program = stack.start_consumer(RETRY_DELAY_MS=200, AUTO_RESET="false")
     for replica in BOTH:
         wait_state(program, replica, "applying")
     return program
