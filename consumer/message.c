@@ -156,7 +156,7 @@ static bool is_heartbeat(const struct amqp_delivery *d)
 static bool take_body(struct batch *b, const struct amqp_delivery *d, enum change_kind kind,
 		      struct batch_slice body, const char *xids_text, struct err *err)
 {
-	struct jscan_value document, element;
+	struct jscan_value document = { 0 }, element;
 	struct jscan_iter it;
 	size_t n = 0;
 
