@@ -133,13 +133,26 @@ static bool open_primary(struct verify *v)
 	return verify_gather(v);
 }
 
+/* Said, and no difference: what is in the table is compared all the same. */
+static void take_complete(void *arg, const struct pg_result *r)
+{
+	const struct verify_server *s = arg;
+
+	if (db_rows(r) > 0)
+		log_warn("needs a reset: it gets no reads until then", KV_S("replica", s->name),
+			 KV_S("reason", db_value(r, 0, 0)));
+}
+
 static bool open_replicas(struct verify *v)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < v->n && !stop_requested(); i++)
 		any = verify_server_open(&v->replicas[i].server, false) || any;
-	return any && !stop_requested();
+	for (size_t i = 0; i < v->n; i++)
+		verify_ask(&v->replicas[i].server, VERIFY_COMPLETE, NULL, take_complete,
+			   &v->replicas[i].server);
+	return verify_gather(v) && any;
 }
 
 static void choose(struct verify *v, const bool *chosen)

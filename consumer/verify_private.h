@@ -19,8 +19,7 @@ struct verify_replica {
 	struct verify_server server;
 	bool behind; /* nobody can tell: it does not catch up; why says more */
 	struct err why;
-	bool busy_retries; /* its retry queues were not empty when they were looked at last */
-	bool waiting;	   /* for it to catch up */
+	bool waiting; /* for it to catch up */
 	int64_t drifted, mended, unsure;
 };
 

@@ -14,6 +14,7 @@
 #include "consumer/sql/verify_beats.sql.h"
 #include "consumer/sql/verify_chunk.sql.h"
 #include "consumer/sql/verify_chunk_copy.sql.h"
+#include "consumer/sql/verify_complete.sql.h"
 #include "consumer/sql/verify_look.sql.h"
 #include "consumer/sql/verify_look_copy.sql.h"
 #include "consumer/sql/verify_marks.sql.h"
@@ -36,6 +37,7 @@ static const struct db_statement of_replica[] = {
 	[VERIFY_LOOK_AT_COPY] = { "look", sql_verify_look_copy, 2, NULL },
 	[VERIFY_MARKS] = { "marks", sql_verify_marks, 4, NULL },
 	[VERIFY_BEATS] = { "beats", sql_verify_beats, 0, NULL },
+	[VERIFY_COMPLETE] = { "complete", sql_verify_complete, 0, NULL },
 	[VERIFY_LOWER] = { "lower", sql_repair_lower, 4, NULL },
 };
 
@@ -55,13 +57,13 @@ bool verify_server_fail(struct verify_server *s, enum exit_code code, const char
 
 bool verify_server_open(struct verify_server *s, bool primary)
 {
+	static const int schema[] = { [false] = SCHEMA_REPLICA, [true] = SCHEMA_PRIMARY };
 	struct err err;
 	struct pg_conn *conn = db_connect_raw(s->url, &options, &err);
 
 	if (conn == NULL)
 		return verify_server_fail(s, reset_exit_code(DB_LOST), err.text);
-	enum db_outcome outcome = db_check_schema(conn, s->name,
-						  primary ? SCHEMA_PRIMARY : SCHEMA_REPLICA, &err);
+	enum db_outcome outcome = db_check_schema(conn, s->name, schema[primary], &err);
 	db_conn_close(conn);
 	if (outcome != DB_OK)
 		return verify_server_fail(s, reset_exit_code((int)outcome), err.text);
@@ -92,7 +94,7 @@ void verify_ask(struct verify_server *s, enum verify_statement statement,
 {
 	struct err err;
 
-	if (s->failed != EXIT_OK)
+	if (s->failed != EXIT_OK || s->db == NULL)
 		return;
 	s->take = take;
 	s->arg = arg;

@@ -31,11 +31,6 @@ struct round {
 	struct pgarray ids, places;
 };
 
-static int64_t given_up_us(const struct verify *v)
-{
-	return v->settings->verify_timeout_ms * 1000;
-}
-
 static void leave_open(struct verify *v, size_t replica)
 {
 	for (size_t i = 0; i < v->nsuspects; i++) {
@@ -254,46 +249,61 @@ static void give_up(struct round *round, size_t i, const struct beats *b)
 	cannot_tell(v, i, &why);
 }
 
-/* Rule 3, for all replicas at once. */
+/* What one replica has of what it is waited for. */
+struct catching_up {
+	struct beats beats, moved;
+	struct mono moved_at;
+	bool arrived;
+};
+
+static bool awaited(const struct verify *v, size_t i, const struct catching_up *c)
+{
+	return !c->arrived && verify_taking_part(&v->replicas[i]) && count_open(v, i) > 0;
+}
+
+/* Whether to go on waiting for it. */
+static bool look_at_beats(struct round *round, size_t i, struct catching_up *c)
+{
+	struct verify *v = round->v;
+	struct mono now = mono_now();
+
+	if (!awaited(v, i, c))
+		return false;
+	c->arrived = verify_arrived(c->beats.sync, c->beats.delete, round->now,
+				    mono_diff_us(now, round->now_at));
+	if (c->arrived)
+		return false;
+	if (slower(&c->beats) > slower(&c->moved)) {
+		c->moved = c->beats;
+		c->moved_at = now;
+	}
+	if (mono_diff_us(now, c->moved_at) <= v->settings->verify_timeout_ms * 1000)
+		return true;
+	give_up(round, i, &c->beats);
+	return false;
+}
+
+/* Rule 3, for all replicas at once. However far one is behind: as long as it moves on it will arrive. */
 static bool wait_for_replicas(struct round *round)
 {
 	struct verify *v = round->v;
-	struct beats beats[REPLICAS_MAX] = { 0 }, moved[REPLICAS_MAX] = { 0 };
-	struct mono moved_at[REPLICAS_MAX];
-	bool any, arrived[REPLICAS_MAX] = { false };
+	struct catching_up of[REPLICAS_MAX] = { 0 };
+	bool any;
 
 	for (size_t i = 0; i < v->n; i++)
-		moved_at[i] = mono_now();
+		of[i].moved_at = round->now_at;
 	do {
 		for (size_t i = 0; i < v->n; i++) {
-			if (!arrived[i] && verify_taking_part(&v->replicas[i]) &&
-			    count_open(v, i) > 0)
+			if (awaited(v, i, &of[i]))
 				verify_ask(&v->replicas[i].server, VERIFY_BEATS, NULL, take_beats,
-					   &beats[i]);
+					   &of[i].beats);
 		}
 		if (!verify_gather(v))
 			return false;
 		any = false;
 		for (size_t i = 0; i < v->n; i++) {
-			struct mono now = mono_now();
-
-			v->replicas[i].waiting = false;
-			if (arrived[i] || !verify_taking_part(&v->replicas[i]) ||
-			    count_open(v, i) == 0)
-				continue;
-			arrived[i] = verify_arrived(beats[i].sync, beats[i].delete, round->now,
-						    mono_diff_us(now, round->now_at));
-			if (arrived[i])
-				continue;
-			if (slower(&beats[i]) > slower(&moved[i])) {
-				moved[i] = beats[i];
-				moved_at[i] = now;
-			}
-			if (mono_diff_us(now, moved_at[i]) > given_up_us(v)) {
-				give_up(round, i, &beats[i]);
-				continue;
-			}
-			v->replicas[i].waiting = any = true;
+			v->replicas[i].waiting = look_at_beats(round, i, &of[i]);
+			any = any || v->replicas[i].waiting;
 		}
 		v->tick(v);
 	} while (any && !stop_sleep_ms(POLL_MS));
