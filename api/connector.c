@@ -39,6 +39,7 @@ struct connector {
 	struct db *watch;
 	struct backoff backoff, open_backoff;
 	struct mono next_look, next_open;
+	struct mono started;
 	bool present;
 	bool unopened; /* the last link could not be opened */
 };
@@ -64,6 +65,7 @@ static void set_state(struct connector *c, enum upstream_state state, const char
 	pthread_mutex_unlock(&up->lock);
 	atomic_store(&up->fit,
 		     state == UPSTREAM_SERVING || (up->primary && state == UPSTREAM_READ_ONLY));
+	atomic_store(&up->complete, state == UPSTREAM_SERVING || state == UPSTREAM_LAGGING);
 	metric_set(M_DATABASE_UP, up->index, state == UPSTREAM_SERVING);
 	if (!changed)
 		return;
@@ -101,6 +103,7 @@ struct look {
 	enum db_outcome outcome;
 	bool bad;
 	char reason[256];
+	int64_t time_us; /* a replica's newest heartbeat, the primary's clock; 0: there is none */
 	struct err err;
 };
 
@@ -117,10 +120,29 @@ static void on_look(void *arg, enum db_outcome outcome, const struct pg_result *
 	look->bad = db_rows(r) != 1 || db_value(r, 0, 0)[0] != 'f';
 	snprintf(look->reason, sizeof(look->reason), "%s",
 		 db_rows(r) != 1 ? "products_replication is empty" : db_value(r, 0, 1));
+	look->time_us = db_rows(r) != 1 ? 0 : strtoll(db_value(r, 0, 2), NULL, 10);
 }
 
 static const struct db_statement look_replica[] = { { "watch", sql_replica_watch, 0, NULL } };
 static const struct db_statement look_primary[] = { { "watch", sql_primary_watch, 0, NULL } };
+
+/* False: it is too far behind; reason says so. */
+static bool near_enough(struct connector *c, struct mono now, char *reason, size_t size)
+{
+	struct upstream *up = c->up;
+	int64_t max_ms = c->settings->max_replica_lag_ms;
+	int64_t lag_us;
+
+	/* Only this thread sets the state, so reading it needs no lock. */
+	if (lag_allows(max_ms, atomic_load(&up->heartbeat_us), lag_clock_now(up->clock, now),
+		       up->state == UPSTREAM_LAGGING, mono_diff_us(now, c->started) / 1000))
+		return true;
+	if (replicas_lag_us(up, &lag_us))
+		snprintf(reason, size, "it is %.1f s behind the primary", (double)lag_us / 1e6);
+	else
+		snprintf(reason, size, "no heartbeat has ever come to it, so its lag is not known");
+	return false;
+}
 
 static void look_failed(struct connector *c, const struct err *err)
 {
@@ -171,10 +193,18 @@ static void look(struct connector *c)
 	}
 	c->present = true;
 	backoff_reset(&c->backoff);
-	c->next_look = mono_add_ms(mono_now(), LOOK_EVERY_MS);
+	struct mono now = mono_now();
+
+	c->next_look = mono_add_ms(now, LOOK_EVERY_MS);
+	if (!up->primary)
+		atomic_store(&up->heartbeat_us, look.time_us);
+	else if (look.time_us)
+		lag_clock_set(up->clock, now, look.time_us);
 	if (!look.bad && c->unopened && !has_links(up))
 		return; /* as open_link() said */
-	if (!look.bad)
+	if (!look.bad && !up->primary && !near_enough(c, now, look.reason, sizeof(look.reason)))
+		set_state(c, UPSTREAM_LAGGING, look.reason);
+	else if (!look.bad)
 		set_state(c, UPSTREAM_SERVING, "");
 	else if (up->primary)
 		set_state(c, UPSTREAM_READ_ONLY, "it is a standby or set to read-only");
@@ -264,8 +294,7 @@ bool connector_start(struct upstream *up, const struct settings *settings, struc
 	c->up = up;
 	c->settings = settings;
 	c->wanted_end = &c->wanted;
-	c->next_look = mono_now();
-	c->next_open = c->next_look;
+	c->next_look = c->next_open = c->started = mono_now();
 	backoff_init(&c->backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	backoff_init(&c->open_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	pthread_mutex_init(&c->lock, NULL);

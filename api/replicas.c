@@ -9,8 +9,9 @@
 
 const char *upstream_state_name(enum upstream_state s)
 {
-	static const char *const names[] = { "connecting", "serving",	   "needs reset",
-					     "read-only",  "not migrated", "unreachable" };
+	static const char *const names[] = { "connecting",  "serving",	 "lagging",
+					     "needs reset", "read-only", "not migrated",
+					     "unreachable" };
 
 	return names[s];
 }
@@ -27,6 +28,35 @@ static size_t first_choice(struct worker *w, size_t n)
 	return (size_t)(w->dice % n);
 }
 
+static bool answers(const struct link *l, const struct request *r)
+{
+	return link_usable(l) && !(r->tried & (UINT64_C(1) << l->up->index)) &&
+	       atomic_load_explicit(&l->up->complete, memory_order_relaxed);
+}
+
+static int64_t heartbeat_of(const struct link *l)
+{
+	return atomic_load_explicit(&l->up->heartbeat_us, memory_order_relaxed);
+}
+
+/* Rule 3. Hardly further: by no more than any replica may be behind the primary. */
+static struct link *pick_lagging(const struct worker *w, struct link *const *by_upstream, size_t at,
+				 const struct request *r)
+{
+	size_t replicas = w->upstreams->n - 1;
+	int64_t newest = LAG_NO_HEARTBEAT;
+
+	for (size_t i = 0; i < replicas; i++)
+		if (answers(by_upstream[i], r) && heartbeat_of(by_upstream[i]) > newest)
+			newest = heartbeat_of(by_upstream[i]);
+	for (size_t i = 0; i < replicas; i++, at = at + 1 < replicas ? at + 1 : 0)
+		if (answers(by_upstream[at], r) &&
+		    heartbeat_of(by_upstream[at]) >=
+			    newest - w->settings->max_replica_lag_ms * 1000)
+			return by_upstream[at];
+	return NULL;
+}
+
 struct link *replicas_pick(struct worker *w, unsigned role, const struct request *r)
 {
 	struct link **by_upstream = role == LINK_POINT ? w->points : w->scans;
@@ -40,9 +70,27 @@ struct link *replicas_pick(struct worker *w, unsigned role, const struct request
 		    atomic_load_explicit(&l->up->fit, memory_order_relaxed))
 			return l;
 	}
-	struct link *l = by_upstream[replicas];
+	struct link *primary = by_upstream[replicas];
+	bool alive = link_usable(primary) && !r->tried_primary;
 
-	return link_usable(l) && !r->tried_primary ? l : NULL;
+	if (!r->tried_primary && atomic_load_explicit(&primary->up->fit, memory_order_relaxed))
+		return alive ? primary : NULL;
+	struct link *lagging = pick_lagging(w, by_upstream, at, r);
+
+	if (lagging)
+		return lagging;
+	return alive ? primary : NULL;
+}
+
+bool replicas_lag_us(const struct upstream *up, int64_t *ret)
+{
+	int64_t beat = atomic_load_explicit(&up->heartbeat_us, memory_order_relaxed);
+	int64_t lag = lag_clock_now(up->clock, mono_now()) - beat;
+
+	if (up->primary || beat == LAG_NO_HEARTBEAT)
+		return false;
+	*ret = lag > 0 ? lag : 0; /* clocks differ by a little */
+	return true;
 }
 
 bool replicas_expected(const struct worker *w, const struct request *r)
@@ -51,7 +99,8 @@ bool replicas_expected(const struct worker *w, const struct request *r)
 		const struct upstream *up = &w->upstreams->list[i];
 		bool tried = up->primary ? r->tried_primary : (r->tried >> i & 1) != 0;
 
-		if (!tried && atomic_load_explicit(&up->fit, memory_order_relaxed))
+		if (!tried && atomic_load_explicit(up->primary ? &up->fit : &up->complete,
+						   memory_order_relaxed))
 			return true;
 	}
 	return false;

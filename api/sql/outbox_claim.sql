@@ -12,10 +12,10 @@ WITH sweep AS MATERIALIZED (
 	SELECT coalesce($3::pg_snapshot, pg_current_snapshot()) AS snapshot
 )
 SELECT snapshot::text AS snapshot, NULL::xid8 AS xid, NULL::bigint AS version, NULL::uuid AS id, NULL::text AS name, NULL::text AS price,
-	NULL::integer AS stock, NULL::timestamptz AS created_at, NULL::timestamptz AS updated_at
+	NULL::integer AS stock, NULL::timestamptz AS created_at, NULL::timestamptz AS updated_at, NULL::timestamptz AS heartbeat
 FROM sweep
 UNION ALL
-SELECT NULL, o.xid, o.version, o.id, o.name, o.price::text, o.stock, o.created_at, o.updated_at
+SELECT NULL, o.xid, o.version, o.id, o.name, o.price::text, o.stock, o.created_at, o.updated_at, o.heartbeat
 FROM (
 	SELECT * FROM (
 		(SELECT o.*
