@@ -108,10 +108,12 @@ static void add_speed(struct strbuf *out, const struct progress_row *row, const 
 		return;
 	}
 	if (row->measured) {
-		strbuf_addf(out, "%s%lld rows/s%s", separator, (long long)row->rows_per_s,
-			    separator);
-		progress_add_bytes(out, row->bytes_per_s);
-		strbuf_addstr(out, "/s");
+		strbuf_addf(out, "%s%lld rows/s", separator, (long long)row->rows_per_s);
+		if (row->bytes >= 0) { /* a comparison moves none */
+			strbuf_addstr(out, separator);
+			progress_add_bytes(out, row->bytes_per_s);
+			strbuf_addstr(out, "/s");
+		}
 	}
 	if (left >= 0) {
 		strbuf_addstr(out, separator);

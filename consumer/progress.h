@@ -27,10 +27,10 @@ bool progress_meter_rate(const struct progress_meter *m, int64_t *ret_rows_per_s
 /* A replica's place in the work. */
 struct progress_row {
 	const char *name;
-	const char *doing; /* what else than loading rows, "" while loading */
-	int64_t rows, bytes;
-	int64_t total;	  /* rows expected, an estimate; 0: not known */
-	int64_t stuck_ms; /* takes nothing since */
+	const char *doing;   /* what else than loading rows, "" while loading */
+	int64_t rows, bytes; /* bytes -1: none are moved */
+	int64_t total;	     /* rows expected, an estimate; 0: not known */
+	int64_t stuck_ms;    /* takes nothing since */
 	bool measured;
 	int64_t rows_per_s, bytes_per_s; /* if measured */
 };

@@ -12,28 +12,35 @@
 #include "common/stop.h"
 #include "common/strbuf.h"
 #include "consumer/reset.h"
+#include "consumer/verify.h"
 
-enum { OPT_REPLICA = 256, OPT_DRY_RUN, OPT_CHECK_CONFIG, OPT_VERSION };
+enum { OPT_REPLICA = 256, OPT_DRY_RUN, OPT_VERIFY, OPT_REPAIR, OPT_CHECK_CONFIG, OPT_VERSION };
 
 struct arguments {
 	const char *replica[REPLICAS_MAX];
 	size_t nreplicas;
-	bool dry_run, yes, quiet, check_config;
+	bool dry_run, verify, repair, yes, quiet, check_config;
 };
 
 static void help(void)
 {
 	puts("reset-replicas [--replica NAME]... [--dry-run] [--yes] [--quiet]\n"
+	     "reset-replicas --verify | --repair [--replica NAME]... [--quiet]\n"
 	     "\n"
 	     "Rebuilds replicas from one consistent snapshot of the primary, all at the same time, while writes, the consumer and\n"
 	     "readers go on. Readers see a replica's old table until the new one takes its place at once. Rows that only the\n"
 	     "replica had are gone, changes that are made meanwhile are there in the end. Whatever goes wrong: a replica has\n"
 	     "either its old table or the new one, complete, and the reset can be run again.\n"
 	     "\n"
+	     "With --verify it compares only, and lists the products that differ; with --repair the primary then publishes those\n"
+	     "once more. Changes that are on their way are no differences. Nothing is locked.\n"
+	     "\n"
 	     "  --replica NAME   this one only; may be given several times (default: all)\n"
 	     "  --dry-run        check everything, say what would be done, change nothing\n"
+	     "  --verify         compare products, change nothing\n"
+	     "  --repair         compare, mend what differs, compare that again\n"
 	     "  --yes, -y        do not ask (without a terminal nobody is asked anyway)\n"
-	     "  --quiet, -q      errors only, on standard error\n"
+	     "  --quiet, -q      errors only, on standard error; --verify, --repair: ids that differ\n"
 	     "  --check-config   check the settings, print them without secrets, and end\n"
 	     "  --version, --help\n"
 	     "\n"
@@ -41,14 +48,16 @@ static void help(void)
 	reset_settings_help();
 	puts("\n"
 	     "Exit codes:\n"
-	     "  0  all named replicas were rebuilt\n"
-	     "  1  a replica's table cannot be replaced, or several replicas failed for different reasons; the lines say why\n"
+	     "  0  all named replicas were rebuilt; --verify: are equal; --repair: are equal or mended\n"
+	     "  1  a replica's table cannot be replaced, or several replicas failed for different reasons; the lines say why;\n"
+	     "     --verify: products differ; --repair: some still do\n"
 	     "  2  wrong argument or setting: nothing was started\n"
 	     "  3  a database or the broker could not be reached\n"
 	     "  4  a database has not been migrated: run pgfanout-migrate up\n"
 	     "  5  another reset of the replica is running\n"
 	     "  6  failed while at work\n"
 	     "  7  stopped by a signal, or the question was not answered with yes\n"
+	     "  8  --verify, --repair: nobody can tell, because a replica does not catch up, or products change too fast\n"
 	     "A replica that fails does not keep the others from being rebuilt, and serves the table it had.");
 }
 
@@ -64,6 +73,8 @@ static bool parse(int argc, char **argv, struct arguments *a, enum exit_code *re
 	static const struct option options[] = {
 		{ "replica", required_argument, NULL, OPT_REPLICA },
 		{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
+		{ "verify", no_argument, NULL, OPT_VERIFY },
+		{ "repair", no_argument, NULL, OPT_REPAIR },
 		{ "yes", no_argument, NULL, 'y' },
 		{ "quiet", no_argument, NULL, 'q' },
 		{ "check-config", no_argument, NULL, OPT_CHECK_CONFIG },
@@ -84,6 +95,12 @@ static bool parse(int argc, char **argv, struct arguments *a, enum exit_code *re
 			break;
 		case OPT_DRY_RUN:
 			a->dry_run = true;
+			break;
+		case OPT_VERIFY:
+			a->verify = true;
+			break;
+		case OPT_REPAIR:
+			a->repair = true;
 			break;
 		case 'y':
 			a->yes = true;
@@ -112,23 +129,27 @@ static bool parse(int argc, char **argv, struct arguments *a, enum exit_code *re
 			"it takes no arguments but options; a replica is named with --replica NAME");
 		return false;
 	}
+	if (a->verify + a->repair + a->dry_run > 1) {
+		*ret_code = usage_error("--verify, --repair and --dry-run cannot be combined");
+		return false;
+	}
 	return true;
 }
 
-static bool choose_replicas(const struct arguments *a, struct reset_request *request)
+static bool choose_replicas(const struct arguments *a, const struct replica_settings *all,
+			    bool *ret_chosen)
 {
-	const struct replica_settings *all = &request->settings->replicas;
 	AUTO_STRBUF text = STRBUF_INIT;
 
 	for (size_t i = 0; i < all->n; i++)
-		request->chosen[i] = a->nreplicas == 0;
+		ret_chosen[i] = a->nreplicas == 0;
 	for (size_t k = 0; k < a->nreplicas; k++) {
 		size_t i = 0;
 
 		while (i < all->n && strcmp(all->replica[i].name, a->replica[k]) != 0)
 			i++;
 		if (i < all->n) {
-			request->chosen[i] = true;
+			ret_chosen[i] = true;
 			continue;
 		}
 		strbuf_addf(&text, "there is no replica %s; the settings name", a->replica[k]);
@@ -140,8 +161,13 @@ static bool choose_replicas(const struct arguments *a, struct reset_request *req
 	return true;
 }
 
-static enum exit_code reset(const struct arguments *a, const struct reset_settings *settings)
+static enum exit_code run(const struct arguments *a, const struct reset_settings *settings)
 {
+	struct verify_request comparison = {
+		.settings = settings,
+		.repair = a->repair,
+		.quiet = a->quiet,
+	};
 	struct reset_request request = {
 		.settings = settings,
 		.dry_run = a->dry_run,
@@ -149,8 +175,9 @@ static enum exit_code reset(const struct arguments *a, const struct reset_settin
 		.quiet = a->quiet,
 	};
 
-	if (!choose_replicas(a, &request))
+	if (!choose_replicas(a, &settings->replicas, request.chosen))
 		return EXIT_USAGE;
+	memcpy(comparison.chosen, request.chosen, sizeof(comparison.chosen));
 	if (a->check_config) {
 		reset_settings_print(settings);
 		return EXIT_OK;
@@ -158,7 +185,7 @@ static enum exit_code reset(const struct arguments *a, const struct reset_settin
 	if (!log_init("reset", settings->log_level, settings->log_format))
 		return usage_error("LOG_LEVEL or LOG_FORMAT is wrong");
 	stop_init();
-	return reset_run(&request);
+	return a->verify || a->repair ? verify_run(&comparison) : reset_run(&request);
 }
 
 int main(int argc, char **argv)
@@ -172,7 +199,7 @@ int main(int argc, char **argv)
 		return (int)code;
 	if (!reset_settings_load(&settings, &err))
 		return (int)usage_error(err.text);
-	code = reset(&arguments, &settings);
+	code = run(&arguments, &settings);
 	reset_settings_free(&settings);
 	return (int)code;
 }

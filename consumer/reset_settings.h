@@ -12,6 +12,7 @@ struct reset_settings {
 	int64_t max_attempts;
 	int64_t stall_timeout_ms;
 	int64_t swap_timeout_ms;
+	int64_t verify_timeout_ms;
 	char *log_level;
 	char *log_format;
 	struct replica_settings replicas;
