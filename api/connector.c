@@ -13,6 +13,7 @@
 #include "api/measures.h"
 #include "api/sql/primary_watch.sql.h"
 #include "api/sql/replica_watch.sql.h"
+#include "api/sql/replica_wrong.sql.h"
 #include "api/worker.h"
 #include "common/backoff.h"
 #include "common/log.h"
@@ -114,20 +115,76 @@ static void on_look(void *arg, enum db_outcome outcome, const struct pg_result *
 		 db_rows(r) != 1 ? "products_replication is empty" : db_value(r, 0, 1));
 }
 
-static const struct db_statement look_replica[] = { { "watch", sql_replica_watch, 0, NULL } };
+/* Which products are wrong here. Answered just before or after on_look(), on the same connection. */
+struct wrong_look {
+	enum db_outcome outcome;
+	struct wrong_set *set; /* NULL: none, or too many */
+	bool too_many;
+	struct err err;
+};
+
+static void on_wrong(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		     const struct err *err)
+{
+	struct wrong_look *wrong = arg;
+
+	wrong->outcome = outcome;
+	if (outcome != DB_OK) {
+		wrong->err = *err;
+		return;
+	}
+	int n = db_rows(r);
+
+	wrong->too_many = n > WRONG_MAX;
+	if (n == 0 || wrong->too_many)
+		return;
+	wrong->set = wrong_set_new((size_t)n);
+	for (int i = 0; i < n; i++)
+		memcpy(wrong->set->ids[i].b, db_value(r, i, 0), sizeof(wrong->set->ids[i].b));
+	wrong_set_sort(wrong->set);
+}
+
+/* Before the state: a replica that begins to serve must not serve what is wrong. */
+static void take_wrong(struct connector *c, const struct wrong_look *wrong)
+{
+	struct upstream *up = c->up;
+	size_t before = wrong_place_count(&up->wrong);
+	size_t n = wrong->set ? wrong->set->n : 0;
+
+	if (wrong->too_many)
+		return; /* it serves nothing now, and what was known of it is still true */
+	wrong_place_put(&up->wrong, wrong->set);
+	metric_set(M_WRONG_PRODUCTS, up->index, (int64_t)n);
+	if (before == 0 && n > 0)
+		log_warn("products are wrong on this replica, because changes of theirs were given up: "
+			 "reading them elsewhere; see pgfanout-consumer dead-letters list",
+			 KV_S("database", up->name), KV_I("products", (int64_t)n));
+	else if (before > 0 && n == 0)
+		log_info("no product of this replica is known to be wrong any more",
+			 KV_S("database", up->name));
+}
+
+enum { LOOK_STATE, LOOK_WRONG };
+static const struct db_statement look_replica[] = {
+	[LOOK_STATE] = { "watch", sql_replica_watch, 0, NULL },
+	[LOOK_WRONG] = { "wrong", sql_replica_wrong, 0, NULL },
+};
 static const struct db_statement look_primary[] = { { "watch", sql_primary_watch, 0, NULL } };
 
 static void look(struct connector *c)
 {
 	struct upstream *up = c->up;
 	struct look look = { .outcome = DB_LOST }; /* err empty */
+	struct wrong_look wrong = { .outcome = up->primary ? DB_OK : DB_LOST };
 	int64_t limit_ms = c->settings->read_timeout_ms;
 
 	if (!c->watch) {
 		struct db_options opt = { .application_name = "pgfanout-api watch",
-					  .statement_timeout_ms = limit_ms };
+					  .statement_timeout_ms = limit_ms,
+					  .guc = index_only };
 
-		c->watch = db_open(up->url, &opt, up->primary ? look_primary : look_replica, 1,
+		c->watch = db_open(up->url, &opt, up->primary ? look_primary : look_replica,
+				   up->primary ? ARRAY_SIZE(look_primary) : ARRAY_SIZE(look_replica),
 				   &look.err);
 		if (!c->watch) {
 			set_failed(c, &look.err);
@@ -138,24 +195,34 @@ static void look(struct connector *c)
 		pthread_mutex_unlock(&up->lock);
 	}
 	struct mono deadline = mono_add_ms(mono_now(), limit_ms);
-	bool sent = db_send(c->watch, 0, NULL, false, deadline, on_look, &look, &look.err);
+	bool sent = db_send(c->watch, LOOK_STATE, NULL, false, deadline, on_look, &look, &look.err);
 
+	if (sent && !up->primary)
+		sent = db_send(c->watch, LOOK_WRONG, NULL, true, deadline, on_wrong, &wrong,
+			       &wrong.err);
 	if (sent && !db_drain(c->watch, deadline))
 		look.outcome = DB_LOST;
-	if (!sent || look.outcome != DB_OK) {
-		struct err why = look.err; /* closing answers the look with words of its own */
+	if (!sent || look.outcome != DB_OK || wrong.outcome != DB_OK) {
+		/* closing answers the looks with words of its own */
+		struct err why = look.err.text[0] ? look.err : wrong.err;
 
 		if (why.text[0] == '\0')
 			err_set(&why, "no answer within %lld ms", (long long)limit_ms);
 		db_close(c->watch);
 		c->watch = NULL;
+		wrong_set_unref(wrong.set);
 		set_failed(c, &why);
 		return;
 	}
 	c->present = true;
 	backoff_reset(&c->backoff);
 	c->next_look = mono_add_ms(mono_now(), LOOK_EVERY_MS);
-	if (!look.bad)
+	if (!up->primary)
+		take_wrong(c, &wrong);
+	if (!look.bad && wrong.too_many)
+		set_state(c, UPSTREAM_TOO_WRONG,
+			  "more than 10000 of its products are wrong: run reset-replicas");
+	else if (!look.bad)
 		set_state(c, UPSTREAM_SERVING, "");
 	else if (up->primary)
 		set_state(c, UPSTREAM_READ_ONLY, "it is a standby or set to read-only");

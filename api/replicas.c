@@ -9,8 +9,13 @@
 
 const char *upstream_state_name(enum upstream_state s)
 {
-	static const char *const names[] = { "connecting", "serving",	   "needs reset",
-					     "read-only",  "not migrated", "unreachable" };
+	static const char *const names[] = { "connecting",
+					     "serving",
+					     "needs reset",
+					     "read-only",
+					     "not migrated",
+					     "unreachable",
+					     "too many dead letters" };
 
 	return names[s];
 }
@@ -27,22 +32,36 @@ static size_t first_choice(struct worker *w, size_t n)
 	return (size_t)(w->dice % n);
 }
 
+/* Whether this read would meet a product there that is known to be wrong. */
+static bool known_wrong(struct worker *w, size_t at, unsigned role, const struct request *r)
+{
+	const struct wrong_set *set = wrong_view(&w->wrong[at], &w->upstreams->list[at].wrong);
+
+	if (!set)
+		return false;
+	return role == LINK_POINT ? wrong_set_has(set, &r->id) : true;
+}
+
 struct link *replicas_pick(struct worker *w, unsigned role, const struct request *r)
 {
 	struct link **by_upstream = role == LINK_POINT ? w->points : w->scans;
 	size_t replicas = w->upstreams->n - 1;
 	size_t at = first_choice(w, replicas);
+	struct link *wrong = NULL;
 
 	for (size_t i = 0; i < replicas; i++, at = at + 1 < replicas ? at + 1 : 0) {
 		struct link *l = by_upstream[at];
 
-		if (!(r->tried & (UINT64_C(1) << at)) && link_usable(l) &&
-		    atomic_load_explicit(&l->up->fit, memory_order_relaxed))
+		if ((r->tried & (UINT64_C(1) << at)) || !link_usable(l) ||
+		    !atomic_load_explicit(&l->up->fit, memory_order_relaxed))
+			continue;
+		if (!known_wrong(w, at, role, r))
 			return l;
+		wrong = l;
 	}
 	struct link *l = by_upstream[replicas];
 
-	return link_usable(l) && !r->tried_primary ? l : NULL;
+	return link_usable(l) && !r->tried_primary ? l : wrong;
 }
 
 void replicas_failed(struct request *r, const struct upstream *up)

@@ -11,6 +11,7 @@
 #include <stdatomic.h>
 
 #include "api/request.h"
+#include "api/wrong.h"
 #include "common/config.h"
 #include "common/db.h"
 
@@ -24,6 +25,7 @@ enum upstream_state {
 	UPSTREAM_READ_ONLY,    /* a primary that takes no writes */
 	UPSTREAM_NOT_MIGRATED, /* answers, but its tables are not there */
 	UPSTREAM_UNREACHABLE,  /* does not answer */
+	UPSTREAM_TOO_WRONG,    /* a replica with more wrong products than WRONG_MAX: no reads */
 };
 const char *upstream_state_name(enum upstream_state s);
 
@@ -38,6 +40,7 @@ struct upstream {
 	 * measures it clears this flag. */
 	atomic_bool fit;
 	atomic_int readers, writers; /* live links of all workers */
+	struct wrong_place wrong;    /* products that are read elsewhere */
 
 	pthread_mutex_t lock;
 	enum upstream_state state; /* these: under lock */
@@ -85,10 +88,12 @@ static inline bool link_usable(const struct link *l)
 
 /*
  * Which link a read takes. The rule:
- *   1. A replica that is fit, has a live link of this role in this worker, and has not failed this read yet; they take turns
- *      (or dice, READ_BALANCE=random).
+ *   1. A replica that is fit, has a live link of this role in this worker, has not failed this read yet, and has it right as far
+ *      as is known: a product by id is not among its wrong ones; for pages and lists, it has no wrong ones at all. They take
+ *      turns (or dice, READ_BALANCE=random).
  *   2. Else the primary, if it has not failed this read yet.
- *   3. Else NULL.
+ *   3. Else a replica that is like 1 but for its wrong products: an old product is better than none.
+ *   4. Else NULL.
  */
 struct link *replicas_pick(struct worker *w, unsigned role, const struct request *r);
 /* Remembers that the upstream failed this read. */
