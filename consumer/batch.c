@@ -197,7 +197,11 @@ void batch_fail_change(struct batch *b, uint32_t change, const char *error)
 
 	batch_add_failure(b,
 			  (struct batch_failure){
-				  .message = c->message, .raw = c->raw, .xid = c->change.xid },
+				  .message = c->message,
+				  .raw = c->raw,
+				  .xid = c->change.xid,
+				  .id = c->change.id,
+				  .version = c->change.version },
 			  error);
 }
 
