@@ -156,9 +156,10 @@ static void take_wrong(struct connector *c, const struct wrong_look *wrong)
 	wrong_place_put(&up->wrong, wrong->set);
 	metric_set(M_WRONG_PRODUCTS, up->index, (int64_t)n);
 	if (before == 0 && n > 0)
-		log_warn("products are wrong on this replica, because changes of theirs were given up: "
-			 "reading them elsewhere; see pgfanout-consumer dead-letters list",
-			 KV_S("database", up->name), KV_I("products", (int64_t)n));
+		log_warn(
+			"products are wrong on this replica, because changes of theirs were given up: "
+			"reading them elsewhere; see pgfanout-consumer dead-letters list",
+			KV_S("database", up->name), KV_I("products", (int64_t)n));
 	else if (before > 0 && n == 0)
 		log_info("no product of this replica is known to be wrong any more",
 			 KV_S("database", up->name));
@@ -184,7 +185,8 @@ static void look(struct connector *c)
 					  .guc = index_only };
 
 		c->watch = db_open(up->url, &opt, up->primary ? look_primary : look_replica,
-				   up->primary ? ARRAY_SIZE(look_primary) : ARRAY_SIZE(look_replica),
+				   up->primary ? ARRAY_SIZE(look_primary)
+					       : ARRAY_SIZE(look_replica),
 				   &look.err);
 		if (!c->watch) {
 			set_failed(c, &look.err);

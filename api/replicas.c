@@ -9,12 +9,9 @@
 
 const char *upstream_state_name(enum upstream_state s)
 {
-	static const char *const names[] = { "connecting",
-					     "serving",
-					     "needs reset",
-					     "read-only",
-					     "not migrated",
-					     "unreachable",
+	static const char *const names[] = { "connecting",	     "serving",
+					     "needs reset",	     "read-only",
+					     "not migrated",	     "unreachable",
 					     "too many dead letters" };
 
 	return names[s];

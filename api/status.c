@@ -97,9 +97,8 @@ static json_t *upstream_json(struct upstream *up)
 			      (json_int_t)metric_get(M_READS, up->index));
 
 	if (!up->primary)
-		json_object_set_new(
-			o, "wrongProducts",
-			json_integer((json_int_t)wrong_place_count(&up->wrong)));
+		json_object_set_new(o, "wrongProducts",
+				    json_integer((json_int_t)wrong_place_count(&up->wrong)));
 	if (up->reason[0])
 		json_object_set_new(o, "reason", json_string(up->reason));
 	pthread_mutex_unlock(&up->lock);

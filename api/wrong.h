@@ -21,7 +21,7 @@
 
 struct wrong_set {
 	atomic_uint refs;
-	size_t n; /* at least 1 */
+	size_t n;	   /* at least 1 */
 	struct uuid ids[]; /* sorted, each once */
 };
 
@@ -39,7 +39,7 @@ struct wrong_view {
 /* One reference, the caller's. The ids are to be filled in, then wrong_set_sort(). */
 struct wrong_set *wrong_set_new(size_t n);
 void wrong_set_sort(struct wrong_set *s);
-void wrong_set_unref(struct wrong_set *s); /* NULL is fine */
+void wrong_set_unref(struct wrong_set *s);			      /* NULL is fine */
 bool wrong_set_has(const struct wrong_set *s, const struct uuid *id); /* NULL is fine */
 
 void wrong_place_init(struct wrong_place *p);

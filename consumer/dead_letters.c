@@ -148,10 +148,11 @@ static void on_replayed(void *arg, uint64_t tag, const struct dead_letter *l, en
 	} else {
 		c->left++;
 		fail(c, EXIT_DIFFERENT);
-		say_what_was_done(c, l, NULL, "left",
-				  how == AMQP_RETURNED
-					  ? ": its queue does not exist; start the consumer, and replay again"
-					  : ": the broker refused it");
+		say_what_was_done(
+			c, l, NULL, "left",
+			how == AMQP_RETURNED
+				? ": its queue does not exist; start the consumer, and replay again"
+				: ": the broker refused it");
 	}
 	(void)put(c);
 }

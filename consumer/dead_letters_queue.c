@@ -11,16 +11,16 @@
 
 #include "common/stop.h"
 
-#define CONNECTION_NAME	  "pgfanout-consumer dead-letters"
-#define OPEN_TIMEOUT_MS	  5000
-#define FIRST_LETTERS	  16
-#define WINDOW_BYTES	  (UINT64_C(32) << 20)
-#define WINDOW_LETTERS	  2000 /* quorum queues hand out no more to one consumer on some versions */
-#define LETTER_OVERHEAD	  512  /* bytes: headers and frames */
-#define QUIET_MS	  300
-#define SILENCE_MS	  15000
-#define CONSUMERS_MAX	  10000
-#define GIVEN_BACK_MS	  3000
+#define CONNECTION_NAME "pgfanout-consumer dead-letters"
+#define OPEN_TIMEOUT_MS 5000
+#define FIRST_LETTERS	16
+#define WINDOW_BYTES	(UINT64_C(32) << 20)
+#define WINDOW_LETTERS	2000 /* quorum queues hand out no more to one consumer on some versions */
+#define LETTER_OVERHEAD 512  /* bytes: headers and frames */
+#define QUIET_MS	300
+#define SILENCE_MS	15000
+#define CONSUMERS_MAX	10000
+#define GIVEN_BACK_MS	3000
 
 bool dead_queue_open(struct dead_queue *q, const char *urls, const char *replica, struct err *err)
 {
@@ -122,8 +122,7 @@ bool dead_queue_read(struct dead_queue *q, bool more, dead_queue_letter letter, 
 			return true;
 	}
 	q->serviced = now;
-	if (more && !dead_queue_done(q) && q->seen - q->acked >= q->credit &&
-	    !ask_for_more(q, err))
+	if (more && !dead_queue_done(q) && q->seen - q->acked >= q->credit && !ask_for_more(q, err))
 		return false;
 	if (!amqp_service(q->link, &handler, err))
 		return false;

@@ -40,8 +40,8 @@ struct dead_replay {
 struct dead_replay *dead_replay_open(const char *urls, dead_replay_settled settled, void *arg,
 				     struct err *err)
 {
-	struct amqp_link *link =
-		amqp_open(urls, "pgfanout-consumer dead-letters replay", OPEN_TIMEOUT_MS, err);
+	struct amqp_link *link = amqp_open(urls, "pgfanout-consumer dead-letters replay",
+					   OPEN_TIMEOUT_MS, err);
 
 	if (link == NULL)
 		return NULL;

@@ -17,11 +17,12 @@
 struct dead_letter {
 	const char *replica; /* borrowed */
 	char message_id[256];
-	const char *kind;	       /* "sync", "delete", "" if nobody can tell */
-	char queue[TOPOLOGY_NAME_MAX]; /* where it came from; "": not to be told, or not a queue of this replica */
-	size_t products;	       /* in the body, as far as they can be read */
-	struct uuid id;		       /* these two: of the first */
-	int64_t version;	       /* 0: not to be told */
+	const char *kind; /* "sync", "delete", "" if nobody can tell */
+	char queue
+		[TOPOLOGY_NAME_MAX]; /* where it came from; "": not to be told, or not a queue of this replica */
+	size_t products; /* in the body, as far as they can be read */
+	struct uuid id;	 /* these two: of the first */
+	int64_t version; /* 0: not to be told */
 	int64_t attempts;
 	int64_t died_us; /* wall clock; 0: not to be told */
 	char error[501];

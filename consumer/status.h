@@ -55,7 +55,7 @@ struct status {
 	bool needs_reset;
 	char reset_reason[256];
 	int64_t wrong; /* products that are wrong on it, -1: not known yet */
-	bool counted; /* the queues' lengths below are known */
+	bool counted;  /* the queues' lengths below are known */
 	uint32_t waiting_sync, waiting_delete, waiting_retry, waiting_dead;
 };
 

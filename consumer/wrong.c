@@ -110,10 +110,9 @@ static void send_records(struct wrong *w, struct db *db, struct mono now)
 		DB_BINARY(w->errors.buf.data, w->errors.buf.len),
 	};
 	/* If it cannot be sent the connection is dead, which ends the stretch. */
-	w->in_flight =
-		db_send(db, REPLICA_RECORD_WRONG, params, false,
-			mono_add_ms(now, 2 * w->settings->apply_timeout_ms + GRACE_MS), on_answer,
-			w, &err);
+	w->in_flight = db_send(db, REPLICA_RECORD_WRONG, params, false,
+			       mono_add_ms(now, 2 * w->settings->apply_timeout_ms + GRACE_MS),
+			       on_answer, w, &err);
 }
 
 bool wrong_step(struct wrong *w, struct db *db, struct mono now)
