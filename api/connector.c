@@ -2,7 +2,8 @@
  * connector.c: see connector.h. Everything with "thread" in its name or comment runs in the connector's thread.
  *
  * A look is one statement on a connection of the thread's own, with a deadline. Its result is the upstream's state and its
- * flag `fit`; both are told to the log when they change, not when they stay.
+ * flag `fit`; both are told to the log when they change, not when they stay. A link that cannot be opened while the looks are
+ * good (no more connections are allowed, a statement cannot be prepared) makes the upstream unfit only if it has no other.
  */
 #include "api/connector.h"
 
@@ -37,9 +38,11 @@ struct connector {
 
 	/* the thread's */
 	struct db *watch;
-	struct backoff backoff;
-	struct mono next_look;
+	struct backoff backoff, open_backoff;
+	struct mono next_look, next_open;
+	struct mono started;
 	bool present;
+	bool unopened; /* the last link could not be opened */
 };
 
 /* How the planner is kept at index look-ups for every statement here, whatever the tables' statistics say: plans are made once, maybe
@@ -63,6 +66,7 @@ static void set_state(struct connector *c, enum upstream_state state, const char
 	pthread_mutex_unlock(&up->lock);
 	atomic_store(&up->fit,
 		     state == UPSTREAM_SERVING || (up->primary && state == UPSTREAM_READ_ONLY));
+	atomic_store(&up->complete, state == UPSTREAM_SERVING || state == UPSTREAM_LAGGING);
 	metric_set(M_DATABASE_UP, up->index, state == UPSTREAM_SERVING);
 	if (!changed)
 		return;
@@ -75,12 +79,15 @@ static void set_state(struct connector *c, enum upstream_state state, const char
 			 KV_S("reason", reason));
 }
 
+static bool has_links(const struct upstream *up)
+{
+	return atomic_load(&up->readers) + atomic_load(&up->writers) > 0;
+}
+
 static void set_failed(struct connector *c, const struct err *err)
 {
 	enum db_outcome outcome = sqlstate_outcome(err->sqlstate);
 
-	c->present = false;
-	c->next_look = mono_add_ms(mono_now(), backoff_next_ms(&c->backoff));
 	if (outcome == DB_SCHEMA) {
 		struct err text = *err;
 
@@ -97,6 +104,7 @@ struct look {
 	enum db_outcome outcome;
 	bool bad;
 	char reason[256];
+	int64_t time_us; /* a replica's newest heartbeat, the primary's clock; 0: there is none */
 	struct err err;
 };
 
@@ -113,6 +121,7 @@ static void on_look(void *arg, enum db_outcome outcome, const struct pg_result *
 	look->bad = db_rows(r) != 1 || db_value(r, 0, 0)[0] != 'f';
 	snprintf(look->reason, sizeof(look->reason), "%s",
 		 db_rows(r) != 1 ? "products_replication is empty" : db_value(r, 0, 1));
+	look->time_us = db_rows(r) != 1 ? 0 : strtoll(db_value(r, 0, 2), NULL, 10);
 }
 
 /* Which products are wrong here. Answered just before or after on_look(), on the same connection. */
@@ -172,6 +181,31 @@ static const struct db_statement look_replica[] = {
 };
 static const struct db_statement look_primary[] = { { "watch", sql_primary_watch, 0, NULL } };
 
+/* False: it is too far behind; reason says so. */
+static bool near_enough(struct connector *c, struct mono now, char *reason, size_t size)
+{
+	struct upstream *up = c->up;
+	int64_t max_ms = c->settings->max_replica_lag_ms;
+	int64_t lag_us;
+
+	/* Only this thread sets the state, so reading it needs no lock. */
+	if (lag_allows(max_ms, atomic_load(&up->heartbeat_us), lag_clock_now(up->clock, now),
+		       up->state == UPSTREAM_LAGGING, mono_diff_us(now, c->started) / 1000))
+		return true;
+	if (replicas_lag_us(up, &lag_us))
+		snprintf(reason, size, "it is %.1f s behind the primary", (double)lag_us / 1e6);
+	else
+		snprintf(reason, size, "no heartbeat has ever come to it, so its lag is not known");
+	return false;
+}
+
+static void look_failed(struct connector *c, const struct err *err)
+{
+	c->present = false;
+	c->next_look = mono_add_ms(mono_now(), backoff_next_ms(&c->backoff));
+	set_failed(c, err);
+}
+
 static void look(struct connector *c)
 {
 	struct upstream *up = c->up;
@@ -189,7 +223,7 @@ static void look(struct connector *c)
 					       : ARRAY_SIZE(look_replica),
 				   &look.err);
 		if (!c->watch) {
-			set_failed(c, &look.err);
+			look_failed(c, &look.err);
 			return;
 		}
 		pthread_mutex_lock(&up->lock);
@@ -213,17 +247,33 @@ static void look(struct connector *c)
 		db_close(c->watch);
 		c->watch = NULL;
 		wrong_set_unref(wrong.set);
-		set_failed(c, &why);
+		look_failed(c, &why);
 		return;
+	}
+	if (!c->present) {
+		c->unopened = false;
+		c->next_open = mono_now();
+		backoff_reset(&c->open_backoff);
 	}
 	c->present = true;
 	backoff_reset(&c->backoff);
-	c->next_look = mono_add_ms(mono_now(), LOOK_EVERY_MS);
+	struct mono now = mono_now();
+
+	c->next_look = mono_add_ms(now, LOOK_EVERY_MS);
+	if (!up->primary)
+		atomic_store(&up->heartbeat_us, look.time_us);
+	else if (look.time_us)
+		lag_clock_set(up->clock, now, look.time_us);
 	if (!up->primary)
 		take_wrong(c, &wrong);
+	if (!look.bad && c->unopened && !has_links(up))
+		return; /* as open_link() said */
 	if (!look.bad && wrong.too_many)
 		set_state(c, UPSTREAM_TOO_WRONG,
 			  "more than 10000 of its products are wrong: run reset-replicas");
+	else if (!look.bad && !up->primary &&
+		 !near_enough(c, now, look.reason, sizeof(look.reason)))
+		set_state(c, UPSTREAM_LAGGING, look.reason);
 	else if (!look.bad)
 		set_state(c, UPSTREAM_SERVING, "");
 	else if (up->primary)
@@ -249,10 +299,21 @@ static void open_link(struct connector *c, struct link *l)
 				writes ? WRITE_STATEMENTS : read_statement_count, &err);
 
 	if (db) {
+		if (c->unopened)
+			c->next_look = mono_now(); /* the state may change */
+		c->unopened = false;
+		backoff_reset(&c->open_backoff);
 		worker_deliver(l, db);
 		return;
 	}
-	set_failed(c, &err);
+	if (!has_links(l->up))
+		set_failed(c, &err);
+	else if (!c->unopened)
+		log_warn("a connection cannot be opened, others can be used: trying again",
+			 KV_S("database", l->up->name), KV_S("error", err.text));
+	c->unopened = true;
+	c->next_open = mono_add_ms(mono_now(), backoff_next_ms(&c->open_backoff));
+	c->next_look = mono_now(); /* it may be away altogether */
 	connector_want(l);
 }
 
@@ -269,7 +330,7 @@ static void *connector_main(void *arg)
 			pthread_mutex_unlock(&c->lock);
 			look(c);
 			pthread_mutex_lock(&c->lock);
-		} else if (c->present && c->wanted) {
+		} else if (c->present && c->wanted && mono_reached(c->next_open, now)) {
 			struct link *l = c->wanted;
 
 			c->wanted = l->next_wanted;
@@ -279,8 +340,11 @@ static void *connector_main(void *arg)
 			open_link(c, l);
 			pthread_mutex_lock(&c->lock);
 		} else {
-			struct timespec until = { .tv_sec = c->next_look.us / 1000000,
-						  .tv_nsec = c->next_look.us % 1000000 * 1000 };
+			bool open_first = c->present && c->wanted &&
+					  c->next_open.us < c->next_look.us;
+			int64_t us = open_first ? c->next_open.us : c->next_look.us;
+			struct timespec until = { .tv_sec = us / 1000000,
+						  .tv_nsec = us % 1000000 * 1000 };
 
 			pthread_cond_timedwait(&c->changed, &c->lock, &until);
 		}
@@ -300,8 +364,9 @@ bool connector_start(struct upstream *up, const struct settings *settings, struc
 	c->up = up;
 	c->settings = settings;
 	c->wanted_end = &c->wanted;
-	c->next_look = mono_now();
+	c->next_look = c->next_open = c->started = mono_now();
 	backoff_init(&c->backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
+	backoff_init(&c->open_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -125,6 +125,7 @@ static void upstream_init(struct upstreams *all, const char *name, const char *u
 	up->url = url;
 	up->index = all->n++;
 	up->primary = primary;
+	up->clock = &all->clock;
 	up->since_us = wall_now_us();
 	snprintf(up->reason, sizeof(up->reason), "not reached yet");
 	pthread_mutex_init(&up->lock, NULL);
@@ -144,6 +145,7 @@ static struct relay *start_relay(const struct settings *s, const char *const *na
 		.nreplicas = s->replicas.n,
 		.max_attempts = (unsigned)s->max_attempts,
 		.message_max_changes = (unsigned)s->message_max_changes,
+		.heartbeat_ms = s->heartbeat_ms,
 	};
 
 	return relay_start(&opt, err);
@@ -184,6 +186,7 @@ static void run(const struct settings *s)
 
 	service.settings = s;
 	service.started_us = wall_now_us();
+	lag_clock_set(&service.upstreams.clock, mono_now(), service.started_us);
 	for (size_t i = 0; i < s->replicas.n; i++) {
 		names[i] = s->replicas.replica[i].name;
 		upstream_init(&service.upstreams, names[i], s->replicas.replica[i].url, false);

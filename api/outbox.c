@@ -28,6 +28,7 @@
 #include "common/pgarray.h"
 
 #include "api/sql/outbox_adopt.sql.h"
+#include "api/sql/outbox_beat.sql.h"
 #include "api/sql/outbox_begin.sql.h"
 #include "api/sql/outbox_claim.sql.h"
 #include "api/sql/outbox_forget.sql.h"
@@ -41,7 +42,7 @@
 #define UNIT_DEADLINE_MS  65000
 #define BEFORE_EVERYTHING "1:1:" /* a snapshot in which no transaction is visible */
 
-enum statement { ST_LEAD, ST_BEGIN, ST_ADOPT, ST_CLAIM, ST_FORGET, ST_TOUCH };
+enum statement { ST_LEAD, ST_BEGIN, ST_ADOPT, ST_CLAIM, ST_FORGET, ST_TOUCH, ST_BEAT };
 static const struct db_statement statements[] = {
 	[ST_LEAD] = { .name = "outbox_lead", .sql = sql_outbox_lead },
 	[ST_BEGIN] = { .name = "outbox_begin", .sql = sql_outbox_begin },
@@ -49,6 +50,7 @@ static const struct db_statement statements[] = {
 	[ST_CLAIM] = { .name = "outbox_claim", .sql = sql_outbox_claim, .nparams = 5 },
 	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 2 },
 	[ST_TOUCH] = { .name = "outbox_touch", .sql = sql_outbox_touch },
+	[ST_BEAT] = { .name = "outbox_beat", .sql = sql_outbox_beat },
 };
 
 enum column {
@@ -60,7 +62,8 @@ enum column {
 	COL_PRICE,
 	COL_STOCK,
 	COL_CREATED,
-	COL_UPDATED
+	COL_UPDATED,
+	COL_HEARTBEAT
 };
 
 enum outbox_state { OUTBOX_WAITING, OUTBOX_BEGINNING, OUTBOX_LEADING, OUTBOX_FAILED };
@@ -336,6 +339,31 @@ static void sort_chunk(struct outbox_chunk *c)
 	}
 }
 
+/* A newer heartbeat says all that an older one says, and takes its place. */
+static void read_beat(struct outbox *o, const struct pg_result *r, int row,
+		      struct outbox_chunk *chunk)
+{
+	struct outbox_key key = { .xid = (uint64_t)pg_get_int8(db_value(r, row, COL_XID)),
+				  .version = pg_get_int8(db_value(r, row, COL_VERSION)) };
+	int64_t at_us = pg_get_int8(db_value(r, row, COL_HEARTBEAT));
+
+	if (chunk->has_beat && at_us < chunk->beat_us) {
+		outbox_forget(o, &key, 1);
+		return;
+	}
+	if (chunk->has_beat)
+		outbox_forget(o, &chunk->beat, 1);
+	chunk->has_beat = true;
+	chunk->beat = key;
+	chunk->beat_us = at_us;
+}
+
+static void step_past(struct outbox *o, struct outbox_key key)
+{
+	if (key.xid > o->last.xid || (key.xid == o->last.xid && key.version > o->last.version))
+		o->last = key;
+}
+
 static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbox_chunk *chunk,
 		       struct err *err)
 {
@@ -354,13 +382,13 @@ static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbo
 			}
 			continue;
 		}
-		if (!read_row(r, i, chunk, err))
+		step_past(o, (struct outbox_key){
+				     .xid = (uint64_t)pg_get_int8(db_value(r, i, COL_XID)),
+				     .version = pg_get_int8(db_value(r, i, COL_VERSION)) });
+		if (!db_is_null(r, i, COL_HEARTBEAT))
+			read_beat(o, r, i, chunk);
+		else if (!read_row(r, i, chunk, err))
 			return false;
-		struct outbox_key key = { .xid = chunk->rows[chunk->n - 1].xid,
-					  .version = chunk->rows[chunk->n - 1].version };
-		if (key.xid > o->last.xid ||
-		    (key.xid == o->last.xid && key.version > o->last.version))
-			o->last = key;
 	}
 	return outbox_sweeping(o) ? true : err_set(err, "the primary sent no snapshot");
 }
@@ -381,7 +409,7 @@ static void claimed(void *arg, enum db_outcome outcome, const struct pg_result *
 		fail(o, "claiming changes", &bad);
 		return;
 	}
-	chunk->sweep_ends = chunk->n < o->chunk_max;
+	chunk->sweep_ends = (size_t)db_rows(r) <= o->chunk_max; /* the first row is none */
 	if (chunk->sweep_ends) {
 		/* From here on these records are found again only by outbox_restart(). */
 		strbuf_reset(&o->previous);
@@ -406,10 +434,25 @@ void outbox_claim(struct outbox *o, struct outbox_chunk *into)
 		DB_TEXT(version),
 	};
 	into->n = 0;
-	into->sweep_begins = into->sweep_ends = false;
+	into->sweep_begins = into->sweep_ends = into->has_beat = false;
 	strbuf_reset(&into->names);
 	o->claiming = into;
 	ask(o, ST_CLAIM, params, true, claimed);
+}
+
+/* ---- heartbeats ---- */
+
+static void beaten(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		   const struct err *err)
+{
+	(void)r;
+	if (outcome != DB_OK)
+		fail(arg, "recording a heartbeat", err);
+}
+
+void outbox_beat(struct outbox *o)
+{
+	ask(o, ST_BEAT, NULL, false, beaten);
 }
 
 /* ---- forgetting ---- */

@@ -16,21 +16,25 @@
 
 struct outbox;
 
-/* Some changes, claimed at once: syncs first, then deletes, each in the order of their versions.
+/* A record's key. */
+struct outbox_key {
+	uint64_t xid;
+	int64_t version;
+};
+
+/* Some changes, claimed at once: syncs first, then deletes, each in the order of their versions;
+ * and maybe a heartbeat, before which they and all that was claimed earlier must be published.
  * Owned by whoever made it; memory is kept between uses. */
 struct outbox_chunk {
 	struct change *rows;
 	size_t n, cap;
 	struct strbuf names; /* the arena of the rows */
 	bool sweep_begins, sweep_ends;
+	bool has_beat;
+	struct outbox_key beat; /* these two: of the newest heartbeat claimed with them */
+	int64_t beat_us;	/* since 2000-01-01 UTC */
 };
 void outbox_chunk_clear(struct outbox_chunk *c);
-
-/* A record's key. */
-struct outbox_key {
-	uint64_t xid;
-	int64_t version;
-};
 
 /* Blocking, bounded by the connection's timeout. chunk_max: rows of a chunk. NULL and err on
  * failure. */
@@ -61,6 +65,9 @@ bool outbox_sweeping(const struct outbox *o);
  * outbox_claiming() has become false. */
 void outbox_claim(struct outbox *o, struct outbox_chunk *into);
 bool outbox_claiming(const struct outbox *o);
+
+/* Records a heartbeat, to be claimed like a change. */
+void outbox_beat(struct outbox *o);
 
 /* Deletes records, at most chunk_max at a time. */
 void outbox_forget(struct outbox *o, const struct outbox_key *keys, size_t n);

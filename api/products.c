@@ -85,11 +85,10 @@ void products_create(struct request *r)
 {
 	if (!parse(r, PRODUCT_NAME | PRODUCT_PRICE | PRODUCT_STOCK))
 		return;
-	r->id_made = !(r->in.given & PRODUCT_ID);
-	if (r->id_made)
-		uuid_make(&r->id);
-	else
+	if (r->in.given & PRODUCT_ID)
 		r->id = r->in.id;
+	else
+		uuid_make(&r->id);
 	submit(r, WRITE_UPSERT);
 }
 

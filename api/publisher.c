@@ -36,6 +36,8 @@
 #define RUN_MESSAGES 64	  /* sent before the relay looks again what the broker says */
 #define RING \
 	16384 /* messages between the oldest that is unanswered and the newest; a power of two */
+#define RING_SPARE \
+	1024 /* heartbeats have numbers of the same sequence: more than may lie between two changes */
 
 enum chunk_state { CHUNK_FREE, CHUNK_LENT, CHUNK_QUEUED, CHUNK_SENT };
 
@@ -43,8 +45,9 @@ struct chunk {
 	struct outbox_chunk c; /* first: what is lent is a pointer to it */
 	enum chunk_state state;
 	bool few;
-	size_t at;   /* changes before are sent */
-	size_t open; /* messages sent and not answered */
+	size_t at;	 /* changes before are sent */
+	size_t open;	 /* messages sent and not answered */
+	uint64_t number; /* of publisher_add() */
 	struct chunk *next_queued;
 };
 
@@ -58,6 +61,7 @@ struct publisher {
 	size_t nchunks;
 	size_t changes_max;
 	struct chunk *queue, **queue_end;
+	uint64_t added; /* chunks */
 
 	/* The message that is made but not sent yet: the first build_n changes of the first chunk
 	 * in the queue. */
@@ -146,6 +150,7 @@ void publisher_add(struct publisher *p, struct outbox_chunk *c)
 	k->state = CHUNK_QUEUED;
 	k->few = c->sweep_begins && c->sweep_ends && c->n <= FEW;
 	k->at = k->open = 0;
+	k->number = ++p->added;
 	k->next_queued = NULL;
 	*p->queue_end = k;
 	p->queue_end = &k->next_queued;
@@ -225,7 +230,7 @@ enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, const
 			return PUBLISHER_IDLE;
 		if (p->cautious && p->unanswered > 0)
 			return PUBLISHER_WAITS;
-		if (p->unanswered > 0 && p->next - p->oldest >= RING)
+		if (p->unanswered > 0 && p->next - p->oldest >= RING - RING_SPARE)
 			return PUBLISHER_WAITS;
 		if (sent == RUN_MESSAGES)
 			return PUBLISHER_MORE;
@@ -314,6 +319,21 @@ bool publisher_refused(const struct publisher *p, enum amqp_settled *ret_how)
 	if (p->refused)
 		*ret_how = p->refused_how;
 	return p->refused;
+}
+
+uint64_t publisher_mark(const struct publisher *p)
+{
+	return p->added;
+}
+
+bool publisher_passed(const struct publisher *p, uint64_t mark)
+{
+	for (size_t i = 0; i < p->nchunks; i++) {
+		const struct chunk *k = &p->chunks[i];
+		if ((k->state == CHUNK_QUEUED || k->state == CHUNK_SENT) && k->number <= mark)
+			return false;
+	}
+	return !p->refused;
 }
 
 size_t publisher_unanswered(const struct publisher *p)

@@ -57,6 +57,10 @@ size_t publisher_confirmed_count(const struct publisher *p);
  * must be claimed again. */
 bool publisher_refused(const struct publisher *p, enum amqp_settled *ret_how);
 
+/* Everything added so far, for publisher_passed(): whether all of it is confirmed. A drop voids it. */
+uint64_t publisher_mark(const struct publisher *p);
+bool publisher_passed(const struct publisher *p, uint64_t mark);
+
 size_t publisher_unanswered(const struct publisher *p); /* messages */
 size_t publisher_changes(const struct publisher *p);	/* changes claimed and not yet answered */
 void publisher_counts(const struct publisher *p, struct publisher_counts *ret);

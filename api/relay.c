@@ -115,6 +115,7 @@ static void lose_database(struct relay *r, const struct err *err)
 	r->outbox = NULL;
 	r->claim = NULL;
 	publisher_drop(r->publisher, false);
+	heartbeats_drop(r->heartbeats);
 	r->hold_until = (struct mono){ 0 };
 	r->leading = r->standing_by = r->asked = false;
 	if (err) {
@@ -132,6 +133,7 @@ void relay_lose_broker(struct relay *r, const struct err *err)
 	if (r->outbox)
 		lose_database(r, NULL);
 	publisher_drop(r->publisher, true);
+	heartbeats_drop(r->heartbeats);
 	r->was_blocked = false;
 	r->broker_at = mono_add_ms(mono_now(), backoff_next_ms(&r->broker_backoff));
 	log_trouble(r, &r->broker_trouble, "relay lost the broker", err);
@@ -184,13 +186,26 @@ static void connect_database(struct relay *r)
 
 /* ---- the loop ---- */
 
+static void on_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
+{
+	struct relay *r = arg;
+
+	if (!heartbeats_settled(r->heartbeats, publish_no, how))
+		publisher_settled(r->publisher, publish_no, how);
+}
+
+static size_t unanswered(const struct relay *r)
+{
+	return publisher_unanswered(r->publisher) + heartbeats_unanswered(r->heartbeats);
+}
+
 /* Reads from broker and primary. Both may be lost after it. */
 static void service(struct relay *r, struct mono now)
 {
 	struct err err;
 
 	if (r->link) {
-		size_t before = publisher_unanswered(r->publisher);
+		size_t before = unanswered(r);
 		if (!amqp_service(r->link, &r->handler, &err)) {
 			relay_lose_broker(r, &err);
 			return;
@@ -203,7 +218,7 @@ static void service(struct relay *r, struct mono now)
 		else if (!blocked && r->was_blocked)
 			log_info("the broker goes on", KV_S("broker", amqp_peer(r->link)));
 		r->was_blocked = blocked;
-		if (before == 0 || publisher_unanswered(r->publisher) < before || blocked)
+		if (before == 0 || unanswered(r) < before || blocked)
 			r->progress_at = now;
 		if (r->broker_backoff.failures &&
 		    mono_reached(mono_add_ms(r->connected_at, STABLE_MS), now))
@@ -343,7 +358,8 @@ struct relay *relay_start(const struct relay_options *options, struct err *err)
 	}
 	pthread_mutex_init(&r->lock, NULL);
 	r->publisher = publisher_new(RELAY_CHUNKS, r->opt.message_max_changes);
-	r->handler = (struct amqp_handler){ .arg = r->publisher, .settled = publisher_settled };
+	r->heartbeats = heartbeats_new(r->opt.replicas, r->opt.nreplicas);
+	r->handler = (struct amqp_handler){ .arg = r, .settled = on_settled };
 	backoff_init(&r->broker_backoff, 200, 5000);
 	backoff_init(&r->database_backoff, 200, 5000);
 	backoff_init(&r->hold_backoff, 200, 5000);
@@ -351,6 +367,7 @@ struct relay *relay_start(const struct relay_options *options, struct err *err)
 	if (rc != 0) {
 		err_set(err, "cannot start the relay's thread: %s", strerror(rc));
 		publisher_free(r->publisher);
+		heartbeats_free(r->heartbeats);
 		pthread_mutex_destroy(&r->lock);
 		close(r->wake_fd);
 		free(r);
@@ -380,6 +397,7 @@ void relay_stop(struct relay *r)
 	(void)eventfd_write(r->wake_fd, 1);
 	pthread_join(r->thread, NULL);
 	publisher_free(r->publisher);
+	heartbeats_free(r->heartbeats);
 	pthread_mutex_destroy(&r->lock);
 	close(r->wake_fd);
 	free(r);

@@ -22,6 +22,7 @@ struct relay_options { /* strings are borrowed until relay_stop() */
 	size_t nreplicas;
 	unsigned max_attempts;
 	unsigned message_max_changes; /* 0: 200; 1: no arrays */
+	int64_t heartbeat_ms;	      /* from one heartbeat of a leader to the next */
 };
 
 enum relay_state {

@@ -12,6 +12,10 @@
  *
  * "Anew" is a sweep from the first recorded change: nothing that was claimed before needs to be
  * remembered, because whatever is not confirmed is still recorded.
+ *
+ * Heartbeats measure how far the replicas are behind. A leader records one every heartbeat_ms like a
+ * change, finds it in a sweep like a change, and so it waits for all that changes wait for. None is
+ * recorded while one is; the first sweep of a lead finds those of earlier leaders.
  */
 #include "api/relay_private.h"
 #include "common/log.h"
@@ -25,12 +29,14 @@
 static void begin_anew(struct relay *r, bool new_link)
 {
 	publisher_drop(r->publisher, new_link);
+	heartbeats_drop(r->heartbeats);
 	outbox_restart(r->outbox);
 	r->hold_until = (struct mono){ 0 };
 	r->sweep_at = mono_now();
 	r->pause_ms = r->gap_ms = BUSY_MS;
 	r->sweep_rows = 0;
 	r->anew_sweeps = r->sweeps;
+	r->beat_sweeps = r->sweeps + 1;
 }
 
 static void start_leading(struct relay *r)
@@ -85,6 +91,7 @@ static bool end_hold(struct relay *r, struct mono now)
 static void take_claim(struct relay *r, struct mono now)
 {
 	struct outbox_chunk *c = r->claim;
+	struct outbox_key replaced;
 
 	r->claim = NULL;
 	r->sweep_rows += c->n;
@@ -101,10 +108,13 @@ static void take_claim(struct relay *r, struct mono now)
 		r->sweep_rows = 0;
 		r->sweeps++;
 	}
-	if (r->hold_until.us)
+	if (r->hold_until.us) {
 		publisher_release(r->publisher, c);
-	else
-		publisher_add(r->publisher, c);
+		return;
+	}
+	publisher_add(r->publisher, c);
+	if (heartbeats_take(r->heartbeats, c, r->publisher, &replaced))
+		outbox_forget(r->outbox, &replaced, 1);
 }
 
 static bool sweep_due(const struct relay *r, struct mono now)
@@ -130,6 +140,57 @@ static void claim(struct relay *r, struct mono now)
 		r->swept_at = now;
 	}
 	outbox_claim(r->outbox, r->claim);
+}
+
+/* ---- heartbeats ---- */
+
+/* Whether no heartbeat is recorded any more, as far as this relay can know. */
+static bool may_beat(const struct relay *r)
+{
+	return r->hold_until.us == 0 && r->sweeps >= r->beat_sweeps &&
+	       !heartbeats_busy(r->heartbeats);
+}
+
+static void beat(struct relay *r, struct mono now)
+{
+	if (!mono_reached(r->beat_at, now) || !may_beat(r))
+		return;
+	outbox_beat(r->outbox);
+	r->beat_at = mono_add_ms(now, r->opt.heartbeat_ms);
+	/* The sweep that is under way does not find it, the next one does. */
+	r->beat_sweeps = r->sweeps + (r->claim || outbox_sweeping(r->outbox) ? 2 : 1);
+	atomic_store(&r->woken, true);
+}
+
+/* False: the broker was lost. */
+static bool send_beats(struct relay *r, struct mono now, enum publisher_run *ran)
+{
+	enum publisher_run beats = PUBLISHER_IDLE;
+	struct outbox_key done;
+	const char *replica;
+	struct err err;
+
+	if (r->hold_until.us == 0)
+		beats = heartbeats_run(r->heartbeats, r->publisher, r->link,
+				       outbox_source(r->outbox), &err);
+	if (beats == PUBLISHER_BROKEN) {
+		relay_lose_broker(r, &err);
+		return false;
+	}
+	if (beats == PUBLISHER_FULL && *ran != PUBLISHER_MORE)
+		*ran = PUBLISHER_FULL;
+	if (heartbeats_done(r->heartbeats, &done))
+		outbox_forget(r->outbox, &done, 1);
+	if (heartbeats_missing(r->heartbeats, &replica)) {
+		log_warn("a queue of a replica was missing", KV_S("replica", replica),
+			 KV_S("next", "declaring it again; changes that were in it are lost to "
+				      "this replica: reset-replicas"));
+		for (size_t i = 0; i < r->opt.nreplicas; i++)
+			if (r->opt.replicas[i] == replica)
+				r->declare_next = i;
+		r->declare_at = now;
+	}
+	return true;
 }
 
 /* Full sets, or what there is when nothing else is under way: single changes are forgotten at once,
@@ -180,6 +241,7 @@ int relay_lead(struct relay *r, struct mono now)
 		hold(r, how);
 	else if (r->hold_until.us && !end_hold(r, now))
 		return -1;
+	beat(r, now);
 	claim(r, now);
 	if (r->hold_until.us == 0)
 		ran = publisher_run(r->publisher, r->link, outbox_source(r->outbox), &err);
@@ -187,6 +249,8 @@ int relay_lead(struct relay *r, struct mono now)
 		relay_lose_broker(r, &err);
 		return -1;
 	}
+	if (!send_beats(r, now, &ran))
+		return -1;
 	relay_forget(r);
 	if (!declare_some(r, now))
 		return -1;
@@ -210,5 +274,7 @@ int relay_lead(struct relay *r, struct mono now)
 	struct mono due = r->sweep_at;
 	if (atomic_load(&r->woken) && r->swept_at.us + r->gap_ms * 1000 < due.us)
 		due = mono_add_ms(r->swept_at, r->gap_ms);
+	if (may_beat(r) && r->beat_at.us < due.us)
+		due = r->beat_at;
 	return mono_until_ms(due, now, RELAY_POLL_MAX_MS);
 }

@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "api/heartbeats.h"
 #include "api/outbox.h"
 #include "api/publisher.h"
 #include "api/relay.h"
@@ -44,6 +45,7 @@ struct relay {
 	struct amqp_handler handler;
 	struct outbox *outbox;
 	struct publisher *publisher;
+	struct heartbeats *heartbeats;
 	struct outbox_chunk *claim; /* being filled by the outbox */
 	struct backoff broker_backoff, database_backoff, hold_backoff;
 	struct mono broker_at, database_at, lead_at; /* when to try next */
@@ -65,6 +67,8 @@ struct relay {
 	struct mono declare_at;
 	size_t declare_next;  /* replica */
 	uint64_t anew_sweeps; /* sweeps, when all began anew */
+	struct mono beat_at;  /* when the next heartbeat is due */
+	uint64_t beat_sweeps; /* how many sweeps must have ended, so that none is unclaimed */
 
 	uint64_t sweeps, broker_connections, database_connections; /* for the status */
 };

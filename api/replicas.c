@@ -9,10 +9,10 @@
 
 const char *upstream_state_name(enum upstream_state s)
 {
-	static const char *const names[] = { "connecting",	     "serving",
-					     "needs reset",	     "read-only",
-					     "not migrated",	     "unreachable",
-					     "too many dead letters" };
+	static const char *const names[] = { "connecting",  "serving",
+					     "lagging",	    "needs reset",
+					     "read-only",   "not migrated",
+					     "unreachable", "too many dead letters" };
 
 	return names[s];
 }
@@ -39,26 +39,91 @@ static bool known_wrong(struct worker *w, size_t at, unsigned role, const struct
 	return role == LINK_POINT ? wrong_set_has(set, &r->id) : true;
 }
 
+static struct link *const *links_of(const struct worker *w, unsigned role)
+{
+	return role == LINK_POINT ? w->points : w->scans;
+}
+
+static bool answers(struct worker *w, unsigned role, size_t at, const struct request *r, bool wrong)
+{
+	const struct link *l = links_of(w, role)[at];
+
+	return link_usable(l) && !(r->tried & (UINT64_C(1) << at)) &&
+	       atomic_load_explicit(&l->up->complete, memory_order_relaxed) &&
+	       (wrong || !known_wrong(w, at, role, r));
+}
+
+static int64_t heartbeat_of(const struct upstream *up)
+{
+	return atomic_load_explicit(&up->heartbeat_us, memory_order_relaxed);
+}
+
+/* Rules 3 and 5 (wrong ones too). Hardly further: by no more than any replica may be behind the primary. */
+static struct link *pick_lagging(struct worker *w, unsigned role, size_t at,
+				 const struct request *r, bool wrong)
+{
+	size_t replicas = w->upstreams->n - 1;
+	const struct upstream *list = w->upstreams->list;
+	int64_t newest = LAG_NO_HEARTBEAT;
+
+	for (size_t i = 0; i < replicas; i++)
+		if (answers(w, role, i, r, wrong) && heartbeat_of(&list[i]) > newest)
+			newest = heartbeat_of(&list[i]);
+	for (size_t i = 0; i < replicas; i++, at = at + 1 < replicas ? at + 1 : 0)
+		if (answers(w, role, at, r, wrong) &&
+		    heartbeat_of(&list[at]) >= newest - w->settings->max_replica_lag_ms * 1000)
+			return links_of(w, role)[at];
+	return NULL;
+}
+
 struct link *replicas_pick(struct worker *w, unsigned role, const struct request *r)
 {
-	struct link **by_upstream = role == LINK_POINT ? w->points : w->scans;
+	struct link *const *by_upstream = links_of(w, role);
 	size_t replicas = w->upstreams->n - 1;
 	size_t at = first_choice(w, replicas);
-	struct link *wrong = NULL;
 
 	for (size_t i = 0; i < replicas; i++, at = at + 1 < replicas ? at + 1 : 0) {
 		struct link *l = by_upstream[at];
 
-		if ((r->tried & (UINT64_C(1) << at)) || !link_usable(l) ||
-		    !atomic_load_explicit(&l->up->fit, memory_order_relaxed))
-			continue;
-		if (!known_wrong(w, at, role, r))
+		if (!(r->tried & (UINT64_C(1) << at)) && link_usable(l) &&
+		    atomic_load_explicit(&l->up->fit, memory_order_relaxed) &&
+		    !known_wrong(w, at, role, r))
 			return l;
-		wrong = l;
 	}
-	struct link *l = by_upstream[replicas];
+	struct link *primary = by_upstream[replicas];
+	bool alive = link_usable(primary) && !r->tried_primary;
 
-	return link_usable(l) && !r->tried_primary ? l : wrong;
+	if (!r->tried_primary && atomic_load_explicit(&primary->up->fit, memory_order_relaxed))
+		return alive ? primary : NULL;
+	struct link *lagging = pick_lagging(w, role, at, r, false);
+
+	if (lagging)
+		return lagging;
+	return alive ? primary : pick_lagging(w, role, at, r, true);
+}
+
+bool replicas_lag_us(const struct upstream *up, int64_t *ret)
+{
+	int64_t beat = atomic_load_explicit(&up->heartbeat_us, memory_order_relaxed);
+	int64_t lag = lag_clock_now(up->clock, mono_now()) - beat;
+
+	if (up->primary || beat == LAG_NO_HEARTBEAT)
+		return false;
+	*ret = lag > 0 ? lag : 0; /* clocks differ by a little */
+	return true;
+}
+
+bool replicas_expected(const struct worker *w, const struct request *r)
+{
+	for (size_t i = 0; i < w->upstreams->n; i++) {
+		const struct upstream *up = &w->upstreams->list[i];
+		bool tried = up->primary ? r->tried_primary : (r->tried >> i & 1) != 0;
+
+		if (!tried && atomic_load_explicit(up->primary ? &up->fit : &up->complete,
+						   memory_order_relaxed))
+			return true;
+	}
+	return false;
 }
 
 void replicas_failed(struct request *r, const struct upstream *up)

@@ -10,6 +10,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "api/lag.h"
 #include "api/request.h"
 #include "api/wrong.h"
 #include "common/config.h"
@@ -19,8 +20,9 @@ struct worker;
 struct connector;
 
 enum upstream_state {
-	UPSTREAM_CONNECTING,   /* not answered yet */
-	UPSTREAM_SERVING,      /* answers, and may serve */
+	UPSTREAM_CONNECTING, /* not answered yet */
+	UPSTREAM_SERVING,    /* answers, and may serve */
+	UPSTREAM_LAGGING, /* a replica that is complete but too far behind: no reads if others can */
 	UPSTREAM_NEEDS_RESET,  /* a replica that is incomplete: no reads */
 	UPSTREAM_READ_ONLY,    /* a primary that takes no writes */
 	UPSTREAM_NOT_MIGRATED, /* answers, but its tables are not there */
@@ -36,11 +38,15 @@ struct upstream {
 	bool primary;
 	struct connector *connector;
 
-	/* May serve reads, as the connector's last look said. Any thread. A limit on a replica's lag belongs here too: whoever
-	 * measures it clears this flag. */
-	atomic_bool fit;
-	atomic_int readers, writers; /* live links of all workers */
-	struct wrong_place wrong;    /* products that are read elsewhere */
+	struct lag_clock *clock; /* the primary's, which its own connector sets */
+
+	/* These: as the connector's last look said. Any thread. */
+	atomic_bool fit; /* may serve reads */
+	atomic_bool
+		complete; /* a replica that may serve them if there is nobody better: it answers, but is lagging */
+	_Atomic int64_t heartbeat_us; /* Unix time, or LAG_NO_HEARTBEAT */
+	atomic_int readers, writers;  /* live links of all workers */
+	struct wrong_place wrong;     /* products that are read elsewhere */
 
 	pthread_mutex_t lock;
 	enum upstream_state state; /* these: under lock */
@@ -74,6 +80,7 @@ enum { /* enum write_kind is the number */ WRITE_STATEMENTS = WRITE_KINDS };
 struct upstreams {
 	struct upstream list[REPLICAS_MAX + 1];
 	size_t n; /* the primary included */
+	struct lag_clock clock;
 };
 
 static inline struct upstream *upstreams_primary(struct upstreams *u)
@@ -91,11 +98,18 @@ static inline bool link_usable(const struct link *l)
  *   1. A replica that is fit, has a live link of this role in this worker, has not failed this read yet, and has it right as far
  *      as is known: a product by id is not among its wrong ones; for pages and lists, it has no wrong ones at all. They take
  *      turns (or dice, READ_BALANCE=random).
- *   2. Else the primary, if it has not failed this read yet.
- *   3. Else a replica that is like 1 but for its wrong products: an old product is better than none.
- *   4. Else NULL.
+ *   2. Else the primary, if it answers and has not failed this read yet. A link to it that is being opened is worth waiting for:
+ *      NULL, and replicas_expected() says so.
+ *   3. Else a lagging replica that has it right, of those that are hardly further behind than the nearest one; they take turns.
+ *   4. Else the primary, if it has a live link and has not failed this read yet.
+ *   5. Else a replica as in 3 that has it wrong: an old product is better than none.
+ *   6. Else NULL.
  */
 struct link *replicas_pick(struct worker *w, unsigned role, const struct request *r);
+/* Whether a database that is fit and has not failed this read will get a link in this worker: the connector is at it. */
+bool replicas_expected(const struct worker *w, const struct request *r);
+/* How far a replica is behind the primary now, as far as known; false: not known. Any thread. */
+bool replicas_lag_us(const struct upstream *up, int64_t *ret);
 /* Remembers that the upstream failed this read. */
 void replicas_failed(struct request *r, const struct upstream *up);
 

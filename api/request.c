@@ -163,7 +163,7 @@ void request_expire(struct worker *w)
 		metric_add(M_TIMEOUTS, 0, 1);
 		if (r->route->method == HTTP_GET)
 			request_fail(r, 504, NULL, "no database answered in time");
-		else if (r->state == REQUEST_IN_FLIGHT || r->lost_once)
+		else if (r->state == REQUEST_IN_FLIGHT)
 			request_fail(
 				r, 504, NULL,
 				"the database did not answer in time: the change may or may not have been made");

@@ -7,7 +7,8 @@
  *   REQUEST_RECEIVING   http.c collects its body                 whole(): the route's handler
  *   REQUEST_QUEUED      in a queue of a link or the write store  dispatch at the end of a turn; its deadline
  *   REQUEST_IN_FLIGHT   part of a unit at a database             the unit's answer; its deadline
- *   REQUEST_DELAYED     a write that is worth another try        not_before reached; its deadline
+ *   REQUEST_DELAYED     a write that is worth another try, a     not_before reached, a connection; its deadline
+ *                       read that no database can take yet
  *   REQUEST_STREAMING   a list or an import with a machine of    list.c, import.c
  *                       its own
  *   REQUEST_ANSWERED    http.c has the answer                    gone()
@@ -70,9 +71,7 @@ struct request {
 
 	/* writes */
 	enum write_kind kind;
-	bool id_made;	/* POST without id: nobody else can know the id */
 	bool alone;	/* not to be batched any more */
-	bool lost_once; /* sent a second time after an unknown outcome */
 	unsigned tries; /* refused for the moment so often */
 	struct mono not_before;
 	struct product_input in;

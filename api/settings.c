@@ -20,6 +20,10 @@ static const struct setting table[] = {
 	  "port the API listens on" },
 	{ "READ_BALANCE", SETTING_CHOICE, AT(read_balance), "round-robin", 0, 0, false, "round-robin|random",
 	  "how reads are spread over the replicas" },
+	{ "MAX_REPLICA_LAG_MS", SETTING_INT, AT(max_replica_lag_ms), "10000", 0, 86400000, false, NULL,
+	  "a replica that is further behind gets no reads; 0: any may be; else at least twice HEARTBEAT_MS" },
+	{ "HEARTBEAT_MS", SETTING_INT, AT(heartbeat_ms), "1000", 100, 10000, false, NULL,
+	  "how often lag is measured by a heartbeat through the queues" },
 	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
 	  "attempts for a message; decides which retry queues are declared" },
 	{ "MESSAGE_MAX_CHANGES", SETTING_INT, AT(message_max_changes), "200", 1, 1000, false, NULL,
@@ -54,6 +58,13 @@ bool settings_load(struct settings *s, struct err *err)
 		return false;
 	if (!config_load_replicas(&s->replicas, 1, err)) {
 		config_free(table, ARRAY_SIZE(table), s);
+		return false;
+	}
+	if (s->max_replica_lag_ms && s->max_replica_lag_ms < 2 * s->heartbeat_ms) {
+		err_set(err,
+			"MAX_REPLICA_LAG_MS is %lld: it must be 0 or at least twice HEARTBEAT_MS, which is %lld",
+			(long long)s->max_replica_lag_ms, (long long)s->heartbeat_ms);
+		settings_free(s);
 		return false;
 	}
 	if (s->workers == 0) {

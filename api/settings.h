@@ -12,6 +12,8 @@ struct settings {
 	char *host;
 	int64_t port;
 	char *read_balance;
+	int64_t max_replica_lag_ms; /* 0: any */
+	int64_t heartbeat_ms;
 	int64_t max_attempts;
 	int64_t message_max_changes;
 	int64_t workers; /* after settings_load never 0 */

@@ -69,7 +69,8 @@ void status_ready(struct request *r)
 	for (size_t i = 0; i + 1 < s->upstreams.n; i++) {
 		struct upstream *up = &s->upstreams.list[i];
 
-		readable = readable || (atomic_load(&up->readers) > 0 && atomic_load(&up->fit));
+		readable = readable ||
+			   (atomic_load(&up->readers) > 0 && atomic_load(&up->complete));
 	}
 	if (atomic_load(&s->draining))
 		reason = "stopping";
@@ -96,6 +97,12 @@ static json_t *upstream_json(struct upstream *up)
 			      atomic_load(&up->readers) + atomic_load(&up->writers), "reads",
 			      (json_int_t)metric_get(M_READS, up->index));
 
+	int64_t lag_us;
+
+	if (replicas_lag_us(up, &lag_us))
+		json_object_set_new(o, "lagMs", json_integer((json_int_t)(lag_us / 1000)));
+	else if (!up->primary)
+		json_object_set_new(o, "lagMs", json_null());
 	if (!up->primary)
 		json_object_set_new(o, "wrongProducts",
 				    json_integer((json_int_t)wrong_place_count(&up->wrong)));
@@ -183,6 +190,14 @@ void status_metrics(struct request *r)
 	struct relay_status st;
 
 	relay_status(r->worker->service->relay, &st);
+	struct upstreams *all = &r->worker->service->upstreams;
+
+	for (size_t i = 0; i < all->n; i++) {
+		int64_t lag_us = METRIC_UNKNOWN;
+
+		(void)!replicas_lag_us(&all->list[i], &lag_us);
+		metric_set(M_REPLICA_LAG, i, lag_us);
+	}
 	metric_set(M_RELAY_CONNECTED, 0, st.broker[0] != '\0');
 	metric_set(M_RELAY_LEADER, 0, st.state == RELAY_LEADING);
 	metric_set(M_RELAY_IN_FLIGHT, 0, (int64_t)st.in_flight);

@@ -87,11 +87,7 @@ static bool can_write(struct worker *w)
 
 static void fail_unreachable(struct request *r)
 {
-	request_unavailable(
-		r,
-		r->lost_once
-			? "the primary cannot be used now, see /status: the change may or may not have been made"
-			: "the primary cannot be used now, see /status: nothing was changed");
+	request_unavailable(r, "the primary cannot be used now, see /status: nothing was changed");
 }
 
 void write_submit(struct request *r)
@@ -118,8 +114,7 @@ static void answer_row(struct request *r, const struct pg_result *res, int row)
 		return;
 	}
 	struct product_row p = read_row(res, row, 0);
-	/* Nobody else knows an id that was made here: if it is there already, our own first try put it there. */
-	bool created = r->kind == WRITE_UPSERT && (r->id_made || db_value(res, row, 6)[0] != 0);
+	bool created = r->kind == WRITE_UPSERT && db_value(res, row, 6)[0] != 0;
 
 	if (created) {
 		char location[] = "/api/products/xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
@@ -136,8 +131,6 @@ static void answer_missing(struct request *r)
 {
 	if (r->kind == WRITE_UPSERT) {
 		request_fail(r, 422, NULL, "the database took the product but did not keep it");
-	} else if (r->kind == WRITE_DELETE && r->lost_once) {
-		answer_row(r, NULL, 0);
 	} else {
 		request_fail(r, 404, NULL, "there is no product with this id");
 	}
@@ -200,14 +193,9 @@ static void redo(struct request *r, size_t n, enum db_outcome outcome, const str
 		}
 		return;
 	case DB_LOST:
-		if (!r->lost_once) {
-			r->lost_once = true;
-			write_submit(r);
-		} else {
-			request_unavailable(
-				r,
-				"the connection to the primary was lost: the change may or may not have been made");
-		}
+		request_unavailable(
+			r,
+			"the connection to the primary was lost: the change may or may not have been made");
 		return;
 	case DB_SCHEMA:
 		request_unavailable(

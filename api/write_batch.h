@@ -7,9 +7,8 @@
  *   2. One batch is in flight on each of the worker's write links; what comes meanwhile is the next.
  *   3. A batch that is refused (its data, or a lock) changed nothing; its writes are sent again one by one, each a
  *      transaction of its own, so that only the one at fault fails.
- *   4. A write whose outcome is unknown (the connection died) is sent once more within its deadline: every kind leaves the
- *      same state when it is done twice. What may differ is the answer: 200 instead of 201 for a PUT that had created the product
- *      already; a DELETE that finds nothing the second time has reached its aim and is answered 200.
+ *   4. A write whose outcome is unknown (the connection died) is answered so, and never sent a second time: the first might
+ *      still come through later, on a server that hung, and would then take back what somebody else was told since.
  */
 #ifndef PGFANOUT_API_WRITE_BATCH_H
 #define PGFANOUT_API_WRITE_BATCH_H

@@ -209,9 +209,19 @@ static void write_histogram(struct strbuf *out, const struct metric_def *d, cons
 	strbuf_addch(out, '\n');
 }
 
+static void write_seconds(struct strbuf *out, const struct metric_def *d, const char *value,
+			  int64_t us)
+{
+	if (us == METRIC_UNKNOWN)
+		return;
+	add_series(out, d, "", value, NULL);
+	strbuf_addf(out, "%s%lld.%06lld\n", us < 0 ? "-" : "", llabs(us / 1000000),
+		    llabs(us % 1000000));
+}
+
 void metrics_write(struct strbuf *out)
 {
-	static const char *const types[] = { "counter", "gauge", "histogram" };
+	static const char *const types[] = { "counter", "gauge", "histogram", "gauge" };
 
 	for (size_t i = 0; i < ndefs; i++) {
 		const struct metric_def *d = &defs[i];
@@ -225,6 +235,8 @@ void metrics_write(struct strbuf *out)
 
 			if (d->type == METRIC_HISTOGRAM) {
 				write_histogram(out, d, value, c);
+			} else if (d->type == METRIC_SECONDS) {
+				write_seconds(out, d, value, load(c));
 			} else {
 				add_series(out, d, "", value, NULL);
 				strbuf_addint(out, load(c));

@@ -12,7 +12,8 @@
 enum metric_type {
 	METRIC_COUNTER,
 	METRIC_GAUGE,
-	METRIC_HISTOGRAM /* of microseconds, shown in seconds */
+	METRIC_HISTOGRAM, /* of microseconds, shown in seconds */
+	METRIC_SECONDS	  /* a gauge of microseconds, shown in seconds */
 };
 
 struct metric_def {
@@ -21,6 +22,9 @@ struct metric_def {
 	const char *label; /* NULL: one value; else one value a label value, e.g. "replica" */
 	const char *help;
 };
+
+/* Of METRIC_SECONDS: not known, not shown. */
+#define METRIC_UNKNOWN INT64_MIN
 
 /* table borrowed for ever; labels: the values of every label (replica names, "primary", …), borrowed for ever. Once, before threads. */
 void metrics_init(const struct metric_def *table, size_t n, const char *const *labels,

@@ -11,6 +11,9 @@
  *   4. again: the same range after a short back-off.
  *   5. wait: the batch ends here.
  *
+ * The heartbeats of a batch go with its last unit, so that they count only when all before them is
+ * committed; if no change is left for that unit, with an empty one.
+ *
  * A replica that was lost or too slow in the middle of a unit gets smaller ones for a while: a
  * batch that takes longer than the time limit would otherwise be tried for ever.
  */
@@ -40,6 +43,7 @@ struct apply {
 	struct range *open; /* stack of ranges that are still to do; its top is the one in flight */
 	size_t nopen, open_cap;
 	bool in_flight;
+	bool beats_due; /* the batch's heartbeats are still to be passed on */
 	unsigned tries; /* of the top range */
 	struct backoff backoff;
 	struct mono again_at;
@@ -105,6 +109,9 @@ void apply_start(struct apply *a, struct batch *b, struct mono now)
 		end -= n;
 		push(a, end, n);
 	}
+	a->beats_due = b->has_beat[CHANGE_SYNC] || b->has_beat[CHANGE_DELETE];
+	if (a->nopen == 0 && a->beats_due)
+		push(a, 0, 0);
 	a->state = APPLY_BUSY;
 }
 
@@ -129,6 +136,8 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 	struct verdict verdict = verdict_of_unit(outcome, top.n, a->tries);
 	switch (verdict.action) {
 	case VERDICT_NEXT:
+		if (a->nopen == 1)
+			a->beats_due = false;
 		pop(a);
 		if (db_rows(r) == 1 && db_length(r, 0, 0) == 8)
 			a->counts.applied += (size_t)pg_get_int8(db_value(r, 0, 0));
@@ -140,13 +149,19 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 		push(a, top.from, top.n / 2);
 		break;
 	case VERDICT_FAIL_CHANGE: {
-		uint32_t change = a->batch->order[top.from];
 		size_t older;
 		pop(a);
+		if (top.n == 0) { /* nothing but heartbeats: the next ones may do better */
+			a->beats_due = false;
+			break;
+		}
+		uint32_t change = a->batch->order[top.from];
 		a->counts.refused++;
 		batch_fail_change(a->batch, change, err->text);
 		if (batch_older(a->batch, change, &older))
 			push(a, older, 1);
+		else if (a->nopen == 0 && a->beats_due)
+			push(a, 0, 0);
 		break;
 	}
 	case VERDICT_AGAIN:
@@ -165,6 +180,13 @@ static void send_unit(struct apply *a, struct mono now)
 	struct err err = { .text = "" };
 
 	batch_params_build(p, a->batch, top.from, top.n);
+	char beat[2][8];
+	struct db_param beats[2] = { DB_TEXT(NULL), DB_TEXT(NULL) };
+	for (size_t kind = 0; kind < 2 && a->nopen == 1; kind++) {
+		pg_put_int8(beat[kind], a->batch->beat_us[kind]);
+		if (a->batch->has_beat[kind])
+			beats[kind] = DB_BINARY(beat[kind], sizeof(beat[kind]));
+	}
 	const struct db_param params[] = {
 		DB_TEXT(a->batch->source_at ? batch_text(a->batch, a->batch->source_at) : NULL),
 		DB_BINARY(p->ids.buf.data, p->ids.buf.len),
@@ -176,6 +198,8 @@ static void send_unit(struct apply *a, struct mono now)
 		DB_BINARY(p->stocks.buf.data, p->stocks.buf.len),
 		DB_BINARY(p->created.buf.data, p->created.buf.len),
 		DB_BINARY(p->updated.buf.data, p->updated.buf.len),
+		beats[CHANGE_SYNC],
+		beats[CHANGE_DELETE],
 	};
 	a->tries++;
 	a->counts.units++;

@@ -84,6 +84,8 @@ void batch_reset(struct batch *b)
 	reset_strbuf(&b->text);
 	strbuf_addch(&b->text, '\0'); /* place 0 */
 	b->source_at = 0;
+	b->nbeats = 0;
+	b->has_beat[CHANGE_SYNC] = b->has_beat[CHANGE_DELETE] = false;
 }
 
 size_t batch_add_text(struct batch *b, const char *s, size_t len)
@@ -202,6 +204,16 @@ void batch_fail_change(struct batch *b, uint32_t change, const char *error)
 						  .id = c->change.id,
 						  .version = c->change.version },
 			  error);
+}
+
+void batch_add_beat(struct batch *b, int64_t at_us)
+{
+	enum change_kind kind = b->messages[b->nmessages - 1].kind;
+
+	b->nbeats++;
+	if (!b->has_beat[kind] || b->beat_us[kind] < at_us)
+		b->beat_us[kind] = at_us;
+	b->has_beat[kind] = true;
 }
 
 uint64_t *batch_scratch_xids(struct batch *b, size_t n)

@@ -80,6 +80,10 @@ struct batch {
 	/* Hash table by id: index of the newest change + 1, 0: free; newest_cap is a power of 2. */
 	uint32_t *newest;
 	size_t newest_cap;
+	size_t nbeats;	    /* messages that are heartbeats */
+	bool has_beat[2];   /* these two: by enum change_kind, the queue they came through */
+	int64_t beat_us[2]; /* the newest one, microseconds since 2000 */
+
 	uint64_t *xids; /* scratch for reading x-xid */
 	size_t xids_cap;
 };
@@ -105,6 +109,8 @@ void batch_add_change(struct batch *b, const struct change *c, struct batch_slic
 void batch_add_failure(struct batch *b, struct batch_failure f, const char *error);
 /* The replica refused this change. */
 void batch_fail_change(struct batch *b, uint32_t change, const char *error);
+/* The last message is a heartbeat. */
+void batch_add_beat(struct batch *b, int64_t at_us);
 uint64_t *batch_scratch_xids(struct batch *b, size_t n);
 
 /* No more messages: makes `order`, the newest change of each product, in the order of their ids
@@ -114,7 +120,7 @@ void batch_seal(struct batch *b);
  * *ret_at is its place there. */
 bool batch_older(struct batch *b, uint32_t change, size_t *ret_at);
 
-/* The parameters of products_apply() for order[from … from+n). */
+/* The parameters of products_apply() for order[from … from+n), without the heartbeats. */
 struct batch_params {
 	struct pgarray ids, versions, xids, deleted, names, prices, stocks, created, updated;
 };

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/heartbeat.h"
 #include "common/jscan.h"
 #include "common/product.h"
 
@@ -160,14 +161,9 @@ static void take_element(struct batch *b, const struct jscan_value *v, enum chan
 	batch_add_failure(b, f, err.text);
 }
 
-/* False, with the reason: the whole message is of no use. */
-static bool take_body(struct batch *b, const struct amqp_delivery *d, enum change_kind kind,
-		      struct batch_slice body, const char *xids_text, struct err *err)
+static bool read_document(const struct batch *b, const struct amqp_delivery *d,
+			  struct batch_slice body, struct jscan_value *ret, struct err *err)
 {
-	struct jscan_value document, element;
-	struct jscan_iter it;
-	size_t n = 0;
-
 	if (!json_type(d->content_type))
 		return err_set(err, "the content type is %.80s, not application/json",
 			       d->content_type);
@@ -176,9 +172,31 @@ static bool take_body(struct batch *b, const struct amqp_delivery *d, enum chang
 			       MESSAGE_BYTES_MAX);
 	if (d->len == 0)
 		return err_set(err, "the body is empty");
-	if (!jscan_document(b->bodies.data + body.at, body.len, &document, err))
-		return false;
+	return jscan_document(b->bodies.data + body.at, body.len, ret, err);
+}
 
+static bool is_heartbeat(const struct amqp_delivery *d)
+{
+	return d->type != NULL && strcmp(d->type, HEARTBEAT_TYPE) == 0;
+}
+
+/* False, with the reason: the whole message is of no use. */
+static bool take_body(struct batch *b, const struct amqp_delivery *d, enum change_kind kind,
+		      struct batch_slice body, const char *xids_text, struct err *err)
+{
+	struct jscan_value document, element;
+	struct jscan_iter it;
+	size_t n = 0;
+
+	if (!read_document(b, d, body, &document, err))
+		return false;
+	if (is_heartbeat(d)) {
+		int64_t at_us;
+		if (!heartbeat_read(&document, &at_us, err))
+			return false;
+		batch_add_beat(b, at_us);
+		return true;
+	}
 	if (document.type == JSCAN_OBJECT) {
 		uint64_t xid = 0;
 		if (!change_xids_read(xids_text, &xid, 1))

@@ -3,7 +3,7 @@
  *
  * Strict: whatever is not exactly what common/change.h describes is a failure with a reason, never
  * a guess. A message that cannot be read at all fails as a whole; of an array only the bad elements
- * fail. Pure.
+ * fail. A message of type products.heartbeat is no change: the batch takes its time along. Pure.
  */
 #ifndef PGFANOUT_CONSUMER_MESSAGE_H
 #define PGFANOUT_CONSUMER_MESSAGE_H

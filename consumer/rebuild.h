@@ -48,10 +48,10 @@ struct rebuild_target {
 };
 
 struct rebuild_job {
-	struct pg_conn *primary;	       /* taken and closed; in the snapshot's transaction */
-	const char *source, *snapshot, *floor; /* for reset_record.sql */
-	int64_t stall_ms;		       /* no progress for so long: given up */
-	int64_t swap_ms;		       /* tries so long to get the lock for the swap */
+	struct pg_conn *primary; /* taken and closed; in the snapshot's transaction */
+	const char *source, *snapshot, *floor, *taken_at; /* for reset_record.sql */
+	int64_t stall_ms;				  /* no progress for so long: given up */
+	int64_t swap_ms; /* tries so long to get the lock for the swap */
 	struct rebuild_target *targets;
 	size_t n;
 	/* Called often from the loop, at least every 200 ms: shows progress; must not block. */

@@ -20,7 +20,7 @@
 #define QUESTION_TIMEOUT_MS 8000 /* a little more than a lock may take */
 
 static const struct db_statement statements[] = {
-	[REPLICA_APPLY] = { "apply", sql_apply, 10, NULL },
+	[REPLICA_APPLY] = { "apply", sql_apply, 12, NULL },
 	[REPLICA_STATE] = { "replica_state", sql_replica_state, 0, NULL },
 	[REPLICA_MARK] = { "replica_mark", sql_replica_mark, 1, NULL },
 	[REPLICA_WRONG] = { "replica_wrong", sql_replica_wrong, 0, NULL },
@@ -111,6 +111,8 @@ enum db_outcome replica_try(struct db *db, struct err *err)
 		DB_BINARY(p.stocks.buf.data, p.stocks.buf.len),
 		DB_BINARY(p.created.buf.data, p.created.buf.len),
 		DB_BINARY(p.updated.buf.data, p.updated.buf.len),
+		DB_TEXT(NULL),
+		DB_TEXT(NULL),
 	};
 	enum db_outcome outcome = ask(db, REPLICA_APPLY, params, &q);
 	batch_params_clear(&p);

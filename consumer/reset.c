@@ -257,6 +257,7 @@ static void rebuild(struct reset *r)
 		.source = r->primary.source,
 		.snapshot = r->primary.snapshot,
 		.floor = r->primary.floor,
+		.taken_at = r->primary.taken_at,
 		.stall_ms = r->request->settings->stall_timeout_ms,
 		.swap_ms = r->request->settings->swap_timeout_ms,
 		.targets = r->targets,

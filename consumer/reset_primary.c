@@ -80,6 +80,7 @@ enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 	p->source = xstrdup(db_value(found, 0, 1));
 	p->rows = strtoll(db_value(found, 0, 2), NULL, 10);
 	p->bytes = strtoll(db_value(found, 0, 3), NULL, 10);
+	p->taken_at = xstrdup(db_value(found, 0, 4));
 	db_result_clear(found);
 	outcome = ask(p, sql_reset_floor, &found, err);
 	if (outcome != DB_OK)
@@ -96,5 +97,6 @@ void reset_primary_clear(struct reset_primary *p)
 	free(p->snapshot);
 	free(p->source);
 	free(p->floor);
-	p->snapshot = p->source = p->floor = NULL;
+	free(p->taken_at);
+	p->snapshot = p->source = p->floor = p->taken_at = NULL;
 }

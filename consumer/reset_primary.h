@@ -13,8 +13,8 @@ struct pg_conn;
 struct reset_primary {
 	struct pg_conn *conn;
 	char name[512]; /* scrubbed */
-	/* The snapshot, as a replica remembers it: text of pg_current_snapshot(), products_source(), newest version. */
-	char *snapshot, *source, *floor;
+	/* The snapshot, as a replica remembers it: text of pg_current_snapshot(), products_source(), newest version, time. */
+	char *snapshot, *source, *floor, *taken_at;
 	int64_t rows, bytes; /* of the table, estimates */
 };
 

@@ -164,18 +164,12 @@ static void in_order_again(struct session *s)
 	s->after_trouble = false;
 }
 
-static void finish_batch(struct session *s)
+static void count_batch(const struct session *s, const struct batch *b, struct apply_counts counts,
+			int64_t took_us)
 {
-	const struct batch *b = s->applying;
 	const size_t label = s->status->label;
-	struct apply_counts counts = apply_finish(s->apply);
-	int64_t took_us = mono_diff_us(mono_now(), counts.started);
 
-	/* Committed on the replica: only now outward. */
-	acknowledge(s, b);
-	s->result->batches++;
-	in_order_again(s);
-	metric_add(METRIC_MESSAGES, label, (int64_t)b->nmessages);
+	metric_add(METRIC_MESSAGES, label, (int64_t)(b->nmessages - b->nbeats));
 	metric_add(METRIC_BATCHES, label, 1);
 	metric_add(METRIC_APPLIED, label, (int64_t)counts.applied);
 	metric_add(METRIC_STALE, label, (int64_t)(b->nchanges - counts.refused - counts.applied));
@@ -186,6 +180,20 @@ static void finish_batch(struct session *s)
 		  KV_I("changes", (int64_t)b->nchanges), KV_I("applied", (int64_t)counts.applied),
 		  KV_I("failed", (int64_t)b->nfailures),
 		  KV_I("transactions", (int64_t)counts.units), KV_I("us", took_us));
+}
+
+static void finish_batch(struct session *s)
+{
+	const struct batch *b = s->applying;
+	struct apply_counts counts = apply_finish(s->apply);
+	int64_t took_us = mono_diff_us(mono_now(), counts.started);
+
+	/* Committed on the replica: only now outward. */
+	acknowledge(s, b);
+	s->result->batches++;
+	in_order_again(s);
+	if (b->nmessages > b->nbeats) /* heartbeats alone are no work */
+		count_batch(s, b, counts, took_us);
 	s->applying = NULL;
 	inbox_done(&s->inbox);
 }

@@ -1,4 +1,6 @@
 -- Whether the primary takes writes: a standby, or a server set to read-only, does not. A database without an outbox is none: it is not
 -- migrated, or a replica by mistake, and nothing may be written to it.
+-- And its clock, which replicas' lag is measured by, in microseconds of Unix time.
 SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean
-	OR EXISTS (SELECT FROM products_outbox WHERE false)
+	OR EXISTS (SELECT FROM products_outbox WHERE false),
+	'', (extract(epoch FROM clock_timestamp()) * 1000000)::bigint

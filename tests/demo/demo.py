@@ -154,7 +154,7 @@ class Demo:
 
         def settled():
             self.check_programs()
-            last["changes"] = int(self.primary.psql("select count(*) from products_outbox"))
+            last["changes"] = int(self.primary.psql("select count(*) from products_outbox where heartbeat is null"))
             if last["changes"]:
                 return False
             last["queues"] = {q: n for q, n in self.rabbitmq.queues().items()

@@ -240,6 +240,52 @@ static void test_sources(void **state)
 	assert_string_equal(message_source(&d), "");
 }
 
+static void test_heartbeats(void **state)
+{
+	static const struct {
+		const char *body;
+		bool good;
+	} rows[] = {
+		{ "{\"at\":\"2000-01-01T00:00:01.000005Z\"}", true },
+		{ " { \"at\" : \"2000-01-01T00:00:00Z\" } ", true },
+		{ "{\"at\":\"2000-01-01T00:00:00Z\",\"at\":\"2000-01-01T00:00:00Z\"}", false },
+		{ "{\"at\":\"2000-01-01T00:00:00Z\",\"more\":1}", false },
+		{ "{\"at\":1}", false },
+		{ "{\"at\":\"infinity\"}", false },
+		{ "{}", false },
+		{ "[]", false },
+		{ SYNC1, false },
+		{ "", false },
+	};
+	struct batch b;
+
+	(void)state;
+	batch_init(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct amqp_delivery d = delivery(rows[i].body);
+		d.type = "products.heartbeat";
+		size_t beats = b.nbeats, failures = b.nfailures;
+		message_take(&b, &d, CHANGE_DELETE);
+		if (b.nbeats != beats + rows[i].good)
+			print_error("row: %s\n", rows[i].body);
+		assert_int_equal(b.nbeats, beats + rows[i].good);
+		assert_int_equal(b.nfailures, failures + !rows[i].good);
+	}
+	assert_int_equal(b.nchanges, 0);
+	assert_int_equal(b.nmessages, ARRAY_SIZE(rows));
+	/* The newest of its queue counts. */
+	assert_true(b.has_beat[CHANGE_DELETE] && !b.has_beat[CHANGE_SYNC]);
+	assert_int_equal(b.beat_us[CHANGE_DELETE], 1000005);
+	batch_reset(&b);
+	assert_true(!b.has_beat[CHANGE_DELETE] && b.nbeats == 0);
+	/* Without the type it is no heartbeat. */
+	struct amqp_delivery d = delivery(rows[0].body);
+	message_take(&b, &d, CHANGE_DELETE);
+	assert_int_equal(b.nfailures, 1);
+	assert_false(b.has_beat[CHANGE_DELETE]);
+	batch_clear(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -249,6 +295,7 @@ int main(void)
 		cmocka_unit_test(test_headers_that_travel_on),
 		cmocka_unit_test(test_content_types),
 		cmocka_unit_test(test_sources),
+		cmocka_unit_test(test_heartbeats),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
