@@ -19,6 +19,7 @@
 #include "api/sql/primary_watch.sql.h"
 #include "api/sql/replica_note.sql.h"
 #include "api/sql/replica_watch.sql.h"
+#include "api/sql/replica_wrong.sql.h"
 #include "api/worker.h"
 #include "common/backoff.h"
 #include "common/log.h"
@@ -173,10 +174,61 @@ static void on_note(void *arg, enum db_outcome outcome, const struct pg_result *
 			  KV_S("database", c->up->name), KV_S("error", err->text));
 }
 
-enum { LOOK_WATCH, LOOK_NOTE };
+/* Which products are wrong here. Answered just before or after on_look(), on the same connection. */
+struct wrong_look {
+	enum db_outcome outcome;
+	struct wrong_set *set; /* NULL: none, or too many */
+	bool too_many;
+	struct err err;
+};
+
+static void on_wrong(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		     const struct err *err)
+{
+	struct wrong_look *wrong = arg;
+
+	wrong->outcome = outcome;
+	if (outcome != DB_OK) {
+		wrong->err = *err;
+		return;
+	}
+	int n = db_rows(r);
+
+	wrong->too_many = n > WRONG_MAX;
+	if (n == 0 || wrong->too_many)
+		return;
+	wrong->set = wrong_set_new((size_t)n);
+	for (int i = 0; i < n; i++)
+		memcpy(wrong->set->ids[i].b, db_value(r, i, 0), sizeof(wrong->set->ids[i].b));
+	wrong_set_sort(wrong->set);
+}
+
+/* Before the state: a replica that begins to serve must not serve what is wrong. */
+static void take_wrong(struct connector *c, const struct wrong_look *wrong)
+{
+	struct upstream *up = c->up;
+	size_t before = wrong_place_count(&up->wrong);
+	size_t n = wrong->set ? wrong->set->n : 0;
+
+	if (wrong->too_many)
+		return; /* it serves nothing now, and what was known of it is still true */
+	wrong_place_put(&up->wrong, wrong->set);
+	metric_set(M_WRONG_PRODUCTS, up->index, (int64_t)n);
+	if (before == 0 && n > 0)
+		log_warn(
+			"products are wrong on this replica, because changes of theirs were given up: "
+			"reading them elsewhere; see pgfanout-consumer dead-letters list",
+			KV_S("database", up->name), KV_I("products", (int64_t)n));
+	else if (before > 0 && n == 0)
+		log_info("no product of this replica is known to be wrong any more",
+			 KV_S("database", up->name));
+}
+
+enum { LOOK_WATCH, LOOK_NOTE, LOOK_WRONG };
 static const struct db_statement look_replica[] = {
 	[LOOK_WATCH] = { "watch", sql_replica_watch, 2, NULL },
 	[LOOK_NOTE] = { "note", sql_replica_note, 2, NULL },
+	[LOOK_WRONG] = { "wrong", sql_replica_wrong, 0, NULL },
 };
 static const struct db_statement look_primary[] = { { "watch", sql_primary_watch, 0, NULL } };
 
@@ -231,11 +283,13 @@ static void look(struct connector *c)
 {
 	struct upstream *up = c->up;
 	struct look look = { .outcome = DB_LOST, .connector = c }; /* err empty */
+	struct wrong_look wrong = { .outcome = up->primary ? DB_OK : DB_LOST };
 	int64_t limit_ms = c->settings->read_timeout_ms;
 
 	if (!c->watch) {
 		struct db_options opt = { .application_name = "pgfanout-api watch",
-					  .statement_timeout_ms = limit_ms };
+					  .statement_timeout_ms = limit_ms,
+					  .guc = index_only };
 
 		c->watch = db_open(up->url, &opt, up->primary ? look_primary : look_replica,
 				   up->primary ? ARRAY_SIZE(look_primary)
@@ -251,15 +305,20 @@ static void look(struct connector *c)
 	}
 	struct mono deadline = mono_add_ms(mono_now(), limit_ms);
 
-	if (!ask(c, LOOK_WATCH, deadline, on_look, &look, &look.err))
+	if (!ask(c, LOOK_WATCH, deadline, on_look, &look, &look.err) ||
+	    (!up->primary &&
+	     (!db_send(c->watch, LOOK_WRONG, NULL, true, deadline, on_wrong, &wrong, &wrong.err) ||
+	      !db_drain(c->watch, deadline))))
 		look.outcome = DB_LOST;
-	if (look.outcome != DB_OK) {
-		struct err why = look.err; /* closing answers the look with words of its own */
+	if (look.outcome != DB_OK || wrong.outcome != DB_OK) {
+		/* closing answers the looks with words of its own */
+		struct err why = look.err.text[0] ? look.err : wrong.err;
 
 		if (why.text[0] == '\0')
 			err_set(&why, "no answer within %lld ms", (long long)limit_ms);
 		db_close(c->watch);
 		c->watch = NULL;
+		wrong_set_unref(wrong.set);
 		look_failed(c, &why);
 		return;
 	}
@@ -277,9 +336,15 @@ static void look(struct connector *c)
 		atomic_store(&up->heartbeat_us, look.time_us);
 	else if (look.time_us)
 		lag_clock_set(up->clock, now, look.time_us);
+	if (!up->primary)
+		take_wrong(c, &wrong);
 	if (!look.bad && c->unopened && !has_links(up))
 		return; /* as open_link() said */
-	if (!look.bad && !up->primary && !near_enough(c, now, look.reason, sizeof(look.reason)))
+	if (!look.bad && wrong.too_many)
+		set_state(c, UPSTREAM_TOO_WRONG,
+			  "more than 10000 of its products are wrong: run reset-replicas");
+	else if (!look.bad && !up->primary &&
+		 !near_enough(c, now, look.reason, sizeof(look.reason)))
 		set_state(c, UPSTREAM_LAGGING, look.reason);
 	else if (!look.bad)
 		set_state(c, UPSTREAM_SERVING, "");

@@ -129,6 +129,7 @@ static void upstream_init(struct upstreams *all, const char *name, const char *u
 	up->since_us = wall_now_us();
 	snprintf(up->reason, sizeof(up->reason), "not reached yet");
 	pthread_mutex_init(&up->lock, NULL);
+	wrong_place_init(&up->wrong);
 	/* Until the first look says otherwise writes may wait for the primary instead of being turned away. */
 	atomic_init(&up->fit, primary);
 }
@@ -228,6 +229,8 @@ static void run(const struct settings *s)
 	for (int64_t i = 0; i < s->workers; i++)
 		worker_free(workers[i]);
 	free(workers);
+	for (size_t i = 0; i < service.upstreams.n; i++)
+		wrong_place_clear(&service.upstreams.list[i].wrong);
 	log_info("stopped");
 }
 

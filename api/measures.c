@@ -43,6 +43,8 @@ static const struct metric_def table[MEASURES] = {
 			    "1: the database serves; 0: it does not answer or may not serve" },
 	[M_REPLICA_LAG] = { "pgfanout_api_replica_lag_seconds", METRIC_SECONDS, "replica",
 			    "how far the replica is behind the primary at most" },
+	[M_WRONG_PRODUCTS] = { "pgfanout_api_wrong_products", METRIC_GAUGE, "database",
+			       "products that are read elsewhere, because a change of theirs was given up here" },
 	[M_RELAY_CONNECTED] = { "pgfanout_api_relay_connected", METRIC_GAUGE, NULL,
 				"1: the relay has a connection to the broker" },
 	[M_RELAY_LEADER] = { "pgfanout_api_relay_leading", METRIC_GAUGE, NULL,

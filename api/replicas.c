@@ -9,9 +9,10 @@
 
 const char *upstream_state_name(enum upstream_state s)
 {
-	static const char *const names[] = { "connecting",  "serving",	 "lagging",
-					     "needs reset", "read-only", "not migrated",
-					     "unreachable" };
+	static const char *const names[] = { "connecting",  "serving",
+					     "lagging",	    "needs reset",
+					     "read-only",   "not migrated",
+					     "unreachable", "too many dead letters" };
 
 	return names[s];
 }
@@ -28,38 +29,56 @@ static size_t first_choice(struct worker *w, size_t n)
 	return (size_t)(w->dice % n);
 }
 
-static bool answers(const struct link *l, const struct request *r)
+/* Whether this read would meet a product there that is known to be wrong. */
+static bool known_wrong(struct worker *w, size_t at, unsigned role, const struct request *r)
 {
-	return link_usable(l) && !(r->tried & (UINT64_C(1) << l->up->index)) &&
-	       atomic_load_explicit(&l->up->complete, memory_order_relaxed);
+	const struct wrong_set *set = wrong_view(&w->wrong[at], &w->upstreams->list[at].wrong);
+
+	if (!set)
+		return false;
+	return role == LINK_POINT ? wrong_set_has(set, &r->id) : true;
 }
 
-static int64_t heartbeat_of(const struct link *l)
+static struct link *const *links_of(const struct worker *w, unsigned role)
 {
-	return atomic_load_explicit(&l->up->heartbeat_us, memory_order_relaxed);
+	return role == LINK_POINT ? w->points : w->scans;
 }
 
-/* Rule 3. Hardly further: by no more than any replica may be behind the primary. */
-static struct link *pick_lagging(const struct worker *w, struct link *const *by_upstream, size_t at,
-				 const struct request *r)
+static bool answers(struct worker *w, unsigned role, size_t at, const struct request *r, bool wrong)
+{
+	const struct link *l = links_of(w, role)[at];
+
+	return link_usable(l) && !(r->tried & (UINT64_C(1) << at)) &&
+	       atomic_load_explicit(&l->up->complete, memory_order_relaxed) &&
+	       (wrong || !known_wrong(w, at, role, r));
+}
+
+static int64_t heartbeat_of(const struct upstream *up)
+{
+	return atomic_load_explicit(&up->heartbeat_us, memory_order_relaxed);
+}
+
+/* Rules 3 and 5 (wrong ones too). Hardly further: by no more than any replica may be behind the primary. */
+static struct link *pick_lagging(struct worker *w, unsigned role, size_t at,
+				 const struct request *r, bool wrong)
 {
 	size_t replicas = w->upstreams->n - 1;
+	const struct upstream *list = w->upstreams->list;
 	int64_t newest = LAG_NO_HEARTBEAT;
 
 	for (size_t i = 0; i < replicas; i++)
-		if (answers(by_upstream[i], r) && heartbeat_of(by_upstream[i]) > newest)
-			newest = heartbeat_of(by_upstream[i]);
+		if (answers(w, role, i, r, wrong) && heartbeat_of(&list[i]) > newest)
+			newest = heartbeat_of(&list[i]);
 	for (size_t i = 0; i < replicas; i++, at = at + 1 < replicas ? at + 1 : 0)
-		if (answers(by_upstream[at], r) &&
-		    heartbeat_of(by_upstream[at]) >=
-			    newest - w->settings->max_replica_lag_ms * 1000)
-			return by_upstream[at];
+		if (answers(w, role, at, r, wrong) &&
+		    heartbeat_of(&list[at]) >= newest - w->settings->max_replica_lag_ms * 1000)
+			return links_of(w, role)[at];
 	return NULL;
 }
 
 struct link *replicas_pick(struct worker *w, unsigned role, const struct request *r)
 {
-	struct link **by_upstream = role == LINK_POINT ? w->points : w->scans;
+	struct link *const *by_upstream = links_of(w, role);
 	size_t replicas = w->upstreams->n - 1;
 	size_t at = first_choice(w, replicas);
 
@@ -67,7 +86,8 @@ struct link *replicas_pick(struct worker *w, unsigned role, const struct request
 		struct link *l = by_upstream[at];
 
 		if (!(r->tried & (UINT64_C(1) << at)) && link_usable(l) &&
-		    atomic_load_explicit(&l->up->fit, memory_order_relaxed))
+		    atomic_load_explicit(&l->up->fit, memory_order_relaxed) &&
+		    !known_wrong(w, at, role, r))
 			return l;
 	}
 	struct link *primary = by_upstream[replicas];
@@ -75,11 +95,11 @@ struct link *replicas_pick(struct worker *w, unsigned role, const struct request
 
 	if (!r->tried_primary && atomic_load_explicit(&primary->up->fit, memory_order_relaxed))
 		return alive ? primary : NULL;
-	struct link *lagging = pick_lagging(w, by_upstream, at, r);
+	struct link *lagging = pick_lagging(w, role, at, r, false);
 
 	if (lagging)
 		return lagging;
-	return alive ? primary : NULL;
+	return alive ? primary : pick_lagging(w, role, at, r, true);
 }
 
 bool replicas_lag_us(const struct upstream *up, int64_t *ret)

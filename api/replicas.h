@@ -12,6 +12,7 @@
 
 #include "api/lag.h"
 #include "api/request.h"
+#include "api/wrong.h"
 #include "common/config.h"
 #include "common/db.h"
 
@@ -26,6 +27,7 @@ enum upstream_state {
 	UPSTREAM_READ_ONLY,    /* a primary that takes no writes */
 	UPSTREAM_NOT_MIGRATED, /* answers, but its tables are not there */
 	UPSTREAM_UNREACHABLE,  /* does not answer */
+	UPSTREAM_TOO_WRONG,    /* a replica with more wrong products than WRONG_MAX: no reads */
 };
 const char *upstream_state_name(enum upstream_state s);
 
@@ -45,6 +47,7 @@ struct upstream {
 	_Atomic int64_t heartbeat_us; /* Unix time, or LAG_NO_HEARTBEAT */
 	atomic_int readers, writers;  /* live links of all workers */
 	atomic_bool looked;	      /* the connector has looked, with whatever result */
+	struct wrong_place wrong;     /* products that are read elsewhere */
 
 	pthread_mutex_t lock;
 	enum upstream_state state; /* these: under lock */
@@ -97,13 +100,15 @@ static inline bool link_usable(const struct link *l)
 
 /*
  * Which link a read takes. The rule:
- *   1. A replica that is fit, has a live link of this role in this worker, and has not failed this read yet; they take turns
- *      (or dice, READ_BALANCE=random).
+ *   1. A replica that is fit, has a live link of this role in this worker, has not failed this read yet, and has it right as far
+ *      as is known: a product by id is not among its wrong ones; for pages and lists, it has no wrong ones at all. They take
+ *      turns (or dice, READ_BALANCE=random).
  *   2. Else the primary, if it answers and has not failed this read yet. A link to it that is being opened is worth waiting for:
  *      NULL, and replicas_expected() says so.
- *   3. Else a lagging replica, of those that are hardly further behind than the nearest one; they take turns.
+ *   3. Else a lagging replica that has it right, of those that are hardly further behind than the nearest one; they take turns.
  *   4. Else the primary, if it has a live link and has not failed this read yet.
- *   5. Else NULL.
+ *   5. Else a replica as in 3 that has it wrong: an old product is better than none.
+ *   6. Else NULL.
  */
 struct link *replicas_pick(struct worker *w, unsigned role, const struct request *r);
 /* Whether a database that is fit and has not failed this read will get a link in this worker: the connector is at it. */

@@ -17,6 +17,7 @@ struct service {
 	struct relay *relay; /* set before the workers start, stopped after they have ended */
 	int64_t started_us;  /* wall clock */
 	atomic_bool draining;
+	atomic_bool warm; /* /ready has said yes once */
 };
 
 #endif

@@ -59,6 +59,20 @@ void status_health(struct request *r)
 	reply_data(r, 200, json_pack("{s:s}", "status", "ok"), "The process works");
 }
 
+/* Whether every worker reads from every replica that serves, after a start: before, the primary would be read instead. A replica that does
+ * not answer is not waited for. */
+static bool warm(struct service *s)
+{
+	for (size_t i = 0; i + 1 < s->upstreams.n; i++) {
+		const struct upstream *up = &s->upstreams.list[i];
+
+		if (!atomic_load(&up->looked) ||
+		    (atomic_load(&up->fit) && atomic_load(&up->readers) < s->settings->workers))
+			return false;
+	}
+	return true;
+}
+
 void status_ready(struct request *r)
 {
 	struct service *s = r->worker->service;
@@ -80,11 +94,14 @@ void status_ready(struct request *r)
 		reason = "the primary does not serve: writes are not possible; see /status";
 	else if (!readable)
 		reason = "no database answers reads";
-	if (reason)
+	else if (!atomic_load(&s->warm) && !warm(s))
+		reason = "starting: not all connections are open yet";
+	if (reason) {
 		request_unavailable(r, "%s", reason);
-	else
-		reply_data(r, 200, json_pack("{s:s}", "status", "ready"),
-			   "Reads and writes are possible");
+		return;
+	}
+	atomic_store(&s->warm, true);
+	reply_data(r, 200, json_pack("{s:s}", "status", "ready"), "Reads and writes are possible");
 }
 
 static json_t *upstream_json(struct upstream *up)
@@ -103,6 +120,9 @@ static json_t *upstream_json(struct upstream *up)
 		json_object_set_new(o, "lagMs", json_integer((json_int_t)(lag_us / 1000)));
 	else if (!up->primary)
 		json_object_set_new(o, "lagMs", json_null());
+	if (!up->primary)
+		json_object_set_new(o, "wrongProducts",
+				    json_integer((json_int_t)wrong_place_count(&up->wrong)));
 	if (up->reason[0])
 		json_object_set_new(o, "reason", json_string(up->reason));
 	pthread_mutex_unlock(&up->lock);

@@ -250,6 +250,7 @@ static void links_init(struct worker *w)
 	w->links = xcalloc(2 * replicas + 2 + WORKER_WRITE_LINKS, sizeof(*w->links));
 	w->points = xcalloc(replicas + 1, sizeof(struct link *));
 	w->scans = xcalloc(replicas + 1, sizeof(struct link *));
+	w->wrong = xcalloc(replicas + 1, sizeof(*w->wrong));
 	for (size_t i = 0; i < replicas; i++) {
 		/* Two a replica, so that a read by id never waits behind a page. */
 		w->points[i] = link_init(w, &w->upstreams->list[i], LINK_POINT);
@@ -355,5 +356,8 @@ void worker_free(struct worker *w)
 	free(w->links);
 	free(w->points);
 	free(w->scans);
+	for (size_t i = 0; i < w->upstreams->n; i++)
+		wrong_view_clear(&w->wrong[i]);
+	free(w->wrong);
 	free(w);
 }

@@ -44,6 +44,7 @@ struct worker {
 	struct link *links;
 	size_t nlinks;
 	struct link **points, **scans; /* by upstream index: the link for that role */
+	struct wrong_view *wrong;      /* by upstream index */
 	struct link *writes[WORKER_WRITE_LINKS];
 	struct link *bulk;
 	size_t turn; /* whose turn it is, replicas_pick() */

@@ -198,8 +198,11 @@ void batch_fail_change(struct batch *b, uint32_t change, const char *error)
 	const struct batch_change *c = &b->changes[change];
 
 	batch_add_failure(b,
-			  (struct batch_failure){
-				  .message = c->message, .raw = c->raw, .xid = c->change.xid },
+			  (struct batch_failure){ .message = c->message,
+						  .raw = c->raw,
+						  .xid = c->change.xid,
+						  .id = c->change.id,
+						  .version = c->change.version },
 			  error);
 }
 

@@ -52,6 +52,8 @@ struct batch_failure {
 	uint32_t message;
 	struct batch_slice raw; /* in bodies */
 	uint64_t xid;		/* of the element, 0: not known */
+	struct uuid id;		/* these two: of its product, as far as they could be read; */
+	int64_t version;	/* 0: they could not */
 	bool whole;		/* all there is in the message: its x-xid goes with it as it came */
 	size_t error_at;	/* in text */
 };

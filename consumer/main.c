@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/ops.h"
 #include "common/stop.h"
+#include "consumer/dead_letters.h"
 #include "consumer/settings.h"
 #include "consumer/status.h"
 #include "consumer/worker.h"
@@ -31,9 +32,11 @@ static void print_help(void)
 	puts("pgfanout-consumer applies the changes that the broker delivers to every replica.\n"
 	     "\n"
 	     "Usage: pgfanout-consumer [--help | --version | --check-config]\n"
+	     "       pgfanout-consumer dead-letters list | show | replay | discard ...\n"
 	     "\n"
 	     "It runs until SIGTERM or SIGINT, and then finishes what is in flight.\n"
 	     "GET /health, /status and /metrics tell how it is.\n"
+	     "dead-letters is about changes that were given up: see dead-letters --help.\n"
 	     "\n"
 	     "Settings, from the environment or a .env file in the working directory:");
 	settings_help();
@@ -131,8 +134,10 @@ int main(int argc, char **argv)
 	struct settings settings;
 	struct err err = { .text = "" };
 	bool check;
-	int code = read_arguments(argc, argv, &check);
 
+	if (argc > 1 && strcmp(argv[1], "dead-letters") == 0)
+		return dead_letters_main(argc - 1, argv + 1);
+	int code = read_arguments(argc, argv, &check);
 	if (code >= 0)
 		return code;
 	if (!settings_load(&settings, &err)) {

@@ -17,6 +17,7 @@
 
 #include "common/heartbeat.h"
 #include "common/jscan.h"
+#include "common/product.h"
 
 #define ATTEMPT_MAX 1000
 #define SOURCE_MAX  200		    /* bytes of x-source */
@@ -63,7 +64,7 @@ static unsigned read_attempt(const struct amqp_delivery *d)
 	return n > ATTEMPT_MAX ? ATTEMPT_MAX : (unsigned)n;
 }
 
-static bool travels_on(const struct amqp_header *h)
+bool message_header_travels(const struct amqp_header *h)
 {
 	static const char *const ours[] = { "x-attempt", "x-error", "x-queue",
 					    "x-died-at", "x-xid",   "x-source" };
@@ -105,6 +106,33 @@ static struct batch_slice slice_of(const struct batch *b, const struct jscan_val
 	return (struct batch_slice){ (size_t)(v->text - b->bodies.data), v->len };
 }
 
+bool message_identify(const struct jscan_value *object, struct uuid *ret_id, int64_t *ret_version)
+{
+	struct jscan_value key, value;
+	struct jscan_iter it;
+	struct uuid id;
+	int64_t version;
+	unsigned ids = 0, versions = 0;
+	struct err err;
+
+	if (object->type != JSCAN_OBJECT)
+		return false;
+	for (jscan_iter_init(&it, object); jscan_iter_next(&it, &key, &value);) {
+		if (jscan_string_is(&key, product_members[PRODUCT_MEMBER_ID])) {
+			if (ids++ > 0 || !product_id_from_json(&value, &id, &err))
+				return false;
+		} else if (jscan_string_is(&key, product_members[PRODUCT_MEMBER_VERSION])) {
+			if (versions++ > 0 || !jscan_int64(&value, &version) || version <= 0)
+				return false;
+		}
+	}
+	if (ids == 0 || versions == 0)
+		return false;
+	*ret_id = id;
+	*ret_version = version;
+	return true;
+}
+
 static void take_element(struct batch *b, const struct jscan_value *v, enum change_kind kind,
 			 bool alone, uint64_t xid)
 {
@@ -123,14 +151,14 @@ static void take_element(struct batch *b, const struct jscan_value *v, enum chan
 		b->names.len = names_before;
 		b->names.data[names_before] = '\0';
 	}
-	batch_add_failure(b,
-			  (struct batch_failure){
-				  .message = (uint32_t)(b->nmessages - 1),
-				  .raw = slice_of(b, v),
-				  .xid = xid,
-				  .whole = alone,
-			  },
-			  err.text);
+	struct batch_failure f = {
+		.message = (uint32_t)(b->nmessages - 1),
+		.raw = slice_of(b, v),
+		.xid = xid,
+		.whole = alone,
+	};
+	(void)message_identify(v, &f.id, &f.version);
+	batch_add_failure(b, f, err.text);
 }
 
 static bool read_document(const struct batch *b, const struct amqp_delivery *d,
@@ -223,16 +251,22 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 						   : 0;
 	m->body = body;
 	for (size_t i = 0; i < d->nheaders && m->nheaders < OTHERS_MAX; i++)
-		if (travels_on(&d->headers[i]))
+		if (message_header_travels(&d->headers[i]))
 			batch_add_header(b, d->headers[i].key, d->headers[i].str,
 					 d->headers[i].num);
 	strbuf_add(&b->bodies, d->body, d->len);
-	if (!take_body(b, d, kind, body, xids_text, &err))
-		batch_add_failure(b,
-				  (struct batch_failure){
-					  .message = (uint32_t)(b->nmessages - 1),
-					  .raw = body,
-					  .whole = true,
-				  },
-				  err.text);
+	if (!take_body(b, d, kind, body, xids_text, &err)) {
+		struct batch_failure f = {
+			.message = (uint32_t)(b->nmessages - 1),
+			.raw = body,
+			.whole = true,
+		};
+		struct jscan_value document;
+		struct err ignored;
+		/* Of the wrong content type, say: what it was about may be readable all the same. */
+		if (d->len <= MESSAGE_BYTES_MAX &&
+		    jscan_document(b->bodies.data + body.at, body.len, &document, &ignored))
+			(void)message_identify(&document, &f.id, &f.version);
+		batch_add_failure(b, f, err.text);
+	}
 }

@@ -22,4 +22,10 @@ const char *message_source(const struct amqp_delivery *d);
  * source. */
 void message_take(struct batch *b, const struct amqp_delivery *d, enum change_kind kind);
 
+/* Which product and version a change means, also if the rest of it cannot be read. False, and nothing is set: not to be told. */
+bool message_identify(const struct jscan_value *object, struct uuid *ret_id, int64_t *ret_version);
+
+/* Whether a header of another publisher goes with a message that is moved: not ours, not the broker's, not large. */
+bool message_header_travels(const struct amqp_header *h);
+
 #endif

@@ -11,8 +11,10 @@
 
 #include "consumer/sql/apply.sql.h"
 #include "consumer/sql/replica_declared.sql.h"
+#include "consumer/sql/record_wrong.sql.h"
 #include "consumer/sql/replica_mark.sql.h"
 #include "consumer/sql/replica_state.sql.h"
+#include "consumer/sql/replica_wrong.sql.h"
 
 #define CONNECT_TIMEOUT_S   3
 #define LOCK_TIMEOUT_MS	    5000
@@ -23,6 +25,8 @@ static const struct db_statement statements[] = {
 	[REPLICA_STATE] = { "replica_state", sql_replica_state, 0, NULL },
 	[REPLICA_MARK] = { "replica_mark", sql_replica_mark, 1, NULL },
 	[REPLICA_DECLARED] = { "replica_declared", sql_replica_declared, 0, NULL },
+	[REPLICA_WRONG] = { "replica_wrong", sql_replica_wrong, 0, NULL },
+	[REPLICA_RECORD_WRONG] = { "record_wrong", sql_record_wrong, 6, NULL },
 };
 
 struct db *replica_open(const struct settings *settings, const struct replica_setting *replica,

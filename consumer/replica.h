@@ -11,7 +11,14 @@
 #include "common/db.h"
 #include "consumer/settings.h"
 
-enum replica_statement { REPLICA_APPLY, REPLICA_STATE, REPLICA_MARK, REPLICA_DECLARED };
+enum replica_statement {
+	REPLICA_APPLY,
+	REPLICA_STATE,
+	REPLICA_MARK,
+	REPLICA_DECLARED,
+	REPLICA_WRONG,
+	REPLICA_RECORD_WRONG,
+};
 
 /* NULL on failure; *ret_outcome then says what kind it is: DB_SCHEMA (not migrated, a wrong user),
  * DB_UNFIT, DB_LOST, … */

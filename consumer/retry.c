@@ -2,6 +2,7 @@
  * retry.c: see retry.h.
  *
  *   a move is   moves on when
+ *   (given up, product known: recorded on the replica, or refused there  -> WAITING)
  *   WAITING     its time has come and the link can take it     -> SENT
  *   SENT        confirmed                                      -> gone; its message's last: done()
  *               returned or refused: queues are declared again -> WAITING, 100 ms … 5 s
@@ -33,6 +34,10 @@ struct move {
 	unsigned attempt; /* that failed */
 	struct verdict verdict;
 	bool dead; /* what the verdict says */
+	enum { RECORD_NONE, RECORD_WANTED, RECORD_TAKEN } record;
+	struct uuid id; /* these three: of its product and change, if it is to be recorded */
+	int64_t version;
+	uint64_t xid;
 	int64_t delay_ms;
 	int64_t timestamp_s;
 	char *message_id, *type, *content_type, *xids, *source; /* "" if there is none */
@@ -60,6 +65,7 @@ struct retry {
 
 	struct move *first, **last;
 	size_t pending, pending_bytes;
+	size_t to_record; /* moves that are RECORD_WANTED */
 	struct group *groups;
 	size_t ngroups, groups_cap;
 
@@ -113,7 +119,7 @@ void retry_forget(struct retry *r)
 		move_free(m);
 	}
 	r->last = &r->first;
-	r->pending = r->pending_bytes = r->ngroups = 0;
+	r->pending = r->pending_bytes = r->to_record = r->ngroups = 0;
 	r->declare = false;
 }
 
@@ -225,6 +231,13 @@ static struct move *take_failure(struct retry *r, const struct batch *b,
 		m->xids = f->xid != 0 ? xasprintf("%llu", (unsigned long long)f->xid) : xstrdup("");
 	if (m->dead)
 		clock_format_pg(wall_now_us() - PG_EPOCH_US, m->died_at);
+	if (m->dead && f->version > 0) {
+		m->record = RECORD_WANTED;
+		m->id = f->id;
+		m->version = f->version;
+		m->xid = f->xid;
+		r->to_record++;
+	}
 	clip_text(m->error, sizeof(m->error), batch_text(b, f->error_at));
 	take_headers(m, b, from);
 	m->len = f->raw.len;
@@ -253,6 +266,41 @@ void retry_take(struct retry *r, const struct batch *b)
 	if (b->nfailures > LOG_MOVES)
 		log_warn("more changes of the same batch failed", KV_S("replica", r->replica),
 			 KV_I("changes", (int64_t)(b->nfailures - LOG_MOVES)));
+}
+
+/* ---- recording ---- */
+
+size_t retry_take_records(struct retry *r, size_t max,
+			  void (*each)(void *arg, const struct retry_record *record), void *arg)
+{
+	char queue[TOPOLOGY_NAME_MAX];
+	size_t n = 0;
+
+	for (struct move *m = r->first; m != NULL && r->to_record > 0 && n < max; m = m->next) {
+		if (m->record != RECORD_WANTED)
+			continue;
+		topology_queue(queue, m->kind, r->replica);
+		const struct retry_record record = {
+			.id = &m->id,
+			.version = m->version,
+			.xid = m->xid,
+			.source = m->source,
+			.queue = queue,
+			.error = m->error,
+		};
+		each(arg, &record);
+		m->record = RECORD_TAKEN;
+		r->to_record--;
+		n++;
+	}
+	return n;
+}
+
+void retry_recorded(struct retry *r)
+{
+	for (struct move *m = r->first; m != NULL; m = m->next)
+		if (m->record == RECORD_TAKEN)
+			m->record = RECORD_NONE;
 }
 
 /* ---- sending ---- */
@@ -348,7 +396,7 @@ bool retry_send(struct retry *r, struct amqp_link *link, struct mono now, struct
 		r->declare = false;
 	}
 	for (struct move *m = r->first; m != NULL; m = m->next) {
-		if (m->publish_no != 0)
+		if (m->publish_no != 0 || m->record != RECORD_NONE)
 			continue;
 		/* One that is larger than the window goes alone. */
 		if (amqp_blocked(link) ||

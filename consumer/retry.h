@@ -38,6 +38,19 @@ void retry_forget(struct retry *r);
 size_t retry_pending(const struct retry *r);	   /* moves not yet confirmed */
 size_t retry_pending_bytes(const struct retry *r); /* memory that they take, about */
 
+/* A change that is given up, and whose product is to be recorded as wrong on the replica before it is published. */
+struct retry_record {
+	const struct uuid *id;
+	int64_t version;
+	uint64_t xid;	    /* 0: not known */
+	const char *source; /* "": not known */
+	const char *queue, *error;
+};
+/* Hands out those that were not handed out yet, at most max; returns how many. They wait for retry_recorded(). */
+size_t retry_take_records(struct retry *r, size_t max,
+			  void (*each)(void *arg, const struct retry_record *record), void *arg);
+void retry_recorded(struct retry *r); /* all that were handed out may be published */
+
 /* Publishes what can be published now. False: the link is broken, which retry_unsend() must be
  * told. */
 MUST_CHECK bool retry_send(struct retry *r, struct amqp_link *link, struct mono now,

@@ -5,6 +5,7 @@
  *
  *   delivery ──▶ [collecting] … [applying] ──▶ commit ──▶ ack
  *                                    └─ failures ──▶ retry.c: publish ──▶ confirm ──▶ ack
+ *                                                    (given up: wrong.c records it on the replica first)
  *
  * What the process's death means at each place: before the commit, nothing has happened, and the
  * broker delivers again. Between the commit and the ack, the broker delivers again what is then
@@ -32,6 +33,7 @@
 #include "consumer/replica.h"
 #include "consumer/retry.h"
 #include "consumer/side.h"
+#include "consumer/wrong.h"
 
 #define MOVES_BYTES ((size_t)32 << 20) /* failed changes that wait to be moved */
 #define STATE_MS    5000	       /* how often the replica is asked whether it needs a reset */
@@ -44,6 +46,7 @@ struct session {
 	struct retry *retry;
 	struct inbox inbox;
 	struct side *side;
+	struct wrong *wrong;
 
 	/* Of the stretch that runs: */
 	struct db *db;
@@ -252,6 +255,16 @@ static void on_state(void *arg, enum db_outcome outcome, const struct pg_result 
 	}
 }
 
+static void on_wrong(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		     const struct err *err)
+{
+	struct session *s = arg;
+
+	(void)err;
+	if (outcome == DB_OK && db_rows(r) == 1)
+		status_set_wrong(s->status, strtoll(db_value(r, 0, 0), NULL, 10));
+}
+
 /* Now and then, between two batches: somebody may have reset the replica; and one that hangs while
  * idle is found out. */
 static void ask_state(struct session *s, struct mono now)
@@ -263,8 +276,9 @@ static void ask_state(struct session *s, struct mono now)
 	s->state_at = mono_add_ms(now, STATE_MS);
 	/* With the deadline of a batch, since a batch may be sent behind it. If it cannot be sent
 	 * the connection is dead. */
-	if (!db_send(s->db, REPLICA_STATE, NULL, false,
-		     mono_add_ms(now, s->settings->apply_timeout_ms), on_state, s, &err))
+	struct mono deadline = mono_add_ms(now, s->settings->apply_timeout_ms);
+	if (!db_send(s->db, REPLICA_STATE, NULL, false, deadline, on_state, s, &err) ||
+	    !db_send(s->db, REPLICA_WRONG, NULL, false, deadline, on_wrong, s, &err))
 		s->db_error = err;
 }
 
@@ -323,6 +337,8 @@ static void loop(struct session *s)
 		db_tick(s->db, now);
 		ask_state(s, now);
 		work(s, now);
+		if (!s->ending && wrong_step(s->wrong, s->db, now))
+			s->state_at = now; /* one more is wrong */
 		if (!s->ending && !db_alive(s->db)) {
 			s->result->outcome = DB_LOST;
 			end_with(s, SESSION_REPLICA, verdict_of_unit(DB_LOST, 1, 1).sentence,
@@ -350,6 +366,7 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	s->ending = s->draining = false;
 	s->after_trouble = after_trouble;
 	s->applying = NULL;
+	wrong_start(s->wrong);
 	s->state_at = mono_add_ms(mono_now(), STATE_MS);
 	err_set(&s->db_error, "the server closed the connection");
 	apply_use(s->apply, db);
@@ -397,6 +414,7 @@ struct session *session_new(const struct settings *settings, const char *replica
 	s->apply = apply_new(settings);
 	s->retry = retry_new(settings, replica, status, on_moved, s);
 	s->side = side_new(settings, replica, status, s->retry);
+	s->wrong = wrong_new(settings, replica, s->retry);
 	return s;
 }
 
@@ -406,6 +424,7 @@ struct session *session_free(struct session *s)
 		return NULL;
 	apply_free(s->apply);
 	side_free(s->side);
+	wrong_free(s->wrong);
 	retry_free(s->retry);
 	inbox_clear(&s->inbox);
 	free(s);

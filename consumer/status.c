@@ -47,6 +47,8 @@ static const struct metric_def metrics[] = {
 				  "Messages in the dead-letter queue" },
 	[METRIC_LAST_APPLIED] = { "pgfanout_consumer_last_batch_timestamp_seconds", METRIC_GAUGE,
 				  "replica", "Wall time of the last batch's commit" },
+	[METRIC_WRONG] = { "pgfanout_consumer_wrong_products", METRIC_GAUGE, "replica",
+			   "Products that are wrong on the replica, as changes of theirs were given up" },
 };
 
 const char *status_state_name(enum status_state s)
@@ -67,6 +69,7 @@ void status_init(struct status *s, const char *replica, size_t label, const char
 		fatal("status: cannot make a mutex");
 	s->state = STATUS_CONNECTING_REPLICA;
 	s->since_us = wall_now_us();
+	s->wrong = -1;
 }
 
 void status_clear(struct status *s)
@@ -119,6 +122,14 @@ bool status_set_needs_reset(struct status *s, bool needs_reset, const char *reas
 	pthread_mutex_unlock(&s->lock);
 	metric_set(METRIC_NEEDS_RESET, s->label, needs_reset);
 	return changed;
+}
+
+void status_set_wrong(struct status *s, int64_t products)
+{
+	pthread_mutex_lock(&s->lock);
+	s->wrong = products;
+	pthread_mutex_unlock(&s->lock);
+	metric_set(METRIC_WRONG, s->label, products);
 }
 
 void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32_t retry,
@@ -206,6 +217,10 @@ static void add_replica(struct strbuf *out, struct status *s)
 	add_time(out, "lastErrorAt", s->error_us);
 	strbuf_addf(out, ",\"needsReset\":%s", s->needs_reset ? "true" : "false");
 	add_string(out, "needsResetReason", s->reset_reason);
+	if (s->wrong >= 0)
+		add_number(out, "wrongProducts", s->wrong);
+	else
+		strbuf_addstr(out, ",\"wrongProducts\":null");
 	if (s->counted)
 		strbuf_addf(out, ",\"queues\":{\"sync\":%u,\"delete\":%u,\"retry\":%u,\"dead\":%u}",
 			    s->waiting_sync, s->waiting_delete, s->waiting_retry, s->waiting_dead);

@@ -38,6 +38,7 @@ enum consumer_metric {
 	METRIC_WAITING,
 	METRIC_DEAD_WAITING,
 	METRIC_LAST_APPLIED,
+	METRIC_WRONG,
 };
 
 struct status {
@@ -53,7 +54,8 @@ struct status {
 	int64_t error_us;
 	bool needs_reset;
 	char reset_reason[256];
-	bool counted; /* the queues' lengths below are known */
+	int64_t wrong; /* products that are wrong on it, -1: not known yet */
+	bool counted;  /* the queues' lengths below are known */
 	uint32_t waiting_sync, waiting_delete, waiting_retry, waiting_dead;
 };
 
@@ -67,6 +69,7 @@ void status_set_broker(struct status *s, const char *broker);
 bool status_set_error(struct status *s, const char *error);
 /* True if it is news. */
 bool status_set_needs_reset(struct status *s, bool needs_reset, const char *reason);
+void status_set_wrong(struct status *s, int64_t products);
 void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32_t retry,
 		       uint32_t dead);
 

@@ -1,0 +1,385 @@
+"""Changes that were given up: they can be listed, shown, replayed and discarded, none is lost on the way, and the products they left
+wrong on a replica are read elsewhere until they are right again.
+"""
+import json
+import time
+import uuid
+
+import pika
+import pytest
+import requests
+
+from conftest import SLOWNESS, wait_until
+
+STAMP = "2026-01-31T12:00:00.123456Z"
+BOTH = ("replica-1", "replica-2")
+REFUSED = 66666  # a stock that replicas with the constraint do not take
+
+
+def ident(number):
+    return str(uuid.UUID(int=number))
+
+
+def product(number, version, **more):
+    return {"id": ident(number), "name": f"product {number} v{version}", "price": 1.25,
+            "stock": version % 1000, "createdAt": STAMP, "updatedAt": STAMP, "version": version,
+            **more}
+
+
+def break_replica(stack, db):
+    stack.sql(db, f"alter table products add constraint odd check (stock <> {REFUSED}) not valid")
+
+
+def mend_replica(stack, db):
+    stack.sql(db, "alter table products drop constraint odd")
+
+
+class Publisher:
+    def __init__(self, stack, confirms=True):
+        self.channel = stack.amqp().channel()
+        if confirms:
+            self.channel.confirm_delivery()
+
+    def send(self, body, queue=None, kind="sync", headers=None, **properties):
+        self.channel.basic_publish(
+            "" if queue else "products", queue or f"products.{kind}",
+            body if isinstance(body, bytes) else json.dumps(body).encode(),
+            pika.BasicProperties(delivery_mode=2, headers=headers or {}, **{
+                "content_type": "application/json", "type": f"products.{kind}",
+                "message_id": str(uuid.uuid4()), **properties}), mandatory=True)
+
+    def bury(self, replica, body, number, **headers):
+        """A letter as the consumer writes it."""
+        self.send(body, f"products.dead.{replica}", message_id=f"letter-{number}",
+                  headers={"x-attempt": 3, "x-error": "no", "x-queue": f"products.sync.{replica}",
+                           "x-died-at": STAMP, **headers})
+
+
+def cli(stack, *args, code=0, **env):
+    done = stack.run("pgfanout-consumer", "dead-letters", *args, **env)
+    assert done.returncode == code, (done.returncode, done.stdout, done.stderr)
+    return done
+
+
+def letters(stack, *args):
+    return [json.loads(line) for line in cli(stack, "list", "--json", *args).stdout.splitlines()]
+
+
+def wait_letters(stack, replica, n):
+    wait_until(lambda: stack.queue_depth(f"products.dead.{replica}") == n, 20 * SLOWNESS,
+               f"{n} dead letters of {replica}")
+
+
+def wait_empty(stack, *names):
+    wait_until(lambda: not any(stack.queue_depth(n) for n in names), 20 * SLOWNESS, "empty queues")
+
+
+def found(stack, db):
+    return {uuid.UUID(i).int: v for i, v in stack.sql(db, "select id::text, version from products")}
+
+
+def wrong(stack, db):
+    return {uuid.UUID(i).int: v
+            for i, v in stack.sql(db, "select id::text, version from products_dead_letters")}
+
+
+def consumer_status(consumer, replica):
+    answer = requests.get(consumer.base + "/status", timeout=10).json()
+    return next(r for r in answer["data"]["replicas"] if r["name"] == replica)
+
+
+@pytest.fixture
+def consumer(stack):
+    program = stack.start_consumer(RETRY_DELAY_MS=20)
+    for replica in BOTH:
+        wait_until(lambda r=replica: consumer_status(program, r)["state"] == "applying",
+                   20 * SLOWNESS, f"{replica} applying")
+    return program
+
+
+def test_list_and_show_change_nothing(stack, consumer):
+    for db in BOTH:
+        break_replica(stack, db)
+    publisher = Publisher(stack)
+    publisher.send(product(1, 5, stock=REFUSED), message_id="m-1")
+    publisher.send([product(2, 6, stock=REFUSED), product(3, 7)], message_id="m-2")
+    publisher.send(b'\xff\x1b[31m', queue="products.delete.replica-2", message_id="evil\x1b[0m")
+    wait_letters(stack, "replica-1", 2)
+    wait_letters(stack, "replica-2", 3)
+
+    listed = letters(stack)
+    assert sorted((x["replica"], x["messageId"]) for x in listed) == [
+        ("replica-1", "m-1"), ("replica-1", "m-2"), ("replica-2", "evil [0m"), ("replica-2", "m-1"),
+        ("replica-2", "m-2")]
+    one = next(x for x in listed if (x["replica"], x["messageId"]) == ("replica-1", "m-2"))
+    assert (one["productId"], one["kind"], one["version"], one["attempts"]) == (ident(2), "sync", 6, 3)
+    assert "odd" in one["error"] and one["diedAt"].endswith("Z") and 0 <= one["ageSeconds"] < 60
+    evil = next(x for x in listed if x["messageId"].startswith("evil"))
+    assert (evil["productId"], evil["version"], evil["kind"]) == (None, None, "delete")
+
+    text = cli(stack, "list").stdout.splitlines()
+    assert len(text) == 6 and text[0].startswith("REPLICA")
+    assert any(ident(2) in line and "replica-1" in line and "odd" in line for line in text)
+    assert [x["messageId"] for x in letters(stack, ident(1))] == ["m-1", "m-1"]
+    assert {x["replica"] for x in letters(stack, "--replica", "replica-2")} == {"replica-2"}
+
+    shown = [json.loads(x) for x in cli(stack, "show", "--json", "--all").stdout.splitlines()]
+    one = next(x for x in shown if (x["replica"], x["messageId"]) == ("replica-1", "m-2"))
+    assert json.loads(one["body"]) == product(2, 6, stock=REFUSED)
+    assert one["queue"] == "products.sync.replica-1" and one["headers"]["x-attempt"] == 3
+    assert next(x for x in shown if "bodyBase64" in x)["bodyBase64"] == "/xtbMzFt"
+    text = cli(stack, "show", "--all").stdout
+    assert "\\xff\\x1b[31m" in text and "\x1b" not in text and json.dumps(product(1, 5, stock=REFUSED)) in text
+
+    assert [x["messageId"] for x in letters(stack)] == [x["messageId"] for x in listed]
+    assert (stack.queue_depth("products.dead.replica-1"),
+            stack.queue_depth("products.dead.replica-2")) == (2, 3)
+
+
+def test_wrong_use_is_told(stack):
+    assert "There are no dead letters" in cli(stack, "list").stdout  # no queue was declared yet
+    assert "replica-1, replica-2" in cli(stack, "list", "--replica", "nope", code=1).stderr
+    assert "nothing-like-it" in cli(stack, "show", "nothing-like-it", code=1).stderr
+    assert "--yes" in cli(stack, "discard", "--all", code=2).stderr
+    for args in ([], ["look"], ["show"], ["replay"], ["discard"], ["replay", "--all", "x"],
+                 ["list", "--yes"], ["list", "--nope"], ["list", "--replica"]):
+        assert "--help" in cli(stack, *args, code=2).stderr, args
+    assert "discard" in cli(stack, "--help").stdout
+    done = cli(stack, "list", code=3, RABBITMQ_URL="amqp://user:secret@127.0.0.1:1/x")
+    assert "127.0.0.1:1" in done.stderr and "secret" not in done.stderr
+
+
+def test_an_old_letter_is_harmless_after_a_newer_change(stack, consumer):
+    break_replica(stack, "replica-1")
+    publisher = Publisher(stack)
+    publisher.send(product(1, 5, stock=REFUSED))
+    wait_letters(stack, "replica-1", 1)
+    assert wrong(stack, "replica-1") == {1: 5} and wrong(stack, "replica-2") == {}
+    publisher.send(product(1, 7))
+    wait_until(lambda: found(stack, "replica-1") == {1: 7}, 20 * SLOWNESS, "the newer change")
+    assert wrong(stack, "replica-1") == {}, "the newer change makes it right"
+    mend_replica(stack, "replica-1")
+    done = cli(stack, "replay", "--all")
+    assert "1 replayed, 0 left" in done.stdout and ident(1) in done.stdout
+    wait_until(lambda: consumer_status(consumer, "replica-1")["stale"] == 1, 20 * SLOWNESS, "stale")
+    assert found(stack, "replica-1") == {1: 7}
+    assert letters(stack) == []
+
+
+def test_what_dies_again_is_a_new_letter_and_not_met_twice(stack, consumer):
+    break_replica(stack, "replica-1")
+    publisher = Publisher(stack)
+    for number in range(1, 31):
+        publisher.send(product(number, number, stock=REFUSED))
+    wait_letters(stack, "replica-1", 30)
+    assert "30 replayed" in cli(stack, "replay", "--all", "--replica", "replica-1").stdout
+    wait_letters(stack, "replica-1", 30)
+    assert {x["attempts"] for x in letters(stack)} == {3}, "all attempts before them again"
+    assert len(wrong(stack, "replica-1")) == 30
+
+
+def test_ids_choose_and_the_rest_stays_in_order(stack, consumer):
+    publisher = Publisher(stack)
+    for number in range(1, 41):
+        publisher.bury("replica-1", product(number, number), number)
+    publisher.bury("replica-2", product(7, 7), 7)
+    done = cli(stack, "replay", ident(7), "letter-9", "missing", code=1)
+    assert "3 replayed" in done.stdout and "missing" in done.stderr and "letter-9 " not in done.stderr
+    wait_until(lambda: found(stack, "replica-1") == {7: 7, 9: 9} and
+               found(stack, "replica-2") == {7: 7}, 20 * SLOWNESS, "the chosen ones")
+    done = cli(stack, "discard", "letter-1", "letter-40", "--replica", "replica-1")
+    assert "2 discarded" in done.stdout and "letter-40" in done.stdout
+    assert "reset-replicas --repair --replica replica-1" in done.stderr
+    rest = [n for n in range(2, 40) if n not in (7, 9)]
+    assert [x["messageId"] for x in letters(stack)] == [f"letter-{n}" for n in rest]
+    done = cli(stack, "discard", "--all", "--yes", "--json")
+    gone = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [x["messageId"] for x in gone] == [f"letter-{n}" for n in rest]
+    assert {x["result"] for x in gone} == {"discarded"} and json.loads(gone[0]["body"]) == product(2, 2)
+    assert letters(stack) == [] and found(stack, "replica-1") == {7: 7, 9: 9}
+
+
+def test_what_cannot_go_back_is_left(stack, consumer):
+    publisher = Publisher(stack)
+    publisher.bury("replica-1", product(1, 1), 1, **{"x-queue": "products.sync.replica-2"})
+    publisher.send(product(2, 2), "products.dead.replica-1", message_id="by type alone")
+    done = cli(stack, "replay", "--all", code=1)
+    assert "1 replayed, 1 left" in done.stdout and "which queue" in done.stdout
+    wait_until(lambda: found(stack, "replica-1") == {2: 2}, 20 * SLOWNESS, "the one that could go")
+    assert [x["messageId"] for x in letters(stack)] == ["letter-1"]
+    consumer.stop()
+    stack.amqp().channel().queue_delete("products.sync.replica-1")
+    cli(stack, "discard", "--all", "--yes")
+    publisher.bury("replica-1", product(3, 3), 3)
+    assert "does not exist" in cli(stack, "replay", "--all", code=1).stdout
+    assert [x["messageId"] for x in letters(stack)] == ["letter-3"]
+
+
+def test_kill_9_in_the_middle_of_a_replay_loses_nothing(stack, consumer):
+    publisher, count = Publisher(stack, False), 3000
+    for number in range(1, count + 1):
+        publisher.bury("replica-1", product(number, number), number)
+    wait_letters(stack, "replica-1", count)
+    for round_number in range(3):
+        before = len(found(stack, "replica-1"))
+        replay = stack.start_program("pgfanout-consumer", "dead-letters", "replay", "--all",
+                                     label=f"replay-{round_number}")
+        wait_until(lambda b=before: len(found(stack, "replica-1")) > b, 20 * SLOWNESS, "progress", 0.001)
+        replay.kill9()
+        # The broker puts back what the dead process held, and nothing is missing: each letter is there or was applied.
+        wait_until(lambda: not stack.queues().get("products.sync.replica-1") and
+                   stack.queue_depth("products.dead.replica-1") + len(found(stack, "replica-1")) >= count,
+                   30 * SLOWNESS, "all letters back")
+    assert len(found(stack, "replica-1")) < count, "killed too late to prove anything"
+    cli(stack, "replay", "--all")
+    wait_until(lambda: len(found(stack, "replica-1")) == count, 30 * SLOWNESS, "all products")
+    wait_empty(stack, "products.dead.replica-1", "products.sync.replica-1")
+    assert found(stack, "replica-1") == {n: n for n in range(1, count + 1)}
+
+
+def test_a_queue_longer_than_any_prefetch_is_read_to_its_end(stack, consumer):
+    publisher, count = Publisher(stack, False), 5000
+    for number in range(1, count + 1):
+        publisher.bury("replica-1", product(number, number), number)
+    wait_letters(stack, "replica-1", count)
+    for _ in range(2):
+        listed = letters(stack)
+        assert [x["messageId"] for x in listed] == [f"letter-{n}" for n in range(1, count + 1)]
+    assert f"{count} replayed" in cli(stack, "replay", "--all").stdout
+    wait_until(lambda: len(found(stack, "replica-1")) == count, 30 * SLOWNESS, "all products")
+
+
+def test_large_letters(stack, consumer):
+    publisher = Publisher(stack)
+    body = json.dumps([{"id": ident(n), "version": 1, "x": "y" * 100} for n in range(80000)]).encode()
+    for number in range(4):
+        publisher.bury("replica-1", body, number)
+    shown = [json.loads(x) for x in cli(stack, "show", "--all", "--json").stdout.splitlines()]
+    assert [x["bytes"] for x in shown] == [len(body)] * 4 and shown[3]["body"].encode() == body
+    assert [x["products"] for x in shown] == [80000] * 4
+    assert [x["messageId"] for x in letters(stack, ident(79999))] == [f"letter-{n}" for n in range(4)]
+
+
+def test_a_replica_that_refuses_the_record_parks_all_the_same(stack, consumer):
+    break_replica(stack, "replica-1")
+    stack.sql("replica-1", "alter table products_dead_letters add constraint no check (version = 0)")
+    Publisher(stack).send(product(1, 5, stock=REFUSED))
+    wait_letters(stack, "replica-1", 1)
+    consumer.wait_for_line("does not take the record")
+    assert wrong(stack, "replica-1") == {} and consumer_status(consumer, "replica-1")["state"] == "applying"
+
+
+def test_only_what_is_wrong_is_recorded(stack, consumer):
+    publisher = Publisher(stack)
+    publisher.send(product(1, 9))
+    publisher.send({"id": ident(2), "version": 9}, kind="delete")
+    wait_until(lambda: found(stack, "replica-1") == {1: 9}, 20 * SLOWNESS, "the newer ones")
+    wait_empty(stack, "products.delete.replica-1")
+    bad = [product(1, 8, colour="red"), product(2, 8, colour="red"), product(3, 8, colour="red"),
+           {**product(4, 8), "version": "8"}, {**product(5, 8), "id": "no"},
+           product(1, 10, colour="red")]
+    for body in bad:
+        publisher.send(body, queue="products.sync.replica-1")
+    publisher.send(product(6, 3), queue="products.sync.replica-1", content_type="text/plain")
+    publisher.send(b'{"id":', queue="products.sync.replica-1")
+    wait_letters(stack, "replica-1", len(bad) + 2)
+    assert wrong(stack, "replica-1") == {1: 10, 3: 8, 6: 3}
+    assert stack.sql("replica-1", "select queue, error from products_dead_letters where version = 10") == [
+        ("products.sync.replica-1", "unknown field \"colour\"")]
+    wait_until(lambda: consumer_status(consumer, "replica-1")["wrongProducts"] == 3, 20 * SLOWNESS, "the count")
+    assert 'pgfanout_consumer_wrong_products{replica="replica-1"} 3' in requests.get(
+        consumer.base + "/metrics", timeout=10).text
+
+
+# ---- reading ----
+
+def api_replica(stack, name):
+    return next(r for r in stack.get("/status").json()["data"]["replicas"] if r["name"] == name)
+
+
+def wait_wrong(stack, name, n):
+    wait_until(lambda: api_replica(stack, name)["wrongProducts"] == n, 20 * SLOWNESS, f"{n} wrong of {name}")
+
+
+def served_by(stack, path, times=12):
+    answers = [stack.get(path) for _ in range(times)]
+    return {a.headers["X-Served-By"] for a in answers}, answers
+
+
+def test_a_wrong_product_is_read_elsewhere_until_it_is_cured(stack, consumer):
+    stack.start_api()
+    mine, other = stack.create("mine")["id"], stack.create("other")["id"]
+    stack.wait_converged()
+    break_replica(stack, "replica-1")
+    stack.patch(f"/api/products/{mine}", json={"stock": REFUSED})
+    wait_letters(stack, "replica-1", 1)
+    wait_wrong(stack, "replica-1", 1)
+    wait_wrong(stack, "replica-2", 0)
+
+    names, answers = served_by(stack, f"/api/products/{mine}")
+    assert names == {"replica-2"}
+    assert {a.json()["data"]["stock"] for a in answers} == {REFUSED}
+    assert served_by(stack, f"/api/products/{other}")[0] == set(BOTH), "others are right there"
+    assert served_by(stack, "/api/products")[0] == {"replica-2"}
+    assert served_by(stack, "/api/products?limit=1")[0] == {"replica-2"}
+    assert 'pgfanout_api_wrong_products{database="replica-1"} 1' in stack.get("/metrics").text
+
+    # Wrong on both: the primary.
+    break_replica(stack, "replica-2")
+    stack.patch(f"/api/products/{mine}", json={"name": "newer"})
+    wait_letters(stack, "replica-2", 1)
+    wait_wrong(stack, "replica-2", 1)
+    names, answers = served_by(stack, f"/api/products/{mine}")
+    assert names == {"primary"} and {a.json()["data"]["name"] for a in answers} == {"newer"}
+    assert served_by(stack, "/api/products")[0] == {"primary"}
+
+    # Nobody else: an old product is better than none.
+    stack.primary.stop("immediate")
+    wait_until(lambda: stack.get(f"/api/products/{mine}").headers.get("X-Served-By") in BOTH,
+               20 * SLOWNESS, "an answer by a replica")
+    stack.primary.start()
+
+    for db in BOTH:
+        mend_replica(stack, db)
+    cli(stack, "replay", mine)
+    for db in BOTH:
+        wait_wrong(stack, db, 0)
+        assert wrong(stack, db) == {}
+    stack.wait_converged()
+    wait_until(lambda: served_by(stack, f"/api/products/{mine}")[0] == set(BOTH), 20 * SLOWNESS, "both again")
+    assert {a.json()["data"]["name"] for a in served_by(stack, f"/api/products/{mine}")[1]} == {"newer"}
+    wait_until(lambda: served_by(stack, "/api/products?limit=1")[0] == set(BOTH), 20 * SLOWNESS, "both again")
+
+
+def test_discarding_cures_nothing_and_a_reset_does(stack, consumer):
+    stack.start_api()
+    mine = stack.create("mine")["id"]
+    stack.wait_converged()
+    break_replica(stack, "replica-1")
+    stack.patch(f"/api/products/{mine}", json={"stock": REFUSED})
+    wait_wrong(stack, "replica-1", 1)
+    wait_letters(stack, "replica-1", 1)
+    cli(stack, "discard", mine)
+    time.sleep(2)
+    assert served_by(stack, f"/api/products/{mine}")[0] == {"replica-2"}
+    mend_replica(stack, "replica-1")
+    assert stack.reset("--replica", "replica-1").returncode == 0
+    wait_wrong(stack, "replica-1", 0)
+    stack.wait_converged()
+    wait_until(lambda: served_by(stack, f"/api/products/{mine}")[0] == set(BOTH), 20 * SLOWNESS, "both again")
+
+
+def test_too_many_dead_letters_make_a_replica_unfit(stack):
+    stack.start_api()
+    record = ("insert into products_dead_letters (id, version, queue, error) "
+              "select gen_random_uuid(), 1, 'q', 'e' from generate_series(1, {})")
+    stack.sql("replica-1", record.format(10000))
+    wait_wrong(stack, "replica-1", 10000)
+    assert api_replica(stack, "replica-1")["state"] == "serving"
+    stack.sql("replica-1", record.format(1))
+    wait_until(lambda: api_replica(stack, "replica-1")["state"] == "too many dead letters", 20 * SLOWNESS, "unfit")
+    assert "reset-replicas" in api_replica(stack, "replica-1")["reason"]
+    assert served_by(stack, f"/api/products/{ident(1)}")[0] == {"replica-2"}
+    stack.sql("replica-1", "truncate products_dead_letters")
+    wait_until(lambda: api_replica(stack, "replica-1")["state"] == "serving", 20 * SLOWNESS, "fit")
+    wait_wrong(stack, "replica-1", 0)
