@@ -2,7 +2,8 @@
  * connector.c: see connector.h. Everything with "thread" in its name or comment runs in the connector's thread.
  *
  * A look is one statement on a connection of the thread's own, with a deadline. Its result is the upstream's state and its
- * flag `fit`; both are told to the log when they change, not when they stay.
+ * flag `fit`; both are told to the log when they change, not when they stay. A link that cannot be opened while the looks are
+ * good (no more connections are allowed, a statement cannot be prepared) makes the upstream unfit only if it has no other.
  */
 #include "api/connector.h"
 
@@ -36,9 +37,10 @@ struct connector {
 
 	/* the thread's */
 	struct db *watch;
-	struct backoff backoff;
-	struct mono next_look;
+	struct backoff backoff, open_backoff;
+	struct mono next_look, next_open;
 	bool present;
+	bool unopened; /* the last link could not be opened */
 };
 
 /* How the planner is kept at index look-ups for every statement here, whatever the tables' statistics say: plans are made once, maybe
@@ -74,12 +76,15 @@ static void set_state(struct connector *c, enum upstream_state state, const char
 			 KV_S("reason", reason));
 }
 
+static bool has_links(const struct upstream *up)
+{
+	return atomic_load(&up->readers) + atomic_load(&up->writers) > 0;
+}
+
 static void set_failed(struct connector *c, const struct err *err)
 {
 	enum db_outcome outcome = sqlstate_outcome(err->sqlstate);
 
-	c->present = false;
-	c->next_look = mono_add_ms(mono_now(), backoff_next_ms(&c->backoff));
 	if (outcome == DB_SCHEMA) {
 		struct err text = *err;
 
@@ -117,6 +122,13 @@ static void on_look(void *arg, enum db_outcome outcome, const struct pg_result *
 static const struct db_statement look_replica[] = { { "watch", sql_replica_watch, 0, NULL } };
 static const struct db_statement look_primary[] = { { "watch", sql_primary_watch, 0, NULL } };
 
+static void look_failed(struct connector *c, const struct err *err)
+{
+	c->present = false;
+	c->next_look = mono_add_ms(mono_now(), backoff_next_ms(&c->backoff));
+	set_failed(c, err);
+}
+
 static void look(struct connector *c)
 {
 	struct upstream *up = c->up;
@@ -130,7 +142,7 @@ static void look(struct connector *c)
 		c->watch = db_open(up->url, &opt, up->primary ? look_primary : look_replica, 1,
 				   &look.err);
 		if (!c->watch) {
-			set_failed(c, &look.err);
+			look_failed(c, &look.err);
 			return;
 		}
 		pthread_mutex_lock(&up->lock);
@@ -149,12 +161,19 @@ static void look(struct connector *c)
 			err_set(&why, "no answer within %lld ms", (long long)limit_ms);
 		db_close(c->watch);
 		c->watch = NULL;
-		set_failed(c, &why);
+		look_failed(c, &why);
 		return;
+	}
+	if (!c->present) {
+		c->unopened = false;
+		c->next_open = mono_now();
+		backoff_reset(&c->open_backoff);
 	}
 	c->present = true;
 	backoff_reset(&c->backoff);
 	c->next_look = mono_add_ms(mono_now(), LOOK_EVERY_MS);
+	if (!look.bad && c->unopened && !has_links(up))
+		return; /* as open_link() said */
 	if (!look.bad)
 		set_state(c, UPSTREAM_SERVING, "");
 	else if (up->primary)
@@ -180,10 +199,21 @@ static void open_link(struct connector *c, struct link *l)
 				writes ? WRITE_STATEMENTS : read_statement_count, &err);
 
 	if (db) {
+		if (c->unopened)
+			c->next_look = mono_now(); /* the state may change */
+		c->unopened = false;
+		backoff_reset(&c->open_backoff);
 		worker_deliver(l, db);
 		return;
 	}
-	set_failed(c, &err);
+	if (!has_links(l->up))
+		set_failed(c, &err);
+	else if (!c->unopened)
+		log_warn("a connection cannot be opened, others can be used: trying again",
+			 KV_S("database", l->up->name), KV_S("error", err.text));
+	c->unopened = true;
+	c->next_open = mono_add_ms(mono_now(), backoff_next_ms(&c->open_backoff));
+	c->next_look = mono_now(); /* it may be away altogether */
 	connector_want(l);
 }
 
@@ -200,7 +230,7 @@ static void *connector_main(void *arg)
 			pthread_mutex_unlock(&c->lock);
 			look(c);
 			pthread_mutex_lock(&c->lock);
-		} else if (c->present && c->wanted) {
+		} else if (c->present && c->wanted && mono_reached(c->next_open, now)) {
 			struct link *l = c->wanted;
 
 			c->wanted = l->next_wanted;
@@ -210,8 +240,11 @@ static void *connector_main(void *arg)
 			open_link(c, l);
 			pthread_mutex_lock(&c->lock);
 		} else {
-			struct timespec until = { .tv_sec = c->next_look.us / 1000000,
-						  .tv_nsec = c->next_look.us % 1000000 * 1000 };
+			bool open_first = c->present && c->wanted &&
+					  c->next_open.us < c->next_look.us;
+			int64_t us = open_first ? c->next_open.us : c->next_look.us;
+			struct timespec until = { .tv_sec = us / 1000000,
+						  .tv_nsec = us % 1000000 * 1000 };
 
 			pthread_cond_timedwait(&c->changed, &c->lock, &until);
 		}
@@ -232,7 +265,9 @@ bool connector_start(struct upstream *up, const struct settings *settings, struc
 	c->settings = settings;
 	c->wanted_end = &c->wanted;
 	c->next_look = mono_now();
+	c->next_open = c->next_look;
 	backoff_init(&c->backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
+	backoff_init(&c->open_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);

@@ -102,6 +102,8 @@ static void on_head(void *arg, struct http_request *http)
 			http_collect(http, (size_t)w->settings->max_body_bytes);
 		return;
 	case ROUTE_NDJSON:
+		/* Also when it is refused: many a client reads the answer only after it has sent all. */
+		http_stream(http);
 		if (check_type(r))
 			match.route->handle(r);
 		return;

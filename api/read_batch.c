@@ -85,10 +85,20 @@ struct product_row read_row(const struct pg_result *r, int row, int first)
 	return p;
 }
 
-static void submit(struct request *r, unsigned role)
+static unsigned role_of(const struct request *r)
 {
-	struct link *l = replicas_pick(r->worker, role, r);
+	return r->limit > 0 ? LINK_SCAN : LINK_POINT;
+}
 
+static void submit(struct request *r)
+{
+	struct link *l = replicas_pick(r->worker, role_of(r), r);
+
+	if (!l && r->deadline.us != 0 && replicas_expected(r->worker, r)) {
+		r->state = REQUEST_DELAYED;
+		queue_push(&r->worker->reads.waiting, r);
+		return;
+	}
 	if (!l) {
 		if (r->list)
 			list_failed(r);
@@ -97,25 +107,32 @@ static void submit(struct request *r, unsigned role)
 		return;
 	}
 	r->state = REQUEST_QUEUED;
-	queue_push(role == LINK_POINT ? &l->points : &l->scans, r);
+	queue_push(role_of(r) == LINK_POINT ? &l->points : &l->scans, r);
 }
 
 void read_submit(struct request *r)
 {
-	submit(r, LINK_POINT);
+	submit(r);
 }
 
 void scan_submit(struct request *r)
 {
-	submit(r, LINK_SCAN);
+	submit(r);
+}
+
+void read_tick(struct worker *w)
+{
+	/* Those that go on waiting come back behind the others. */
+	for (size_t n = w->reads.waiting.n; n > 0; n--)
+		submit(queue_pop(&w->reads.waiting));
 }
 
 /* This database did not answer; the next one is asked. */
-static void elsewhere(struct request *r, const struct link *l, unsigned role)
+static void elsewhere(struct request *r, const struct link *l)
 {
 	metric_add(M_READ_FAILURES, l->up->index, 1);
 	replicas_failed(r, l->up);
-	submit(r, role);
+	submit(r);
 }
 
 void read_reroute(struct link *l)
@@ -123,9 +140,9 @@ void read_reroute(struct link *l)
 	struct request *r;
 
 	while ((r = queue_pop(&l->points)) != NULL)
-		elsewhere(r, l, LINK_POINT);
+		elsewhere(r, l);
 	while ((r = queue_pop(&l->scans)) != NULL)
-		elsewhere(r, l, LINK_SCAN);
+		elsewhere(r, l);
 }
 
 /* ---- products by id ---- */
@@ -165,7 +182,7 @@ static void on_points(void *arg, enum db_outcome outcome, const struct pg_result
 			request_served_by(r, l->up);
 			request_fail(r, 404, NULL, "there is no product with this id");
 		} else if (r->state == REQUEST_IN_FLIGHT) {
-			elsewhere(r, l, LINK_POINT);
+			elsewhere(r, l);
 		}
 		request_unref(r);
 	}
@@ -221,7 +238,7 @@ static void on_scan(void *arg, enum db_outcome outcome, const struct pg_result *
 	w->reads.free_scans = u;
 	if (r->state == REQUEST_IN_FLIGHT) {
 		if (outcome != DB_OK) {
-			elsewhere(r, l, LINK_SCAN);
+			elsewhere(r, l);
 		} else {
 			metric_add(M_READS, l->up->index, 1);
 			list_chunk(r, res, l->up);

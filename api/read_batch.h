@@ -4,7 +4,7 @@
  *
  * Reads by id that wait for the same link are sent as one unit; at most READ_UNITS are in flight on it, and what comes
  * meanwhile is the next. A read that a database does not answer goes to the next one (replicas_pick), with the primary as
- * the last.
+ * the last. A read for which there is none, but soon will be (replicas_expected), waits within its deadline.
  */
 #ifndef PGFANOUT_API_READ_BATCH_H
 #define PGFANOUT_API_READ_BATCH_H
@@ -16,6 +16,7 @@ struct read_unit;
 struct scan_unit;
 
 struct read_batches {
+	struct request_queue waiting; /* for a link that the connector is opening */
 	struct pgarray ids;
 	struct read_unit *free_units;
 	struct scan_unit *free_scans;
@@ -33,6 +34,8 @@ void read_submit(struct request *r);
 void scan_submit(struct request *r);
 
 void read_dispatch(struct link *l);
+/* Looks again for those that wait. */
+void read_tick(struct worker *w);
 /* Sends what waits for a link that is no more elsewhere. */
 void read_reroute(struct link *l);
 

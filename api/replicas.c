@@ -45,6 +45,18 @@ struct link *replicas_pick(struct worker *w, unsigned role, const struct request
 	return link_usable(l) && !r->tried_primary ? l : NULL;
 }
 
+bool replicas_expected(const struct worker *w, const struct request *r)
+{
+	for (size_t i = 0; i < w->upstreams->n; i++) {
+		const struct upstream *up = &w->upstreams->list[i];
+		bool tried = up->primary ? r->tried_primary : (r->tried >> i & 1) != 0;
+
+		if (!tried && atomic_load_explicit(&up->fit, memory_order_relaxed))
+			return true;
+	}
+	return false;
+}
+
 void replicas_failed(struct request *r, const struct upstream *up)
 {
 	if (up->primary)

@@ -91,6 +91,8 @@ static inline bool link_usable(const struct link *l)
  *   3. Else NULL.
  */
 struct link *replicas_pick(struct worker *w, unsigned role, const struct request *r);
+/* Whether a database that is fit and has not failed this read will get a link in this worker: the connector is at it. */
+bool replicas_expected(const struct worker *w, const struct request *r);
 /* Remembers that the upstream failed this read. */
 void replicas_failed(struct request *r, const struct upstream *up);
 

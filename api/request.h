@@ -7,7 +7,8 @@
  *   REQUEST_RECEIVING   http.c collects its body                 whole(): the route's handler
  *   REQUEST_QUEUED      in a queue of a link or the write store  dispatch at the end of a turn; its deadline
  *   REQUEST_IN_FLIGHT   part of a unit at a database             the unit's answer; its deadline
- *   REQUEST_DELAYED     a write that is worth another try        not_before reached; its deadline
+ *   REQUEST_DELAYED     a write that is worth another try, a     not_before reached, a connection; its deadline
+ *                       read that no database can take yet
  *   REQUEST_STREAMING   a list or an import with a machine of    list.c, import.c
  *                       its own
  *   REQUEST_ANSWERED    http.c has the answer                    gone()

@@ -161,6 +161,7 @@ static void tick(struct worker *w)
 			link_close(l);
 	}
 	request_expire(w);
+	read_tick(w);
 	write_tick(w);
 	import_tick(w);
 	list_tick(w);

@@ -25,7 +25,6 @@
 struct amqp_slot {
 	uint64_t hash; /* of message id, exchange and routing key: a basic.return names nothing else
 			*/
-	uint32_t bytes;
 	uint8_t state; /* enum amqp_slot_state */
 };
 enum amqp_slot_state { SLOT_OPEN, SLOT_RETURNED /* its ack will follow */, SLOT_SETTLED };
@@ -61,7 +60,7 @@ struct amqp_link {
 				 its capacity */
 	struct amqp_slot *ring;
 	size_t cap; /* a power of two */
-	size_t unsettled, unsettled_bytes;
+	size_t unsettled;
 
 	struct amqp_incoming in;
 };

@@ -61,7 +61,6 @@ static void settle_one(struct amqp_link *l, const struct amqp_handler *h, uint64
 		return;
 	s->state = SLOT_SETTLED;
 	l->unsettled--;
-	l->unsettled_bytes -= s->bytes;
 	while (l->first < l->next && slot(l, l->first)->state == SLOT_SETTLED)
 		l->first++;
 	if (h->settled)
@@ -98,11 +97,6 @@ bool amqp_mark_returned(struct amqp_link *l, uint64_t hash)
 size_t amqp_unsettled(const struct amqp_link *l)
 {
 	return l->unsettled;
-}
-
-size_t amqp_unsettled_bytes(const struct amqp_link *l)
-{
-	return l->unsettled_bytes;
 }
 
 /*
@@ -188,12 +182,10 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 				borrow(p->body, p->len));
 	if (rc != AMQP_STATUS_OK)
 		return amqp_link_broken(l, err, "publishing: %s", amqp_error_string2(rc));
-	*slot(l, l->next) =
-		(struct amqp_slot){ .hash = amqp_hash(message_id, p->exchange, p->routing_key),
-				    .bytes = (uint32_t)min_size(p->len, UINT32_MAX),
-				    .state = SLOT_OPEN };
+	*slot(l, l->next) = (struct amqp_slot){
+		.hash = amqp_hash(message_id, p->exchange, p->routing_key), .state = SLOT_OPEN
+	};
 	l->unsettled++;
-	l->unsettled_bytes += slot(l, l->next)->bytes;
 	*ret_no = l->next++;
 	return true;
 }

@@ -19,7 +19,8 @@
 
 #include "common/amqp_private.h"
 
-#define RELEASE_EVERY 128 /* frames */
+#define RELEASE_EVERY 128		/* frames */
+#define KEEP_BYTES    ((size_t)4 << 20) /* a body that was larger gives its buffer back */
 
 void amqp_incoming_init(struct amqp_incoming *in)
 {
@@ -48,7 +49,10 @@ static const char *keep(struct amqp_incoming *in, amqp_bytes_t b)
 static void begin(struct amqp_incoming *in, bool returned)
 {
 	recycle_amqp_pool(&in->strings);
-	strbuf_reset(&in->body);
+	if (in->body.cap > KEEP_BYTES)
+		strbuf_clear(&in->body);
+	else
+		strbuf_reset(&in->body);
 	in->nheaders = 0;
 	in->d = (struct amqp_delivery){
 		.consumer_tag = "", .type = "", .message_id = "", .content_type = ""

@@ -49,9 +49,9 @@ struct db_param {
 #define DB_TEXT(s)	((struct db_param){ .data = (s) })
 #define DB_BINARY(p, n) ((struct db_param){ .data = (p), .len = (int)(n), .format = 1 })
 
-/* Blocking connect (DNS included) bounded by connect_timeout an address, and by as much again for the session's first words. NULL and
- * err (scrubbed) on failure; err->sqlstate is set where the server gave one after the login (libpq does not hand on that of a
- * refused login). For use with libpq directly; db_conn_close() closes. Any thread. */
+/* Blocking connect, bounded by connect_timeout an address (the name look-up by the resolver alone), and by as much again for the
+ * session's first words. NULL and err (scrubbed) on failure; err->sqlstate is set where the server gave one after the login (libpq
+ * does not hand on that of a refused login). For use with libpq directly; db_conn_close() closes. Any thread. */
 struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, struct err *err);
 
 /* Puts the server's message (one line, with detail and hint) and SQLSTATE of a failed result into err; r may be NULL: the connection's

@@ -2,9 +2,13 @@
  * http.c: the server of http.h: one libmicrohttpd daemon in external epoll mode.
  *
  * Ownership: a struct http_conn lives as long as libmicrohttpd's connection (on_connection), a struct http_request from the
- * first handler call to http_on_completed; both go back to free lists of the server. A request that rests (suspended) is in
+ * first handler call to http_on_completed; both go back to free lists of the server. A connection that is suspended is in
  * libmicrohttpd's hands again only through http_reply(), http_resume() and http_wake(); http_close() resumes what is left,
  * because libmicrohttpd ends the process if a suspended connection is there when it stops.
+ *
+ * A whole request that waits for its answer is not suspended: that, and resuming, cost three system calls. It rests instead:
+ * libmicrohttpd asks for the answer in every MHD_run(), and for another one at once; so http_wait_ms() believes it only as long
+ * as something moves.
  *
  * libmicrohttpd's own timeout counts idle time only, so a client that sends a byte a second would stay for ever. The
  * deadlines of http.h are kept here: http_run() walks the connections once a second and shuts down the sockets of those
@@ -87,6 +91,7 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_c
 		*c = (struct http_conn){ .fd = info ? info->connect_fd : -1,
 					 .next = s->conns.next,
 					 .prev = &s->conns,
+					 .heard = true,
 					 .deadline = mono_add_ms(s->now, HTTP_FIRST_HEAD_MS) };
 		c->next->prev = c;
 		c->prev->next = c;
@@ -102,13 +107,30 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_c
 	*socket_context = NULL;
 }
 
+/* libmicrohttpd 0.9.75 overlooks an end that comes together with the bytes before it: its epoll tells of both at once. A client
+ * whose request is whole may have ended its side and still waits for the answer. */
+static bool has_ended(struct http_conn *c)
+{
+	char byte;
+
+	if (!c->heard || (c->request && (c->request->whole || c->request->suspended)))
+		return false;
+	ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	c->heard = n > 0;
+	return n == 0;
+}
+
 static void sweep(struct http_server *s)
 {
-	for (struct http_conn *c = s->conns.next; c != &s->conns; c = c->next)
-		if (c->deadline.us != 0 && mono_reached(c->deadline, s->now) && c->fd >= 0) {
+	for (struct http_conn *c = s->conns.next; c != &s->conns; c = c->next) {
+		bool late = c->deadline.us != 0 && mono_reached(c->deadline, s->now);
+
+		if (c->fd >= 0 && (late || has_ended(c))) {
 			shutdown(c->fd, SHUT_RDWR);
 			c->deadline.us = 0;
 		}
+	}
 	s->next_sweep = mono_add_ms(s->now, s->draining ? SWEEP_DRAINING_MS : SWEEP_MS);
 }
 
@@ -179,7 +201,8 @@ int http_wait_ms(struct http_server *s)
 
 	if (s->resumed)
 		return 0;
-	if (MHD_get_timeout(s->daemon, &ms) == MHD_YES && ms < SWEEP_MS)
+	if ((s->moved || s->resting == 0) && MHD_get_timeout(s->daemon, &ms) == MHD_YES &&
+	    ms < SWEEP_MS)
 		return (int)ms;
 	return SWEEP_MS;
 }
@@ -187,7 +210,7 @@ int http_wait_ms(struct http_server *s)
 void http_run(struct http_server *s, struct mono now)
 {
 	s->now = now;
-	s->resumed = false;
+	s->resumed = s->moved = false;
 	MHD_run(s->daemon);
 	if (mono_reached(s->next_sweep, now))
 		sweep(s);
@@ -225,16 +248,17 @@ void http_close(struct http_server *s)
 	for (struct http_conn *c = s->conns.next; c != &s->conns; c = c->next) {
 		struct http_request *r = c->request;
 
-		if (r && r->suspended) {
-			r->suspended = false;
-			if (!r->replied)
-				http_reply_error(
-					r, 503, NULL,
-					"the server is stopping: a change may or may not have been made");
-			MHD_resume_connection(r->mhd);
-		}
+		if (!r)
+			continue;
+		if ((r->resting || r->suspended) && !r->replied)
+			http_reply_error(
+				r, 503, NULL,
+				"the server is stopping: a change may or may not have been made");
+		http_unrest(r);
 	}
-	MHD_run(s->daemon); /* sends those answers, and takes what was resumed off the list of the suspended */
+	/* Queues those answers and takes what was resumed off the list of the suspended, then sends. */
+	for (int i = 0; i < 2; i++)
+		MHD_run(s->daemon);
 	MHD_stop_daemon(s->daemon);
 	while (s->free_conns) {
 		struct http_conn *c = s->free_conns;

@@ -18,7 +18,7 @@
 #define HTTP_PROGRESS_MS	60000
 #define HTTP_SENDING_MS		60000
 #define HTTP_HEADERS_MAX	4
-/* After a streamed body was answered early: the client hears it when it has sent the rest, within reason. */
+/* After a body that was to be streamed was answered early: the client hears it when it has sent the rest, within reason. */
 #define HTTP_DISCARD_STREAM_MAX ((size_t)1 << 30)
 
 enum body_plan { BODY_DISCARD, BODY_COLLECT, BODY_STREAM };
@@ -28,6 +28,7 @@ struct http_conn {
 	struct http_request *request; /* NULL between requests */
 	struct mono deadline;	      /* 0: none, the request rests */
 	int fd;
+	bool heard; /* bytes may have come since sweep() looked for its end */
 };
 
 struct http_request {
@@ -42,7 +43,7 @@ struct http_request {
 	struct http_head head;
 	enum body_plan plan;
 	size_t body_max, discarded, discard_max;
-	bool whole, suspended, replied, queued;
+	bool whole, resting, suspended, replied, queued;
 	struct strbuf body, out;
 	int status;
 	const char *content_type;
@@ -61,7 +62,9 @@ struct http_server {
 	void *arg;
 	int epoll_fd, listen_fd;
 	bool draining, closing;
-	bool resumed; /* since the last MHD_run(), which MHD_get_timeout() does not know */
+	unsigned resting; /* requests that wait without being suspended */
+	bool resumed;	  /* since the last MHD_run(), which MHD_get_timeout() does not know */
+	bool moved;	  /* the last MHD_run() did something: there may be more to do at once */
 	struct mono now, next_sweep;
 	struct http_conn conns; /* ring */
 	unsigned nconns;
@@ -76,8 +79,9 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mhd, const cha
 void http_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 		       enum MHD_RequestTerminationCode code);
 
-/* Lets the connection rest, without a deadline, and goes on with it; the second does nothing if it does not rest. */
-void http_rest(struct http_request *r);
+/* Takes the connection out of libmicrohttpd's hands, without a deadline. */
+void http_suspend(struct http_request *r);
+/* Goes on with a connection that rests or is suspended; does nothing with another. */
 void http_unrest(struct http_request *r);
 
 static inline void http_within(struct http_conn *c, struct mono now, int64_t ms)

@@ -4,12 +4,14 @@
  * libmicrohttpd calls the handler once with the head, then with pieces of the body, then once more when all is here, and again
  * whenever a resting connection is resumed; the fields of struct http_request say how far it is:
  *   whole      the last piece has come, the caller was told
- *   suspended  it rests: libmicrohttpd does not look at the connection, not even for the client's end
+ *   resting    whole, and waits for the caller's answer; libmicrohttpd asks for it and sees the client's end
+ *   suspended  the body or the answer waits for the caller: libmicrohttpd does not look at the connection at all
  *   replied    the caller has answered
  *   queued     libmicrohttpd has the answer
  */
 #include <stddef.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/http_private.h"
 
@@ -80,10 +82,14 @@ void http_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 	if (!r)
 		return;
 	*con_cls = NULL;
+	s->moved = true;
+	if (r->resting)
+		s->resting--;
 	s->cb->gone(s->arg, r);
 	if (r->conn) {
 		http_within(r->conn, r->server->now, HTTP_IDLE_MS);
 		r->conn->request = NULL;
+		r->conn->heard = true;
 	}
 	recycle(&r->body, 16384);
 	recycle(&r->out, 65536);
@@ -108,14 +114,13 @@ static ssize_t on_read(void *cls, uint64_t pos, char *buf, size_t max)
 	ssize_t n = r->reader(r->reader_arg, buf, max);
 
 	(void)pos;
+	r->server->moved = true;
 	if (n > 0) {
 		http_within(r->conn, r->server->now, HTTP_PROGRESS_MS);
 		return n;
 	}
 	if (n == 0) {
-		r->suspended = true;
-		r->conn->deadline.us = 0;
-		MHD_suspend_connection(r->mhd);
+		http_suspend(r);
 		return 0;
 	}
 	return n == HTTP_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM
@@ -156,21 +161,42 @@ static enum MHD_Result queue_answer(struct http_request *r)
 	return result;
 }
 
-void http_rest(struct http_request *r)
+void http_suspend(struct http_request *r)
 {
 	r->suspended = true;
 	r->conn->deadline.us = 0;
 	MHD_suspend_connection(r->mhd);
 }
 
+static void rest(struct http_request *r)
+{
+	r->resting = true;
+	r->server->resting++;
+	r->conn->deadline.us = 0;
+}
+
 void http_unrest(struct http_request *r)
 {
-	if (!r->suspended)
+	if (!r->resting && !r->suspended)
 		return;
-	r->suspended = false;
+	if (r->resting)
+		r->server->resting--;
+	else
+		MHD_resume_connection(r->mhd);
+	r->resting = r->suspended = false;
 	r->server->resumed = true;
 	http_within(r->conn, r->server->now, HTTP_PROGRESS_MS);
-	MHD_resume_connection(r->mhd);
+}
+
+/* A client that takes us for a proxy names the host too: "GET http://host/path". */
+static const char *path_of(const char *url)
+{
+	const char *path;
+
+	if (strncasecmp(url, "http://", 7) != 0)
+		return url;
+	path = strchr(url + 7, '/');
+	return path ? path : "/";
 }
 
 /*
@@ -188,7 +214,7 @@ static enum MHD_Result first_call(struct http_server *s, struct MHD_Connection *
 	if (!r->conn)
 		return MHD_NO;
 	http_within(r->conn, r->server->now, HTTP_BODY_MS);
-	r->path = url;
+	r->path = path_of(url);
 	r->method = read_method(method, &r->is_head);
 	r->discard_max = DISCARD_MAX;
 	http_head_begin(&r->head);
@@ -198,14 +224,11 @@ static enum MHD_Result first_call(struct http_server *s, struct MHD_Connection *
 		return queue_answer(r);
 	}
 	s->cb->head(s->arg, r);
-	if (r->replied &&
-	    (r->head.expects_continue || r->head.content_length > (int64_t)DISCARD_MAX))
-		return queue_answer(r);
-	if (!r->replied && r->plan == BODY_COLLECT &&
-	    r->head.content_length > (int64_t)r->body_max) {
+	if (!r->replied && r->plan == BODY_COLLECT && r->head.content_length > (int64_t)r->body_max)
 		http_reply_error(r, 413, NULL, "the body is larger than MAX_BODY_BYTES allows");
+	if (r->replied &&
+	    (r->head.expects_continue || r->head.content_length > (int64_t)r->discard_max))
 		return queue_answer(r);
-	}
 	return MHD_YES;
 }
 
@@ -214,6 +237,7 @@ static enum MHD_Result upload_call(struct http_server *s, struct http_request *r
 {
 	size_t n = *size;
 
+	r->conn->heard = true;
 	if (r->replied)
 		r->plan = BODY_DISCARD;
 	switch (r->plan) {
@@ -243,7 +267,7 @@ static enum MHD_Result upload_call(struct http_server *s, struct http_request *r
 
 	*size = n - taken;
 	if (taken < n && !r->replied)
-		http_rest(r);
+		http_suspend(r);
 	else
 		*size = 0;
 	return MHD_YES;
@@ -258,6 +282,9 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mhd, const cha
 
 	if (s->closing && (!r || !r->replied))
 		return MHD_NO;
+	if (r && r->resting)
+		return MHD_YES;
+	s->moved = true;
 	if (!r)
 		return first_call(s, mhd, url, method, version, con_cls);
 	if (*upload_data_size > 0)
@@ -269,7 +296,7 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mhd, const cha
 	}
 	if (r->replied)
 		return r->queued ? MHD_YES : queue_answer(r);
-	http_rest(r);
+	rest(r);
 	return MHD_YES;
 }
 

@@ -8,7 +8,8 @@
 
 #include "consumer/message.h"
 
-#define BYTES_MAX ((size_t)4 << 20) /* raw messages in a batch; a larger one fills a batch alone */
+#define BYTES_MAX   ((size_t)4 << 20) /* raw messages in a batch; a larger one fills a batch alone */
+#define BATCHES_MAX ((size_t)8)
 
 void inbox_init(struct inbox *in, size_t max_changes)
 {
@@ -40,14 +41,15 @@ static struct inbox_batch *collecting(const struct inbox *in)
 
 static bool is_full(const struct inbox *in, const struct batch *b)
 {
-	return b->nchanges >= in->max_changes || b->bodies.len >= BYTES_MAX;
+	/* What could not be read counts too: a body of "[1,1,1,…" is small, its failures are not. */
+	return b->nchanges + b->nfailures >= in->max_changes || b->bodies.len >= BYTES_MAX;
 }
 
 bool inbox_full(const struct inbox *in)
 {
 	const struct inbox_batch *b = collecting(in);
 
-	return b != NULL && is_full(in, &b->batch);
+	return in->nbatches >= BATCHES_MAX || (b != NULL && is_full(in, &b->batch));
 }
 
 static struct inbox_batch *push(struct inbox *in)
@@ -66,6 +68,7 @@ static struct inbox_batch *push(struct inbox *in)
 	else
 		in->first = b;
 	in->last = b;
+	in->nbatches++;
 	return b;
 }
 
@@ -94,6 +97,7 @@ void inbox_done(struct inbox *in)
 	in->first = b->next;
 	if (in->first == NULL)
 		in->last = NULL;
+	in->nbatches--;
 	in->busy = false;
 	batch_reset(&b->batch);
 	b->next = in->spare;

@@ -16,9 +16,10 @@ struct inbox_batch {
 };
 
 struct inbox {
-	size_t max_changes; /* a batch with so many changes takes no further message */
+	size_t max_changes; /* a batch with so many changes, bad ones included, takes no further message */
 	struct inbox_batch *first, *last;
-	bool busy; /* the first one is being applied: nothing may join it */
+	size_t nbatches; /* from first to last */
+	bool busy;	 /* the first one is being applied: nothing may join it */
 	struct inbox_batch *spare;
 };
 
@@ -27,7 +28,8 @@ void inbox_clear(struct inbox *in);
 
 /* Copies a delivery into the last batch, or into a new one if that is full or of another source. */
 void inbox_take(struct inbox *in, const struct amqp_delivery *d, enum change_kind kind);
-/* Whether the batch that collects takes no more: then reading should pause. */
+/* Whether the batch that collects takes no more, or messages of ever other sources have made many
+ * small ones: then reading should pause. */
 bool inbox_full(const struct inbox *in);
 
 /* The oldest batch, from now on busy; NULL if there is none. */

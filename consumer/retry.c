@@ -238,7 +238,7 @@ static struct move *take_failure(struct retry *r, const struct batch *b,
 	*r->last = m;
 	r->last = &m->next;
 	r->pending++;
-	r->pending_bytes += m->len;
+	r->pending_bytes += sizeof(*m) + m->len;
 	return m;
 }
 
@@ -326,7 +326,7 @@ void retry_settled(struct retry *r, uint64_t publish_no, enum amqp_settled how)
 	if (*at == NULL)
 		r->last = at;
 	r->pending--;
-	r->pending_bytes -= m->len;
+	r->pending_bytes -= sizeof(*m) + m->len;
 	uint64_t tag = m->tag;
 	move_free(m);
 	/* Confirmed, so the message may go; not one instruction earlier. */

@@ -36,7 +36,7 @@ void retry_take(struct retry *r, const struct batch *b);
 void retry_forget(struct retry *r);
 
 size_t retry_pending(const struct retry *r);	   /* moves not yet confirmed */
-size_t retry_pending_bytes(const struct retry *r); /* of their bodies */
+size_t retry_pending_bytes(const struct retry *r); /* memory that they take, about */
 
 /* Publishes what can be published now. False: the link is broken, which retry_unsend() must be
  * told. */

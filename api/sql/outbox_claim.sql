@@ -5,8 +5,9 @@
 -- The first row holds the snapshot of this sweep and nothing else, so that it comes also when there is no change.
 --
 -- A record that is visible in this sweep's snapshot and was not in the last one's belongs to a transaction that was running then (xip)
--- or began since (xid >= xmax). Records below are never looked at, so dead ones that vacuum may not remove yet cost nothing. What commits
--- while the sweep goes on is left to the next sweep, which would find it anyway.
+-- or began since (xid >= xmax). Records below are never looked at, so dead ones that vacuum may not remove yet cost nothing; nor are those
+-- of a transaction that is still running, however many it has written. What commits while the sweep goes on is left to the next sweep,
+-- which would find it anyway.
 WITH sweep AS MATERIALIZED (
 	SELECT coalesce($3::pg_snapshot, pg_current_snapshot()) AS snapshot
 )
@@ -22,15 +23,15 @@ FROM (
 		CROSS JOIN LATERAL (
 			SELECT * FROM products_outbox o
 			WHERE o.xid = running.xid AND o.version > CASE WHEN running.xid = $4::xid8 THEN $5::bigint ELSE 0 END
-				AND pg_visible_in_snapshot(o.xid, (SELECT snapshot FROM sweep))
 			ORDER BY o.xid, o.version LIMIT $2::bigint
 		) o
-		WHERE running.xid >= $4::xid8
+		WHERE running.xid >= $4::xid8 AND pg_visible_in_snapshot(running.xid, (SELECT snapshot FROM sweep))
 		ORDER BY o.xid, o.version LIMIT $2::bigint)
 		UNION ALL
 		(SELECT o.* FROM products_outbox o
 		WHERE (o.xid, o.version) > (greatest($4::xid8, pg_snapshot_xmax($1::pg_snapshot)),
 				CASE WHEN $4::xid8 < pg_snapshot_xmax($1::pg_snapshot) THEN 0 ELSE $5::bigint END)
+			AND o.xid < (SELECT pg_snapshot_xmax(snapshot) FROM sweep)
 			AND pg_visible_in_snapshot(o.xid, (SELECT snapshot FROM sweep))
 		ORDER BY o.xid, o.version LIMIT $2::bigint)
 	) both_parts

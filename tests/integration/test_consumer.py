@@ -13,7 +13,7 @@ import pika
 import pytest
 import requests
 
-from conftest import SLOWNESS, wait_until
+from conftest import SANITIZED, SLOWNESS, wait_until
 
 STAMP = "2026-01-31T12:00:00.123456Z"
 BOTH = ("replica-1", "replica-2")
@@ -499,6 +499,20 @@ def test_arrays_have_a_limit(stack, consumer):
     assert "10000" in headers["x-error"]
     wait_until(lambda: stack.sql("replica-2", "select count(*) from products_tombstones") == [(10000,)],
                10 * SLOWNESS, "the tombstones")
+
+
+@pytest.mark.skipif(SANITIZED, reason="sanitizers need memory of their own")
+def test_small_messages_full_of_garbage_take_little_memory(stack):
+    """20 kB that fail in 10000 places are 10000 messages to be moved."""
+    consumer, publisher = stack.start_consumer(MAX_ATTEMPTS=1), Publisher(stack)
+    wait_until(lambda: stack.queue_depth("products.dead.replica-1") is not None, 20, "the queues")
+    for kind in ("sync", "delete"):
+        for _ in range(20):
+            publisher.send(kind, [1] * 10000, queue=f"products.{kind}.replica-1")
+    wait_until(lambda: stack.queue_depth("products.dead.replica-1") > 50000, 60, "50000 dead letters")
+    with open(f"/proc/{consumer.popen.pid}/status", encoding="ascii") as status:
+        peak_kb = next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+    assert peak_kb < 150 * 1024
 
 
 def test_stop_does_not_wait_for_a_hung_replica(stack):

@@ -1,0 +1,197 @@
+"""HTTP as clients really speak it: bodies that are refused, ends that come early, limits that are reached, the first moment after
+/ready."""
+import json
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+from harness.servers import wait_until
+
+PRODUCT = json.dumps({"name": "Lamp", "price": 19.99, "stock": 3}).encode()
+NOBODY = "11111111-2222-4333-8444-555555555555"
+
+
+@pytest.fixture(scope="module")
+def api(module_stack):
+    return module_stack.start_api()
+
+
+def dial(program, timeout=20):
+    host, port = program.base.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=timeout)
+
+
+def read_all(s):
+    """Everything until the server ends the connection."""
+    got = b""
+    while piece := s.recv(65536):
+        got += piece
+    return got
+
+
+def read_answer(s):
+    """(status, head, body) of one answer with a Content-Length."""
+    got = b""
+    while b"\r\n\r\n" not in got:
+        piece = s.recv(65536)
+        assert piece, f"no answer, but the end, after {got!r}"
+        got += piece
+    head, body = got.split(b"\r\n\r\n", 1)
+    length = int([v for v in head.split(b"\r\n") if v.lower().startswith(b"content-length:")][0].split(b":")[1])
+    while len(body) < length:
+        body += s.recv(65536)
+    return int(head.split()[1]), head.decode(), json.loads(body)
+
+
+def head(method, path, *lines):
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *lines, "", ""]).encode()
+
+
+def get(program, path="/api/products/" + NOBODY):
+    with dial(program) as s:
+        s.sendall(head("GET", path, "Connection: close"))
+        return read_answer(s)
+
+
+@pytest.mark.parametrize("size", [70_000, 900_000])
+def test_body_over_the_limit_is_answered_and_the_connection_kept(api, size):
+    with dial(api) as s:
+        s.sendall(head("POST", "/api/products", "Content-Type: application/json", f"Content-Length: {size}"))
+        for _ in range(10):  # in pieces: a connection that the server has closed would not take them all
+            s.sendall(b" " * (size // 10))
+            time.sleep(0.02)
+        status, _, answer = read_answer(s)
+        assert status == 413 and answer["success"] is False
+        s.sendall(head("GET", "/health"))
+        assert read_answer(s)[0] == 200
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_refused_import_is_answered_after_its_body(api, chunked):
+    piece, pieces = b" " * 65535 + b"\n", 80  # 5 MB
+    how = "Transfer-Encoding: chunked" if chunked else f"Content-Length: {len(piece) * pieces}"
+    with dial(api) as s:
+        s.sendall(head("POST", "/api/products/import", "Content-Type: application/json", how))
+        for _ in range(pieces):
+            s.sendall(b"%x\r\n%s\r\n" % (len(piece), piece) if chunked else piece)
+        s.sendall(b"0\r\n\r\n" if chunked else b"")
+        assert read_answer(s)[0] == 415
+
+
+def test_request_that_names_the_host_as_to_a_proxy(api):
+    assert get(api, "http://shop.example/api/products?limit=1")[0] == 200
+    assert get(api, "http://shop.example")[0] == 200
+    assert get(api, "http://shop.example/nothing")[0] == 404
+
+
+def test_client_that_ends_its_side_gets_its_answer_and_the_end(api):
+    with dial(api, 10) as s:
+        s.sendall(head("GET", "/api/products/" + NOBODY))
+        s.shutdown(socket.SHUT_WR)
+        got = read_all(s)  # within the timeout, far below that of an idle connection
+    assert got.startswith(b"HTTP/1.1 404 ") and got.endswith(b"}")
+
+
+def test_clients_that_leave_in_the_middle_leave_nothing_behind(api):
+    """Also those whose end comes together with their last bytes."""
+    parts = [head("GET", "/api/products/" + NOBODY)[:-2],
+             head("POST", "/api/products", "Content-Type: application/json", "Content-Length: 100") + b"{",
+             head("POST", "/api/products/import", "Content-Type: application/x-ndjson", "Content-Length: 100000") + PRODUCT + b"\n",
+             head("GET", "/api/products/" + NOBODY) * 3]
+    for _ in range(10):
+        for part in parts:
+            with dial(api) as s:
+                s.sendall(part)
+
+    def counts():
+        data = get(api, "/stats")[2]["data"]
+        return data["importsRunning"], data["inFlight"], data["connections"] <= 2
+    wait_until(lambda: counts() == (0, 0, True), 15, "the connections to end")
+
+
+def test_reads_right_after_ready_are_served(stack):
+    """/ready tells of the process; a worker whose own connections are not there yet lets its reads wait."""
+    api = stack.start_api(WORKERS=8)
+    got = []
+    threads = [threading.Thread(target=lambda: got.append(get(api)[0])) for _ in range(64)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert got == [404] * 64
+
+
+def test_more_than_max_in_flight_get_503_at_once(stack):
+    api = stack.start_api(WORKERS=1, MAX_IN_FLIGHT=4, READ_TIMEOUT_MS=3000, REQUEST_TIMEOUT_MS=10000)
+    got = []
+
+    def ask():
+        begun = time.monotonic()
+        status, text, _ = get(api)
+        got.append((status, "Retry-After: " in text, time.monotonic() - begun))
+    stack.replicas[0].pause()
+    try:
+        threads = [threading.Thread(target=ask) for _ in range(40)]
+        for t in threads:
+            t.start()
+        wait_until(lambda: len(got) >= 20, 10, "answers while the replica hangs")
+        assert any(status == 503 for status, _, _ in got)
+        assert get(api, "/health")[0] == 200
+        for t in threads:
+            t.join()
+    finally:
+        stack.replicas[0].resume()
+    refused = [g for g in got if g[0] == 503]
+    assert all(retry and seconds < 2 for _, retry, seconds in refused), refused
+    assert {status for status, _, _ in got} <= {404, 503}, "those that were taken are served by another database"
+
+
+def test_more_than_max_connections_wait_their_turn(stack):
+    api = stack.start_api(WORKERS=1, MAX_CONNECTIONS=8)
+    others = [dial(api) for _ in range(8)]
+    got = []
+    for s in others:  # all accepted
+        s.sendall(head("GET", "/health"))
+        assert read_answer(s)[0] == 200
+    late = threading.Thread(target=lambda: got.append(get(api)[0]))
+    late.start()
+    time.sleep(0.5)
+    assert not got
+    others[0].close()
+    late.join(10)
+    assert got == [404]
+    for s in others:
+        s.close()
+
+
+def test_stop_finishes_what_was_accepted(stack):
+    """SIGTERM while clients keep asking on kept connections: every request that was sent is answered."""
+    api = stack.start_api()
+    wrong, closes = [], []
+
+    def client():
+        with dial(api) as s:
+            while True:
+                s.sendall(head("GET", "/api/products/" + NOBODY))
+                try:
+                    status, text, _ = read_answer(s)
+                except (AssertionError, OSError) as e:
+                    wrong.append(str(e))
+                    return
+                if status != 404:
+                    wrong.append(status)
+                if "Connection: close" in text:
+                    closes.append(1)
+                    return
+    threads = [threading.Thread(target=client) for _ in range(8)]
+    for t in threads:
+        t.start()
+    time.sleep(0.3)
+    api.popen.send_signal(signal.SIGTERM)
+    for t in threads:
+        t.join(20)
+    assert api.popen.wait(20) == 0
+    assert not wrong and len(closes) == 8

@@ -1,0 +1,106 @@
+"""The relay's statements alone: what a sweep finds, and what it does not even look at."""
+import json
+import os
+
+from conftest import ROOT
+
+CLAIM = os.path.join(ROOT, "api", "sql", "outbox_claim.sql")
+SETTINGS = ("enable_seqscan = off", "enable_bitmapscan = off", "enable_hashjoin = off",
+            "enable_mergejoin = off", "enable_material = off", "jit = off",
+            "max_parallel_workers_per_gather = 0", "plan_cache_mode = force_generic_plan")
+EVERYTHING = "1:1:"
+
+
+class Relay:
+    def __init__(self, stack):
+        conn = stack.connect()
+        conn.autocommit = True
+        self.cursor = conn.cursor()
+        for setting in SETTINGS:
+            self.cursor.execute(f"set {setting}")
+        with open(CLAIM, encoding="utf-8") as f:
+            self.cursor.execute("prepare claim as " + f.read())
+
+    def execute(self, what, previous, limit, sweep, last):
+        self.cursor.execute(f"{what}execute claim(%s, %s, %s, %s, %s)",
+                            (previous, str(limit), sweep, *map(str, last)))
+        return self.cursor.fetchall()
+
+    def sweep(self, previous, limit=2):
+        """In chunks, as outbox.c does; returns this sweep's snapshot and the versions found."""
+        snapshot, last, found = None, (0, 0), []
+        while True:
+            first, *rows = self.execute("", previous, limit, snapshot, last)
+            snapshot = snapshot or first[0]
+            found += [int(row[2]) for row in rows]
+            last = max([last, *((int(row[1]), int(row[2])) for row in rows)])
+            if len(rows) < limit:
+                return snapshot, found
+
+    def pages(self, previous):
+        plan = self.execute("explain (analyze, buffers, format json) ", previous, 1000, None, (0, 0))[0][0]
+        top = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
+        return top["Shared Hit Blocks"] + top["Shared Read Blocks"]
+
+
+def insert(cursor, n=1):
+    cursor.execute("insert into products (id, name, price) select gen_random_uuid(), 'x', 1 "
+                   "from generate_series(1, %s)", (n,))
+
+
+def recorded(stack):
+    return {int(v) for v, in stack.sql("primary", "select version from products_outbox")}
+
+
+def test_every_commit_is_found_once_in_whatever_order(stack):
+    """Transactions that overlap, end in another order, roll back, use savepoints."""
+    relay, found, snapshot = Relay(stack), [], EVERYTHING
+    conns = [stack.connect() for _ in range(5)]
+    cursors = [c.cursor() for c in conns]
+
+    def look():
+        nonlocal snapshot
+        snapshot, more = relay.sweep(snapshot)
+        found.extend(more)
+
+    look()
+    for cursor in cursors:
+        insert(cursor, 3)
+        look()
+    assert not found
+    cursors[1].execute("savepoint s")
+    insert(cursors[1], 2)
+    cursors[1].execute("rollback to s")
+    conns[4].commit()
+    look()
+    insert(cursors[0], 2)
+    conns[1].commit()
+    look()
+    insert(cursors[4], 3)
+    conns[3].rollback()
+    look()
+    conns[0].commit()
+    look()
+    conns[4].commit()
+    conns[2].commit()
+    look()
+    look()
+    assert len(found) == len(set(found)) == 3 + 3 + 5 + 3 + 3
+    assert set(found) == recorded(stack)
+    assert sorted(relay.sweep(EVERYTHING)[1]) == sorted(found)
+
+
+def test_an_open_transaction_of_any_size_costs_a_sweep_nothing(stack):
+    relay = Relay(stack)
+    conn = stack.connect()
+    insert(conn.cursor(), 20000)
+    snapshot, found = relay.sweep(EVERYTHING)
+    assert not found
+    assert relay.pages(snapshot) < 30
+    with stack.connect() as other:
+        insert(other.cursor())
+    later, found = relay.sweep(snapshot)
+    assert len(found) == 1
+    assert relay.pages(later) < 30
+    conn.commit()
+    assert len(relay.sweep(later, 1000)[1]) == 20000

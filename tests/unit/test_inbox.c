@@ -1,0 +1,132 @@
+/*
+ * The inbox: when reading has to pause, and that nothing joins a batch that is being applied.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "consumer/inbox.h"
+
+#define MAX_CHANGES 100
+
+static uint64_t tag;
+
+/* Takes an array of n deletes, or of n elements that are none. */
+static void take(struct inbox *in, size_t n, bool good, const char *source)
+{
+	AUTO_STRBUF body = STRBUF_INIT;
+	struct amqp_header headers[] = { { .key = "x-source", .str = source } };
+
+	for (size_t i = 0; i < n; i++) {
+		strbuf_addch(&body, i ? ',' : '[');
+		if (good)
+			strbuf_addf(&body,
+				    "{\"id\":\"00000000-0000-4000-8000-%012zu\",\"version\":%llu}",
+				    i, (unsigned long long)(tag * 1000 + i + 1));
+		else
+			strbuf_addch(&body, '1');
+	}
+	strbuf_addch(&body, ']');
+	const struct amqp_delivery d = { .tag = ++tag,
+					 .message_id = "",
+					 .type = "",
+					 .content_type = "application/json",
+					 .headers = headers,
+					 .nheaders = ARRAY_SIZE(headers),
+					 .body = body.data,
+					 .len = body.len };
+	inbox_take(in, &d, CHANGE_DELETE);
+}
+
+static void test_what_is_full(void **state)
+{
+	static const struct {
+		const char *what;
+		size_t messages, elements;
+		bool good, other_sources, full;
+	} rows[] = {
+		{ "nothing", 0, 0, true, false, false },
+		{ "one change less than the most", 99, 1, true, false, false },
+		{ "the most changes", 100, 1, true, false, true },
+		{ "one message with more than the most", 1, 150, true, false, true },
+		{ "failures, one less", 33, 3, false, false, false },
+		{ "failures", 34, 3, false, false, true },
+		{ "a few sources", 3, 1, true, true, false },
+		{ "ever other sources", 50, 1, true, true, true },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct inbox in;
+
+		inbox_init(&in, MAX_CHANGES);
+		for (size_t m = 0; m < rows[i].messages && !inbox_full(&in); m++)
+			take(&in, rows[i].elements, rows[i].good,
+			     rows[i].other_sources && m % 2 ? "b" : "a");
+		if (inbox_full(&in) != rows[i].full)
+			print_error("%s\n", rows[i].what);
+		assert_int_equal(inbox_full(&in), rows[i].full);
+		/* However full: applying it makes room. */
+		while (inbox_begin(&in))
+			inbox_done(&in);
+		assert_false(inbox_full(&in));
+		inbox_clear(&in);
+	}
+}
+
+static void test_nothing_joins_the_batch_that_is_applied(void **state)
+{
+	struct inbox in;
+
+	(void)state;
+	inbox_init(&in, MAX_CHANGES);
+	take(&in, 2, true, "a");
+	const struct batch *first = inbox_begin(&in);
+	take(&in, 3, true, "a");
+	take(&in, 4, true, "a");
+	assert_int_equal(first->nchanges, 2);
+	inbox_done(&in);
+	const struct batch *second = inbox_begin(&in);
+	assert_int_equal(second->nmessages, 2);
+	assert_int_equal(second->nchanges, 7);
+	inbox_drop(&in);
+	assert_null(inbox_begin(&in));
+	inbox_clear(&in);
+}
+
+static void test_a_batch_is_of_one_source(void **state)
+{
+	static const char *const sources[] = { "a", "b", "", "a" };
+	struct inbox in;
+
+	(void)state;
+	inbox_init(&in, MAX_CHANGES);
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
+		take(&in, 1, true, sources[i]);
+		take(&in, 1, true, sources[i]);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
+		const struct batch *b = inbox_begin(&in);
+		assert_int_equal(b->nmessages, 2);
+		assert_string_equal(batch_text(b, b->source_at), sources[i]);
+		inbox_done(&in);
+	}
+	inbox_clear(&in);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_is_full),
+		cmocka_unit_test(test_nothing_joins_the_batch_that_is_applied),
+		cmocka_unit_test(test_a_batch_is_of_one_source),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

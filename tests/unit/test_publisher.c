@@ -1,0 +1,393 @@
+/*
+ * The publisher against a broker that is an array: which changes share a message, and the law that
+ * a key comes back once, and only if its message was confirmed.
+ *
+ * The two calls of common/amqp.h that it makes, and the routing keys, are played here.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "api/publisher.h"
+#include "common/topology.h"
+
+/* ---- the broker ---- */
+
+#define SENT_MAX 20000
+
+static struct {
+	char key[32], xids[128];
+	size_t changes;
+	bool array;
+} sent[SENT_MAX];
+static size_t nsent, link_base; /* message no of this link is sent[link_base + no - 1] */
+static bool full, broken;
+
+const char *topology_key(enum change_kind kind)
+{
+	return kind == CHANGE_SYNC ? "sync" : "delete";
+}
+
+bool amqp_can_publish(const struct amqp_link *l, size_t bytes)
+{
+	(void)l;
+	(void)bytes;
+	return !full;
+}
+
+bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_no, struct err *err)
+{
+	(void)l;
+	if (broken)
+		return err_set(err, "broken");
+	assert_true(nsent < SENT_MAX);
+	assert_string_equal(p->exchange, "products");
+	assert_string_equal(p->type, p->routing_key);
+	assert_int_equal(p->nheaders, 2);
+	assert_string_equal(p->headers[0].key, "x-xid");
+	assert_string_equal(p->headers[1].key, "x-source");
+	assert_string_equal(p->headers[1].str, "the source");
+	AUTO_FREE char *body = xstrndup(p->body, p->len);
+	sent[nsent].changes = 0;
+	for (const char *c = body; (c = strstr(c, "\"version\":")) != NULL; c++)
+		sent[nsent].changes++;
+	sent[nsent].array = body[0] == '[' && body[p->len - 1] == ']';
+	assert_true(sent[nsent].array || (body[0] == '{' && body[p->len - 1] == '}'));
+	snprintf(sent[nsent].key, sizeof(sent[nsent].key), "%s", p->routing_key);
+	snprintf(sent[nsent].xids, sizeof(sent[nsent].xids), "%s", p->headers[0].str);
+	*ret_no = ++nsent - link_base;
+	return true;
+}
+
+static void new_link(void)
+{
+	link_base = nsent;
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	nsent = link_base = 0;
+	full = broken = false;
+	return 0;
+}
+
+/* ---- helpers ---- */
+
+static int64_t last_version;
+
+static void fill(struct outbox_chunk *c, size_t syncs, size_t deletes, bool begins, bool ends)
+{
+	c->n = 0;
+	if (c->cap < syncs + deletes) {
+		c->cap = syncs + deletes;
+		c->rows = xreallocarray(c->rows, c->cap, sizeof(*c->rows));
+	}
+	strbuf_reset(&c->names);
+	strbuf_addstr(&c->names, "name");
+	for (size_t i = 0; i < syncs + deletes; i++) {
+		last_version++;
+		c->rows[c->n++] = (struct change){ .kind = i < syncs ? CHANGE_SYNC : CHANGE_DELETE,
+						   .version = last_version,
+						   .xid = (uint64_t)(700 + last_version / 3),
+						   .name_len = 4,
+						   .price = "1.50" };
+	}
+	c->sweep_begins = begins;
+	c->sweep_ends = ends;
+}
+
+static void add(struct publisher *p, size_t syncs, size_t deletes, bool whole_sweep)
+{
+	struct outbox_chunk *c = publisher_chunk(p);
+
+	assert_non_null(c);
+	fill(c, syncs, deletes, whole_sweep, whole_sweep);
+	publisher_add(p, c);
+}
+
+static enum publisher_run run(struct publisher *p)
+{
+	struct err err;
+
+	return publisher_run(p, NULL, "the source", &err);
+}
+
+/* How many keys were confirmed; none may have been seen before. */
+static size_t take_keys(struct publisher *p, bool *seen, size_t nseen)
+{
+	const struct outbox_key *keys;
+	size_t total = 0, n;
+
+	while ((n = publisher_confirmed(p, 7, &keys)) > 0) {
+		for (size_t i = 0; i < n; i++) {
+			assert_true(keys[i].version >= 1 && (size_t)keys[i].version <= nseen);
+			assert_false(seen[keys[i].version - 1]);
+			assert_int_equal(keys[i].xid, 700 + keys[i].version / 3);
+			seen[keys[i].version - 1] = true;
+		}
+		total += n;
+	}
+	assert_int_equal(publisher_confirmed_count(p), 0);
+	return total;
+}
+
+/* The first message after a drop goes alone: this one is sent and confirmed. */
+static struct publisher *trusting(size_t chunks, size_t changes_max)
+{
+	struct publisher *p = publisher_new(chunks, changes_max);
+	bool seen[1] = { false };
+
+	last_version = 0;
+	add(p, 1, 0, true);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	publisher_settled(p, 1, AMQP_CONFIRMED);
+	assert_int_equal(take_keys(p, seen, 1), 1);
+	return p;
+}
+
+/* ---- what shares a message ---- */
+
+static void test_what_a_message_holds(void **state)
+{
+	static const struct {
+		size_t changes_max, syncs, deletes;
+		bool whole_sweep;
+		const char *messages; /* kind and number of changes; lone ones are no arrays */
+	} rows[] = {
+		{ 5, 1, 0, true, "s" },
+		{ 5, 0, 1, true, "d" },
+		{ 5, 2, 1, true, "s s d" },
+		{ 5, 5, 3, true, "s s s s s d d d" },
+		{ 5, 6, 3, true, "s5 s d3" },
+		{ 5, 2, 1, false, "s2 d" },
+		{ 5, 12, 0, true, "s5 s5 s2" },
+		{ 5, 0, 11, true, "d5 d5 d" },
+		{ 1, 6, 4, true, "s s s s s s d d d d" },
+		{ 200, 9, 0, true, "s9" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char shown[200] = "";
+
+		setup(state);
+		struct publisher *p = trusting(2, rows[i].changes_max);
+		add(p, rows[i].syncs, rows[i].deletes, rows[i].whole_sweep);
+		assert_int_equal(run(p), PUBLISHER_IDLE);
+		for (size_t m = 1; m < nsent; m++) {
+			size_t at = strlen(shown);
+			assert_int_equal(sent[m].array, sent[m].changes > 1);
+			snprintf(shown + at, sizeof(shown) - at, sent[m].array ? "%s%c%zu" : "%s%c",
+				 at ? " " : "", sent[m].key[0], sent[m].changes);
+		}
+		if (strcmp(shown, rows[i].messages) != 0)
+			print_error("row %zu\n", i);
+		assert_string_equal(shown, rows[i].messages);
+		publisher_free(p);
+	}
+}
+
+static void test_a_message_names_its_transactions(void **state)
+{
+	(void)state;
+	struct publisher *p = trusting(2, 200);
+
+	add(p, 0, 10, true); /* versions 2 … 11 */
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_string_equal(sent[1].xids, "700 701*3 702*3 703*3");
+	publisher_free(p);
+}
+
+/* ---- sending ---- */
+
+static void test_one_goes_ahead_after_a_drop(void **state)
+{
+	(void)state;
+	struct publisher *p = publisher_new(2, 1);
+
+	last_version = 0;
+	add(p, 0, 4, true);
+	assert_int_equal(run(p), PUBLISHER_WAITS);
+	assert_int_equal(nsent, 1);
+	assert_int_equal(run(p), PUBLISHER_WAITS);
+	assert_int_equal(nsent, 1);
+	publisher_settled(p, 1, AMQP_CONFIRMED);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_int_equal(nsent, 4);
+	publisher_free(p);
+}
+
+static void test_a_full_or_broken_link(void **state)
+{
+	(void)state;
+	struct publisher *p = trusting(2, 1);
+
+	add(p, 0, 2, true);
+	full = true;
+	assert_int_equal(run(p), PUBLISHER_FULL);
+	full = false;
+	broken = true;
+	assert_int_equal(run(p), PUBLISHER_BROKEN);
+	broken = false;
+	assert_int_equal(publisher_unanswered(p), 0);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_int_equal(nsent, 3);
+	publisher_free(p);
+}
+
+/* However many chunks there are, messages without an answer have a limit. */
+static void test_the_broker_may_be_late_only_so_far(void **state)
+{
+	enum publisher_run ran;
+
+	(void)state;
+	struct publisher *p = trusting(18, 1);
+	for (size_t i = 0; i < 18; i++)
+		add(p, 0, 1000, false);
+	assert_null(publisher_chunk(p));
+	assert_false(publisher_has_room(p));
+	while ((ran = run(p)) == PUBLISHER_MORE)
+		;
+	assert_int_equal(ran, PUBLISHER_WAITS);
+	size_t most = publisher_unanswered(p);
+	assert_true(most < 18000);
+	/* The newest are answered, the oldest is not: no room yet. */
+	for (uint64_t no = 3; no <= most + 1; no++)
+		publisher_settled(p, no, AMQP_CONFIRMED);
+	assert_int_equal(run(p), PUBLISHER_WAITS);
+	publisher_settled(p, 2, AMQP_CONFIRMED);
+	while ((ran = run(p)) == PUBLISHER_MORE)
+		;
+	assert_int_equal(ran, PUBLISHER_IDLE);
+	assert_int_equal(nsent, 18001);
+	publisher_free(p);
+}
+
+/* ---- answers ---- */
+
+static void test_what_was_refused_is_never_forgotten(void **state)
+{
+	static const enum amqp_settled refusals[] = { AMQP_RETURNED, AMQP_NACKED };
+	enum amqp_settled how;
+
+	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++) {
+		bool seen[4] = { true };
+
+		setup(state);
+		struct publisher *p = trusting(2, 1);
+		add(p, 0, 3, true);
+		assert_int_equal(run(p), PUBLISHER_IDLE);
+		assert_false(publisher_refused(p, &how));
+		publisher_settled(p, 3, refusals[i]);
+		publisher_settled(p, 2, AMQP_CONFIRMED);
+		assert_true(publisher_refused(p, &how));
+		assert_int_equal(how, refusals[i]);
+		publisher_settled(p, 4, AMQP_CONFIRMED);
+		assert_int_equal(take_keys(p, seen, 4), 2);
+		assert_false(seen[2]);
+		assert_int_equal(publisher_changes(p), 0);
+		publisher_drop(p, false);
+		assert_false(publisher_refused(p, &how));
+		publisher_free(p);
+	}
+}
+
+static void test_answers_to_what_was_dropped_are_ignored(void **state)
+{
+	bool seen[5] = { true };
+
+	(void)state;
+	struct publisher *p = trusting(2, 1);
+	add(p, 0, 2, true); /* numbers 2, 3 */
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	publisher_settled(p, 2, AMQP_CONFIRMED);
+	publisher_drop(p, false);
+	assert_int_equal(publisher_confirmed_count(p), 0);
+	assert_int_equal(publisher_changes(p), 0);
+	add(p, 0, 2, true); /* numbers 4, 5 */
+	assert_int_equal(run(p), PUBLISHER_WAITS);
+	publisher_settled(p, 3, AMQP_CONFIRMED);
+	assert_int_equal(publisher_confirmed_count(p), 0);
+	assert_int_equal(run(p), PUBLISHER_WAITS);
+	publisher_settled(p, 4, AMQP_CONFIRMED);
+	publisher_settled(p, 4, AMQP_CONFIRMED); /* twice: no broker does that */
+	assert_int_equal(take_keys(p, seen, 5), 1);
+	assert_true(seen[3]);
+
+	/* On a new link numbers begin again. */
+	publisher_drop(p, true);
+	new_link();
+	publisher_settled(p, 5, AMQP_CONFIRMED);
+	last_version = 0;
+	memset(seen, 0, sizeof(seen));
+	add(p, 0, 1, true);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	publisher_settled(p, 5, AMQP_CONFIRMED);
+	assert_int_equal(publisher_confirmed_count(p), 0);
+	publisher_settled(p, 1, AMQP_CONFIRMED);
+	assert_int_equal(take_keys(p, seen, 5), 1);
+	publisher_free(p);
+}
+
+/* Claims, answers and forgets in any order: each key comes back exactly once. */
+static void test_any_order(void **state)
+{
+	enum { CHANGES = 5000 };
+	static bool seen[CHANGES];
+	static uint64_t open[CHANGES];
+	size_t nopen = 0, told = 1, keys = 0;
+	uint64_t random = 1;
+
+	(void)state;
+	memset(seen, 0, sizeof(seen));
+	seen[0] = true;
+	struct publisher *p = trusting(4, 5);
+	while (keys < CHANGES - 1) {
+		random = random * 6364136223846793005U + 1442695040888963407U;
+		size_t dice = (size_t)(random >> 33), left = CHANGES - (size_t)last_version;
+		if (dice % 3 == 0 && left > 0 && publisher_has_room(p)) {
+			size_t n = min_size(left, dice / 3 % 40 + 1);
+			add(p, n / 2, n - n / 2, dice % 2);
+		} else if (dice % 17 == 1) {
+			struct outbox_chunk *c = publisher_chunk(p); /* an empty claim */
+			if (c) {
+				fill(c, 0, 0, true, true);
+				publisher_add(p, c);
+			}
+		} else if (nopen > 0) {
+			size_t which = dice % nopen;
+			publisher_settled(p, open[which], AMQP_CONFIRMED);
+			open[which] = open[--nopen];
+		}
+		(void)run(p);
+		while (told < nsent)
+			open[nopen++] = ++told;
+		if (dice % 5 == 0)
+			keys += take_keys(p, seen, CHANGES);
+	}
+	assert_int_equal(publisher_unanswered(p), 0);
+	assert_int_equal(publisher_changes(p), 0);
+	publisher_free(p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_what_a_message_holds),
+		cmocka_unit_test_setup(test_a_message_names_its_transactions, setup),
+		cmocka_unit_test_setup(test_one_goes_ahead_after_a_drop, setup),
+		cmocka_unit_test_setup(test_a_full_or_broken_link, setup),
+		cmocka_unit_test_setup(test_the_broker_may_be_late_only_so_far, setup),
+		cmocka_unit_test(test_what_was_refused_is_never_forgotten),
+		cmocka_unit_test_setup(test_answers_to_what_was_dropped_are_ignored, setup),
+		cmocka_unit_test_setup(test_any_order, setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
