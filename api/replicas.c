@@ -27,16 +27,25 @@ static size_t first_choice(struct worker *w, size_t n)
 	return (size_t)(w->dice % n);
 }
 
+static bool has_tried(const struct request *r, const struct upstream *up)
+{
+	return up->primary ? r->tried_primary : (r->tried >> up->index & 1) != 0;
+}
+
 struct link *replicas_pick(struct worker *w, unsigned role, const struct request *r)
 {
 	struct link **by_upstream = role == LINK_POINT ? w->points : w->scans;
 	size_t replicas = w->upstreams->n - 1;
+
+	if (r->home && !has_tried(r, r->home) && link_usable(by_upstream[r->home->index]) &&
+	    atomic_load_explicit(&r->home->fit, memory_order_relaxed))
+		return by_upstream[r->home->index];
 	size_t at = first_choice(w, replicas);
 
 	for (size_t i = 0; i < replicas; i++, at = at + 1 < replicas ? at + 1 : 0) {
 		struct link *l = by_upstream[at];
 
-		if (!(r->tried & (UINT64_C(1) << at)) && link_usable(l) &&
+		if (!has_tried(r, l->up) && link_usable(l) &&
 		    atomic_load_explicit(&l->up->fit, memory_order_relaxed))
 			return l;
 	}
@@ -49,9 +58,8 @@ bool replicas_expected(const struct worker *w, const struct request *r)
 {
 	for (size_t i = 0; i < w->upstreams->n; i++) {
 		const struct upstream *up = &w->upstreams->list[i];
-		bool tried = up->primary ? r->tried_primary : (r->tried >> i & 1) != 0;
 
-		if (!tried && atomic_load_explicit(&up->fit, memory_order_relaxed))
+		if (!has_tried(r, up) && atomic_load_explicit(&up->fit, memory_order_relaxed))
 			return true;
 	}
 	return false;

@@ -85,6 +85,8 @@ static inline bool link_usable(const struct link *l)
 
 /*
  * Which link a read takes. The rule:
+ *   0. A list that has begun stays where it is while that database is fit and has not failed it: two replicas may be at
+ *      different moments.
  *   1. A replica that is fit, has a live link of this role in this worker, and has not failed this read yet; they take turns
  *      (or dice, READ_BALANCE=random).
  *   2. Else the primary, if it has not failed this read yet.
