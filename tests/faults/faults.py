@@ -1,5 +1,6 @@
 """The faults, one row each. A row's trouble(arena, rng) is a context: entering it begins the fault,
-leaving it ends it, and puts back what the operator would put back, nothing else.
+leaving it ends it, and puts back what the operator would put back, nothing else. Some also want
+something to happen meanwhile: what that needs counts among their victims.
 
 Rows with loses set take messages away by hand: nobody can know which, so the round resets the
 replicas afterwards. Two rows that share a victim never run as a pair.
@@ -458,8 +459,8 @@ def _broker():
 
 
 def _replica():
-    def row(name, trouble, **more):
-        return Fault(f"replica-{name}", trouble, (REPLICA,),
+    def row(name, trouble, *needed, **more):
+        return Fault(f"replica-{name}", trouble, (REPLICA, *needed),
                      **{"writes_go_on": True, "bystander": OTHER, "long": (20, 30), **more})
     yield row("kill9", server_down(REPLICA, "kill9"))
     yield row("stop", server_down(REPLICA, "stop"), short=(8, 9))
@@ -468,7 +469,8 @@ def _replica():
     yield row("disk-full", disk_full, short=(2, 4))
     yield row("locked", locked, short=(5, 6), long=(20, 20))
     yield row("connections-exhausted", connections_exhausted, short=(2, 4))
-    yield row("own-constraint", own_constraint, long=(2, 10))
+    yield row("own-constraint", own_constraint, "api", "consumer", "primary", "rabbitmq", "reset",
+              long=(2, 10))
     yield row("password-changed", password_changed, short=(2, 4))
 
 
@@ -497,7 +499,7 @@ def _network():
 
 def _rest():
     yield Fault("resets", resets, ("reset",), short=(3, 4), long=(10, 20), writes_go_on=True)
-    yield Fault("resets-killed", resets_killed, ("reset",), short=(0, 0), long=(0, 1),
+    yield Fault("resets-killed", resets_killed, ("reset", REPLICA, "primary", "rabbitmq"), short=(0, 0), long=(0, 1),
                 writes_go_on=True)
     yield Fault("clock-steps", clock_steps, ("consumer",), short=(0, 1), writes_go_on=True)
 
