@@ -12,9 +12,11 @@ import random
 import threading
 import time
 
+import pika
 import psycopg2
 
 from faults.checks import Readers, check_ledger
+from faults.replay import Replayer
 from faults.wire import Wire, wired_env, wires
 from faults.workload import PUT, Workload
 from harness.servers import HOST, wait_until
@@ -59,6 +61,7 @@ class Arena:
         for wire in self.wires.values():
             stack.cleanups.append(wire.close)
         self.workload = Workload(f"{seed}", self.connect, self.addresses)
+        self.workload.add(Replayer(self.workload, self.amqp, REPLICAS))
         self.wait_converged(60)
         self.readers = Readers(self)
         self.broken = False
@@ -102,6 +105,10 @@ class Arena:
         server = server or self.stack.primary
         return psycopg2.connect(server.url(self.stack.database), connect_timeout=5,
                                 options="-c timezone=UTC -c statement_timeout=60000")
+
+    def amqp(self):
+        return pika.BlockingConnection(pika.URLParameters(
+            self.stack.env["RABBITMQ_URL"] + "?heartbeat=0&blocked_connection_timeout=60"))
 
     # ---- waiting ----
 

@@ -351,6 +351,10 @@ class Workload:
         for writer in self.writers:
             writer.start()
 
+    def add(self, writer):
+        self.writers.append(writer)
+        writer.start()
+
     def _prepare(self):
         connection = self.connect()
         with connection, connection.cursor() as cursor:
