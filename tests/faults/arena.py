@@ -195,6 +195,8 @@ class Arena:
             assert program.running(), f"{program.name} ended by itself:\n{program.log(40)}"
         if any(f.loses for f in faults):
             self.reset()
+        for api in self.apis:  # or the next round's writers would meet what this one left behind
+            api.wait_for_http(f"{api.base}/ready", limit)
         self.wait_converged(limit)
         result.converged = time.monotonic() - ended
         assert result.converged <= limit, f"converged only after {result.converged:.1f} s"

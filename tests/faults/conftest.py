@@ -30,7 +30,8 @@ PAIRS = 10  # of a round, in the long form
 
 # In the short form one kind of trouble a pair of processes, and what differs between them.
 SHORT_LEAVES_OUT = ("reset-*-slow", "reset-*-torn", "client-api-stalled", "client-api-slow",
-                    "api-*-slow", "consumer-*-slow", "reset-*-cut")
+                    "api-*-slow", "consumer-*-slow", "reset-*-cut", "reset-primary-stalled",
+                    "reset-rabbitmq-stalled")
 
 
 def selected():
