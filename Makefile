@@ -150,7 +150,7 @@ $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 
 # ---- packages, demo, tests -----------------------------------------------------------------------
 
-.PHONY: deps demo test test-unit test-integration
+.PHONY: deps demo test test-unit test-integration test-faults test-faults-short soak
 deps:
 	$(Q)tests/deps.sh build run test
 
@@ -187,6 +187,20 @@ test-unit: $(unit)
 test-integration: all
 	$(Q)PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 \
 		$(PYTHON) -m pytest -p no:cacheprovider -q $(or $(T),tests/integration)
+
+# Faults at random moments. SEED repeats a run, FAULTS selects (patterns, or a pair "one+two"),
+# ROUNDS is how often; in the short form each takes seconds.
+faults = PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 FAULTS_FORM=$(1) SEED='$(SEED)' \
+	FAULTS='$(FAULTS)' ROUNDS='$(ROUNDS)'
+
+test-faults: all
+	$(Q)$(call faults,long) $(PYTHON) -m pytest -p no:cacheprovider -q tests/faults
+
+test-faults-short: all
+	$(Q)$(if $(T),:,$(call faults,short) $(PYTHON) -m pytest -p no:cacheprovider -q tests/faults)
+
+soak: all
+	$(Q)$(call faults,short) SOAK_MINUTES='$(SOAK_MINUTES)' $(PYTHON) tests/faults/soak.py
 
 # ---- checks ------------------------------------------------------------------------------------
 
@@ -267,6 +281,9 @@ help:
 	@echo 'make test              everything below but lint, on fresh private servers'
 	@echo 'make test-unit         unit tests'
 	@echo 'make test-integration  pytest; T=selects, for example T="tests/integration -k reset"'
+	@echo 'make test-faults       every fault, alone and in pairs, about an hour: SEED= FAULTS= ROUNDS='
+	@echo '                       (test-faults-short: each for seconds)'
+	@echo 'make soak              random faults for SOAK_MINUTES, 10 by default'
 	@echo 'make layers            who includes whom'
 	@echo 'make check-docs        settings, metrics and routes against docs/'
 	@echo 'make format            clang-format 14; format-check only looks'

@@ -140,6 +140,7 @@ void list_chunk(struct request *r, const struct pg_result *rows, const struct up
 		return;
 	}
 	r->state = REQUEST_STREAMING;
+	r->home = up;
 	list->patience.us = 0;
 	if (!list->running)
 		strbuf_addstr(&list->filled, head);

@@ -29,6 +29,11 @@ static size_t first_choice(struct worker *w, size_t n)
 	return (size_t)(w->dice % n);
 }
 
+static bool has_tried(const struct request *r, const struct upstream *up)
+{
+	return up->primary ? r->tried_primary : (r->tried >> up->index & 1) != 0;
+}
+
 /* Whether this read would meet a product there that is known to be wrong. */
 static bool known_wrong(struct worker *w, size_t at, unsigned role, const struct request *r)
 {
@@ -80,12 +85,16 @@ struct link *replicas_pick(struct worker *w, unsigned role, const struct request
 {
 	struct link *const *by_upstream = links_of(w, role);
 	size_t replicas = w->upstreams->n - 1;
+
+	if (r->home && !has_tried(r, r->home) && link_usable(by_upstream[r->home->index]) &&
+	    atomic_load_explicit(&r->home->fit, memory_order_relaxed))
+		return by_upstream[r->home->index];
 	size_t at = first_choice(w, replicas);
 
 	for (size_t i = 0; i < replicas; i++, at = at + 1 < replicas ? at + 1 : 0) {
 		struct link *l = by_upstream[at];
 
-		if (!(r->tried & (UINT64_C(1) << at)) && link_usable(l) &&
+		if (!has_tried(r, l->up) && link_usable(l) &&
 		    atomic_load_explicit(&l->up->fit, memory_order_relaxed) &&
 		    !known_wrong(w, at, role, r))
 			return l;
@@ -117,10 +126,10 @@ bool replicas_expected(const struct worker *w, const struct request *r)
 {
 	for (size_t i = 0; i < w->upstreams->n; i++) {
 		const struct upstream *up = &w->upstreams->list[i];
-		bool tried = up->primary ? r->tried_primary : (r->tried >> i & 1) != 0;
 
-		if (!tried && atomic_load_explicit(up->primary ? &up->fit : &up->complete,
-						   memory_order_relaxed))
+		if (!has_tried(r, up) &&
+		    atomic_load_explicit(up->primary ? &up->fit : &up->complete,
+					 memory_order_relaxed))
 			return true;
 	}
 	return false;

@@ -100,6 +100,8 @@ static inline bool link_usable(const struct link *l)
 
 /*
  * Which link a read takes. The rule:
+ *   0. A list that has begun stays where it is while that database is fit and has not failed it: two replicas may be at
+ *      different moments.
  *   1. A replica that is fit, has a live link of this role in this worker, has not failed this read yet, and has it right as far
  *      as is known: a product by id is not among its wrong ones; for pages and lists, it has no wrong ones at all. They take
  *      turns (or dice, READ_BALANCE=random).

@@ -68,6 +68,7 @@ struct request {
 	struct uuid after;
 	bool has_after;
 	struct list *list;
+	const struct upstream *home; /* of a list that has begun: where the last chunk came from */
 
 	/* writes */
 	enum write_kind kind;

@@ -19,7 +19,7 @@ packages() {
 		echo rabbitmq-server python3 curl ca-certificates
 		;;
 	test)
-		echo libcmocka-dev python3-pytest python3-psycopg2 python3-pika python3-requests
+		echo libcmocka-dev python3-pytest python3-psycopg2 python3-pika python3-requests faketime
 		;;
 	*)
 		echo "usage: deps.sh build|run|test ..." >&2

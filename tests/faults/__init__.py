@@ -1,0 +1,1 @@
+"""The fault suite: what the promises are worth while processes, servers and wires fail."""

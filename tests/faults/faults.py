@@ -1,0 +1,519 @@
+"""The faults, one row each. A row's trouble(arena, rng) is a context: entering it begins the fault,
+leaving it ends it, and puts back what the operator would put back, nothing else. Some also want
+something to happen meanwhile: what that needs counts among their victims.
+
+Rows with loses set take messages away by hand: nobody can know which, so the round resets the
+replicas afterwards. Two rows that share a victim never run as a pair.
+"""
+import contextlib
+import dataclasses
+import glob
+import time
+import urllib.parse
+
+import psycopg2
+
+from faults import wire
+from harness.servers import start_all, wait_until
+
+REPLICA, OTHER = "replica-1", "replica-2"
+
+
+# ---- 1. our programs ---------------------------------------------------------------------------
+
+def _restart_after(arena, rng, programs):
+    time.sleep(rng.uniform(0, 5 if arena.form == "long" else 1.5))
+    for program in programs:
+        program.restart()
+
+
+def _end(arena, how, programs):
+    for program in programs:
+        if how == "kill9":
+            program.kill9()
+        else:
+            arena.sigterm(program)
+
+
+def programs_end(how, which):
+    @contextlib.contextmanager
+    def trouble(arena, rng):
+        programs = {"api": arena.apis, "consumer": arena.consumers,
+                    "both": [*arena.apis, *arena.consumers]}[which]
+        _end(arena, how, programs)
+        _restart_after(arena, rng, programs)
+        yield
+    return trouble
+
+
+def one_of_two(kind):
+    """A second one joins; one of the two is killed, and both take turns at it."""
+    @contextlib.contextmanager
+    def trouble(arena, rng):
+        programs = arena.apis if kind == "api" else arena.consumers
+        second = arena.start_api() if kind == "api" else arena.start_consumer()
+        programs.append(second)
+        time.sleep(rng.uniform(0.2, 1))
+        first_killed = rng.randrange(2)
+        for n in (first_killed, 1 - first_killed):
+            programs[n].kill9()
+            time.sleep(rng.uniform(0, 1.5))
+            programs[n].restart()
+        yield
+        programs.remove(second)
+        arena.sigterm(second)
+    return trouble
+
+
+@contextlib.contextmanager
+def paused_program(programs):
+    for program in programs:
+        program.pause()
+    try:
+        yield
+    finally:
+        for program in programs:
+            program.resume()
+
+
+def program_paused(which):
+    return lambda arena, rng: paused_program(arena.apis if which == "api" else arena.consumers)
+
+
+# ---- 2., 3. and 4. servers ---------------------------------------------------------------------
+
+def _server(arena, name):
+    return arena.stack.servers.by_name[name]
+
+
+def server_down(name, how):
+    @contextlib.contextmanager
+    def trouble(arena, rng):
+        server = _server(arena, name)
+        if how == "kill9":
+            server.kill9()
+        else:
+            server.stop()
+        try:
+            yield
+        finally:
+            start_all([server])
+    return trouble
+
+
+def server_paused(name):
+    @contextlib.contextmanager
+    def trouble(arena, rng):
+        server = _server(arena, name)
+        server.pause()
+        try:
+            yield
+        finally:
+            server.resume()
+    return trouble
+
+
+# ---- 2. the broker -----------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def memory_alarm(arena, rng):
+    arena.stack.rabbitmq.memory_alarm()
+    try:
+        yield
+    finally:
+        arena.stack.rabbitmq.clear_memory_alarm()
+
+
+@contextlib.contextmanager
+def disk_alarm(arena, rng):
+    broker = arena.stack.rabbitmq
+    broker.ctl("set_disk_free_limit", "1000000GB")
+    try:
+        wait_until(broker.alarmed, 30, "the disk alarm")
+        yield
+    finally:
+        broker.ctl("set_disk_free_limit", "64MB")
+        wait_until(lambda: not broker.alarmed(), 30, "the disk alarm to clear")
+
+
+@contextlib.contextmanager
+def connections_closed(arena, rng):
+    for _ in range(3):
+        arena.stack.rabbitmq.close_connections()
+        time.sleep(rng.uniform(0.1, 0.7))
+    yield
+
+
+def deleted_by_hand(path):
+    """path: of the management API below its vhost, with {kind} for sync or delete."""
+    @contextlib.contextmanager
+    def trouble(arena, rng):
+        broker = arena.stack.rabbitmq
+        what, _, name = path.format(kind=rng.choice(["sync", "delete"])).partition("/")
+        vhost = urllib.parse.quote(arena.stack.vhost, safe="")
+        broker.api("DELETE", f"/{what}/{vhost}/{name}")
+        yield
+    return trouble
+
+
+# ---- 3. a replica ------------------------------------------------------------------------------
+
+def _terminate(connection):
+    """Ends all other sessions of the database."""
+    with connection.cursor() as cursor:
+        cursor.execute("select pg_terminate_backend(pid) from pg_stat_activity "
+                       "where datname = current_database() and pid <> pg_backend_pid()")
+
+
+@contextlib.contextmanager
+def _operator(arena, name):
+    """A session that was there before the trouble."""
+    connection = arena.connect(_server(arena, name))
+    connection.autocommit = True
+    try:
+        with connection.cursor() as cursor:
+            yield connection, cursor.execute
+    finally:
+        connection.close()
+
+
+@contextlib.contextmanager
+def read_only(arena, rng):
+    with _operator(arena, REPLICA) as (_, run):
+        run("alter system set default_transaction_read_only = on")
+        run("select pg_reload_conf()")
+        try:
+            yield
+        finally:
+            run("alter system reset default_transaction_read_only")
+            run("select pg_reload_conf()")
+
+
+@contextlib.contextmanager
+def disk_full(arena, rng):
+    with _operator(arena, REPLICA) as (_, run):
+        run("create or replace function fault_full() returns trigger language plpgsql as $$ begin "
+            "raise exception 'no space left on device' using errcode = '53100'; end $$")
+        run("create trigger fault_full before insert or update or delete on products "
+            "for each statement execute function fault_full()")
+        try:
+            yield
+        finally:
+            run("drop function fault_full cascade")
+
+
+@contextlib.contextmanager
+def locked(arena, rng):
+    with _operator(arena, REPLICA) as (_, run):
+        run("begin")
+        run("lock table products in access exclusive mode")
+        try:
+            yield
+        finally:
+            run("rollback")
+
+
+def _fill(arena, connections):
+    server = _server(arena, REPLICA)
+    for _ in range(200):
+        try:
+            connections.append(psycopg2.connect(server.url("postgres"), connect_timeout=5))
+        except psycopg2.OperationalError:
+            return
+
+
+@contextlib.contextmanager
+def connections_exhausted(arena, rng):
+    connections = []
+    with _operator(arena, REPLICA) as (connection, _):
+        try:
+            _fill(arena, connections)
+            for _ in range(3):
+                _terminate(connection)
+                _fill(arena, connections)
+            yield
+        finally:
+            for other in connections:
+                other.close()
+
+
+@contextlib.contextmanager
+def password_changed(arena, rng):
+    with _operator(arena, REPLICA) as (connection, run):
+        run("alter role \"user\" password 'another'")
+        _terminate(connection)
+        try:
+            yield
+        finally:
+            run("alter role \"user\" password 'password'")
+
+
+@contextlib.contextmanager
+def own_constraint(arena, rng):
+    """One product that this replica refuses: it is parked, and cured by a newer change. Attempts of
+    repeats that are under way when the constraint goes are stale then, and no dead letters."""
+    stack, queue = arena.stack, f"products.dead.{REPLICA}"
+    stack.sql(REPLICA, "alter table products add constraint fault check (name <> 'refused here')")
+    try:
+        key = stack.sql("primary", "insert into products (id, name, price, stock) values "
+                        "(gen_random_uuid(), 'refused here', 1, 1) returning id::text")[0][0]
+        yield
+        wait_until(lambda: stack.queue_depth(queue), 20, "the refused change to be parked")
+    finally:
+        stack.sql(REPLICA, "alter table products drop constraint if exists fault")
+    stack.sql("primary", "update products set name = 'fine', stock = 2 where id = %s", key)
+    wait_until(lambda: stack.sql(REPLICA, "select 1 from products where id = %s and stock = 2", key),
+               20, "the newer change")
+    with contextlib.closing(stack.amqp()) as connection:
+        connection.channel().queue_purge(queue)
+
+
+# ---- 4. the primary ----------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def failing_commits(arena, rng):
+    """Half of all commits that wrote products fail at the very commit."""
+    with _operator(arena, "primary") as (_, run):
+        run("create or replace function fault_commit() returns trigger language plpgsql as $$ "
+            "begin if pg_current_xact_id()::text::bigint % 2 = 0 then raise exception "
+            "'this commit fails' using errcode = '53100'; end if; return null; end $$")
+        run("create constraint trigger fault_commit after insert or update or delete on products "
+            "deferrable initially deferred for each row execute function fault_commit()")
+        try:
+            yield
+        finally:
+            run("drop function fault_commit cascade")
+
+
+@contextlib.contextmanager
+def long_transaction(arena, rng):
+    """Written at the beginning, committed at the end: a low version that comes late."""
+    with _operator(arena, "primary") as (_, run):
+        run("begin")
+        run("insert into products (id, name, price, stock) values (gen_random_uuid(), 'late', 1, 1)")
+        yield
+        run("commit")
+
+
+# ---- 5. the network ----------------------------------------------------------------------------
+
+def network(edge, how):
+    """edge: one of wire.EDGES, or "all"."""
+    @contextlib.contextmanager
+    def trouble(arena, rng):
+        lines = [w for name, w in sorted(arena.wires.items()) if edge in (name, "all")]
+        try:
+            for line in lines:
+                if how == "cut":
+                    line.cut()
+                elif how == "torn":
+                    line.cut_after(rng.randint(1, 3000))
+                elif how == "stalled":
+                    line.stall()
+                else:
+                    line.delay(100)
+            if how == "torn":
+                for _ in range(4):
+                    time.sleep(rng.uniform(0.2, 0.6))
+                    for line in lines:
+                        line.cut_after(rng.randint(1, 3000))
+            # A reset has the wires for itself, or nothing would be on them.
+            with reset_on(arena) if edge.startswith("reset-") else contextlib.nullcontext():
+                yield
+        finally:
+            for line in lines:
+                line.mend()
+    return trouble
+
+
+# ---- 6. reset-replicas -------------------------------------------------------------------------
+
+RESET_LIMIT = 120  # a reset comes to an end by itself, whatever happens to it
+RESET_CODES = (0, 1, 3, 5, 6)
+
+
+@contextlib.contextmanager
+def reset_on(arena):
+    """A reset that begins with the fault; it may fail, but it ends, and says why."""
+    reset = arena.start_reset()
+    reset.may_fail = True
+    yield
+    code = reset.wait(RESET_LIMIT)
+    assert code in RESET_CODES, f"reset-replicas: exit code {code}\n{reset.log(40)}"
+    assert code == 0 or reset.log(), f"reset-replicas: exit code {code} without a word"
+
+
+@contextlib.contextmanager
+def resets(arena, rng):
+    """One reset after another as long as the fault lasts; those that fail leave the old table."""
+    done = []
+
+    def step():
+        if not done or done[-1].wait(0) is not None:
+            done.append(arena.start_reset())
+            done[-1].may_fail = True
+
+    step()
+    arena.every_moment.append(step)
+    try:
+        yield
+    finally:
+        arena.every_moment.remove(step)
+    codes = [reset.wait(RESET_LIMIT) for reset in done]
+    assert all(code in RESET_CODES for code in codes), f"{codes}\n{done[-1].log(40)}"
+
+
+@contextlib.contextmanager
+def resets_killed(arena, rng):
+    """Killed at ten points spread over the time that one takes; then one goes through."""
+    began = time.monotonic()
+    arena.reset()
+    took = time.monotonic() - began
+    for point in range(10):
+        reset = arena.start_reset()
+        time.sleep(took * (point + rng.random()) / 10)
+        reset.kill9()
+    yield
+    arena.reset()
+
+
+# ---- 7. the clock ------------------------------------------------------------------------------
+
+@contextlib.contextmanager
+def clock_steps(arena, rng):
+    """The consumer's wall clock jumps by hours and days, forwards and back."""
+    library = glob.glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+    assert library, "libfaketime is missing: run make deps"
+    path = f"{arena.stack.folder}/clock"
+    consumer = arena.consumers[0]
+    before = dict(consumer.env)
+
+    def step(text):
+        with open(path, "w") as f:
+            f.write(text + "\n")
+
+    step("+0")
+    arena.sigterm(consumer)
+    consumer.env.update(LD_PRELOAD=library[0], FAKETIME_TIMESTAMP_FILE=path, FAKETIME_NO_CACHE="1",
+                        FAKETIME_DONT_FAKE_MONOTONIC="1", DONT_FAKE_MONOTONIC="1")
+    consumer.restart()
+    for offset in rng.sample(["+1h", "-1h", "+30d", "-30d", "+0.7", "-0.7"], 4):
+        time.sleep(rng.uniform(0.4, 1))
+        step(offset)
+    yield
+    arena.sigterm(consumer)
+    consumer.env = before
+    consumer.restart()
+
+
+# ---- the table ---------------------------------------------------------------------------------
+
+@dataclasses.dataclass
+class Fault:
+    """limit: seconds from the end of the fault until everything is equal, writers' last turns
+    included. hold: how long the fault lasts, at least and at most, in the two forms."""
+    name: str
+    trouble: object
+    victims: tuple
+    short: tuple = (1, 2)
+    long: tuple = (2, 10)
+    limit: int = 30
+    loses: bool = False
+    writes_go_on: bool = False  # the API must not fail a single write
+    bystander: str = ""         # a replica that must stay fresh meanwhile
+    wired: bool = False
+
+    @property
+    def hold(self):
+        return {"short": self.short, "long": self.long}
+
+
+def _programs():
+    yield Fault("api-kill9", programs_end("kill9", "api"), ("api",))
+    yield Fault("api-sigterm", programs_end("sigterm", "api"), ("api",))
+    yield Fault("consumer-kill9", programs_end("kill9", "consumer"), ("consumer",),
+                writes_go_on=True)
+    yield Fault("consumer-sigterm", programs_end("sigterm", "consumer"), ("consumer",),
+                writes_go_on=True)
+    yield Fault("both-kill9", programs_end("kill9", "both"), ("api", "consumer"))
+    yield Fault("both-sigterm", programs_end("sigterm", "both"), ("api", "consumer"))
+    yield Fault("two-apis", one_of_two("api"), ("api",))
+    yield Fault("two-consumers", one_of_two("consumer"), ("consumer",), writes_go_on=True)
+    yield Fault("api-paused", program_paused("api"), ("api",), short=(2, 4), long=(10, 30))
+    yield Fault("consumer-paused", program_paused("consumer"), ("consumer",), short=(2, 4),
+                long=(10, 30), writes_go_on=True)
+
+
+def _broker():
+    def row(name, trouble, **more):
+        return Fault(f"rabbitmq-{name}", trouble, ("rabbitmq",),
+                     **{"limit": 45, "writes_go_on": True, **more})
+    yield row("kill9", server_down("rabbitmq", "kill9"), short=(0, 1))
+    yield row("stop", server_down("rabbitmq", "stop"), short=(0, 1))
+    yield row("paused", server_paused("rabbitmq"), short=(8, 8), long=(30, 30))
+    yield row("memory-alarm", memory_alarm)
+    yield row("disk-alarm", disk_alarm)
+    yield row("connections-closed", connections_closed)
+    purge = f"queues/products.{{kind}}.{REPLICA}/contents"
+    yield row("queue-purged", deleted_by_hand(purge), loses=True)
+    yield row("queue-deleted", deleted_by_hand(f"queues/products.{{kind}}.{REPLICA}"), loses=True)
+    yield row("exchange-deleted", deleted_by_hand("exchanges/products"), loses=True)
+
+
+def _replica():
+    def row(name, trouble, *needed, **more):
+        return Fault(f"replica-{name}", trouble, (REPLICA, *needed),
+                     **{"writes_go_on": True, "bystander": OTHER, "long": (20, 30), **more})
+    yield row("kill9", server_down(REPLICA, "kill9"))
+    yield row("stop", server_down(REPLICA, "stop"), short=(8, 9))
+    yield row("paused", server_paused(REPLICA), short=(5, 6))
+    yield row("read-only", read_only, short=(2, 4))
+    yield row("disk-full", disk_full, short=(2, 4))
+    yield row("locked", locked, short=(5, 6), long=(20, 20))
+    yield row("connections-exhausted", connections_exhausted, short=(2, 4))
+    yield row("own-constraint", own_constraint, "api", "consumer", "primary", "rabbitmq", "reset",
+              long=(2, 10))
+    yield row("password-changed", password_changed, short=(2, 4))
+
+
+def _primary():
+    def row(name, trouble, **more):
+        return Fault(f"primary-{name}", trouble, ("primary",), **more)
+    yield row("kill9", server_down("primary", "kill9"))
+    yield row("stop", server_down("primary", "stop"))
+    yield row("paused", server_paused("primary"), short=(4, 5), long=(10, 10))
+    yield row("failing-commits", failing_commits, short=(2, 3))
+    yield row("long-transaction", long_transaction, short=(3, 4), long=(20, 30))
+
+
+def _network():
+    goes_on = ("api-replica-1", "api-rabbitmq", "consumer-replica-1", "consumer-rabbitmq",
+               "reset-primary", "reset-replica-1", "reset-rabbitmq")
+    times = {"cut": ((1, 2), (5, 15)), "torn": ((0, 0), (2, 5)), "stalled": ((4, 4), (30, 30)),
+             "slow": ((2, 2), (10, 20))}
+    for edge in wire.EDGES:
+        for how, (short, long) in times.items():
+            yield Fault(f"{edge}-{how}", network(edge, how), tuple(edge.split("-", 1)),
+                        short=short, long=long, wired=True, writes_go_on=edge in goes_on)
+    yield Fault("all-slow", network("all", "slow"), wire.EDGES, short=(2, 3), long=(20, 30),
+                wired=True)
+
+
+def _rest():
+    yield Fault("resets", resets, ("reset",), short=(3, 4), long=(10, 20), writes_go_on=True)
+    yield Fault("resets-killed", resets_killed, ("reset", REPLICA, "primary", "rabbitmq"), short=(0, 0), long=(0, 1),
+                writes_go_on=True)
+    yield Fault("clock-steps", clock_steps, ("consumer",), short=(0, 1), writes_go_on=True)
+
+
+FAULTS = {fault.name: fault for group in (_programs, _broker, _replica, _primary, _rest, _network)
+          for fault in group()}
+
+
+def pair(rng, names):
+    """Two of the named faults that do not get in each other's way, or None."""
+    for _ in range(100):
+        one, two = (FAULTS[name] for name in rng.sample(sorted(names), 2))
+        if not set(one.victims) & set(two.victims) and not (one.loses and two.name == "resets"):
+            return one, two
+    return None
