@@ -150,7 +150,7 @@ $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 
 # ---- packages, demo, tests -----------------------------------------------------------------------
 
-.PHONY: deps demo test test-unit test-integration test-faults test-faults-short soak
+.PHONY: deps demo test test-unit test-integration test-faults test-faults-short soak bench
 deps:
 	$(Q)tests/deps.sh build run test
 
@@ -201,6 +201,11 @@ test-faults-short: all
 
 soak: all
 	$(Q)$(call faults,short) SOAK_MINUTES='$(SOAK_MINUTES)' $(PYTHON) tests/faults/soak.py
+
+# Beside what people would use instead; PARTS names some of them, see tests/bench/bench.py.
+bench: all
+	$(Q)tests/deps.sh build run test bench
+	$(Q)PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/bench/bench.py $(PARTS)
 
 # ---- checks ------------------------------------------------------------------------------------
 
@@ -284,6 +289,7 @@ help:
 	@echo 'make test-faults       every fault, alone and in pairs, about an hour: SEED= FAULTS= ROUNDS='
 	@echo '                       (test-faults-short: each for seconds)'
 	@echo 'make soak              random faults for SOAK_MINUTES, 10 by default'
+	@echo 'make bench             beside pgbench, psql and logical replication; PARTS="reads drain"'
 	@echo 'make layers            who includes whom'
 	@echo 'make check-docs        settings, metrics and routes against docs/'
 	@echo 'make format            clang-format 14; format-check only looks'

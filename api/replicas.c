@@ -87,7 +87,8 @@ struct link *replicas_pick(struct worker *w, unsigned role, const struct request
 	size_t replicas = w->upstreams->n - 1;
 
 	if (r->home && !has_tried(r, r->home) && link_usable(by_upstream[r->home->index]) &&
-	    atomic_load_explicit(&r->home->fit, memory_order_relaxed))
+	    atomic_load_explicit(&r->home->fit, memory_order_relaxed) &&
+	    (r->home->primary || !known_wrong(w, r->home->index, role, r)))
 		return by_upstream[r->home->index];
 	size_t at = first_choice(w, replicas);
 

@@ -21,6 +21,9 @@ packages() {
 	test)
 		echo libcmocka-dev python3-pytest python3-psycopg2 python3-pika python3-requests faketime
 		;;
+	bench)
+		echo wrk
+		;;
 	*)
 		echo "usage: deps.sh build|run|test ..." >&2
 		exit 2
