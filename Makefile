@@ -221,7 +221,7 @@ lint_src := $(common_src) $(wildcard api/*.c consumer/*.c) $(migrations_src)
 
 lint: $(generated)
 	$(say) TIDY '$(words $(lint_src)) files'
-	$(Q)printf '%s\n' $(lint_src) | xargs -P "$$(nproc)" -n 4 sh -c '$(CLANG_TIDY) --quiet "$$@" -- \
+	$(Q)printf '%s\n' $(lint_src) | xargs -P "$$(nproc)" -n 1 sh -c '$(CLANG_TIDY) --quiet "$$@" -- \
 		-std=c11 $(subst ','\'',$(CPPFLAGS_ALL)) >$(B)/lint.$$$$ 2>&1 || { \
 		cat $(B)/lint.$$$$; rm $(B)/lint.$$$$; exit 1; }; rm $(B)/lint.$$$$' tidy
 	$(say) CPPCHECK '$(words $(lint_src)) files'

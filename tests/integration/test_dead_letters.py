@@ -216,24 +216,28 @@ def test_what_cannot_go_back_is_left(stack, consumer):
 
 
 def test_kill_9_in_the_middle_of_a_replay_loses_nothing(stack, consumer):
-    publisher, count = Publisher(stack, False), 3000
+    publisher, count, halfway = Publisher(stack, False), 6000, 0
     for number in range(1, count + 1):
         publisher.bury("replica-1", product(number, number), number)
     wait_letters(stack, "replica-1", count)
     for round_number in range(3):
-        before = len(found(stack, "replica-1"))
         replay = stack.start_program("pgfanout-consumer", "dead-letters", "replay", "--all",
                                      label=f"replay-{round_number}")
-        wait_until(lambda b=before: len(found(stack, "replica-1")) > b, 20 * SLOWNESS, "progress", 0.001)
+        wait_until(replay.log, 20 * SLOWNESS, "its first words", 0.001)
         replay.kill9()
         # The broker puts back what the dead process held, and nothing is missing: each letter is there or was applied.
         wait_until(lambda: not stack.queues().get("products.sync.replica-1") and
                    stack.queue_depth("products.dead.replica-1") + len(found(stack, "replica-1")) >= count,
                    30 * SLOWNESS, "all letters back")
-    assert len(found(stack, "replica-1")) < count, "killed too late to prove anything"
-    cli(stack, "replay", "--all")
+        if not stack.queue_depth("products.dead.replica-1"):
+            break
+        halfway += 1
+    assert halfway, "killed too late to prove anything"
+    # What the last one held may come back late: copies of what was replayed.
+    wait_until(lambda: "replayed" in cli(stack, "replay", "--all").stdout and
+               not stack.queues().get("products.dead.replica-1"), 60 * SLOWNESS, "no letter left")
     wait_until(lambda: len(found(stack, "replica-1")) == count, 30 * SLOWNESS, "all products")
-    wait_empty(stack, "products.dead.replica-1", "products.sync.replica-1")
+    wait_empty(stack, "products.sync.replica-1")
     assert found(stack, "replica-1") == {n: n for n in range(1, count + 1)}
 
 
