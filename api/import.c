@@ -351,7 +351,6 @@ void import_start(struct request *r)
 	metric_add(M_IMPORTS_RUNNING, 0, 1);
 	r->import = m;
 	r->state = REQUEST_STREAMING;
-	http_stream(r->http);
 }
 
 void import_gone(struct request *r)

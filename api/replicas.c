@@ -53,7 +53,7 @@ static bool answers(struct worker *w, unsigned role, size_t at, const struct req
 {
 	const struct link *l = links_of(w, role)[at];
 
-	return link_usable(l) && !(r->tried & (UINT64_C(1) << at)) &&
+	return link_usable(l) && !has_tried(r, l->up) &&
 	       atomic_load_explicit(&l->up->complete, memory_order_relaxed) &&
 	       (wrong || !known_wrong(w, at, role, r));
 }
