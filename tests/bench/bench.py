@@ -186,13 +186,8 @@ def drain(l, results):
     l.fill(HUNDRED_THOUSAND)
     native = Native(l)
 
-    def single_rows(table):
-        # As many transactions of one row: without waiting for the disk, because writing is not what is measured.
-        l.primary.psql(f"set synchronous_commit = off; do $$ begin for i in 1 .. {rows} loop insert into {table} (id, name, price, stock) "
-                       "values (gen_random_uuid(), 'Product number ' || i, 19.99, 5); commit; end loop; end $$")
-
     def ours():
-        single_rows("products")
+        pgbench(l.primary, "insert.sql", 32, transactions=rows)
         l.start("pgfanout-consumer")
         begun = time.monotonic()
         l.start("pgfanout-api")
@@ -204,7 +199,7 @@ def drain(l, results):
 
     def theirs():
         native.pause()
-        single_rows("products_native")
+        pgbench(l.primary, "insert_native.sql", 32, transactions=rows)
         begun = time.monotonic()
         native.resume()
         native.wait_drained()
@@ -250,8 +245,7 @@ def probe(l, table, seconds, rate=500):
         begun = time.monotonic()
         for value in range(1, int(seconds * rate)):
             due = begun + value / rate
-            if due > time.monotonic():
-                time.sleep(due - time.monotonic())
+            time.sleep(max(0, due - time.monotonic()))
             c.execute(f"update {table} set stock = %s where id = '00000000-0000-4000-8000-000000000000'", (value,))
             committed[value] = time.monotonic()
         wait_until(lambda: all(value in s for s in seen), 30, "the probe's last value")

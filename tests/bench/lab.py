@@ -151,12 +151,11 @@ def wrk(base, script, connections, seconds, threads=1, env=None):
     return float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
 
 
-def pgbench(server, script, clients, seconds, rate=None):
-    """Transactions per second of a script file, prepared statements."""
+def pgbench(server, script, clients, seconds=None, transactions=None):
+    """Transactions per second of a script file, prepared statements, for some seconds or for so many transactions in all."""
+    length = ["-T", str(seconds)] if transactions is None else ["-t", str(transactions // clients)]
     argv = [os.path.join(postgres_bin(), "pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(2, clients)),
-            "-T", str(seconds), "-f", os.path.join(HERE, script)]
-    if rate:
-        argv += ["-R", str(rate)]
+            *length, "-f", os.path.join(HERE, script)]
     done = subprocess.run([*argv, server.url()], capture_output=True, text=True, check=True)
     return float(re.search(r"tps = ([\d.]+) \(without", done.stdout).group(1))
 
