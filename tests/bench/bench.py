@@ -97,7 +97,7 @@ def full_list(l, results):
 
 
 def writes(l, results):
-    """Relay and consumer run, their cost apart: both wait for the broker, which is stopped while writes are measured."""
+    """Relay, broker, consumer and replicas work at the same time, on the same cores."""
     l.fill(HUNDRED_THOUSAND)
     l.primary.psql("drop table if exists products_plain; create table products_plain (like products including all); "
                    "insert into products_plain select * from products")

@@ -2,8 +2,9 @@
 
 Both use the same servers of PostgreSQL and RabbitMQ: the peer a database and a vhost of its own there, both named peer, and a table
 without triggers. Both run all the time; the one that is not measured idles. Node runs as one process, as it mostly does, and once
-more as a cluster of two workers, for the record: rows without a limit. The peer's times are timestamptz(3), all that a JavaScript
-Date holds, so that its replicas can become equal to its primary at all.
+more as a cluster of two workers, for the record: rows without a limit. Its connection pools have the size that does best, found
+once with short runs, as pgbench's clients are. The peer's times are timestamptz(3), all that a JavaScript Date holds, so that its
+replicas can become equal to its primary at all.
 """
 import json
 import os
@@ -45,29 +46,27 @@ def installed():
 
 
 class Peer:
-    """The peer's databases, its consumer, and two APIs: of one process and of two."""
+    """The peer's databases, its consumer, and an API for each size of pool and number of workers that was asked for."""
 
-    def __init__(self, l, rows):
-        self.l, self.rows, self.programs = l, rows, []
+    def __init__(self, l, rows, ids):
+        self.l, self.rows, self.ids, self.programs, self.apis, self.health = l, rows, ids, [], {}, None
         self.folder = installed()
-        self.env = {"NODE_ENV": "production", "HOST": HOST, "RABBITMQ_URL": l.rabbitmq.create_vhost("peer"), "CONSUMER_PORT": free_port(),
+        self.env = {"NODE_ENV": "production", "HOST": HOST, "RABBITMQ_URL": l.rabbitmq.create_vhost("peer"),
                     "DATABASE_URL": l.primary.create_database("peer")}
         for n, replica in enumerate(l.replicas, 1):
             self.env[f"REPLICA_{n}_URL"] = replica.create_database("peer")
-        for server in [l.primary, *l.replicas]:  # the rows of Lab.fill
+        for server in [l.primary, *l.replicas]:  # the rows of Lab.fill, of one time everywhere
             server.psql(f"""
                 set synchronous_commit = off;
                 {TABLE};
                 insert into products
-                select md5(n::text)::uuid, 'Product number ' || n, round((n % 100000) / 100.0, 2), n % 500, now(), now()
+                select md5(n::text)::uuid, 'Product number ' || n, round((n % 100000) / 100.0, 2), n % 500, '2026-01-01', '2026-01-01'
                 from generate_series(1, {rows}) n order by 1;
                 vacuum analyze products;""", "peer")
 
     def __enter__(self):
         try:
-            self.health = self.start("consumer", "CONSUMER_PORT", self.env["CONSUMER_PORT"]) + "/health"
-            self.one = self.start("api", "PORT", free_port())
-            self.two = self.start("api", "PORT", free_port(), WORKERS=2)
+            self.health = self.start("consumer", "CONSUMER_PORT", free_port()) + "/health"
         except Exception:
             self.kill()
             raise
@@ -95,6 +94,21 @@ class Peer:
         program.wait_for_http(f"http://{HOST}:{port}/health", 30)
         return f"http://{HOST}:{port}"
 
+    def api(self, pool, workers=1):
+        if (pool, workers) not in self.apis:
+            self.apis[pool, workers] = base = self.start("api", "PORT", free_port(), POOL_SIZE=pool, WORKERS=workers)
+            self.warm(base)
+            self.wait_drained()
+        return self.apis[pool, workers]
+
+    def warm(self, base):
+        """V8 compiles what runs often, and only while it runs."""
+        wrk(base, "read_one.lua", 64, 2, env=self.ids)
+        wrk(base, "write_one.lua", 64, 2)
+
+    def best_pool(self, measure, choices=(5, 10, 20)):
+        return max(choices, key=lambda pool: measure(self.api(pool)))
+
     def count(self):
         return int(self.l.primary.psql("select count(*) from products", "peer"))
 
@@ -109,39 +123,37 @@ class Peer:
         wait_until(self.equal, timeout, "the peer's replicas to be equal", 0.05)
 
 
-def until_there(base, drained, seconds):
+def until_there(whose, base, seconds):
     """Writes a second, the time until both replicas have them included."""
     begun = time.monotonic()
     rate = wrk(base, "write_one.lua", 64, seconds)
-    written = time.monotonic()
-    drained()
-    return rate * (written - begun) / (time.monotonic() - begun)
+    last = time.monotonic()
+    whose.wait_drained()
+    return rate * (last - begun) / (time.monotonic() - begun)
 
 
-def written(base, drained, seconds):
+def written(whose, base, seconds):
     """Writes a second; what is still on its way then disturbs no later measurement."""
     rate = wrk(base, "write_one.lua", 64, seconds)
-    drained()
+    whose.wait_drained()
     return rate
 
 
-def node(l, results, rows, env, seconds, repetitions):
+def node(l, results, rows, ids, seconds, repetitions):
     l.fill(rows)
-    with Peer(l, rows) as peer, l.running("pgfanout-api", "pgfanout-consumer"):
-        forms = ((peer.one, "Node", "≥ 7"), (peer.two, "Node, 2 workers", None))
-        for base in (l.base, peer.one, peer.two):  # V8 compiles what runs often, and only while it runs
-            wrk(base, "read_one.lua", 64, 2, env=env)
-            wrk(base, "write_one.lua", 64, 2)
+    with Peer(l, rows, ids) as peer, l.running("pgfanout-api", "pgfanout-consumer"):
+        peer.warm(l.base)
         l.wait_drained()
-        peer.wait_drained()
 
-        def compare(work, ours, theirs):
-            for base, name, wanted in forms:
-                pair = interleave(repetitions, ours, lambda base=base: theirs(base))
-                results.compare(10, f"{work} / {name}", "1/s", pair, wanted)
-        compare(f"GET one of {rows:,}, 64 connections", lambda: wrk(l.base, "read_one.lua", 64, seconds, env=env),
-                lambda base: wrk(base, "read_one.lua", 64, seconds, env=env))
-        compare("POST, 64 connections, everything running", lambda: written(l.base, l.wait_drained, seconds),
-                lambda base: written(base, peer.wait_drained, seconds))
-        compare("POST until both replicas have all", lambda: until_there(l.base, l.wait_drained, seconds * 2),
-                lambda base: until_there(base, peer.wait_drained, seconds * 2))
+        def compare(work, pool, measure):
+            """measure(whose, base): ours and theirs differ in nothing but these two."""
+            for workers, name, wanted in ((1, "Node", "≥ 7"), (2, "Node, 2 workers", None)):
+                theirs = peer.api(pool, workers)
+                pair = interleave(repetitions, lambda: measure(l, l.base), lambda theirs=theirs: measure(peer, theirs))
+                results.compare(10, f"{work} / {name}", "1/s", pair, wanted, f"pools of {pool}")
+
+        pool = peer.best_pool(lambda base: wrk(base, "read_one.lua", 64, 2, env=ids))
+        compare(f"GET one of {rows:,}, 64 connections", pool, lambda _, base: wrk(base, "read_one.lua", 64, seconds, env=ids))
+        pool = peer.best_pool(lambda base: written(peer, base, 2))
+        compare("POST, 64 connections, everything running", pool, lambda whose, base: written(whose, base, seconds))
+        compare("POST until both replicas have all", pool, lambda whose, base: until_there(whose, base, seconds * 2))
