@@ -130,8 +130,8 @@ class Native:
         return int(server.psql("select count(*) from products_native"))
 
     def wait_drained(self, timeout=300):
-        want = self.count(self.l.primary)
-        wait_until(lambda: all(self.count(r) == want for r in self.l.replicas), timeout, "the subscriptions to keep up", 0.05)
+        """Until both replicas have all; returns when that was."""
+        return self.l.wait_equal("products_native", lambda: len({self.count(s) for s in [self.l.primary, *self.l.replicas]}) == 1, timeout)
 
     def pause(self):
         for n, replica in enumerate(self.l.replicas):
@@ -162,8 +162,7 @@ def sustained(l, results):
             begun = time.monotonic()
             rate = wrk(l.base, "write_one.lua", 64, length)
             written = time.monotonic()
-            l.wait_drained()
-            done = time.monotonic()
+            done = l.wait_drained()
             lags.append(done - written)
             return rate * (written - begun) / (done - begun)
 
@@ -171,8 +170,7 @@ def sustained(l, results):
             begun = time.monotonic()
             rate = pgbench(l.primary, "insert_native.sql", clients, length)
             written = time.monotonic()
-            native.wait_drained()
-            return rate * (written - begun) / (time.monotonic() - begun)
+            return rate * (written - begun) / (native.wait_drained() - begun)
         pair = interleave(REPETITIONS, ours, theirs)
     native.drop()
     results.compare(5, "POST until both replicas have all / pgbench + 2 logical subscriptions", "1/s", pair, "≥ 1.2",
@@ -189,8 +187,7 @@ def drain(l, results):
         l.start("pgfanout-consumer")
         begun = time.monotonic()
         l.start("pgfanout-api")
-        l.wait_drained()
-        rate = rows / (time.monotonic() - begun)
+        rate = rows / (l.wait_drained() - begun)
         l.stop("pgfanout-api")
         l.stop("pgfanout-consumer")
         return rate
@@ -200,8 +197,7 @@ def drain(l, results):
         pgbench(l.primary, "insert_native.sql", 32, transactions=rows)
         begun = time.monotonic()
         native.resume()
-        native.wait_drained()
-        return rows / (time.monotonic() - begun)
+        return rows / (native.wait_drained() - begun)
     with l.running("pgfanout-api", "pgfanout-consumer"):
         pass  # declares the queues
     pair = interleave(REPETITIONS, ours, theirs)
