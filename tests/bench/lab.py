@@ -167,7 +167,8 @@ def get(url):
 
 def wrk(base, script, connections, seconds, threads=1, env=None):
     """Requests per second; an error answer or a socket error fails the measurement."""
-    done = subprocess.run(["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "-s", os.path.join(HERE, script), base],
+    done = subprocess.run(["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s",
+                           "-s", os.path.join(HERE, script), base],
                           capture_output=True, text=True, check=True, env={**os.environ, **(env or {})})
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(f"wrk {script}:\n{done.stdout}")
