@@ -471,15 +471,11 @@ static void send_range(struct import *m)
 		pgarray_add_text(&s->prices, row->price, strlen(row->price));
 		pgarray_add_int4(&s->stocks, row->stock);
 	}
-	pgarray_finish(&s->ids);
-	pgarray_finish(&s->names);
-	pgarray_finish(&s->prices);
-	pgarray_finish(&s->stocks);
 	struct db_param params[4] = {
-		DB_BINARY(s->ids.buf.data, s->ids.buf.len),
-		DB_BINARY(s->names.buf.data, s->names.buf.len),
-		DB_BINARY(s->prices.buf.data, s->prices.buf.len),
-		DB_BINARY(s->stocks.buf.data, s->stocks.buf.len),
+		pgarray_finish(&s->ids),
+		pgarray_finish(&s->names),
+		pgarray_finish(&s->prices),
+		pgarray_finish(&s->stocks),
 	};
 
 	m->in_flight = true;

@@ -274,15 +274,11 @@ static void send_unit(struct link *l, struct write_unit *u)
 		request_ref(u->rows[i]);
 		add_row(b, u->kind, u->rows[i]);
 	}
-	pgarray_finish(&b->ids);
-	pgarray_finish(&b->names);
-	pgarray_finish(&b->prices);
-	pgarray_finish(&b->stocks);
 	struct db_param params[4] = {
-		DB_BINARY(b->ids.buf.data, b->ids.buf.len),
-		DB_BINARY(b->names.buf.data, b->names.buf.len),
-		DB_BINARY(b->prices.buf.data, b->prices.buf.len),
-		DB_BINARY(b->stocks.buf.data, b->stocks.buf.len),
+		pgarray_finish(&b->ids),
+		pgarray_finish(&b->names),
+		pgarray_finish(&b->prices),
+		pgarray_finish(&b->stocks),
 	};
 
 	u->link = l;
