@@ -438,6 +438,7 @@ static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result 
 		return;
 	case DB_RETRY:
 	case DB_UNFIT:
+	case DB_BROKEN:
 	case DB_BUSY:
 	case DB_LOST:
 		/* Of a lost one the outcome is unknown: done again it leaves the same rows, but counts them as replaced. */

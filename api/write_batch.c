@@ -180,12 +180,13 @@ static void redo(struct request *r, size_t n, enum db_outcome outcome, const str
 	switch (outcome) {
 	case DB_REFUSED:
 	case DB_RETRY:
+	case DB_BROKEN:
 		if (n > 1) {
 			r->alone = true;
 			write_submit(r);
 		} else if (outcome == DB_REFUSED) {
 			request_fail(r, 422, NULL, "the database refused it: %s", err->text);
-		} else if (r->tries < TRIES_MAX) {
+		} else if (outcome == DB_RETRY && r->tries < TRIES_MAX) {
 			r->alone = true;
 			delay(r);
 		} else {

@@ -97,7 +97,7 @@ static bool publish_all(struct verify *v)
 		uuid_to_text(id, text);
 		err_prefix(&err, "recording product %s once more", text);
 		/* What concerns this product alone leaves the others their turn. */
-		if (outcome != DB_RETRY && outcome != DB_REFUSED)
+		if (outcome != DB_RETRY && outcome != DB_REFUSED && outcome != DB_BROKEN)
 			return verify_server_fail(&v->primary, reset_exit_code((int)outcome),
 						  err.text);
 		log_error("not repaired", KV_S("error", err.text));
