@@ -441,7 +441,9 @@ static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result 
 	case DB_BROKEN:
 	case DB_BUSY:
 	case DB_LOST:
-		/* Of a lost one the outcome is unknown: done again it leaves the same rows, but counts them as replaced. */
+		/* Of a lost one the outcome is unknown: done again it leaves the same rows, under the same ids, but counts them as
+		 * replaced. Single writes are not done again, their client knows better; an import would have to be sent again
+		 * as a whole, which does the same to all its lines that this does to one batch. */
 		later(m, err);
 		return;
 	}
