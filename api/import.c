@@ -438,9 +438,12 @@ static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result 
 		return;
 	case DB_RETRY:
 	case DB_UNFIT:
+	case DB_BROKEN:
 	case DB_BUSY:
 	case DB_LOST:
-		/* Of a lost one the outcome is unknown: done again it leaves the same rows, but counts them as replaced. */
+		/* Of a lost one the outcome is unknown: done again it leaves the same rows, under the same ids, but counts them as
+		 * replaced. Single writes are not done again, their client knows better; an import would have to be sent again
+		 * as a whole, which does the same to all its lines that this does to one batch. */
 		later(m, err);
 		return;
 	}
@@ -471,15 +474,11 @@ static void send_range(struct import *m)
 		pgarray_add_text(&s->prices, row->price, strlen(row->price));
 		pgarray_add_int4(&s->stocks, row->stock);
 	}
-	pgarray_finish(&s->ids);
-	pgarray_finish(&s->names);
-	pgarray_finish(&s->prices);
-	pgarray_finish(&s->stocks);
 	struct db_param params[4] = {
-		DB_BINARY(s->ids.buf.data, s->ids.buf.len),
-		DB_BINARY(s->names.buf.data, s->names.buf.len),
-		DB_BINARY(s->prices.buf.data, s->prices.buf.len),
-		DB_BINARY(s->stocks.buf.data, s->stocks.buf.len),
+		pgarray_finish(&s->ids),
+		pgarray_finish(&s->names),
+		pgarray_finish(&s->prices),
+		pgarray_finish(&s->stocks),
 	};
 
 	m->in_flight = true;

@@ -211,8 +211,7 @@ static void send_points(struct link *l)
 		u->rows[u->n++] = request_ref(r);
 		pgarray_add_uuid(ids, &r->id);
 	}
-	pgarray_finish(ids);
-	struct db_param param = DB_BINARY(ids->buf.data, ids->buf.len);
+	struct db_param param = pgarray_finish(ids);
 
 	l->points_in_flight++;
 	l->touched = true;

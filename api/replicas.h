@@ -47,6 +47,7 @@ struct upstream {
 	_Atomic int64_t heartbeat_us; /* Unix time, or LAG_NO_HEARTBEAT */
 	atomic_int readers, writers;  /* live links of all workers */
 	atomic_bool looked;	      /* the connector has looked, with whatever result */
+	atomic_bool unopened;	      /* the last link could not be opened */
 	struct wrong_place wrong;     /* products that are read elsewhere */
 
 	pthread_mutex_t lock;
@@ -77,6 +78,9 @@ struct link {
 	struct link *next_arrived; /* these two: under the worker's inbox lock */
 	struct db *arrived;
 };
+
+/* For reads, of each worker to each replica: by id, and lists, so that a read by id never waits behind a page. */
+#define WORKER_READ_LINKS 2
 
 /* The statements of the two kinds of links, by number. */
 enum { READ_POINTS, READ_FIRST, READ_AFTER };

@@ -247,12 +247,12 @@ static void links_init(struct worker *w)
 	size_t replicas = w->upstreams->n - 1;
 	struct upstream *primary = upstreams_primary(w->upstreams);
 
-	w->links = xcalloc(2 * replicas + 2 + WORKER_WRITE_LINKS, sizeof(*w->links));
+	w->links = xcalloc(WORKER_READ_LINKS * replicas + 2 + WORKER_WRITE_LINKS,
+			   sizeof(*w->links));
 	w->points = xcalloc(replicas + 1, sizeof(struct link *));
 	w->scans = xcalloc(replicas + 1, sizeof(struct link *));
 	w->wrong = xcalloc(replicas + 1, sizeof(*w->wrong));
 	for (size_t i = 0; i < replicas; i++) {
-		/* Two a replica, so that a read by id never waits behind a page. */
 		w->points[i] = link_init(w, &w->upstreams->list[i], LINK_POINT);
 		w->scans[i] = link_init(w, &w->upstreams->list[i], LINK_SCAN);
 	}

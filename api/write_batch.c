@@ -180,12 +180,13 @@ static void redo(struct request *r, size_t n, enum db_outcome outcome, const str
 	switch (outcome) {
 	case DB_REFUSED:
 	case DB_RETRY:
+	case DB_BROKEN:
 		if (n > 1) {
 			r->alone = true;
 			write_submit(r);
 		} else if (outcome == DB_REFUSED) {
 			request_fail(r, 422, NULL, "the database refused it: %s", err->text);
-		} else if (r->tries < TRIES_MAX) {
+		} else if (outcome == DB_RETRY && r->tries < TRIES_MAX) {
 			r->alone = true;
 			delay(r);
 		} else {
@@ -274,15 +275,11 @@ static void send_unit(struct link *l, struct write_unit *u)
 		request_ref(u->rows[i]);
 		add_row(b, u->kind, u->rows[i]);
 	}
-	pgarray_finish(&b->ids);
-	pgarray_finish(&b->names);
-	pgarray_finish(&b->prices);
-	pgarray_finish(&b->stocks);
 	struct db_param params[4] = {
-		DB_BINARY(b->ids.buf.data, b->ids.buf.len),
-		DB_BINARY(b->names.buf.data, b->names.buf.len),
-		DB_BINARY(b->prices.buf.data, b->prices.buf.len),
-		DB_BINARY(b->stocks.buf.data, b->stocks.buf.len),
+		pgarray_finish(&b->ids),
+		pgarray_finish(&b->names),
+		pgarray_finish(&b->prices),
+		pgarray_finish(&b->stocks),
 	};
 
 	u->link = l;

@@ -6,6 +6,8 @@ import uuid
 
 import pytest
 
+from harness.servers import wait_until
+
 STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
 JSON = {"Content-Type": "application/json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -252,6 +254,23 @@ def test_import_streams_any_length(api):
     second = api.post("/api/products/import", headers=NDJSON, data=chunks(10000)).json()["data"]
     assert (second["created"], second["replaced"], second["rejected"]) == (0, 10000, 0)
     api.wait_converged(60)
+
+
+def test_import_that_lost_the_answer_makes_no_product_twice(stack):
+    """The connection breaks in a batch's transaction, which commits all the same: ids that the API made are sent again."""
+    proxy = stack.proxy(stack.primary)
+    stack.sql("primary", "create function slow() returns trigger language plpgsql as "
+              "$$ begin perform pg_sleep(1); return null; end $$")
+    stack.sql("primary", "create trigger slow after insert on products for each statement execute function slow()")
+    stack.start_api(DATABASE_URL=stack.proxied_url(stack.primary, proxy))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        lines = "\n".join(json.dumps({"name": f"only once {n}", "price": 1, "stock": n}) for n in range(3))
+        answer = pool.submit(stack.post, "/api/products/import", headers=NDJSON, data=lines)
+        wait_until(lambda: stack.sql("primary", "select 1 from pg_stat_activity where wait_event = 'PgSleep'"), 20, "the batch")
+        proxy.drop()
+        data = check_envelope(answer.result(), 200, "Products imported successfully")
+    assert (data["created"], data["replaced"], data["rejected"]) == (0, 3, 0), "the second time they were there"
+    assert [row[3] for row in sorted(stack.rows("primary"), key=lambda r: r[3])] == [0, 1, 2]
 
 
 def test_operations_routes(api):
