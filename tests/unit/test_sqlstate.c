@@ -38,7 +38,7 @@ static const struct row {
 	{ "PF002", DB_REFUSED }, /* a trigger's own */
 	{ "AB123", DB_REFUSED },
 	/* the server itself */
-	{ "XX000", DB_BROKEN },
+	{ "XX000", DB_REFUSED },
 	{ "XX001", DB_BROKEN },
 	{ "XX002", DB_BROKEN },
 	/* a reset is running */
