@@ -18,6 +18,7 @@ import threading
 import time
 import uuid
 
+import hung
 import lab
 from lab import HERE, HOST, Lab, PSQL, best_clients, interleave, pgbench, shell, timed, wait_until, wrk
 
@@ -422,7 +423,8 @@ def longtx(l, results):
 
 
 PARTS = {"reads": reads, "pages": pages, "list": full_list, "writes": writes, "sustained": sustained, "drain": drain,
-         "latency": latency, "reset": reset, "import": imports, "memory": memory, "cpu": cpu, "longtx": longtx, "replicas": replicas}
+         "latency": latency, "reset": reset, "import": imports, "memory": memory, "cpu": cpu, "longtx": longtx, "replicas": replicas,
+         "hung": hung.hung}
 
 
 def machine():
