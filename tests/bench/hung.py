@@ -105,7 +105,7 @@ class Probe(threading.Thread):
 
 def all_serve(l):
     replicas = json.loads(lab.get(l.base + "/status"))["data"]["replicas"]
-    return all(r["state"] == "serving" for r in replicas)
+    return all(r["state"] == "serving" and r["lagMs"] is not None for r in replicas)
 
 
 def run(l, ids, fault):
