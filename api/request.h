@@ -66,7 +66,7 @@ struct request {
 	uint64_t tried; /* bit n: replica n did not answer this one */
 	bool tried_primary;
 	const struct link *asked; /* last, of those in flight */
-	int limit; /* of a page */
+	int limit;		  /* of a page */
 	struct uuid after;
 	bool has_after;
 	struct list *list;

@@ -35,7 +35,9 @@ void silence_over(struct link *l, struct reads_sent *s, bool answered)
 	*p = s->next;
 	if (!answered)
 		return;
-	l->usual_us += (mono_diff_us(l->worker->now, s->at) - l->usual_us) / USUAL_WEIGHT;
+	int64_t took_us = mono_diff_us(l->worker->now, s->at);
+
+	l->usual_us += l->usual_us ? (took_us - l->usual_us) / USUAL_WEIGHT : took_us;
 	l->silent = false; /* the next tick judges those behind it */
 }
 
