@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 # pylint: disable=wrong-import-position,unused-import
 from faults.arena import Arena
 from faults.faults import FAULTS, pair
-from integration.conftest import (LIVE, Stack, pytest_runtest_makereport, stack,  # noqa: F401
+from integration.conftest import (BUILD, LIVE, Stack, pytest_runtest_makereport, stack,  # noqa: F401
                                   stack_servers)
 
 FORM = os.environ.get("FAULTS_FORM") or "short"
@@ -29,8 +29,8 @@ ROUNDS = int(os.environ.get("ROUNDS") or 1)
 PATTERNS = [p.strip() for p in (os.environ.get("FAULTS") or "*").split(",")]
 PAIRS = {"short": 3, "long": 10}  # of a round, drawn by the seed
 
-# The same programs meet both replicas in the same way; the short form has no time for both.
-SHORT_LEAVES_OUT = ("replica-2-*",)
+# What the short form has no time for: the programs meet both replicas in the same way, and a torn connection is a cut one too.
+SHORT_LEAVES_OUT = ("replica-2-*", "*-cut")
 
 
 def selected():
@@ -105,11 +105,13 @@ def arenas(stack_servers, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture
 def tell(request):
-    """Prints a line at once, between pytest's own."""
+    """Prints a line at once, between pytest's own, and keeps it in faults.txt beside the programs."""
     plugins = request.config.pluginmanager
     reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
 
     def line(text):
+        with open(os.path.join(BUILD, "faults.txt"), "a", encoding="utf-8") as f:
+            f.write(f"{text} form={FORM}\n")
         with capture.global_and_fixture_disabled():
             reporter.ensure_newline()
             reporter.write_line(text)
