@@ -23,6 +23,8 @@ static const struct metric_def table[MEASURES] = {
 		      "products by id, pages and chunks of lists read" },
 	[M_READ_FAILURES] = { "pgfanout_api_read_failures_total", METRIC_COUNTER, "database",
 			      "reads that this database failed and another one was asked for" },
+	[M_READS_REPEATED] = { "pgfanout_api_reads_repeated_total", METRIC_COUNTER, "database",
+			       "reads that this database was slow to answer and another one was asked for as well" },
 	[M_READ_UNITS] = { "pgfanout_api_read_statements_total", METRIC_COUNTER, "database",
 			   "statements sent for reads; each may read many products" },
 	[M_WRITES] = { "pgfanout_api_writes_total", METRIC_COUNTER, NULL,

@@ -11,6 +11,7 @@
 
 #include "api/list.h"
 #include "api/measures.h"
+#include "api/silence.h"
 #include "api/sql/products_after.sql.h"
 #include "api/sql/products_first.sql.h"
 #include "api/sql/products_read.sql.h"
@@ -36,6 +37,7 @@ const struct db_statement read_statements[] = {
 const size_t read_statement_count = ARRAY_SIZE(read_statements);
 
 struct read_unit {
+	struct reads_sent sent;
 	struct link *link;
 	struct read_unit *next;
 	size_t n;
@@ -43,6 +45,7 @@ struct read_unit {
 };
 
 struct scan_unit {
+	struct reads_sent sent;
 	struct link *link;
 	struct scan_unit *next;
 	struct request *request;
@@ -85,14 +88,20 @@ struct product_row read_row(const struct pg_result *r, int row, int first)
 	return p;
 }
 
-static unsigned role_of(const struct request *r)
+unsigned read_role(const struct request *r)
 {
 	return r->limit > 0 ? LINK_SCAN : LINK_POINT;
 }
 
+void read_queue(struct request *r, struct link *l)
+{
+	r->state = REQUEST_QUEUED;
+	queue_push(read_role(r) == LINK_POINT ? &l->points : &l->scans, r);
+}
+
 static void submit(struct request *r)
 {
-	struct link *l = replicas_pick(r->worker, role_of(r), r);
+	struct link *l = replicas_pick(r->worker, read_role(r), r);
 
 	if (!l && r->deadline.us != 0 && replicas_expected(r->worker, r)) {
 		r->state = REQUEST_DELAYED;
@@ -106,8 +115,7 @@ static void submit(struct request *r)
 			request_unavailable(r, "no database answers reads now");
 		return;
 	}
-	r->state = REQUEST_QUEUED;
-	queue_push(role_of(r) == LINK_POINT ? &l->points : &l->scans, r);
+	read_queue(r, l);
 }
 
 void read_submit(struct request *r)
@@ -156,6 +164,7 @@ static void on_points(void *arg, enum db_outcome outcome, const struct pg_result
 
 	(void)err; /* why a database does not answer is told by its connector */
 	l->points_in_flight--;
+	silence_over(l, &u->sent, outcome == DB_OK);
 	if (outcome == DB_OK) {
 		int rows = db_rows(res);
 
@@ -181,7 +190,7 @@ static void on_points(void *arg, enum db_outcome outcome, const struct pg_result
 		if (r->state == REQUEST_IN_FLIGHT && outcome == DB_OK) {
 			request_served_by(r, l->up);
 			request_fail(r, 404, NULL, "there is no product with this id");
-		} else if (r->state == REQUEST_IN_FLIGHT) {
+		} else if (r->state == REQUEST_IN_FLIGHT && r->asked == l) {
 			elsewhere(r, l);
 		}
 		request_unref(r);
@@ -208,6 +217,7 @@ static void send_points(struct link *l)
 		struct request *r = queue_pop(&l->points);
 
 		r->state = REQUEST_IN_FLIGHT;
+		r->asked = l;
 		u->rows[u->n++] = request_ref(r);
 		pgarray_add_uuid(ids, &r->id);
 	}
@@ -217,8 +227,13 @@ static void send_points(struct link *l)
 	l->touched = true;
 	metric_add(M_READ_UNITS, l->up->index, 1);
 	if (!db_send(l->db, READ_POINTS, &param, true,
-		     mono_add_ms(w->now, w->settings->read_timeout_ms), on_points, u, &err))
+		     mono_add_ms(w->now, w->settings->read_timeout_ms), on_points, u, &err)) {
 		on_points(u, DB_LOST, NULL, &err);
+		return;
+	}
+	u->sent.n = u->n;
+	u->sent.requests = u->rows;
+	silence_sent(l, &u->sent);
 }
 
 /* ---- scans ---- */
@@ -233,14 +248,15 @@ static void on_scan(void *arg, enum db_outcome outcome, const struct pg_result *
 
 	(void)err;
 	l->scans_in_flight--;
+	silence_over(l, &u->sent, outcome == DB_OK);
 	u->next = w->reads.free_scans;
 	w->reads.free_scans = u;
 	if (r->state == REQUEST_IN_FLIGHT) {
-		if (outcome != DB_OK) {
-			elsewhere(r, l);
-		} else {
+		if (outcome == DB_OK) {
 			metric_add(M_READS, l->up->index, 1);
 			list_chunk(r, res, l->up);
+		} else if (r->asked == l) {
+			elsewhere(r, l);
 		}
 	}
 	request_unref(r);
@@ -261,6 +277,7 @@ static void send_scan(struct link *l)
 	u->link = l;
 	u->request = request_ref(r);
 	r->state = REQUEST_IN_FLIGHT;
+	r->asked = l;
 	pg_put_int4(limit, r->limit);
 	struct db_param params[2] = { DB_BINARY((const char *)r->after.b, sizeof(r->after.b)),
 				      DB_BINARY(limit, sizeof(limit)) };
@@ -270,8 +287,13 @@ static void send_scan(struct link *l)
 	metric_add(M_READ_UNITS, l->up->index, 1);
 	if (!db_send(l->db, r->has_after ? READ_AFTER : READ_FIRST,
 		     r->has_after ? params : params + 1, true,
-		     mono_add_ms(w->now, w->settings->read_timeout_ms), on_scan, u, &err))
+		     mono_add_ms(w->now, w->settings->read_timeout_ms), on_scan, u, &err)) {
 		on_scan(u, DB_LOST, NULL, &err);
+		return;
+	}
+	u->sent.n = 1;
+	u->sent.requests = &u->request;
+	silence_sent(l, &u->sent);
 }
 
 void read_dispatch(struct link *l)

@@ -91,15 +91,22 @@ struct link *replicas_pick(struct worker *w, unsigned role, const struct request
 	    (r->home->primary || !known_wrong(w, r->home->index, role, r)))
 		return by_upstream[r->home->index];
 	size_t at = first_choice(w, replicas);
+	struct link *silent = NULL;
 
 	for (size_t i = 0; i < replicas; i++, at = at + 1 < replicas ? at + 1 : 0) {
 		struct link *l = by_upstream[at];
 
-		if (!has_tried(r, l->up) && link_usable(l) &&
-		    atomic_load_explicit(&l->up->fit, memory_order_relaxed) &&
-		    !known_wrong(w, at, role, r))
+		if (has_tried(r, l->up) || !link_usable(l) ||
+		    !atomic_load_explicit(&l->up->fit, memory_order_relaxed) ||
+		    known_wrong(w, at, role, r))
+			continue;
+		if (!l->silent)
 			return l;
+		if (!silent)
+			silent = l;
 	}
+	if (silent)
+		return silent;
 	struct link *primary = by_upstream[replicas];
 	bool alive = link_usable(primary) && !r->tried_primary;
 

@@ -18,6 +18,7 @@
 
 struct worker;
 struct connector;
+struct reads_sent;
 
 enum upstream_state {
 	UPSTREAM_CONNECTING, /* not answered yet */
@@ -74,6 +75,11 @@ struct link {
 	unsigned points_in_flight, scans_in_flight, writes_in_flight; /* units */
 	struct request_queue points, scans;
 
+	/* see silence.h */
+	struct reads_sent *reads_sent; /* oldest first */
+	int64_t usual_us;	       /* how long its reads take, the mean of the last ones */
+	bool silent;
+
 	struct link *next_wanted;  /* under the connector's lock */
 	struct link *next_arrived; /* these two: under the worker's inbox lock */
 	struct db *arrived;
@@ -108,7 +114,7 @@ static inline bool link_usable(const struct link *l)
  *      different moments.
  *   1. A replica that is fit, has a live link of this role in this worker, has not failed this read yet, and has it right as far
  *      as is known: a product by id is not among its wrong ones; for pages and lists, it has no wrong ones at all. They take
- *      turns (or dice, READ_BALANCE=random).
+ *      turns (or dice, READ_BALANCE=random). Those that are silent (silence.h) have none while others can serve.
  *   2. Else the primary, if it answers and has not failed this read yet. A link to it that is being opened is worth waiting for:
  *      NULL, and replicas_expected() says so.
  *   3. Else a lagging replica that has it right, of those that are hardly further behind than the nearest one; they take turns.

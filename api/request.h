@@ -28,6 +28,7 @@
 struct worker;
 struct route;
 struct upstream;
+struct link;
 struct list;
 struct import;
 
@@ -64,7 +65,8 @@ struct request {
 	/* reads */
 	uint64_t tried; /* bit n: replica n did not answer this one */
 	bool tried_primary;
-	int limit; /* of a page */
+	const struct link *asked; /* last, of those in flight */
+	int limit;		  /* of a page */
 	struct uuid after;
 	bool has_after;
 	struct list *list;

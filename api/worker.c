@@ -21,6 +21,7 @@
 #include "api/measures.h"
 #include "api/front.h"
 #include "api/service.h"
+#include "api/silence.h"
 #include "common/log.h"
 
 #define TICK_BUSY_MS 20
@@ -53,6 +54,7 @@ static void link_close(struct link *l)
 	link_count(l, -1);
 	if (db_fd(db) >= 0)
 		epoll_ctl(l->worker->epoll_fd, EPOLL_CTL_DEL, db_fd(db), NULL);
+	l->silent = false;
 	l->db = NULL; /* so that nothing is queued for it again from the callbacks */
 	db_close(db);
 	read_reroute(l);
@@ -159,6 +161,8 @@ static void tick(struct worker *w)
 		db_tick(l->db, w->now);
 		if (!db_alive(l->db))
 			link_close(l);
+		else
+			silence_tick(l);
 	}
 	request_expire(w);
 	read_tick(w);

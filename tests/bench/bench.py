@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 
+import hung
 import lab
 import node_peer
 import report
@@ -420,7 +421,8 @@ def node(l, results):
 
 
 PARTS = {"reads": reads, "pages": pages, "list": full_list, "writes": writes, "sustained": sustained, "drain": drain,
-         "latency": latency, "reset": reset, "import": imports, "node": node, "memory": memory, "cpu": cpu, "longtx": longtx, "replicas": replicas}
+         "latency": latency, "reset": reset, "import": imports, "node": node, "memory": memory, "cpu": cpu, "longtx": longtx,
+         "replicas": replicas, "hung": hung.hung}
 
 
 def main():

@@ -51,6 +51,7 @@ class Arena:
         self.stack, self.seed, self.form, self.wired = stack, seed, form, wired
         self.wires, self.marker = {}, 0
         self.every_moment = []  # what a fault does again and again as long as it lasts
+        self.awaited = []  # (what, function): must also come true by itself once the fault is over
         # Short rounds must see the deadlines pass too.
         self.settings = {"APPLY_TIMEOUT_MS": 3000} if form == "short" else {}
         if wired:
@@ -197,6 +198,9 @@ class Arena:
             self.reset()
         for api in self.apis:  # or the next round's writers would meet what this one left behind
             api.wait_for_http(f"{api.base}/ready", limit)
+        while self.awaited:
+            what, came = self.awaited.pop()
+            wait_until(came, limit, what)
         self.wait_converged(limit)
         result.converged = time.monotonic() - ended
         assert result.converged <= limit, f"converged only after {result.converged:.1f} s"

@@ -7,6 +7,7 @@ replicas afterwards. Two rows that share a victim never run as a pair.
 """
 import contextlib
 import dataclasses
+import functools
 import glob
 import time
 import urllib.parse
@@ -47,21 +48,24 @@ def programs_end(how, which):
 
 
 def one_of_two(kind):
-    """A second one joins; one of the two is killed, and both take turns at it."""
+    """A second one joins (kind "both": of each); one of the two is killed, and both take turns at it."""
     @contextlib.contextmanager
     def trouble(arena, rng):
-        programs = arena.apis if kind == "api" else arena.consumers
-        second = arena.start_api() if kind == "api" else arena.start_consumer()
-        programs.append(second)
+        both = {"api": [arena.apis], "consumer": [arena.consumers],
+                "both": [arena.apis, arena.consumers]}[kind]
+        for programs in both:
+            programs.append(arena.start_api() if programs is arena.apis else arena.start_consumer())
         time.sleep(rng.uniform(0.2, 1))
         first_killed = rng.randrange(2)
         for n in (first_killed, 1 - first_killed):
-            programs[n].kill9()
+            for programs in both:
+                programs[n].kill9()
             time.sleep(rng.uniform(0, 1.5))
-            programs[n].restart()
+            for programs in both:
+                programs[n].restart()
         yield
-        programs.remove(second)
-        arena.sigterm(second)
+        for programs in both:
+            arena.sigterm(programs.pop())
     return trouble
 
 
@@ -178,8 +182,8 @@ def _operator(arena, name):
 
 
 @contextlib.contextmanager
-def read_only(arena, rng):
-    with _operator(arena, REPLICA) as (_, run):
+def read_only(name, arena, rng):
+    with _operator(arena, name) as (_, run):
         run("alter system set default_transaction_read_only = on")
         run("select pg_reload_conf()")
         try:
@@ -190,8 +194,8 @@ def read_only(arena, rng):
 
 
 @contextlib.contextmanager
-def disk_full(arena, rng):
-    with _operator(arena, REPLICA) as (_, run):
+def disk_full(name, arena, rng):
+    with _operator(arena, name) as (_, run):
         run("create or replace function fault_full() returns trigger language plpgsql as $$ begin "
             "raise exception 'no space left on device' using errcode = '53100'; end $$")
         run("create trigger fault_full before insert or update or delete on products "
@@ -203,8 +207,8 @@ def disk_full(arena, rng):
 
 
 @contextlib.contextmanager
-def locked(arena, rng):
-    with _operator(arena, REPLICA) as (_, run):
+def locked(name, arena, rng):
+    with _operator(arena, name) as (_, run):
         run("begin")
         run("lock table products in access exclusive mode")
         try:
@@ -213,8 +217,7 @@ def locked(arena, rng):
             run("rollback")
 
 
-def _fill(arena, connections):
-    server = _server(arena, REPLICA)
+def _fill(server, connections):
     for _ in range(200):
         try:
             connections.append(psycopg2.connect(server.url("postgres"), connect_timeout=5))
@@ -223,14 +226,14 @@ def _fill(arena, connections):
 
 
 @contextlib.contextmanager
-def connections_exhausted(arena, rng):
-    connections = []
-    with _operator(arena, REPLICA) as (connection, _):
+def connections_exhausted(name, arena, rng):
+    server, connections = _server(arena, name), []
+    with _operator(arena, name) as (connection, _):
         try:
-            _fill(arena, connections)
+            _fill(server, connections)
             for _ in range(3):
                 _terminate(connection)
-                _fill(arena, connections)
+                _fill(server, connections)
             yield
         finally:
             for other in connections:
@@ -238,8 +241,8 @@ def connections_exhausted(arena, rng):
 
 
 @contextlib.contextmanager
-def password_changed(arena, rng):
-    with _operator(arena, REPLICA) as (connection, run):
+def password_changed(name, arena, rng):
+    with _operator(arena, name) as (connection, run):
         run("alter role \"user\" password 'another'")
         _terminate(connection)
         try:
@@ -249,20 +252,20 @@ def password_changed(arena, rng):
 
 
 @contextlib.contextmanager
-def own_constraint(arena, rng):
+def own_constraint(name, arena, rng):
     """One product that this replica refuses: it is parked, and cured by a newer change. Attempts of
     repeats that are under way when the constraint goes are stale then, and no dead letters."""
-    stack, queue = arena.stack, f"products.dead.{REPLICA}"
-    stack.sql(REPLICA, "alter table products add constraint fault check (name <> 'refused here')")
+    stack, queue = arena.stack, f"products.dead.{name}"
+    stack.sql(name, "alter table products add constraint fault check (name <> 'refused here')")
     try:
         key = stack.sql("primary", "insert into products (id, name, price, stock) values "
                         "(gen_random_uuid(), 'refused here', 1, 1) returning id::text")[0][0]
         yield
         wait_until(lambda: stack.queue_depth(queue), 20, "the refused change to be parked")
     finally:
-        stack.sql(REPLICA, "alter table products drop constraint if exists fault")
+        stack.sql(name, "alter table products drop constraint if exists fault")
     stack.sql("primary", "update products set name = 'fine', stock = 2 where id = %s", key)
-    wait_until(lambda: stack.sql(REPLICA, "select 1 from products where id = %s and stock = 2", key),
+    wait_until(lambda: stack.sql(name, "select 1 from products where id = %s and stock = 2", key),
                20, "the newer change")
     with contextlib.closing(stack.amqp()) as connection:
         connection.channel().queue_purge(queue)
@@ -323,6 +326,23 @@ def network(edge, how):
         finally:
             for line in lines:
                 line.mend()
+    return trouble
+
+
+def own_reset(how):
+    """The consumer has no business with the primary but to reset, unasked, a replica whose queue was lost."""
+    @contextlib.contextmanager
+    def trouble(arena, rng):
+        asked = "select reset_at::text from products_replication"
+        consumer = arena.consumers[0]
+        arena.sigterm(consumer)  # a new one has not just reset the replica, and need not wait
+        consumer.restart()
+        before = arena.stack.sql(REPLICA, asked)
+        with network("consumer-primary", how)(arena, rng), \
+                deleted_by_hand(f"queues/products.{{kind}}.{REPLICA}")(arena, rng):
+            yield
+        arena.awaited.append(("the replica to reset itself",
+                              lambda: arena.stack.sql(REPLICA, f"{asked} where not needs_reset") not in ([], before)))
     return trouble
 
 
@@ -439,6 +459,7 @@ def _programs():
     yield Fault("both-sigterm", programs_end("sigterm", "both"), ("api", "consumer"))
     yield Fault("two-apis", one_of_two("api"), ("api",))
     yield Fault("two-consumers", one_of_two("consumer"), ("consumer",), writes_go_on=True)
+    yield Fault("two-of-each", one_of_two("both"), ("api", "consumer"))
     yield Fault("api-paused", program_paused("api"), ("api",), short=(2, 4), long=(10, 30))
     yield Fault("consumer-paused", program_paused("consumer"), ("consumer",), short=(2, 4),
                 long=(10, 30), writes_go_on=True)
@@ -460,20 +481,28 @@ def _broker():
     yield row("exchange-deleted", deleted_by_hand("exchanges/products"), loses=True)
 
 
-def _replica():
+def _replica(replica, other, prefix):
     def row(name, trouble, *needed, **more):
-        return Fault(f"replica-{name}", trouble, (REPLICA, *needed),
-                     **{"writes_go_on": True, "bystander": OTHER, "long": (20, 30), **more})
-    yield row("kill9", server_down(REPLICA, "kill9"))
-    yield row("stop", server_down(REPLICA, "stop"), short=(8, 9))
-    yield row("paused", server_paused(REPLICA), short=(5, 6))
-    yield row("read-only", read_only, short=(2, 4))
-    yield row("disk-full", disk_full, short=(2, 4))
-    yield row("locked", locked, short=(5, 6), long=(20, 20))
-    yield row("connections-exhausted", connections_exhausted, short=(2, 4))
-    yield row("own-constraint", own_constraint, "api", "consumer", "primary", "rabbitmq", "reset",
+        return Fault(f"{prefix}-{name}", trouble, (replica, *needed),
+                     **{"writes_go_on": True, "bystander": other, "long": (20, 30), **more})
+
+    def on(trouble):
+        return functools.partial(trouble, replica)
+    yield row("kill9", server_down(replica, "kill9"))
+    yield row("stop", server_down(replica, "stop"), short=(8, 9))
+    yield row("paused", server_paused(replica), short=(5, 6))
+    yield row("read-only", on(read_only), short=(2, 4))
+    yield row("disk-full", on(disk_full), short=(2, 4))
+    yield row("locked", on(locked), short=(5, 6), long=(20, 20))
+    yield row("connections-exhausted", on(connections_exhausted), short=(2, 4))
+    yield row("own-constraint", on(own_constraint), "api", "consumer", "primary", "rabbitmq", "reset",
               long=(2, 10))
-    yield row("password-changed", password_changed, short=(2, 4))
+    yield row("password-changed", on(password_changed), short=(2, 4))
+
+
+def _replicas():
+    yield from _replica(REPLICA, OTHER, "replica")
+    yield from _replica(OTHER, REPLICA, "replica-2")
 
 
 def _primary():
@@ -491,10 +520,13 @@ def _network():
                "reset-primary", "reset-replica-1", "reset-rabbitmq")
     times = {"cut": ((1, 2), (5, 15)), "torn": ((0, 0), (2, 5)), "stalled": ((4, 4), (30, 30)),
              "slow": ((2, 2), (10, 20))}
-    for edge in wire.EDGES:
+    for edge in (e for e in wire.EDGES if e != "consumer-primary"):
         for how, (short, long) in times.items():
             yield Fault(f"{edge}-{how}", network(edge, how), tuple(edge.split("-", 1)),
                         short=short, long=long, wired=True, writes_go_on=edge in goes_on)
+    for how, (short, long) in times.items():
+        yield Fault(f"consumer-primary-{how}", own_reset(how), ("consumer", "primary", "rabbitmq", REPLICA, "reset"),
+                    short=short, long=long, limit=90, wired=True, writes_go_on=True)
     yield Fault("all-slow", network("all", "slow"), wire.EDGES, short=(2, 3), long=(20, 30),
                 wired=True)
 
@@ -506,7 +538,7 @@ def _rest():
     yield Fault("clock-steps", clock_steps, ("consumer",), short=(0, 1), writes_go_on=True)
 
 
-FAULTS = {fault.name: fault for group in (_programs, _broker, _replica, _primary, _rest, _network)
+FAULTS = {fault.name: fault for group in (_programs, _broker, _replicas, _primary, _rest, _network)
           for fault in group()}
 
 
@@ -514,6 +546,6 @@ def pair(rng, names):
     """Two of the named faults that do not get in each other's way, or None."""
     for _ in range(100):
         one, two = (FAULTS[name] for name in rng.sample(sorted(names), 2))
-        if not set(one.victims) & set(two.victims) and not (one.loses and two.name == "resets"):
+        if not set(one.victims) & set(two.victims):
             return one, two
     return None

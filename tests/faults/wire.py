@@ -8,7 +8,7 @@ import threading
 from harness.servers import HOST, Proxy
 
 EDGES = ("client-api", "api-primary", "api-replica-1", "api-rabbitmq", "consumer-replica-1",
-         "consumer-rabbitmq", "reset-primary", "reset-replica-1", "reset-rabbitmq")
+         "consumer-rabbitmq", "consumer-primary", "reset-primary", "reset-replica-1", "reset-rabbitmq")
 
 
 class Wire(Proxy):
