@@ -71,6 +71,8 @@ struct link {
 	bool touched;	/* something was sent in this turn */
 	bool give_up;	/* the worker closes it at the end of the turn, a new one is opened */
 	unsigned points_in_flight, scans_in_flight, writes_in_flight; /* units */
+	size_t rows_in_flight;	/* of the newest unit of points or writes */
+	struct mono rows_since; /* when it was sent */
 	struct request_queue points, scans;
 
 	struct link *next_wanted;  /* under the connector's lock */

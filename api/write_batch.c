@@ -22,6 +22,7 @@
 #define TRIES_MAX      8
 #define DELAY_FIRST_MS 5
 #define PATIENCE_MS    2000
+#define GATHER_MS      5
 #define SEEN_SLOTS     1024 /* power of two, well above WRITE_ROWS */
 
 #define OID_UUID_ARRAY 2951
@@ -287,6 +288,8 @@ static void send_unit(struct link *l, struct write_unit *u)
 
 	u->link = l;
 	l->writes_in_flight++;
+	l->rows_in_flight = u->n;
+	l->rows_since = w->now;
 	l->touched = true;
 	metric_add(M_WRITE_UNITS, 0, 1);
 	if (!db_send(l->db, u->kind, params, true,
@@ -363,6 +366,23 @@ static enum write_kind oldest_kind(const struct write_batches *b)
 	return best;
 }
 
+/*
+ * Whether a batch should wait for more. A connection that is free takes it if it is at least as large as what is at the database
+ * on another one, else it waits for that one's answer: few large batches cost both sides less than many small ones. Not for
+ * longer than GATHER_MS: what is in flight may hang on a lock.
+ */
+static bool is_small(const struct worker *w, size_t waiting)
+{
+	for (size_t i = 0; i < WORKER_WRITE_LINKS; i++) {
+		const struct link *l = w->writes[i];
+
+		if (link_usable(l) && l->writes_in_flight > 0 && waiting < l->rows_in_flight &&
+		    !mono_reached(mono_add_ms(l->rows_since, GATHER_MS), w->now))
+			return true;
+	}
+	return false;
+}
+
 void write_dispatch(struct worker *w)
 {
 	struct write_batches *b = &w->writing;
@@ -379,7 +399,8 @@ void write_dispatch(struct worker *w)
 		}
 		enum write_kind kind = oldest_kind(b);
 
-		if (kind != WRITE_KINDS && l->writes_in_flight == 0 && link_usable(l))
+		if (kind != WRITE_KINDS && l->writes_in_flight == 0 && link_usable(l) &&
+		    !is_small(w, b->waiting[kind].n))
 			send_batch(l, kind);
 	}
 }
