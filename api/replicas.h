@@ -82,7 +82,8 @@ struct link {
 
 /* The statements of the two kinds of links, by number. */
 enum { READ_POINTS, READ_FIRST, READ_AFTER };
-enum { /* enum write_kind is the number */ WRITE_STATEMENTS = WRITE_KINDS };
+enum { /* enum write_kind is the number of the others */ WRITE_IMPORT = WRITE_KINDS,
+       WRITE_STATEMENTS };
 
 struct upstreams {
 	struct upstream list[REPLICAS_MAX + 1];

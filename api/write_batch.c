@@ -13,6 +13,7 @@
 #include "api/relay.h"
 #include "api/service.h"
 #include "api/sql/products_delete.sql.h"
+#include "api/sql/products_import.sql.h"
 #include "api/sql/products_patch.sql.h"
 #include "api/sql/products_upsert.sql.h"
 #include "api/worker.h"
@@ -35,6 +36,7 @@ const struct db_statement write_statements[] = {
 	[WRITE_UPSERT] = { "upsert", sql_products_upsert, 4, types },
 	[WRITE_PATCH] = { "patch", sql_products_patch, 4, types },
 	[WRITE_DELETE] = { "delete", sql_products_delete, 1, types },
+	[WRITE_IMPORT] = { "import", sql_products_import, 4, types },
 };
 
 struct write_unit {
