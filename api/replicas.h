@@ -73,6 +73,8 @@ struct link {
 	bool touched;	/* something was sent in this turn */
 	bool give_up;	/* the worker closes it at the end of the turn, a new one is opened */
 	unsigned points_in_flight, scans_in_flight, writes_in_flight; /* units */
+	size_t rows_in_flight;	/* of the newest unit of points or writes */
+	struct mono rows_since; /* when it was sent */
 	struct request_queue points, scans;
 
 	/* see silence.h */
@@ -90,7 +92,8 @@ struct link {
 
 /* The statements of the two kinds of links, by number. */
 enum { READ_POINTS, READ_FIRST, READ_AFTER };
-enum { /* enum write_kind is the number */ WRITE_STATEMENTS = WRITE_KINDS };
+enum { /* enum write_kind is the number of the others */ WRITE_IMPORT = WRITE_KINDS,
+       WRITE_STATEMENTS };
 
 struct upstreams {
 	struct upstream list[REPLICAS_MAX + 1];

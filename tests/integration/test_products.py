@@ -273,6 +273,26 @@ def test_import_that_lost_the_answer_makes_no_product_twice(stack):
     assert [row[3] for row in sorted(stack.rows("primary"), key=lambda r: r[3])] == [0, 1, 2]
 
 
+def test_import_of_batches_that_share_ids(api):
+    """Two batches may be at the database at once: lines with the same id still take effect in their order."""
+    shared = [str(uuid.uuid4()) for _ in range(3)]
+    lines, last = [], {}
+    for n in range(12):
+        ids = [str(uuid.uuid4()) for _ in range(1000)]
+        if n % 4:  # every fourth batch shares nothing with its neighbours
+            ids[n * 83] = shared[n % 2]
+            ids[999] = shared[2]
+        for key in ids:
+            last[key] = len(lines)
+            lines.append(f'{{"id":"{key}","name":"line {len(lines)}","price":1,"stock":{len(lines)}}}')
+    data = check_envelope(api.post("/api/products/import", headers=NDJSON, data="\n".join(lines)), 200,
+                          "Products imported successfully")
+    assert (data["created"], data["replaced"], data["rejected"]) == (len(last), len(lines) - len(last), 0)
+    rows = dict(api.sql("primary", "select id::text, stock from products where name like 'line %%'"))
+    assert {key: rows.get(key) for key in last} == last
+    api.wait_converged(60)
+
+
 def test_operations_routes(api):
     assert api.get("/health").status_code == 200
     assert api.get("/ready").status_code == 200
