@@ -50,6 +50,7 @@ class Arena:
     def __init__(self, stack, seed, form, wired):
         self.stack, self.seed, self.form, self.wired = stack, seed, form, wired
         self.wires, self.marker = {}, 0
+        self.others = []  # addresses of APIs besides, that no fault is aimed at
         self.every_moment = []  # what a fault does again and again as long as it lasts
         self.awaited = []  # (what, function): must also come true by itself once the fault is over
         # Short rounds must see the deadlines pass too.
@@ -95,7 +96,7 @@ class Arena:
         """(host, port) of the APIs, as clients know them."""
         wire = self.wires.get("client-api")
         return [(HOST, wire.port if wire and n == 0 else api.port)
-                for n, api in enumerate(self.apis)]
+                for n, api in enumerate(self.apis)] + self.others
 
     def metric_urls(self):
         return [f"{c.base}/metrics" for c in list(self.consumers)]

@@ -1,12 +1,16 @@
 """make soak: random faults, alone and in pairs, one round after another for SOAK_MINUTES (10).
 
 The environment variables are those of the suite (conftest.py): SEED, FAULTS. Every round is a line;
-the first one that fails ends the run with the programs' logs and code 1. Two arenas take turns every
-few minutes, because only one of them has the wires that network faults need.
+the first one that fails ends the run with the programs' logs and code 1.
+
+Two more programs, an API and a consumer, take part from the first round to the last. No fault is
+aimed at them, but they meet those of all servers, and what the other programs' deaths leave to them.
+After each round their memory, descriptors and threads are looked at: none may grow with time.
 """
 import os
 import pathlib
 import random
+import re
 import sys
 import tempfile
 import time
@@ -21,7 +25,8 @@ from harness.servers import discard_all, remove_folder, start_all
 from integration.conftest import Servers
 
 MINUTES = float(os.environ.get("SOAK_MINUTES") or 10)
-STRETCH_S = 180  # before the other arena takes its turn
+MEMORY_MB, GROWS_MB = 48, 6  # at most; and in the last third more than in the first
+GROWS = 8  # descriptors: clients and connections come and go
 
 
 class Folders:
@@ -39,9 +44,30 @@ class Folders:
         return path
 
 
-def resident_mb(program):
-    with open(f"/proc/{program.pid}/status") as f:
-        return next(int(line.split()[1]) // 1024 for line in f if line.startswith("VmRSS"))
+class Witness:
+    """A program that lives as long as the soak, and what it was seen to use."""
+
+    def __init__(self, program):
+        self.program, self.seen = program, []
+
+    def look(self):
+        """(megabytes, descriptors, threads)."""
+        assert self.program.running(), f"{self.program.name} ended:\n{self.program.log(40)}"
+        proc = pathlib.Path("/proc", str(self.program.pid))
+        memory = re.search(r"VmRSS:\s+(\d+)", (proc / "status").read_text(encoding="utf-8"))
+        self.seen.append((int(memory.group(1)) / 1024, len(os.listdir(proc / "fd")),
+                          len(os.listdir(proc / "task"))))
+        return "{:.0f}MB,{}fds,{}threads".format(*self.seen[-1])
+
+    def judge(self):
+        """The most of the first third of the rounds, and of the last."""
+        third = max(1, len(self.seen) // 3)
+        first, last = (tuple(map(max, zip(*part))) for part in (self.seen[:third], self.seen[-third:]))
+        print(f"soak: {self.program.name}: {first} in the first third, {last} in the last: "
+              "megabytes, descriptors, threads", flush=True)
+        assert last[0] <= MEMORY_MB and last[0] <= first[0] + GROWS_MB, "memory grows"
+        assert last[1] <= first[1] + GROWS, "descriptors leak"
+        assert last[2] <= first[2], "threads leak"
 
 
 def choose(rng, names):
@@ -50,36 +76,34 @@ def choose(rng, names):
     return two or (FAULTS[rng.choice(sorted(names))],)
 
 
-def stretch(arenas, rng, wired, number, until):
-    """Rounds in one arena; returns the number of the next one."""
-    names = [n for n in selected() if FAULTS[n].wired == wired]
-    if not wired or len(names) > 1:
-        names += [n for n in selected() if wired and not FAULTS[n].wired]
-    while names and time.monotonic() < until:
-        faults = choose(rng, names)
-        arena = arenas.get(wired)
-        result = arena.new_result(faults, f"{SEED}.{number}")
+def rounds(arena, rng, until):
+    """Rounds until it is time; returns how many there were."""
+    api = arena.stack.start_api(PORT=arena.stack.port(), **arena.settings)
+    consumer = arena.stack.start_consumer(CONSUMER_PORT=arena.stack.port(), **arena.settings)
+    host, port = api.base.removeprefix("http://").split(":")
+    arena.others.append((host, int(port)))
+    witnesses, number = [Witness(api), Witness(consumer)], 0
+    while time.monotonic() < until:
         number += 1
+        faults = choose(rng, selected())
+        result = arena.new_result(faults, f"{SEED}.{number}")
         try:
             arena.round(faults, result)
         finally:
-            memory = ",".join(f"{resident_mb(p)}" for p in (*arena.apis, *arena.consumers)
-                              if p.running())
-            print(f"{result} memory_mb={memory}", flush=True)
+            print(result, *(w.look() for w in witnesses), flush=True)
+    for witness in witnesses:
+        witness.judge()
     return number
 
 
 def main():
     servers, folders = Servers(), Folders()
-    arenas, failed = Arenas(servers, folders), False
-    rng, number, wired = random.Random(f"{SEED}:soak"), 1, False
+    arenas, failed, number = Arenas(servers, folders), False, 0
     print(f"soak: {MINUTES:g} minutes, SEED={SEED}", flush=True)
     try:
         start_all(servers.all)
-        end = time.monotonic() + 60 * MINUTES
-        while time.monotonic() < end:
-            number = stretch(arenas, rng, wired, number, min(end, time.monotonic() + STRETCH_S))
-            wired = not wired
+        number = rounds(arenas.get(True), random.Random(f"{SEED}:soak"),
+                        time.monotonic() + 60 * MINUTES)
         arenas.close()
     except Exception:  # pylint: disable=broad-except
         failed = True
@@ -90,7 +114,7 @@ def main():
         discard_all(servers.all)
         remove_folder(servers.folder)
         remove_folder(folders.root)
-    print(f"soak: {number - 1} rounds, {'one failed' if failed else 'all in order'}", flush=True)
+    print("soak: one failed" if failed else f"soak: {number} rounds, all in order", flush=True)
     return 1 if failed else 0
 
 
