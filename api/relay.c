@@ -340,6 +340,7 @@ struct relay *relay_start(const struct relay_options *options, struct err *err)
 	r->opt = *options;
 	if (r->opt.message_max_changes == 0)
 		r->opt.message_max_changes = CHANGES_MAX;
+	r->beat_at = mono_now(); /* 0 would be never */
 	r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->wake_fd < 0) {
 		err_set(err, "eventfd: %s", strerror(errno));

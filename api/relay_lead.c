@@ -268,13 +268,14 @@ struct mono relay_lead(struct relay *r, struct mono now)
 		return now;
 	if (ran == PUBLISHER_FULL && !amqp_blocked(r->link))
 		return mono_add_ms(now, FULL_MS);
-	if (r->hold_until.us)
-		return publisher_unanswered(r->publisher) ? mono_add_ms(now, RELAY_IDLE_MS)
-							  : r->hold_until;
+	if (r->hold_until.us) /* over, but it cannot end yet: what ends that comes through an fd */
+		return publisher_unanswered(r->publisher) || mono_reached(r->hold_until, now)
+			       ? mono_add_ms(now, RELAY_IDLE_MS)
+			       : r->hold_until;
 	if (r->claim || !publisher_has_room(r->publisher)) /* what ends this comes through an fd */
 		return (struct mono){ 0 };
 	struct mono due = r->sweep_at;
 	if (atomic_load(&r->woken))
 		due = mono_earlier(due, mono_add_us(r->swept_at, r->gap_us));
-	return may_beat(r) && r->beat_at.us < due.us ? r->beat_at : due;
+	return may_beat(r) ? mono_earlier(due, r->beat_at) : due;
 }

@@ -195,6 +195,8 @@ static void *worker_main(void *arg)
 	for (;;) {
 		int wait = http_wait_ms(w->http);
 		int mine = busy(w) ? TICK_BUSY_MS : TICK_IDLE_MS;
+
+		mine = mono_until_ms(w->writing.gather_until, mono_now(), mine);
 		int n = epoll_wait(w->epoll_fd, ev, EVENTS, wait < mine ? wait : mine);
 
 		w->now = mono_now();

@@ -370,22 +370,28 @@ static enum write_kind oldest_kind(const struct write_batches *b)
  * on another one, else it waits for that one's answer: few large batches cost both sides less than many small ones. Not for
  * longer than GATHER_MS: what is in flight may hang on a lock.
  */
-static bool is_small(const struct worker *w, size_t waiting)
+static bool is_small(struct worker *w, size_t waiting)
 {
+	bool small = false;
+
 	for (size_t i = 0; i < WORKER_WRITE_LINKS; i++) {
 		const struct link *l = w->writes[i];
+		struct mono until = mono_add_ms(l->rows_since, GATHER_MS);
 
 		if (link_usable(l) && l->writes_in_flight > 0 && waiting < l->rows_in_flight &&
-		    !mono_reached(mono_add_ms(l->rows_since, GATHER_MS), w->now))
-			return true;
+		    !mono_reached(until, w->now)) {
+			w->writing.gather_until = mono_earlier(until, w->writing.gather_until);
+			small = true;
+		}
 	}
-	return false;
+	return small;
 }
 
 void write_dispatch(struct worker *w)
 {
 	struct write_batches *b = &w->writing;
 
+	b->gather_until = (struct mono){ 0 };
 	for (size_t i = 0; i < WORKER_WRITE_LINKS; i++) {
 		struct link *l = w->writes[i];
 

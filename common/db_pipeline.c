@@ -362,8 +362,8 @@ void db_io(struct db *db)
 {
 	if (!db->broken)
 		flush(db);
-	/* libpq may leave the rest of a TLS record inside OpenSSL, where poll() does not see it: so one read more than poll() says. */
-	bool tls = PQsslInUse(db->conn) != 0, more = tls;
+	/* libpq may leave the rest of a TLS record inside OpenSSL (or GSS), where poll() does not see it: so one read more than poll() says. */
+	bool tls = PQsslInUse(db->conn) != 0 || PQgssEncInUse(db->conn) != 0, more = tls;
 	for (int i = 0; i < READS_MOST && !db->broken; i++) {
 		/* The first read needs no question, the caller's poll has told; when all is answered, it will tell of more. */
 		if (i > 0) {

@@ -59,7 +59,6 @@ struct session {
 	const struct auto_reset *auto_reset;
 	struct session_result *result;
 	bool ending;   /* a reason was found; result says which */
-	bool broken;   /* it is the broker's link */
 	bool draining; /* stop or cancelled: nothing more is received */
 	struct mono drain_by;
 	bool after_trouble;	/* that was logged, and its end is to be logged too */
@@ -77,7 +76,6 @@ static void end_with(struct session *s, enum session_end end, const char *senten
 	if (s->ending)
 		return;
 	s->ending = true;
-	s->broken = end == SESSION_BROKER;
 	s->result->end = end;
 	s->result->sentence = sentence;
 	if (err != NULL)
@@ -141,7 +139,8 @@ static void ack(struct session *s, uint64_t tag, bool multiple)
 {
 	struct err err = { .text = "" };
 
-	if (!s->broken && !amqp_ack(s->link, tag, multiple, &err))
+	bool broken = s->ending && s->result->end == SESSION_BROKER;
+	if (!broken && !amqp_ack(s->link, tag, multiple, &err))
 		end_with(s, SESSION_BROKER, "the connection to the broker is lost; trying again",
 			 &err);
 }
@@ -397,7 +396,7 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	s->db = db;
 	s->link = link;
 	s->result = ret;
-	s->ending = s->draining = s->broken = false;
+	s->ending = s->draining = false;
 	s->after_trouble = after_trouble;
 	s->applying = NULL;
 	wrong_start(s->wrong);

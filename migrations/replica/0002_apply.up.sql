@@ -55,7 +55,6 @@ AS $$
 DECLARE
 	state   products_replication;
 	buried  boolean;
-	wrong   boolean;
 	changed bigint := 0;
 	n       bigint;
 BEGIN
@@ -67,16 +66,16 @@ BEGIN
 	END IF;
 	PERFORM pg_advisory_xact_lock(1885824609, 2);
 	SELECT r.source, r.snapshot, r.floor, r.heartbeat_sync, r.heartbeat_delete,
-		EXISTS (SELECT FROM products_tombstones), EXISTS (SELECT FROM products_dead_letters)
-	INTO state.source, state.snapshot, state.floor, state.heartbeat_sync, state.heartbeat_delete, buried, wrong
+		EXISTS (SELECT FROM products_tombstones)
+	INTO state.source, state.snapshot, state.floor, state.heartbeat_sync, state.heartbeat_delete, buried
 	FROM products_replication r;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'products_replication has lost its row' USING ERRCODE = 'object_not_in_prerequisite_state',
 			HINT = 'Run reset-replicas for this replica.';
 	END IF;
 
-	-- New products by a plain INSERT, which costs half of ON CONFLICT. Nobody else adds products; should somebody all the same, at this very
-	-- moment, the batch fails, and finds the product there when it is tried again. A row that is there is newer than its tombstone.
+	-- New products by a plain INSERT, which costs half of ON CONFLICT. Nobody else writes here. Should somebody add the same product
+	-- at this very moment, the batch fails, and finds it there when it is tried again. A row that is there is newer than its tombstone.
 	INSERT INTO products (id, name, price, stock, created_at, updated_at, version)
 	SELECT m.id, m.name, m.price::numeric, m.stock, m.created_at, m.updated_at, m.version
 	FROM unnest(ids, versions, xids, deleted, names, prices, stocks, created, updated)
@@ -117,7 +116,7 @@ BEGIN
 		changed := changed + n;
 	END IF;
 
-	IF wrong THEN
+	IF EXISTS (SELECT FROM products_dead_letters) THEN
 		DELETE FROM products_dead_letters d USING unnest(ids, versions) AS m (id, version)
 		WHERE d.id = m.id AND d.version <= m.version;
 	END IF;
