@@ -1,8 +1,8 @@
 """make soak: random faults, alone and in pairs, one round after another for SOAK_MINUTES (10).
 
 The environment variables are those of the suite (conftest.py): SEED, FAULTS. Every round is a line;
-the first one that fails ends the run with the programs' logs and code 1. Two arenas take turns every
-few minutes, because only one of them has the wires that network faults need.
+the first one that fails ends the run with the programs' logs and code 1. All rounds share one arena, in which an API and a consumer
+live from the beginning to the end: they must not grow (Vitals).
 """
 import os
 import pathlib
@@ -21,7 +21,6 @@ from harness.servers import discard_all, remove_folder, start_all
 from integration.conftest import Servers
 
 MINUTES = float(os.environ.get("SOAK_MINUTES") or 10)
-STRETCH_S = 180  # before the other arena takes its turn
 
 
 class Folders:
@@ -39,9 +38,34 @@ class Folders:
         return path
 
 
-def resident_mb(program):
-    with open(f"/proc/{program.pid}/status") as f:
-        return next(int(line.split()[1]) // 1024 for line in f if line.startswith("VmRSS"))
+class Vitals:
+    """What the veterans use after each round, at rest: memory, descriptors, threads. It must not grow: after the first rounds
+    threads stay as many as they were, and nothing else ever doubles."""
+
+    learning = 10  # rounds
+
+    def __init__(self):
+        self.rounds, self.most, self.now = 0, {}, {}
+
+    @staticmethod
+    def of(program):
+        with open(f"/proc/{program.pid}/status", encoding="ascii", errors="replace") as f:
+            fields = dict(line.split(":", 1) for line in f if ":" in line)
+        return {"memory_mb": int(fields["VmRSS"].split()[0]) // 1024, "threads": int(fields["Threads"]),
+                "descriptors": len(os.listdir(f"/proc/{program.pid}/fd"))}
+
+    def look(self, programs):
+        """Text for the round's line; AssertionError where something grows."""
+        self.rounds += 1
+        self.now = {(p.name, what): n for p in programs for what, n in self.of(p).items()}
+        for (name, what), n in self.now.items():
+            most = self.most.setdefault((name, what), n)
+            limit = most if what == "threads" else 2 * most
+            assert self.rounds <= self.learning or n <= limit, f"{name}: {n} {what}, {most} at first"
+            if self.rounds <= self.learning:
+                self.most[name, what] = max(n, most)
+        return " ".join(f"{what}={','.join(str(n) for (_, w), n in self.now.items() if w == what)}"
+                        for what in ("memory_mb", "descriptors", "threads"))
 
 
 def choose(rng, names):
@@ -50,36 +74,29 @@ def choose(rng, names):
     return two or (FAULTS[rng.choice(sorted(names))],)
 
 
-def stretch(arenas, rng, wired, number, until):
-    """Rounds in one arena; returns the number of the next one."""
-    names = [n for n in selected() if FAULTS[n].wired == wired]
-    if not wired or len(names) > 1:
-        names += [n for n in selected() if wired and not FAULTS[n].wired]
-    while names and time.monotonic() < until:
-        faults = choose(rng, names)
-        arena = arenas.get(wired)
-        result = arena.new_result(faults, f"{SEED}.{number}")
+def rounds(arenas, rng, until):
+    """One round after another; returns how many there were."""
+    names, vitals, number = selected(), Vitals(), 0
+    while time.monotonic() < until:
         number += 1
+        faults = choose(rng, names)
+        arena = arenas.get(True)
+        result, used = arena.new_result(faults, f"{SEED}.{number}"), "-"
         try:
             arena.round(faults, result)
+            used = vitals.look([*arena.veteran_apis, *arena.veteran_consumers])
         finally:
-            memory = ",".join(f"{resident_mb(p)}" for p in (*arena.apis, *arena.consumers)
-                              if p.running())
-            print(f"{result} memory_mb={memory}", flush=True)
+            print(f"{result} {used}", flush=True)
     return number
 
 
 def main():
     servers, folders = Servers(), Folders()
-    arenas, failed = Arenas(servers, folders), False
-    rng, number, wired = random.Random(f"{SEED}:soak"), 1, False
+    arenas, failed, number = Arenas(servers, folders, veterans=True), False, 0
     print(f"soak: {MINUTES:g} minutes, SEED={SEED}", flush=True)
     try:
         start_all(servers.all)
-        end = time.monotonic() + 60 * MINUTES
-        while time.monotonic() < end:
-            number = stretch(arenas, rng, wired, number, min(end, time.monotonic() + STRETCH_S))
-            wired = not wired
+        number = rounds(arenas, random.Random(f"{SEED}:soak"), time.monotonic() + 60 * MINUTES)
         arenas.close()
     except Exception:  # pylint: disable=broad-except
         failed = True
@@ -90,7 +107,7 @@ def main():
         discard_all(servers.all)
         remove_folder(servers.folder)
         remove_folder(folders.root)
-    print(f"soak: {number - 1} rounds, {'one failed' if failed else 'all in order'}", flush=True)
+    print("soak: a round failed" if failed else f"soak: {number} rounds, all in order", flush=True)
     return 1 if failed else 0
 
 
