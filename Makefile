@@ -150,7 +150,7 @@ $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 
 # ---- packages, demo, tests -----------------------------------------------------------------------
 
-.PHONY: deps demo test test-unit test-integration test-faults test-faults-short soak bench
+.PHONY: deps demo test test-unit test-integration test-faults test-faults-short soak bench bench-docs
 deps:
 	$(Q)tests/deps.sh build run test
 
@@ -204,10 +204,20 @@ test-faults-short: all
 soak: all
 	$(Q)$(call faults,short) SOAK_MINUTES='$(SOAK_MINUTES)' $(PYTHON) tests/faults/soak.py
 
-# Beside what people would use instead; PARTS names some of them, see tests/bench/bench.py.
+# Beside what people would use instead; PARTS names some of them, see tests/bench/bench.py. bench-reads is one part alone.
+# Results stay in build/bench.json; bench-docs puts those of all parts into docs/benchmarks.md.
+bench_run = PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/bench/$(1)
+
 bench: all
 	$(Q)tests/deps.sh build run test bench
-	$(Q)PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/bench/bench.py $(PARTS)
+	$(Q)$(call bench_run,bench.py $(PARTS))
+
+bench-%: all
+	$(Q)tests/deps.sh build run test bench
+	$(Q)$(call bench_run,bench.py $*)
+
+bench-docs:
+	$(Q)$(call bench_run,report.py)
 
 # ---- checks ------------------------------------------------------------------------------------
 
@@ -291,7 +301,8 @@ help:
 	@echo 'make test-faults       every fault, alone and in pairs, about two hours: SEED= FAULTS= ROUNDS='
 	@echo '                       (test-faults-short: each for seconds, as in make test)'
 	@echo 'make soak              random faults for SOAK_MINUTES, 10 by default'
-	@echo 'make bench             beside pgbench, psql and logical replication; PARTS="reads drain"'
+	@echo 'make bench             beside pgbench, psql, logical replication and Node; PARTS="reads drain"'
+	@echo '                       (bench-reads: one part; bench-docs: results to docs/benchmarks.md)'
 	@echo 'make layers            who includes whom'
 	@echo 'make check-docs        settings, metrics and routes against docs/'
 	@echo 'make format            clang-format 14; format-check only looks'

@@ -51,7 +51,6 @@ struct connector {
 	struct mono started;
 	struct mono primary_until; /* of a replica: waits no longer for the primary's first look */
 	bool present;
-	bool unopened; /* the last link could not be opened */
 };
 
 /* How the planner is kept at index look-ups for every statement here, whatever the tables' statistics say: plans are made once, maybe
@@ -323,7 +322,7 @@ static void look(struct connector *c)
 		return;
 	}
 	if (!c->present) {
-		c->unopened = false;
+		atomic_store(&up->unopened, false);
 		c->next_open = mono_now();
 		backoff_reset(&c->open_backoff);
 	}
@@ -338,7 +337,7 @@ static void look(struct connector *c)
 		lag_clock_set(up->clock, now, look.time_us);
 	if (!up->primary)
 		take_wrong(c, &wrong);
-	if (!look.bad && c->unopened && !has_links(up))
+	if (!look.bad && atomic_load(&up->unopened) && !has_links(up))
 		return; /* as open_link() said */
 	if (!look.bad && wrong.too_many)
 		set_state(c, UPSTREAM_TOO_WRONG,
@@ -361,6 +360,7 @@ static void look(struct connector *c)
 
 static void open_link(struct connector *c, struct link *l)
 {
+	struct upstream *up = l->up;
 	bool writes = l->roles & (LINK_WRITE | LINK_BULK);
 	struct db_options opt = {
 		.application_name = writes ? "pgfanout-api write" : "pgfanout-api read",
@@ -370,23 +370,23 @@ static void open_link(struct connector *c, struct link *l)
 		.guc = index_only,
 	};
 	struct err err = { 0 };
-	struct db *db = db_open(l->up->url, &opt, writes ? write_statements : read_statements,
+	struct db *db = db_open(up->url, &opt, writes ? write_statements : read_statements,
 				writes ? WRITE_STATEMENTS : read_statement_count, &err);
 
 	if (db) {
-		if (c->unopened)
+		if (atomic_load(&up->unopened))
 			c->next_look = mono_now(); /* the state may change */
-		c->unopened = false;
+		atomic_store(&up->unopened, false);
 		backoff_reset(&c->open_backoff);
 		worker_deliver(l, db);
 		return;
 	}
-	if (!has_links(l->up))
+	if (!has_links(up))
 		set_failed(c, &err);
-	else if (!c->unopened)
+	else if (!atomic_load(&up->unopened))
 		log_warn("a connection cannot be opened, others can be used: trying again",
-			 KV_S("database", l->up->name), KV_S("error", err.text));
-	c->unopened = true;
+			 KV_S("database", up->name), KV_S("error", err.text));
+	atomic_store(&up->unopened, true);
 	c->next_open = mono_add_ms(mono_now(), backoff_next_ms(&c->open_backoff));
 	c->next_look = mono_now(); /* it may be away altogether */
 	connector_want(l);

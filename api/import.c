@@ -1,66 +1,21 @@
 /*
- * import.c: see import.h. A worker's thread.
+ * import.c: imports as the client sees them: its lines become batches, their outcomes one answer. A worker's thread.
  *
- * Ownership: an import belongs to its request while there is one (import_gone() cuts the tie) and to the unit in flight while
- * there is one; the last of the two frees it. Lines that were read but not yet committed when the client goes away are dropped:
+ * Ownership: an import belongs to its request while there is one (import_gone() cuts the tie) and to its units in flight while
+ * there are any; the last of them frees it. Lines that were read but not yet committed when the client goes away are dropped:
  * nobody was told that they were taken.
  */
-#include "api/import.h"
+#include "api/import_private.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/import_rows.h"
 #include "api/measures.h"
-#include "api/relay.h"
-#include "api/service.h"
 #include "api/worker.h"
 #include "common/jscan.h"
 
 #define LINE_MAX_BYTES 65536
-#define ERRORS_SHOWN   20
-#define RANGES_MAX     32    /* halving 1000 rows leaves at most one half for each of 10 levels */
-#define PATIENCE_MS    30000 /* how long a batch is tried before the import is given up */
-#define RETRY_MS       200
-
-struct range {
-	size_t from, to;
-};
-
-/* A line that was not taken. The database's refusals come after later lines' faults, and in any order. */
-struct rejection {
-	uint64_t line;
-	char *json; /* owned: its object in the answer */
-};
-
-struct import {
-	struct request *request; /* NULL: the client has gone */
-	struct worker *worker;
-	struct import *next; /* in the worker's queue */
-	bool queued, in_flight;
-
-	/* reading */
-	struct strbuf line;
-	bool line_ready; /* line is complete and waits for room */
-	bool skipping;	 /* the rest of a line that is too long */
-	bool paused;	 /* the client's connection rests */
-	bool ended;
-	bool failed;
-	uint64_t line_number; /* of the line being read */
-	struct product_input in;
-
-	struct import_rows fill, work;
-	bool sealed;  /* fill is to go to the database before another line is taken */
-	bool working; /* work is at the database, or on its way */
-	struct range todo[RANGES_MAX], sent;
-	size_t ntodo;
-	struct mono retry_at, patience; /* 0: none */
-
-	int64_t created, replaced, rejected;
-	struct rejection errors[ERRORS_SHOWN]; /* those of the first lines, by line */
-	size_t nerrors;
-};
 
 void imports_init(struct imports *s)
 {
@@ -75,20 +30,21 @@ void imports_clear(struct imports *s)
 	pgarray_clear(&s->stocks);
 }
 
-static void import_free(struct import *m)
+void import_free(struct import *m)
 {
 	strbuf_clear(&m->line);
 	for (size_t i = 0; i < m->nerrors; i++)
 		free(m->errors[i].json);
 	product_input_clear(&m->in);
 	import_rows_clear(&m->fill);
-	import_rows_clear(&m->work);
+	for (size_t i = 0; i < IMPORT_BATCHES; i++)
+		import_rows_clear(&m->batch[i].rows);
 	free(m);
 }
 
 /* ---- counts and answers ---- */
 
-static void reject(struct import *m, uint64_t line, const char *field, const char *text)
+void import_reject(struct import *m, uint64_t line, const char *field, const char *text)
 {
 	struct strbuf json = STRBUF_INIT;
 	size_t at = m->nerrors;
@@ -97,9 +53,9 @@ static void reject(struct import *m, uint64_t line, const char *field, const cha
 	metric_add(M_IMPORT_REJECTED, 0, 1);
 	while (at > 0 && m->errors[at - 1].line > line)
 		at--;
-	if (at == ERRORS_SHOWN)
+	if (at == IMPORT_ERRORS_SHOWN)
 		return;
-	if (m->nerrors == ERRORS_SHOWN)
+	if (m->nerrors == IMPORT_ERRORS_SHOWN)
 		free(m->errors[--m->nerrors].json);
 	memmove(&m->errors[at + 1], &m->errors[at], (m->nerrors - at) * sizeof(m->errors[0]));
 	m->nerrors++;
@@ -143,12 +99,12 @@ static void answer(struct import *m)
 }
 
 /* The rest of the body is thrown away by http.c; the answer goes out after it. */
-static void give_up(struct import *m, const struct err *err)
+void import_give_up(struct import *m, const struct err *err)
 {
-	m->failed = true;
-	m->working = false;
-	if (!m->request)
+	if (m->failed || !m->request)
 		return;
+	m->failed = true;
+	import_dequeue(m);
 	struct http_request *http = m->request->http;
 	struct strbuf *out = http_out(http);
 	char text[640];
@@ -164,54 +120,33 @@ static void give_up(struct import *m, const struct err *err)
 	request_reply(m->request, 503);
 }
 
-/* ---- the worker's queue for the bulk link ---- */
-
-static void enqueue(struct import *m)
-{
-	struct imports *s = &m->worker->imports;
-
-	m->next = NULL;
-	if (s->waiting_last)
-		s->waiting_last->next = m;
-	else
-		s->waiting = m;
-	s->waiting_last = m;
-	m->queued = true;
-}
-
-static void dequeue(struct import *m)
-{
-	struct imports *s = &m->worker->imports;
-	struct import *before = NULL;
-
-	if (!m->queued)
-		return;
-	for (struct import *i = s->waiting; i != m; i = i->next)
-		before = i;
-	if (before)
-		before->next = m->next;
-	else
-		s->waiting = m->next;
-	if (s->waiting_last == m)
-		s->waiting_last = before;
-	m->queued = false;
-}
-
 /* ---- lines ---- */
 
-static void start_work(struct import *m)
+/* Gives what was read to a batch that is free. False: there is none, or one at work holds an id of it, which must take effect first. */
+static bool start_work(struct import *m)
 {
-	struct import_rows empty = m->work;
+	struct import_batch *to = NULL;
 
-	m->work = m->fill;
+	import_rows_sort(&m->fill);
+	for (size_t i = 0; i < IMPORT_BATCHES; i++) {
+		struct import_batch *b = &m->batch[i];
+
+		if (!b->working)
+			to = b;
+		else if (import_rows_share(&m->fill, &b->rows))
+			return false;
+	}
+	if (!to)
+		return false;
+	struct import_rows empty = to->rows;
+
+	to->rows = m->fill;
 	m->fill = empty;
 	import_rows_reset(&m->fill);
-	import_rows_sort(&m->work);
 	m->sealed = false;
-	m->working = true;
-	m->todo[0] = (struct range){ 0, m->work.n };
-	m->ntodo = 1;
-	enqueue(m);
+	m->working++;
+	import_batch_start(m, to);
+	return true;
 }
 
 static bool is_blank(const char *s, size_t len)
@@ -233,7 +168,7 @@ static bool take_line(struct import *m, const char *s, size_t len)
 		return true;
 	}
 	if (!product_parse(s, len, required, required | PRODUCT_ID, &m->in, &fault)) {
-		reject(m, ++m->line_number, fault.field, fault.err.text);
+		import_reject(m, ++m->line_number, fault.field, fault.err.text);
 		return true;
 	}
 	if (!(m->in.given & PRODUCT_ID))
@@ -247,16 +182,13 @@ static bool take_line(struct import *m, const char *s, size_t len)
 	return true;
 }
 
-/* Makes room if there is none. False: both batches are busy. */
+/* Makes room if there is none. False: all batches are busy. */
 static bool make_room(struct import *m)
 {
-	if (m->sealed && !m->working)
-		start_work(m);
-	return !m->sealed;
+	return !m->sealed || start_work(m);
 }
 
-/* Moves on after something has changed: work done, or the body's end. */
-static void pump(struct import *m)
+void import_pump(struct import *m)
 {
 	if (m->failed || !m->request)
 		return;
@@ -266,10 +198,10 @@ static void pump(struct import *m)
 		m->line_ready = false;
 		strbuf_reset(&m->line);
 	}
-	if (m->ended && !m->line_ready && !m->working) {
+	if (m->ended && !m->line_ready) {
 		if (m->fill.n > 0)
-			start_work(m);
-		else
+			m->sealed = true;
+		if (make_room(m) && m->working == 0)
 			answer(m);
 	}
 	if (m->paused && !m->sealed && !m->line_ready && m->request->http) {
@@ -300,7 +232,7 @@ size_t import_data(struct request *r, const char *data, size_t len)
 
 			snprintf(text, sizeof(text), "the line is longer than %d bytes",
 				 LINE_MAX_BYTES);
-			reject(m, ++m->line_number, NULL, text);
+			import_reject(m, ++m->line_number, NULL, text);
 			strbuf_reset(&m->line);
 			m->skipping = !end;
 		} else if (end && m->line.len == 0) {
@@ -315,7 +247,7 @@ size_t import_data(struct request *r, const char *data, size_t len)
 		}
 		at += with_end;
 		if (m->line_ready)
-			pump(m);
+			import_pump(m);
 	}
 	return len;
 }
@@ -326,7 +258,7 @@ void import_end(struct request *r)
 
 	m->ended = true;
 	m->line_ready = m->line_ready || m->line.len > 0; /* the last line needs no end */
-	pump(m);
+	import_pump(m);
 }
 
 void import_start(struct request *r)
@@ -360,167 +292,8 @@ void import_gone(struct request *r)
 	r->import = NULL;
 	r->worker->imports.n--;
 	metric_add(M_IMPORTS_RUNNING, 0, -1);
-	dequeue(m);
+	import_dequeue(m);
 	m->request = NULL;
-	if (!m->in_flight)
+	if (m->in_flight == 0)
 		import_free(m);
-}
-
-/* ---- at the database ---- */
-
-static void later(struct import *m, const struct err *err)
-{
-	struct worker *w = m->worker;
-
-	m->todo[m->ntodo++] = m->sent;
-	if (m->patience.us == 0)
-		m->patience = mono_add_ms(w->now, PATIENCE_MS);
-	if (mono_reached(m->patience, w->now)) {
-		give_up(m, err);
-		return;
-	}
-	m->retry_at = mono_add_ms(w->now, RETRY_MS);
-	enqueue(m);
-}
-
-static void halve(struct import *m, const struct err *err)
-{
-	struct range s = m->sent;
-	size_t middle = s.from + (s.to - s.from) / 2;
-
-	if (s.to - s.from == 1) {
-		char text[640];
-
-		snprintf(text, sizeof(text), "the database refused it: %s", err->text);
-		reject(m, m->work.list[s.from].line, NULL, text);
-		return;
-	}
-	m->todo[m->ntodo++] = (struct range){ middle, s.to };
-	m->todo[m->ntodo++] = (struct range){ s.from, middle };
-}
-
-static void count_rows(struct import *m, const struct pg_result *res)
-{
-	int rows = db_rows(res);
-
-	for (int i = 0; i < rows; i++) {
-		if (db_value(res, i, 6)[0])
-			m->created++;
-		else
-			m->replaced++;
-	}
-	metric_add(M_IMPORT_ROWS, 0, rows);
-}
-
-static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result *res,
-		     const struct err *err)
-{
-	struct import *m = arg;
-
-	m->worker->imports.current = NULL;
-	m->in_flight = false;
-	if (outcome == DB_OK)
-		relay_wake(m->worker->service->relay);
-	if (!m->request) {
-		import_free(m);
-		return;
-	}
-	switch (outcome) {
-	case DB_OK:
-		count_rows(m, res);
-		m->patience.us = 0;
-		break;
-	case DB_REFUSED:
-		halve(m, err);
-		break;
-	case DB_SCHEMA:
-		give_up(m, err);
-		return;
-	case DB_RETRY:
-	case DB_UNFIT:
-	case DB_BUSY:
-	case DB_LOST:
-		/* Of a lost one the outcome is unknown: done again it leaves the same rows, but counts them as replaced. */
-		later(m, err);
-		return;
-	}
-	if (m->ntodo > 0) {
-		enqueue(m);
-		return;
-	}
-	m->working = false;
-	pump(m);
-}
-
-static void send_range(struct import *m)
-{
-	struct worker *w = m->worker;
-	struct imports *s = &w->imports;
-	struct err err;
-
-	m->sent = m->todo[--m->ntodo];
-	pgarray_begin(&s->ids, PGARRAY_UUID);
-	pgarray_begin(&s->names, PGARRAY_TEXT);
-	pgarray_begin(&s->prices, PGARRAY_TEXT);
-	pgarray_begin(&s->stocks, PGARRAY_INT4);
-	for (size_t i = m->sent.from; i < m->sent.to; i++) {
-		const struct import_row *row = &m->work.list[i];
-
-		pgarray_add_uuid(&s->ids, &row->id);
-		pgarray_add_text(&s->names, m->work.names.data + row->name_at, row->name_len);
-		pgarray_add_text(&s->prices, row->price, strlen(row->price));
-		pgarray_add_int4(&s->stocks, row->stock);
-	}
-	pgarray_finish(&s->ids);
-	pgarray_finish(&s->names);
-	pgarray_finish(&s->prices);
-	pgarray_finish(&s->stocks);
-	struct db_param params[4] = {
-		DB_BINARY(s->ids.buf.data, s->ids.buf.len),
-		DB_BINARY(s->names.buf.data, s->names.buf.len),
-		DB_BINARY(s->prices.buf.data, s->prices.buf.len),
-		DB_BINARY(s->stocks.buf.data, s->stocks.buf.len),
-	};
-
-	m->in_flight = true;
-	s->current = m;
-	w->bulk->touched = true;
-	metric_add(M_WRITE_UNITS, 0, 1);
-	if (!db_send(w->bulk->db, WRITE_UPSERT, params, true,
-		     mono_add_ms(w->now, w->settings->request_timeout_ms), on_batch, m, &err))
-		on_batch(m, DB_LOST, NULL, &err);
-}
-
-void import_dispatch(struct worker *w)
-{
-	struct imports *s = &w->imports;
-
-	for (struct import *m = s->waiting, *next; m && !s->current && link_usable(w->bulk);
-	     m = next) {
-		next = m->next;
-		if (m->retry_at.us != 0 && !mono_reached(m->retry_at, w->now))
-			continue;
-		m->retry_at.us = 0;
-		dequeue(m);
-		send_range(m);
-	}
-}
-
-/* Gives up those that wait for a connection that does not come. */
-void import_tick(struct worker *w)
-{
-	if (link_usable(w->bulk))
-		return;
-	for (struct import *m = w->imports.waiting, *next; m; m = next) {
-		next = m->next;
-		if (m->patience.us == 0) {
-			m->patience = mono_add_ms(w->now, PATIENCE_MS);
-		} else if (mono_reached(m->patience, w->now)) {
-			struct err err;
-
-			err_set(&err, "the primary does not answer");
-			dequeue(m);
-			give_up(m, &err);
-		}
-	}
 }

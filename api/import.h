@@ -3,14 +3,16 @@
  *
  * States of an import, and what moves it on:
  *   reading    lines come; a batch fills up                 batch full, an id twice in it, or the end of the body
- *   waiting    a full batch while another is at the         the database's answer
- *              database: the client's connection rests
+ *   waiting    a full batch while two others are at the     the database's answer
+ *              database, or one that has an id of it: the
+ *              client's connection rests
  *   finishing  the body has ended, batches are under way    the last answer -> 200
  *   failed     the database refused for good                the rest of the body is thrown away -> 503
  *
- * One batch is at the database while the next is filled: not two, because lines with the same id must take effect in their
- * order, also when the first batch has to be redone. Each batch is one transaction; what was committed stays, whatever comes
- * after. A batch that is refused for its data is halved until the row at fault is alone.
+ * Up to IMPORT_BATCHES are at the database, each on a connection of its own, while the next is filled. No id is in two of them:
+ * lines with the same id must take effect in their order, also when the first batch has to be redone. Each batch is one
+ * transaction; what was committed stays, whatever comes after. A batch that is refused for its data is halved until the row at
+ * fault is alone.
  */
 #ifndef PGFANOUT_API_IMPORT_H
 #define PGFANOUT_API_IMPORT_H
@@ -18,12 +20,14 @@
 #include "api/replicas.h"
 #include "common/pgarray.h"
 
-struct import;
+#define IMPORT_BATCHES 2 /* of an import at the database; so many bulk links has a worker */
+
+struct import_batch;
 
 struct imports {
 	size_t n;
-	struct import *waiting, *waiting_last; /* for the bulk link, first come first served */
-	struct import *current;		       /* whose unit is in flight */
+	struct import_batch *waiting, *waiting_last;  /* for a bulk link, first come first served */
+	struct import_batch *current[IMPORT_BATCHES]; /* in flight, by bulk link */
 	struct pgarray ids, names, prices, stocks;
 };
 

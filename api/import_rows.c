@@ -51,8 +51,24 @@ static int by_id(const void *a, const void *b)
 
 void import_rows_sort(struct import_rows *b)
 {
-	if (b->n > 1)
+	if (b->n > 1 && !b->sorted)
 		qsort(b->list, b->n, sizeof(*b->list), by_id);
+	b->sorted = true;
+}
+
+bool import_rows_share(const struct import_rows *a, const struct import_rows *b)
+{
+	for (size_t i = 0, j = 0; i < a->n && j < b->n;) {
+		int c = uuid_cmp(&a->list[i].id, &b->list[j].id);
+
+		if (c == 0)
+			return true;
+		if (c < 0)
+			i++;
+		else
+			j++;
+	}
+	return false;
 }
 
 void import_rows_reset(struct import_rows *b)
@@ -60,6 +76,7 @@ void import_rows_reset(struct import_rows *b)
 	if (b->n > 0)
 		memset(b->slots, 0, IMPORT_SLOTS * sizeof(*b->slots));
 	b->n = 0;
+	b->sorted = false;
 	strbuf_reset(&b->names);
 }
 

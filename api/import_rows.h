@@ -22,6 +22,7 @@ struct import_rows {
 	struct import_row *list; /* owned, IMPORT_ROWS of them, made when the first comes */
 	uint16_t *slots;	 /* owned: ids seen, as row number + 1 */
 	size_t n;
+	bool sorted;
 	struct strbuf names;
 };
 
@@ -30,6 +31,8 @@ MUST_CHECK bool import_rows_add(struct import_rows *b, const struct product_inpu
 				uint64_t line);
 bool import_rows_full(const struct import_rows *b);
 void import_rows_sort(struct import_rows *b); /* by id */
+/* Whether an id is in both, which are sorted. */
+bool import_rows_share(const struct import_rows *a, const struct import_rows *b);
 void import_rows_reset(struct import_rows *b);
 void import_rows_clear(struct import_rows *b);
 

@@ -476,11 +476,9 @@ void outbox_forget(struct outbox *o, const struct outbox_key *keys, size_t n)
 		pgarray_add_int8(&o->xids, (int64_t)keys[i].xid);
 		pgarray_add_int8(&o->versions, keys[i].version);
 	}
-	pgarray_finish(&o->xids);
-	pgarray_finish(&o->versions);
 	const struct db_param params[] = {
-		DB_BINARY(o->xids.buf.data, o->xids.buf.len),
-		DB_BINARY(o->versions.buf.data, o->versions.buf.len),
+		pgarray_finish(&o->xids),
+		pgarray_finish(&o->versions),
 	};
 	o->forgetting++;
 	ask(o, ST_FORGET, params, false, forgotten);

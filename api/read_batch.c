@@ -221,10 +221,11 @@ static void send_points(struct link *l)
 		u->rows[u->n++] = request_ref(r);
 		pgarray_add_uuid(ids, &r->id);
 	}
-	pgarray_finish(ids);
-	struct db_param param = DB_BINARY(ids->buf.data, ids->buf.len);
+	struct db_param param = pgarray_finish(ids);
 
 	l->points_in_flight++;
+	l->rows_in_flight = u->n;
+	l->rows_since = w->now;
 	l->touched = true;
 	metric_add(M_READ_UNITS, l->up->index, 1);
 	if (!db_send(l->db, READ_POINTS, &param, true,
@@ -297,10 +298,17 @@ static void send_scan(struct link *l)
 	silence_sent(l, &u->sent);
 }
 
+/* A second unit goes out behind the first one if it is as large: many small ones cost both sides more. */
+static bool may_send_points(const struct link *l)
+{
+	return l->points_in_flight == 0 ||
+	       (l->points_in_flight < READ_UNITS && l->points.n >= l->rows_in_flight);
+}
+
 void read_dispatch(struct link *l)
 {
 	/* A link that dies here is given up by the worker, which then calls read_reroute(). */
-	while (l->points.head && l->points_in_flight < READ_UNITS && link_usable(l))
+	while (l->points.head && may_send_points(l) && link_usable(l))
 		send_points(l);
 	while (l->scans.head && l->scans_in_flight < SCAN_UNITS && link_usable(l))
 		send_scan(l);

@@ -220,7 +220,7 @@ static void service(struct relay *r, struct mono now)
 		relay_lose_database(r, &err);
 }
 
-static int stand_by(struct relay *r, struct mono now)
+static struct mono stand_by(struct relay *r, struct mono now)
 {
 	if (mono_reached(r->lead_at, now)) {
 		if (r->asked && !outbox_asking(r->outbox) && !r->standing_by) {
@@ -234,11 +234,11 @@ static int stand_by(struct relay *r, struct mono now)
 		r->asked = true;
 		r->lead_at = mono_add_ms(now, LEAD_EVERY_MS);
 	}
-	return mono_until_ms(r->lead_at, now, RELAY_POLL_MAX_MS);
+	return r->lead_at;
 }
 
-/* Does what is due, and returns for how long poll() may wait. */
-static int turn(struct relay *r)
+/* Does what is due, and returns until when there is nothing more unless something comes. */
+static struct mono turn(struct relay *r)
 {
 	struct mono now = mono_now();
 
@@ -252,21 +252,19 @@ static int turn(struct relay *r)
 	}
 	service(r, now);
 	if (!r->link)
-		return mono_until_ms(r->broker_at, now, RELAY_POLL_MAX_MS);
-	if (!r->outbox)
-		return mono_until_ms(r->database_at, now, amqp_service_ms(r->link));
-	int wait = outbox_leading(r->outbox) ? relay_lead(r, now) : stand_by(r, now);
-	if (wait < 0)
-		return 0;
-	if (amqp_pending(r->link))
-		return 0;
-	wait = wait > amqp_service_ms(r->link) ? amqp_service_ms(r->link) : wait;
-	return mono_until_ms(outbox_deadline(r->outbox), now, wait);
+		return r->broker_at;
+	struct mono due = r->database_at;
+	if (r->outbox)
+		due = outbox_leading(r->outbox) ? relay_lead(r, now) : stand_by(r, now);
+	if (!r->link || amqp_pending(r->link))
+		return now;
+	due = mono_earlier(due, mono_add_ms(now, amqp_service_ms(r->link)));
+	return r->outbox ? mono_earlier(due, outbox_deadline(r->outbox)) : due;
 }
 
 /* The last seconds: answers are taken and confirmed changes forgotten, nothing new begins. True:
  * done. */
-static bool wind_up(struct relay *r, int *ret_wait)
+static bool wind_up(struct relay *r, struct mono *ret_due)
 {
 	struct mono now = mono_now();
 
@@ -276,13 +274,14 @@ static bool wind_up(struct relay *r, int *ret_wait)
 	if (!r->link || !r->outbox || !outbox_leading(r->outbox) || mono_reached(r->stop_at, now))
 		return true;
 	relay_forget(r);
-	*ret_wait = mono_until_ms(r->stop_at, now, RELAY_IDLE_MS);
+	*ret_due = mono_earlier(r->stop_at, mono_add_ms(now, RELAY_IDLE_MS));
 	return publisher_unanswered(r->publisher) == 0 &&
 	       publisher_confirmed_count(r->publisher) == 0 && outbox_forgetting(r->outbox) == 0;
 }
 
-static void wait_for_events(struct relay *r, int wait_ms)
+static void wait_for_events(struct relay *r, struct mono due)
 {
+	struct mono now = mono_now();
 	struct pollfd fds[3] = { { .fd = r->wake_fd, .events = POLLIN },
 				 { .fd = -1 },
 				 { .fd = -1 } };
@@ -294,8 +293,11 @@ static void wait_for_events(struct relay *r, int wait_ms)
 			.fd = outbox_fd(r->outbox),
 			.events = (short)(POLLIN | (outbox_wants_write(r->outbox) ? POLLOUT : 0))
 		};
-	if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
-		fatal("poll: %s", strerror(errno));
+	due = mono_earlier(due, mono_add_ms(now, RELAY_POLL_MAX_MS));
+	int64_t us = mono_reached(due, now) ? 0 : mono_diff_us(due, now);
+	struct timespec wait = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
+	if (ppoll(fds, ARRAY_SIZE(fds), &wait, NULL) < 0 && errno != EINTR)
+		fatal("ppoll: %s", strerror(errno));
 	if (fds[0].revents & POLLIN) {
 		eventfd_t ignored;
 		(void)eventfd_read(r->wake_fd, &ignored);
@@ -305,18 +307,18 @@ static void wait_for_events(struct relay *r, int wait_ms)
 static void *run(void *arg)
 {
 	struct relay *r = arg;
-	int wait = 0;
+	struct mono due = { 0 };
 
 	log_thread("relay");
 	for (;;) {
 		if (atomic_load(&r->stop)) {
-			if (wind_up(r, &wait))
+			if (wind_up(r, &due))
 				break;
 		} else {
-			wait = turn(r);
+			due = turn(r);
 		}
 		show_status(r);
-		wait_for_events(r, wait);
+		wait_for_events(r, due);
 	}
 	outbox_close(r->outbox);
 	amqp_close(r->link);

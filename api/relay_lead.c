@@ -20,9 +20,11 @@
 #include "api/relay_private.h"
 #include "common/log.h"
 
-#define BUSY_MS	    1 /* from one sweep to the next while there is work */
-#define GATHER_MS   4 /* the same when it is much: fewer, larger messages */
+#define BUSY_US	    500	 /* from one sweep to the next while there is work */
+#define BUSY_FOR_MS 50	 /* work comes so soon after work: the pause grows only then */
+#define GATHER_US   4000 /* the same when it is much: fewer, larger messages */
 #define GATHER_ROWS 16
+#define IDLE_US	    (RELAY_IDLE_MS * INT64_C(1000))
 #define FULL_MS	    2 /* until a full socket is looked at again */
 
 static void begin_anew(struct relay *r, bool new_link)
@@ -32,7 +34,7 @@ static void begin_anew(struct relay *r, bool new_link)
 	outbox_restart(r->outbox);
 	r->hold_until = (struct mono){ 0 };
 	r->sweep_at = mono_now();
-	r->pause_ms = r->gap_ms = BUSY_MS;
+	r->pause_us = r->gap_us = BUSY_US;
 	r->sweep_rows = 0;
 	r->anew_sweeps = r->sweeps;
 	r->beat_sweeps = r->sweeps + 1;
@@ -117,15 +119,16 @@ static void take_claim(struct relay *r, struct mono now)
 	r->claim = NULL;
 	r->sweep_rows += c->n;
 	if (c->sweep_ends) {
-		/* Work: look again soon. No work: look ever less often. Much work: let more of it
-		 * gather. */
-		if (r->sweep_rows == 0)
-			r->pause_ms = r->pause_ms * 2 > RELAY_IDLE_MS ? RELAY_IDLE_MS
-								      : r->pause_ms * 2;
-		else
-			r->pause_ms = BUSY_MS;
-		r->gap_ms = r->sweep_rows >= GATHER_ROWS ? GATHER_MS : BUSY_MS;
-		r->sweep_at = mono_add_ms(now, r->pause_ms > r->gap_ms ? r->pause_ms : r->gap_ms);
+		/* Work: look again soon. None for a while: look ever less often. Much work: let more
+		 * of it gather. */
+		if (r->sweep_rows > 0) {
+			r->pause_us = BUSY_US;
+			r->busy_until = mono_add_ms(now, BUSY_FOR_MS);
+		} else if (mono_reached(r->busy_until, now)) {
+			r->pause_us = r->pause_us * 2 > IDLE_US ? IDLE_US : r->pause_us * 2;
+		}
+		r->gap_us = r->sweep_rows >= GATHER_ROWS ? GATHER_US : BUSY_US;
+		r->sweep_at = mono_add_us(now, r->pause_us > r->gap_us ? r->pause_us : r->gap_us);
 		r->sweep_rows = 0;
 		r->sweeps++;
 	}
@@ -142,7 +145,7 @@ static bool sweep_due(const struct relay *r, struct mono now)
 {
 	if (outbox_sweeping(r->outbox) || mono_reached(r->sweep_at, now))
 		return true;
-	return atomic_load(&r->woken) && mono_reached(mono_add_ms(r->swept_at, r->gap_ms), now);
+	return atomic_load(&r->woken) && mono_reached(mono_add_us(r->swept_at, r->gap_us), now);
 }
 
 static void claim(struct relay *r, struct mono now)
@@ -227,35 +230,33 @@ void relay_forget(struct relay *r)
 	}
 }
 
-/* One turn of a leader. Returns for how long poll() may wait, or -1: broker or session were lost.
- */
-int relay_lead(struct relay *r, struct mono now)
+struct mono relay_lead(struct relay *r, struct mono now)
 {
 	enum publisher_run ran = PUBLISHER_WAITS;
 	enum amqp_settled how;
 	struct err err;
 
 	if (!r->leading && !start_leading(r))
-		return -1;
+		return now;
 	if (!r->leading)
-		return RELAY_IDLE_MS;
+		return mono_add_ms(now, RELAY_IDLE_MS);
 	if (r->hold_until.us == 0 && publisher_refused(r->publisher, &how))
 		hold(r, how);
 	else if (r->hold_until.us && !end_hold(r, now))
-		return -1;
+		return now;
 	beat(r, now);
 	claim(r, now);
 	if (r->hold_until.us == 0)
 		ran = publisher_run(r->publisher, r->link, outbox_source(r->outbox), &err);
 	if (ran == PUBLISHER_BROKEN) {
 		relay_lose_broker(r, &err);
-		return -1;
+		return now;
 	}
 	if (!send_beats(r, &ran))
-		return -1;
+		return now;
 	relay_forget(r);
 	if (!keep_queues(r, relay_queues_look(r, now, &err), &err))
-		return -1;
+		return now;
 
 	/* All that was recorded has gone through since. */
 	if (r->hold_backoff.failures && !r->hold_until.us && r->sweeps > r->anew_sweeps &&
@@ -264,19 +265,16 @@ int relay_lead(struct relay *r, struct mono now)
 		log_info("relay goes on: the queues take messages again");
 	}
 	if (ran == PUBLISHER_MORE)
-		return 0;
+		return now;
 	if (ran == PUBLISHER_FULL && !amqp_blocked(r->link))
-		return FULL_MS;
+		return mono_add_ms(now, FULL_MS);
 	if (r->hold_until.us)
-		return publisher_unanswered(r->publisher)
-			       ? RELAY_IDLE_MS
-			       : mono_until_ms(r->hold_until, now, RELAY_POLL_MAX_MS);
+		return publisher_unanswered(r->publisher) ? mono_add_ms(now, RELAY_IDLE_MS)
+							  : r->hold_until;
 	if (r->claim || !publisher_has_room(r->publisher)) /* what ends this comes through an fd */
-		return RELAY_POLL_MAX_MS;
+		return (struct mono){ 0 };
 	struct mono due = r->sweep_at;
-	if (atomic_load(&r->woken) && r->swept_at.us + r->gap_ms * 1000 < due.us)
-		due = mono_add_ms(r->swept_at, r->gap_ms);
-	if (may_beat(r) && r->beat_at.us < due.us)
-		due = r->beat_at;
-	return mono_until_ms(due, now, RELAY_POLL_MAX_MS);
+	if (atomic_load(&r->woken))
+		due = mono_earlier(due, mono_add_us(r->swept_at, r->gap_us));
+	return may_beat(r) && r->beat_at.us < due.us ? r->beat_at : due;
 }

@@ -22,7 +22,7 @@
 #define RELAY_BROKER_TIMEOUT_MS 3000
 #define RELAY_DECLARE_ROUND_MS	30000 /* all queues are declared again: a binding may be gone */
 #define RELAY_IDLE_MS		100   /* the longest pause between sweeps */
-#define RELAY_POLL_MAX_MS	2500
+#define RELAY_POLL_MAX_MS	2500  /* the longest wait */
 
 struct relay_trouble { /* what was logged last about one of the peers, so that it is logged once */
 	bool on;
@@ -63,7 +63,8 @@ struct relay {
 	enum amqp_settled hold_how;
 	struct mono sweep_at;	  /* when the next sweep is due */
 	struct mono swept_at;	  /* when the last one began */
-	int64_t pause_ms, gap_ms; /* to the next sweep: if nobody wakes us; in any case */
+	int64_t pause_us, gap_us; /* to the next sweep: if nobody wakes us; in any case */
+	struct mono busy_until;	  /* so long the pause does not grow */
 	size_t sweep_rows;	  /* of the sweep under way */
 	struct mono look_at,
 		declare_at; /* when the queues were last looked at; declared, all of them */
@@ -97,8 +98,9 @@ void relay_queues_forget(struct relay *r); /* closes what it keeps open */
 
 /* ---- relay_lead.c ---- */
 
-/* One turn of a leader. Returns for how long poll() may wait, or -1: the broker was lost. */
-int relay_lead(struct relay *r, struct mono now);
+/* One turn of a leader. Returns until when there is nothing to do unless something comes; broker or session may be lost
+ * after it. */
+struct mono relay_lead(struct relay *r, struct mono now);
 /* Deletes what was confirmed. */
 void relay_forget(struct relay *r);
 

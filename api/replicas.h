@@ -48,6 +48,7 @@ struct upstream {
 	_Atomic int64_t heartbeat_us; /* Unix time, or LAG_NO_HEARTBEAT */
 	atomic_int readers, writers;  /* live links of all workers */
 	atomic_bool looked;	      /* the connector has looked, with whatever result */
+	atomic_bool unopened;	      /* the last link could not be opened */
 	struct wrong_place wrong;     /* products that are read elsewhere */
 
 	pthread_mutex_t lock;
@@ -72,6 +73,8 @@ struct link {
 	bool touched;	/* something was sent in this turn */
 	bool give_up;	/* the worker closes it at the end of the turn, a new one is opened */
 	unsigned points_in_flight, scans_in_flight, writes_in_flight; /* units */
+	size_t rows_in_flight;	/* of the newest unit of points or writes */
+	struct mono rows_since; /* when it was sent */
 	struct request_queue points, scans;
 
 	/* see silence.h */
@@ -84,9 +87,13 @@ struct link {
 	struct db *arrived;
 };
 
+/* For reads, of each worker to each replica: by id, and lists, so that a read by id never waits behind a page. */
+#define WORKER_READ_LINKS 2
+
 /* The statements of the two kinds of links, by number. */
 enum { READ_POINTS, READ_FIRST, READ_AFTER };
-enum { /* enum write_kind is the number */ WRITE_STATEMENTS = WRITE_KINDS };
+enum { /* enum write_kind is the number of the others */ WRITE_IMPORT = WRITE_KINDS,
+       WRITE_STATEMENTS };
 
 struct upstreams {
 	struct upstream list[REPLICAS_MAX + 1];

@@ -38,32 +38,8 @@ static bool pattern_matches(const char *pattern, const char *path, const char **
 	return !*pattern && !*path;
 }
 
-enum route_verdict route_find(const struct route *table, size_t n, enum http_method method,
-			      const char *path, struct route_match *ret)
+static void list_methods(unsigned methods, struct route_match *ret)
 {
-	unsigned methods = 0;
-
-	ret->route = NULL;
-	ret->id = NULL;
-	ret->id_len = 0;
-	ret->allow[0] = '\0';
-	for (size_t i = 0; i < n; i++) {
-		const char *id;
-		size_t len;
-
-		if (!pattern_matches(table[i].pattern, path, &id, &len))
-			continue;
-		methods |= 1U << table[i].method;
-		if (table[i].method == method && (!ret->route || !id)) {
-			ret->route = &table[i];
-			ret->id = id;
-			ret->id_len = len;
-		}
-	}
-	if (ret->route)
-		return ROUTE_FOUND;
-	if (methods == 0)
-		return ROUTE_NO_PATH;
 	for (enum http_method m = HTTP_GET; m < HTTP_OTHER; m++) {
 		if (!(methods & (1U << m)))
 			continue;
@@ -71,6 +47,37 @@ enum route_verdict route_find(const struct route *table, size_t n, enum http_met
 			strcat(ret->allow, ", ");
 		strcat(ret->allow, m == HTTP_GET ? "GET, HEAD" : route_method_name(m));
 	}
+}
+
+enum route_verdict route_find(const struct route *table, size_t n, enum http_method method,
+			      const char *path, struct route_match *ret)
+{
+	unsigned methods = 0;
+	const char *id;
+	size_t len;
+
+	ret->route = NULL;
+	ret->id = NULL;
+	ret->id_len = 0;
+	ret->allow[0] = '\0';
+	for (size_t i = 0; i < n; i++) {
+		if (table[i].method != method ||
+		    !pattern_matches(table[i].pattern, path, &id, &len))
+			continue;
+		if (!ret->route || !id) {
+			ret->route = &table[i];
+			ret->id = id;
+			ret->id_len = len;
+		}
+	}
+	if (ret->route)
+		return ROUTE_FOUND;
+	for (size_t i = 0; i < n; i++)
+		if (pattern_matches(table[i].pattern, path, &id, &len))
+			methods |= 1U << table[i].method;
+	if (methods == 0)
+		return ROUTE_NO_PATH;
+	list_methods(methods, ret);
 	return ROUTE_NO_METHOD;
 }
 

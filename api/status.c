@@ -59,15 +59,19 @@ void status_health(struct request *r)
 	reply_data(r, 200, json_pack("{s:s}", "status", "ok"), "The process works");
 }
 
-/* Whether every worker reads from every replica that serves, after a start: before, the primary would be read instead. A replica that does
- * not answer is not waited for. */
+/* Whether every worker reads from every replica that serves, after a start: before, the primary would be read instead. That is so when
+ * all links are there, as no worker has more of them than its share. A replica that does not answer is not waited for, nor is one that
+ * takes no more connections. */
 static bool warm(struct service *s)
 {
+	int64_t all = s->settings->workers * WORKER_READ_LINKS;
+
 	for (size_t i = 0; i + 1 < s->upstreams.n; i++) {
 		const struct upstream *up = &s->upstreams.list[i];
 
 		if (!atomic_load(&up->looked) ||
-		    (atomic_load(&up->fit) && atomic_load(&up->readers) < s->settings->workers))
+		    (atomic_load(&up->fit) && !atomic_load(&up->unopened) &&
+		     atomic_load(&up->readers) < all))
 			return false;
 	}
 	return true;

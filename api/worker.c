@@ -251,19 +251,20 @@ static void links_init(struct worker *w)
 	size_t replicas = w->upstreams->n - 1;
 	struct upstream *primary = upstreams_primary(w->upstreams);
 
-	w->links = xcalloc(2 * replicas + 2 + WORKER_WRITE_LINKS, sizeof(*w->links));
+	w->links = xcalloc(WORKER_READ_LINKS * replicas + 1 + WORKER_WRITE_LINKS + IMPORT_BATCHES,
+			   sizeof(*w->links));
 	w->points = xcalloc(replicas + 1, sizeof(struct link *));
 	w->scans = xcalloc(replicas + 1, sizeof(struct link *));
 	w->wrong = xcalloc(replicas + 1, sizeof(*w->wrong));
 	for (size_t i = 0; i < replicas; i++) {
-		/* Two a replica, so that a read by id never waits behind a page. */
 		w->points[i] = link_init(w, &w->upstreams->list[i], LINK_POINT);
 		w->scans[i] = link_init(w, &w->upstreams->list[i], LINK_SCAN);
 	}
 	w->points[replicas] = w->scans[replicas] = link_init(w, primary, LINK_POINT | LINK_SCAN);
 	for (size_t i = 0; i < WORKER_WRITE_LINKS; i++)
 		w->writes[i] = link_init(w, primary, LINK_WRITE);
-	w->bulk = link_init(w, primary, LINK_BULK);
+	for (size_t i = 0; i < IMPORT_BATCHES; i++)
+		w->bulk[i] = link_init(w, primary, LINK_BULK);
 }
 
 static size_t share(int64_t total, int64_t workers)

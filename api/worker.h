@@ -46,7 +46,7 @@ struct worker {
 	struct link **points, **scans; /* by upstream index: the link for that role */
 	struct wrong_view *wrong;      /* by upstream index */
 	struct link *writes[WORKER_WRITE_LINKS];
-	struct link *bulk;
+	struct link *bulk[IMPORT_BATCHES];
 	size_t turn; /* whose turn it is, replicas_pick() */
 	uint64_t dice;
 

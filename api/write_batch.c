@@ -13,6 +13,7 @@
 #include "api/relay.h"
 #include "api/service.h"
 #include "api/sql/products_delete.sql.h"
+#include "api/sql/products_import.sql.h"
 #include "api/sql/products_patch.sql.h"
 #include "api/sql/products_upsert.sql.h"
 #include "api/worker.h"
@@ -22,6 +23,7 @@
 #define TRIES_MAX      8
 #define DELAY_FIRST_MS 5
 #define PATIENCE_MS    2000
+#define GATHER_MS      5
 #define SEEN_SLOTS     1024 /* power of two, well above WRITE_ROWS */
 
 #define OID_UUID_ARRAY 2951
@@ -34,6 +36,7 @@ const struct db_statement write_statements[] = {
 	[WRITE_UPSERT] = { "upsert", sql_products_upsert, 4, types },
 	[WRITE_PATCH] = { "patch", sql_products_patch, 4, types },
 	[WRITE_DELETE] = { "delete", sql_products_delete, 1, types },
+	[WRITE_IMPORT] = { "import", sql_products_import, 4, types },
 };
 
 struct write_unit {
@@ -180,12 +183,13 @@ static void redo(struct request *r, size_t n, enum db_outcome outcome, const str
 	switch (outcome) {
 	case DB_REFUSED:
 	case DB_RETRY:
+	case DB_BROKEN:
 		if (n > 1) {
 			r->alone = true;
 			write_submit(r);
 		} else if (outcome == DB_REFUSED) {
 			request_fail(r, 422, NULL, "the database refused it: %s", err->text);
-		} else if (r->tries < TRIES_MAX) {
+		} else if (outcome == DB_RETRY && r->tries < TRIES_MAX) {
 			r->alone = true;
 			delay(r);
 		} else {
@@ -274,19 +278,17 @@ static void send_unit(struct link *l, struct write_unit *u)
 		request_ref(u->rows[i]);
 		add_row(b, u->kind, u->rows[i]);
 	}
-	pgarray_finish(&b->ids);
-	pgarray_finish(&b->names);
-	pgarray_finish(&b->prices);
-	pgarray_finish(&b->stocks);
 	struct db_param params[4] = {
-		DB_BINARY(b->ids.buf.data, b->ids.buf.len),
-		DB_BINARY(b->names.buf.data, b->names.buf.len),
-		DB_BINARY(b->prices.buf.data, b->prices.buf.len),
-		DB_BINARY(b->stocks.buf.data, b->stocks.buf.len),
+		pgarray_finish(&b->ids),
+		pgarray_finish(&b->names),
+		pgarray_finish(&b->prices),
+		pgarray_finish(&b->stocks),
 	};
 
 	u->link = l;
 	l->writes_in_flight++;
+	l->rows_in_flight = u->n;
+	l->rows_since = w->now;
 	l->touched = true;
 	metric_add(M_WRITE_UNITS, 0, 1);
 	if (!db_send(l->db, u->kind, params, true,
@@ -363,6 +365,23 @@ static enum write_kind oldest_kind(const struct write_batches *b)
 	return best;
 }
 
+/*
+ * Whether a batch should wait for more. A connection that is free takes it if it is at least as large as what is at the database
+ * on another one, else it waits for that one's answer: few large batches cost both sides less than many small ones. Not for
+ * longer than GATHER_MS: what is in flight may hang on a lock.
+ */
+static bool is_small(const struct worker *w, size_t waiting)
+{
+	for (size_t i = 0; i < WORKER_WRITE_LINKS; i++) {
+		const struct link *l = w->writes[i];
+
+		if (link_usable(l) && l->writes_in_flight > 0 && waiting < l->rows_in_flight &&
+		    !mono_reached(mono_add_ms(l->rows_since, GATHER_MS), w->now))
+			return true;
+	}
+	return false;
+}
+
 void write_dispatch(struct worker *w)
 {
 	struct write_batches *b = &w->writing;
@@ -379,7 +398,8 @@ void write_dispatch(struct worker *w)
 		}
 		enum write_kind kind = oldest_kind(b);
 
-		if (kind != WRITE_KINDS && l->writes_in_flight == 0 && link_usable(l))
+		if (kind != WRITE_KINDS && l->writes_in_flight == 0 && link_usable(l) &&
+		    !is_small(w, b->waiting[kind].n))
 			send_batch(l, kind);
 	}
 }

@@ -4,7 +4,8 @@
  *
  *   1. A batch holds at most one write of an id, and is sorted by id, so that batches of several workers and processes never
  *      lock rows in opposite orders.
- *   2. One batch is in flight on each of the worker's write links; what comes meanwhile is the next.
+ *   2. One batch is in flight on each of the worker's write links; what comes meanwhile is the next. While one is in flight, a
+ *      smaller one waits to grow, for a few milliseconds at most.
  *   3. A batch that is refused (its data, or a lock) changed nothing; its writes are sent again one by one, each a
  *      transaction of its own, so that only the one at fault fails.
  *   4. A write whose outcome is unknown (the connection died) is answered so, and never sent a second time: the first might

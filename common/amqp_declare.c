@@ -55,16 +55,23 @@ bool amqp_ack(struct amqp_link *l, uint64_t tag, bool multiple, struct err *err)
 	return true;
 }
 
+/* Whether the answer to a declaration is that it is there with other settings; reason says which. */
+static bool exists_otherwise(struct amqp_link *l, char *reason, size_t size)
+{
+	amqp_rpc_reply_t r = amqp_get_rpc_reply(l->conn);
+
+	return r.reply_type != AMQP_RESPONSE_NORMAL &&
+	       amqp_rpc_reason(r, reason, size) == AMQP_PRECONDITION_FAILED;
+}
+
 bool amqp_declare_exchange(struct amqp_link *l, const char *name, const char *type, struct err *err)
 {
 	if (!usable(l, err))
 		return false;
 	amqp_exchange_declare(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(name),
 			      amqp_cstring_bytes(type), 0, 1, 0, 0, amqp_empty_table);
-	amqp_rpc_reply_t r = amqp_get_rpc_reply(l->conn);
 	char reason[320];
-	if (r.reply_type != AMQP_RESPONSE_NORMAL &&
-	    amqp_rpc_reason(r, reason, sizeof(reason)) == AMQP_PRECONDITION_FAILED)
+	if (exists_otherwise(l, reason, sizeof(reason)))
 		return amqp_link_broken(
 			l, err,
 			"exchange %s exists with other settings: delete it, it is made anew (%s)",
@@ -93,10 +100,8 @@ bool amqp_declare_queue(struct amqp_link *l, const char *name, const struct amqp
 	}
 	amqp_queue_declare(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(name), 0, 1, 0, 0,
 			   (amqp_table_t){ .num_entries = (int)nargs, .entries = entries });
-	amqp_rpc_reply_t r = amqp_get_rpc_reply(l->conn);
 	char reason[320];
-	if (r.reply_type != AMQP_RESPONSE_NORMAL &&
-	    amqp_rpc_reason(r, reason, sizeof(reason)) == AMQP_PRECONDITION_FAILED)
+	if (exists_otherwise(l, reason, sizeof(reason)))
 		return amqp_link_broken(
 			l, err,
 			"queue %s exists with other settings: let it run empty and delete it, "

@@ -16,6 +16,15 @@ static inline struct mono mono_add_ms(struct mono t, int64_t ms)
 {
 	return (struct mono){ t.us + ms * 1000 };
 }
+static inline struct mono mono_add_us(struct mono t, int64_t us)
+{
+	return (struct mono){ t.us + us };
+}
+/* Never is later than any moment. */
+static inline struct mono mono_earlier(struct mono a, struct mono b)
+{
+	return b.us == 0 || (a.us != 0 && a.us <= b.us) ? a : b;
+}
 static inline bool mono_reached(struct mono t, struct mono now)
 {
 	return t.us <= now.us;

@@ -365,10 +365,15 @@ void db_io(struct db *db)
 	/* libpq may leave the rest of a TLS record inside OpenSSL, where poll() does not see it: so one read more than poll() says. */
 	bool tls = PQsslInUse(db->conn) != 0, more = tls;
 	for (int i = 0; i < READS_MOST && !db->broken; i++) {
-		bool come = readable(db);
-		if (!come && !more)
-			break;
-		more = come && tls;
+		/* The first read needs no question, the caller's poll has told; when all is answered, it will tell of more. */
+		if (i > 0) {
+			if (db->count == 0 && !tls)
+				break;
+			bool come = readable(db);
+			if (!come && !more)
+				break;
+			more = come && tls;
+		}
 		bool ok = PQconsumeInput(db->conn) != 0;
 		take_results(db);
 		if (!ok && PQstatus(db->conn) == CONNECTION_BAD)

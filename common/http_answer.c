@@ -1,7 +1,6 @@
 /*
  * http_answer.c: what callers read of a request, what they want done with its body, and how they answer. The server's thread.
  */
-#include <stdio.h>
 #include <string.h>
 
 #include "common/http_private.h"
@@ -98,7 +97,10 @@ void http_header(struct http_request *r, const char *name, const char *value)
 	if (r->nheaders == HTTP_HEADERS_MAX)
 		fatal("more than %d headers in an answer", HTTP_HEADERS_MAX);
 	r->header[r->nheaders].name = name;
-	snprintf(r->header[r->nheaders].value, HTTP_VALUE_MAX + 1, "%s", value);
+	size_t len = min_size(strlen(value), HTTP_VALUE_MAX);
+
+	memcpy(r->header[r->nheaders].value, value, len);
+	r->header[r->nheaders].value[len] = '\0';
 	r->nheaders++;
 }
 

@@ -31,8 +31,9 @@ static bool is_token(const char *s, size_t len)
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)s[i];
 
-		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z')) &&
-		    !(c != '\0' && strchr("!#$%&'*+-.^_`|~", c)))
+		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+		      c == '-') &&
+		    !(c != '\0' && strchr("!#$%&'*+.^_`|~", c)))
 			return false;
 	}
 	return len > 0;

@@ -109,13 +109,13 @@ void pgarray_add_null(struct pgarray *a)
 	a->has_null = true;
 }
 
-void pgarray_finish(struct pgarray *a)
+struct db_param pgarray_finish(struct pgarray *a)
 {
 	char *head = a->buf.data;
 
 	if (a->n == 0) {
 		a->buf.len = HEAD_LEN_EMPTY;
-		return;
+		return DB_BINARY(head, a->buf.len);
 	}
 	if (a->n > INT32_MAX)
 		fatal("pgarray_finish: %zu elements do not fit in an array", a->n);
@@ -123,6 +123,7 @@ void pgarray_finish(struct pgarray *a)
 	pg_put_int4(head + HEAD_NULLS, a->has_null);
 	pg_put_int4(head + HEAD_COUNT, (int32_t)a->n);
 	pg_put_int4(head + HEAD_FIRST, 1);
+	return DB_BINARY(head, a->buf.len);
 }
 
 void pgarray_clear(struct pgarray *a)

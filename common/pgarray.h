@@ -5,6 +5,7 @@
 #ifndef PGFANOUT_COMMON_PGARRAY_H
 #define PGFANOUT_COMMON_PGARRAY_H
 
+#include "common/db.h"
 #include "common/strbuf.h"
 #include "common/uuid.h"
 
@@ -32,8 +33,8 @@ void pgarray_add_int8(struct pgarray *a,
 void pgarray_add_text(struct pgarray *a, const char *s, size_t len);
 void pgarray_add_uuid(struct pgarray *a, const struct uuid *u);
 void pgarray_add_null(struct pgarray *a);
-/* Then buf.data, buf.len is the parameter, format 1; an empty array is right too. */
-void pgarray_finish(struct pgarray *a);
+/* The array as a parameter, which is borrowed until it is changed; an empty one is right too. */
+struct db_param pgarray_finish(struct pgarray *a);
 void pgarray_clear(struct pgarray *a);
 
 /* Reading big-endian results of binary result columns. */

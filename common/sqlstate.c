@@ -46,6 +46,8 @@ static const struct rule {
 	{ "72", DB_RETRY, "snapshot too old: a new one will do" },
 	{ "F0", DB_UNFIT, "the server's configuration file" },
 	{ "HV", DB_UNFIT, "a foreign server that a trigger of this database needs" },
+	{ "XX001", DB_BROKEN, "a corrupt table: of the server, not of the data sent" },
+	{ "XX002", DB_BROKEN, "a corrupt index" },
 
 	/* The statement's own data. What is not listed at all is refused too: a trigger may raise any code it likes. */
 	{ "21", DB_REFUSED, "cardinality: one product twice in a batch" },
@@ -55,8 +57,7 @@ static const struct rule {
 	{ "44", DB_REFUSED, "WITH CHECK OPTION of a view" },
 	{ "54", DB_REFUSED, "program limits: the row is too large for an index here" },
 	{ "P0", DB_REFUSED, "raised in PL/pgSQL: a trigger of this database says no" },
-	{ "XX", DB_REFUSED,
-	  "internal error or a corrupt page: this row cannot be touched, others can" },
+	{ "XX", DB_REFUSED, "internal error: an extension's, mostly, about these very rows" },
 };
 
 enum db_outcome sqlstate_outcome(const char *sqlstate)
@@ -75,7 +76,7 @@ const char *db_outcome_name(enum db_outcome o)
 	static const char *const names[] = {
 		[DB_OK] = "ok",	      [DB_REFUSED] = "refused", [DB_RETRY] = "retry",
 		[DB_UNFIT] = "unfit", [DB_SCHEMA] = "schema",	[DB_BUSY] = "busy",
-		[DB_LOST] = "lost",
+		[DB_LOST] = "lost",   [DB_BROKEN] = "broken",
 	};
 	return (size_t)o < ARRAY_SIZE(names) ? names[o] : "?";
 }

@@ -11,6 +11,7 @@ enum db_outcome {
 	DB_RETRY, /* worth the same try again at once or soon (serialization, deadlock, lock timeout) */
 	DB_UNFIT, /* the server answers but cannot serve now: full, read-only, no connections, out of resources, shutting down */
 	DB_SCHEMA, /* table, column, function or permission missing: not migrated, or a wrong user */
+	DB_BROKEN, /* the server's own fault (class XX: a corrupt page or index): a person must act. Other rows may still be fine */
 	DB_BUSY,   /* the replica is being reset (SQLSTATE PF001): wait, keep the messages */
 	DB_LOST,   /* the connection died or the deadline passed: the outcome is unknown */
 };

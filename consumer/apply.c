@@ -176,31 +176,10 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 static void send_unit(struct apply *a, struct mono now)
 {
 	struct range top = a->open[a->nopen - 1];
-	struct batch_params *p = &a->params;
+	struct db_param params[BATCH_PARAMS];
 	struct err err = { .text = "" };
 
-	batch_params_build(p, a->batch, top.from, top.n);
-	char beat[2][8];
-	struct db_param beats[2] = { DB_TEXT(NULL), DB_TEXT(NULL) };
-	for (size_t kind = 0; kind < 2 && a->nopen == 1; kind++) {
-		pg_put_int8(beat[kind], a->batch->beat_us[kind]);
-		if (a->batch->has_beat[kind])
-			beats[kind] = DB_BINARY(beat[kind], sizeof(beat[kind]));
-	}
-	const struct db_param params[] = {
-		DB_TEXT(a->batch->source_at ? batch_text(a->batch, a->batch->source_at) : NULL),
-		DB_BINARY(p->ids.buf.data, p->ids.buf.len),
-		DB_BINARY(p->versions.buf.data, p->versions.buf.len),
-		DB_BINARY(p->xids.buf.data, p->xids.buf.len),
-		DB_BINARY(p->deleted.buf.data, p->deleted.buf.len),
-		DB_BINARY(p->names.buf.data, p->names.buf.len),
-		DB_BINARY(p->prices.buf.data, p->prices.buf.len),
-		DB_BINARY(p->stocks.buf.data, p->stocks.buf.len),
-		DB_BINARY(p->created.buf.data, p->created.buf.len),
-		DB_BINARY(p->updated.buf.data, p->updated.buf.len),
-		beats[CHANGE_SYNC],
-		beats[CHANGE_DELETE],
-	};
+	batch_params_build(&a->params, a->batch, top.from, top.n, a->nopen == 1, params);
 	a->tries++;
 	a->counts.units++;
 	a->in_flight = true;

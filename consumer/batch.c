@@ -270,7 +270,8 @@ bool batch_older(struct batch *b, uint32_t change, size_t *ret_at)
 
 /* ---- parameters ---- */
 
-void batch_params_build(struct batch_params *p, struct batch *b, size_t from, size_t n)
+void batch_params_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
+			bool beats, struct db_param ret[BATCH_PARAMS])
 {
 	pgarray_begin(&p->ids, PGARRAY_UUID);
 	pgarray_begin(&p->versions, PGARRAY_INT8);
@@ -301,15 +302,24 @@ void batch_params_build(struct batch_params *p, struct batch *b, size_t from, si
 		pgarray_add_int8(&p->created, c->created_us);
 		pgarray_add_int8(&p->updated, c->updated_us);
 	}
-	pgarray_finish(&p->ids);
-	pgarray_finish(&p->versions);
-	pgarray_finish(&p->xids);
-	pgarray_finish(&p->deleted);
-	pgarray_finish(&p->names);
-	pgarray_finish(&p->prices);
-	pgarray_finish(&p->stocks);
-	pgarray_finish(&p->created);
-	pgarray_finish(&p->updated);
+	size_t at = 0;
+
+	ret[at++] = DB_TEXT(b->source_at ? batch_text(b, b->source_at) : NULL);
+	ret[at++] = pgarray_finish(&p->ids);
+	ret[at++] = pgarray_finish(&p->versions);
+	ret[at++] = pgarray_finish(&p->xids);
+	ret[at++] = pgarray_finish(&p->deleted);
+	ret[at++] = pgarray_finish(&p->names);
+	ret[at++] = pgarray_finish(&p->prices);
+	ret[at++] = pgarray_finish(&p->stocks);
+	ret[at++] = pgarray_finish(&p->created);
+	ret[at++] = pgarray_finish(&p->updated);
+	for (size_t kind = 0; kind < 2; kind++) {
+		pg_put_int8(p->beats[kind], b->beat_us[kind]);
+		ret[at++] = beats && b->has_beat[kind]
+				    ? DB_BINARY(p->beats[kind], sizeof(p->beats[kind]))
+				    : DB_TEXT(NULL);
+	}
 }
 
 void batch_params_clear(struct batch_params *p)

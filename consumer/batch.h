@@ -120,11 +120,15 @@ void batch_seal(struct batch *b);
  * *ret_at is its place there. */
 bool batch_older(struct batch *b, uint32_t change, size_t *ret_at);
 
-/* The parameters of products_apply() for order[from … from+n), without the heartbeats. */
+/* What the parameters of products_apply() point into. */
 struct batch_params {
 	struct pgarray ids, versions, xids, deleted, names, prices, stocks, created, updated;
+	char beats[2][8];
 };
-void batch_params_build(struct batch_params *p, struct batch *b, size_t from, size_t n);
+#define BATCH_PARAMS 12
+/* For order[from … from+n); with the batch's heartbeats or without. */
+void batch_params_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
+			bool beats, struct db_param ret[BATCH_PARAMS]);
 void batch_params_clear(struct batch_params *p);
 
 #endif

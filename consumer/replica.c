@@ -99,23 +99,10 @@ enum db_outcome replica_try(struct db *db, struct err *err)
 	struct question q = { .err = err };
 	struct batch empty;
 	struct batch_params p = { 0 };
+	struct db_param params[BATCH_PARAMS];
 
 	batch_init(&empty);
-	batch_params_build(&p, &empty, 0, 0);
-	const struct db_param params[] = {
-		DB_TEXT(NULL),
-		DB_BINARY(p.ids.buf.data, p.ids.buf.len),
-		DB_BINARY(p.versions.buf.data, p.versions.buf.len),
-		DB_BINARY(p.xids.buf.data, p.xids.buf.len),
-		DB_BINARY(p.deleted.buf.data, p.deleted.buf.len),
-		DB_BINARY(p.names.buf.data, p.names.buf.len),
-		DB_BINARY(p.prices.buf.data, p.prices.buf.len),
-		DB_BINARY(p.stocks.buf.data, p.stocks.buf.len),
-		DB_BINARY(p.created.buf.data, p.created.buf.len),
-		DB_BINARY(p.updated.buf.data, p.updated.buf.len),
-		DB_TEXT(NULL),
-		DB_TEXT(NULL),
-	};
+	batch_params_build(&p, &empty, 0, 0, false, params);
 	enum db_outcome outcome = ask(db, REPLICA_APPLY, params, &q);
 	batch_params_clear(&p);
 	batch_clear(&empty);

@@ -12,6 +12,9 @@
  * stale. Between the confirm of a moved change and its ack, the change is in two queues; applying
  * it twice is harmless. Nothing is ever acknowledged before it is committed or confirmed elsewhere.
  *
+ * Acks are not urgent: a few messages' are gathered into one, because each is an entry in the broker's log, and a wait for its
+ * disk that the changes behind it have to share. Who dies before has them delivered again.
+ *
  * Batches form by themselves: nobody waits for more messages while the replica is idle, and what
  * comes while it is busy becomes the next batch. While the next batch is full the socket is left
  * alone (but for heartbeats), so memory stays bounded.
@@ -37,6 +40,8 @@
 
 #define MOVES_BYTES ((size_t)32 << 20) /* failed changes that wait to be moved */
 #define STATE_MS    5000	       /* how often the replica is asked whether it needs a reset */
+#define ACK_MS	    20		       /* an ack waits so long at most, for others to join it */
+#define ACK_SHARE   4		       /* or until this part of the prefetch window waits for it */
 
 struct session {
 	const struct settings *settings;
@@ -54,12 +59,16 @@ struct session {
 	const struct auto_reset *auto_reset;
 	struct session_result *result;
 	bool ending;   /* a reason was found; result says which */
+	bool broken;   /* it is the broker's link */
 	bool draining; /* stop or cancelled: nothing more is received */
 	struct mono drain_by;
 	bool after_trouble;	/* that was logged, and its end is to be logged too */
 	struct mono state_at;	/* when to ask the replica for its state */
 	struct err db_error;	/* why the connection died without a batch on it */
 	struct batch *applying; /* with apply.c; NULL: none */
+	uint64_t ack_tag;	/* all up to this one is to be acknowledged; 0: nothing */
+	size_t ack_messages;	/* so many */
+	struct mono ack_at;	/* at this time at the latest; never: nothing */
 };
 
 static void end_with(struct session *s, enum session_end end, const char *sentence,
@@ -68,6 +77,7 @@ static void end_with(struct session *s, enum session_end end, const char *senten
 	if (s->ending)
 		return;
 	s->ending = true;
+	s->broken = end == SESSION_BROKER;
 	s->result->end = end;
 	s->result->sentence = sentence;
 	if (err != NULL)
@@ -131,9 +141,29 @@ static void ack(struct session *s, uint64_t tag, bool multiple)
 {
 	struct err err = { .text = "" };
 
-	if (!s->ending && !amqp_ack(s->link, tag, multiple, &err))
+	if (!s->broken && !amqp_ack(s->link, tag, multiple, &err))
 		end_with(s, SESSION_BROKER, "the connection to the broker is lost; trying again",
 			 &err);
+}
+
+static void ack_gathered(struct session *s)
+{
+	if (s->ack_tag)
+		ack(s, s->ack_tag, true);
+	s->ack_tag = 0;
+	s->ack_messages = 0;
+	s->ack_at = (struct mono){ 0 };
+}
+
+/* All up to this one. */
+static void ack_soon(struct session *s, uint64_t tag, size_t messages)
+{
+	if (!s->ack_tag)
+		s->ack_at = mono_add_ms(mono_now(), ACK_MS);
+	s->ack_tag = tag;
+	s->ack_messages += messages;
+	if (s->ack_messages * ACK_SHARE >= (size_t)s->settings->prefetch)
+		ack_gathered(s);
 }
 
 /* A moved change is confirmed in its next queue. */
@@ -149,9 +179,10 @@ static void on_moved(void *arg, uint64_t tag)
 static void acknowledge(struct session *s, const struct batch *b)
 {
 	if (b->nfailures == 0 && retry_pending(s->retry) == 0) {
-		ack(s, b->messages[b->nmessages - 1].tag, true);
+		ack_soon(s, b->messages[b->nmessages - 1].tag, b->nmessages);
 		return;
 	}
+	ack_gathered(s); /* these are all older */
 	AUTO_FREE bool *failed = xcalloc(b->nmessages, sizeof(*failed));
 	for (size_t i = 0; i < b->nfailures; i++)
 		failed[b->failures[i].message] = true;
@@ -299,6 +330,7 @@ static void wait_for_events(struct session *s, bool receiving)
 	wait_ms = mono_until_ms(db_next_deadline(s->db), now, wait_ms);
 	wait_ms = mono_until_ms(apply_wake(s->apply), now, wait_ms);
 	wait_ms = side_wait_ms(s->side, now, wait_ms);
+	wait_ms = mono_until_ms(s->ack_at, now, wait_ms);
 	if (s->draining)
 		wait_ms = mono_until_ms(s->drain_by, now, wait_ms);
 	else if (db_in_flight(s->db) == 0) /* else its answer wakes us */
@@ -337,6 +369,8 @@ static void loop(struct session *s)
 		db_tick(s->db, now);
 		ask_state(s, now);
 		work(s, now);
+		if (s->ack_tag && mono_reached(s->ack_at, now))
+			ack_gathered(s);
 		if (!s->ending && wrong_step(s->wrong, s->db, now))
 			s->state_at = now; /* one more is wrong */
 		if (!s->ending && !db_alive(s->db)) {
@@ -363,7 +397,7 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	s->db = db;
 	s->link = link;
 	s->result = ret;
-	s->ending = s->draining = false;
+	s->ending = s->draining = s->broken = false;
 	s->after_trouble = after_trouble;
 	s->applying = NULL;
 	wrong_start(s->wrong);
@@ -371,6 +405,7 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	err_set(&s->db_error, "the server closed the connection");
 	apply_use(s->apply, db);
 	loop(s);
+	ack_gathered(s);
 
 	/* No answer may come back later to a batch that is gone. What it commits is delivered again
 	 * and then stale. */

@@ -36,6 +36,9 @@ static const struct {
 	  "the replica's schema does not fit; its messages wait: run pgfanout-migrate up" },
 	{ DB_UNFIT, ANY, ALWAYS, VERDICT_WAIT,
 	  "the replica cannot take changes now; its messages wait" },
+	{ DB_BROKEN, ANY, ALWAYS, VERDICT_WAIT,
+	  "the replica has an internal error, it may be corrupt; its messages wait: see its server's log, "
+	  "mend it or run reset-replicas" },
 	{ DB_LOST, ANY, ALWAYS, VERDICT_WAIT,
 	  "the connection to the replica is lost; its messages wait" },
 };

@@ -97,7 +97,7 @@ static bool publish_all(struct verify *v)
 		uuid_to_text(id, text);
 		err_prefix(&err, "recording product %s once more", text);
 		/* What concerns this product alone leaves the others their turn. */
-		if (outcome != DB_RETRY && outcome != DB_REFUSED)
+		if (outcome != DB_RETRY && outcome != DB_REFUSED && outcome != DB_BROKEN)
 			return verify_server_fail(&v->primary, reset_exit_code((int)outcome),
 						  err.text);
 		log_error("not repaired", KV_S("error", err.text));
@@ -135,13 +135,9 @@ static bool lower_versions(struct verify *v, size_t replica)
 		pgarray_add_int8(&versions, c->version);
 		pgarray_add_int8(&buried, c->buried);
 	}
-	pgarray_finish(&ids);
-	pgarray_finish(&versions);
-	pgarray_finish(&buried);
 	pg_put_int8(newest, given);
-	const struct db_param params[] = { DB_BINARY(ids.buf.data, ids.buf.len),
-					   DB_BINARY(versions.buf.data, versions.buf.len),
-					   DB_BINARY(buried.buf.data, buried.buf.len),
+	const struct db_param params[] = { pgarray_finish(&ids), pgarray_finish(&versions),
+					   pgarray_finish(&buried),
 					   DB_BINARY(newest, sizeof(newest)) };
 	bool ok = true;
 

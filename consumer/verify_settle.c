@@ -173,10 +173,8 @@ static void parameters(struct round *round, size_t replica, struct db_param *ret
 			pgarray_add_int4(&round->places, (int32_t)i);
 		}
 	}
-	pgarray_finish(&round->ids);
-	pgarray_finish(&round->places);
-	ret[0] = DB_BINARY(round->ids.buf.data, round->ids.buf.len);
-	ret[1] = DB_BINARY(round->places.buf.data, round->places.buf.len);
+	ret[0] = pgarray_finish(&round->ids);
+	ret[1] = pgarray_finish(&round->places);
 }
 
 static bool look_at_primary(struct round *round)

@@ -95,19 +95,10 @@ static void send_records(struct wrong *w, struct db *db, struct mono now)
 	pgarray_begin(&w->errors, PGARRAY_TEXT);
 	if (retry_take_records(w->retry, RECORDS_MAX, add, w) == 0)
 		return;
-	pgarray_finish(&w->ids);
-	pgarray_finish(&w->versions);
-	pgarray_finish(&w->xids);
-	pgarray_finish(&w->sources);
-	pgarray_finish(&w->queues);
-	pgarray_finish(&w->errors);
 	const struct db_param params[] = {
-		DB_BINARY(w->ids.buf.data, w->ids.buf.len),
-		DB_BINARY(w->versions.buf.data, w->versions.buf.len),
-		DB_BINARY(w->xids.buf.data, w->xids.buf.len),
-		DB_BINARY(w->sources.buf.data, w->sources.buf.len),
-		DB_BINARY(w->queues.buf.data, w->queues.buf.len),
-		DB_BINARY(w->errors.buf.data, w->errors.buf.len),
+		pgarray_finish(&w->ids),    pgarray_finish(&w->versions),
+		pgarray_finish(&w->xids),   pgarray_finish(&w->sources),
+		pgarray_finish(&w->queues), pgarray_finish(&w->errors),
 	};
 	/* If it cannot be sent the connection is dead, which ends the stretch. */
 	w->in_flight = db_send(db, REPLICA_RECORD_WRONG, params, false,

@@ -6,6 +6,7 @@
 #   metrics   "pgfanout_..." literals in api/ and consumer/           docs/metrics.md
 #   routes    `METHOD PATH` lines of pgfanout-api --routes            docs/http.md
 #   exit codes EXIT_NAME = NUMBER in common/base.h                     docs/programs.md, exit code table
+#   benchmarks the numbers that tests/bench/ gives to its rows         docs/benchmarks.md, first columns
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
@@ -58,5 +59,14 @@ compare route docs/http.md
 tr -s '[:space:]' ' ' <common/base.h | grep -oE '\bEXIT_[A-Z]+ = [0-9]+' | sed 's/ = /=/' >"$tmp/code"
 sed -n 's/^| *\([0-9]\{1,\}\) *| *`\(EXIT_[A-Z]*\)` *|.*/\2=\1/p' docs/programs.md >"$tmp/docs"
 compare "exit code" docs/programs.md
+
+# Two tables: what is compared, and, once a full run is recorded, what came out.
+results='/^<!-- results/,/^<!-- end of results/'
+numbers='s/^| *\([0-9]\{1,\}\) *|.*/\1/p'
+grep -ohE 'results\.(add|compare)\([0-9]+,' tests/bench/*.py | tr -cd '0-9\n' >"$tmp/code"
+sed "${results}d" docs/benchmarks.md | sed -n "$numbers" >"$tmp/docs"
+compare benchmark docs/benchmarks.md
+sed -n "${results}p" docs/benchmarks.md | sed -n "$numbers" >"$tmp/docs"
+test ! -s "$tmp/docs" || compare benchmark "the results in docs/benchmarks.md"
 
 exit $failed

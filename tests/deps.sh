@@ -23,6 +23,9 @@ packages() {
 		;;
 	bench)
 		echo wrk
+		# Node 18 or newer, wherever it comes from.
+		command -v node >/dev/null 2>&1 || echo nodejs
+		command -v npm >/dev/null 2>&1 || echo npm
 		;;
 	*)
 		echo "usage: deps.sh build|run|test ..." >&2

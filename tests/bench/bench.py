@@ -1,14 +1,11 @@
 """make bench: pgfanout beside what people would use instead, on this machine, in this run.
 
-`bench.py [PART…]` runs all parts or the named ones (reads, pages, list, writes, sustained, drain, latency, reset, import, memory,
+`bench.py [PART…]` runs all parts or the named ones (reads, pages, list, writes, sustained, drain, latency, reset, import, node, memory,
 replicas, cpu, longtx), prints a table and writes build/bench.json. BENCH_SECONDS and BENCH_REPETITIONS make it shorter or longer.
-Ratios are ours/theirs; "wanted" says which side of which number is good.
+Ratios are ours/theirs; "wanted" says which side of which number is good; rows that want nothing are there for comparison.
 """
 import base64
-import datetime
-import json
 import os
-import platform
 import random
 import re
 import socket
@@ -20,6 +17,8 @@ import uuid
 
 import hung
 import lab
+import node_peer
+import report
 from lab import HERE, HOST, Lab, PSQL, best_clients, interleave, pgbench, shell, timed, wait_until, wrk
 
 SECONDS = int(os.environ.get("BENCH_SECONDS", "5"))
@@ -32,26 +31,25 @@ HUNDRED_THOUSAND = int(100_000 * SCALE)
 class Results:
     def __init__(self):
         self.rows = []
+        self.part = None  # the one that runs
 
     def add(self, number, work, unit, ours, theirs, ratio, wanted, met, note=""):
-        self.rows.append({"number": number, "work": work, "unit": unit, "ours": ours, "theirs": theirs, "ratio": ratio,
-                          "wanted": wanted, "met": bool(met), "note": note})
+        self.rows.append({"part": self.part, "number": number, "work": work, "unit": unit, "ours": ours, "theirs": theirs, "ratio": ratio,
+                          "wanted": wanted, "met": None if met is None else bool(met), "note": note})
         print(line(self.rows[-1]), flush=True)
 
     def compare(self, number, work, unit, pair, wanted, note=""):
+        if not wanted:
+            self.add(number, work, unit, pair["ours"], pair["theirs"], pair["ratio"], "", None, note)
+            return
         sign, limit = wanted.split()
         met = pair["ratio"] >= float(limit) if sign == "≥" else pair["ratio"] <= float(limit)
         self.add(number, work, unit, pair["ours"], pair["theirs"], pair["ratio"], wanted + " ×", met, note)
 
 
-def figure(v):
-    return "-" if v is None else f"{v:,.0f}" if abs(v) >= 100 else f"{v:.3g}"
-
-
 def line(r):
-    ratio = "-" if r["ratio"] is None else f"{r['ratio']:.2f} ×"
-    return (f"{r['number']:>3}  {r['work']:<58} {figure(r['ours']):>11} {figure(r['theirs']):>11} {r['unit']:<8} {ratio:>8} "
-            f"{r['wanted']:>9}  {'met' if r['met'] else 'NOT MET'} {r['note']}")
+    return (f"{r['number']:>3}  {r['work']:<58} {report.figure(r['ours']):>11} {report.figure(r['theirs']):>11} {r['unit']:<8} "
+            f"{report.ratio(r):>8} {r['wanted']:>9}  {report.verdict(r)} {r['note']}")
 
 
 def ids_file(l, rows):
@@ -100,7 +98,7 @@ def full_list(l, results):
 
 
 def writes(l, results):
-    """Relay and consumer run, their cost apart: both wait for the broker, which is stopped while writes are measured."""
+    """Relay, broker, consumer and replicas work at the same time, on the same cores."""
     l.fill(HUNDRED_THOUSAND)
     l.primary.psql("drop table if exists products_plain; create table products_plain (like products including all); "
                    "insert into products_plain select * from products")
@@ -133,8 +131,8 @@ class Native:
         return int(server.psql("select count(*) from products_native"))
 
     def wait_drained(self, timeout=300):
-        want = self.count(self.l.primary)
-        wait_until(lambda: all(self.count(r) == want for r in self.l.replicas), timeout, "the subscriptions to keep up", 0.05)
+        """Until both replicas have all; returns when that was."""
+        return self.l.wait_equal("products_native", lambda: len({self.count(s) for s in [self.l.primary, *self.l.replicas]}) == 1, timeout)
 
     def pause(self):
         for n, replica in enumerate(self.l.replicas):
@@ -165,8 +163,7 @@ def sustained(l, results):
             begun = time.monotonic()
             rate = wrk(l.base, "write_one.lua", 64, length)
             written = time.monotonic()
-            l.wait_drained()
-            done = time.monotonic()
+            done = l.wait_drained()
             lags.append(done - written)
             return rate * (written - begun) / (done - begun)
 
@@ -174,8 +171,7 @@ def sustained(l, results):
             begun = time.monotonic()
             rate = pgbench(l.primary, "insert_native.sql", clients, length)
             written = time.monotonic()
-            native.wait_drained()
-            return rate * (written - begun) / (time.monotonic() - begun)
+            return rate * (written - begun) / (native.wait_drained() - begun)
         pair = interleave(REPETITIONS, ours, theirs)
     native.drop()
     results.compare(5, "POST until both replicas have all / pgbench + 2 logical subscriptions", "1/s", pair, "≥ 1.2",
@@ -192,8 +188,7 @@ def drain(l, results):
         l.start("pgfanout-consumer")
         begun = time.monotonic()
         l.start("pgfanout-api")
-        l.wait_drained()
-        rate = rows / (time.monotonic() - begun)
+        rate = rows / (l.wait_drained() - begun)
         l.stop("pgfanout-api")
         l.stop("pgfanout-consumer")
         return rate
@@ -203,8 +198,7 @@ def drain(l, results):
         pgbench(l.primary, "insert_native.sql", 32, transactions=rows)
         begun = time.monotonic()
         native.resume()
-        native.wait_drained()
-        return rows / (time.monotonic() - begun)
+        return rows / (native.wait_drained() - begun)
     with l.running("pgfanout-api", "pgfanout-consumer"):
         pass  # declares the queues
     pair = interleave(REPETITIONS, ours, theirs)
@@ -422,18 +416,13 @@ def longtx(l, results):
                 last / first >= 0.9)
 
 
+def node(l, results):
+    node_peer.node(l, results, HUNDRED_THOUSAND, ids_file(l, HUNDRED_THOUSAND), SECONDS, REPETITIONS)
+
+
 PARTS = {"reads": reads, "pages": pages, "list": full_list, "writes": writes, "sustained": sustained, "drain": drain,
-         "latency": latency, "reset": reset, "import": imports, "memory": memory, "cpu": cpu, "longtx": longtx, "replicas": replicas,
-         "hung": hung.hung}
-
-
-def machine():
-    with open("/proc/cpuinfo", encoding="utf-8") as f:
-        model = re.search(r"model name\s*: (.*)", f.read())
-    with open("/proc/meminfo", encoding="utf-8") as f:
-        memory_kb = int(re.search(r"MemTotal:\s+(\d+)", f.read()).group(1))
-    return {"cpu": model.group(1) if model else platform.machine(), "cores": os.cpu_count(), "memory_gb": round(memory_kb / 2**20),
-            "kernel": platform.release(), "date": datetime.date.today().isoformat()}
+         "latency": latency, "reset": reset, "import": imports, "node": node, "memory": memory, "cpu": cpu, "longtx": longtx,
+         "replicas": replicas, "hung": hung.hung}
 
 
 def main():
@@ -441,11 +430,12 @@ def main():
     for name in names:
         if name not in PARTS:
             sys.exit(f"no part {name}: one of {', '.join(PARTS)}")
-    results, where = Results(), machine()
+    results, where = Results(), report.machine()
     print("  ".join(f"{k}: {v}" for k, v in where.items()))
     print(f"{'#':>3}  {'work: ours / theirs':<58} {'ours':>11} {'theirs':>11} {'':<8} {'ratio':>8} {'wanted':>9}")
     failed = []
     for name in names:
+        results.part = name
         try:
             if name == "replicas":
                 replicas(None, results)
@@ -455,9 +445,7 @@ def main():
         except Exception as e:  # pylint: disable=broad-except
             failed.append(name)
             print(f"  -  {name}: {e}", flush=True)
-    os.makedirs(os.path.join(lab.ROOT, "build"), exist_ok=True)
-    with open(os.path.join(lab.ROOT, "build", "bench.json"), "w", encoding="utf-8") as f:
-        json.dump({"machine": where, "results": results.rows, "failed": failed}, f, indent=1)
+    report.save({"machine": where, "seconds": SECONDS, "repetitions": REPETITIONS, "scale": SCALE}, names, results.rows, failed)
     sys.exit(1 if failed else 0)
 
 

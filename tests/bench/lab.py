@@ -11,6 +11,9 @@ import subprocess
 import sys
 import time
 import urllib.request
+import uuid
+
+import psycopg2
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 # pylint: disable=wrong-import-position
@@ -105,15 +108,35 @@ class Lab:
                 vacuum analyze products;""")
         self.primary.psql("truncate products_outbox; vacuum analyze products_outbox")
 
+    def wait_drained(self, timeout=300):
+        """Until no change is on its way; returns when that was."""
+        return self.wait_equal("products", self.drained, timeout)
+
+    def wait_equal(self, table, equal, timeout=300):
+        """Until equal() holds; returns when that was. It is seen by what costs the servers next to nothing, a row that is written last.
+        equal() is asked afterwards, and counts for the time only if it does not hold at once."""
+        key = str(uuid.uuid4())
+        self.primary.psql(f"insert into {table} (id, name, price, stock) values ('{key}', 'last', 1, 1)")
+        for replica in self.replicas:
+            with contextlib.closing(psycopg2.connect(replica.url())) as conn, conn.cursor() as cursor:
+                conn.autocommit = True
+
+                def there():
+                    cursor.execute(f"select from {table} where id = %s", (key,))
+                    return cursor.rowcount == 1
+                wait_until(there, timeout, "the last row on the replica", 0.01)
+        seen = time.monotonic()
+        if equal():
+            return seen
+        wait_until(equal, timeout, "the replicas to keep up", 0.05)
+        return time.monotonic()
+
     def drained(self):
-        """Whether no change is on its way: outbox empty, and all replicas hold as many rows with the same sum as the primary."""
-        if self.primary.psql("select count(*) from products_outbox where heartbeat is null").strip() != "0":
+        """Whether the outbox is empty and all replicas hold as many rows with the same sums as the primary."""
+        if self.primary.psql("select exists (select from products_outbox where heartbeat is null)").strip() == "t":
             return False
         digest = "select count(*), sum(stock), max(updated_at) from products"
         return len({s.psql(digest) for s in [self.primary, *self.replicas]}) == 1
-
-    def wait_drained(self, timeout=300):
-        wait_until(self.drained, timeout, "the replicas to keep up", 0.05)
 
     # ---- clocks ----
 
@@ -144,7 +167,8 @@ def get(url):
 
 def wrk(base, script, connections, seconds, threads=1, env=None):
     """Requests per second; an error answer or a socket error fails the measurement."""
-    done = subprocess.run(["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "-s", os.path.join(HERE, script), base],
+    done = subprocess.run(["wrk", f"-t{threads}", f"-c{connections}", f"-d{seconds}s", "--timeout", "20s",
+                           "-s", os.path.join(HERE, script), base],
                           capture_output=True, text=True, check=True, env={**os.environ, **(env or {})})
     if "Non-2xx" in done.stdout or "Socket errors" in done.stdout:
         raise RuntimeError(f"wrk {script}:\n{done.stdout}")

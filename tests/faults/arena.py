@@ -45,12 +45,12 @@ class Result:
 
 
 class Arena:
-    """One environment for many rounds. form: "short" or "long". wired: programs go over wires.
-    veterans: an API and a consumer more, which no fault ends or pauses, so that they grow old."""
+    """One environment for many rounds. form: "short" or "long". wired: programs go over wires."""
 
-    def __init__(self, stack, seed, form, wired, veterans=False):
+    def __init__(self, stack, seed, form, wired):
         self.stack, self.seed, self.form, self.wired = stack, seed, form, wired
         self.wires, self.marker = {}, 0
+        self.others = []  # addresses of APIs besides, that no fault is aimed at
         self.every_moment = []  # what a fault does again and again as long as it lasts
         self.awaited = []  # (what, function): must also come true by itself once the fault is over
         # Short rounds must see the deadlines pass too.
@@ -58,8 +58,6 @@ class Arena:
         if wired:
             self.wires = wires(stack)
         self.apis, self.consumers = [self.start_api()], [self.start_consumer()]
-        self.veteran_apis = [self.start_api()] if veterans else []
-        self.veteran_consumers = [self.start_consumer()] if veterans else []
         if wired:
             self.wires["client-api"] = Wire(HOST, self.apis[0].port)
         for wire in self.wires.values():
@@ -98,10 +96,10 @@ class Arena:
         """(host, port) of the APIs, as clients know them."""
         wire = self.wires.get("client-api")
         return [(HOST, wire.port if wire and n == 0 else api.port)
-                for n, api in enumerate([*self.apis, *self.veteran_apis])]
+                for n, api in enumerate(self.apis)] + self.others
 
     def metric_urls(self):
-        return [f"{c.base}/metrics" for c in [*self.consumers, *self.veteran_consumers]]
+        return [f"{c.base}/metrics" for c in list(self.consumers)]
 
     # ---- databases ----
 
@@ -195,11 +193,11 @@ class Arena:
     def _settle(self, faults, ended, result):
         """Everything in order again, and equal."""
         limit = max(f.limit for f in faults) * SLOWNESS
-        for program in (*self.apis, *self.consumers, *self.veteran_apis, *self.veteran_consumers):
+        for program in (*self.apis, *self.consumers):
             assert program.running(), f"{program.name} ended by itself:\n{program.log(40)}"
         if any(f.loses for f in faults):
             self.reset()
-        for api in (*self.apis, *self.veteran_apis):  # or the next round's writers would meet what this one left behind
+        for api in self.apis:  # or the next round's writers would meet what this one left behind
             api.wait_for_http(f"{api.base}/ready", limit)
         while self.awaited:
             what, came = self.awaited.pop()

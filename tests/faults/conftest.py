@@ -66,8 +66,8 @@ def cases():
 class Arenas:
     """Hands out the arena of a round; keeps one at a time."""
 
-    def __init__(self, servers, folders, veterans=False):
-        self.servers, self.folders, self.veterans = servers, folders, veterans
+    def __init__(self, servers, folders):
+        self.servers, self.folders = servers, folders
         self.arena = self.stack = None
 
     def get(self, wired):
@@ -77,7 +77,7 @@ class Arenas:
             self.stack = Stack(self.servers, self.folders.mktemp("arena"))
             LIVE.add(self.stack)
             self.stack.migrate()
-            self.arena = Arena(self.stack, SEED, FORM, wired, self.veterans)
+            self.arena = Arena(self.stack, SEED, FORM, wired)
         return self.arena
 
     def close(self):

@@ -1,12 +1,16 @@
 """make soak: random faults, alone and in pairs, one round after another for SOAK_MINUTES (10).
 
 The environment variables are those of the suite (conftest.py): SEED, FAULTS. Every round is a line;
-the first one that fails ends the run with the programs' logs and code 1. All rounds share one arena, in which an API and a consumer
-live from the beginning to the end: they must not grow (Vitals).
+the first one that fails ends the run with the programs' logs and code 1.
+
+Two more programs, an API and a consumer, take part from the first round to the last. No fault is
+aimed at them, but they meet those of all servers, and what the other programs' deaths leave to them.
+After each round their memory, descriptors and threads are looked at: none may grow with time.
 """
 import os
 import pathlib
 import random
+import re
 import sys
 import tempfile
 import time
@@ -21,6 +25,8 @@ from harness.servers import discard_all, remove_folder, start_all
 from integration.conftest import Servers
 
 MINUTES = float(os.environ.get("SOAK_MINUTES") or 10)
+MEMORY_MB, GROWS_MB = 48, 6  # at most; and in the last third more than in the first
+GROWS = 8  # descriptors: clients and connections come and go
 
 
 class Folders:
@@ -38,34 +44,30 @@ class Folders:
         return path
 
 
-class Vitals:
-    """What the veterans use after each round, at rest: memory, descriptors, threads. It must not grow: after the first rounds
-    threads stay as many as they were, and nothing else ever doubles."""
+class Witness:
+    """A program that lives as long as the soak, and what it was seen to use."""
 
-    learning = 10  # rounds
+    def __init__(self, program):
+        self.program, self.seen = program, []
 
-    def __init__(self):
-        self.rounds, self.most, self.now = 0, {}, {}
+    def look(self):
+        """(megabytes, descriptors, threads)."""
+        assert self.program.running(), f"{self.program.name} ended:\n{self.program.log(40)}"
+        proc = pathlib.Path("/proc", str(self.program.pid))
+        memory = re.search(r"VmRSS:\s+(\d+)", (proc / "status").read_text(encoding="utf-8"))
+        self.seen.append((int(memory.group(1)) / 1024, len(os.listdir(proc / "fd")),
+                          len(os.listdir(proc / "task"))))
+        return "{:.0f}MB,{}fds,{}threads".format(*self.seen[-1])
 
-    @staticmethod
-    def of(program):
-        with open(f"/proc/{program.pid}/status", encoding="ascii", errors="replace") as f:
-            fields = dict(line.split(":", 1) for line in f if ":" in line)
-        return {"memory_mb": int(fields["VmRSS"].split()[0]) // 1024, "threads": int(fields["Threads"]),
-                "descriptors": len(os.listdir(f"/proc/{program.pid}/fd"))}
-
-    def look(self, programs):
-        """Text for the round's line; AssertionError where something grows."""
-        self.rounds += 1
-        self.now = {(p.name, what): n for p in programs for what, n in self.of(p).items()}
-        for (name, what), n in self.now.items():
-            most = self.most.setdefault((name, what), n)
-            limit = most if what == "threads" else 2 * most
-            assert self.rounds <= self.learning or n <= limit, f"{name}: {n} {what}, {most} at first"
-            if self.rounds <= self.learning:
-                self.most[name, what] = max(n, most)
-        return " ".join(f"{what}={','.join(str(n) for (_, w), n in self.now.items() if w == what)}"
-                        for what in ("memory_mb", "descriptors", "threads"))
+    def judge(self):
+        """The most of the first third of the rounds, and of the last."""
+        third = max(1, len(self.seen) // 3)
+        first, last = (tuple(map(max, zip(*part))) for part in (self.seen[:third], self.seen[-third:]))
+        print(f"soak: {self.program.name}: {first} in the first third, {last} in the last: "
+              "megabytes, descriptors, threads", flush=True)
+        assert last[0] <= MEMORY_MB and last[0] <= first[0] + GROWS_MB, "memory grows"
+        assert last[1] <= first[1] + GROWS, "descriptors leak"
+        assert last[2] <= first[2], "threads leak"
 
 
 def choose(rng, names):
@@ -74,29 +76,34 @@ def choose(rng, names):
     return two or (FAULTS[rng.choice(sorted(names))],)
 
 
-def rounds(arenas, rng, until):
-    """One round after another; returns how many there were."""
-    names, vitals, number = selected(), Vitals(), 0
+def rounds(arena, rng, until):
+    """Rounds until it is time; returns how many there were."""
+    api = arena.stack.start_api(PORT=arena.stack.port(), **arena.settings)
+    consumer = arena.stack.start_consumer(CONSUMER_PORT=arena.stack.port(), **arena.settings)
+    host, port = api.base.removeprefix("http://").split(":")
+    arena.others.append((host, int(port)))
+    witnesses, number = [Witness(api), Witness(consumer)], 0
     while time.monotonic() < until:
         number += 1
-        faults = choose(rng, names)
-        arena = arenas.get(True)
-        result, used = arena.new_result(faults, f"{SEED}.{number}"), "-"
+        faults = choose(rng, selected())
+        result = arena.new_result(faults, f"{SEED}.{number}")
         try:
             arena.round(faults, result)
-            used = vitals.look([*arena.veteran_apis, *arena.veteran_consumers])
         finally:
-            print(f"{result} {used}", flush=True)
+            print(result, *(w.look() for w in witnesses), flush=True)
+    for witness in witnesses:
+        witness.judge()
     return number
 
 
 def main():
     servers, folders = Servers(), Folders()
-    arenas, failed, number = Arenas(servers, folders, veterans=True), False, 0
+    arenas, failed, number = Arenas(servers, folders), False, 0
     print(f"soak: {MINUTES:g} minutes, SEED={SEED}", flush=True)
     try:
         start_all(servers.all)
-        number = rounds(arenas, random.Random(f"{SEED}:soak"), time.monotonic() + 60 * MINUTES)
+        number = rounds(arenas.get(True), random.Random(f"{SEED}:soak"),
+                        time.monotonic() + 60 * MINUTES)
         arenas.close()
     except Exception:  # pylint: disable=broad-except
         failed = True
@@ -107,7 +114,7 @@ def main():
         discard_all(servers.all)
         remove_folder(servers.folder)
         remove_folder(folders.root)
-    print("soak: a round failed" if failed else f"soak: {number} rounds, all in order", flush=True)
+    print("soak: one failed" if failed else f"soak: {number} rounds, all in order", flush=True)
     return 1 if failed else 0
 
 

@@ -251,6 +251,12 @@ class Stack:
         self.cleanups.append(lambda: conn.is_open and conn.close())
         return conn
 
+    @staticmethod
+    def take_all(channel, queue):
+        """Takes what is ready in a queue: (routing key, properties, body) each."""
+        letters = iter(lambda: channel.basic_get(queue, auto_ack=True), (None, None, None))
+        return [(method.routing_key, properties, body) for method, properties, body in letters]
+
     def queue_depth(self, name):
         """Messages ready in a queue, this very moment; None where there is no such queue."""
         conn = self.amqp()

@@ -243,7 +243,7 @@ def test_older_snapshots_are_refused(module_stack, isolation):
 @pytest.mark.parametrize("bad, error", [
     (sync(B, 2, price="dear"), errors.InvalidTextRepresentation),
     ((B, 2, "0", False, None, "1", 1, TIME, TIME), errors.NotNullViolation),
-    (sync(A, 3), errors.CardinalityViolation),  # A twice: the caller did not keep the newest alone
+    (sync(A, 3), errors.UniqueViolation),  # A twice: the caller did not keep the newest alone
 ])
 def test_one_bad_change_fails_the_batch_and_leaves_nothing(replica, bad, error):
     with pytest.raises(error):

@@ -353,6 +353,22 @@ def test_a_read_only_replica_waits(stack, consumer):
     assert status(consumer, "replica-1")["retried"] == 0
 
 
+def test_a_corrupt_replica_waits(stack, consumer):
+    """Stands in for a page that cannot be read: no fault of the change that meets it."""
+    stack.sql("replica-1", "create function corrupt() returns trigger language plpgsql as $$ begin "
+              "raise 'invalid page in block 7' using errcode = 'XX001'; end $$")
+    stack.sql("replica-1", "create trigger corrupt before insert on products for each row when (new.stock = 7) "
+              "execute function corrupt()")
+    Publisher(stack).send("sync", [product(1, 1), product(2, 2, stock=7), product(3, 3)])
+    wait_until(lambda: "invalid page" in (status(consumer, "replica-1")["lastError"] or ""),
+               15 * SLOWNESS, "the reason in /status")
+    wait_found(stack, {1: 1, 2: 2, 3: 3}, ["replica-2"])
+    stack.sql("replica-1", "drop trigger corrupt on products")
+    wait_found(stack, {1: 1, 2: 2, 3: 3}, ["replica-1"])
+    of = status(consumer, "replica-1")
+    assert (of["retried"], of["dead"]) == (0, 0)
+
+
 def test_an_unmigrated_replica_waits(bare_stack):
     stack = bare_stack
     consumer = stack.start_consumer()

@@ -297,12 +297,7 @@ def test_any_history_any_order_any_duplicates(stack, seed):
         else:
             stack.sql("primary", "delete from products where id::text < %s", rng.choice(ids))
     wait_until(lambda: stack.sql("primary", "select count(*) from products_outbox where heartbeat is null") == [(0,)], 30, "outbox empty")
-    messages = []
-    while True:
-        method, properties, body = channel.basic_get(tap, auto_ack=True)
-        if not method:
-            break
-        messages.append((method.routing_key, properties, body))
+    messages = stack.take_all(channel, tap)
     assert messages
     # Take everything out of replica-1's queues, and put it back shuffled and doubled; replica-2 keeps the broker's order.
     for kind in ("sync", "delete"):

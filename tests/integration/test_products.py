@@ -6,6 +6,8 @@ import uuid
 
 import pytest
 
+from harness.servers import wait_until
+
 STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
 JSON = {"Content-Type": "application/json"}
 NDJSON = {"Content-Type": "application/x-ndjson"}
@@ -251,6 +253,43 @@ def test_import_streams_any_length(api):
     assert (first["created"], first["replaced"], first["rejected"]) == (20000, 0, 0)
     second = api.post("/api/products/import", headers=NDJSON, data=chunks(10000)).json()["data"]
     assert (second["created"], second["replaced"], second["rejected"]) == (0, 10000, 0)
+    api.wait_converged(60)
+
+
+def test_import_that_lost_the_answer_makes_no_product_twice(stack):
+    """The connection breaks in a batch's transaction, which commits all the same: ids that the API made are sent again."""
+    proxy = stack.proxy(stack.primary)
+    stack.sql("primary", "create function slow() returns trigger language plpgsql as "
+              "$$ begin perform pg_sleep(1); return null; end $$")
+    stack.sql("primary", "create trigger slow after insert on products for each statement execute function slow()")
+    stack.start_api(DATABASE_URL=stack.proxied_url(stack.primary, proxy))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        lines = "\n".join(json.dumps({"name": f"only once {n}", "price": 1, "stock": n}) for n in range(3))
+        answer = pool.submit(stack.post, "/api/products/import", headers=NDJSON, data=lines)
+        wait_until(lambda: stack.sql("primary", "select 1 from pg_stat_activity where wait_event = 'PgSleep'"), 20, "the batch")
+        proxy.drop()
+        data = check_envelope(answer.result(), 200, "Products imported successfully")
+    assert (data["created"], data["replaced"], data["rejected"]) == (0, 3, 0), "the second time they were there"
+    assert [row[3] for row in sorted(stack.rows("primary"), key=lambda r: r[3])] == [0, 1, 2]
+
+
+def test_import_of_batches_that_share_ids(api):
+    """Two batches may be at the database at once: lines with the same id still take effect in their order."""
+    shared = [str(uuid.uuid4()) for _ in range(3)]
+    lines, last = [], {}
+    for n in range(12):
+        ids = [str(uuid.uuid4()) for _ in range(1000)]
+        if n % 4:  # every fourth batch shares nothing with its neighbours
+            ids[n * 83] = shared[n % 2]
+            ids[999] = shared[2]
+        for key in ids:
+            last[key] = len(lines)
+            lines.append(f'{{"id":"{key}","name":"line {len(lines)}","price":1,"stock":{len(lines)}}}')
+    data = check_envelope(api.post("/api/products/import", headers=NDJSON, data="\n".join(lines)), 200,
+                          "Products imported successfully")
+    assert (data["created"], data["replaced"], data["rejected"]) == (len(last), len(lines) - len(last), 0)
+    rows = dict(api.sql("primary", "select id::text, stock from products where name like 'line %%'"))
+    assert {key: rows.get(key) for key in last} == last
     api.wait_converged(60)
 
 

@@ -148,12 +148,7 @@ def test_old_messages_after_a_reset(stack):
     stack.put("/api/products/" + kept, json={"name": "v2", "price": 2, "stock": 2})
     stack.delete("/api/products/" + gone)
     stack.wait_converged()
-    old = []
-    while True:
-        method, properties, body = channel.basic_get(tap, auto_ack=True)
-        if not method:
-            break
-        old.append((method.routing_key, properties, body))
+    old = stack.take_all(channel, tap)
     assert len(old) == 4
     assert stack.reset("--yes").returncode == 0
     bare = [(k, type(p)(content_type="application/json", delivery_mode=2), b) for k, p, b in old]

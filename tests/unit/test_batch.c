@@ -184,13 +184,14 @@ static void test_params(void **state)
 	(void)state;
 	struct batch b;
 	struct batch_params p = { 0 };
+	struct db_param params[BATCH_PARAMS];
 	batch_init(&b);
 	batch_add_message(&b, 1, CHANGE_SYNC);
 	add(&b, 3, 5, CHANGE_SYNC);
 	add(&b, 4, 6, CHANGE_DELETE);
 	add(&b, 5, 7, CHANGE_SYNC);
 	batch_seal(&b);
-	batch_params_build(&p, &b, 1, 2);
+	batch_params_build(&p, &b, 1, 2, true, params);
 	const struct pgarray *all[] = { &p.ids,	   &p.versions, &p.xids,    &p.deleted, &p.names,
 					&p.prices, &p.stocks,	&p.created, &p.updated };
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
@@ -210,7 +211,23 @@ static void test_params(void **state)
 	assert_int_equal(pg_get_int4(p.names.buf.data + 20), -1);
 	assert_int_equal(pg_get_int4(p.names.buf.data + 24), 4);
 	assert_memory_equal(p.names.buf.data + 28, "name", 4);
-	batch_params_build(&p, &b, 0, 0);
+	/* no source and no heartbeats yet, between them the arrays */
+	assert_null(params[0].data);
+	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
+		assert_ptr_equal(params[1 + i].data, all[i]->buf.data);
+		assert_int_equal(params[1 + i].len, all[i]->buf.len);
+		assert_int_equal(params[1 + i].format, 1);
+	}
+	assert_null(params[10].data);
+	assert_null(params[11].data);
+	batch_add_message(&b, 2, CHANGE_DELETE);
+	batch_add_beat(&b, 123456);
+	batch_params_build(&p, &b, 0, 0, true, params);
+	assert_null(params[10].data);
+	assert_int_equal(params[11].len, 8);
+	assert_int_equal(pg_get_int8(params[11].data), 123456);
+	batch_params_build(&p, &b, 0, 0, false, params);
+	assert_null(params[11].data);
 	assert_int_equal(pg_get_int4(p.ids.buf.data), 0);
 	assert_int_equal(p.ids.buf.len, 12);
 	batch_params_clear(&p);

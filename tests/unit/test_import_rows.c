@@ -94,12 +94,41 @@ static void test_full_of_names(void **state)
 	product_input_clear(&in);
 }
 
+static void test_shared_ids(void **state)
+{
+	(void)state;
+	struct import_rows a = { 0 }, b = { 0 };
+	struct product_input in = { 0 };
+
+	assert_false(import_rows_share(&a, &b));
+	for (unsigned n = 0; n < 100; n++) {
+		set_row(&in, 2 * n, "even");
+		assert_true(import_rows_add(&a, &in, n + 1));
+		set_row(&in, 2 * n + 1, "odd");
+		assert_true(import_rows_add(&b, &in, n + 1));
+	}
+	import_rows_sort(&a);
+	import_rows_sort(&b);
+	assert_false(import_rows_share(&a, &b));
+	assert_true(import_rows_share(&b, &b));
+	import_rows_reset(&b);
+	set_row(&in, 198, "even");
+	assert_true(import_rows_add(&b, &in, 1));
+	import_rows_sort(&b);
+	assert_true(import_rows_share(&a, &b));
+	assert_true(import_rows_share(&b, &a));
+	import_rows_clear(&a);
+	import_rows_clear(&b);
+	product_input_clear(&in);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_different_ids),
 		cmocka_unit_test(test_sorted),
 		cmocka_unit_test(test_full_of_names),
+		cmocka_unit_test(test_shared_ids),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

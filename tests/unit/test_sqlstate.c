@@ -35,10 +35,12 @@ static const struct row {
 	{ "54000", DB_REFUSED },
 	{ "P0001", DB_REFUSED },
 	{ "P0004", DB_REFUSED },
-	{ "XX000", DB_REFUSED },
-	{ "XX001", DB_REFUSED },
 	{ "PF002", DB_REFUSED }, /* a trigger's own */
 	{ "AB123", DB_REFUSED },
+	/* the server itself */
+	{ "XX000", DB_REFUSED },
+	{ "XX001", DB_BROKEN },
+	{ "XX002", DB_BROKEN },
 	/* a reset is running */
 	{ "PF001", DB_BUSY },
 	/* soon again */

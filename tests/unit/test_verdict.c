@@ -32,6 +32,8 @@ static void test_units(void **state)
 		{ DB_RETRY, 1, VERDICT_TRIES + 1, VERDICT_WAIT },
 		{ DB_UNFIT, 1, 1, VERDICT_WAIT },
 		{ DB_SCHEMA, 1, 1, VERDICT_WAIT },
+		{ DB_BROKEN, 1, 1, VERDICT_WAIT },
+		{ DB_BROKEN, 2000, 1, VERDICT_WAIT },
 		{ DB_LOST, 1, 1, VERDICT_WAIT },
 		{ DB_BUSY, 2000, 1, VERDICT_WAIT_RESET },
 	};

@@ -1,5 +1,6 @@
 /*
- * The rule of a comparison, row by row: what was read, and what it means; and the merge of two sides.
+ * The rule of a comparison, row by row: what was read, and what it means; the merge of two sides; and that the statements for
+ * both sides make digests of the same.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,6 +11,11 @@
 
 #include <cmocka.h>
 
+#include "consumer/sql/verify_chunk.sql.h"
+#include "consumer/sql/verify_chunk_copy.sql.h"
+#include "consumer/sql/verify_look.sql.h"
+#include "consumer/sql/verify_look_copy.sql.h"
+#include "consumer/sql/verify_rows.sql.h"
 #include "consumer/verify_rows.h"
 #include "consumer/verify_rule.h"
 
@@ -288,13 +294,52 @@ static void test_complete_to(void **state)
 	free(few);
 }
 
+/* The part from `from` to the first `to` behind it, without blanks. */
+static char *part(const char *sql, const char *from, const char *to)
+{
+	const char *s = strstr(sql, from);
+	const char *end = s ? strstr(s, to) : NULL;
+
+	assert_non_null(end);
+	char *text = calloc(1, (size_t)(end - s) + 1);
+	size_t n = 0;
+
+	assert_non_null(text);
+	for (; s < end; s++)
+		if (strchr(" \t\n", *s) == NULL)
+			text[n++] = *s;
+	return text;
+}
+
+/* What one side has, and the other would have to change with it. */
+static void test_same_digests(void **state)
+{
+	static const struct {
+		const char *one, *other, *from, *to;
+	} rows[] = {
+		{ sql_verify_look, sql_verify_look_copy, "substr(sha256(", "AS columns" },
+		{ sql_verify_chunk, sql_verify_chunk_copy, "length(name)", "AS line" },
+		{ sql_verify_chunk, sql_verify_rows, "length(name)", "::timestamptz ||" },
+		{ sql_verify_chunk, sql_verify_rows, "' ' || updated_at", "::timestamptz" },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		char *one = part(rows[i].one, rows[i].from, rows[i].to);
+		char *other = part(rows[i].other, rows[i].from, rows[i].to);
+
+		assert_string_equal(one, other);
+		free(one);
+		free(other);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_judgement),   cmocka_unit_test(test_too_fast),
 		cmocka_unit_test(test_words),	    cmocka_unit_test(test_arrival),
 		cmocka_unit_test(test_next_id),	    cmocka_unit_test(test_merge),
-		cmocka_unit_test(test_complete_to),
+		cmocka_unit_test(test_complete_to), cmocka_unit_test(test_same_digests),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,123 @@
+// The peer's API: writes to the primary and publishes each change, reads from the replicas in turn.
+//
+// A write is answered when the row is committed and the broker has confirmed its message. Between the two it can be lost for the
+// replicas: that is what such a program looks like, and what pgfanout exists for. WORKERS=n runs n processes on one port.
+'use strict';
+
+const cluster = require('node:cluster');
+const { randomUUID } = require('node:crypto');
+const amqp = require('amqplib');
+const express = require('express');
+const { EXCHANGE, replicaUrls, openPool, declare, stopWith } = require('./common');
+
+// A name makes pg prepare the statement once for each connection.
+const COLUMNS = 'id, name, price, stock, created_at, updated_at';
+const GET = { name: 'get', text: `SELECT ${COLUMNS} FROM products WHERE id = $1` };
+const PAGE = { name: 'page', text: `SELECT ${COLUMNS} FROM products WHERE id > $1 ORDER BY id LIMIT $2` };
+const CREATE = { name: 'create', text: `INSERT INTO products (id, name, price, stock) VALUES ($1, $2, $3, $4) RETURNING ${COLUMNS}` };
+const REMOVE = { name: 'remove', text: 'DELETE FROM products WHERE id = $1' };
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const FIRST = '00000000-0000-0000-0000-000000000000';
+
+function problem(product) {
+  if (typeof product?.name !== 'string' || product.name.length < 1 || product.name.length > 200) return 'name';
+  if (typeof product.price !== 'number' || product.price < 0) return 'price';
+  if (!Number.isInteger(product.stock) || product.stock < 0 || product.stock > 2147483647) return 'stock';
+  return null;
+}
+
+function routes(primary, replicas, publish) {
+  let turn = 0;
+  const replica = () => replicas[turn++ % replicas.length];
+  const app = express();
+  // Neither is of use to an API, and an ETag costs a hash of every answer.
+  app.disable('x-powered-by');
+  app.set('etag', false);
+  app.param('id', (req, res, next, id) => (UUID.test(id) ? next() : res.status(400).json({ success: false, error: 'id is not a UUID' })));
+
+  app.get('/health', (req, res) => res.json({ success: true }));
+
+  app.get('/api/products/:id', async (req, res) => {
+    const { rows } = await replica().query(GET, [req.params.id]);
+    if (!rows.length) return res.status(404).json({ success: false, error: 'no such product' });
+    res.json({ success: true, data: rows[0] });
+  });
+
+  app.get('/api/products', async (req, res) => {
+    const limit = Math.min(Number.parseInt(req.query.limit, 10) || 50, 1000);
+    const { rows } = await replica().query(PAGE, [UUID.test(req.query.cursor) ? req.query.cursor : FIRST, limit]);
+    res.json({ success: true, data: rows, next: rows.length === limit ? rows[limit - 1].id : null });
+  });
+
+  app.post('/api/products', express.json(), async (req, res) => {
+    const field = problem(req.body);
+    if (field) return res.status(422).json({ success: false, error: `${field} is missing or wrong`, field });
+    const { name, price, stock } = req.body;
+    const { rows } = await primary.query(CREATE, [randomUUID(), name, price, stock]);
+    await publish('sync', rows[0]);
+    res.status(201).json({ success: true, data: rows[0] });
+  });
+
+  app.delete('/api/products/:id', async (req, res) => {
+    const { rowCount } = await primary.query(REMOVE, [req.params.id]);
+    if (!rowCount) return res.status(404).json({ success: false, error: 'no such product' });
+    await publish('delete', { id: req.params.id });
+    res.json({ success: true, data: null });
+  });
+
+  // express knows an error handler by its four parameters.
+  app.use((error, req, res, next) => {
+    const status = error.status || 503;
+    if (status === 503) console.error(error);
+    res.status(status).json({ success: false, error: status === 503 ? 'not possible now' : error.message });
+  });
+  return app;
+}
+
+async function main() {
+  const primary = openPool(process.env.DATABASE_URL);
+  const replicas = replicaUrls.map(openPool);
+  const connection = await amqp.connect(process.env.RABBITMQ_URL);
+  const channel = await connection.createConfirmChannel();
+  await declare(channel);
+
+  // Resolves with the broker's confirm.
+  const publish = (type, body) => new Promise((resolve, reject) => {
+    channel.publish(EXCHANGE, '', Buffer.from(JSON.stringify(body)), { type, persistent: true, contentType: 'application/json' },
+      (error) => (error ? reject(error) : resolve()));
+  });
+
+  const server = routes(primary, replicas, publish).listen(Number(process.env.PORT), process.env.HOST);
+  server.keepAliveTimeout = 60000;
+  stopWith(async () => {
+    server.close();
+    server.closeAllConnections();
+    await connection.close();
+    await Promise.all([primary, ...replicas].map((pool) => pool.end()));
+  });
+}
+
+function supervise(workers) {
+  for (let n = 0; n < workers; n++) cluster.fork();
+  let stopping = false;
+  cluster.on('exit', (worker, code) => {
+    if (!stopping) process.exit(code || 1);
+  });
+  stopWith(async () => {
+    stopping = true;
+    const ended = Object.values(cluster.workers).map((worker) => new Promise((resolve) => worker.once('exit', resolve)));
+    for (const worker of Object.values(cluster.workers)) worker.kill('SIGTERM');
+    await Promise.all(ended);
+  });
+}
+
+const workers = Number(process.env.WORKERS || 1);
+if (cluster.isPrimary && workers > 1) {
+  supervise(workers);
+} else {
+  main().catch((error) => {
+    console.error(error);
+    process.exit(1);
+  });
+}
