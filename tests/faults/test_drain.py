@@ -103,6 +103,23 @@ def test_the_api_answers_what_it_accepted(stack, api):
     assert stack.sql("primary", "select stock > 0 from products where id = %s", key) == [(True,)]
 
 
+def test_connections_under_way_are_still_opened(stack):
+    """SIGTERM while those to the primary are being opened: an import that was accepted waits for one."""
+    wire = stack.proxy(stack.primary)
+    api = stack.start_api(WORKERS=1, DRAIN_TIMEOUT_MS=30000, DATABASE_URL=stack.proxied_url(stack.primary, wire))
+    wire.delay(100)  # opening one takes a second
+    writers = "from pg_stat_activity where application_name = 'pgfanout-api write' and datname = current_database()"
+    assert stack.sql("primary", f"select pg_terminate_backend(pid) {writers}")
+    lines = '{"name":"imported","price":1,"stock":1}\n' * 2
+    loading = begin(int(stack.env["PORT"]), f"POST /api/products/import HTTP/1.1\r\nHost: {HOST}\r\nContent-Type: "
+                    f"application/x-ndjson\r\nContent-Length: {len(lines)}\r\n\r\n{lines}")
+    wait_until(lambda: metric(api, stack, "pgfanout_api_imports_running") == 1, 4, "the import to begin")
+    api.signal(15)
+    status, body = finish(loading)
+    assert status == 200 and body["data"]["created"] == 2, body
+    assert api.wait(60 * SLOWNESS) == 0
+
+
 def test_the_consumer_finishes_its_batch_once(stack):
     stack.start_api()
     consumer = stack.start_consumer()
