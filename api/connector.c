@@ -8,12 +8,18 @@
  * The primary knows which replicas lost changes in the broker (relay_queues.c). Its connector takes that over to the replicas'
  * upstreams; theirs let it count in their own look, and note it on the replica, where the consumer sees it. So at the start a
  * replica's first look waits a little for the primary's; while the primary does not answer, what was known of it counts.
+ *
+ * A stop of the process does not end this: requests that were accepted may need the connections that are being opened. Only
+ * connector_stop(), when the workers are done, does.
  */
 #include "api/connector.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 #include "api/measures.h"
 #include "api/sql/primary_watch.sql.h"
@@ -40,6 +46,7 @@ struct connector {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
+	int stop_fd;	     /* an eventfd, readable once stopping */
 	bool stopping;	     /* these: under lock */
 	struct link *wanted; /* first come first served */
 	struct link **wanted_end;
@@ -288,7 +295,8 @@ static void look(struct connector *c)
 	if (!c->watch) {
 		struct db_options opt = { .application_name = "pgfanout-api watch",
 					  .statement_timeout_ms = limit_ms,
-					  .guc = index_only };
+					  .guc = index_only,
+					  .stop_fd = c->stop_fd };
 
 		c->watch = db_open(up->url, &opt, up->primary ? look_primary : look_replica,
 				   up->primary ? ARRAY_SIZE(look_primary)
@@ -368,6 +376,7 @@ static void open_link(struct connector *c, struct link *l)
 					       : c->settings->read_timeout_ms,
 		.lock_timeout_ms = writes ? LOCK_TIMEOUT_MS : 0,
 		.guc = index_only,
+		.stop_fd = c->stop_fd,
 	};
 	struct err err = { 0 };
 	struct db *db = db_open(up->url, &opt, writes ? write_statements : read_statements,
@@ -461,11 +470,15 @@ bool connector_start(struct upstreams *all, size_t i, const struct settings *set
 	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	pthread_cond_init(&c->changed, &attr);
 	pthread_condattr_destroy(&attr);
+	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (c->stop_fd < 0)
+		fatal("no eventfd could be made: %s", strerror(errno));
 	up->connector = c;
 	int rc = pthread_create(&c->thread, NULL, connector_main, c);
 
 	if (rc != 0) {
 		up->connector = NULL;
+		close(c->stop_fd);
 		free(c);
 		return err_set(err, "cannot start the thread that connects to %s: %s", up->name,
 			       strerror(rc));
@@ -488,14 +501,18 @@ void connector_want(struct link *l)
 void connector_stop(struct upstream *up)
 {
 	struct connector *c = up->connector;
+	uint64_t one = 1;
 
 	if (!c)
 		return;
 	pthread_mutex_lock(&c->lock);
 	c->stopping = true;
+	if (write(c->stop_fd, &one, sizeof(one)) < 0)
+		log_warn("cannot wake a connector", KV_S("error", strerror(errno)));
 	pthread_cond_signal(&c->changed);
 	pthread_mutex_unlock(&c->lock);
 	pthread_join(c->thread, NULL);
+	close(c->stop_fd);
 	pthread_cond_destroy(&c->changed);
 	pthread_mutex_destroy(&c->lock);
 	up->connector = NULL;

@@ -19,7 +19,7 @@ MUST_CHECK bool connector_start(struct upstreams *all, size_t i, const struct se
 				struct err *err);
 /* Asks for a connection for the link, which has none; it arrives through worker_deliver(). Any thread. */
 void connector_want(struct link *l);
-/* Bounded by the connect timeout. After it nothing is delivered any more. */
+/* Once the workers have ended. Bounded by the connect timeout. After it nothing is delivered any more. */
 void connector_stop(struct upstream *up);
 
 #endif

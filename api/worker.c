@@ -33,7 +33,7 @@
 static void link_want(struct link *l)
 {
 	l->give_up = false;
-	if (!atomic_load(&l->worker->stopping))
+	if (!l->worker->ended)
 		connector_want(l);
 }
 
@@ -222,6 +222,7 @@ static void *worker_main(void *arg)
 		log_warn("stopping with requests under way: they are cut off",
 			 KV_I("connections", (int64_t)http_connections(w->http)));
 	http_close(w->http);
+	w->ended = true;
 	for (size_t i = 0; i < w->nlinks; i++)
 		link_close(&w->links[i]);
 	return NULL;

@@ -40,6 +40,7 @@ struct worker {
 	/* The rest belongs to the thread. */
 	struct http_server *http;
 	struct mono now; /* of this turn */
+	bool ended;	 /* no request is left: links are not opened again */
 	struct mono next_tick;
 	struct link *links;
 	size_t nlinks;

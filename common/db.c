@@ -83,11 +83,11 @@ bool db_needs_new_session(const struct pg_result *r)
 
 /* ---- waiting ---- */
 
-bool db_wait_socket(const struct pg_conn *c, bool for_write, bool stoppable, struct mono deadline)
+bool db_wait_socket(const struct pg_conn *c, bool for_write, int stop, struct mono deadline)
 {
 	struct pollfd fds[2] = {
 		{ .fd = PQsocket(c), .events = (short)(POLLIN | (for_write ? POLLOUT : 0)) },
-		{ .fd = stoppable ? stop_fd() : -1, .events = POLLIN },
+		{ .fd = stop, .events = POLLIN },
 	};
 
 	for (;;) {
@@ -102,7 +102,7 @@ bool db_wait_socket(const struct pg_conn *c, bool for_write, bool stoppable, str
 	}
 }
 
-struct pg_result *db_wait_result(struct pg_conn *c, struct mono deadline, bool *ret_lost)
+struct pg_result *db_take_result(struct pg_conn *c, int stop, struct mono deadline, bool *ret_lost)
 {
 	for (;;) {
 		int unsent = PQflush(c);
@@ -114,7 +114,7 @@ struct pg_result *db_wait_result(struct pg_conn *c, struct mono deadline, bool *
 			*ret_lost = r == NULL && PQstatus(c) == CONNECTION_BAD;
 			return r;
 		}
-		if (!db_wait_socket(c, unsent > 0, true, deadline))
+		if (!db_wait_socket(c, unsent > 0, stop, deadline))
 			break;
 		bool ok = PQconsumeInput(c);
 		/* libpq may leave the rest of a TLS record inside OpenSSL, where poll() does not see it: one more read takes it. */
@@ -125,6 +125,11 @@ struct pg_result *db_wait_result(struct pg_conn *c, struct mono deadline, bool *
 	}
 	*ret_lost = true;
 	return NULL;
+}
+
+struct pg_result *db_wait_result(struct pg_conn *c, struct mono deadline, bool *ret_lost)
+{
+	return db_take_result(c, stop_fd(), deadline, ret_lost);
 }
 
 /* ---- one statement ---- */
@@ -158,6 +163,13 @@ enum db_outcome db_query(struct pg_conn *c, const char *sql, int nparams,
 			 const struct db_param *params, bool binary, struct mono deadline,
 			 struct pg_result **ret, struct err *err)
 {
+	return db_ask(c, sql, nparams, params, binary, stop_fd(), deadline, ret, err);
+}
+
+enum db_outcome db_ask(struct pg_conn *c, const char *sql, int nparams,
+		       const struct db_param *params, bool binary, int stop, struct mono deadline,
+		       struct pg_result **ret, struct err *err)
+{
 	enum db_outcome outcome = DB_OK;
 	struct pg_result *last = NULL, *r;
 	bool lost = false;
@@ -167,7 +179,7 @@ enum db_outcome db_query(struct pg_conn *c, const char *sql, int nparams,
 	if (PQsetnonblocking(c, 1) != 0 || !send_query(c, sql, nparams, params, binary))
 		return db_explain(c, NULL, err);
 
-	while ((r = db_wait_result(c, deadline, &lost)) != NULL) {
+	while ((r = db_take_result(c, stop, deadline, &lost)) != NULL) {
 		ExecStatusType status = PQresultStatus(r);
 		if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
 			db_result_clear(last);

@@ -32,6 +32,7 @@ struct db_options {
 	int64_t lock_timeout_ms;      /* 0: none */
 	int64_t idle_session_timeout_ms; /* 0: none; the server ends the session when we hang longer than this */
 	const char *guc; /* further session settings as "-c enable_seqscan=off -c …"; NULL: none */
+	int stop_fd; /* opening is given up when it is readable; 0: that of stop.h. For those who go on while the process drains */
 };
 
 struct db_statement {

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 
 #include "common/db_private.h"
+#include "common/stop.h"
 #include "common/strbuf.h"
 #include "common/uri.h"
 
@@ -20,6 +21,11 @@ int db_connect_timeout_s(const struct db_options *opt)
 	return opt->connect_timeout_s > 0
 		       ? (opt->connect_timeout_s < 2 ? 2 : opt->connect_timeout_s)
 		       : 3;
+}
+
+int db_stop_fd(const struct db_options *opt)
+{
+	return opt->stop_fd ? opt->stop_fd : stop_fd();
 }
 
 static void ignore_notice(void *arg, const PGresult *r)
@@ -123,7 +129,7 @@ static bool make_durable(PGconn *c, const struct db_options *opt, struct err *er
 				  " WHERE current_setting('synchronous_commit') = 'off'";
 	struct mono deadline = mono_add_ms(mono_now(), db_connect_timeout_s(opt) * 1000);
 
-	return db_query(c, sql, 0, NULL, false, deadline, NULL, err) == DB_OK;
+	return db_ask(c, sql, 0, NULL, false, db_stop_fd(opt), deadline, NULL, err) == DB_OK;
 }
 
 struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, struct err *err)

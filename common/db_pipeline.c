@@ -71,7 +71,7 @@ static void give_up(struct db *db, const char *why)
 /* ---- open and close ---- */
 
 /* Prepares all statements in one round trip, and leaves the connection in pipeline mode. */
-static bool prepare_all(struct db *db, struct mono deadline, struct err *err)
+static bool prepare_all(struct db *db, int stop, struct mono deadline, struct err *err)
 {
 	if (PQsetnonblocking(db->conn, 1) != 0 || !PQenterPipelineMode(db->conn))
 		goto refused;
@@ -86,7 +86,7 @@ static bool prepare_all(struct db *db, struct mono deadline, struct err *err)
 	/* Each statement: a result and a NULL; then the Sync. The first failure explains it, the others are only "aborted". */
 	for (size_t i = 0; i <= db->nstatements; i++) {
 		bool lost = false;
-		PGresult *r = db_wait_result(db->conn, deadline, &lost);
+		PGresult *r = db_take_result(db->conn, stop, deadline, &lost);
 		ExecStatusType status = PQresultStatus(r);
 
 		if (lost) {
@@ -96,7 +96,7 @@ static bool prepare_all(struct db *db, struct mono deadline, struct err *err)
 		}
 		if (status == PGRES_COMMAND_OK && i < db->nstatements) {
 			PQclear(r);
-			r = db_wait_result(db->conn, deadline, &lost);
+			r = db_take_result(db->conn, stop, deadline, &lost);
 			if (r != NULL || lost) {
 				PQclear(r);
 				goto refused;
@@ -131,7 +131,7 @@ struct db *db_open(const char *uri, const struct db_options *opt, const struct d
 	if (db->conn == NULL)
 		goto fail;
 	deadline = mono_add_ms(mono_now(), db_connect_timeout_s(opt) * 1000);
-	if (!prepare_all(db, deadline, err)) {
+	if (!prepare_all(db, db_stop_fd(opt), deadline, err)) {
 		char name[DB_NAME_MAX];
 		db_conn_name(db->conn, name, sizeof(name));
 		err_prefix(err, "%s", name);
@@ -419,8 +419,8 @@ bool db_drain(struct db *db, struct mono deadline)
 		if (first.us == 0 || (deadline.us != 0 && deadline.us < first.us))
 			first = deadline;
 		/* Not ended by a stop: what is in flight is awaited, that is what draining is for. */
-		if (!db_wait_socket(db->conn, db->flush_pending, false, first) &&
-		    deadline.us != 0 && mono_reached(deadline, mono_now()) && db->count > 0)
+		if (!db_wait_socket(db->conn, db->flush_pending, -1, first) && deadline.us != 0 &&
+		    mono_reached(deadline, mono_now()) && db->count > 0)
 			return false;
 	}
 }

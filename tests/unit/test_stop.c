@@ -19,23 +19,23 @@
 #include "common/clock.h"
 #include "common/stop.h"
 
-static bool fd_is_readable(void)
+static bool fd_is_readable(int within_ms)
 {
 	struct pollfd fd = { .fd = stop_fd(), .events = POLLIN };
 
-	return poll(&fd, 1, 0) == 1;
+	return poll(&fd, 1, within_ms) == 1;
 }
 
-/* The signal thread needs a moment; the sleep that it ends is the wait for it. */
+/* The signal thread needs a moment; the sleep that it ends is the wait for it. It sets the flag first, then the fd. */
 static int one_signal(int signal_no)
 {
 	stop_init();
-	if (stop_requested() || fd_is_readable())
+	if (stop_requested() || fd_is_readable(0))
 		return 10;
 	kill(getpid(), signal_no);
 	if (!stop_sleep_ms(20000))
 		return 11;
-	return stop_requested() && fd_is_readable() && stop_sleep_ms(20000) ? 0 : 12;
+	return stop_requested() && fd_is_readable(20000) && stop_sleep_ms(20000) ? 0 : 12;
 }
 
 static int sigterm(void)
@@ -72,7 +72,7 @@ static int by_request(void)
 	stop_init();
 	stop_request();
 	stop_request();
-	return stop_requested() && fd_is_readable() && stop_sleep_ms(20000) ? 0 : 10;
+	return stop_requested() && fd_is_readable(20000) && stop_sleep_ms(20000) ? 0 : 10;
 }
 
 static int undisturbed_sleep(void)
