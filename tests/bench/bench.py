@@ -397,7 +397,7 @@ def longtx(l, results):
 
     def relayed(seconds):
         published = lambda: sum(float(v) for v in re.findall(
-            r"^pgfanout_relay_confirmed_total(?:\{[^}]*\})? (\S+)", lab.get(l.base + "/metrics").decode(), re.M))
+            r"^pgfanout_api_relay_confirmed_total(?:\{[^}]*\})? (\S+)", lab.get(l.base + "/metrics").decode(), re.M))
         before, begun = published(), time.monotonic()
         pgbench(l.primary, "insert.sql", 16, seconds)
         wait_until(lambda: l.primary.psql("select count(*) from products_outbox where heartbeat is null").strip() == "0", 300, "the outbox")
