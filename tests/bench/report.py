@@ -59,7 +59,8 @@ def save(settings, parts, rows, failed):
             kept = [r for r in old["results"] if r["part"] not in parts]
             kept_failed = [p for p in old["failed"] if p not in parts]
     today = datetime.date.today().isoformat()
-    rows = sorted(kept + [{**r, "date": today} for r in rows], key=lambda r: r["number"])
+    rows = kept + [{**r, "date": today} for r in rows]
+    rows.sort(key=lambda r: (not isinstance(r["number"], int), str(r["number"]).zfill(2)))  # those without a number last
     os.makedirs(lab.BUILD, exist_ok=True)
     with open(FILE, "w", encoding="utf-8") as f:
         json.dump({"settings": settings, "results": rows, "failed": kept_failed + failed}, f, indent=1)
