@@ -102,6 +102,7 @@ class Writer(threading.Thread):
         try:
             while not self.workload.stopping.is_set():
                 if not self.workload.running.is_set():
+                    self.rest()
                     self.resting.set()
                     self.workload.running.wait(0.2)
                     continue
@@ -111,6 +112,9 @@ class Writer(threading.Thread):
         except Exception as e:  # pylint: disable=broad-except
             self.broken = f"writer {self.name}: {e!r}"  # a defect of the suite, told at the end
         self.resting.set()
+
+    def rest(self):
+        """The workload is paused; called again and again until it goes on."""
 
     def linger(self, seconds):
         """Waits inside a turn, but not longer than the workload runs."""
@@ -145,9 +149,16 @@ class ApiWriter(Writer):
             answer = self.client.getresponse()
             return answer.status, json.loads(answer.read() or b"null")
         except (OSError, http.client.HTTPException, ValueError):
+            self.hang_up()
+            raise
+
+    def hang_up(self):
+        if self.client is not None:
             self.client.close()
             self.client = None
-            raise
+
+    # The API at the other end may be gone for good when the next round begins.
+    rest = hang_up
 
     def write(self, states, method, path, body=None, **more):
         """One request; True when it was acknowledged. Else its ids are retired."""
@@ -165,9 +176,7 @@ class ApiWriter(Writer):
         self.ledger.doubt(states, why)
         for key in states:
             self.ids.pop(key, None)
-        if self.client:
-            self.client.close()
-            self.client = None
+        self.hang_up()
         time.sleep(0.1)
         return False
 
