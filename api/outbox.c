@@ -118,7 +118,8 @@ struct outbox *outbox_open(const char *uri, const char *application_name, size_t
 			   struct err *err)
 {
 	/* The planner must never think of reading the whole table; the server must not wait for
-	 * ever for a relay that stopped reading. */
+	 * ever for a relay that stopped reading; nothing written here is missed if a crash takes it
+	 * back: what was forgotten is published again. */
 	const struct db_options options = {
 		.application_name = application_name,
 		.statement_timeout_ms = STATEMENT_TIMEOUT_MS,
@@ -126,7 +127,8 @@ struct outbox *outbox_open(const char *uri, const char *application_name, size_t
 		.idle_session_timeout_ms = IDLE_SESSION_MS,
 		.guc = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off"
 		       " -c enable_mergejoin=off -c enable_material=off"
-		       " -c max_parallel_workers_per_gather=0 -c tcp_user_timeout=10000",
+		       " -c max_parallel_workers_per_gather=0 -c tcp_user_timeout=10000"
+		       " -c synchronous_commit=off",
 	};
 	struct db *db = db_open(uri, &options, statements, ARRAY_SIZE(statements), err);
 

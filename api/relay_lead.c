@@ -24,6 +24,7 @@
 #define BUSY_FOR_MS 50	 /* work comes so soon after work: the pause grows only then */
 #define GATHER_US   4000 /* the same when it is much: fewer, larger messages */
 #define GATHER_ROWS 16
+#define FORGET_MS   20 /* a confirmed change waits so long at most, for others to join it */
 #define IDLE_US	    (RELAY_IDLE_MS * INT64_C(1000))
 #define FULL_MS	    2 /* until a full socket is looked at again */
 
@@ -32,7 +33,7 @@ static void begin_anew(struct relay *r, bool new_link)
 	publisher_drop(r->publisher, new_link);
 	heartbeats_drop(r->heartbeats);
 	outbox_restart(r->outbox);
-	r->hold_until = (struct mono){ 0 };
+	r->hold_until = r->forget_at = (struct mono){ 0 };
 	r->sweep_at = mono_now();
 	r->pause_us = r->gap_us = BUSY_US;
 	r->sweep_rows = 0;
@@ -215,8 +216,18 @@ static bool send_beats(struct relay *r, enum publisher_run *ran)
 	return true;
 }
 
-/* Full sets, or what there is when nothing else is under way: single changes are forgotten at once,
- * many in bulk. */
+/* Full sets at once; the rest gathers for a while, so that one transaction forgets what many have
+ * written. */
+static void forget(struct relay *r, struct mono now)
+{
+	size_t n = publisher_confirmed_count(r->publisher);
+
+	if (n > 0 && r->forget_at.us == 0)
+		r->forget_at = mono_add_ms(now, FORGET_MS);
+	if (n >= RELAY_CHUNK_MAX || (n > 0 && mono_reached(r->forget_at, now)))
+		relay_forget(r);
+}
+
 void relay_forget(struct relay *r)
 {
 	const struct outbox_key *keys;
@@ -227,7 +238,23 @@ void relay_forget(struct relay *r)
 		if (!n)
 			return;
 		outbox_forget(r->outbox, keys, n);
+		r->forget_at = (struct mono){ 0 };
 	}
+}
+
+/* When there is something to do unless something comes through an fd before; never: nothing. */
+static struct mono next_duty(const struct relay *r)
+{
+	struct mono due = { 0 };
+
+	if (!r->claim && publisher_has_room(r->publisher)) {
+		due = r->sweep_at;
+		if (atomic_load(&r->woken))
+			due = mono_earlier(due, mono_add_us(r->swept_at, r->gap_us));
+	}
+	if (publisher_confirmed_count(r->publisher) > 0 && outbox_forgetting(r->outbox) == 0)
+		due = mono_earlier(due, r->forget_at);
+	return may_beat(r) ? mono_earlier(due, r->beat_at) : due;
 }
 
 struct mono relay_lead(struct relay *r, struct mono now)
@@ -254,7 +281,7 @@ struct mono relay_lead(struct relay *r, struct mono now)
 	}
 	if (!send_beats(r, &ran))
 		return now;
-	relay_forget(r);
+	forget(r, now);
 	if (!keep_queues(r, relay_queues_look(r, now, &err), &err))
 		return now;
 
@@ -272,10 +299,5 @@ struct mono relay_lead(struct relay *r, struct mono now)
 		return publisher_unanswered(r->publisher) || mono_reached(r->hold_until, now)
 			       ? mono_add_ms(now, RELAY_IDLE_MS)
 			       : r->hold_until;
-	if (r->claim || !publisher_has_room(r->publisher)) /* what ends this comes through an fd */
-		return (struct mono){ 0 };
-	struct mono due = r->sweep_at;
-	if (atomic_load(&r->woken))
-		due = mono_earlier(due, mono_add_us(r->swept_at, r->gap_us));
-	return may_beat(r) ? mono_earlier(due, r->beat_at) : due;
+	return next_duty(r);
 }

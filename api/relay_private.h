@@ -66,6 +66,7 @@ struct relay {
 	int64_t pause_us, gap_us; /* to the next sweep: if nobody wakes us; in any case */
 	struct mono busy_until;	  /* so long the pause does not grow */
 	size_t sweep_rows;	  /* of the sweep under way */
+	struct mono forget_at;	  /* when what is confirmed is forgotten; never: nothing waits */
 	struct mono look_at,
 		declare_at; /* when the queues were last looked at; declared, all of them */
 	size_t look_next;   /* replica */
@@ -101,7 +102,7 @@ void relay_queues_forget(struct relay *r); /* closes what it keeps open */
 /* One turn of a leader. Returns until when there is nothing to do unless something comes; broker or session may be lost
  * after it. */
 struct mono relay_lead(struct relay *r, struct mono now);
-/* Deletes what was confirmed. */
+/* Deletes what was confirmed, without waiting for more. */
 void relay_forget(struct relay *r);
 
 #endif
