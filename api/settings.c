@@ -31,7 +31,7 @@ static const struct setting table[] = {
 	{ "MAX_BACKLOG_MESSAGES", SETTING_INT, AT(max_backlog_messages), "0", 0, 1000000000, false, NULL,
 	  "messages that may wait for a replica; when there are more they are dropped and it needs a reset; 0: no limit" },
 	{ "WORKERS", SETTING_INT, AT(workers), "0", 0, 256, false, NULL,
-	  "worker threads; 0: one for each processor" },
+	  "worker threads; 0: one for every two processors" },
 	{ "REQUEST_TIMEOUT_MS", SETTING_INT, AT(request_timeout_ms), "5000", 100, 600000, false, NULL,
 	  "a request that is not answered by then gets 504" },
 	{ "READ_TIMEOUT_MS", SETTING_INT, AT(read_timeout_ms), "1000", 50, 600000, false, NULL,
@@ -70,9 +70,11 @@ bool settings_load(struct settings *s, struct err *err)
 		return false;
 	}
 	if (s->workers == 0) {
-		long n = sysconf(_SC_NPROCESSORS_ONLN);
+		/* Fewer workers make larger batches, which costs the databases less; and mostly
+		 * these are near, or others want the processors too. */
+		long n = sysconf(_SC_NPROCESSORS_ONLN) / 2;
 
-		s->workers = n < 1 ? 1 : n > 64 ? 64 : n;
+		s->workers = n < 1 ? 1 : n > 32 ? 32 : n;
 	}
 	return true;
 }

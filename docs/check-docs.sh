@@ -2,7 +2,8 @@
 # check-docs.sh [BUILD]: the documentation against the programs, both ways. What people script
 # against - settings, metrics, routes - cannot be added, renamed or dropped without its page.
 #
-#   settings  the lines `  NAME  ...` of each program's --help        docs/settings.md, first column
+#   settings  the lines `  NAME  ...` of each program's --help        docs/settings.md, first column,
+#             `(MIN to MAX, default N)` in them                        programs, default and bounds
 #   metrics   "pgfanout_..." literals in api/ and consumer/           docs/metrics.md
 #   routes    `METHOD PATH` lines of pgfanout-api --routes            docs/http.md
 #   exit codes EXIT_NAME = NUMBER in common/base.h                     docs/programs.md, exit code table
@@ -37,10 +38,27 @@ for program in pgfanout-api pgfanout-consumer reset-replicas pgfanout-migrate; d
 		echo "check-docs: $program --help failed" >&2
 		exit 1
 	fi
-	grep -oE '^  [A-Z][A-Z0-9_n]+( |$)' "$tmp/help" | tr -d ' ' >>"$tmp/code"
+	short=${program#pgfanout-}
+	sed -nE "s/^  ([A-Z][A-Z0-9_n]+) .*\(([0-9]+ to [0-9]+), default ([0-9]+)\)$/\1 of ${short%-replicas}: \2, \3/p
+		t
+		s/^  ([A-Z][A-Z0-9_n]+)( .*)?$/\1 of ${short%-replicas}/p" "$tmp/help" >>"$tmp/code"
 done
-# A setting is any `NAME` in the first column of a table.
-sed -n 's/^| *\(`[^|]*\)|.*/\1/p' docs/settings.md | grep -oE '`[A-Z][A-Z0-9_n]+`' | tr -d '`' >"$tmp/docs"
+# A setting is a `NAME` in the first column of the table. Bounds may differ by program: `api 0 to 9; consumer 1 to 9`.
+awk -F ' *[|] *' '$2 ~ /^`[A-Z]/ {
+	gsub(/`/, "")
+	programs = $3 == "all" ? "api, consumer, reset, migrate" : $3
+	n = split(programs, program, / *[,;] */)
+	delete bounds
+	for (i = split($5, part, / *; */); i > 0; i--)
+		if (match(part[i], /[0-9]+ to [0-9]+$/)) {
+			range = substr(part[i], RSTART)
+			who = RSTART > 1 ? substr(part[i], 1, RSTART - 2) : programs
+			for (k = split(who, names, / *[,;] */); k > 0; k--)
+				bounds[names[k]] = range
+		}
+	for (i = 1; i <= n; i++)
+		print $2 " of " program[i] ($4 ~ /^[0-9]+$/ && program[i] in bounds ? ": " bounds[program[i]] ", " $4 : "")
+}' docs/settings.md >"$tmp/docs"
 compare setting docs/settings.md
 
 grep -ohE '"[^"]*"' api/*.c consumer/*.c | grep -oE '\bpgfanout_[a-z0-9_]+' >"$tmp/code"

@@ -36,7 +36,7 @@ class Lab:
         self.folder = new_folder()
         self.primary = Postgres("primary", self.folder, settings=SERVER)
         self.replicas = [Postgres(f"replica-{n}", self.folder, settings=SERVER) for n in range(1, replicas + 1)]
-        self.rabbitmq = RabbitMQ(self.folder, tick_ms=int(os.environ.get("TICK","5000")))
+        self.rabbitmq = RabbitMQ(self.folder, tick_ms=5000)
         self.servers = [self.primary, *self.replicas, self.rabbitmq]
         self.programs = {}
         self.env = {}

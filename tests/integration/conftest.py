@@ -81,6 +81,7 @@ class Stack:
             "RABBITMQ_URL": self.rabbitmq.create_vhost(self.vhost),
             "HOST": HOST, "PORT": self.port(),
             "CONSUMER_HOST": HOST, "CONSUMER_PORT": self.port(),
+            "WORKERS": 2,  # whatever the machine: what two share must be seen to work
         }
         for n, replica in enumerate(self.replicas, 1):
             self.env[f"REPLICA_{n}_URL"] = replica.create_database(self.database)
