@@ -87,25 +87,59 @@ def test_newest_version_wins(replica, name):
     assert tombstones(replica) == graves
 
 
-def test_any_order_and_repetition_end_in_the_same_rows(replica):
+def new_ids(rng, many):
+    return [str(uuid.UUID(int=rng.getrandbits(128))) for _ in range(many)]
+
+
+@pytest.mark.parametrize("products_in_all,changes_of_a_batch", [(12, 30), (400, 300)])
+def test_any_order_and_repetition_end_in_the_same_rows(replica, products_in_all,
+                                                       changes_of_a_batch):
     rng = random.Random(1)
-    ids = [str(uuid.UUID(int=rng.getrandbits(128))) for _ in range(12)]
+    ids = new_ids(rng, products_in_all)
     changes = [(delete if rng.random() < 0.3 else sync)(rng.choice(ids), version)
-               for version in range(1, 121)]
+               for version in range(1, 10 * products_in_all + 1)]
     newest = {change[0]: change for change in changes}
     expected = {key: (c[1], c[1]) for key, c in newest.items() if not c[3]}
-    for _ in range(60):
+    for _ in range(720 // products_in_all):
         replica.execute("truncate products, products_tombstones")
         stream = changes + rng.choices(changes, k=60)
         rng.shuffle(stream)
         while stream:
             batch = {}
-            for change in stream[:rng.randint(1, 30)]:
+            for change in stream[:rng.randint(1, changes_of_a_batch)]:
                 if change[0] not in batch or batch[change[0]][1] < change[1]:
                     batch[change[0]] = change
                 stream.pop(0)
             apply(replica, *batch.values())
         assert products(replica) == expected
+
+
+# Many that were never changed are taken for new at first.
+@pytest.mark.parametrize("there", [None, "first", "last", "all"])
+@pytest.mark.parametrize("version", [5, 7])
+def test_many_products_that_look_new(replica, there, version):
+    ids = sorted(new_ids(random.Random(2), 100))
+    old = {None: [], "first": ids[:1], "last": ids[-1:], "all": ids}[there]
+    apply(replica, *(sync(key, 6) for key in old))
+    stale = len(old) if version < 6 else 0
+    batch = [delete(A, 9), *(sync(key, version) for key in ids)]
+    assert apply(replica, *batch) == len(ids) - stale
+    assert products(replica) == {key: (v, v) for key in ids
+                                 for v in [6 if stale and key in old else version]}
+    assert tombstones(replica) == {A: 9}
+    assert apply(replica, *batch) == 0
+
+
+def test_many_products_that_look_new_and_a_rule_of_the_replicas_own(replica):
+    ids = new_ids(random.Random(3), 100)
+    replica.execute("create unique index own on products (name)")
+    try:
+        with pytest.raises(errors.UniqueViolation):
+            apply(replica, *(sync(key, 1) for key in ids))
+        assert products(replica) == {}
+        assert apply(replica, *(sync(key, n) for n, key in enumerate(ids, 1))) == len(ids)
+    finally:
+        replica.execute("drop index own")
 
 
 def test_values_arrive_to_the_last_digit(replica):
