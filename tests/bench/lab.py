@@ -175,9 +175,12 @@ def wrk(base, script, connections, seconds, threads=1, env=None):
     return float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
 
 
-def pgbench(server, script, clients, seconds=None, transactions=None):
-    """Transactions per second of a script file, prepared statements, for some seconds or for so many transactions in all."""
-    length = ["-T", str(seconds)] if transactions is None else ["-t", str(transactions // clients)]
+def pgbench(server, script, clients, seconds=None, transactions=None, rate=None):
+    """Transactions per second of a script file, prepared statements, for some seconds or for so many transactions in all; no more than
+    rate a second."""
+    length = ["-T", str(round(seconds))] if transactions is None else ["-t", str(transactions // clients)]
+    if rate is not None:
+        length += ["-R", str(rate)]
     argv = [os.path.join(postgres_bin(), "pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(2, clients)),
             *length, "-f", os.path.join(HERE, script)]
     done = subprocess.run([*argv, server.url()], capture_output=True, text=True, check=True)
