@@ -118,17 +118,17 @@ struct outbox *outbox_open(const char *uri, const char *application_name, size_t
 			   struct err *err)
 {
 	/* The planner must never think of reading the whole table; the server must not wait for
-	 * ever for a relay that stopped reading; nothing written here is missed if a crash takes it
-	 * back: what was forgotten is published again. */
+	 * ever for a relay that stopped reading. If a crash takes back what was forgotten, it is
+	 * published again. */
 	const struct db_options options = {
 		.application_name = application_name,
 		.statement_timeout_ms = STATEMENT_TIMEOUT_MS,
 		.lock_timeout_ms = STATEMENT_TIMEOUT_MS,
 		.idle_session_timeout_ms = IDLE_SESSION_MS,
+		.may_be_lost = true,
 		.guc = "-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off"
 		       " -c enable_mergejoin=off -c enable_material=off"
-		       " -c max_parallel_workers_per_gather=0 -c tcp_user_timeout=10000"
-		       " -c synchronous_commit=off",
+		       " -c max_parallel_workers_per_gather=0 -c tcp_user_timeout=10000",
 	};
 	struct db *db = db_open(uri, &options, statements, ARRAY_SIZE(statements), err);
 

@@ -3,6 +3,9 @@
  *
  * A unit owns a reference to each of its requests and lives until its callback, which libpq's side calls exactly once,
  * also when the connection dies. Requests that were answered meanwhile (their deadline) are passed over.
+ *
+ * A request that was asked twice, because the first link is silent, is in two units, of two links, each with a reference. Its state says
+ * whether it still wants an answer; request->asked, which link was asked last: only when that one fails is it asked anew.
  */
 #include "api/read_batch.h"
 
@@ -88,12 +91,12 @@ struct product_row read_row(const struct pg_result *r, int row, int first)
 	return p;
 }
 
-unsigned read_role(const struct request *r)
+static unsigned read_role(const struct request *r)
 {
 	return r->limit > 0 ? LINK_SCAN : LINK_POINT;
 }
 
-void read_queue(struct request *r, struct link *l)
+static void read_queue(struct request *r, struct link *l)
 {
 	r->state = REQUEST_QUEUED;
 	queue_push(read_role(r) == LINK_POINT ? &l->points : &l->scans, r);
@@ -312,4 +315,48 @@ void read_dispatch(struct link *l)
 		send_points(l);
 	while (l->scans.head && l->scans_in_flight < SCAN_UNITS && link_usable(l))
 		send_scan(l);
+}
+
+/* ---- a link that is silent ---- */
+
+/* Another replica's link that is not silent; NULL: there is none. */
+static struct link *better(struct link *l, const struct request *r)
+{
+	struct link *other = replicas_pick(l->worker, read_role(r), r);
+
+	return other && other != l && !other->silent && !other->up->primary ? other : NULL;
+}
+
+static void move_queue(struct link *l, struct request_queue *queue)
+{
+	for (size_t n = queue->n; n > 0; n--) {
+		struct request *r = queue_pop(queue);
+		struct link *other = better(l, r);
+
+		read_queue(r, other ? other : l);
+	}
+}
+
+static void ask_again(struct link *l, const struct reads_sent *s)
+{
+	for (size_t i = 0; i < s->n; i++) {
+		struct request *r = s->requests[i];
+
+		if (r->state != REQUEST_IN_FLIGHT || r->asked != l || r->list)
+			continue;
+		struct link *other = better(l, r);
+
+		if (!other)
+			continue;
+		metric_add(M_READS_REPEATED, l->up->index, 1);
+		read_queue(r, other);
+	}
+}
+
+void read_hedge(struct link *l)
+{
+	move_queue(l, &l->points);
+	move_queue(l, &l->scans);
+	for (const struct reads_sent *s = l->reads_sent; s; s = s->next)
+		ask_again(l, s);
 }

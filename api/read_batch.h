@@ -34,10 +34,8 @@ void read_submit(struct request *r);
 void scan_submit(struct request *r);
 
 void read_dispatch(struct link *l);
-/* Waits for this link from now on. */
-void read_queue(struct request *r, struct link *l);
-/* The role of a link that can read this. */
-unsigned read_role(const struct request *r);
+/* The link is silent (silence.h): others are asked as well. */
+void read_hedge(struct link *l);
 /* Looks again for those that wait. */
 void read_tick(struct worker *w);
 /* Sends what waits for a link that is no more elsewhere. */

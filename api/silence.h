@@ -4,8 +4,8 @@
  * A link to a replica is silent while its oldest read in flight has waited for an eighth of READ_TIMEOUT_MS, and for four times as
  * long as its reads usually take: one that is merely far away is not. While it is silent and another replica is not,
  *   new reads go to the other one (replicas_pick), and so do those that wait here and were not sent yet;
- *   products by id and pages in flight are asked of the other one as well. Whichever answers first counts, the second answer is
- *   passed over. What is in flight here stays so, until it is answered or the connection is given up.
+ *   products by id and pages in flight are asked of the other one as well (read_hedge). Whichever answers first counts, the second
+ *   answer is passed over. What is in flight here stays so, until it is answered or the connection is given up.
  * Chunks of lists stay: a list is to come from one replica, if that can be. The primary is never asked because of silence.
  */
 #ifndef PGFANOUT_API_SILENCE_H
@@ -28,7 +28,7 @@ struct reads_sent {
 void silence_sent(struct link *l, struct reads_sent *s);
 /* answered: by the database, in order. A unit that was never in the list is fine. */
 void silence_over(struct link *l, struct reads_sent *s, bool answered);
-/* Looks whether the link is silent, and does what follows. */
-void silence_tick(struct link *l);
+/* Looks whether the link is silent now; sets link->silent. */
+bool silence_look(struct link *l);
 
 #endif

@@ -161,8 +161,8 @@ static void tick(struct worker *w)
 		db_tick(l->db, w->now);
 		if (!db_alive(l->db))
 			link_close(l);
-		else
-			silence_tick(l);
+		else if (silence_look(l))
+			read_hedge(l);
 	}
 	request_expire(w);
 	read_tick(w);

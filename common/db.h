@@ -4,7 +4,7 @@
  * libpq stays behind this module (consumer/rebuild.c and migrations/ use it too: COPY streams and whole scripts).
  *
  * Sessions: timezone=UTC, datestyle=ISO, extra_float_digits=3, client_encoding=UTF8, plan_cache_mode=force_generic_plan,
- * transactions READ COMMITTED, synchronous_commit at least "local" where it was off, jit off, application_name, connect_timeout,
+ * transactions READ COMMITTED, synchronous_commit at least "local" where it was off (but see may_be_lost), jit off, application_name, connect_timeout,
  * keepalives, tcp_user_timeout, and the statement, lock and idle-in-transaction timeouts of struct db_options.
  *
  * A pipelined connection (struct db) sends *units*: one prepared statement and its Sync, so a unit is a transaction of its own, and
@@ -19,6 +19,7 @@
 
 #include "common/base.h"
 #include "common/clock.h"
+#include "common/db_param.h"
 #include "common/err.h"
 #include "common/sqlstate.h"
 
@@ -31,6 +32,7 @@ struct db_options {
 	int64_t statement_timeout_ms; /* 0: none */
 	int64_t lock_timeout_ms;      /* 0: none */
 	int64_t idle_session_timeout_ms; /* 0: none; the server ends the session when we hang longer than this */
+	bool may_be_lost; /* what is committed here, if the server crashes: synchronous_commit = off */
 	const char *guc; /* further session settings as "-c enable_seqscan=off -c …"; NULL: none */
 	int stop_fd; /* opening is given up when it is readable; 0: that of stop.h. For those who go on while the process drains */
 };
@@ -41,14 +43,6 @@ struct db_statement {
 	int nparams;
 	const unsigned *types; /* parameter type OIDs, NULL: let the server infer */
 };
-
-struct db_param {
-	const char *data; /* NULL: SQL NULL */
-	int len;	  /* of binary */
-	int format;	  /* 0 text (NUL-terminated), 1 binary */
-};
-#define DB_TEXT(s)	((struct db_param){ .data = (s) })
-#define DB_BINARY(p, n) ((struct db_param){ .data = (p), .len = (int)(n), .format = 1 })
 
 /* Blocking connect, bounded by connect_timeout an address (the name look-up by the resolver alone), and by as much again for the
  * session's first words. NULL and err (scrubbed) on failure; err->sqlstate is set where the server gave one after the login (libpq

@@ -67,6 +67,8 @@ static void session_options(struct strbuf *out, const struct db_options *opt, co
 		    " -c idle_in_transaction_session_timeout=%lld -c idle_session_timeout=%lld",
 		    (long long)opt->idle_session_timeout_ms,
 		    (long long)opt->idle_session_timeout_ms);
+	if (opt->may_be_lost)
+		strbuf_addstr(out, " -c synchronous_commit=off");
 	if (opt->guc)
 		strbuf_addf(out, " %s", opt->guc);
 }
@@ -161,7 +163,7 @@ struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, st
 		err_set(err, "%s: %.*s", shown, (int)strcspn(text, "\n"), text);
 		goto fail;
 	}
-	if (!make_durable(c, opt, err)) {
+	if (!opt->may_be_lost && !make_durable(c, opt, err)) {
 		err_prefix(err, "%s", shown);
 		goto fail;
 	}

@@ -5,7 +5,8 @@
 #ifndef PGFANOUT_COMMON_PGARRAY_H
 #define PGFANOUT_COMMON_PGARRAY_H
 
-#include "common/db.h"
+#include "common/base.h"
+#include "common/db_param.h"
 #include "common/strbuf.h"
 #include "common/uuid.h"
 
