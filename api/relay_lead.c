@@ -217,14 +217,14 @@ static bool send_beats(struct relay *r, enum publisher_run *ran)
 }
 
 /* Full sets at once; the rest gathers for a while, so that one transaction forgets what many have
- * written. */
+ * written. Not while holding: what is not forgotten when that ends is published again. */
 static void forget(struct relay *r, struct mono now)
 {
 	size_t n = publisher_confirmed_count(r->publisher);
 
 	if (n > 0 && r->forget_at.us == 0)
 		r->forget_at = mono_add_ms(now, FORGET_MS);
-	if (n >= RELAY_CHUNK_MAX || (n > 0 && mono_reached(r->forget_at, now)))
+	if (r->hold_until.us || n >= RELAY_CHUNK_MAX || (n > 0 && mono_reached(r->forget_at, now)))
 		relay_forget(r);
 }
 

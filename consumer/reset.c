@@ -14,7 +14,8 @@
  * Everything else is published after it, and from "wired" on a queue of the replica keeps it, or the replica is marked anew: a
  * queue that loses it (too long, deleted) is found by the API, which writes the moment down on the primary; the new table comes
  * with the moment that the snapshot knew of, and what is later counts (api/relay_queues.c). What the consumer had applied
- * before "locked" was committed on the primary before the snapshot too, so nothing is taken back.
+ * before "locked" was committed on the primary before the snapshot too, so nothing is taken back. Should the primary crash, the
+ * ids of the transactions that the snapshot knows do not come back: they are on its disk before any replica is told of them.
  *
  * What happens when this process dies: up to the commit in the swap nothing of it can be seen on any replica, at any
  * moment; see rebuild.c. Queues that were declared stay, and are the consumer's anyway.

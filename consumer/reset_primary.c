@@ -13,10 +13,14 @@
 
 #include "consumer/sql/reset_due.sql.h"
 #include "consumer/sql/reset_floor.sql.h"
+#include "consumer/sql/reset_settle.sql.h"
 #include "consumer/sql/reset_snapshot.sql.h"
 
 #define STATEMENT_MS 30000
 #define LOCK_TIMEOUT "10s"
+
+static const struct db_options options = { .application_name = "reset-replicas",
+					   .guc = "-c client_min_messages=error" };
 
 static enum db_outcome ask(struct reset_primary *p, const char *sql, struct pg_result **ret,
 			   struct err *err)
@@ -44,9 +48,7 @@ static enum exit_code refuse_standby(struct reset_primary *p, struct err *err)
 
 enum exit_code reset_primary_connect(struct reset_primary *p, const char *url, struct err *err)
 {
-	static const struct db_options options = { .application_name = "reset-replicas",
-						   .guc = "-c client_min_messages=error" };
-
+	p->url = url;
 	uri_scrub(url, p->name, sizeof(p->name));
 	p->conn = db_connect_raw(url, &options, err);
 	if (p->conn == NULL)
@@ -55,6 +57,19 @@ enum exit_code reset_primary_connect(struct reset_primary *p, const char *url, s
 	if (outcome != DB_OK)
 		return reset_exit_code((int)outcome);
 	return refuse_standby(p, err);
+}
+
+/* The snapshot's own session cannot do it: it only reads, and its transaction goes on. */
+static enum exit_code settle(const struct reset_primary *p, struct err *err)
+{
+	struct pg_conn *conn = db_connect_raw(p->url, &options, err);
+
+	if (conn == NULL)
+		return reset_exit_code(DB_LOST);
+	enum db_outcome outcome = db_query(conn, sql_reset_settle, 0, NULL, false,
+					   mono_add_ms(mono_now(), STATEMENT_MS), NULL, err);
+	db_conn_close(conn);
+	return outcome == DB_OK ? EXIT_OK : reset_exit_code((int)outcome);
 }
 
 enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
@@ -89,7 +104,7 @@ enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 	p->floor = xstrdup(db_value(found, 0, 0));
 	db_result_clear(found);
 	outcome = ask(p, sql_reset_due, &p->due, err);
-	return outcome == DB_OK ? EXIT_OK : reset_exit_code((int)outcome);
+	return outcome == DB_OK ? settle(p, err) : reset_exit_code((int)outcome);
 }
 
 const char *reset_primary_due(const struct reset_primary *p, const char *replica)

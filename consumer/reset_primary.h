@@ -12,6 +12,7 @@ struct pg_conn;
 struct pg_result;
 
 struct reset_primary {
+	const char *url; /* borrowed */
 	struct pg_conn *conn;
 	char name[512]; /* scrubbed */
 	/* The snapshot, as a replica remembers it: text of pg_current_snapshot(), products_source(), newest version, time. */
@@ -23,7 +24,8 @@ struct reset_primary {
 /* EXIT_OK, or what to end with; then err says why. */
 MUST_CHECK enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
 						struct err *err);
-/* Begins the transaction in which the load has to run. */
+/* Begins the transaction in which the load has to run. What the snapshot has seen is on the primary's disk afterwards. url of
+ * reset_primary_connect() must live so long. */
 MUST_CHECK enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err);
 /* When changes for this replica were known to be lost, as of the snapshot; NULL: never. Lives until reset_primary_clear(). */
 const char *reset_primary_due(const struct reset_primary *p, const char *replica);

@@ -52,6 +52,7 @@ INSERT INTO products_replication (needs_reset, reason) VALUES (true, 'it has nev
 -- Adds the products that are not there. all_new: the caller believes that none is, so that the look for each can be spared; if one is
 -- there after all, the unique index refuses (SQLSTATE 23505). A row that is there is newer than its tombstone. Should somebody else add
 -- the same product at this very moment, the batch fails, and finds it there when it is tried again.
+-- OFFSET 0: the planner could otherwise choose to read the whole table into a hash, and keep that plan while the table grows.
 CREATE FUNCTION products_apply_new(state products_replication, buried boolean, all_new boolean, msg_source text, ids uuid[], versions bigint[],
 	xids xid8[], deleted boolean[], names text[], prices text[], stocks integer[], created timestamptz[], updated timestamptz[]) RETURNS bigint
 	LANGUAGE plpgsql
@@ -64,7 +65,7 @@ BEGIN
 	FROM (SELECT unnest(ids) AS id, unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(names) AS name,
 		unnest(prices) AS price, unnest(stocks) AS stock, unnest(created) AS created_at, unnest(updated) AS updated_at) AS m
 	WHERE NOT m.deleted
-		AND CASE WHEN all_new THEN true ELSE NOT EXISTS (SELECT FROM products p WHERE p.id = m.id) END
+		AND CASE WHEN all_new THEN true ELSE NOT EXISTS (SELECT FROM products p WHERE p.id = m.id OFFSET 0) END
 		AND CASE WHEN buried THEN coalesce((SELECT t.version FROM products_tombstones t WHERE t.id = m.id) < m.version, true) ELSE true END
 		AND NOT CASE WHEN m.xid <> '0'::xid8 AND msg_source = state.source
 			THEN pg_visible_in_snapshot(m.xid, state.snapshot) ELSE m.version <= state.floor END;
@@ -103,8 +104,8 @@ BEGIN
 			HINT = 'Run reset-replicas for this replica.';
 	END IF;
 
-	-- New products by a plain INSERT, which costs half of ON CONFLICT. Many that were never changed are likely to be all new; if not, that
-	-- shows within a few rows, mostly at the first.
+	-- New products by a plain INSERT, which costs half of ON CONFLICT. Many that were never changed are likely to be all new. If they are
+	-- not, mostly none is, which shows at the first; at worst the last one is there, and all others are inserted twice.
 	IF created = updated AND cardinality(ids) >= 50 THEN
 		BEGIN
 			changed := products_apply_new(state, buried, true, msg_source, ids, versions, xids, deleted, names, prices, stocks, created, updated);

@@ -417,6 +417,8 @@ def longtx(l, results):
         pass  # declares the queues
     with l.running("pgfanout-api"):  # the bursts wait in the queues: nobody else is at work while the relay is
         carried()
+        with l.running("pgfanout-consumer"):
+            l.wait_drained()
         with held.cursor() as c:
             c.execute("set transaction isolation level repeatable read")
             c.execute("insert into products (id, name, price, stock) values (gen_random_uuid(), 'held open', 1, 1)")

@@ -41,3 +41,22 @@ def test_what_replicas_have_survives_a_crash_of_the_primary(lazy, writer):
     start_all([lazy.primary])
     lazy.wait_converged()
     assert lazy.rows("primary")[0][3] == 159
+
+
+def test_ids_of_transactions_in_a_resets_snapshot_are_not_given_out_again(lazy):
+    """Those that were rolled back, or committed without waiting for the disk, leave nothing there."""
+    api = lazy.start_api()
+    lazy.start_consumer()
+    key = lazy.create("before")["id"]
+    lazy.wait_converged()
+    api.stop()
+    for _ in range(100):
+        lazy.sql("primary", "begin; select pg_current_xact_id(); rollback")
+    assert lazy.reset("--quiet").returncode == 0
+    lazy.primary.kill9()
+    start_all([lazy.primary])
+    for stock in range(20):
+        lazy.sql("primary", "update products set stock = %s where id = %s", stock, key)
+    api.restart()
+    lazy.wait_converged()
+    assert lazy.rows("replica-1")[0][3] == 19
