@@ -205,7 +205,7 @@ soak: all
 	$(Q)$(call faults,short) SOAK_MINUTES='$(SOAK_MINUTES)' $(PYTHON) tests/faults/soak.py
 
 # Beside what people would use instead; PARTS names some of them, see tests/bench/bench.py. bench-reads is one part alone.
-# Results stay in build/bench.json; bench-docs puts those of all parts into docs/benchmarks.md.
+# Results stay in build/bench.json; bench-docs puts those of all parts into docs/benchmarks.md and README.md.
 bench_run = PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/bench/$(1)
 
 bench: all
@@ -302,7 +302,7 @@ help:
 	@echo '                       (test-faults-short: each for seconds, as in make test)'
 	@echo 'make soak              random faults for SOAK_MINUTES, 10 by default'
 	@echo 'make bench             beside pgbench, psql, logical replication and Node; PARTS="reads drain"'
-	@echo '                       (bench-reads: one part; bench-docs: results to docs/benchmarks.md)'
+	@echo '                       (bench-reads: one part; bench-docs: results to the pages)'
 	@echo 'make layers            who includes whom'
 	@echo 'make check-docs        settings, metrics and routes against docs/'
 	@echo 'make format            clang-format 14; format-check only looks'

@@ -1,7 +1,7 @@
-"""What the bench leaves behind: build/bench.json, and from it the table in docs/benchmarks.md.
+"""What the bench leaves behind: build/bench.json, and from it the table in docs/benchmarks.md and the short one in README.md.
 
 bench.json holds the newest rows of every part. A run of some parts replaces those and keeps the others, as long as machine, versions
-and settings are the same; otherwise it begins anew. `report.py` puts the table into the page, between the two marks there, and refuses
+and settings are the same; otherwise it begins anew. `report.py` puts the tables into the pages, between the two marks there, and refuses
 to do so with less than every part, measured in full.
 """
 import contextlib
@@ -19,7 +19,7 @@ import lab
 
 PARTS = range(1, 15)  # the numbers of the rows
 FILE = os.path.join(lab.BUILD, "bench.json")
-PAGE = os.path.join(lab.ROOT, "docs", "benchmarks.md")
+IN_SHORT = (1, 2, 5, 6, 7, 8, 9, 10)  # compared with what people would use instead
 MARKS = ("<!-- results: written by make bench-docs -->\n", "<!-- end of results -->\n")
 
 
@@ -98,6 +98,19 @@ def table(bench):
                f"| {verdict(r)} | {r['note']} |")
 
 
+def short(bench):
+    where = bench["settings"]["machine"]
+    yield f"| on {where['cores']} cores ({where['cpu']}) with everything on them | | beside | | |"
+    yield "|---|---:|---|---:|---:|"
+    for r in bench["results"]:
+        if r["number"] in IN_SHORT and r["wanted"]:
+            ours, theirs = r["work"].split(" / ", 1)
+            yield f"| {ours} | {figure(r['ours'])} {r['unit']} | {theirs} | {figure(r['theirs'])} {r['unit']} | {ratio(r)} |"
+
+
+PAGES = {os.path.join(lab.ROOT, "docs", "benchmarks.md"): table, os.path.join(lab.ROOT, "README.md"): short}
+
+
 def why_not(bench):
     """What keeps results from being published, or None."""
     missing = sorted(set(PARTS) - {r["number"] for r in bench["results"]})
@@ -119,13 +132,14 @@ def publish():
     reason = why_not(bench)
     if reason:
         sys.exit(f"bench-docs: {FILE} is no full run: {reason}")
-    with open(PAGE, encoding="utf-8") as f:
-        before, _, rest = f.read().partition(MARKS[0])
-    _, end, after = rest.partition(MARKS[1])
-    if not end:
-        sys.exit(f"bench-docs: the marks are missing in {PAGE}")
-    with open(PAGE, "w", encoding="utf-8") as f:
-        f.write(before + MARKS[0] + "\n".join(table(bench)) + "\n" + end + after)
+    for path, lines in PAGES.items():
+        with open(path, encoding="utf-8") as f:
+            before, _, rest = f.read().partition(MARKS[0])
+        _, end, after = rest.partition(MARKS[1])
+        if not end:
+            sys.exit(f"bench-docs: the marks are missing in {path}")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(before + MARKS[0] + "\n".join(lines(bench)) + "\n" + end + after)
 
 
 if __name__ == "__main__":
