@@ -39,9 +39,10 @@ for program in pgfanout-api pgfanout-consumer reset-replicas pgfanout-migrate; d
 		exit 1
 	fi
 	short=${program#pgfanout-}
-	sed -nE "s/^  ([A-Z][A-Z0-9_n]+) .*\(([0-9]+ to [0-9]+), default ([0-9]+)\)$/\1 of ${short%-replicas}: \2, \3/p
+	short=${short%-replicas}
+	sed -nE "s/^  ([A-Z][A-Z0-9_n]+) .*\(([0-9]+ to [0-9]+), default ([0-9]+)\)$/\1 of $short: \2, \3/p
 		t
-		s/^  ([A-Z][A-Z0-9_n]+)( .*)?$/\1 of ${short%-replicas}/p" "$tmp/help" >>"$tmp/code"
+		s/^  ([A-Z][A-Z0-9_n]+)( .*)?$/\1 of $short/p" "$tmp/help" >>"$tmp/code"
 done
 # A setting is a `NAME` in the first column of the table. Bounds may differ by program: `api 0 to 9; consumer 1 to 9`.
 awk -F ' *[|] *' '$2 ~ /^`[A-Z]/ {
