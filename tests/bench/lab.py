@@ -108,6 +108,20 @@ class Lab:
                 vacuum analyze products;""")
         self.primary.psql("truncate products_outbox; vacuum analyze products_outbox")
 
+    def ids(self, rows):
+        """Those of fill(rows)."""
+        return self.primary.psql(f"select md5(n::text)::uuid from generate_series(1, {rows}) n").split()
+
+    def paths(self, start, ends):
+        """What read.lua needs to know to ask for start + each of ends."""
+        path = os.path.join(self.folder, "paths")
+        with open(path, "w", encoding="ascii") as f:
+            f.writelines(f"{start}{end}\n" for end in ends)
+        return {"PATHS": path}
+
+    def product_paths(self, rows):
+        return self.paths("/api/products/", self.ids(rows))
+
     def wait_drained(self, timeout=300):
         """Until no change is on its way; returns when that was."""
         return self.wait_equal("products", self.drained, timeout)
@@ -198,8 +212,14 @@ def timed(fn, *args, **kwargs):
     return time.monotonic() - begun
 
 
+def medians(pairs, least=0):
+    """Of pairs (ours, theirs): the median of each, and the median of the neighbours' ratios. Theirs counts as `least` at least."""
+    return {"ours": statistics.median(a for a, _ in pairs), "theirs": statistics.median(b for _, b in pairs),
+            "ratio": statistics.median(a / max(b, least) for a, b in pairs)}
+
+
 def interleave(repetitions, ours, theirs):
-    """Runs both in turn; medians of each, and the median of the neighbours' ratios ours/theirs."""
+    """Runs both in turn: medians()."""
     pairs = []
     for n in range(repetitions):
         # Who goes first changes, so that a trend of the machine favours neither.
@@ -210,8 +230,7 @@ def interleave(repetitions, ours, theirs):
             a = ours()
             b = theirs()
         pairs.append((a, b))
-    return {"ours": statistics.median(a for a, _ in pairs), "theirs": statistics.median(b for _, b in pairs),
-            "ratio": statistics.median(a / b for a, b in pairs), "runs": pairs}
+    return medians(pairs)
 
 
 def shell(command):

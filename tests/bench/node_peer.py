@@ -48,8 +48,8 @@ def installed():
 class Peer:
     """The peer's databases, its consumer, and an API for each size of pool and number of workers that was asked for."""
 
-    def __init__(self, l, rows, ids):
-        self.l, self.rows, self.ids, self.programs, self.apis, self.health = l, rows, ids, [], {}, None
+    def __init__(self, l, rows, paths):
+        self.l, self.rows, self.paths, self.programs, self.apis, self.health = l, rows, paths, [], {}, None
         self.folder = installed()
         self.env = {"NODE_ENV": "production", "HOST": HOST, "RABBITMQ_URL": l.rabbitmq.create_vhost("peer"),
                     "DATABASE_URL": l.primary.create_database("peer")}
@@ -103,7 +103,7 @@ class Peer:
 
     def warm(self, base):
         """V8 compiles what runs often, and only while it runs."""
-        wrk(base, "read_one.lua", 64, 2, env=self.ids)
+        wrk(base, "read.lua", 64, 2, env=self.paths)
         wrk(base, "write_one.lua", 64, 2)
 
     def best_pool(self, measure, choices=(5, 10, 20)):
@@ -142,9 +142,9 @@ def written(whose, base, seconds):
     return rate
 
 
-def node(l, results, rows, ids, seconds, repetitions):
+def node(l, results, rows, paths, seconds, repetitions):
     l.fill(rows)
-    with Peer(l, rows, ids) as peer, l.running("pgfanout-api", "pgfanout-consumer"):
+    with Peer(l, rows, paths) as peer, l.running("pgfanout-api", "pgfanout-consumer"):
         peer.warm(l.base)
         l.wait_drained()
 
@@ -155,8 +155,8 @@ def node(l, results, rows, ids, seconds, repetitions):
                 pair = interleave(repetitions, lambda: measure(l, l.base), lambda theirs=theirs: measure(peer, theirs))
                 results.compare(10, f"{work} / {name}", "1/s", pair, wanted, f"pools of {pool}")
 
-        pool = peer.best_pool(lambda base: wrk(base, "read_one.lua", 64, 2, env=ids))
-        compare(f"GET one of {rows:,}, 64 connections", pool, lambda _, base: wrk(base, "read_one.lua", 64, seconds, env=ids))
+        pool = peer.best_pool(lambda base: wrk(base, "read.lua", 64, 2, env=paths))
+        compare(f"GET one of {rows:,}, 64 connections", pool, lambda _, base: wrk(base, "read.lua", 64, seconds, env=paths))
         pool = peer.best_pool(lambda base: written(peer, base, 2))
         compare("POST, 64 connections, everything running", pool, lambda whose, base: written(whose, base, seconds))
         compare("POST until both replicas have all", pool, lambda whose, base: until_there(whose, base, seconds * 2))
