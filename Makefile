@@ -59,12 +59,13 @@ endif
 
 # ---- sources -----------------------------------------------------------------------------------
 
-common_src     := $(wildcard common/*.c)
-api_src        := $(filter-out api/main.c,$(wildcard api/*.c))
-consumer_src   := $(filter-out consumer/main.c consumer/reset_main.c,$(wildcard consumer/*.c))
+common_src     := $(wildcard common/*/*.c)
+api_src        := $(filter-out api/main.c,$(wildcard api/*.c api/*/*.c))
+consumer_src   := $(filter-out consumer/main.c consumer/reset_main.c,$(wildcard consumer/*.c consumer/*/*.c))
 migrations_src := $(wildcard migrations/*.c)
 unit_src       := $(wildcard tests/unit/test_*.c)
-c_files        := $(wildcard common/*.[ch] api/*.[ch] consumer/*.[ch] migrations/*.[ch] tests/unit/*.[ch])
+product_files  := $(wildcard $(foreach side,common api consumer,$(side)/*.[ch] $(side)/*/*.[ch]) migrations/*.[ch])
+c_files        := $(product_files) $(wildcard tests/unit/*.[ch])
 
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 
@@ -74,8 +75,8 @@ unit     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(unit_src))
 archives := $(B)/libapi.a $(B)/libconsumer.a $(B)/libcommon.a
 
 # Files that the programs carry inside: statements, pages, migrations.
-sql_src       := $(wildcard api/sql/*.sql consumer/sql/*.sql)
-static_src    := $(wildcard api/static/*)
+sql_src       := $(wildcard api/*/sql/*.sql consumer/*/sql/*.sql)
+static_src    := $(wildcard api/*/static/*)
 migration_src := $(sort $(wildcard migrations/primary/*.up.sql migrations/primary/*.down.sql \
 	migrations/replica/*.up.sql migrations/replica/*.down.sql))
 generated     := $(patsubst %,$(B)/gen/%.h,$(sql_src) $(static_src)) $(B)/gen/migrations/migrations.h
@@ -146,7 +147,7 @@ $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 	$(Q)mkdir -p $(@D)
 	$(Q)$(EMBED) -v table=migration_table -f common/embed.awk $(migration_src) >$@ </dev/null
 
--include $(wildcard $(B)/*/*.d $(B)/tests/unit/*.d)
+-include $(wildcard $(B)/*/*.d $(B)/*/*/*.d)
 
 # ---- packages, demo, tests -----------------------------------------------------------------------
 
@@ -229,7 +230,7 @@ format-check:
 	$(say) FORMAT check
 	$(Q)$(if $(c_files),$(CLANG_FORMAT) --dry-run --Werror $(c_files),:)
 
-lint_src := $(common_src) $(wildcard api/*.c consumer/*.c) $(migrations_src)
+lint_src := $(filter %.c,$(product_files))
 
 lint: $(generated)
 	$(say) TIDY '$(words $(lint_src)) files'
@@ -244,10 +245,9 @@ lint: $(generated)
 
 # Who may include whom. Each line names what is forbidden and where; exceptions are listed by name,
 # so that a new one is a change that people see.
-all_layers := $(wildcard common/*.[ch] api/*.[ch] consumer/*.[ch] migrations/*.[ch])
-may_libpq  := $(wildcard common/db*.[ch] consumer/reset*.[ch] consumer/rebuild*.[ch] migrations/*.[ch])
-may_amqp   := $(wildcard common/amqp*.c common/amqp_private.h)
-may_http   := $(wildcard common/http*.c common/http_private.h)
+may_libpq  := $(wildcard common/pg/db*.[ch] consumer/reset/reset*.[ch] consumer/reset/rebuild*.[ch] migrations/*.[ch])
+may_amqp   := $(wildcard common/amqp/amqp*.c common/amqp/amqp_private.h)
+may_http   := $(wildcard common/http/http*.c common/http/http_private.h)
 
 forbid = @files='$(strip $(2))'; \
 	if test -n "$$files" && grep -nE '^[[:space:]]*\#[[:space:]]*include[[:space:]]*["<]$(strip $(1))' \
@@ -255,17 +255,17 @@ forbid = @files='$(strip $(2))'; \
 
 layers:
 	$(say) LAYERS check
-	$(call forbid,api/,      $(wildcard common/*.[ch]),        common/ knows neither side)
-	$(call forbid,consumer/, $(wildcard common/*.[ch]),        common/ knows neither side)
-	$(call forbid,consumer/, $(wildcard api/*.[ch]),           api/ does not include consumer/)
-	$(call forbid,api/,      $(wildcard consumer/*.[ch]),      consumer/ does not include api/)
+	$(call forbid,api/,      $(filter common/%,$(product_files)),        common/ knows neither side)
+	$(call forbid,consumer/, $(filter common/%,$(product_files)),        common/ knows neither side)
+	$(call forbid,consumer/, $(filter api/%,$(product_files)),           api/ does not include consumer/)
+	$(call forbid,api/,      $(filter consumer/%,$(product_files)),      consumer/ does not include api/)
 	$(call forbid,(api|consumer)/, $(wildcard migrations/*.[ch]), migrations/ knows neither side)
-	$(call forbid,\.,        $(all_layers),                    includes are written from the root)
-	$(call forbid,(postgresql/)?libpq-fe\.h, $(filter-out $(may_libpq),$(all_layers)), libpq lives behind common/db)
-	$(call forbid,(rabbitmq-c/)?amqp(_[a-z_]+)?\.h>, $(filter-out $(may_amqp),$(all_layers)), librabbitmq lives behind common/amqp)
-	$(call forbid,common/amqp_private\.h, $(filter-out $(may_amqp),$(all_layers)), amqp_private.h is for common/amqp*.c)
-	$(call forbid,common/http_private\.h, $(filter-out $(may_http),$(all_layers)), http_private.h is for common/http*.c)
-	$(call forbid,microhttpd\.h, $(filter-out $(may_http),$(all_layers)), libmicrohttpd lives behind common/http)
+	$(call forbid,\.,        $(product_files),                    includes are written from the root)
+	$(call forbid,(postgresql/)?libpq-fe\.h, $(filter-out $(may_libpq),$(product_files)), libpq lives behind common/pg/db)
+	$(call forbid,(rabbitmq-c/)?amqp(_[a-z_]+)?\.h>, $(filter-out $(may_amqp),$(product_files)), librabbitmq lives behind common/amqp/amqp)
+	$(call forbid,common/amqp/amqp_private\.h, $(filter-out $(may_amqp),$(product_files)), amqp_private.h is for common/amqp/amqp*.c)
+	$(call forbid,common/http/http_private\.h, $(filter-out $(may_http),$(product_files)), http_private.h is for common/http/http*.c)
+	$(call forbid,microhttpd\.h, $(filter-out $(may_http),$(product_files)), libmicrohttpd lives behind common/http/http)
 
 check-docs: all
 	$(say) DOCS check

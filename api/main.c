@@ -20,15 +20,15 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "api/connector.h"
+#include "api/pool/connector.h"
 #include "api/measures.h"
-#include "api/relay.h"
-#include "api/routes.h"
+#include "api/relay/relay.h"
+#include "api/serve/routes.h"
 #include "api/service.h"
-#include "api/worker.h"
-#include "common/log.h"
-#include "common/schema.h"
-#include "common/stop.h"
+#include "api/serve/worker.h"
+#include "common/base/log.h"
+#include "common/pg/schema.h"
+#include "common/base/stop.h"
 
 enum command { RUN, CHECK_CONFIG };
 

@@ -4,7 +4,7 @@
 #ifndef PGFANOUT_API_MEASURES_H
 #define PGFANOUT_API_MEASURES_H
 
-#include "common/metrics.h"
+#include "common/http/metrics.h"
 
 enum measure {
 	M_REQUESTS,

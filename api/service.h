@@ -6,7 +6,7 @@
 
 #include <stdatomic.h>
 
-#include "api/replicas.h"
+#include "api/pool/upstreams.h"
 #include "api/settings.h"
 
 struct relay;

@@ -4,7 +4,7 @@
 #ifndef PGFANOUT_API_SETTINGS_H
 #define PGFANOUT_API_SETTINGS_H
 
-#include "common/config.h"
+#include "common/settings/config.h"
 
 struct settings {
 	char *database_url;

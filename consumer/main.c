@@ -12,14 +12,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/ops.h"
-#include "common/stop.h"
-#include "consumer/dead_letters.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/http/ops.h"
+#include "common/base/stop.h"
+#include "consumer/letters/dead_letters.h"
 #include "consumer/settings.h"
 #include "consumer/status.h"
-#include "consumer/worker.h"
+#include "consumer/apply/worker.h"
 
 static const struct ops_route routes[] = {
 	{ "/health", "application/json", status_health },

@@ -1,18 +1,18 @@
 /*
  * reset_main.c: the program reset-replicas: a table of contents.
  *
- * Threads: main does everything; one more waits for signals (common/stop.h).
+ * Threads: main does everything; one more waits for signals (common/base/stop.h).
  */
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/log.h"
-#include "common/stop.h"
-#include "common/strbuf.h"
-#include "consumer/reset.h"
-#include "consumer/verify.h"
+#include "common/base/log.h"
+#include "common/base/stop.h"
+#include "common/base/strbuf.h"
+#include "consumer/reset/reset.h"
+#include "consumer/verify/verify.h"
 
 enum { OPT_REPLICA = 256, OPT_DRY_RUN, OPT_VERIFY, OPT_REPAIR, OPT_CHECK_CONFIG, OPT_VERSION };
 

@@ -5,7 +5,7 @@
 #ifndef PGFANOUT_CONSUMER_SETTINGS_H
 #define PGFANOUT_CONSUMER_SETTINGS_H
 
-#include "common/config.h"
+#include "common/settings/config.h"
 
 struct settings {
 	char *rabbitmq_url;

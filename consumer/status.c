@@ -5,11 +5,11 @@
 
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/jscan.h"
-#include "common/metrics.h"
-#include "common/uri.h"
-#include "consumer/clip.h"
+#include "common/base/clock.h"
+#include "common/json/jscan.h"
+#include "common/http/metrics.h"
+#include "common/base/uri.h"
+#include "common/base/clip.h"
 
 #define PG_EPOCH_US (INT64_C(946684800) * 1000000)
 

@@ -10,8 +10,8 @@
 
 #include <pthread.h>
 
-#include "common/base.h"
-#include "common/strbuf.h"
+#include "common/base/base.h"
+#include "common/base/strbuf.h"
 
 /* Where a worker is; docs/replication.md has the table of what moves it on. */
 enum status_state {

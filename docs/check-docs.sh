@@ -6,7 +6,7 @@
 #             `(MIN to MAX, default N)` in them                        programs, default and bounds
 #   metrics   "pgfanout_..." literals in api/ and consumer/           docs/metrics.md
 #   routes    `METHOD PATH` lines of pgfanout-api --routes            docs/http.md
-#   exit codes EXIT_NAME = NUMBER in common/base.h                     docs/programs.md, exit code table
+#   exit codes EXIT_NAME = NUMBER in common/base/base.h                     docs/programs.md, exit code table
 #   benchmarks the numbers that tests/bench/ gives to its rows         docs/benchmarks.md, first columns
 set -u
 export LC_ALL=C
@@ -62,7 +62,7 @@ awk -F ' *[|] *' '$2 ~ /^`[A-Z]/ {
 }' docs/settings.md >"$tmp/docs"
 compare setting docs/settings.md
 
-grep -ohE '"[^"]*"' api/*.c consumer/*.c | grep -oE '\bpgfanout_[a-z0-9_]+' >"$tmp/code"
+grep -ohE '"[^"]*"' api/*.c api/*/*.c consumer/*.c consumer/*/*.c | grep -oE '\bpgfanout_[a-z0-9_]+' >"$tmp/code"
 grep -oE '`pgfanout_[a-z0-9_]+' docs/metrics.md | tr -d '`' >"$tmp/docs"
 compare metric docs/metrics.md
 
@@ -75,7 +75,7 @@ sed 's/[[:space:]]\{1,\}/ /g; s/^ //; s/ $//; /^$/d' "$tmp/routes" >"$tmp/code"
 grep -oE '`(GET|HEAD|POST|PUT|PATCH|DELETE) /[^ `?]*' docs/http.md | tr -d '`' >"$tmp/docs"
 compare route docs/http.md
 
-tr -s '[:space:]' ' ' <common/base.h | grep -oE '\bEXIT_[A-Z]+ = [0-9]+' | sed 's/ = /=/' >"$tmp/code"
+tr -s '[:space:]' ' ' <common/base/base.h | grep -oE '\bEXIT_[A-Z]+ = [0-9]+' | sed 's/ = /=/' >"$tmp/code"
 sed -n 's/^| *\([0-9]\{1,\}\) *| *`\(EXIT_[A-Z]*\)` *|.*/\2=\1/p' docs/programs.md >"$tmp/docs"
 compare "exit code" docs/programs.md
 

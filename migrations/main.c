@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/amqp.h"
-#include "common/config.h"
-#include "common/log.h"
-#include "common/stop.h"
-#include "common/topology.h"
+#include "common/amqp/amqp.h"
+#include "common/settings/config.h"
+#include "common/base/log.h"
+#include "common/base/stop.h"
+#include "common/wire/topology.h"
 #include "migrations/migrate.h"
 
 struct settings {

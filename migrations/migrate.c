@@ -15,8 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/schema.h"
-#include "common/stop.h"
+#include "common/pg/schema.h"
+#include "common/base/stop.h"
 #include "migrations/migrations.h"
 
 #define CONNECT_TIMEOUT_S  5
@@ -58,7 +58,7 @@ bool migrations_check(struct err *err)
 		if (newest != sides[i].newest)
 			return err_set(
 				err,
-				"common/schema.h says %d for the %s, migrations/%s ends with %d",
+				"common/pg/schema.h says %d for the %s, migrations/%s ends with %d",
 				sides[i].newest, sides[i].side, sides[i].side, newest);
 		for (int n = 1; n <= newest; n++) {
 			const struct migration *m = migration_find(sides[i].side, n);

@@ -4,7 +4,7 @@
 #ifndef PGFANOUT_MIGRATIONS_MIGRATE_H
 #define PGFANOUT_MIGRATIONS_MIGRATE_H
 
-#include "common/db.h"
+#include "common/pg/db.h"
 
 /* The table in the generated migrations/migrations.h, sorted by side, then number; numbers of a side are 1, 2, … */
 struct migration {
@@ -38,7 +38,7 @@ struct target {
 /* The table's entry, or NULL. */
 const struct migration *migration_find(const char *side, int number);
 int migration_newest(const char *side);
-/* Whether the table is whole and common/schema.h names its newest numbers; err says what is wrong with the build. */
+/* Whether the table is whole and common/pg/schema.h names its newest numbers; err says what is wrong with the build. */
 MUST_CHECK bool migrations_check(struct err *err);
 
 /* All of these: false, with err and t->code set, and the connection given up if it is of no more use. */

@@ -3,7 +3,7 @@
  *
  *   clang -std=c11 -D_GNU_SOURCE -g -O1 -I. -fno-sanitize-recover=all \
  *       -fsanitize=fuzzer,address,undefined -o build/fuzz_change tests/fuzz/fuzz_change.c \
- *       common/jscan*.c common/product*.c common/change*.c \
+ *       common/json/jscan*.c common/wire/product*.c common/wire/change*.c \
  *       common/{base,err,strbuf,uuid,clock}.c
  *   build/fuzz_change -max_total_time=60
  *
@@ -14,7 +14,7 @@
  *   3. A list of transactions gives exactly as many as were asked for, or zeros; what was added
  *      comes back.
  */
-#include "common/change.h"
+#include "common/wire/change.h"
 
 #include <stdlib.h>
 #include <string.h>

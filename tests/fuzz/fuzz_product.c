@@ -3,7 +3,7 @@
  *
  *   clang -std=c11 -D_GNU_SOURCE -g -O1 -I. -fno-sanitize-recover=all \
  *       -fsanitize=fuzzer,address,undefined -o build/fuzz_product tests/fuzz/fuzz_product.c \
- *       common/jscan*.c common/product*.c common/{base,err,strbuf,uuid,clock}.c -ljansson
+ *       common/json/jscan*.c common/wire/product*.c common/{base,err,strbuf,uuid,clock}.c -ljansson
  *   build/fuzz_product -max_total_time=60
  *
  * Beside memory errors it looks for broken promises:
@@ -14,7 +14,7 @@
  *      as we write it.
  *   4. A fault has a status, a text, and a field in valid UTF-8.
  */
-#include "common/product.h"
+#include "common/wire/product.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* test_backoff.c: each wait between half and all of what it may be. Companion: common/backoff.c. */
+/* test_backoff.c: each wait between half and all of what it may be. Companion: common/base/backoff.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <inttypes.h>
 
-#include "common/backoff.h"
+#include "common/base/backoff.h"
 
 static const struct {
 	int64_t first_ms, most_ms;

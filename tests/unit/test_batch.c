@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "consumer/batch.h"
+#include "consumer/apply/batch.h"
 
 static struct uuid id_of(unsigned n)
 {

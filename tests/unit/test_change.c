@@ -2,7 +2,7 @@
  * test_change.c: a change is read back as it was written, anything else is refused by name; the
  * list of transactions.
  */
-#include "common/change.h"
+#include "common/wire/change.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

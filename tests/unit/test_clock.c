@@ -1,4 +1,4 @@
-/* test_clock.c: PostgreSQL's timestamps as text, and waiting times. Companion: common/clock.c. */
+/* test_clock.c: PostgreSQL's timestamps as text, and waiting times. Companion: common/base/clock.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 
 #define PG_EPOCH_S INT64_C(946684800) /* 2000-01-01 in seconds since 1970 */
 

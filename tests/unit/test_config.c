@@ -1,5 +1,5 @@
 /*
- * test_config.c: what settings are taken, what is said about the others, what is shown. Companions: common/config*.c.
+ * test_config.c: what settings are taken, what is said about the others, what is shown. Companions: common/settings/config*.c.
  *
  * Each row starts from an empty environment. Whatever is a password in a row has the word SECRET in it, and no error
  * and no output may show that.
@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/config.h"
-#include "common/strbuf.h"
+#include "common/settings/config.h"
+#include "common/base/strbuf.h"
 
 struct settings {
 	char *host, *database, *broker, *token, *format, *note;

@@ -1,6 +1,6 @@
 /*
  * test_db_pipeline.c: units on a pipelined connection, against a server that is a script: each is answered once, in order, and with DB_OK
- * only after its Sync. Companions: common/db*.c and libpq itself.
+ * only after its Sync. Companions: common/pg/db*.c and libpq itself.
  *
  * The server speaks so much of PostgreSQL's protocol as these tests need. A thread plays it until db_open() is through; then the test
  * does, a message at a time.
@@ -22,7 +22,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/db.h"
+#include "common/pg/db.h"
 
 #define WAIT_MS 10000
 

@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "consumer/dead_letters_args.h"
-#include "consumer/dead_letters_text.h"
-#include "consumer/message.h"
+#include "consumer/letters/dead_letters_args.h"
+#include "consumer/letters/dead_letters_text.h"
+#include "consumer/apply/message.h"
 
 #define ID1 "00000000-0000-4000-8000-000000000001"
 #define ID2 "00000000-0000-4000-8000-000000000002"

@@ -1,4 +1,4 @@
-/* test_err.c: one line, whole characters, arguments out of itself. Companion: common/err.c. */
+/* test_err.c: one line, whole characters, arguments out of itself. Companion: common/base/err.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 static void test_lines(void **state)
 {

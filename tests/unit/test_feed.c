@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/strbuf.h"
-#include "consumer/feed.h"
+#include "common/base/strbuf.h"
+#include "consumer/reset/feed.h"
 
 static void test_empty_feed_ends(void **state)
 {

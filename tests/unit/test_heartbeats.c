@@ -2,7 +2,7 @@
  * Heartbeats against a broker that is an array: none goes before what was claimed ahead of it is confirmed, and its record
  * is given back once, when all queues have answered.
  *
- * What api/heartbeats.c and api/publisher.c ask of common/amqp.h and common/topology.h is played here.
+ * What api/relay/heartbeats.c and api/relay/publisher.c ask of common/amqp/amqp.h and common/wire/topology.h is played here.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "api/heartbeats.h"
+#include "api/relay/heartbeats.h"
 
 static struct {
 	char key[64];

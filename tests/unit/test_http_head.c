@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "common/http_head.h"
+#include "common/http/http_head.h"
 
 struct header {
 	const char *name, *value;

@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-#include "api/import_rows.h"
+#include "api/products/import_rows.h"
 
 static void set_row(struct product_input *in, unsigned n, const char *name)
 {

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "consumer/inbox.h"
+#include "consumer/apply/inbox.h"
 
 #define MAX_CHANGES 100
 

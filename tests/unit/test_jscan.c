@@ -5,7 +5,7 @@
  * Texts are handed over in a block of exactly their length, so that a sanitizer sees a read behind
  * the end.
  */
-#include "common/jscan.h"
+#include "common/json/jscan.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "api/lag.h"
+#include "api/pool/lag.h"
 
 #define NOW_US INT64_C(1790000000000000)
 

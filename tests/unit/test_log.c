@@ -1,5 +1,5 @@
 /*
- * test_log.c: one line an event, whatever the values hold. Companions: common/log.c, common/clock.c; jansson is the
+ * test_log.c: one line an event, whatever the values hold. Companions: common/base/log.c, common/base/clock.c; jansson is the
  * judge of JSON.
  *
  * stderr is a pipe in packet mode here: each read gives exactly what one write(2) wrote.
@@ -20,7 +20,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 
 static int saved_stderr = -1;
 static int packets = -1;

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "consumer/message.h"
+#include "consumer/apply/message.h"
 
 #define ID1 "\"id\":\"00000000-0000-4000-8000-000000000001\""
 #define ID2 "\"id\":\"00000000-0000-4000-8000-000000000002\""

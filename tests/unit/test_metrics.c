@@ -1,4 +1,4 @@
-/* test_metrics.c: counting, and the Prometheus text. Companions: common/metrics.c, common/metrics_process.c. */
+/* test_metrics.c: counting, and the Prometheus text. Companions: common/http/metrics.c, common/http/metrics_process.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/metrics.h"
+#include "common/http/metrics.h"
 
 enum { WRITES, LAG, SECONDS, APPLIED, WAIT };
 

@@ -1,7 +1,7 @@
 /*
  * test_pgarray.c: the bytes of PostgreSQL's binary arrays, spelled out.
  */
-#include "common/pgarray.h"
+#include "common/pg/pgarray.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,8 +2,8 @@
  * test_product.c: the rules of a product's fields, row by row, and what a client is told about a
  * bad one.
  */
-#include "common/product.h"
-#include "common/clock.h"
+#include "common/wire/product.h"
+#include "common/base/clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "consumer/progress.h"
+#include "common/base/progress.h"
 
 static void test_bytes(void **state)
 {

@@ -2,7 +2,7 @@
  * The publisher against a broker that is an array: which changes share a message, and the law that
  * a key comes back once, and only if its message was confirmed.
  *
- * The two calls of common/amqp.h that it makes, and the routing keys, are played here.
+ * The two calls of common/amqp/amqp.h that it makes, and the routing keys, are played here.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "api/publisher.h"
-#include "common/topology.h"
+#include "api/relay/publisher.h"
+#include "common/wire/topology.h"
 
 /* ---- the broker ---- */
 

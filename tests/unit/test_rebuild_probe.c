@@ -1,5 +1,5 @@
 /* test_rebuild_probe.c: who answers is alive, whatever it answers; who does not is silent, after the time it was given. Companion:
- * consumer/rebuild_probe.c. */
+ * consumer/reset/rebuild_probe.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "consumer/rebuild_probe.h"
+#include "consumer/reset/rebuild_probe.h"
 
 struct server {
 	int listener, client;

@@ -10,8 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/products.h"
-#include "api/routes.h"
+#include "api/products/products.h"
+#include "api/serve/routes.h"
 
 #define ID "01a1f862-f215-7a75-9394-999ca50334cc"
 

@@ -1,12 +1,12 @@
-/* test_sqlstate.c: SQLSTATE to outcome, a row each. Companions: common/sqlstate.c alone. */
+/* test_sqlstate.c: SQLSTATE to outcome, a row each. Companions: common/pg/sqlstate.c alone. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "common/base.h"
-#include "common/sqlstate.h"
+#include "common/base/base.h"
+#include "common/pg/sqlstate.h"
 
 static const struct row {
 	const char *sqlstate;

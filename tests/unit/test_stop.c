@@ -1,5 +1,5 @@
 /*
- * test_stop.c: what signals do to a process. Companions: common/stop.c, common/clock.c.
+ * test_stop.c: what signals do to a process. Companions: common/base/stop.c, common/base/clock.c.
  *
  * Each case runs in a child of its own, since a stop is for ever; its exit code is the result.
  */
@@ -16,8 +16,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/stop.h"
+#include "common/base/clock.h"
+#include "common/base/stop.h"
 
 static bool fd_is_readable(int within_ms)
 {

@@ -1,4 +1,4 @@
-/* test_strbuf.c: growing, always NUL-terminated. Companions: common/strbuf.c, common/base.c. */
+/* test_strbuf.c: growing, always NUL-terminated. Companions: common/base/strbuf.c, common/base/base.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/strbuf.h"
+#include "common/base/strbuf.h"
 
 static void check(const struct strbuf *b, const char *want, const char *row)
 {

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "common/topology.h"
+#include "common/wire/topology.h"
 
 /* The longest a replica's name may be: 48 bytes (config_replicas.c). */
 #define LONGEST "a23456789012345678901234567890123456789012345678"

@@ -1,4 +1,4 @@
-/* test_uri.c: what of a connection string is shown. Companions: common/uri.c, common/strbuf.c. */
+/* test_uri.c: what of a connection string is shown. Companions: common/base/uri.c, common/base/strbuf.c. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,8 +7,8 @@
 
 #include <string.h>
 
-#include "common/base.h"
-#include "common/uri.h"
+#include "common/base/base.h"
+#include "common/base/uri.h"
 
 #define HIDDEN "(hidden)"
 

@@ -1,4 +1,4 @@
-/* test_uuid.c: text and bytes, against libuuid; new ones. Companions: common/uuid.c, libuuid as the judge. */
+/* test_uuid.c: text and bytes, against libuuid; new ones. Companions: common/base/uuid.c, libuuid as the judge. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,8 +11,8 @@
 #include <string.h>
 #include <uuid/uuid.h>
 
-#include "common/clock.h"
-#include "common/uuid.h"
+#include "common/base/clock.h"
+#include "common/base/uuid.h"
 
 static const struct {
 	const char *text;

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "consumer/verdict.h"
+#include "consumer/apply/verdict.h"
 
 static void test_units(void **state)
 {

@@ -11,13 +11,13 @@
 
 #include <cmocka.h>
 
-#include "consumer/sql/verify_chunk.sql.h"
-#include "consumer/sql/verify_chunk_copy.sql.h"
-#include "consumer/sql/verify_look.sql.h"
-#include "consumer/sql/verify_look_copy.sql.h"
-#include "consumer/sql/verify_rows.sql.h"
-#include "consumer/verify_rows.h"
-#include "consumer/verify_rule.h"
+#include "consumer/verify/sql/verify_chunk.sql.h"
+#include "consumer/verify/sql/verify_chunk_copy.sql.h"
+#include "consumer/verify/sql/verify_look.sql.h"
+#include "consumer/verify/sql/verify_look_copy.sql.h"
+#include "consumer/verify/sql/verify_rows.sql.h"
+#include "consumer/verify/verify_rows.h"
+#include "consumer/verify/verify_rule.h"
 
 /* A product by its content: 0 none, else a letter for each column. */
 static struct verify_content content(char letter)

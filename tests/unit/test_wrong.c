@@ -1,5 +1,5 @@
 /*
- * api/wrong.c: sets are shared by reference and replaced as a whole.
+ * api/pool/wrong.c: sets are shared by reference and replaced as a whole.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "api/wrong.h"
+#include "api/pool/wrong.h"
 
 static struct uuid numbered(unsigned n)
 {

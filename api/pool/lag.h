@@ -1,0 +1,39 @@
+/*
+ * lag.h: how far a replica may be behind the primary and still serve reads.
+ *
+ * A replica's lag is the primary's clock now minus the newest heartbeat that came through both of its
+ * queues: everything committed on the primary before that time is on the replica, but for what it
+ * refused. Pure, but for the one shared number of struct lag_clock.
+ */
+#ifndef PGFANOUT_API_POOL_LAG_H
+#define PGFANOUT_API_POOL_LAG_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "common/base/clock.h"
+
+/* The primary's clock, as the primary's thread last saw it, carried on with the monotonic clock. */
+struct lag_clock {
+	_Atomic int64_t ahead_us; /* of our monotonic clock; any thread */
+};
+
+/* Microseconds of Unix time. Until the primary is reached our own wall clock stands in for its. */
+void lag_clock_set(struct lag_clock *c, struct mono now, int64_t wall_us);
+int64_t lag_clock_now(const struct lag_clock *c, struct mono now);
+
+/* No heartbeat has ever come. */
+#define LAG_NO_HEARTBEAT 0
+
+/*
+ * Whether a replica may serve reads. The rule:
+ *   1. max_ms 0: any lag will do.
+ *   2. No heartbeat has ever come: while the process is younger than max_ms. One that has just been
+ *      set up is not to be left out.
+ *   3. Its lag is at most max_ms; one that was lagging comes back at three quarters of it, so that
+ *      one at the limit does not come and go.
+ */
+bool lag_allows(int64_t max_ms, int64_t heartbeat_us, int64_t primary_us, bool was_lagging,
+		int64_t age_ms);
+
+#endif

@@ -1,0 +1,64 @@
+/*
+ * wrong.h: which products are known to be wrong on a replica: a change of theirs was given up there (products_dead_letters). They are
+ * read elsewhere.
+ *
+ * A set never changes once it is made; it is counted, and replaced as a whole. Who shares what:
+ *
+ *   struct wrong_place   one a database: the newest set, under its lock, and its number, atomic. The connector's thread replaces it.
+ *   struct wrong_view    one a worker and database, the worker's own: the set it holds. Reading it costs one atomic load as long as
+ *                        nothing has changed, and no product is wrong most of the time: then there is no set at all.
+ */
+#ifndef PGFANOUT_API_POOL_WRONG_H
+#define PGFANOUT_API_POOL_WRONG_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "common/base/uuid.h"
+
+/* More than so many, and the replica gets no reads at all. */
+#define WRONG_MAX 10000
+
+struct wrong_set {
+	atomic_uint refs;
+	size_t n;	   /* at least 1 */
+	struct uuid ids[]; /* sorted, each once */
+};
+
+struct wrong_place {
+	atomic_uint number; /* grows with each replacement */
+	pthread_mutex_t lock;
+	struct wrong_set *set; /* under lock; NULL: none is wrong */
+};
+
+struct wrong_view {
+	unsigned number;
+	struct wrong_set *set;
+};
+
+/* One reference, the caller's. The ids are to be filled in, then wrong_set_sort(). */
+struct wrong_set *wrong_set_new(size_t n);
+void wrong_set_sort(struct wrong_set *s);
+void wrong_set_unref(struct wrong_set *s);			      /* NULL is fine */
+bool wrong_set_has(const struct wrong_set *s, const struct uuid *id); /* NULL is fine */
+
+void wrong_place_init(struct wrong_place *p);
+/* After all views are cleared. */
+void wrong_place_clear(struct wrong_place *p);
+/* Takes the reference over; NULL: none is wrong. A set equal to the one that is there changes nothing. One thread only. */
+void wrong_place_put(struct wrong_place *p, struct wrong_set *s);
+size_t wrong_place_count(struct wrong_place *p); /* any thread */
+
+/* The slow half of wrong_view(). */
+void wrong_view_renew(struct wrong_view *v, struct wrong_place *p);
+void wrong_view_clear(struct wrong_view *v);
+
+/* What is wrong now, NULL: nothing; valid until the next call with the same view. */
+static inline const struct wrong_set *wrong_view(struct wrong_view *v, struct wrong_place *p)
+{
+	if (atomic_load_explicit(&p->number, memory_order_relaxed) != v->number)
+		wrong_view_renew(v, p);
+	return v->set;
+}
+
+#endif

@@ -1,0 +1,39 @@
+/*
+ * import_rows.h: one batch of an import: rows with different ids, in one block of memory that is used again. Pure; one owner.
+ */
+#ifndef PGFANOUT_API_PRODUCTS_IMPORT_ROWS_H
+#define PGFANOUT_API_PRODUCTS_IMPORT_ROWS_H
+
+#include "common/wire/product.h"
+
+#define IMPORT_ROWS	  1000
+#define IMPORT_NAME_BYTES 262144 /* a batch is full at either */
+#define IMPORT_SLOTS	  4096	 /* power of two */
+
+struct import_row {
+	struct uuid id;
+	uint64_t line;
+	size_t name_at, name_len; /* in names */
+	char price[PRODUCT_PRICE_MAX];
+	int32_t stock;
+};
+
+struct import_rows {
+	struct import_row *list; /* owned, IMPORT_ROWS of them, made when the first comes */
+	uint16_t *slots;	 /* owned: ids seen, as row number + 1 */
+	size_t n;
+	bool sorted;
+	struct strbuf names;
+};
+
+/* False: a row with this id is there already; nothing was added. Not to be called when full, nor after a sort. */
+MUST_CHECK bool import_rows_add(struct import_rows *b, const struct product_input *in,
+				uint64_t line);
+bool import_rows_full(const struct import_rows *b);
+void import_rows_sort(struct import_rows *b); /* by id */
+/* Whether an id is in both, which are sorted. */
+bool import_rows_share(const struct import_rows *a, const struct import_rows *b);
+void import_rows_reset(struct import_rows *b);
+void import_rows_clear(struct import_rows *b);
+
+#endif

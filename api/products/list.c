@@ -1,0 +1,217 @@
+/*
+ * list.c: see list.h; pages too, which are one chunk with another envelope. A worker's thread.
+ *
+ * Two buffers: `sending` is what the reader callback copies from, `filled` is the chunk after it, asked for as soon as
+ * `sending` begins. Both belong to the list, which lives until the request goes.
+ */
+#include "api/products/list.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/measures.h"
+#include "api/products/products.h"
+#include "api/serve/worker.h"
+
+/* How long a running list waits for a database that can go on with it. */
+#define PATIENCE_MS 10000
+
+static const char head[] = "{\"success\":true,\"data\":[";
+static const char tail[] = "],\"message\":\"Products retrieved successfully\"}";
+
+enum chunk_state { CHUNK_IDLE, CHUNK_ASKED, CHUNK_FILLED };
+
+struct list {
+	struct strbuf sending, filled;
+	size_t sent; /* of sending */
+	enum chunk_state chunk;
+	bool running;	      /* the answer has begun */
+	bool wrote;	      /* at least one product */
+	bool last;	      /* the last chunk came */
+	bool failed;	      /* cut the connection */
+	struct mono patience; /* 0: not waiting for a database */
+};
+
+static void add_product(struct strbuf *out, const struct product_row *p)
+{
+	product_write_open(out, &p->id, p->name, p->name_len, p->price, p->price_len, p->stock,
+			   p->created_us, p->updated_us);
+	strbuf_addch(out, '}');
+}
+
+/* ---- pages ---- */
+
+static void answer_page(struct request *r, const struct pg_result *rows, const struct upstream *up)
+{
+	struct strbuf *out = http_out(r->http);
+	int n = db_rows(rows);
+	int wanted = r->limit - 1;
+	struct uuid last = { 0 };
+
+	strbuf_addstr(out, head);
+	for (int i = 0; i < n && i < wanted; i++) {
+		struct product_row p = read_row(rows, i, 0);
+
+		if (i > 0)
+			strbuf_addch(out, ',');
+		add_product(out, &p);
+		last = p.id;
+	}
+	strbuf_addstr(out, "],\"next\":");
+	if (n > wanted) {
+		char cursor[CURSOR_LEN];
+
+		products_write_cursor(&last, cursor);
+		strbuf_addch(out, '"');
+		strbuf_add(out, cursor, CURSOR_LEN);
+		strbuf_addch(out, '"');
+	} else {
+		strbuf_addstr(out, "null");
+	}
+	strbuf_addstr(out, ",\"message\":\"Products retrieved successfully\"}");
+	request_served_by(r, up);
+	request_reply(r, 200);
+}
+
+/* ---- lists ---- */
+
+static void ask(struct request *r)
+{
+	r->list->chunk = CHUNK_ASKED;
+	r->tried = 0; /* each chunk may try every database */
+	r->tried_primary = false;
+	scan_submit(r);
+}
+
+void list_start(struct request *r)
+{
+	struct worker *w = r->worker;
+
+	if (w->lists.n >= w->max_lists) {
+		metric_add(M_OVERLOADED, 0, 1);
+		request_unavailable(
+			r, "too many full lists are being sent; try again, or use ?limit=");
+		return;
+	}
+	w->lists.n++;
+	metric_add(M_LISTS_RUNNING, 0, 1);
+	r->list = xcalloc(1, sizeof(*r->list));
+	r->limit = LIST_CHUNK;
+	ask(r);
+}
+
+/* The reader of http.h: copies, and asks for the next chunk as soon as the one before is being sent. */
+static ssize_t read_list(void *arg, char *buf, size_t max)
+{
+	struct request *r = arg;
+	struct list *list = r->list;
+
+	if (list->failed)
+		return HTTP_STREAM_CUT;
+	if (list->sent == list->sending.len) {
+		if (list->chunk != CHUNK_FILLED)
+			return list->last && list->chunk == CHUNK_IDLE ? HTTP_STREAM_END : 0;
+		struct strbuf empty = list->sending;
+
+		list->sending = list->filled;
+		list->filled = empty;
+		strbuf_reset(&list->filled);
+		list->sent = 0;
+		list->chunk = CHUNK_IDLE;
+		if (!list->last)
+			ask(r);
+		if (list->failed)
+			return HTTP_STREAM_CUT;
+	}
+	size_t n = min_size(max, list->sending.len - list->sent);
+
+	memcpy(buf, list->sending.data + list->sent, n);
+	list->sent += n;
+	return (ssize_t)n;
+}
+
+void list_chunk(struct request *r, const struct pg_result *rows, const struct upstream *up)
+{
+	struct list *list = r->list;
+	int n = db_rows(rows);
+
+	if (!list) {
+		answer_page(r, rows, up);
+		return;
+	}
+	r->state = REQUEST_STREAMING;
+	r->home = up;
+	list->patience.us = 0;
+	if (!list->running)
+		strbuf_addstr(&list->filled, head);
+	for (int i = 0; i < n; i++) {
+		struct product_row p = read_row(rows, i, 0);
+
+		if (list->wrote)
+			strbuf_addch(&list->filled, ',');
+		list->wrote = true;
+		add_product(&list->filled, &p);
+		r->after = p.id;
+	}
+	r->has_after = n > 0 || r->has_after;
+	list->last = n < LIST_CHUNK;
+	if (list->last)
+		strbuf_addstr(&list->filled, tail);
+	list->chunk = CHUNK_FILLED;
+	if (list->running) {
+		http_wake(r->http);
+		return;
+	}
+	list->running = true;
+	request_settle(r); /* its time and place are those of a list from now on */
+	r->state = REQUEST_STREAMING;
+	request_served_by(r, up);
+	http_reply_stream(r->http, 200, read_list, r);
+}
+
+void list_failed(struct request *r)
+{
+	struct worker *w = r->worker;
+	struct list *list = r->list;
+
+	if (!list->running) {
+		request_unavailable(r, "no database answers reads now");
+		return;
+	}
+	if (list->patience.us == 0)
+		list->patience = mono_add_ms(w->now, PATIENCE_MS);
+	r->state = REQUEST_DELAYED;
+	queue_push(&w->lists.waiting, r);
+}
+
+void list_tick(struct worker *w)
+{
+	struct request_queue again = w->lists.waiting;
+	struct request *r;
+
+	/* Those that find no database again come back to the queue, behind the ones that are looked at now. */
+	w->lists.waiting = (struct request_queue){ 0 };
+	for (r = again.head; r; r = r->next)
+		r->queue = &again;
+	while ((r = queue_pop(&again)) != NULL) {
+		if (!mono_reached(r->list->patience, w->now)) {
+			ask(r);
+			continue;
+		}
+		r->state = REQUEST_STREAMING;
+		r->list->failed = true;
+		http_wake(r->http);
+	}
+}
+
+void list_free(struct request *r)
+{
+	struct list *list = r->list;
+
+	strbuf_clear(&list->sending);
+	strbuf_clear(&list->filled);
+	free(list);
+	r->list = NULL;
+	r->worker->lists.n--;
+	metric_add(M_LISTS_RUNNING, 0, -1);
+}

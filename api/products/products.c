@@ -1,0 +1,115 @@
+/*
+ * products.c: see products.h.
+ */
+#include "api/products/products.h"
+
+#include <string.h>
+
+#include "api/products/list.h"
+#include "api/serve/worker.h"
+
+/* ---- reads ---- */
+
+void products_get(struct request *r)
+{
+	if (request_admit(r))
+		read_submit(r);
+}
+
+void products_list(struct request *r)
+{
+	struct http_param params[2];
+	size_t n = http_request_params(r->http, params, ARRAY_SIZE(params));
+
+	for (size_t i = 0; i < n; i++) {
+		const struct http_param *p = &params[i];
+
+		if (p->key_len == strlen("limit") && memcmp(p->key, "limit", p->key_len) == 0) {
+			if (!products_read_limit(p->value, p->value_len, &r->limit)) {
+				request_fail(r, 400, "limit", "limit must be a number from 1 to %d",
+					     PAGE_MAX);
+				return;
+			}
+		} else {
+			if (!products_read_cursor(p->value, p->value_len, &r->after)) {
+				request_fail(
+					r, 400, "cursor",
+					"cursor is not one that an earlier page gave as \"next\"");
+				return;
+			}
+			r->has_after = true;
+		}
+	}
+	if (!request_admit(r))
+		return;
+	if (n == 0) {
+		list_start(r);
+		return;
+	}
+	/* One more than wanted tells whether there is a next page. */
+	r->limit = (r->limit ? r->limit : PAGE_DEFAULT) + 1;
+	scan_submit(r);
+}
+
+/* ---- writes ---- */
+
+/* Reads the body; false: it was answered. */
+static bool parse(struct request *r, unsigned required)
+{
+	const struct strbuf *body = http_request_body(r->http);
+	const unsigned all = PRODUCT_ID | PRODUCT_NAME | PRODUCT_PRICE | PRODUCT_STOCK;
+	struct product_fault fault = { 0 };
+
+	if (product_parse(strbuf_str(body), body->len, required, all, &r->in, &fault))
+		return true;
+	request_fail(r, fault.status, fault.field, "%s", fault.err.text);
+	return false;
+}
+
+static bool check_id(struct request *r)
+{
+	if (!(r->in.given & PRODUCT_ID) || uuid_cmp(&r->in.id, &r->id) == 0)
+		return true;
+	request_fail(r, 422, "id", "id differs from the one in the path");
+	return false;
+}
+
+static void submit(struct request *r, enum write_kind kind)
+{
+	r->kind = kind;
+	if (request_admit(r))
+		write_submit(r);
+}
+
+void products_create(struct request *r)
+{
+	if (!parse(r, PRODUCT_NAME | PRODUCT_PRICE | PRODUCT_STOCK))
+		return;
+	if (r->in.given & PRODUCT_ID)
+		r->id = r->in.id;
+	else
+		uuid_make(&r->id);
+	submit(r, WRITE_UPSERT);
+}
+
+void products_replace(struct request *r)
+{
+	if (parse(r, PRODUCT_NAME | PRODUCT_PRICE | PRODUCT_STOCK) && check_id(r))
+		submit(r, WRITE_UPSERT);
+}
+
+void products_patch(struct request *r)
+{
+	if (!parse(r, 0) || !check_id(r))
+		return;
+	if (!(r->in.given & (PRODUCT_NAME | PRODUCT_PRICE | PRODUCT_STOCK))) {
+		request_fail(r, 422, NULL, "nothing to change: give name, price or stock");
+		return;
+	}
+	submit(r, WRITE_PATCH);
+}
+
+void products_delete(struct request *r)
+{
+	submit(r, WRITE_DELETE);
+}

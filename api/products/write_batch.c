@@ -1,0 +1,432 @@
+/*
+ * write_batch.c: see write_batch.h. A worker's thread.
+ *
+ * A unit owns a reference to each of its writes and lives until its callback, which comes exactly once, also when the
+ * connection dies. What the process's death loses here was never acknowledged: an answer is given only after the commit.
+ */
+#include "api/products/write_batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/measures.h"
+#include "api/relay/relay.h"
+#include "api/service.h"
+#include "api/products/sql/products_delete.sql.h"
+#include "api/products/sql/products_import.sql.h"
+#include "api/products/sql/products_patch.sql.h"
+#include "api/products/sql/products_upsert.sql.h"
+#include "api/serve/worker.h"
+
+#define WRITE_ROWS     256 /* in a batch */
+#define ALONE_UNITS    32  /* writes sent one by one, in flight on a link */
+#define TRIES_MAX      8
+#define DELAY_FIRST_MS 5
+#define PATIENCE_MS    2000
+#define GATHER_MS      5
+#define SEEN_SLOTS     1024 /* power of two, well above WRITE_ROWS */
+
+#define OID_UUID_ARRAY 2951
+#define OID_TEXT_ARRAY 1009
+#define OID_INT4_ARRAY 1007
+
+static const unsigned types[] = { OID_UUID_ARRAY, OID_TEXT_ARRAY, OID_TEXT_ARRAY, OID_INT4_ARRAY };
+
+const struct db_statement write_statements[] = {
+	[WRITE_UPSERT] = { "upsert", sql_products_upsert, 4, types },
+	[WRITE_PATCH] = { "patch", sql_products_patch, 4, types },
+	[WRITE_DELETE] = { "delete", sql_products_delete, 1, types },
+	[WRITE_IMPORT] = { "import", sql_products_import, 4, types },
+};
+
+struct write_unit {
+	struct link *link;
+	struct write_unit *next;
+	enum write_kind kind;
+	size_t n;
+	struct request *rows[WRITE_ROWS];
+};
+
+void write_batches_init(struct write_batches *b)
+{
+	memset(b, 0, sizeof(*b));
+}
+
+void write_batches_clear(struct write_batches *b)
+{
+	while (b->free_units) {
+		struct write_unit *u = b->free_units;
+
+		b->free_units = u->next;
+		free(u);
+	}
+	pgarray_clear(&b->ids);
+	pgarray_clear(&b->names);
+	pgarray_clear(&b->prices);
+	pgarray_clear(&b->stocks);
+}
+
+/*
+ * Whether a write may wait for a connection:
+ *   1. There is one.
+ *   2. The connector has not said that the primary is away: a connection was lost, maybe just that one.
+ *   3. It was away for less than PATIENCE_MS: a restart is over that fast, and nobody need notice.
+ * After that writes are turned away at once, until it is back.
+ */
+static bool can_write(struct worker *w)
+{
+	struct write_batches *b = &w->writing;
+	bool can = atomic_load_explicit(&upstreams_primary(w->upstreams)->fit,
+					memory_order_relaxed);
+
+	for (size_t i = 0; i < WORKER_WRITE_LINKS; i++)
+		can = can || link_usable(w->writes[i]);
+	if (can)
+		b->away_since.us = 0;
+	else if (b->away_since.us == 0)
+		b->away_since = w->now;
+	return can || !mono_reached(mono_add_ms(b->away_since, PATIENCE_MS), w->now);
+}
+
+static void fail_unreachable(struct request *r)
+{
+	request_unavailable(r, "the primary cannot be used now, see /status: nothing was changed");
+}
+
+void write_submit(struct request *r)
+{
+	struct write_batches *b = &r->worker->writing;
+
+	if (!can_write(r->worker)) {
+		fail_unreachable(r);
+		return;
+	}
+	r->state = REQUEST_QUEUED;
+	queue_push(r->alone ? &b->alone : &b->waiting[r->kind], r);
+}
+
+/* ---- answers ---- */
+
+static void answer_row(struct request *r, const struct pg_result *res, int row)
+{
+	if (r->kind == WRITE_DELETE) {
+		strbuf_addstr(
+			http_out(r->http),
+			"{\"success\":true,\"data\":null,\"message\":\"Product deleted successfully\"}");
+		request_reply(r, 200);
+		return;
+	}
+	struct product_row p = read_row(res, row, 0);
+	bool created = r->kind == WRITE_UPSERT && db_value(res, row, 6)[0] != 0;
+
+	if (created) {
+		char location[] = "/api/products/xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+
+		uuid_to_text(&p.id, location + strlen("/api/products/"));
+		http_header(r->http, "Location", location);
+	}
+	request_reply_product(r, created ? 201 : 200, &p,
+			      created ? "Product created successfully"
+				      : "Product updated successfully");
+}
+
+static void answer_missing(struct request *r)
+{
+	if (r->kind == WRITE_UPSERT) {
+		request_fail(r, 422, NULL, "the database took the product but did not keep it");
+	} else {
+		request_fail(r, 404, NULL, "there is no product with this id");
+	}
+}
+
+static void answer_rows(struct write_unit *u, const struct pg_result *res)
+{
+	int rows = db_rows(res);
+	size_t at = 0;
+
+	/* Rows come in the order of the ids in all likelihood; the search only starts where the last one was found. */
+	for (int i = 0; i < rows; i++) {
+		const char *id = db_value(res, i, 0);
+
+		for (size_t tried = 0; tried < u->n; tried++, at = at + 1 < u->n ? at + 1 : 0) {
+			struct request *r = u->rows[at];
+
+			if (memcmp(r->id.b, id, sizeof(r->id.b)) != 0)
+				continue;
+			if (r->state == REQUEST_IN_FLIGHT)
+				answer_row(r, res, i);
+			break;
+		}
+	}
+	for (size_t i = 0; i < u->n; i++)
+		if (u->rows[i]->state == REQUEST_IN_FLIGHT)
+			answer_missing(u->rows[i]);
+}
+
+static void delay(struct request *r)
+{
+	struct worker *w = r->worker;
+	int64_t ms = DELAY_FIRST_MS << r->tries;
+
+	/* Half of it by chance, so that those who met do not meet again. */
+	w->dice = w->dice * UINT64_C(6364136223846793005) + 1442695040888963407U;
+	r->not_before = mono_add_ms(w->now,
+				    ms / 2 + (int64_t)((w->dice >> 33) % (uint64_t)(ms / 2 + 1)));
+	r->tries++;
+	r->state = REQUEST_DELAYED;
+	queue_push(&w->writing.delayed, r);
+}
+
+/* What becomes of a write whose unit was not done. */
+static void redo(struct request *r, size_t n, enum db_outcome outcome, const struct err *err)
+{
+	switch (outcome) {
+	case DB_REFUSED:
+	case DB_RETRY:
+	case DB_BROKEN:
+		if (n > 1) {
+			r->alone = true;
+			write_submit(r);
+		} else if (outcome == DB_REFUSED) {
+			request_fail(r, 422, NULL, "the database refused it: %s", err->text);
+		} else if (outcome == DB_RETRY && r->tries < TRIES_MAX) {
+			r->alone = true;
+			delay(r);
+		} else {
+			request_unavailable(r, "the database could not do it now: %s", err->text);
+		}
+		return;
+	case DB_LOST:
+		request_unavailable(
+			r,
+			"the connection to the primary was lost: the change may or may not have been made");
+		return;
+	case DB_SCHEMA:
+		request_unavailable(
+			r, "the primary is not as it should be, run 'pgfanout-migrate up': %s",
+			err->text);
+		return;
+	case DB_OK:
+	case DB_UNFIT:
+	case DB_BUSY:
+		request_unavailable(r, "the primary takes no writes now: %s", err->text);
+		return;
+	}
+}
+
+static void on_unit(void *arg, enum db_outcome outcome, const struct pg_result *res,
+		    const struct err *err)
+{
+	struct write_unit *u = arg;
+	struct worker *w = u->link->worker;
+
+	u->link->writes_in_flight--;
+	if (outcome == DB_OK) {
+		answer_rows(u, res);
+		metric_add(M_WRITES, 0, db_rows(res));
+		relay_wake(w->service->relay);
+	} else {
+		metric_add(M_WRITE_FAILURES, 0, 1);
+		for (size_t i = 0; i < u->n; i++)
+			if (u->rows[i]->state == REQUEST_IN_FLIGHT)
+				redo(u->rows[i], u->n, outcome, err);
+		/* A standby: the connection string may name several hosts, a new connection finds the one that takes writes. */
+		if (strcmp(err->sqlstate, "25006") == 0)
+			u->link->give_up = true;
+	}
+	for (size_t i = 0; i < u->n; i++)
+		request_unref(u->rows[i]);
+	u->next = w->writing.free_units;
+	w->writing.free_units = u;
+}
+
+/* ---- sending ---- */
+
+static void add_row(struct write_batches *b, enum write_kind kind, const struct request *r)
+{
+	const struct product_input *in = &r->in;
+
+	pgarray_add_uuid(&b->ids, &r->id);
+	if (kind == WRITE_DELETE)
+		return;
+	if (in->given & PRODUCT_NAME)
+		pgarray_add_text(&b->names, strbuf_str(&in->name), in->name.len);
+	else
+		pgarray_add_null(&b->names);
+	if (in->given & PRODUCT_PRICE)
+		pgarray_add_text(&b->prices, in->price, strlen(in->price));
+	else
+		pgarray_add_null(&b->prices);
+	if (in->given & PRODUCT_STOCK)
+		pgarray_add_int4(&b->stocks, in->stock);
+	else
+		pgarray_add_null(&b->stocks);
+}
+
+static void send_unit(struct link *l, struct write_unit *u)
+{
+	struct worker *w = l->worker;
+	struct write_batches *b = &w->writing;
+	struct err err;
+
+	pgarray_begin(&b->ids, PGARRAY_UUID);
+	pgarray_begin(&b->names, PGARRAY_TEXT);
+	pgarray_begin(&b->prices, PGARRAY_TEXT);
+	pgarray_begin(&b->stocks, PGARRAY_INT4);
+	for (size_t i = 0; i < u->n; i++) {
+		u->rows[i]->state = REQUEST_IN_FLIGHT;
+		request_ref(u->rows[i]);
+		add_row(b, u->kind, u->rows[i]);
+	}
+	struct db_param params[4] = {
+		pgarray_finish(&b->ids),
+		pgarray_finish(&b->names),
+		pgarray_finish(&b->prices),
+		pgarray_finish(&b->stocks),
+	};
+
+	u->link = l;
+	l->writes_in_flight++;
+	l->rows_in_flight = u->n;
+	l->rows_since = w->now;
+	l->touched = true;
+	metric_add(M_WRITE_UNITS, 0, 1);
+	if (!db_send(l->db, u->kind, params, true,
+		     mono_add_ms(w->now, w->settings->request_timeout_ms), on_unit, u, &err))
+		on_unit(u, DB_LOST, NULL, &err);
+}
+
+static struct write_unit *unit_new(struct worker *w, enum write_kind kind)
+{
+	struct write_unit *u = w->writing.free_units;
+
+	if (u)
+		w->writing.free_units = u->next;
+	else
+		u = xmalloc(sizeof(*u));
+	u->kind = kind;
+	u->n = 0;
+	return u;
+}
+
+static int by_id(const void *a, const void *b)
+{
+	const struct request *const *x = a;
+	const struct request *const *y = b;
+
+	return uuid_cmp(&(*x)->id, &(*y)->id);
+}
+
+/* True the first time an id is seen. The slots hold row number + 1. */
+static bool first_seen(const struct write_unit *u, uint16_t *slots, const struct uuid *id)
+{
+	uint64_t h;
+
+	memcpy(&h, id->b + 8, sizeof(h)); /* the random half */
+	h ^= h >> 32;
+	for (size_t i = (size_t)h % SEEN_SLOTS;; i = (i + 1) % SEEN_SLOTS) {
+		if (slots[i] == 0) {
+			slots[i] = (uint16_t)(u->n + 1);
+			return true;
+		}
+		if (uuid_cmp(&u->rows[slots[i] - 1]->id, id) == 0)
+			return false;
+	}
+}
+
+static void send_batch(struct link *l, enum write_kind kind)
+{
+	struct write_unit *u = unit_new(l->worker, kind);
+	uint16_t slots[SEEN_SLOTS] = { 0 };
+	struct request *next;
+
+	for (struct request *r = l->worker->writing.waiting[kind].head; r && u->n < WRITE_ROWS;
+	     r = next) {
+		next = r->next;
+		if (!first_seen(u, slots, &r->id))
+			continue;
+		queue_remove(r);
+		u->rows[u->n++] = r;
+	}
+	qsort(u->rows, u->n, sizeof(struct request *), by_id);
+	send_unit(l, u);
+}
+
+/* The kind whose first one has waited longest; WRITE_KINDS if none waits. */
+static enum write_kind oldest_kind(const struct write_batches *b)
+{
+	enum write_kind best = WRITE_KINDS;
+
+	for (enum write_kind k = 0; k < WRITE_KINDS; k++)
+		if (b->waiting[k].head &&
+		    (best == WRITE_KINDS ||
+		     b->waiting[k].head->began.us < b->waiting[best].head->began.us))
+			best = k;
+	return best;
+}
+
+/*
+ * Whether a batch should wait for more. A connection that is free takes it if it is at least as large as what is at the database
+ * on another one, else it waits for that one's answer: few large batches cost both sides less than many small ones. Not for
+ * longer than GATHER_MS: what is in flight may hang on a lock.
+ */
+static bool is_small(struct worker *w, size_t waiting)
+{
+	bool small = false;
+
+	for (size_t i = 0; i < WORKER_WRITE_LINKS; i++) {
+		const struct link *l = w->writes[i];
+		struct mono until = mono_add_ms(l->rows_since, GATHER_MS);
+
+		if (link_usable(l) && l->writes_in_flight > 0 && waiting < l->rows_in_flight &&
+		    !mono_reached(until, w->now)) {
+			w->writing.gather_until = mono_earlier(until, w->writing.gather_until);
+			small = true;
+		}
+	}
+	return small;
+}
+
+void write_dispatch(struct worker *w)
+{
+	struct write_batches *b = &w->writing;
+
+	b->gather_until = (struct mono){ 0 };
+	for (size_t i = 0; i < WORKER_WRITE_LINKS; i++) {
+		struct link *l = w->writes[i];
+
+		while (b->alone.head && l->writes_in_flight < ALONE_UNITS && link_usable(l)) {
+			struct request *r = queue_pop(&b->alone);
+			struct write_unit *u = unit_new(w, r->kind);
+
+			u->rows[u->n++] = r;
+			send_unit(l, u);
+		}
+		enum write_kind kind = oldest_kind(b);
+
+		if (kind != WRITE_KINDS && l->writes_in_flight == 0 && link_usable(l) &&
+		    !is_small(w, b->waiting[kind].n))
+			send_batch(l, kind);
+	}
+}
+
+void write_tick(struct worker *w)
+{
+	struct write_batches *b = &w->writing;
+	struct request *next;
+
+	for (struct request *r = b->delayed.head; r; r = next) {
+		next = r->next;
+		if (!mono_reached(r->not_before, w->now))
+			continue;
+		queue_remove(r);
+		write_submit(r);
+	}
+	if (can_write(w))
+		return;
+	while (b->alone.head)
+		fail_unreachable(b->alone.head);
+	for (enum write_kind k = 0; k < WRITE_KINDS; k++)
+		while (b->waiting[k].head)
+			fail_unreachable(b->waiting[k].head);
+}

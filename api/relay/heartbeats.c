@@ -1,0 +1,182 @@
+/*
+ * heartbeats.c: see heartbeats.h.
+ *
+ *   a heartbeat   moves on when
+ *   WAITING       all chunks up to its own are confirmed       -> GOING
+ *   GOING         its messages are sent, two for each replica, and all are answered: confirmed,
+ *                 returned (the queue is missing) or nacked (the queue refused it)  -> forgotten
+ *
+ * They go through the default exchange, whose routing keys are names of queues: so nobody else can
+ * be bound to them, and one replica's missing queue shows by name and holds up nobody.
+ */
+#include <stdlib.h>
+
+#include "api/relay/heartbeats.h"
+#include "common/wire/heartbeat.h"
+
+#define OVERHEAD 1024 /* bytes on the wire beside the body, generously */
+
+static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
+#define KINDS ARRAY_SIZE(kinds)
+
+struct heartbeats {
+	const char *const *replicas;
+	size_t nreplicas;
+
+	bool waiting;
+	struct outbox_key next; /* these three: of the one that waits */
+	int64_t next_us;
+	uint64_t mark; /* publisher_passed() */
+
+	size_t sent, open;     /* of the one that is going: messages sent, and not answered */
+	struct outbox_key key; /* 0: none is going */
+	struct strbuf body;
+	uint64_t *numbers; /* of its messages, in the order of replicas and kinds */
+
+	struct outbox_key done; /* 0: none */
+	const char *missing;
+};
+
+struct heartbeats *heartbeats_new(const char *const *replicas, size_t nreplicas)
+{
+	struct heartbeats *h = xcalloc(1, sizeof(*h));
+
+	h->replicas = replicas;
+	h->nreplicas = nreplicas;
+	h->numbers = xcalloc(nreplicas * KINDS, sizeof(*h->numbers));
+	return h;
+}
+
+void heartbeats_free(struct heartbeats *h)
+{
+	if (!h)
+		return;
+	strbuf_clear(&h->body);
+	free(h->numbers);
+	free(h);
+}
+
+bool heartbeats_take(struct heartbeats *h, const struct outbox_chunk *c, const struct publisher *p,
+		     struct outbox_key *ret_old)
+{
+	bool replaces = h->waiting;
+
+	if (!c->has_beat)
+		return false;
+	if (replaces)
+		*ret_old = h->next;
+	h->waiting = true;
+	h->next = c->beat;
+	h->next_us = c->beat_us;
+	h->mark = publisher_mark(p);
+	return replaces;
+}
+
+static bool going(const struct heartbeats *h)
+{
+	return h->key.xid != 0;
+}
+
+bool heartbeats_busy(const struct heartbeats *h)
+{
+	return h->waiting || going(h);
+}
+
+static bool send_one(struct heartbeats *h, struct amqp_link *l, const char *source, struct err *err)
+{
+	char queue[TOPOLOGY_NAME_MAX];
+	const struct amqp_header headers[] = { { .key = "x-source", .str = source } };
+	const struct amqp_publish m = {
+		.exchange = "",
+		.routing_key = queue,
+		.type = HEARTBEAT_TYPE,
+		.headers = headers,
+		.nheaders = ARRAY_SIZE(headers),
+		.body = h->body.data,
+		.len = h->body.len,
+	};
+
+	topology_queue(queue, kinds[h->sent % KINDS], h->replicas[h->sent / KINDS]);
+	if (!amqp_send(l, &m, &h->numbers[h->sent], err))
+		return false;
+	h->sent++;
+	h->open++;
+	return true;
+}
+
+static void finish(struct heartbeats *h)
+{
+	if (h->sent < h->nreplicas * KINDS || h->open > 0)
+		return;
+	h->done = h->key;
+	h->key = (struct outbox_key){ 0 };
+}
+
+enum publisher_run heartbeats_run(struct heartbeats *h, const struct publisher *p,
+				  struct amqp_link *l, const char *source, struct err *err)
+{
+	if (h->waiting && !going(h) && publisher_passed(p, h->mark)) {
+		h->waiting = false;
+		h->key = h->next;
+		h->sent = h->open = 0;
+		strbuf_reset(&h->body);
+		heartbeat_write(&h->body, h->next_us);
+	}
+	if (!going(h))
+		return PUBLISHER_IDLE;
+	while (h->sent < h->nreplicas * KINDS) {
+		if (!amqp_can_publish(l, h->body.len + OVERHEAD))
+			return PUBLISHER_FULL;
+		if (!send_one(h, l, source, err))
+			return PUBLISHER_BROKEN;
+	}
+	return PUBLISHER_WAITS;
+}
+
+bool heartbeats_settled(struct heartbeats *h, uint64_t publish_no, enum amqp_settled how)
+{
+	if (h->open == 0 || publish_no < h->numbers[0] || publish_no > h->numbers[h->sent - 1])
+		return false;
+	/* Each publish is settled once, so an answered one needs no mark. */
+	for (size_t i = 0; i < h->sent; i++) {
+		if (h->numbers[i] != publish_no)
+			continue;
+		if (how == AMQP_RETURNED)
+			h->missing = h->replicas[i / KINDS];
+		h->open--;
+		finish(h);
+		return true;
+	}
+	return false;
+}
+
+size_t heartbeats_unanswered(const struct heartbeats *h)
+{
+	return h->open;
+}
+
+bool heartbeats_done(struct heartbeats *h, struct outbox_key *ret)
+{
+	if (h->done.xid == 0)
+		return false;
+	*ret = h->done;
+	h->done = (struct outbox_key){ 0 };
+	return true;
+}
+
+bool heartbeats_missing(struct heartbeats *h, const char **ret_replica)
+{
+	if (!h->missing)
+		return false;
+	*ret_replica = h->missing;
+	h->missing = NULL;
+	return true;
+}
+
+void heartbeats_drop(struct heartbeats *h)
+{
+	h->waiting = false;
+	h->key = h->done = (struct outbox_key){ 0 };
+	h->sent = h->open = 0;
+	h->missing = NULL;
+}

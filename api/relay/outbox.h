@@ -1,0 +1,76 @@
+/*
+ * outbox.h: the primary's table of changes that the broker has not confirmed: who may relay them,
+ * claiming and forgetting them.
+ *
+ * One session of the relay's thread, pipelined: nothing here blocks but outbox_open(). Any failure
+ * ends the session (outbox_io() says why); a new one begins again from the first recorded change,
+ * which publishes some changes twice and loses none.
+ */
+#ifndef PGFANOUT_API_RELAY_OUTBOX_H
+#define PGFANOUT_API_RELAY_OUTBOX_H
+
+#include "common/wire/change.h"
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "common/base/strbuf.h"
+
+struct outbox;
+
+/* A record's key. */
+struct outbox_key {
+	uint64_t xid;
+	int64_t version;
+};
+
+/* Some changes, claimed at once: syncs first, then deletes, each in the order of their versions;
+ * and maybe a heartbeat, before which they and all that was claimed earlier must be published.
+ * Owned by whoever made it; memory is kept between uses. */
+struct outbox_chunk {
+	struct change *rows;
+	size_t n, cap;
+	struct strbuf names; /* the arena of the rows */
+	bool sweep_begins, sweep_ends;
+	bool has_beat;
+	struct outbox_key beat; /* these two: of the newest heartbeat claimed with them */
+	int64_t beat_us;	/* since 2000-01-01 UTC */
+};
+void outbox_chunk_clear(struct outbox_chunk *c);
+
+/* Blocking, bounded by the connection's timeout. chunk_max: rows of a chunk. NULL and err on
+ * failure. */
+MUST_CHECK struct outbox *outbox_open(const char *uri, const char *application_name,
+				      size_t chunk_max, struct err *err);
+void outbox_close(struct outbox *o); /* gives up the lead; NULL is fine */
+
+int outbox_fd(const struct outbox *o);
+bool outbox_wants_write(const struct outbox *o);
+/* When outbox_io() has something to do without the fd: to keep the session alive, or to give it up.
+ */
+struct mono outbox_deadline(const struct outbox *o);
+/* Reads, writes, keeps the session alive. False: the session has failed; close it. */
+MUST_CHECK bool outbox_io(struct outbox *o, struct mono now, struct err *err);
+
+/* Asks for the lead unless an answer is still on its way; outbox_leading() says when it is ours. */
+void outbox_try_lead(struct outbox *o);
+bool outbox_asking(const struct outbox *o); /* no answer yet */
+bool outbox_leading(const struct outbox *o);
+const char *outbox_source(
+	const struct outbox *o); /* of a leader: names the primary's transaction id space */
+
+/* The next sweep begins at the first record. Not while claiming. */
+void outbox_restart(struct outbox *o);
+/* Whether the last chunk was not the last one of its sweep. */
+bool outbox_sweeping(const struct outbox *o);
+/* Claims the next chunk, which begins a sweep unless one is under way. into is filled when
+ * outbox_claiming() has become false. */
+void outbox_claim(struct outbox *o, struct outbox_chunk *into);
+bool outbox_claiming(const struct outbox *o);
+
+/* Records a heartbeat, to be claimed like a change. */
+void outbox_beat(struct outbox *o);
+
+/* Deletes records, at most chunk_max at a time. */
+void outbox_forget(struct outbox *o, const struct outbox_key *keys, size_t n);
+size_t outbox_forgetting(const struct outbox *o); /* deletes under way */
+
+#endif

@@ -1,0 +1,370 @@
+/*
+ * publisher.c: from claimed changes to confirmed keys.
+ *
+ *   a chunk      moves on when
+ *   FREE         the relay takes it to claim into            -> LENT
+ *   LENT         the claim is answered: with changes         -> QUEUED, without -> FREE
+ *   QUEUED       its last message is sent                    -> SENT
+ *   SENT         its last message is answered                -> FREE
+ *
+ * What a message holds:
+ *   1. Changes of one kind only: the kind is the routing key's.
+ *   2. A sweep that found at most FEW changes sends each alone, as an object: the usual case, and
+ *      easy to read in a queue.
+ *   3. Otherwise up to changes_max changes share a message as an array, which ends early at
+ *      BODY_MAX bytes.
+ *   4. x-xid lists the transactions of its changes in order, x-source names the space they
+ *      belong to.
+ *
+ * Nothing here is durable. A change is forgotten in the primary only by its key from
+ * publisher_confirmed(), which appears when the broker has confirmed the message and did not return
+ * it; until then a crash publishes it again.
+ *
+ * After a drop one message goes ahead alone until one is confirmed: if the broker has an alarm, or
+ * a queue is missing, that one finds out, and not some thousand.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/relay/publisher.h"
+#include "common/wire/topology.h"
+
+#define FEW	     8
+#define BODY_MAX     (96 * 1024)
+#define XIDS_MAX     (16 * 1024)
+#define OVERHEAD     1024 /* bytes on the wire beside body and x-xid, generously */
+#define RUN_MESSAGES 64	  /* sent before the relay looks again what the broker says */
+#define RING \
+	16384 /* messages between the oldest that is unanswered and the newest; a power of two */
+#define RING_SPARE \
+	1024 /* heartbeats have numbers of the same sequence: more than may lie between two changes */
+
+enum chunk_state { CHUNK_FREE, CHUNK_LENT, CHUNK_QUEUED, CHUNK_SENT };
+
+struct chunk {
+	struct outbox_chunk c; /* first: what is lent is a pointer to it */
+	enum chunk_state state;
+	bool few;
+	size_t at;	 /* changes before are sent */
+	size_t open;	 /* messages sent and not answered */
+	uint64_t number; /* of publisher_add() */
+	struct chunk *next_queued;
+};
+
+struct sent {		     /* one message */
+	struct chunk *chunk; /* NULL: answered, or dropped */
+	uint32_t from, n;    /* its changes */
+};
+
+struct publisher {
+	struct chunk *chunks;
+	size_t nchunks;
+	size_t changes_max;
+	struct chunk *queue, **queue_end;
+	uint64_t added; /* chunks */
+
+	/* The message that is made but not sent yet: the first build_n changes of the first chunk
+	 * in the queue. */
+	size_t build_n;
+	struct strbuf body;
+	struct change_xids xids;
+	size_t xids_len;
+
+	struct sent ring[RING]; /* messages oldest … newest, at their number modulo RING */
+	uint64_t oldest, next;
+	size_t unanswered, changes;
+	bool cautious;
+	bool refused;
+	enum amqp_settled refused_how;
+
+	struct outbox_key *keys; /* confirmed: from keys_at, nkeys of them */
+	size_t keys_at, nkeys, keys_cap;
+
+	struct publisher_counts counts;
+};
+
+struct publisher *publisher_new(size_t chunks, size_t changes_max)
+{
+	struct publisher *p = xcalloc(1, sizeof(*p));
+
+	p->chunks = xcalloc(chunks, sizeof(*p->chunks));
+	p->nchunks = chunks;
+	p->changes_max = changes_max ? changes_max : 1;
+	publisher_drop(p, true);
+	return p;
+}
+
+void publisher_free(struct publisher *p)
+{
+	if (!p)
+		return;
+	for (size_t i = 0; i < p->nchunks; i++)
+		outbox_chunk_clear(&p->chunks[i].c);
+	free(p->chunks);
+	strbuf_clear(&p->body);
+	change_xids_clear(&p->xids);
+	free(p->keys);
+	free(p);
+}
+
+struct outbox_chunk *publisher_chunk(struct publisher *p)
+{
+	for (size_t i = 0; i < p->nchunks; i++) {
+		if (p->chunks[i].state == CHUNK_FREE) {
+			p->chunks[i].state = CHUNK_LENT;
+			return &p->chunks[i].c;
+		}
+	}
+	return NULL;
+}
+
+bool publisher_has_room(const struct publisher *p)
+{
+	for (size_t i = 0; i < p->nchunks; i++)
+		if (p->chunks[i].state == CHUNK_FREE)
+			return true;
+	return false;
+}
+
+static struct chunk *chunk_of(struct publisher *p, const struct outbox_chunk *c)
+{
+	for (size_t i = 0; i < p->nchunks; i++)
+		if (&p->chunks[i].c == c)
+			return &p->chunks[i];
+	fatal("a chunk that is not the publisher's");
+}
+
+void publisher_release(struct publisher *p, struct outbox_chunk *c)
+{
+	chunk_of(p, c)->state = CHUNK_FREE;
+}
+
+void publisher_add(struct publisher *p, struct outbox_chunk *c)
+{
+	struct chunk *k = chunk_of(p, c);
+
+	if (c->n == 0) {
+		k->state = CHUNK_FREE;
+		return;
+	}
+	k->state = CHUNK_QUEUED;
+	k->few = c->sweep_begins && c->sweep_ends && c->n <= FEW;
+	k->at = k->open = 0;
+	k->number = ++p->added;
+	k->next_queued = NULL;
+	*p->queue_end = k;
+	p->queue_end = &k->next_queued;
+	p->changes += c->n;
+}
+
+/* ---- sending ---- */
+
+static void build(struct publisher *p)
+{
+	const struct chunk *k = p->queue;
+	const struct change *first = &k->c.rows[k->at];
+	size_t left = k->c.n - k->at, most = k->few ? 1 : min_size(p->changes_max, left), n = 0;
+
+	strbuf_reset(&p->body);
+	change_xids_reset(&p->xids);
+	strbuf_addch(&p->body, '[');
+	do {
+		if (n)
+			strbuf_addch(&p->body, ',');
+		change_write(&p->body, &first[n], strbuf_str(&k->c.names) + first[n].name_at);
+		change_xids_add(&p->xids, first[n].xid);
+		n++;
+	} while (n < most && first[n].kind == first[0].kind && p->body.len < BODY_MAX &&
+		 p->xids.text.len < XIDS_MAX);
+	strbuf_addch(&p->body, ']');
+	p->build_n = n;
+	p->xids_len = strlen(change_xids_finish(&p->xids));
+}
+
+static bool send_built(struct publisher *p, struct amqp_link *l, const char *source,
+		       struct err *err)
+{
+	struct chunk *k = p->queue;
+	const char *key = topology_key(k->c.rows[k->at].kind);
+	const struct amqp_header headers[] = { { .key = "x-xid",
+						 .str = change_xids_finish(&p->xids) },
+					       { .key = "x-source", .str = source } };
+	bool alone = p->build_n == 1; /* then without the brackets */
+	const struct amqp_publish m = {
+		.exchange = TOPOLOGY_EXCHANGE,
+		.routing_key = key,
+		.type = key,
+		.headers = headers,
+		.nheaders = ARRAY_SIZE(headers),
+		.body = p->body.data + (alone ? 1 : 0),
+		.len = p->body.len - (alone ? 2 : 0),
+	};
+	uint64_t no;
+
+	if (!amqp_send(l, &m, &no, err))
+		return false;
+	p->ring[no & (RING - 1)] =
+		(struct sent){ .chunk = k, .from = (uint32_t)k->at, .n = (uint32_t)p->build_n };
+	if (p->unanswered == 0)
+		p->oldest = no;
+	p->next = no + 1;
+	p->unanswered++;
+	p->counts.messages++;
+	k->at += p->build_n;
+	k->open++;
+	p->build_n = 0;
+	if (k->at == k->c.n) {
+		k->state = CHUNK_SENT;
+		p->queue = k->next_queued;
+		if (!p->queue)
+			p->queue_end = &p->queue;
+	}
+	return true;
+}
+
+enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, const char *source,
+				 struct err *err)
+{
+	for (int sent = 0;; sent++) {
+		if (!p->queue)
+			return PUBLISHER_IDLE;
+		if (p->cautious && p->unanswered > 0)
+			return PUBLISHER_WAITS;
+		if (p->unanswered > 0 && p->next - p->oldest >= RING - RING_SPARE)
+			return PUBLISHER_WAITS;
+		if (sent == RUN_MESSAGES)
+			return PUBLISHER_MORE;
+		if (!p->build_n)
+			build(p);
+		if (!amqp_can_publish(l, p->body.len + p->xids_len + OVERHEAD))
+			return PUBLISHER_FULL;
+		if (!send_built(p, l, source, err))
+			return PUBLISHER_BROKEN;
+	}
+}
+
+/* ---- answers ---- */
+
+static void confirm(struct publisher *p, const struct sent *s)
+{
+	if (p->nkeys + s->n > p->keys_cap - p->keys_at) {
+		/* Make room in front first; what is here is bounded by the changes under way. */
+		if (p->nkeys)
+			memmove(p->keys, p->keys + p->keys_at, p->nkeys * sizeof(*p->keys));
+		p->keys_at = 0;
+		if (p->nkeys + s->n > p->keys_cap) {
+			p->keys_cap = (p->nkeys + s->n) * 2;
+			p->keys = xreallocarray(p->keys, p->keys_cap, sizeof(*p->keys));
+		}
+	}
+	for (uint32_t i = 0; i < s->n; i++) {
+		const struct change *c = &s->chunk->c.rows[s->from + i];
+		p->keys[p->keys_at + p->nkeys++] = (struct outbox_key){ .xid = c->xid,
+									.version = c->version };
+	}
+}
+
+void publisher_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
+{
+	struct publisher *p = arg;
+	struct sent *s = &p->ring[publish_no & (RING - 1)];
+	struct chunk *k;
+
+	if (p->unanswered == 0 || publish_no < p->oldest || publish_no >= p->next || !s->chunk)
+		return; /* dropped */
+	k = s->chunk;
+	switch (how) {
+	case AMQP_CONFIRMED:
+		confirm(p, s);
+		p->counts.confirmed += s->n;
+		p->cautious = p->refused;
+		break;
+	case AMQP_RETURNED:
+		p->counts.returned += s->n;
+		p->refused = p->cautious = true;
+		p->refused_how = how;
+		break;
+	case AMQP_NACKED:
+		p->counts.nacked += s->n;
+		p->refused = p->cautious = true;
+		p->refused_how = how;
+		break;
+	}
+	p->changes -= s->n;
+	p->unanswered--;
+	s->chunk = NULL;
+	while (p->oldest < p->next && !p->ring[p->oldest & (RING - 1)].chunk)
+		p->oldest++;
+	if (--k->open == 0 && k->state == CHUNK_SENT)
+		k->state = CHUNK_FREE;
+}
+
+size_t publisher_confirmed(struct publisher *p, size_t max, const struct outbox_key **ret)
+{
+	size_t n = min_size(p->nkeys, max);
+
+	*ret = p->keys + p->keys_at;
+	p->keys_at += n;
+	p->nkeys -= n;
+	return n;
+}
+
+size_t publisher_confirmed_count(const struct publisher *p)
+{
+	return p->nkeys;
+}
+
+bool publisher_refused(const struct publisher *p, enum amqp_settled *ret_how)
+{
+	if (p->refused)
+		*ret_how = p->refused_how;
+	return p->refused;
+}
+
+uint64_t publisher_mark(const struct publisher *p)
+{
+	return p->added;
+}
+
+bool publisher_passed(const struct publisher *p, uint64_t mark)
+{
+	for (size_t i = 0; i < p->nchunks; i++) {
+		const struct chunk *k = &p->chunks[i];
+		if ((k->state == CHUNK_QUEUED || k->state == CHUNK_SENT) && k->number <= mark)
+			return false;
+	}
+	return !p->refused;
+}
+
+size_t publisher_unanswered(const struct publisher *p)
+{
+	return p->unanswered;
+}
+
+size_t publisher_changes(const struct publisher *p)
+{
+	return p->changes;
+}
+
+void publisher_counts(const struct publisher *p, struct publisher_counts *ret)
+{
+	*ret = p->counts;
+}
+
+void publisher_drop(struct publisher *p, bool new_link)
+{
+	for (uint64_t no = p->oldest; no < p->next; no++)
+		p->ring[no & (RING - 1)].chunk = NULL;
+	for (size_t i = 0; i < p->nchunks; i++)
+		p->chunks[i].state = CHUNK_FREE;
+	p->queue = NULL;
+	p->queue_end = &p->queue;
+	p->build_n = 0;
+	p->unanswered = p->changes = 0;
+	p->keys_at = p->nkeys = 0;
+	p->cautious = true;
+	p->refused = false;
+	if (new_link)
+		p->next = 1;
+	p->oldest = p->next;
+}

@@ -1,0 +1,73 @@
+/*
+ * publisher.h: turns claimed changes into messages, and knows which of them the broker has
+ * confirmed.
+ *
+ * Owned by the relay's thread; it sends through the link it is given and never waits. A chunk of
+ * changes goes round: publisher_chunk() hands out an empty one, publisher_add() takes it back full,
+ * and when all of its messages are answered it is empty again.
+ */
+#ifndef PGFANOUT_API_RELAY_PUBLISHER_H
+#define PGFANOUT_API_RELAY_PUBLISHER_H
+
+#include "api/relay/outbox.h"
+#include "common/amqp/amqp.h"
+
+struct publisher;
+
+struct publisher_counts {
+	uint64_t messages;  /* sent */
+	uint64_t confirmed; /* changes, and so on */
+	uint64_t returned;
+	uint64_t nacked;
+};
+
+/* chunks: how many may be under way; changes_max: of one message, 1: no arrays. */
+struct publisher *publisher_new(size_t chunks, size_t changes_max);
+void publisher_free(struct publisher *p);
+
+/* An empty chunk to claim into, NULL while all are under way. It is the caller's until one of the
+ * next two. */
+struct outbox_chunk *publisher_chunk(struct publisher *p);
+bool publisher_has_room(const struct publisher *p); /* whether publisher_chunk() has one */
+void publisher_add(struct publisher *p,
+		   struct outbox_chunk *c); /* an empty one is released at once */
+void publisher_release(struct publisher *p, struct outbox_chunk *c);
+
+enum publisher_run {
+	PUBLISHER_IDLE,	 /* nothing to send */
+	PUBLISHER_MORE,	 /* there is more, and the link may take it: look what the broker says, then
+			    come again */
+	PUBLISHER_WAITS, /* for an answer, which comes through the link */
+	PUBLISHER_FULL,	 /* for room in the socket, or the end of a pause that the broker asked for
+			  */
+	PUBLISHER_BROKEN, /* the link failed; err is set */
+};
+/* source: of the primary, for x-source. */
+MUST_CHECK enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l,
+					    const char *source, struct err *err);
+
+/* amqp_handler's settled, with the publisher as arg. Confirmed changes queue up for
+ * publisher_confirmed(). */
+void publisher_settled(void *arg, uint64_t publish_no, enum amqp_settled how);
+/* Up to max keys of confirmed changes; *ret is valid until the next call of any function here. 0:
+ * none. */
+size_t publisher_confirmed(struct publisher *p, size_t max, const struct outbox_key **ret);
+size_t publisher_confirmed_count(const struct publisher *p);
+/* Messages were returned or nacked since publisher_drop(): their changes are still recorded, and
+ * must be claimed again. */
+bool publisher_refused(const struct publisher *p, enum amqp_settled *ret_how);
+
+/* Everything added so far, for publisher_passed(): whether all of it is confirmed. A drop voids it. */
+uint64_t publisher_mark(const struct publisher *p);
+bool publisher_passed(const struct publisher *p, uint64_t mark);
+
+size_t publisher_unanswered(const struct publisher *p); /* messages */
+size_t publisher_changes(const struct publisher *p);	/* changes claimed and not yet answered */
+void publisher_counts(const struct publisher *p, struct publisher_counts *ret);
+
+/* Forgets all chunks, messages and keys; later answers to those messages are ignored. Then one
+ * message goes at a time until the broker has confirmed one. new_link: publish numbers begin again
+ * at 1. */
+void publisher_drop(struct publisher *p, bool new_link);
+
+#endif

@@ -1,0 +1,395 @@
+/*
+ * relay.c: the thread that publishes recorded changes. It owns the broker's connection, one session
+ * with the primary (api/relay/outbox.c) and the messages under way (api/relay/publisher.c).
+ *
+ *   state        it has                 moves on when
+ *   NO_BROKER    nothing                connected -> NO_DATABASE
+ *   NO_DATABASE  the broker             a session with the primary -> STANDBY
+ *   STANDBY      … and a session        the lead is ours -> LEADING
+ *   LEADING      … and the lead         never (relay_lead.c says what it does: first of all it
+ *                                       declares the queues of all replicas)
+ *   STOPPED      nothing                never
+ *   any of them                         session lost -> NO_DATABASE
+ *                                       broker lost -> NO_BROKER, and the session is closed: that
+ *                                       gives up the lead, and another relay may have a way to
+ *                                       the broker when this one has none
+ *
+ * Whenever anything fails, everything claimed is dropped and the next sweep begins at the first
+ * recorded change. So, if the process dies
+ *   between a commit and its claim    the record is there, the next leader finds it
+ *   between claim and publish         the same
+ *   between publish and confirm       it is published once more: a duplicate, which replicas
+ *   between confirm and forget        recognize by its version
+ * and at no moment is a change here only.
+ *
+ * Waiting: for the primary, the broker, relay_wake() and relay_stop() at once, with a deadline
+ * computed from the next duty. Connecting and declaring (a few seconds at most) are the only calls
+ * that block; a lead that is not looked after for 10 s meanwhile is lost, as it should be.
+ */
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "api/relay/relay_private.h"
+#include "common/base/log.h"
+
+#define CHANGES_MAX   200 /* of a message, unless set */
+#define LEAD_EVERY_MS 250
+#define CONFIRM_MS    60000 /* a broker that confirms nothing for so long is left */
+#define STABLE_MS     10000 /* a connection that lasted so long was a good one */
+#define STOP_MS	      3000
+
+const char *relay_state_name(enum relay_state s)
+{
+	static const char *const names[] = { [RELAY_NO_BROKER] = "no broker",
+					     [RELAY_NO_DATABASE] = "no database",
+					     [RELAY_STANDBY] = "standby",
+					     [RELAY_LEADING] = "leading",
+					     [RELAY_STOPPED] = "stopped" };
+
+	return names[s];
+}
+
+/* ---- status ---- */
+
+static enum relay_state state(const struct relay *r)
+{
+	if (!r->link)
+		return RELAY_NO_BROKER;
+	if (!r->outbox)
+		return RELAY_NO_DATABASE;
+	return outbox_leading(r->outbox) ? RELAY_LEADING : RELAY_STANDBY;
+}
+
+static void show_status(struct relay *r)
+{
+	struct publisher_counts counts;
+
+	publisher_counts(r->publisher, &counts);
+	pthread_mutex_lock(&r->lock);
+	r->status.state = state(r);
+	r->status.broker_blocked = r->link && amqp_blocked(r->link);
+	snprintf(r->status.broker, sizeof(r->status.broker), "%s",
+		 r->link ? amqp_peer(r->link) : "");
+	r->status.in_flight = publisher_changes(r->publisher);
+	r->status.messages = counts.messages;
+	r->status.confirmed = counts.confirmed;
+	r->status.returned = counts.returned;
+	r->status.nacked = counts.nacked;
+	r->status.sweeps = r->sweeps;
+	r->status.broker_connections = r->broker_connections;
+	r->status.database_connections = r->database_connections;
+	pthread_mutex_unlock(&r->lock);
+}
+
+void relay_show_error(struct relay *r, const char *what, const char *text)
+{
+	pthread_mutex_lock(&r->lock);
+	snprintf(r->status.last_error, sizeof(r->status.last_error), "%s: %s", what, text);
+	r->status.last_error_at_s = wall_now_us() / 1000000;
+	pthread_mutex_unlock(&r->lock);
+}
+
+/* Logs a failure unless the same was logged last. */
+static void log_trouble(struct relay *r, struct relay_trouble *t, const char *what,
+			const struct err *err)
+{
+	if (!t->on || strcmp(t->text, err->text) != 0)
+		log_warn(what, KV_S("error", err->text),
+			 KV_S("next", "changes stay recorded; trying again"));
+	t->on = true;
+	snprintf(t->text, sizeof(t->text), "%s", err->text);
+	relay_show_error(r, what, err->text);
+}
+
+/* ---- connections ---- */
+
+void relay_lose_database(struct relay *r, const struct err *err)
+{
+	outbox_close(r->outbox);
+	r->outbox = NULL;
+	r->claim = NULL;
+	publisher_drop(r->publisher, false);
+	heartbeats_drop(r->heartbeats);
+	r->hold_until = (struct mono){ 0 };
+	r->leading = r->standing_by = r->asked = false;
+	if (err) {
+		r->database_at = mono_add_ms(mono_now(), backoff_next_ms(&r->database_backoff));
+		log_trouble(r, &r->database_trouble, "relay lost the primary", err);
+	} else {
+		r->database_at = mono_now();
+	}
+}
+
+void relay_lose_broker(struct relay *r, const struct err *err)
+{
+	amqp_close(r->link);
+	r->link = NULL;
+	if (r->outbox)
+		relay_lose_database(r, NULL);
+	publisher_drop(r->publisher, true);
+	heartbeats_drop(r->heartbeats);
+	r->was_blocked = false;
+	r->broker_at = mono_add_ms(mono_now(), backoff_next_ms(&r->broker_backoff));
+	log_trouble(r, &r->broker_trouble, "relay lost the broker", err);
+}
+
+static void connect_broker(struct relay *r)
+{
+	struct err err;
+
+	r->link = amqp_open(r->opt.rabbitmq_urls, r->opt.application_name, RELAY_BROKER_TIMEOUT_MS,
+			    &err);
+	if (!r->link) {
+		r->broker_at = mono_add_ms(mono_now(), backoff_next_ms(&r->broker_backoff));
+		log_trouble(r, &r->broker_trouble, "relay cannot connect to the broker", &err);
+		return;
+	}
+	r->broker_connections++;
+	r->progress_at = r->connected_at = mono_now();
+	/* While a trouble lasts that shows only later (a queue), this is no news. */
+	LOG_AT(r->broker_trouble.on ? LOG_DEBUG : LOG_INFO, "relay connected to the broker",
+	       KV_S("broker", amqp_peer(r->link)));
+}
+
+static void connect_database(struct relay *r)
+{
+	struct err err;
+
+	r->outbox = outbox_open(r->opt.database_url, r->opt.application_name, RELAY_CHUNK_MAX,
+				&err);
+	if (!r->outbox) {
+		r->database_at = mono_add_ms(mono_now(), backoff_next_ms(&r->database_backoff));
+		log_trouble(r, &r->database_trouble, "relay cannot use the primary", &err);
+		return;
+	}
+	r->database_connections++;
+	r->lead_at = mono_now();
+}
+
+/* ---- the loop ---- */
+
+static void on_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
+{
+	struct relay *r = arg;
+
+	if (!heartbeats_settled(r->heartbeats, publish_no, how))
+		publisher_settled(r->publisher, publish_no, how);
+}
+
+static size_t unanswered(const struct relay *r)
+{
+	return publisher_unanswered(r->publisher) + heartbeats_unanswered(r->heartbeats);
+}
+
+/* Reads from broker and primary. Both may be lost after it. */
+static void service(struct relay *r, struct mono now)
+{
+	struct err err;
+
+	if (r->link) {
+		size_t before = unanswered(r);
+		if (!amqp_service(r->link, &r->handler, &err)) {
+			relay_lose_broker(r, &err);
+			return;
+		}
+		bool blocked = amqp_blocked(r->link);
+		if (blocked && !r->was_blocked)
+			log_warn("the broker asks publishers to pause (memory or disk alarm)",
+				 KV_S("broker", amqp_peer(r->link)),
+				 KV_S("next", "changes stay recorded until it goes on"));
+		else if (!blocked && r->was_blocked)
+			log_info("the broker goes on", KV_S("broker", amqp_peer(r->link)));
+		r->was_blocked = blocked;
+		if (before == 0 || unanswered(r) < before || blocked)
+			r->progress_at = now;
+		if (r->broker_backoff.failures &&
+		    mono_reached(mono_add_ms(r->connected_at, STABLE_MS), now))
+			backoff_reset(&r->broker_backoff);
+		if (mono_reached(mono_add_ms(r->progress_at, CONFIRM_MS), now)) {
+			err_set(&err, "no confirm for %d s", CONFIRM_MS / 1000);
+			relay_lose_broker(r, &err);
+			return;
+		}
+	}
+	if (r->outbox && !outbox_io(r->outbox, now, &err))
+		relay_lose_database(r, &err);
+}
+
+static struct mono stand_by(struct relay *r, struct mono now)
+{
+	if (mono_reached(r->lead_at, now)) {
+		if (r->asked && !outbox_asking(r->outbox) && !r->standing_by) {
+			r->standing_by = true;
+			r->broker_trouble.on = false;
+			r->database_trouble.on = false;
+			backoff_reset(&r->database_backoff);
+			log_info("relay stands by: another one leads");
+		}
+		outbox_try_lead(r->outbox);
+		r->asked = true;
+		r->lead_at = mono_add_ms(now, LEAD_EVERY_MS);
+	}
+	return r->lead_at;
+}
+
+/* Does what is due, and returns until when there is nothing more unless something comes. */
+static struct mono turn(struct relay *r)
+{
+	struct mono now = mono_now();
+
+	if (!r->link && mono_reached(r->broker_at, now)) {
+		connect_broker(r);
+		now = mono_now();
+	}
+	if (r->link && !r->outbox && mono_reached(r->database_at, now)) {
+		connect_database(r);
+		now = mono_now();
+	}
+	service(r, now);
+	if (!r->link)
+		return r->broker_at;
+	struct mono due = r->database_at;
+	if (r->outbox)
+		due = outbox_leading(r->outbox) ? relay_lead(r, now) : stand_by(r, now);
+	if (!r->link || amqp_pending(r->link))
+		return now;
+	due = mono_earlier(due, mono_add_ms(now, amqp_service_ms(r->link)));
+	return r->outbox ? mono_earlier(due, outbox_deadline(r->outbox)) : due;
+}
+
+/* The last seconds: answers are taken and confirmed changes forgotten, nothing new begins. True:
+ * done. */
+static bool wind_up(struct relay *r, struct mono *ret_due)
+{
+	struct mono now = mono_now();
+
+	if (r->stop_at.us == 0)
+		r->stop_at = mono_add_ms(now, STOP_MS);
+	service(r, now);
+	if (!r->link || !r->outbox || !outbox_leading(r->outbox) || mono_reached(r->stop_at, now))
+		return true;
+	relay_forget(r);
+	*ret_due = mono_earlier(r->stop_at, mono_add_ms(now, RELAY_IDLE_MS));
+	return publisher_unanswered(r->publisher) == 0 &&
+	       publisher_confirmed_count(r->publisher) == 0 && outbox_forgetting(r->outbox) == 0;
+}
+
+static void wait_for_events(struct relay *r, struct mono due)
+{
+	struct mono now = mono_now();
+	struct pollfd fds[3] = { { .fd = r->wake_fd, .events = POLLIN },
+				 { .fd = -1 },
+				 { .fd = -1 } };
+
+	if (r->link)
+		fds[1] = (struct pollfd){ .fd = amqp_fd(r->link), .events = POLLIN };
+	if (r->outbox)
+		fds[2] = (struct pollfd){
+			.fd = outbox_fd(r->outbox),
+			.events = (short)(POLLIN | (outbox_wants_write(r->outbox) ? POLLOUT : 0))
+		};
+	due = mono_earlier(due, mono_add_ms(now, RELAY_POLL_MAX_MS));
+	int64_t us = mono_reached(due, now) ? 0 : mono_diff_us(due, now);
+	struct timespec wait = { .tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000 };
+	if (ppoll(fds, ARRAY_SIZE(fds), &wait, NULL) < 0 && errno != EINTR)
+		fatal("ppoll: %s", strerror(errno));
+	if (fds[0].revents & POLLIN) {
+		eventfd_t ignored;
+		(void)eventfd_read(r->wake_fd, &ignored);
+	}
+}
+
+static void *run(void *arg)
+{
+	struct relay *r = arg;
+	struct mono due = { 0 };
+
+	log_thread("relay");
+	for (;;) {
+		if (atomic_load(&r->stop)) {
+			if (wind_up(r, &due))
+				break;
+		} else {
+			due = turn(r);
+		}
+		show_status(r);
+		wait_for_events(r, due);
+	}
+	outbox_close(r->outbox);
+	amqp_close(r->link);
+	r->outbox = NULL;
+	r->link = NULL;
+	pthread_mutex_lock(&r->lock);
+	r->status.state = RELAY_STOPPED;
+	pthread_mutex_unlock(&r->lock);
+	return NULL;
+}
+
+/* ---- from other threads ---- */
+
+struct relay *relay_start(const struct relay_options *options, struct err *err)
+{
+	struct relay *r = xcalloc(1, sizeof(*r));
+	int rc;
+
+	r->opt = *options;
+	if (r->opt.message_max_changes == 0)
+		r->opt.message_max_changes = CHANGES_MAX;
+	r->beat_at = mono_now(); /* 0 would be never */
+	r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (r->wake_fd < 0) {
+		err_set(err, "eventfd: %s", strerror(errno));
+		free(r);
+		return NULL;
+	}
+	pthread_mutex_init(&r->lock, NULL);
+	r->publisher = publisher_new(RELAY_CHUNKS, r->opt.message_max_changes);
+	r->heartbeats = heartbeats_new(r->opt.replicas, r->opt.nreplicas);
+	r->handler = (struct amqp_handler){ .arg = r, .settled = on_settled };
+	backoff_init(&r->broker_backoff, 200, 5000);
+	backoff_init(&r->database_backoff, 200, 5000);
+	backoff_init(&r->hold_backoff, 200, 5000);
+	rc = pthread_create(&r->thread, NULL, run, r);
+	if (rc != 0) {
+		err_set(err, "cannot start the relay's thread: %s", strerror(rc));
+		publisher_free(r->publisher);
+		heartbeats_free(r->heartbeats);
+		pthread_mutex_destroy(&r->lock);
+		close(r->wake_fd);
+		free(r);
+		return NULL;
+	}
+	return r;
+}
+
+void relay_wake(struct relay *r)
+{
+	if (!atomic_exchange(&r->woken, true))
+		(void)eventfd_write(r->wake_fd, 1);
+}
+
+void relay_status(struct relay *r, struct relay_status *ret)
+{
+	pthread_mutex_lock(&r->lock);
+	*ret = r->status;
+	pthread_mutex_unlock(&r->lock);
+}
+
+void relay_stop(struct relay *r)
+{
+	if (!r)
+		return;
+	atomic_store(&r->stop, true);
+	(void)eventfd_write(r->wake_fd, 1);
+	pthread_join(r->thread, NULL);
+	publisher_free(r->publisher);
+	heartbeats_free(r->heartbeats);
+	pthread_mutex_destroy(&r->lock);
+	close(r->wake_fd);
+	free(r);
+}

@@ -1,0 +1,303 @@
+/*
+ * relay_lead.c: what the leading relay does in each turn of its loop: claim what became visible,
+ * publish it, forget what the broker has confirmed and not returned.
+ *
+ *   state      what happens                                  moves on when
+ *   going      sweeps, publishes, forgets                    a message was returned (no queue is
+ *                                                            bound) or nacked (a queue refused it)
+ *                                                            -> holding
+ *   holding    nothing new is published; answers still       they have come and the back-off is
+ *              awaited are taken, and confirmed changes      over: the queues are declared again,
+ *              forgotten                                     and all begins anew -> going
+ *
+ * "Anew" is a sweep from the first recorded change: nothing that was claimed before needs to be
+ * remembered, because whatever is not confirmed is still recorded.
+ *
+ * Heartbeats measure how far the replicas are behind. A leader records one every heartbeat_ms like a
+ * change, finds it in a sweep like a change, and so it waits for all that changes wait for. None is
+ * recorded while one is; the first sweep of a lead finds those of earlier leaders.
+ */
+#include "api/relay/relay_private.h"
+#include "common/base/log.h"
+
+#define BUSY_US	    500	 /* from one sweep to the next while there is work */
+#define BUSY_FOR_MS 50	 /* work comes so soon after work: the pause grows only then */
+#define GATHER_US   4000 /* the same when it is much: fewer, larger messages */
+#define GATHER_ROWS 16
+#define FORGET_MS   20 /* a confirmed change waits so long at most, for others to join it */
+#define IDLE_US	    (RELAY_IDLE_MS * INT64_C(1000))
+#define FULL_MS	    2 /* until a full socket is looked at again */
+
+static void begin_anew(struct relay *r, bool new_link)
+{
+	publisher_drop(r->publisher, new_link);
+	heartbeats_drop(r->heartbeats);
+	outbox_restart(r->outbox);
+	r->hold_until = r->forget_at = (struct mono){ 0 };
+	r->sweep_at = mono_now();
+	r->pause_us = r->gap_us = BUSY_US;
+	r->sweep_rows = 0;
+	r->anew_sweeps = r->sweeps;
+	r->beat_sweeps = r->sweeps + 1;
+}
+
+/* The queues of all replicas, or one's if it is time. False: the broker or the session was lost. */
+static bool keep_queues(struct relay *r, enum relay_queues outcome, const struct err *err)
+{
+	if (outcome == RELAY_QUEUES_BROKER)
+		relay_lose_broker(r, err);
+	else if (outcome == RELAY_QUEUES_DATABASE)
+		relay_lose_database(r, err);
+	return outcome == RELAY_QUEUES_OK;
+}
+
+/* False: the broker or the session was lost. */
+static bool start_leading(struct relay *r)
+{
+	struct err err;
+
+	if (amqp_blocked(
+		    r->link)) /* it would not answer: the queues are declared when it goes on */
+		return true;
+	if (!keep_queues(r, relay_queues_declare(r, &err), &err))
+		return false;
+	r->leading = true;
+	r->broker_trouble.on = false;
+	r->database_trouble.on = false;
+	backoff_reset(&r->database_backoff);
+	log_info("relay leads", KV_S("source", outbox_source(r->outbox)));
+	begin_anew(r, false);
+	return true;
+}
+
+/* Some queue did not take a message. */
+static void hold(struct relay *r, enum amqp_settled how)
+{
+	const char *text =
+		how == AMQP_RETURNED
+			? "a message reached no queue: a queue or a binding was removed"
+			: "a queue refused a message: is it full, or without enough nodes?";
+
+	if (r->hold_backoff.failures == 0)
+		log_warn("relay holds", KV_S("error", text),
+			 KV_S("next", "declaring the queues again, then publishing again"));
+	relay_show_error(r, "relay holds", text);
+	r->hold_until = mono_add_ms(mono_now(), backoff_next_ms(&r->hold_backoff));
+	r->hold_how = how;
+}
+
+/* False: the broker or the session was lost. */
+static bool end_hold(struct relay *r, struct mono now)
+{
+	struct err err;
+
+	if (!mono_reached(r->hold_until, now) || publisher_unanswered(r->publisher) ||
+	    outbox_claiming(r->outbox) || amqp_blocked(r->link))
+		return true;
+	/* RabbitMQ 3.10 may go on refusing on a channel for ever when the reason is gone: ask on a
+	 * new one. */
+	if (r->hold_how == AMQP_NACKED) {
+		amqp_close(r->link);
+		r->link = amqp_open(r->opt.rabbitmq_urls, r->opt.application_name,
+				    RELAY_BROKER_TIMEOUT_MS, &err);
+		r->progress_at = r->connected_at = mono_now();
+	}
+	if (!r->link) {
+		relay_lose_broker(r, &err);
+		return false;
+	}
+	if (!keep_queues(r, relay_queues_declare(r, &err), &err))
+		return false;
+	begin_anew(r, r->hold_how == AMQP_NACKED);
+	return true;
+}
+
+static void take_claim(struct relay *r, struct mono now)
+{
+	struct outbox_chunk *c = r->claim;
+	struct outbox_key replaced;
+
+	r->claim = NULL;
+	r->sweep_rows += c->n;
+	if (c->sweep_ends) {
+		/* Work: look again soon. None for a while: look ever less often. Much work: let more
+		 * of it gather. */
+		if (r->sweep_rows > 0) {
+			r->pause_us = BUSY_US;
+			r->busy_until = mono_add_ms(now, BUSY_FOR_MS);
+		} else if (mono_reached(r->busy_until, now)) {
+			r->pause_us = r->pause_us * 2 > IDLE_US ? IDLE_US : r->pause_us * 2;
+		}
+		r->gap_us = r->sweep_rows >= GATHER_ROWS ? GATHER_US : BUSY_US;
+		r->sweep_at = mono_add_us(now, r->pause_us > r->gap_us ? r->pause_us : r->gap_us);
+		r->sweep_rows = 0;
+		r->sweeps++;
+	}
+	if (r->hold_until.us) {
+		publisher_release(r->publisher, c);
+		return;
+	}
+	publisher_add(r->publisher, c);
+	if (heartbeats_take(r->heartbeats, c, r->publisher, &replaced))
+		outbox_forget(r->outbox, &replaced, 1);
+}
+
+static bool sweep_due(const struct relay *r, struct mono now)
+{
+	if (outbox_sweeping(r->outbox) || mono_reached(r->sweep_at, now))
+		return true;
+	return atomic_load(&r->woken) && mono_reached(mono_add_us(r->swept_at, r->gap_us), now);
+}
+
+static void claim(struct relay *r, struct mono now)
+{
+	if (r->claim && !outbox_claiming(r->outbox))
+		take_claim(r, now);
+	if (r->claim || r->hold_until.us || !sweep_due(r, now))
+		return;
+	r->claim = publisher_chunk(r->publisher);
+	if (!r->claim)
+		return;
+	if (!outbox_sweeping(r->outbox)) {
+		/* Before the statement is sent: a commit that is announced from now on needs
+		 * another sweep. */
+		atomic_store(&r->woken, false);
+		r->swept_at = now;
+	}
+	outbox_claim(r->outbox, r->claim);
+}
+
+/* ---- heartbeats ---- */
+
+/* Whether no heartbeat is recorded any more, as far as this relay can know. */
+static bool may_beat(const struct relay *r)
+{
+	return r->hold_until.us == 0 && r->sweeps >= r->beat_sweeps &&
+	       !heartbeats_busy(r->heartbeats);
+}
+
+static void beat(struct relay *r, struct mono now)
+{
+	if (!mono_reached(r->beat_at, now) || !may_beat(r))
+		return;
+	outbox_beat(r->outbox);
+	r->beat_at = mono_add_ms(now, r->opt.heartbeat_ms);
+	/* The sweep that is under way does not find it, the next one does. */
+	r->beat_sweeps = r->sweeps + (r->claim || outbox_sweeping(r->outbox) ? 2 : 1);
+	atomic_store(&r->woken, true);
+}
+
+/* False: the broker was lost. */
+static bool send_beats(struct relay *r, enum publisher_run *ran)
+{
+	enum publisher_run beats = PUBLISHER_IDLE;
+	struct outbox_key done;
+	const char *replica;
+	struct err err;
+
+	if (r->hold_until.us == 0)
+		beats = heartbeats_run(r->heartbeats, r->publisher, r->link,
+				       outbox_source(r->outbox), &err);
+	if (beats == PUBLISHER_BROKEN) {
+		relay_lose_broker(r, &err);
+		return false;
+	}
+	if (beats == PUBLISHER_FULL && *ran != PUBLISHER_MORE)
+		*ran = PUBLISHER_FULL;
+	if (heartbeats_done(r->heartbeats, &done))
+		outbox_forget(r->outbox, &done, 1);
+	/* A queue is not there: looked at next, out of turn. */
+	if (heartbeats_missing(r->heartbeats, &replica)) {
+		for (size_t i = 0; i < r->opt.nreplicas; i++)
+			if (r->opt.replicas[i] == replica)
+				r->look_next = i;
+		r->look_at.us = 0;
+	}
+	return true;
+}
+
+/* Full sets at once; the rest gathers for a while, so that one transaction forgets what many have
+ * written. Not while holding: what is not forgotten when that ends is published again. */
+static void forget(struct relay *r, struct mono now)
+{
+	size_t n = publisher_confirmed_count(r->publisher);
+
+	if (n > 0 && r->forget_at.us == 0)
+		r->forget_at = mono_add_ms(now, FORGET_MS);
+	if (r->hold_until.us || n >= RELAY_CHUNK_MAX || (n > 0 && mono_reached(r->forget_at, now)))
+		relay_forget(r);
+}
+
+void relay_forget(struct relay *r)
+{
+	const struct outbox_key *keys;
+
+	while (publisher_confirmed_count(r->publisher) >= RELAY_CHUNK_MAX ||
+	       outbox_forgetting(r->outbox) == 0) {
+		size_t n = publisher_confirmed(r->publisher, RELAY_CHUNK_MAX, &keys);
+		if (!n)
+			return;
+		outbox_forget(r->outbox, keys, n);
+		r->forget_at = (struct mono){ 0 };
+	}
+}
+
+/* When there is something to do unless something comes through an fd before; never: nothing. */
+static struct mono next_duty(const struct relay *r)
+{
+	struct mono due = { 0 };
+
+	if (!r->claim && publisher_has_room(r->publisher)) {
+		due = r->sweep_at;
+		if (atomic_load(&r->woken))
+			due = mono_earlier(due, mono_add_us(r->swept_at, r->gap_us));
+	}
+	if (publisher_confirmed_count(r->publisher) > 0 && outbox_forgetting(r->outbox) == 0)
+		due = mono_earlier(due, r->forget_at);
+	return may_beat(r) ? mono_earlier(due, r->beat_at) : due;
+}
+
+struct mono relay_lead(struct relay *r, struct mono now)
+{
+	enum publisher_run ran = PUBLISHER_WAITS;
+	enum amqp_settled how;
+	struct err err;
+
+	if (!r->leading && !start_leading(r))
+		return now;
+	if (!r->leading)
+		return mono_add_ms(now, RELAY_IDLE_MS);
+	if (r->hold_until.us == 0 && publisher_refused(r->publisher, &how))
+		hold(r, how);
+	else if (r->hold_until.us && !end_hold(r, now))
+		return now;
+	beat(r, now);
+	claim(r, now);
+	if (r->hold_until.us == 0)
+		ran = publisher_run(r->publisher, r->link, outbox_source(r->outbox), &err);
+	if (ran == PUBLISHER_BROKEN) {
+		relay_lose_broker(r, &err);
+		return now;
+	}
+	if (!send_beats(r, &ran))
+		return now;
+	forget(r, now);
+	if (!keep_queues(r, relay_queues_look(r, now, &err), &err))
+		return now;
+
+	/* All that was recorded has gone through since. */
+	if (r->hold_backoff.failures && !r->hold_until.us && r->sweeps > r->anew_sweeps &&
+	    publisher_changes(r->publisher) == 0) {
+		backoff_reset(&r->hold_backoff);
+		log_info("relay goes on: the queues take messages again");
+	}
+	if (ran == PUBLISHER_MORE)
+		return now;
+	if (ran == PUBLISHER_FULL && !amqp_blocked(r->link))
+		return mono_add_ms(now, FULL_MS);
+	if (r->hold_until.us) /* over, but it cannot end yet: what ends that comes through an fd */
+		return publisher_unanswered(r->publisher) || mono_reached(r->hold_until, now)
+			       ? mono_add_ms(now, RELAY_IDLE_MS)
+			       : r->hold_until;
+	return next_duty(r);
+}

@@ -1,0 +1,151 @@
+/*
+ * front.c: see front.h.
+ *
+ * The checks, in this order; the first that fails answers:
+ *   1. The head is well formed (common/http/http_head.c).
+ *   2. The path is known, byte for byte: 404. The method is known for it: 405 with Allow.
+ *   3. Every query parameter is known, and comes once: 400 naming it.
+ *   4. An id in the path is a UUID: 400.
+ *   5. The content type is the route's: 415. The body is not too large: 413.
+ * What the body says is the handler's to judge.
+ */
+#include "api/serve/front.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "api/products/import.h"
+#include "api/products/list.h"
+#include "api/measures.h"
+#include "api/serve/routes.h"
+#include "api/serve/worker.h"
+
+#define PARAMS_MAX 8
+
+static bool check_params(struct request *r)
+{
+	struct http_param params[PARAMS_MAX];
+	size_t n = http_request_params(r->http, params, PARAMS_MAX);
+
+	if (n > PARAMS_MAX) {
+		request_fail(r, 400, NULL, "too many query parameters");
+		return false;
+	}
+	for (size_t i = 0; i < n; i++) {
+		char name[64];
+
+		snprintf(name, sizeof(name), "%.*s", (int)min_size(params[i].key_len, 63),
+			 params[i].key);
+		if (!jscan_utf8(name, strlen(name), NULL))
+			snprintf(name, sizeof(name), "?");
+		if (!route_knows_param(r->route, params[i].key, params[i].key_len)) {
+			request_fail(r, 400, name, "unknown query parameter \"%s\"", name);
+			return false;
+		}
+		for (size_t j = 0; j < i; j++) {
+			if (params[i].key_len == params[j].key_len &&
+			    memcmp(params[i].key, params[j].key, params[i].key_len) == 0) {
+				request_fail(r, 400, name, "query parameter \"%s\" is given twice",
+					     name);
+				return false;
+			}
+		}
+	}
+	return true;
+}
+
+static bool check_type(struct request *r)
+{
+	const struct http_head *head = http_request_head(r->http);
+	const char *type = r->route->body == ROUTE_JSON ? "application/json"
+							: "application/x-ndjson";
+
+	if (http_media_type_is(head->content_type, head->content_type_len, type))
+		return true;
+	request_fail(r, 415, NULL, "Content-Type must be %s", type);
+	return false;
+}
+
+static void on_head(void *arg, struct http_request *http)
+{
+	struct worker *w = arg;
+	struct request *r = request_new(w, http);
+	struct route_match match;
+
+	metric_add(M_REQUESTS, 0, 1);
+	switch (route_find(route_table, route_count, http_request_method(http),
+			   http_request_path(http), &match)) {
+	case ROUTE_FOUND:
+		break;
+	case ROUTE_NO_PATH:
+		request_fail(r, 404, NULL,
+			     "there is nothing under this path; GET / lists what there is");
+		return;
+	case ROUTE_NO_METHOD:
+		http_header(http, "Allow", match.allow);
+		request_fail(r, 405, NULL, "this method is not allowed here; allowed: %s",
+			     match.allow);
+		return;
+	}
+	r->route = match.route;
+	if (!check_params(r))
+		return;
+	if (match.id && !uuid_from_text(match.id, match.id_len, &r->id)) {
+		request_fail(r, 400, "id", "the id in the path is not a UUID");
+		return;
+	}
+	switch (match.route->body) {
+	case ROUTE_NO_BODY:
+		return;
+	case ROUTE_JSON:
+		if (check_type(r))
+			http_collect(http, (size_t)w->settings->max_body_bytes);
+		return;
+	case ROUTE_NDJSON:
+		/* Also when it is refused: many a client reads the answer only after it has sent all. */
+		http_stream(http);
+		if (check_type(r))
+			match.route->handle(r);
+		return;
+	}
+}
+
+static size_t on_body(void *arg, struct http_request *http, const char *data, size_t len)
+{
+	(void)arg;
+	return import_data(http_user(http), data, len);
+}
+
+static void on_whole(void *arg, struct http_request *http)
+{
+	struct request *r = http_user(http);
+
+	(void)arg;
+	if (r->route->body == ROUTE_NDJSON)
+		import_end(r);
+	else
+		r->route->handle(r);
+}
+
+static void on_gone(void *arg, struct http_request *http)
+{
+	struct request *r = http_user(http);
+
+	(void)arg;
+	if (!r) /* its head was malformed */
+		return;
+	request_settle(r);
+	r->http = NULL;
+	if (r->list)
+		list_free(r);
+	if (r->import)
+		import_gone(r);
+	request_unref(r);
+}
+
+const struct http_callbacks front_callbacks = {
+	.head = on_head,
+	.body = on_body,
+	.whole = on_whole,
+	.gone = on_gone,
+};

@@ -1,0 +1,94 @@
+/*
+ * route_match.c: the matching part of routes.h. Pure.
+ *
+ *   1. A pattern matches a path if both have the same segments; ":id" matches any one non-empty segment.
+ *   2. Of several patterns that match with the right method the one with a literal segment wins.
+ *   3. If none has the right method, all that match tell what is allowed.
+ */
+#include <string.h>
+
+#include "api/serve/routes.h"
+
+const char *route_method_name(enum http_method method)
+{
+	static const char *const names[] = { "GET", "POST", "PUT", "PATCH", "DELETE", "OTHER" };
+
+	return names[method];
+}
+
+static bool pattern_matches(const char *pattern, const char *path, const char **ret_id,
+			    size_t *ret_len)
+{
+	*ret_id = NULL;
+	*ret_len = 0;
+	while (*pattern && *path) {
+		if (*pattern == ':') {
+			size_t len = strcspn(path, "/");
+
+			if (len == 0)
+				return false;
+			*ret_id = path;
+			*ret_len = len;
+			path += len;
+			pattern += strcspn(pattern, "/");
+		} else if (*pattern++ != *path++) {
+			return false;
+		}
+	}
+	return !*pattern && !*path;
+}
+
+static void list_methods(unsigned methods, struct route_match *ret)
+{
+	for (enum http_method m = HTTP_GET; m < HTTP_OTHER; m++) {
+		if (!(methods & (1U << m)))
+			continue;
+		if (ret->allow[0])
+			strcat(ret->allow, ", ");
+		strcat(ret->allow, m == HTTP_GET ? "GET, HEAD" : route_method_name(m));
+	}
+}
+
+enum route_verdict route_find(const struct route *table, size_t n, enum http_method method,
+			      const char *path, struct route_match *ret)
+{
+	unsigned methods = 0;
+	const char *id;
+	size_t len;
+
+	ret->route = NULL;
+	ret->id = NULL;
+	ret->id_len = 0;
+	ret->allow[0] = '\0';
+	for (size_t i = 0; i < n; i++) {
+		if (table[i].method != method ||
+		    !pattern_matches(table[i].pattern, path, &id, &len))
+			continue;
+		if (!ret->route || !id) {
+			ret->route = &table[i];
+			ret->id = id;
+			ret->id_len = len;
+		}
+	}
+	if (ret->route)
+		return ROUTE_FOUND;
+	for (size_t i = 0; i < n; i++)
+		if (pattern_matches(table[i].pattern, path, &id, &len))
+			methods |= 1U << table[i].method;
+	if (methods == 0)
+		return ROUTE_NO_PATH;
+	list_methods(methods, ret);
+	return ROUTE_NO_METHOD;
+}
+
+bool route_knows_param(const struct route *route, const char *name, size_t len)
+{
+	for (const char *p = route->params; p && *p;) {
+		size_t n = strcspn(p, ",");
+
+		if (n == len && memcmp(p, name, len) == 0)
+			return true;
+		p += n + (p[n] == ',');
+	}
+	return false;
+}

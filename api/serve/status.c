@@ -1,0 +1,238 @@
+/*
+ * status.c: see status.h. No settings and no connection strings appear here.
+ */
+#include "api/serve/status.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/measures.h"
+#include "api/relay/relay.h"
+#include "api/serve/routes.h"
+#include "api/service.h"
+#include "api/serve/static/openapi.json.h"
+#include "api/serve/worker.h"
+
+#define PG_EPOCH_US INT64_C(946684800000000) /* 2000-01-01 in Unix time */
+
+/* Takes data over. */
+static void reply_data(struct request *r, int status, json_t *data, const char *message)
+{
+	json_t *body = json_pack("{s:b, s:o, s:s}", "success", 1, "data", data, "message", message);
+	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
+
+	json_decref(body);
+	if (!text)
+		fatal("out of memory");
+	strbuf_addstr(http_out(r->http), text);
+	free(text);
+	request_reply(r, status);
+}
+
+static json_t *time_json(int64_t unix_us)
+{
+	char text[CLOCK_TIMESTAMP_MAX];
+
+	clock_format_pg(unix_us - PG_EPOCH_US, text);
+	return json_string(text);
+}
+
+/* The routes, from their own table. */
+void status_index(struct request *r)
+{
+	json_t *routes = json_array();
+
+	for (size_t i = 0; i < route_count; i++)
+		json_array_append_new(routes, json_pack("{s:s, s:s, s:s}", "method",
+							route_method_name(route_table[i].method),
+							"path", route_table[i].pattern, "help",
+							route_table[i].help));
+	reply_data(r, 200,
+		   json_pack("{s:s, s:s, s:o}", "program", "pgfanout-api", "version",
+			     PGFANOUT_VERSION, "routes", routes),
+		   "pgfanout: a product catalogue with replicas");
+}
+
+void status_health(struct request *r)
+{
+	reply_data(r, 200, json_pack("{s:s}", "status", "ok"), "The process works");
+}
+
+/* Whether every worker reads from every replica that serves, after a start: before, the primary would be read instead. That is so when
+ * all links are there, as no worker has more of them than its share. A replica that does not answer is not waited for, nor is one that
+ * takes no more connections. */
+static bool warm(struct service *s)
+{
+	int64_t all = s->settings->workers * WORKER_READ_LINKS;
+
+	for (size_t i = 0; i + 1 < s->upstreams.n; i++) {
+		const struct upstream *up = &s->upstreams.list[i];
+
+		if (!atomic_load(&up->looked) ||
+		    (atomic_load(&up->fit) && !atomic_load(&up->unopened) &&
+		     atomic_load(&up->readers) < all))
+			return false;
+	}
+	return true;
+}
+
+void status_ready(struct request *r)
+{
+	struct service *s = r->worker->service;
+	struct upstream *primary = upstreams_primary(&s->upstreams);
+	const char *reason = NULL;
+	bool readable = atomic_load(&primary->readers) > 0 && atomic_load(&primary->fit);
+
+	for (size_t i = 0; i + 1 < s->upstreams.n; i++) {
+		struct upstream *up = &s->upstreams.list[i];
+
+		readable = readable ||
+			   (atomic_load(&up->readers) > 0 && atomic_load(&up->complete));
+	}
+	if (atomic_load(&s->draining))
+		reason = "stopping";
+	else if (atomic_load(&primary->writers) == 0)
+		reason = "no connection to the primary: writes are not possible";
+	else if (metric_get(M_DATABASE_UP, primary->index) == 0)
+		reason = "the primary does not serve: writes are not possible; see /status";
+	else if (!readable)
+		reason = "no database answers reads";
+	else if (!atomic_load(&s->warm) && !warm(s))
+		reason = "starting: not all connections are open yet";
+	if (reason) {
+		request_unavailable(r, "%s", reason);
+		return;
+	}
+	atomic_store(&s->warm, true);
+	reply_data(r, 200, json_pack("{s:s}", "status", "ready"), "Reads and writes are possible");
+}
+
+static json_t *upstream_json(struct upstream *up)
+{
+	pthread_mutex_lock(&up->lock);
+	json_t *o = json_pack("{s:s, s:s, s:o, s:b, s:i, s:i, s:I}", "name", up->name, "state",
+			      upstream_state_name(up->state), "since", time_json(up->since_us),
+			      "needsReset", up->state == UPSTREAM_NEEDS_RESET, "serverVersion",
+			      up->server_version, "connections",
+			      atomic_load(&up->readers) + atomic_load(&up->writers), "reads",
+			      (json_int_t)metric_get(M_READS, up->index));
+
+	int64_t lag_us;
+
+	if (replicas_lag_us(up, &lag_us))
+		json_object_set_new(o, "lagMs", json_integer((json_int_t)(lag_us / 1000)));
+	else if (!up->primary)
+		json_object_set_new(o, "lagMs", json_null());
+	if (!up->primary)
+		json_object_set_new(o, "wrongProducts",
+				    json_integer((json_int_t)wrong_place_count(&up->wrong)));
+	if (up->reason[0])
+		json_object_set_new(o, "reason", json_string(up->reason));
+	pthread_mutex_unlock(&up->lock);
+	return o;
+}
+
+static json_t *relay_json(struct service *s)
+{
+	struct relay_status st;
+
+	relay_status(s->relay, &st);
+	json_t *o = json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "state",
+			      relay_state_name(st.state), "broker", st.broker, "brokerBlocked",
+			      st.broker_blocked, "inFlight", (json_int_t)st.in_flight, "messages",
+			      (json_int_t)st.messages, "confirmed", (json_int_t)st.confirmed,
+			      "returned", (json_int_t)st.returned, "nacked", (json_int_t)st.nacked);
+
+	if (st.last_error[0]) {
+		json_object_set_new(o, "lastError", json_string(st.last_error));
+		json_object_set_new(o, "lastErrorAt", time_json(st.last_error_at_s * 1000000));
+	}
+	return o;
+}
+
+void status_status(struct request *r)
+{
+	struct service *s = r->worker->service;
+	json_t *replicas = json_array();
+
+	for (size_t i = 0; i + 1 < s->upstreams.n; i++)
+		json_array_append_new(replicas, upstream_json(&s->upstreams.list[i]));
+	reply_data(r, 200,
+		   json_pack("{s:s, s:s, s:o, s:I, s:b, s:I, s:o, s:o, s:o}", "program",
+			     "pgfanout-api", "version", PGFANOUT_VERSION, "startedAt",
+			     time_json(s->started_us), "uptimeSeconds",
+			     (json_int_t)((wall_now_us() - s->started_us) / 1000000), "stopping",
+			     (int)atomic_load(&s->draining), "workers",
+			     (json_int_t)s->settings->workers, "primary",
+			     upstream_json(upstreams_primary(&s->upstreams)), "replicas", replicas,
+			     "relay", relay_json(s)),
+		   "Status retrieved successfully");
+}
+
+void status_stats(struct request *r)
+{
+	struct service *s = r->worker->service;
+	json_t *reads = json_object();
+
+	for (size_t i = 0; i < s->upstreams.n; i++)
+		json_object_set_new(reads, s->upstreams.list[i].name,
+				    json_integer((json_int_t)metric_get(M_READS, i)));
+
+	static const struct {
+		const char *name;
+		enum measure measure;
+	} counters[] = {
+		{ "requests", M_REQUESTS },
+		{ "clientErrors", M_ANSWERS_4XX },
+		{ "serverErrors", M_ANSWERS_5XX },
+		{ "inFlight", M_IN_FLIGHT },
+		{ "connections", M_CONNECTIONS },
+		{ "overloaded", M_OVERLOADED },
+		{ "timeouts", M_TIMEOUTS },
+		{ "writes", M_WRITES },
+		{ "writeStatements", M_WRITE_UNITS },
+		{ "importedRows", M_IMPORT_ROWS },
+		{ "rejectedLines", M_IMPORT_REJECTED },
+		{ "listsRunning", M_LISTS_RUNNING },
+		{ "importsRunning", M_IMPORTS_RUNNING },
+	};
+	json_t *data = json_object();
+
+	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
+		json_object_set_new(data, counters[i].name,
+				    json_integer((json_int_t)metric_get(counters[i].measure, 0)));
+	json_object_set_new(data, "reads", reads);
+	reply_data(r, 200, data, "Counters since the start retrieved successfully");
+}
+
+void status_metrics(struct request *r)
+{
+	struct relay_status st;
+
+	relay_status(r->worker->service->relay, &st);
+	struct upstreams *all = &r->worker->service->upstreams;
+
+	for (size_t i = 0; i < all->n; i++) {
+		int64_t lag_us = METRIC_UNKNOWN;
+
+		(void)!replicas_lag_us(&all->list[i], &lag_us);
+		metric_set(M_REPLICA_LAG, i, lag_us);
+	}
+	metric_set(M_RELAY_CONNECTED, 0, st.broker[0] != '\0');
+	metric_set(M_RELAY_LEADER, 0, st.state == RELAY_LEADING);
+	metric_set(M_RELAY_IN_FLIGHT, 0, (int64_t)st.in_flight);
+	metric_set(M_RELAY_MESSAGES, 0, (int64_t)st.messages);
+	metric_set(M_RELAY_CONFIRMED, 0, (int64_t)st.confirmed);
+	metric_set(M_RELAY_RETURNED, 0, (int64_t)st.returned);
+	metric_set(M_RELAY_NACKED, 0, (int64_t)st.nacked);
+	metrics_write(http_out(r->http));
+	http_content_type(r->http, "text/plain; version=0.0.4; charset=utf-8");
+	request_reply(r, 200);
+}
+
+void status_openapi(struct request *r)
+{
+	strbuf_addstr(http_out(r->http), static_openapi_json);
+	request_reply(r, 200);
+}

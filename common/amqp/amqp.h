@@ -1,0 +1,125 @@
+/*
+ * amqp.h: one connection with one channel to RabbitMQ, owned by one thread.
+ *
+ * librabbitmq stays behind this module. Every wait has a deadline; a link that fails in any way is
+ * closed and made anew (amqp_open tries the URLs of a comma-separated list in turn). Publishes are
+ * persistent and mandatory, with publisher confirms; a basic.return before the ack turns that ack
+ * into AMQP_RETURNED. Everything handed to callbacks is borrowed for the call: copy at the border.
+ */
+#ifndef PGFANOUT_COMMON_AMQP_AMQP_H
+#define PGFANOUT_COMMON_AMQP_AMQP_H
+
+#include "common/base/base.h"
+#include "common/base/clock.h"
+#include "common/base/err.h"
+
+struct amqp_link;
+
+enum amqp_settled { AMQP_CONFIRMED, AMQP_NACKED, AMQP_RETURNED };
+
+struct amqp_header {
+	const char *key;
+	const char *str; /* NULL: num */
+	int64_t num;
+};
+
+struct amqp_publish {
+	const char *exchange;
+	const char *routing_key;
+	const char *type;	  /* NULL: none */
+	const char *content_type; /* NULL: application/json */
+	const char *message_id;	  /* NULL: made from the link's boot id and the publish number */
+	const char *expiration;	  /* per-message TTL in ms as text, NULL: none */
+	int64_t timestamp_s;	  /* 0: now */
+	const struct amqp_header *headers;
+	size_t nheaders;
+	const char *body;
+	size_t len;
+};
+
+struct amqp_delivery {
+	uint64_t tag;
+	const char *consumer_tag; /* as given to amqp_consume */
+	const char *routing_key;
+	const char *exchange;
+	const char *type;	/* "" if absent */
+	const char *message_id; /* "" if absent */
+	const char *content_type;
+	int64_t timestamp_s; /* 0 if absent */
+	bool redelivered;
+	const struct amqp_header *headers; /* string, integer and boolean headers only; tables
+					      (x-death) are left out */
+	size_t nheaders;
+	const char *body;
+	size_t len;
+};
+
+struct amqp_handler {
+	void *arg;
+	void (*settled)(void *arg, uint64_t publish_no,
+			enum amqp_settled how); /* each publish once, in any order */
+	void (*delivery)(void *arg, const struct amqp_delivery *d);
+	void (*cancelled)(void *arg, const char *consumer_tag); /* the broker took the queue away */
+};
+
+/* connection_name shows in the RabbitMQ UI. Bounded by timeout_ms for each URL. Confirms are
+ * switched on. NULL on failure (err scrubbed). */
+MUST_CHECK struct amqp_link *amqp_open(const char *urls, const char *connection_name,
+				       int64_t timeout_ms, struct err *err);
+/* Tells the broker good-bye if that takes no time; frees. Unsettled publishes are simply forgotten.
+ * NULL is fine. */
+void amqp_close(struct amqp_link *l);
+
+int amqp_fd(const struct amqp_link *l);
+const char *amqp_peer(const struct amqp_link *l); /* "host:port" */
+bool amqp_blocked(const struct amqp_link
+			  *l); /* the broker asked publishers to pause (memory or disk alarm) */
+size_t amqp_unsettled(const struct amqp_link *l); /* publishes without an answer */
+/* Whether a publish of so many bytes now could not stall: the broker did not ask for a pause, and the
+ * socket's buffer has room for it. */
+bool amqp_can_publish(const struct amqp_link *l, size_t bytes);
+
+/* Publishes; returns its number (1, 2, …) in *ret_no, which comes back in settled(). False: the
+ * link is broken. */
+MUST_CHECK bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_no,
+			  struct err *err);
+
+/* Reads everything that has come, calls the handler, sends heartbeats; never blocks. Call it when
+ * the fd is readable, and at least every amqp_service_ms() milliseconds. False: the link is broken
+ * (err says why). */
+MUST_CHECK bool amqp_service(struct amqp_link *l, const struct amqp_handler *h, struct err *err);
+int amqp_service_ms(const struct amqp_link *l);
+/* From within delivery(): amqp_service() returns after this message; what else has come is left for
+ * later calls. */
+void amqp_enough(struct amqp_link *l);
+/* Something is already in memory: do not wait for the fd. */
+bool amqp_pending(const struct amqp_link *l);
+
+MUST_CHECK bool amqp_qos(struct amqp_link *l, unsigned prefetch, struct err *err);
+MUST_CHECK bool amqp_consume(struct amqp_link *l, const char *queue, const char *consumer_tag,
+			     struct err *err);
+MUST_CHECK bool amqp_ack(struct amqp_link *l, uint64_t tag, bool multiple, struct err *err);
+
+/* ---- topology ---- */
+struct amqp_arg {
+	const char *key;
+	const char *str; /* NULL: num */
+	int64_t num;
+};
+MUST_CHECK bool amqp_declare_exchange(struct amqp_link *l, const char *name, const char *type,
+				      struct err *err);
+/* Durable. A queue that exists with other arguments gives an error that names the queue and says
+ * what to do; the link is then broken. */
+MUST_CHECK bool amqp_declare_queue(struct amqp_link *l, const char *name,
+				   const struct amqp_arg *args, size_t nargs, struct err *err);
+MUST_CHECK bool amqp_bind_queue(struct amqp_link *l, const char *queue, const char *exchange,
+				const char *key, struct err *err);
+/* Drops the messages that are ready in the queue; *ret_dropped: how many. */
+MUST_CHECK bool amqp_purge_queue(struct amqp_link *l, const char *queue, uint32_t *ret_dropped,
+				 struct err *err);
+/* Messages ready in the queue. False if it does not exist (then *ret_exists is false, and the link
+ * survives) or for any other reason (then *ret_exists is true: make a new link). */
+MUST_CHECK bool amqp_queue_count(struct amqp_link *l, const char *queue, uint32_t *ret_messages,
+				 bool *ret_exists, struct err *err);
+
+#endif

@@ -1,0 +1,49 @@
+/*
+ * clock.h: time. A moment on the monotonic clock has its own type so that it cannot meet a duration or wall time by
+ * accident. Durations are int64_t milliseconds in names ending _ms, microseconds in names ending _us. Any thread.
+ */
+#ifndef PGFANOUT_COMMON_BASE_CLOCK_H
+#define PGFANOUT_COMMON_BASE_CLOCK_H
+
+#include "common/base/base.h"
+
+struct mono {
+	int64_t us; /* CLOCK_MONOTONIC; 0 means "never" */
+};
+
+struct mono mono_now(void);
+static inline struct mono mono_add_ms(struct mono t, int64_t ms)
+{
+	return (struct mono){ t.us + ms * 1000 };
+}
+static inline struct mono mono_add_us(struct mono t, int64_t us)
+{
+	return (struct mono){ t.us + us };
+}
+/* Never is later than any moment. */
+static inline struct mono mono_earlier(struct mono a, struct mono b)
+{
+	return b.us == 0 || (a.us != 0 && a.us <= b.us) ? a : b;
+}
+static inline bool mono_reached(struct mono t, struct mono now)
+{
+	return t.us <= now.us;
+}
+/* Milliseconds from now until t, rounded up, never negative, at most max_ms: what poll() wants. t = never: max_ms. */
+int mono_until_ms(struct mono t, struct mono now, int max_ms);
+static inline int64_t mono_diff_us(struct mono later, struct mono earlier)
+{
+	return later.us - earlier.us;
+}
+
+/* Wall clock, microseconds since 1970-01-01T00:00:00Z. */
+int64_t wall_now_us(void);
+
+/* PostgreSQL's binary timestamptz (microseconds since 2000-01-01 UTC) as "2026-01-31T12:00:00.123456Z", exactly 27
+ * bytes plus NUL for the years 0001 to 9999; other years get more digits or a sign (as in ISO
+ * 8601, the year before 0001 is 0000), infinities "infinity" and
+ * "-infinity". Returns the length. buf holds at least CLOCK_TIMESTAMP_MAX bytes. */
+#define CLOCK_TIMESTAMP_MAX 40
+size_t clock_format_pg(int64_t pg_us, char *buf);
+
+#endif

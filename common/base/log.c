@@ -1,0 +1,318 @@
+/*
+ * log.c: makes one line of an event and writes it to stderr.
+ *
+ * Promise: whatever the values hold, the result is exactly one line that can be taken apart again: in text every
+ * value that is more than a plain word is quoted, in JSON the line is a valid object of valid UTF-8, and no
+ * control character reaches a terminal. A line is at most PIPE_BUF bytes and goes out in one write(2), so lines of
+ * several threads never mix, not even in a pipe. To stay within it a long value is cut (it then ends in "..."), and
+ * pairs that still find no room are left out and truncated=true is said instead.
+ *
+ * Level, format and program are set before the first thread starts and do not change. Any thread; no lock, no
+ * allocation, errno is kept.
+ */
+#include "common/base/log.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/base/clock.h"
+
+#define LINE_MAX_BYTES	PIPE_BUF
+#define VALUE_MAX_BYTES 1024 /* a value as it is written, escapes included */
+#define TAIL_BYTES	32   /* kept free for the truncated mark and the end of the line */
+
+static const char *const level_names[] = { "error", "warn", "info", "debug" };
+
+/* Immutable after log_init. */
+static const char *program = "pgfanout";
+static enum log_level threshold = LOG_INFO;
+static bool as_json;
+
+static _Thread_local char thread_name[32];
+
+struct line {
+	char text[LINE_MAX_BYTES];
+	size_t len;
+	size_t end;    /* what is written must end before */
+	bool overflow; /* something did not fit; len is where it began */
+};
+
+/* ---- pieces ---- */
+
+/* All of it or nothing. */
+static void put(struct line *l, const char *p, size_t n)
+{
+	if (l->overflow || n > l->end - l->len) {
+		l->overflow = true;
+		return;
+	}
+	memcpy(l->text + l->len, p, n);
+	l->len += n;
+}
+
+static void put_str(struct line *l, const char *s)
+{
+	put(l, s, strlen(s));
+}
+
+static void put_int(struct line *l, int64_t v)
+{
+	char digits[24];
+	int n = snprintf(digits, sizeof(digits), "%lld", (long long)v);
+
+	put(l, digits, (size_t)n);
+}
+
+/* How many bytes the UTF-8 character at s has; 0 if it is none (overlong forms, surrogates and what is beyond
+ * U+10FFFF are none). The NUL at the end of s stops every look ahead. */
+static size_t utf8_length(const char *s)
+{
+	const unsigned char *p = (const unsigned char *)s;
+	unsigned char low = 0x80, high = 0xbf;
+	size_t n;
+
+	if (p[0] < 0x80)
+		return 1;
+	if (p[0] >= 0xc2 && p[0] <= 0xdf) {
+		n = 2;
+	} else if (p[0] >= 0xe0 && p[0] <= 0xef) {
+		n = 3;
+		low = p[0] == 0xe0 ? 0xa0 : 0x80;
+		high = p[0] == 0xed ? 0x9f : 0xbf;
+	} else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
+		n = 4;
+		low = p[0] == 0xf0 ? 0x90 : 0x80;
+		high = p[0] == 0xf4 ? 0x8f : 0xbf;
+	} else {
+		return 0;
+	}
+	if (p[1] < low || p[1] > high)
+		return 0;
+	for (size_t i = 2; i < n; i++)
+		if (p[i] < 0x80 || p[i] > 0xbf)
+			return 0;
+	return n;
+}
+
+/* Writes one character of s to out (8 bytes), escaped if it must be, and returns how many bytes of s it was.
+ *
+ *   invalid byte            text \xff      JSON U+FFFD
+ *   control character       text \n, \x1b  JSON \n, \u001b; also U+007F … U+009F, which move terminals too
+ *   quote and backslash     a backslash before, where quoted */
+static size_t escape(const char *s, bool quoted, char *out, size_t *ret_len)
+{
+	unsigned char c = (unsigned char)*s;
+	size_t n = utf8_length(s);
+	const char *short_form = c == '\n' ? "\\n" : c == '\t' ? "\\t" : c == '\r' ? "\\r" : NULL;
+
+	if (n == 0) {
+		n = 1;
+		*ret_len = (size_t)(as_json ? snprintf(out, 8, "\xef\xbf\xbd")
+					    : snprintf(out, 8, "\\x%02x", c));
+	} else if (short_form) {
+		*ret_len = (size_t)snprintf(out, 8, "%s", short_form);
+	} else if (c < ' ' || c == 0x7f) {
+		*ret_len = (size_t)snprintf(out, 8, as_json ? "\\u%04x" : "\\x%02x", c);
+	} else if (c == 0xc2 && (unsigned char)s[1] < 0xa0) {
+		*ret_len = (size_t)snprintf(out, 8, "\\u%04x", (unsigned char)s[1]);
+	} else if (quoted && (c == '"' || c == '\\')) {
+		out[0] = '\\';
+		out[1] = *s;
+		*ret_len = 2;
+	} else {
+		memcpy(out, s, n);
+		*ret_len = n;
+	}
+	return n;
+}
+
+static void put_escaped(struct line *l, const char *s, bool quoted)
+{
+	size_t room = VALUE_MAX_BYTES;
+
+	while (*s) {
+		char piece[8];
+		size_t len;
+
+		s += escape(s, quoted, piece, &len);
+		if (len + strlen("...") > room) {
+			put_str(l, "...");
+			return;
+		}
+		put(l, piece, len);
+		room -= len;
+	}
+}
+
+static void put_quoted(struct line *l, const char *s)
+{
+	put_str(l, "\"");
+	put_escaped(l, s, true);
+	put_str(l, "\"");
+}
+
+/* A plain word stands for itself in text. */
+static bool needs_quotes(const char *s)
+{
+	if (!*s)
+		return true;
+	while (*s) {
+		unsigned char c = (unsigned char)*s;
+		size_t n = utf8_length(s);
+
+		if (n == 0 || c <= ' ' || c == 0x7f || c == '"' || c == '\\' || c == '=')
+			return true;
+		if (c == 0xc2 && (unsigned char)s[1] <= 0xa0)
+			return true;
+		s += n;
+	}
+	return false;
+}
+
+static void put_time(struct line *l)
+{
+	int64_t us = wall_now_us();
+	time_t s = (time_t)(us / 1000000);
+	struct tm tm;
+	char text[48];
+
+	gmtime_r(&s, &tm);
+	int n = snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
+			 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+			 tm.tm_sec, (int)(us / 1000 % 1000));
+	put(l, text, (size_t)n);
+}
+
+/* ---- lines ---- */
+
+static void put_head_text(struct line *l, enum log_level level, const char *message)
+{
+	put_time(l);
+	put_str(l, " ");
+	put_str(l, level_names[level]);
+	put_str(l, " ");
+	put_str(l, program);
+	put_str(l, " ");
+	put_str(l, thread_name[0] ? thread_name : "-");
+	put_str(l, " ");
+	put_escaped(l, message, false);
+}
+
+static void put_head_json(struct line *l, enum log_level level, const char *message)
+{
+	put_str(l, "{\"time\":\"");
+	put_time(l);
+	put_str(l, "\",\"level\":\"");
+	put_str(l, level_names[level]);
+	put_str(l, "\",\"program\":");
+	put_quoted(l, program);
+	if (thread_name[0]) {
+		put_str(l, ",\"thread\":");
+		put_quoted(l, thread_name);
+	}
+	put_str(l, ",\"message\":");
+	put_quoted(l, message);
+}
+
+static void put_pair(struct line *l, const struct log_kv *kv)
+{
+	if (as_json) {
+		put_str(l, ",");
+		put_quoted(l, kv->key);
+		put_str(l, ":");
+	} else {
+		put_str(l, " ");
+		put_str(l, kv->key);
+		put_str(l, "=");
+	}
+
+	if (!kv->str)
+		put_int(l, kv->num);
+	else if (as_json || needs_quotes(kv->str))
+		put_quoted(l, kv->str);
+	else
+		put_escaped(l, kv->str, false);
+}
+
+static void write_out(const char *p, size_t n)
+{
+	/* A short write happens only where the disk is full or a signal came in: then the rest is worth more than
+	 * the promise that nothing comes between. A log that cannot be written stops nobody. */
+	while (n > 0) {
+		ssize_t done = write(STDERR_FILENO, p, n);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done <= 0)
+			return;
+		p += done;
+		n -= (size_t)done;
+	}
+}
+
+void log_write(enum log_level level, const char *message, const struct log_kv *kv, size_t n)
+{
+	int saved_errno = errno;
+	bool truncated = false;
+	struct line l; /* text is left as it is: nothing behind len is ever read */
+
+	l.len = 0;
+	l.end = sizeof(l.text) - TAIL_BYTES;
+	l.overflow = false;
+	if (as_json)
+		put_head_json(&l, level, message);
+	else
+		put_head_text(&l, level, message);
+
+	for (size_t i = 0; i < n; i++) {
+		size_t before = l.len;
+
+		put_pair(&l, &kv[i]);
+		if (l.overflow) {
+			l.len = before;
+			l.overflow = false;
+			truncated = true;
+		}
+	}
+
+	l.end = sizeof(l.text);
+	if (truncated)
+		put_str(&l, as_json ? ",\"truncated\":true" : " truncated=true");
+	put_str(&l, as_json ? "}\n" : "\n");
+	write_out(l.text, l.len);
+	errno = saved_errno;
+}
+
+/* ---- settings ---- */
+
+bool log_init(const char *name, const char *level, const char *format)
+{
+	size_t found = 0;
+
+	while (found < ARRAY_SIZE(level_names) && strcmp(level, level_names[found]) != 0)
+		found++;
+	if (found == ARRAY_SIZE(level_names))
+		return false;
+	if (strcmp(format, "json") != 0 && strcmp(format, "text") != 0)
+		return false;
+
+	program = name;
+	threshold = (enum log_level)found;
+	as_json = strcmp(format, "json") == 0;
+	log_thread("main");
+	return true;
+}
+
+void log_thread(const char *name)
+{
+	snprintf(thread_name, sizeof(thread_name), "%s", name);
+}
+
+bool log_enabled(enum log_level level)
+{
+	return level <= threshold;
+}

@@ -1,0 +1,278 @@
+/*
+ * http.c: the server of http.h: one libmicrohttpd daemon in external epoll mode.
+ *
+ * Ownership: a struct http_conn lives as long as libmicrohttpd's connection (on_connection), a struct http_request from the
+ * first handler call to http_on_completed; both go back to free lists of the server. A connection that is suspended is in
+ * libmicrohttpd's hands again only through http_reply(), http_resume() and http_wake(); http_close() resumes what is left,
+ * because libmicrohttpd ends the process if a suspended connection is there when it stops.
+ *
+ * A whole request that waits for its answer is not suspended: that, and resuming, cost three system calls. It rests instead:
+ * libmicrohttpd asks for the answer in every MHD_run(), and for another one at once; so http_wait_ms() believes it only as long
+ * as something moves.
+ *
+ * libmicrohttpd's own timeout counts idle time only, so a client that sends a byte a second would stay for ever. The
+ * deadlines of http.h are kept here: http_run() walks the connections once a second and shuts down the sockets of those
+ * that are late; libmicrohttpd then ends them itself.
+ */
+#include "common/http/http.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/http/http_private.h"
+
+#define SWEEP_MS	  1000
+#define SWEEP_DRAINING_MS 50
+/* While stopping, a client that keeps its connection has this long to send one more request, which is answered and told that the
+ * connection ends; closing at once would cut off what it is just sending. */
+#define DRAIN_IDLE_MS	  500
+#define DRAIN_ACCEPT_RUNS 32
+#define CONNECTION_MEMORY 16384
+#define BACKLOG		  1024
+
+/* ---- listening ---- */
+
+int http_listen(const char *host, int port, bool shared, struct err *err)
+{
+	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+				  .ai_family = AF_UNSPEC,
+				  .ai_socktype = SOCK_STREAM };
+	struct addrinfo *list = NULL;
+	char service[16];
+	int fd = -1;
+	int one = 1;
+
+	snprintf(service, sizeof(service), "%d", port);
+	int rc = getaddrinfo(host, service, &hints, &list);
+
+	if (rc != 0) {
+		err_set(err, "cannot listen on host \"%s\": %s", host, gai_strerror(rc));
+		return -1;
+	}
+	fd = socket(list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
+	    (!shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0) &&
+	    bind(fd, list->ai_addr, list->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) {
+		freeaddrinfo(list);
+		return fd;
+	}
+	if (errno == EADDRINUSE)
+		err_set(err, "port %d of %s is in use by another process", port, host);
+	else
+		err_set(err, "cannot listen on %s port %d: %s", host, port, strerror(errno));
+	if (fd >= 0)
+		close(fd);
+	freeaddrinfo(list);
+	return -1;
+}
+
+/* ---- connections and their deadlines ---- */
+
+static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
+			  enum MHD_ConnectionNotificationCode code)
+{
+	struct http_server *s = cls;
+	struct http_conn *c = *socket_context;
+
+	if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+		const union MHD_ConnectionInfo *info =
+			MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_CONNECTION_FD);
+
+		c = s->free_conns;
+		if (c)
+			s->free_conns = c->next;
+		else
+			c = xmalloc(sizeof(*c));
+		*c = (struct http_conn){ .fd = info ? info->connect_fd : -1,
+					 .next = s->conns.next,
+					 .prev = &s->conns,
+					 .heard = true,
+					 .deadline = mono_add_ms(s->now, HTTP_FIRST_HEAD_MS) };
+		c->next->prev = c;
+		c->prev->next = c;
+		s->nconns++;
+		*socket_context = c;
+		return;
+	}
+	c->prev->next = c->next;
+	c->next->prev = c->prev;
+	s->nconns--;
+	c->next = s->free_conns;
+	s->free_conns = c;
+	*socket_context = NULL;
+}
+
+/* libmicrohttpd 0.9.75 overlooks an end that comes together with the bytes before it: its epoll tells of both at once. A client
+ * whose request is whole may have ended its side and still waits for the answer. */
+static bool has_ended(struct http_conn *c)
+{
+	char byte;
+
+	if (!c->heard || (c->request && (c->request->whole || c->request->suspended)))
+		return false;
+	ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	c->heard = n > 0;
+	return n == 0;
+}
+
+static void sweep(struct http_server *s)
+{
+	for (struct http_conn *c = s->conns.next; c != &s->conns; c = c->next) {
+		bool late = c->deadline.us != 0 && mono_reached(c->deadline, s->now);
+
+		if (c->fd >= 0 && (late || has_ended(c))) {
+			shutdown(c->fd, SHUT_RDWR);
+			c->deadline.us = 0;
+		}
+	}
+	s->next_sweep = mono_add_ms(s->now, s->draining ? SWEEP_DRAINING_MS : SWEEP_MS);
+}
+
+static size_t on_unescape(void *cls, struct MHD_Connection *mhd, char *s)
+{
+	(void)cls;
+	(void)mhd;
+	return strlen(s);
+}
+
+static void on_panic(void *cls, const char *file, unsigned line, const char *reason)
+{
+	(void)cls;
+	fatal("libmicrohttpd gave up at %s:%u: %s", file, line,
+	      reason ? reason : "no reason given");
+}
+
+/* ---- server ---- */
+
+struct http_server *http_open(int listen_fd, unsigned max_connections,
+			      const struct http_callbacks *cb, void *arg, struct err *err)
+{
+	struct http_server *s = xcalloc(1, sizeof(*s));
+
+	s->cb = cb;
+	s->arg = arg;
+	s->listen_fd = listen_fd;
+	s->conns.next = s->conns.prev = &s->conns;
+	s->now = mono_now();
+	MHD_set_panic_func(on_panic, NULL);
+	s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
+				     http_on_request, s, MHD_OPTION_LISTEN_SOCKET, listen_fd,
+				     MHD_OPTION_CONNECTION_LIMIT, max_connections,
+				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
+				     MHD_OPTION_STRICT_FOR_CLIENT, -1, MHD_OPTION_UNESCAPE_CALLBACK,
+				     on_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED,
+				     http_on_completed, s, MHD_OPTION_NOTIFY_CONNECTION,
+				     on_connection, s, MHD_OPTION_END);
+	const union MHD_DaemonInfo *info =
+		s->daemon ? MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
+
+	if (!info) {
+		err_set(err, "the HTTP server did not start: %s", strerror(errno));
+		if (s->daemon)
+			MHD_stop_daemon(s->daemon);
+		else
+			close(listen_fd);
+		free(s);
+		return NULL;
+	}
+	s->epoll_fd = info->epoll_fd;
+	return s;
+}
+
+const char *http_library_version(void)
+{
+	return MHD_get_version();
+}
+
+int http_fd(const struct http_server *s)
+{
+	return s->epoll_fd;
+}
+
+int http_wait_ms(struct http_server *s)
+{
+	MHD_UNSIGNED_LONG_LONG ms;
+
+	if (s->resumed)
+		return 0;
+	if ((s->moved || s->resting == 0) && MHD_get_timeout(s->daemon, &ms) == MHD_YES &&
+	    ms < SWEEP_MS)
+		return (int)ms;
+	return SWEEP_MS;
+}
+
+void http_run(struct http_server *s, struct mono now)
+{
+	s->now = now;
+	s->resumed = s->moved = false;
+	MHD_run(s->daemon);
+	if (mono_reached(s->next_sweep, now))
+		sweep(s);
+}
+
+void http_drain(struct http_server *s)
+{
+	if (s->draining)
+		return;
+	s->draining = true;
+	/* What the kernel has accepted for us already; libmicrohttpd takes about ten of them in a run. */
+	for (int i = 0; i < DRAIN_ACCEPT_RUNS; i++)
+		MHD_run(s->daemon);
+	MHD_socket fd = MHD_quiesce_daemon(s->daemon);
+
+	if (fd != MHD_INVALID_SOCKET)
+		close(fd);
+	for (struct http_conn *c = s->conns.next; c != &s->conns; c = c->next)
+		if (!c->request)
+			http_within(c, s->now, DRAIN_IDLE_MS);
+	s->next_sweep = s->now;
+}
+
+unsigned http_connections(const struct http_server *s)
+{
+	return s->nconns;
+}
+
+void http_close(struct http_server *s)
+{
+	if (!s)
+		return;
+	http_drain(s);
+	s->closing = true;
+	for (struct http_conn *c = s->conns.next; c != &s->conns; c = c->next) {
+		struct http_request *r = c->request;
+
+		if (!r)
+			continue;
+		if ((r->resting || r->suspended) && !r->replied)
+			http_reply_error(
+				r, 503, NULL,
+				"the server is stopping: a change may or may not have been made");
+		http_unrest(r);
+	}
+	/* Queues those answers and takes what was resumed off the list of the suspended, then sends. */
+	for (int i = 0; i < 2; i++)
+		MHD_run(s->daemon);
+	MHD_stop_daemon(s->daemon);
+	while (s->free_conns) {
+		struct http_conn *c = s->free_conns;
+
+		s->free_conns = c->next;
+		free(c);
+	}
+	while (s->free_requests) {
+		struct http_request *r = s->free_requests;
+
+		s->free_requests = r->next_free;
+		strbuf_clear(&r->body);
+		strbuf_clear(&r->out);
+		free(r);
+	}
+	free(s);
+}

@@ -1,0 +1,92 @@
+/*
+ * http_private.h: what the http*.c files share and nobody else needs. libmicrohttpd's types stay among them.
+ *
+ * http.c          the server: listening, connections and their deadlines, the loop's side
+ * http_request.c  a request from libmicrohttpd's first handler call to its last
+ * http_answer.c   what callers read of a request, and how they answer it
+ */
+#ifndef PGFANOUT_COMMON_HTTP_HTTP_PRIVATE_H
+#define PGFANOUT_COMMON_HTTP_HTTP_PRIVATE_H
+
+#include <microhttpd.h>
+
+#include "common/http/http.h"
+
+#define HTTP_FIRST_HEAD_MS	30000
+#define HTTP_BODY_MS		30000
+#define HTTP_IDLE_MS		60000
+#define HTTP_PROGRESS_MS	60000
+#define HTTP_SENDING_MS		60000
+#define HTTP_HEADERS_MAX	4
+/* After a body that was to be streamed was answered early: the client hears it when it has sent the rest, within reason. */
+#define HTTP_DISCARD_STREAM_MAX ((size_t)1 << 30)
+
+enum body_plan { BODY_DISCARD, BODY_COLLECT, BODY_STREAM };
+
+struct http_conn {
+	struct http_conn *next, *prev;
+	struct http_request *request; /* NULL between requests */
+	struct mono deadline;	      /* 0: none, the request rests */
+	int fd;
+	bool heard; /* bytes may have come since sweep() looked for its end */
+};
+
+struct http_request {
+	struct http_server *server;
+	struct http_conn *conn;
+	struct MHD_Connection *mhd;
+	struct http_request *next_free;
+	void *user;
+	const char *path;
+	enum http_method method;
+	bool is_head;
+	struct http_head head;
+	enum body_plan plan;
+	size_t body_max, discarded, discard_max;
+	bool whole, resting, suspended, replied, queued;
+	struct strbuf body, out;
+	int status;
+	const char *content_type;
+	size_t nheaders;
+	struct {
+		const char *name;
+		char value[HTTP_VALUE_MAX + 1];
+	} header[HTTP_HEADERS_MAX];
+	http_reader reader;
+	void *reader_arg;
+};
+
+struct http_server {
+	struct MHD_Daemon *daemon;
+	const struct http_callbacks *cb;
+	void *arg;
+	int epoll_fd, listen_fd;
+	bool draining, closing;
+	unsigned resting; /* requests that wait without being suspended */
+	bool resumed;	  /* since the last MHD_run(), which MHD_get_timeout() does not know */
+	bool moved;	  /* the last MHD_run() did something: there may be more to do at once */
+	struct mono now, next_sweep;
+	struct http_conn conns; /* ring */
+	unsigned nconns;
+	struct http_conn *free_conns;
+	struct http_request *free_requests;
+};
+
+/* For MHD_start_daemon(). */
+enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mhd, const char *url,
+				const char *method, const char *version, const char *upload_data,
+				size_t *upload_data_size, void **con_cls);
+void http_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
+		       enum MHD_RequestTerminationCode code);
+
+/* Takes the connection out of libmicrohttpd's hands, without a deadline. */
+void http_suspend(struct http_request *r);
+/* Goes on with a connection that rests or is suspended; does nothing with another. */
+void http_unrest(struct http_request *r);
+
+static inline void http_within(struct http_conn *c, struct mono now, int64_t ms)
+{
+	c->deadline = mono_add_ms(now, ms);
+}
+
+#endif

@@ -1,0 +1,303 @@
+/*
+ * http_request.c: a request's way through libmicrohttpd's handler. The server's thread.
+ *
+ * libmicrohttpd calls the handler once with the head, then with pieces of the body, then once more when all is here, and again
+ * whenever a resting connection is resumed; the fields of struct http_request say how far it is:
+ *   whole      the last piece has come, the caller was told
+ *   resting    whole, and waits for the caller's answer; libmicrohttpd asks for it and sees the client's end
+ *   suspended  the body or the answer waits for the caller: libmicrohttpd does not look at the connection at all
+ *   replied    the caller has answered
+ *   queued     libmicrohttpd has the answer
+ */
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/http/http_private.h"
+
+/* A body that nobody wants is read up to this size so that the connection can be kept and the client sees the answer. */
+#define DISCARD_MAX ((size_t)1 << 20)
+
+static enum http_method read_method(const char *m, bool *ret_head)
+{
+	*ret_head = strcmp(m, "HEAD") == 0;
+	if (*ret_head || strcmp(m, "GET") == 0)
+		return HTTP_GET;
+	if (strcmp(m, "POST") == 0)
+		return HTTP_POST;
+	if (strcmp(m, "PUT") == 0)
+		return HTTP_PUT;
+	if (strcmp(m, "PATCH") == 0)
+		return HTTP_PATCH;
+	if (strcmp(m, "DELETE") == 0)
+		return HTTP_DELETE;
+	return HTTP_OTHER;
+}
+
+static struct http_request *request_new(struct http_server *s, struct MHD_Connection *mhd)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(mhd, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct http_request *r = s->free_requests;
+	struct strbuf body = STRBUF_INIT;
+	struct strbuf out = STRBUF_INIT;
+
+	if (r) {
+		s->free_requests = r->next_free;
+		body = r->body;
+		out = r->out;
+	} else {
+		r = xmalloc(sizeof(*r));
+	}
+	/* The header values need no clearing: nheaders says which are set. */
+	memset(r, 0, offsetof(struct http_request, header));
+	r->server = s;
+	r->mhd = mhd;
+	r->conn = info ? info->socket_context : NULL;
+	r->body = body;
+	r->out = out;
+	r->content_type = "application/json";
+	r->reader = NULL;
+	if (r->conn)
+		r->conn->request = r;
+	return r;
+}
+
+static void recycle(struct strbuf *b, size_t keep)
+{
+	if (b->cap > keep)
+		strbuf_clear(b);
+	else
+		strbuf_reset(b);
+}
+
+void http_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
+		       enum MHD_RequestTerminationCode code)
+{
+	struct http_server *s = cls;
+	struct http_request *r = *con_cls;
+
+	(void)mhd;
+	(void)code;
+	if (!r)
+		return;
+	*con_cls = NULL;
+	s->moved = true;
+	if (r->resting)
+		s->resting--;
+	s->cb->gone(s->arg, r);
+	if (r->conn) {
+		http_within(r->conn, r->server->now, HTTP_IDLE_MS);
+		r->conn->request = NULL;
+		r->conn->heard = true;
+	}
+	recycle(&r->body, 16384);
+	recycle(&r->out, 65536);
+	r->next_free = s->free_requests;
+	s->free_requests = r;
+}
+
+static enum MHD_Result on_header(void *cls, enum MHD_ValueKind kind, const char *key,
+				 size_t key_len, const char *value, size_t value_len)
+{
+	(void)kind;
+	http_head_add(cls, key, key_len, value ? value : "", value ? value_len : 0);
+	return MHD_YES;
+}
+
+static ssize_t on_read(void *cls, uint64_t pos, char *buf, size_t max)
+{
+	struct http_request *r = cls;
+
+	if (r->server->closing)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
+	ssize_t n = r->reader(r->reader_arg, buf, max);
+
+	(void)pos;
+	r->server->moved = true;
+	if (n > 0) {
+		http_within(r->conn, r->server->now, HTTP_PROGRESS_MS);
+		return n;
+	}
+	if (n == 0) {
+		http_suspend(r);
+		return 0;
+	}
+	return n == HTTP_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM
+				    : MHD_CONTENT_READER_END_WITH_ERROR;
+}
+
+/* Hands the answer to libmicrohttpd. The body is borrowed: out lives until http_on_completed. */
+static enum MHD_Result queue_answer(struct http_request *r)
+{
+	struct MHD_Response *response =
+		r->reader ? MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, 8192, on_read, r,
+							      NULL)
+			  : MHD_create_response_from_buffer(r->out.len, r->out.data,
+							    MHD_RESPMEM_PERSISTENT);
+
+	if (!response)
+		return MHD_NO;
+	bool ok = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+					  r->content_type) == MHD_YES;
+
+	for (size_t i = 0; i < r->nheaders; i++)
+		ok = ok && MHD_add_response_header(response, r->header[i].name,
+						   r->header[i].value) == MHD_YES;
+	if (r->server->draining)
+		ok = ok && MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") ==
+				   MHD_YES;
+	/* To a HEAD libmicrohttpd 0.9.75 sends the end mark of a chunked body, which the client would read as the next answer:
+	 * such an answer is not chunked and ends its connection. */
+	if (r->is_head && r->reader)
+		ok = ok && MHD_set_response_options(response, MHD_RF_HTTP_VERSION_1_0_ONLY,
+						    MHD_RO_END) == MHD_YES;
+	r->queued = true;
+	http_within(r->conn, r->server->now, HTTP_SENDING_MS);
+	enum MHD_Result result = ok ? MHD_queue_response(r->mhd, (unsigned)r->status, response)
+				    : MHD_NO;
+
+	MHD_destroy_response(response);
+	return result;
+}
+
+void http_suspend(struct http_request *r)
+{
+	r->suspended = true;
+	r->conn->deadline.us = 0;
+	MHD_suspend_connection(r->mhd);
+}
+
+static void rest(struct http_request *r)
+{
+	r->resting = true;
+	r->server->resting++;
+	r->conn->deadline.us = 0;
+}
+
+void http_unrest(struct http_request *r)
+{
+	if (!r->resting && !r->suspended)
+		return;
+	if (r->resting)
+		r->server->resting--;
+	else
+		MHD_resume_connection(r->mhd);
+	r->resting = r->suspended = false;
+	r->server->resumed = true;
+	http_within(r->conn, r->server->now, HTTP_PROGRESS_MS);
+}
+
+/* A client that takes us for a proxy names the host too: "GET http://host/path". */
+static const char *path_of(const char *url)
+{
+	const char *path;
+
+	if (strncasecmp(url, "http://", 7) != 0)
+		return url;
+	path = strchr(url + 7, '/');
+	return path ? path : "/";
+}
+
+/*
+ * The first call, when the head is here. An answer queued now makes libmicrohttpd close the connection, which is right for
+ * a malformed head (what follows it cannot be trusted) and for a body too large to be read in passing; every other answer
+ * waits for the last call, which comes at once if there is no body.
+ */
+static enum MHD_Result first_call(struct http_server *s, struct MHD_Connection *mhd,
+				  const char *url, const char *method, const char *version,
+				  void **con_cls)
+{
+	struct http_request *r = request_new(s, mhd);
+
+	*con_cls = r;
+	if (!r->conn)
+		return MHD_NO;
+	http_within(r->conn, r->server->now, HTTP_BODY_MS);
+	r->path = path_of(url);
+	r->method = read_method(method, &r->is_head);
+	r->discard_max = DISCARD_MAX;
+	http_head_begin(&r->head);
+	MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, on_header, &r->head);
+	if (!http_head_end(&r->head, strcmp(version, "HTTP/1.0") != 0)) {
+		http_reply_error(r, r->head.status, NULL, r->head.fault);
+		return queue_answer(r);
+	}
+	s->cb->head(s->arg, r);
+	if (!r->replied && r->plan == BODY_COLLECT && r->head.content_length > (int64_t)r->body_max)
+		http_reply_error(r, 413, NULL, "the body is larger than MAX_BODY_BYTES allows");
+	if (r->replied &&
+	    (r->head.expects_continue || r->head.content_length > (int64_t)r->discard_max))
+		return queue_answer(r);
+	return MHD_YES;
+}
+
+static enum MHD_Result upload_call(struct http_server *s, struct http_request *r, const char *data,
+				   size_t *size)
+{
+	size_t n = *size;
+
+	r->conn->heard = true;
+	if (r->replied)
+		r->plan = BODY_DISCARD;
+	switch (r->plan) {
+	case BODY_DISCARD:
+		r->discarded += n;
+		*size = 0;
+		/* libmicrohttpd can take no answer now, so a client that goes on and on is cut off. */
+		if (r->discard_max == HTTP_DISCARD_STREAM_MAX)
+			http_within(r->conn, r->server->now, HTTP_PROGRESS_MS);
+		return r->discarded <= r->discard_max ? MHD_YES : MHD_NO;
+	case BODY_COLLECT:
+		if (r->body.len + n > r->body_max) {
+			http_reply_error(r, 413, NULL,
+					 "the body is larger than MAX_BODY_BYTES allows");
+			r->plan = BODY_DISCARD;
+			r->discarded = n;
+		} else {
+			strbuf_add(&r->body, data, n);
+		}
+		*size = 0;
+		return MHD_YES;
+	case BODY_STREAM:
+		break;
+	}
+	http_within(r->conn, r->server->now, HTTP_PROGRESS_MS);
+	size_t taken = s->cb->body(s->arg, r, data, n);
+
+	*size = n - taken;
+	if (taken < n && !r->replied)
+		http_suspend(r);
+	else
+		*size = 0;
+	return MHD_YES;
+}
+
+enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mhd, const char *url,
+				const char *method, const char *version, const char *upload_data,
+				size_t *upload_data_size, void **con_cls)
+{
+	struct http_server *s = cls;
+	struct http_request *r = *con_cls;
+
+	if (s->closing && (!r || !r->replied))
+		return MHD_NO;
+	if (r && r->resting)
+		return MHD_YES;
+	s->moved = true;
+	if (!r)
+		return first_call(s, mhd, url, method, version, con_cls);
+	if (*upload_data_size > 0)
+		return upload_call(s, r, upload_data, upload_data_size);
+	if (!r->whole) {
+		r->whole = true;
+		if (!r->replied)
+			s->cb->whole(s->arg, r);
+	}
+	if (r->replied)
+		return r->queued ? MHD_YES : queue_answer(r);
+	rest(r);
+	return MHD_YES;
+}
+
+/* Paths and queries are compared as they were sent: "%2F" is no slash and "%00" ends no name. */

@@ -1,0 +1,248 @@
+/*
+ * metrics.c: the numbers of a process, and their Prometheus text.
+ *
+ * Promise: counting is one relaxed atomic addition, without a lock and without waiting for a reader. A reader sees each
+ * number as it was at some moment; two numbers may be of different moments, but within one histogram the buckets
+ * always grow and the count is exactly their last.
+ *
+ * metrics_init comes once, before the first thread; a program that never calls it counts nothing. All cells live in one
+ * block that nobody frees. Metrics and the labels of a histogram start on cache lines of their own, so that threads
+ * that count different things do not slow each other down.
+ */
+#include "common/http/metrics.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/http/metrics_process.h"
+
+#define CACHE_LINE   64
+#define CELLS_A_LINE (CACHE_LINE / sizeof(int64_t))
+
+static const struct {
+	int64_t us;
+	const char *seconds;
+} buckets[] = {
+	{ 100, "0.0001" },  { 250, "0.00025" }, { 500, "0.0005" },  { 1000, "0.001" },
+	{ 2500, "0.0025" }, { 5000, "0.005" },	{ 10000, "0.01" },  { 25000, "0.025" },
+	{ 50000, "0.05" },  { 100000, "0.1" },	{ 250000, "0.25" }, { 500000, "0.5" },
+	{ 1000000, "1" },   { 2500000, "2.5" }, { 5000000, "5" },   { 10000000, "10" },
+};
+
+/* Cells of one label of a histogram: how many fell into each bucket and above the last, then the sum in us. */
+#define CELL_ABOVE	ARRAY_SIZE(buckets)
+#define CELL_SUM	(CELL_ABOVE + 1)
+#define HISTOGRAM_CELLS (CELL_SUM + 1)
+
+/* Immutable after metrics_init, but for the cells. */
+static const struct metric_def *defs;
+static size_t ndefs;
+static const char *const *label_values;
+static size_t nlabel_values;
+static size_t *first_cell; /* of each metric */
+static _Atomic int64_t *cells;
+
+static size_t round_up(size_t n)
+{
+	return (n + CELLS_A_LINE - 1) / CELLS_A_LINE * CELLS_A_LINE;
+}
+
+static size_t label_count(const struct metric_def *d)
+{
+	return d->label ? nlabel_values : 1;
+}
+
+static size_t label_stride(const struct metric_def *d)
+{
+	return d->type == METRIC_HISTOGRAM ? round_up(HISTOGRAM_CELLS) : 1;
+}
+
+void metrics_init(const struct metric_def *table, size_t n, const char *const *labels,
+		  size_t nlabels)
+{
+	size_t total = 0;
+
+	free(cells);
+	free(first_cell);
+	defs = table;
+	ndefs = n;
+	label_values = labels;
+	nlabel_values = nlabels;
+	first_cell = xcalloc(n, sizeof(*first_cell));
+	for (size_t i = 0; i < n; i++) {
+		first_cell[i] = total;
+		total += round_up(label_count(&table[i]) * label_stride(&table[i]));
+	}
+
+	size_t bytes = (total ? total : CELLS_A_LINE) * sizeof(*cells);
+	cells = aligned_alloc(CACHE_LINE, bytes);
+	if (!cells)
+		fatal("out of memory: %zu bytes were asked for", bytes);
+	for (size_t i = 0; i < bytes / sizeof(*cells); i++)
+		atomic_init(&cells[i], 0);
+}
+
+/* ---- counting ---- */
+
+static _Atomic int64_t *cell(size_t metric, size_t label)
+{
+	if (!cells)
+		return NULL;
+	if (metric >= ndefs || label >= label_count(&defs[metric]))
+		fatal("metric %zu, label %zu: the table has %zu metrics and %zu labels", metric,
+		      label, ndefs, nlabel_values);
+	return &cells[first_cell[metric] + label * label_stride(&defs[metric])];
+}
+
+static int64_t load(const _Atomic int64_t *c)
+{
+	return atomic_load_explicit(c, memory_order_relaxed);
+}
+
+void metric_add(size_t metric, size_t label, int64_t delta)
+{
+	_Atomic int64_t *c = cell(metric, label);
+
+	if (c)
+		atomic_fetch_add_explicit(c, delta, memory_order_relaxed);
+}
+
+void metric_set(size_t metric, size_t label, int64_t value)
+{
+	_Atomic int64_t *c = cell(metric, label);
+
+	if (c)
+		atomic_store_explicit(c, value, memory_order_relaxed);
+}
+
+static int64_t observations(const _Atomic int64_t *c)
+{
+	int64_t sum = 0;
+
+	for (size_t i = 0; i <= CELL_ABOVE; i++)
+		sum += load(&c[i]);
+	return sum;
+}
+
+/* Of a histogram: how many observations there were. */
+int64_t metric_get(size_t metric, size_t label)
+{
+	const _Atomic int64_t *c = cell(metric, label);
+
+	if (!c)
+		return 0;
+	return defs[metric].type == METRIC_HISTOGRAM ? observations(c) : load(c);
+}
+
+void metric_observe_us(size_t metric, size_t label, int64_t us)
+{
+	_Atomic int64_t *c = cell(metric, label);
+	size_t bucket = 0;
+
+	if (!c)
+		return;
+	if (defs[metric].type != METRIC_HISTOGRAM)
+		fatal("%s is no histogram", defs[metric].name);
+	if (us < 0) /* a clock that went back: as if no time had passed */
+		us = 0;
+	while (bucket < ARRAY_SIZE(buckets) && us > buckets[bucket].us)
+		bucket++;
+	atomic_fetch_add_explicit(&c[bucket], 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&c[CELL_SUM], us, memory_order_relaxed);
+}
+
+/* ---- text ---- */
+
+static void add_escaped(struct strbuf *out, const char *s, bool in_quotes)
+{
+	for (; *s; s++) {
+		if (*s == '\\')
+			strbuf_addstr(out, "\\\\");
+		else if (*s == '\n')
+			strbuf_addstr(out, "\\n");
+		else if (*s == '"' && in_quotes)
+			strbuf_addstr(out, "\\\"");
+		else
+			strbuf_addch(out, *s);
+	}
+}
+
+/* name_suffix{label="value",le="0.1"} and a blank; value and le may be NULL. */
+static void add_series(struct strbuf *out, const struct metric_def *d, const char *suffix,
+		       const char *value, const char *le)
+{
+	strbuf_addstr(out, d->name);
+	strbuf_addstr(out, suffix);
+	if (value) {
+		strbuf_addch(out, '{');
+		strbuf_addstr(out, d->label);
+		strbuf_addstr(out, "=\"");
+		add_escaped(out, value, true);
+		strbuf_addch(out, '"');
+	}
+	if (le) {
+		strbuf_addstr(out, value ? ",le=\"" : "{le=\"");
+		strbuf_addstr(out, le);
+		strbuf_addch(out, '"');
+	}
+	strbuf_addstr(out, value || le ? "} " : " ");
+}
+
+static void write_histogram(struct strbuf *out, const struct metric_def *d, const char *value,
+			    const _Atomic int64_t *c)
+{
+	int64_t so_far = 0;
+
+	for (size_t i = 0; i <= CELL_ABOVE; i++) {
+		so_far += load(&c[i]);
+		add_series(out, d, "_bucket", value, i < CELL_ABOVE ? buckets[i].seconds : "+Inf");
+		strbuf_addint(out, so_far);
+		strbuf_addch(out, '\n');
+	}
+
+	int64_t us = load(&c[CELL_SUM]);
+	add_series(out, d, "_sum", value, NULL);
+	strbuf_addf(out, "%lld.%06lld\n", (long long)(us / 1000000), (long long)(us % 1000000));
+	add_series(out, d, "_count", value, NULL);
+	strbuf_addint(out, so_far);
+	strbuf_addch(out, '\n');
+}
+
+static void write_seconds(struct strbuf *out, const struct metric_def *d, const char *value,
+			  int64_t us)
+{
+	if (us == METRIC_UNKNOWN)
+		return;
+	add_series(out, d, "", value, NULL);
+	strbuf_addf(out, "%s%lld.%06lld\n", us < 0 ? "-" : "", llabs(us / 1000000),
+		    llabs(us % 1000000));
+}
+
+void metrics_write(struct strbuf *out)
+{
+	static const char *const types[] = { "counter", "gauge", "histogram", "gauge" };
+
+	for (size_t i = 0; i < ndefs; i++) {
+		const struct metric_def *d = &defs[i];
+
+		strbuf_addf(out, "# HELP %s ", d->name);
+		add_escaped(out, d->help, false);
+		strbuf_addf(out, "\n# TYPE %s %s\n", d->name, types[d->type]);
+		for (size_t label = 0; label < label_count(d); label++) {
+			const char *value = d->label ? label_values[label] : NULL;
+			const _Atomic int64_t *c = cell(i, label);
+
+			if (d->type == METRIC_HISTOGRAM) {
+				write_histogram(out, d, value, c);
+			} else if (d->type == METRIC_SECONDS) {
+				write_seconds(out, d, value, load(c));
+			} else {
+				add_series(out, d, "", value, NULL);
+				strbuf_addint(out, load(c));
+				strbuf_addch(out, '\n');
+			}
+		}
+	}
+	metrics_write_process(out);
+}

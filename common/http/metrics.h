@@ -1,0 +1,40 @@
+/*
+ * metrics.h: counters, gauges and histograms, shown in Prometheus text format.
+ *
+ * A program describes its metrics in one table; the documentation check reads it. Values are atomics: any thread may add.
+ */
+#ifndef PGFANOUT_COMMON_HTTP_METRICS_H
+#define PGFANOUT_COMMON_HTTP_METRICS_H
+
+#include "common/base/base.h"
+#include "common/base/strbuf.h"
+
+enum metric_type {
+	METRIC_COUNTER,
+	METRIC_GAUGE,
+	METRIC_HISTOGRAM, /* of microseconds, shown in seconds */
+	METRIC_SECONDS	  /* a gauge of microseconds, shown in seconds */
+};
+
+struct metric_def {
+	const char *name; /* pgfanout_api_… */
+	enum metric_type type;
+	const char *label; /* NULL: one value; else one value a label value, e.g. "replica" */
+	const char *help;
+};
+
+/* Of METRIC_SECONDS: not known, not shown. */
+#define METRIC_UNKNOWN INT64_MIN
+
+/* table borrowed for ever; labels: the values of every label (replica names, "primary", …), borrowed for ever. Once, before threads. */
+void metrics_init(const struct metric_def *table, size_t n, const char *const *labels,
+		  size_t nlabels);
+void metric_add(size_t metric, size_t label, int64_t delta); /* label 0 where the metric has none */
+void metric_set(size_t metric, size_t label, int64_t value);
+int64_t metric_get(size_t metric, size_t label);
+void metric_observe_us(size_t metric, size_t label, int64_t us);
+void metrics_write(
+	struct strbuf *
+		out); /* also process_resident_memory_bytes, process_cpu_seconds_total, process_open_fds, process_start_time_seconds */
+
+#endif

@@ -1,0 +1,24 @@
+/*
+ * ops.h: a small HTTP server for operations (/health, /status, /metrics) with one thread of its own, for programs that
+ * serve nothing else. GET and HEAD only; 404 and 405 in the envelope of the API.
+ */
+#ifndef PGFANOUT_COMMON_HTTP_OPS_H
+#define PGFANOUT_COMMON_HTTP_OPS_H
+
+#include "common/base/err.h"
+#include "common/base/strbuf.h"
+
+struct ops_route {
+	const char *path;
+	const char *content_type;
+	int (*answer)(
+		void *arg,
+		struct strbuf *body); /* returns the HTTP status; called in the server's thread */
+};
+
+struct ops_server;
+MUST_CHECK struct ops_server *ops_start(const char *host, int port, const struct ops_route *routes,
+					size_t n, void *arg, struct err *err);
+void ops_stop(struct ops_server *s); /* NULL is fine */
+
+#endif

@@ -1,0 +1,247 @@
+/*
+ * jscan_text.c: what stands inside JSON strings and integers: escapes resolved, words compared,
+ * strings written.
+ *
+ * The promise: reading trusts jscan_document() and checks nothing again; a decoded string is valid
+ * UTF-8 without NUL and never longer than the text it came from. Writing gives ASCII control
+ * characters, quotes and backslashes their escapes and leaves all other bytes as they are. Pure:
+ * any thread.
+ */
+#include "common/json/jscan.h"
+#include "common/json/jscan_bytes.h"
+
+static size_t put_utf8(uint32_t c, char *out)
+{
+	if (c < 0x80) {
+		out[0] = (char)c;
+		return 1;
+	}
+	if (c < 0x800) {
+		out[0] = (char)(0xc0 | c >> 6);
+		out[1] = (char)(0x80 | (c & 0x3f));
+		return 2;
+	}
+	if (c < 0x10000) {
+		out[0] = (char)(0xe0 | c >> 12);
+		out[1] = (char)(0x80 | (c >> 6 & 0x3f));
+		out[2] = (char)(0x80 | (c & 0x3f));
+		return 3;
+	}
+	out[0] = (char)(0xf0 | c >> 18);
+	out[1] = (char)(0x80 | (c >> 12 & 0x3f));
+	out[2] = (char)(0x80 | (c >> 6 & 0x3f));
+	out[3] = (char)(0x80 | (c & 0x3f));
+	return 4;
+}
+
+/* *p: at a backslash; moved behind the escape. Writes 1 to 4 bytes. */
+static size_t resolve_escape(const char **p, const char *end, char *out)
+{
+	char c = (*p)[1];
+
+	if (c == 'u') {
+		uint32_t unit = (uint32_t)jscan_hex4(*p + 2, end);
+		*p += 6;
+		if (unit >= 0xd800 && unit <= 0xdfff) {
+			uint32_t low = (uint32_t)jscan_hex4(*p + 2, end);
+			*p += 6;
+			unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
+		}
+		return put_utf8(unit, out);
+	}
+	*p += 2;
+	switch (c) {
+	case 'b':
+		*out = '\b';
+		break;
+	case 'f':
+		*out = '\f';
+		break;
+	case 'n':
+		*out = '\n';
+		break;
+	case 'r':
+		*out = '\r';
+		break;
+	case 't':
+		*out = '\t';
+		break;
+	default:
+		*out = c; /* quote, backslash, slash */
+	}
+	return 1;
+}
+
+/* An escape is never shorter than what it stands for: end - p bytes of room are enough. Returns how
+ * many were written. */
+static size_t decode(const char *p, const char *end, char *out)
+{
+	char *to = out;
+
+	while (p < end) {
+		const char *escape = memchr(p, '\\', (size_t)(end - p));
+		size_t n = (size_t)((escape != NULL ? escape : end) - p);
+		memcpy(to, p, n);
+		to += n;
+		p += n;
+		if (escape != NULL)
+			to += resolve_escape(&p, end, to);
+	}
+	return (size_t)(to - out);
+}
+
+static size_t count_chars(const char *s, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len; i++)
+		n += (s[i] & 0xc0) != 0x80;
+	return n;
+}
+
+void jscan_string(const struct jscan_value *string, struct strbuf *out, size_t *ret_chars)
+{
+	const char *p = string->text + 1, *end = string->text + string->len - 1;
+	char *to = strbuf_reserve(out, (size_t)(end - p));
+	size_t n = decode(p, end, to);
+
+	strbuf_commit(out, n);
+	if (ret_chars != NULL)
+		*ret_chars = count_chars(to, n);
+}
+
+bool jscan_string_copy(const struct jscan_value *string, char *buf, size_t cap, size_t *ret_len)
+{
+	const char *p = string->text + 1, *end = string->text + string->len - 1;
+	size_t len = 0;
+
+	if ((size_t)(end - p) <= cap) {
+		*ret_len = decode(p, end, buf);
+		return true;
+	}
+	while (p < end) {
+		char c[4];
+		size_t n = 1;
+		if (*p == '\\') {
+			n = resolve_escape(&p, end, c);
+		} else {
+			c[0] = *p++;
+			while (p < end && (*p & 0xc0) == 0x80)
+				c[n++] = *p++;
+		}
+		if (n > cap - len) {
+			*ret_len = len;
+			return false;
+		}
+		memcpy(buf + len, c, n);
+		len += n;
+	}
+	*ret_len = len;
+	return true;
+}
+
+static bool is_word(const char *p, size_t len, const char *word)
+{
+	/* The first byte decides nearly always. */
+	if (len == 0)
+		return word[0] == '\0';
+	return word[0] == p[0] && strncmp(p, word, len) == 0 && word[len] == '\0';
+}
+
+int jscan_string_find(const struct jscan_value *string, const char *const *words, size_t n)
+{
+	const char *p = string->text + 1;
+	size_t len = string->len - 2;
+	char decoded[64]; /* no word is longer: what does not fit is none of them */
+
+	if (memchr(p, '\\', len) != NULL) {
+		if (!jscan_string_copy(string, decoded, sizeof(decoded), &len))
+			return -1;
+		p = decoded;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (is_word(p, len, words[i]))
+			return (int)i;
+	return -1;
+}
+
+bool jscan_string_is(const struct jscan_value *string, const char *word)
+{
+	return jscan_string_find(string, &word, 1) == 0;
+}
+
+bool jscan_int64(const struct jscan_value *number, int64_t *ret)
+{
+	const char *p = number->text, *end = p + number->len;
+	bool negative = p < end && *p == '-';
+	int64_t v = 0;
+
+	if (number->type != JSCAN_NUMBER)
+		return false;
+	/* Counted downwards: there is one more number below zero than above. */
+	for (p += negative; p < end; p++) {
+		if (*p < '0' || *p > '9')
+			return false;
+		if (__builtin_mul_overflow(v, 10, &v) || __builtin_sub_overflow(v, *p - '0', &v))
+			return false;
+	}
+	if (!negative && __builtin_sub_overflow(0, v, &v))
+		return false;
+	*ret = v;
+	return true;
+}
+
+static void write_escape(struct strbuf *out, unsigned char c)
+{
+	static const char hex[] = "0123456789abcdef";
+	static const char short_forms[0x20] = {
+		['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'
+	};
+	char form = c >= 0x20 ? (char)c : short_forms[c];
+
+	if (form != 0) {
+		strbuf_add(out, (const char[]){ '\\', form }, 2);
+	} else {
+		strbuf_add(out, (const char[]){ '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] }, 6);
+	}
+}
+
+void jscan_write_string(struct strbuf *out, const char *s, size_t len)
+{
+	const char *p = len > 0 ? s : "", *end = p + len;
+
+	strbuf_reserve(out, len + 2); /* nearly always all that is needed */
+	strbuf_addch(out, '"');
+	for (;;) {
+		const char *stop = jscan_run_end(p, end, false);
+		if (stop > p)
+			strbuf_add(out, p, (size_t)(stop - p));
+		if (stop == end)
+			break;
+		write_escape(out, (unsigned char)*stop);
+		p = stop + 1;
+	}
+	strbuf_addch(out, '"');
+}
+
+bool jscan_utf8(const char *s, size_t len, size_t *ret_chars)
+{
+	const char *p = len > 0 ? s : "", *end = p + len;
+
+	while (p < end) {
+		if (end - p >= 8) {
+			uint64_t w = jscan_load8(p);
+			if ((w & JSCAN_HIGH) == 0 && jscan_zeros(w) == 0) {
+				p += 8;
+				continue;
+			}
+		}
+		size_t n = *p & 0x80 ? jscan_utf8_sequence(p, end) : *p != '\0';
+		if (n == 0)
+			return false;
+		p += n;
+	}
+	if (ret_chars != NULL)
+		*ret_chars = count_chars(end - len, len);
+	return true;
+}

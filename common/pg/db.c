@@ -1,0 +1,210 @@
+/*
+ * db.c: the one door to libpq: explaining errors, results, and single statements with a deadline. Connecting is
+ * db_connect.c, the pipeline db_pipeline.c.
+ *
+ * Promise: no call here waits longer than its deadline, also when the server is stopped in the middle of an answer. Any thread; a
+ * connection belongs to one at a time.
+ */
+#include "common/pg/db.h"
+
+#include <errno.h>
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/pg/db_private.h"
+#include "common/base/stop.h"
+
+/* ---- results ---- */
+
+int db_rows(const struct pg_result *r)
+{
+	return PQntuples(r);
+}
+
+bool db_is_null(const struct pg_result *r, int row, int col)
+{
+	return PQgetisnull(r, row, col) != 0;
+}
+
+const char *db_value(const struct pg_result *r, int row, int col)
+{
+	const char *value = PQgetvalue(r, row, col);
+	return value ? value : "";
+}
+
+int db_length(const struct pg_result *r, int row, int col)
+{
+	return PQgetlength(r, row, col);
+}
+
+void db_result_clear(struct pg_result *r)
+{
+	PQclear(r);
+}
+
+/* ---- errors ---- */
+
+enum db_outcome db_explain(struct pg_conn *c, struct pg_result *r, struct err *err)
+{
+	const char *sqlstate = r ? PQresultErrorField(r, PG_DIAG_SQLSTATE) : NULL;
+
+	if (sqlstate == NULL) {
+		/* libpq's own words: the connection broke, or a result of a kind that was not asked for. */
+		const char *text = r ? PQresultErrorMessage(r) : PQerrorMessage(c);
+		if (*text == '\0')
+			text = "the server gave an unexpected answer";
+		err_set(err, "%.*s", (int)strcspn(text, "\n"), text);
+		return DB_LOST;
+	}
+
+	const char *primary = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
+	const char *detail = PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL);
+	const char *hint = PQresultErrorField(r, PG_DIAG_MESSAGE_HINT);
+	err_set(err, "%s (SQLSTATE %s)%s%s%s%s", primary ? primary : "error", sqlstate,
+		detail ? " " : "", detail ? detail : "", hint ? " Hint: " : "", hint ? hint : "");
+	memcpy(err->sqlstate, sqlstate, min_size(strlen(sqlstate) + 1, sizeof(err->sqlstate)));
+	err->sqlstate[sizeof(err->sqlstate) - 1] = '\0';
+	return db_needs_new_session(r) ? DB_RETRY : sqlstate_outcome(sqlstate);
+}
+
+bool db_needs_new_session(const struct pg_result *r)
+{
+	const char *sqlstate = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+	const char *function = PQresultErrorField(r, PG_DIAG_SOURCE_FUNCTION);
+
+	if (sqlstate == NULL)
+		return false;
+	/* 0A000 says many things; "cached plan must not change result type" is told by who says it, in any language. */
+	return strcmp(sqlstate, "26000") == 0 || (strcmp(sqlstate, "0A000") == 0 && function &&
+						  strcmp(function, "RevalidateCachedQuery") == 0);
+}
+
+/* ---- waiting ---- */
+
+bool db_wait_socket(const struct pg_conn *c, bool for_write, int stop, struct mono deadline)
+{
+	struct pollfd fds[2] = {
+		{ .fd = PQsocket(c), .events = (short)(POLLIN | (for_write ? POLLOUT : 0)) },
+		{ .fd = stop, .events = POLLIN },
+	};
+
+	for (;;) {
+		int wait_ms = mono_until_ms(deadline, mono_now(), 60000);
+		int n = poll(fds, 2, wait_ms);
+		if (n > 0)
+			return fds[1].revents == 0;
+		if (n < 0 && errno != EINTR)
+			fatal("poll: %s", strerror(errno));
+		if (deadline.us != 0 && mono_reached(deadline, mono_now()))
+			return false;
+	}
+}
+
+struct pg_result *db_take_result(struct pg_conn *c, int stop, struct mono deadline, bool *ret_lost)
+{
+	for (;;) {
+		int unsent = PQflush(c);
+		if (unsent < 0 && PQstatus(c) == CONNECTION_BAD && PQisBusy(c))
+			break;
+		if (!PQisBusy(c)) {
+			/* Also on a broken connection: it then hands over what broke it, once. */
+			struct pg_result *r = PQgetResult(c);
+			*ret_lost = r == NULL && PQstatus(c) == CONNECTION_BAD;
+			return r;
+		}
+		if (!db_wait_socket(c, unsent > 0, stop, deadline))
+			break;
+		bool ok = PQconsumeInput(c);
+		/* libpq may leave the rest of a TLS record inside OpenSSL, where poll() does not see it: one more read takes it. */
+		if (ok && PQsslInUse(c) && PQisBusy(c))
+			ok = PQconsumeInput(c);
+		if (!ok && PQstatus(c) == CONNECTION_BAD && PQisBusy(c))
+			break;
+	}
+	*ret_lost = true;
+	return NULL;
+}
+
+struct pg_result *db_wait_result(struct pg_conn *c, struct mono deadline, bool *ret_lost)
+{
+	return db_take_result(c, stop_fd(), deadline, ret_lost);
+}
+
+/* ---- one statement ---- */
+
+/* Why db_wait_result gave up. */
+static enum db_outcome explain_loss(PGconn *c, struct err *err)
+{
+	if (PQstatus(c) == CONNECTION_BAD)
+		return db_explain(c, NULL, err);
+	err_set(err, stop_requested() ? "stopped while waiting for the database's answer"
+				      : "the database did not answer in time");
+	return DB_LOST;
+}
+
+static bool send_query(PGconn *c, const char *sql, int nparams, const struct db_param *params,
+		       bool binary)
+{
+	AUTO_FREE const char **values = xcalloc((size_t)nparams + 1, sizeof(*values));
+	AUTO_FREE int *lengths = xcalloc((size_t)nparams + 1, sizeof(*lengths));
+	AUTO_FREE int *formats = xcalloc((size_t)nparams + 1, sizeof(*formats));
+
+	for (int i = 0; i < nparams; i++) {
+		values[i] = params[i].data;
+		lengths[i] = params[i].len;
+		formats[i] = params[i].format;
+	}
+	return PQsendQueryParams(c, sql, nparams, NULL, values, lengths, formats, binary) == 1;
+}
+
+enum db_outcome db_query(struct pg_conn *c, const char *sql, int nparams,
+			 const struct db_param *params, bool binary, struct mono deadline,
+			 struct pg_result **ret, struct err *err)
+{
+	return db_ask(c, sql, nparams, params, binary, stop_fd(), deadline, ret, err);
+}
+
+enum db_outcome db_ask(struct pg_conn *c, const char *sql, int nparams,
+		       const struct db_param *params, bool binary, int stop, struct mono deadline,
+		       struct pg_result **ret, struct err *err)
+{
+	enum db_outcome outcome = DB_OK;
+	struct pg_result *last = NULL, *r;
+	bool lost = false;
+	int was_nonblocking = PQisnonblocking(c);
+
+	/* Or a large parameter would wait inside libpq for a server that reads nothing. */
+	if (PQsetnonblocking(c, 1) != 0 || !send_query(c, sql, nparams, params, binary))
+		return db_explain(c, NULL, err);
+
+	while ((r = db_take_result(c, stop, deadline, &lost)) != NULL) {
+		ExecStatusType status = PQresultStatus(r);
+		if (status == PGRES_TUPLES_OK || status == PGRES_COMMAND_OK) {
+			db_result_clear(last);
+			last = r;
+			continue;
+		}
+		if (outcome == DB_OK)
+			outcome = db_explain(c, r, err);
+		db_result_clear(r);
+		if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT ||
+		    status == PGRES_COPY_BOTH) {
+			err_set(err, "COPY cannot be run as a single statement");
+			break;
+		}
+	}
+	if (lost && outcome == DB_OK)
+		outcome = explain_loss(c, err);
+	else if (lost)
+		outcome = DB_LOST; /* the text is the server's last words */
+	else if (!was_nonblocking && PQsetnonblocking(c, 0) != 0)
+		outcome = db_explain(c, NULL, err);
+	if (outcome == DB_OK && ret) {
+		*ret = last;
+		last = NULL;
+	}
+	db_result_clear(last);
+	return outcome;
+}

@@ -1,0 +1,426 @@
+/*
+ * db_pipeline.c: a connection in libpq's pipeline mode inside somebody's event loop.
+ *
+ * Promises: each unit that db_send() took is answered exactly once, in the order of sending; DB_OK only after its Sync came back, so
+ * after its commit; nothing here blocks but db_open() and db_drain(). One thread at a time.
+ *
+ *   state   where                                      moves on when
+ *   alive   db_open() made it; units come and go       the connection breaks, a deadline passes, or the session's prepared
+ *                                                      statements are void -> broken
+ *   broken  nothing is read or sent any more; every    db_io(), db_tick() or db_close() answered the units in flight
+ *           unit left is DB_LOST
+ *
+ * A unit on the wire is Bind, Execute, Sync. The server answers with a result or an error, then with the Sync's. It commits
+ * at the Sync: a result before it proves nothing yet, and an error may come at the commit itself. When this process or the
+ * server dies between the two, the unit's outcome is unknown: DB_LOST.
+ *
+ * libpq's PQgetResult() returns NULL for ever on a dead connection, without an answer for the units behind the first: so
+ * a broken connection is never asked again, and the queue here, not libpq's, says who is to be told.
+ */
+#include "common/pg/db.h"
+
+#include <libpq-fe.h>
+#include <poll.h>
+#include <stdlib.h>
+
+#include "common/pg/db_private.h"
+
+struct unit {
+	db_callback cb;
+	void *arg;
+	struct mono deadline; /* never later than that of the unit behind; INT64_MAX: none */
+};
+
+struct db {
+	PGconn *conn;
+	const struct db_statement *table;
+	size_t nstatements;
+
+	bool broken;
+	struct err why;	    /* for the units that are lost */
+	bool flush_pending; /* libpq holds bytes that the socket did not take */
+
+	/* In flight: a ring of cap (a power of two) places, oldest at head. */
+	struct unit *units;
+	size_t head, count, cap;
+
+	/* The answer to the unit at the head, kept until its Sync. */
+	PGresult *result;
+	enum db_outcome outcome;
+	bool answered;	  /* result or error has come */
+	bool new_session; /* … and the error says that this session is of no more use */
+	struct err err;
+
+	/* Parameters of one PQsendQueryPrepared, large enough for every statement of the table. */
+	const char **values;
+	int *lengths, *formats;
+};
+
+static void give_up(struct db *db, const char *why)
+{
+	if (db->broken)
+		return;
+	db->broken = true;
+	if (why)
+		err_set(&db->why, "%s", why);
+	else
+		db_explain(db->conn, NULL, &db->why);
+	db->why.sqlstate[0] = '\0';
+}
+
+/* ---- open and close ---- */
+
+/* Prepares all statements in one round trip, and leaves the connection in pipeline mode. */
+static bool prepare_all(struct db *db, int stop, struct mono deadline, struct err *err)
+{
+	if (PQsetnonblocking(db->conn, 1) != 0 || !PQenterPipelineMode(db->conn))
+		goto refused;
+	for (size_t i = 0; i < db->nstatements; i++) {
+		const struct db_statement *s = &db->table[i];
+		if (!PQsendPrepare(db->conn, s->name, s->sql, s->nparams, s->types))
+			goto refused;
+	}
+	if (!PQpipelineSync(db->conn))
+		goto refused;
+
+	/* Each statement: a result and a NULL; then the Sync. The first failure explains it, the others are only "aborted". */
+	for (size_t i = 0; i <= db->nstatements; i++) {
+		bool lost = false;
+		PGresult *r = db_take_result(db->conn, stop, deadline, &lost);
+		ExecStatusType status = PQresultStatus(r);
+
+		if (lost) {
+			if (PQstatus(db->conn) == CONNECTION_BAD)
+				goto refused;
+			return err_set(err, "the database did not answer in time");
+		}
+		if (status == PGRES_COMMAND_OK && i < db->nstatements) {
+			PQclear(r);
+			r = db_take_result(db->conn, stop, deadline, &lost);
+			if (r != NULL || lost) {
+				PQclear(r);
+				goto refused;
+			}
+			continue;
+		}
+		if (status == PGRES_PIPELINE_SYNC && i == db->nstatements) {
+			PQclear(r);
+			return true;
+		}
+		db_explain(db->conn, r, err);
+		PQclear(r);
+		if (i < db->nstatements)
+			err_prefix(err, "statement %s cannot be prepared", db->table[i].name);
+		return false;
+	}
+refused:
+	db_explain(db->conn, NULL, err);
+	return false;
+}
+
+struct db *db_open(const char *uri, const struct db_options *opt, const struct db_statement *table,
+		   size_t n, struct err *err)
+{
+	struct mono deadline;
+	struct db *db = xcalloc(1, sizeof(*db));
+	int most = 1;
+
+	db->table = table;
+	db->nstatements = n;
+	db->conn = db_connect_raw(uri, opt, err);
+	if (db->conn == NULL)
+		goto fail;
+	deadline = mono_add_ms(mono_now(), db_connect_timeout_s(opt) * 1000);
+	if (!prepare_all(db, db_stop_fd(opt), deadline, err)) {
+		char name[DB_NAME_MAX];
+		db_conn_name(db->conn, name, sizeof(name));
+		err_prefix(err, "%s", name);
+		goto fail;
+	}
+	for (size_t i = 0; i < n; i++)
+		most = table[i].nparams > most ? table[i].nparams : most;
+	db->values = xcalloc((size_t)most, sizeof(*db->values));
+	db->lengths = xcalloc((size_t)most, sizeof(*db->lengths));
+	db->formats = xcalloc((size_t)most, sizeof(*db->formats));
+	return db;
+fail:
+	db_close(db);
+	return NULL;
+}
+
+static struct unit *unit_at(const struct db *db, size_t i)
+{
+	return &db->units[(db->head + i) & (db->cap - 1)];
+}
+
+static struct unit unit_pop(struct db *db)
+{
+	struct unit u = *unit_at(db, 0);
+	db->head = (db->head + 1) & (db->cap - 1);
+	db->count--;
+	return u;
+}
+
+static void answer_lost(struct db *db)
+{
+	PQclear(db->result);
+	db->result = NULL;
+	/* What came without its Sync did not count, but the server's last words say more than "connection closed". */
+	if (db->answered && db->outcome != DB_OK)
+		err_set(&db->why, "%s", db->err.text);
+	db->answered = false;
+	while (db->count > 0) {
+		struct unit u = unit_pop(db);
+		u.cb(u.arg, DB_LOST, NULL, &db->why);
+	}
+}
+
+void db_close(struct db *db)
+{
+	if (db == NULL)
+		return;
+	give_up(db, "the connection was closed");
+	answer_lost(db);
+	db_conn_close(db->conn);
+	free(db->units);
+	free(db->values);
+	free(db->lengths);
+	free(db->formats);
+	free(db);
+}
+
+/* ---- questions ---- */
+
+int db_fd(const struct db *db)
+{
+	return PQsocket(db->conn);
+}
+
+bool db_alive(const struct db *db)
+{
+	return !db->broken;
+}
+
+bool db_wants_write(const struct db *db)
+{
+	return db->flush_pending;
+}
+
+size_t db_in_flight(const struct db *db)
+{
+	return db->count;
+}
+
+int db_server_version(const struct db *db)
+{
+	return PQserverVersion(db->conn);
+}
+
+/* ---- sending ---- */
+
+static void flush(struct db *db)
+{
+	int n = PQflush(db->conn);
+	/* A failed write is no news yet: reading may still bring answers, and then the reason. */
+	db->flush_pending = n > 0;
+	if (n < 0 && PQstatus(db->conn) == CONNECTION_BAD)
+		give_up(db, NULL);
+}
+
+static void unit_push(struct db *db, struct unit u)
+{
+	if (db->count == db->cap) {
+		size_t cap = db->cap ? db->cap * 2 : 16;
+		struct unit *units = xcalloc(cap, sizeof(*units));
+		for (size_t i = 0; i < db->count; i++)
+			units[i] = *unit_at(db, i);
+		free(db->units);
+		db->units = units;
+		db->cap = cap;
+		db->head = 0;
+	}
+	if (u.deadline.us == 0)
+		u.deadline.us = INT64_MAX;
+	/* Answers come in order: whoever is in front must be answered by then too. So the head's deadline is always the nearest. */
+	for (size_t i = db->count; i > 0 && unit_at(db, i - 1)->deadline.us > u.deadline.us; i--)
+		unit_at(db, i - 1)->deadline = u.deadline;
+	db->count++;
+	*unit_at(db, db->count - 1) = u;
+}
+
+bool db_send(struct db *db, size_t statement, const struct db_param *params, bool binary,
+	     struct mono deadline, db_callback cb, void *arg, struct err *err)
+{
+	if (db->broken)
+		return err_set(err, "%s", db->why.text);
+	if (statement >= db->nstatements)
+		fatal("db_send: no statement %zu", statement);
+
+	const struct db_statement *s = &db->table[statement];
+	for (int i = 0; i < s->nparams; i++) {
+		db->values[i] = params[i].data;
+		db->lengths[i] = params[i].len;
+		db->formats[i] = params[i].format;
+	}
+	if (!PQsendQueryPrepared(db->conn, s->name, s->nparams, db->values, db->lengths,
+				 db->formats, binary)) {
+		/* Without its Sync nothing of it is ever committed. */
+		db_explain(db->conn, NULL, err);
+		give_up(db, err->text);
+		return false;
+	}
+	unit_push(db, (struct unit){ .cb = cb, .arg = arg, .deadline = deadline });
+	/* From here on the unit may be on its way: a failure makes it DB_LOST, it does not make it unsent. */
+	if (!PQpipelineSync(db->conn))
+		give_up(db, NULL);
+	else
+		flush(db);
+	return true;
+}
+
+/* ---- receiving ---- */
+
+static void take_result(struct db *db, PGresult *r)
+{
+	ExecStatusType status = PQresultStatus(r);
+
+	switch (status) {
+	case PGRES_TUPLES_OK:
+	case PGRES_COMMAND_OK:
+		PQclear(db->result);
+		db->result = r;
+		db->outcome = DB_OK;
+		db->answered = true;
+		return;
+	case PGRES_PIPELINE_SYNC:
+		PQclear(r);
+		break;
+	case PGRES_COPY_IN:
+	case PGRES_COPY_OUT:
+	case PGRES_COPY_BOTH:
+		PQclear(r);
+		give_up(db, "COPY cannot be run in a pipeline");
+		return;
+	default: /* an error, of the statement or of its commit */
+		if (!db->answered || db->outcome == DB_OK) {
+			db->new_session = db_needs_new_session(r);
+			db->outcome = db_explain(db->conn, r, &db->err);
+		}
+		db->answered = true;
+		PQclear(r);
+		PQclear(db->result);
+		db->result = NULL;
+		return;
+	}
+
+	if (!db->answered) {
+		give_up(db, "the server answered a Sync without an answer to its statement");
+		return;
+	}
+	/* The Sync: everything that the callback may change through db_send() is settled first. */
+	struct unit u = unit_pop(db);
+	PGresult *result = db->result;
+	enum db_outcome outcome = db->outcome;
+	struct err err = { .text = "" };
+
+	if (outcome != DB_OK)
+		err = db->err;
+	if (outcome == DB_LOST || db->new_session)
+		give_up(db, err.text);
+	db->result = NULL;
+	db->answered = db->new_session = false;
+	u.cb(u.arg, outcome, result, &err);
+	PQclear(result);
+}
+
+/* Takes everything that libpq has complete in memory. */
+static void take_results(struct db *db)
+{
+	bool was_null = false;
+
+	/* Two NULLs in a row: libpq has nothing more, whatever it thinks of being busy. */
+	while (!db->broken && db->count > 0 && !PQisBusy(db->conn)) {
+		PGresult *r = PQgetResult(db->conn);
+		if (r == NULL && was_null)
+			break;
+		was_null = r == NULL;
+		if (r)
+			take_result(db, r);
+	}
+}
+
+static bool readable(const struct db *db)
+{
+	struct pollfd fd = { .fd = PQsocket(db->conn), .events = POLLIN };
+	return poll(&fd, 1, 0) > 0;
+}
+
+/* PQconsumeInput() reads a buffer at a time: a large answer takes many. The bound keeps one connection from holding the loop. */
+#define READS_MOST 64
+
+void db_io(struct db *db)
+{
+	if (!db->broken)
+		flush(db);
+	/* libpq may leave the rest of a TLS record inside OpenSSL (or GSS), where poll() does not see it: so one read more than poll() says. */
+	bool tls = PQsslInUse(db->conn) != 0 || PQgssEncInUse(db->conn) != 0, more = tls;
+	for (int i = 0; i < READS_MOST && !db->broken; i++) {
+		/* The first read needs no question, the caller's poll has told; when all is answered, it will tell of more. */
+		if (i > 0) {
+			if (db->count == 0 && !tls)
+				break;
+			bool come = readable(db);
+			if (!come && !more)
+				break;
+			more = come && tls;
+		}
+		bool ok = PQconsumeInput(db->conn) != 0;
+		take_results(db);
+		if (!ok && PQstatus(db->conn) == CONNECTION_BAD)
+			give_up(db, NULL);
+	}
+	/* Callbacks may have sent, and reading may have made room. */
+	if (!db->broken && db->flush_pending)
+		flush(db);
+	if (db->broken)
+		answer_lost(db);
+}
+
+void db_tick(struct db *db, struct mono now)
+{
+	if (!db->broken && db->count > 0 && mono_reached(unit_at(db, 0)->deadline, now))
+		give_up(db, "the database did not answer in time");
+	if (db->broken)
+		answer_lost(db);
+}
+
+struct mono db_next_deadline(const struct db *db)
+{
+	if (db->count == 0)
+		return (struct mono){ 0 };
+	if (db->broken)
+		return (struct mono){ 1 }; /* long ago: those in flight are to be told at once */
+	if (unit_at(db, 0)->deadline.us == INT64_MAX)
+		return (struct mono){ 0 };
+	return unit_at(db, 0)->deadline;
+}
+
+bool db_drain(struct db *db, struct mono deadline)
+{
+	for (;;) {
+		db_io(db);
+		db_tick(db, mono_now());
+		if (db->broken)
+			return false;
+		if (db->count == 0)
+			return true;
+
+		struct mono first = db_next_deadline(db);
+		if (first.us == 0 || (deadline.us != 0 && deadline.us < first.us))
+			first = deadline;
+		/* Not ended by a stop: what is in flight is awaited, that is what draining is for. */
+		if (!db_wait_socket(db->conn, db->flush_pending, -1, first) && deadline.us != 0 &&
+		    mono_reached(deadline, mono_now()) && db->count > 0)
+			return false;
+	}
+}

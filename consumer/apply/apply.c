@@ -1,0 +1,230 @@
+/*
+ * apply.c: see apply.h.
+ *
+ * A batch is cut into ranges of batch->order, each a transaction of its own, one in flight at a
+ * time. Open ranges are on a stack; the verdict on a unit says what becomes of its range:
+ *   1. applied: the next range.
+ *   2. refused, several changes: both halves instead of it. 1 bad change of 2000 costs about 20
+ *      small transactions.
+ *   3. refused, one change: it is a failure of the batch. The next newest change of the same
+ *      product takes its place, because it would have been applied had it come in another batch.
+ *   4. again: the same range after a short back-off.
+ *   5. wait: the batch ends here.
+ *
+ * The heartbeats of a batch go with its last unit, so that they count only when all before them is
+ * committed; if no change is left for that unit, with an empty one.
+ *
+ * A replica that was lost or too slow in the middle of a unit gets smaller ones for a while: a
+ * batch that takes longer than the time limit would otherwise be tried for ever.
+ */
+#include "consumer/apply/apply.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/backoff.h"
+#include "consumer/apply/replica.h"
+
+/* The server's own statement_timeout comes first; only if it hangs does the connection's deadline
+ * pass. */
+#define GRACE_MS 3000
+
+struct range {
+	size_t from, n;
+};
+
+struct apply {
+	const struct settings *settings;
+	struct db *db;
+	enum apply_state state;
+	struct batch *batch;
+	struct batch_params params;
+
+	struct range *open; /* stack of ranges that are still to do; its top is the one in flight */
+	size_t nopen, open_cap;
+	bool in_flight;
+	bool beats_due; /* the batch's heartbeats are still to be passed on */
+	unsigned tries; /* of the top range */
+	struct backoff backoff;
+	struct mono again_at;
+	size_t unit_max; /* changes of a unit, 1 … settings->batch_max_changes */
+
+	struct apply_counts counts;
+	struct apply_trouble trouble;
+};
+
+struct apply *apply_new(const struct settings *settings)
+{
+	struct apply *a = xcalloc(1, sizeof(*a));
+
+	a->settings = settings;
+	a->unit_max = (size_t)settings->batch_max_changes;
+	backoff_init(&a->backoff, 20, 1000);
+	return a;
+}
+
+struct apply *apply_free(struct apply *a)
+{
+	if (a == NULL)
+		return NULL;
+	batch_params_clear(&a->params);
+	free(a->open);
+	free(a);
+	return NULL;
+}
+
+void apply_use(struct apply *a, struct db *db)
+{
+	a->db = db;
+}
+
+static void push(struct apply *a, size_t from, size_t n)
+{
+	if (a->nopen == a->open_cap) {
+		a->open_cap = a->open_cap ? 2 * a->open_cap : 32;
+		a->open = xreallocarray(a->open, a->open_cap, sizeof(*a->open));
+	}
+	a->open[a->nopen++] = (struct range){ from, n };
+	a->tries = 0;
+}
+
+static struct range pop(struct apply *a)
+{
+	a->tries = 0;
+	backoff_reset(&a->backoff);
+	return a->open[--a->nopen];
+}
+
+void apply_start(struct apply *a, struct batch *b, struct mono now)
+{
+	a->batch = b;
+	a->nopen = 0;
+	a->again_at = (struct mono){ 0 };
+	a->counts = (struct apply_counts){ .started = now };
+	batch_seal(b);
+	/* The first range on top. */
+	for (size_t end = b->norder; end > 0;) {
+		size_t n = end % a->unit_max;
+		n = n ? n : a->unit_max;
+		end -= n;
+		push(a, end, n);
+	}
+	a->beats_due = b->has_beat[CHANGE_SYNC] || b->has_beat[CHANGE_DELETE];
+	if (a->nopen == 0 && a->beats_due)
+		push(a, 0, 0);
+	a->state = APPLY_BUSY;
+}
+
+static void give_up(struct apply *a, enum db_outcome outcome, struct verdict verdict,
+		    const struct err *err)
+{
+	a->state = APPLY_TROUBLE;
+	a->trouble = (struct apply_trouble){ outcome, verdict, *err };
+	if (outcome == DB_LOST || outcome == DB_RETRY)
+		a->unit_max = a->unit_max > 4 ? a->unit_max / 4 : 1;
+}
+
+static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		      const struct err *err)
+{
+	struct apply *a = arg;
+
+	a->in_flight = false;
+	if (a->state != APPLY_BUSY)
+		return; /* given up meanwhile */
+	struct range top = a->open[a->nopen - 1];
+	struct verdict verdict = verdict_of_unit(outcome, top.n, a->tries);
+	switch (verdict.action) {
+	case VERDICT_NEXT:
+		if (a->nopen == 1)
+			a->beats_due = false;
+		pop(a);
+		if (db_rows(r) == 1 && db_length(r, 0, 0) == 8)
+			a->counts.applied += (size_t)pg_get_int8(db_value(r, 0, 0));
+		a->unit_max = min_size(2 * a->unit_max, (size_t)a->settings->batch_max_changes);
+		break;
+	case VERDICT_HALVE:
+		pop(a);
+		push(a, top.from + top.n / 2, top.n - top.n / 2);
+		push(a, top.from, top.n / 2);
+		break;
+	case VERDICT_FAIL_CHANGE: {
+		size_t older;
+		pop(a);
+		if (top.n == 0) { /* nothing but heartbeats: the next ones may do better */
+			a->beats_due = false;
+			break;
+		}
+		uint32_t change = a->batch->order[top.from];
+		a->counts.refused++;
+		batch_fail_change(a->batch, change, err->text);
+		if (batch_older(a->batch, change, &older))
+			push(a, older, 1);
+		else if (a->nopen == 0 && a->beats_due)
+			push(a, 0, 0);
+		break;
+	}
+	case VERDICT_AGAIN:
+		a->again_at = mono_add_ms(mono_now(), backoff_next_ms(&a->backoff));
+		break;
+	default:
+		give_up(a, outcome, verdict, err);
+		break;
+	}
+}
+
+static void send_unit(struct apply *a, struct mono now)
+{
+	struct range top = a->open[a->nopen - 1];
+	struct db_param params[BATCH_PARAMS];
+	struct err err = { .text = "" };
+
+	batch_params_build(&a->params, a->batch, top.from, top.n, a->nopen == 1, params);
+	a->tries++;
+	a->counts.units++;
+	a->in_flight = true;
+	if (!db_send(a->db, REPLICA_APPLY, params, true,
+		     mono_add_ms(now, a->settings->apply_timeout_ms + GRACE_MS), on_answer, a,
+		     &err)) {
+		a->in_flight = false;
+		give_up(a, DB_LOST, verdict_of_unit(DB_LOST, top.n, a->tries), &err);
+	}
+}
+
+enum apply_state apply_step(struct apply *a, struct mono now)
+{
+	if (a->state != APPLY_BUSY || a->in_flight || !mono_reached(a->again_at, now))
+		return a->state;
+	a->again_at = (struct mono){ 0 };
+	if (a->nopen == 0)
+		a->state = APPLY_DONE;
+	else
+		send_unit(a, now);
+	return a->state;
+}
+
+struct mono apply_wake(const struct apply *a)
+{
+	return a->again_at;
+}
+
+const struct apply_trouble *apply_trouble(const struct apply *a)
+{
+	return &a->trouble;
+}
+
+struct apply_counts apply_finish(struct apply *a)
+{
+	a->batch = NULL;
+	a->state = APPLY_IDLE;
+	return a->counts;
+}
+
+void apply_abandon(struct apply *a)
+{
+	a->batch = NULL;
+	a->nopen = 0;
+	a->in_flight = false;
+	a->again_at = (struct mono){ 0 };
+	a->state = APPLY_IDLE;
+}

@@ -1,0 +1,91 @@
+/*
+ * auto_reset.c: see auto_reset.h.
+ *
+ * The rule:
+ *   1. Only replicas that were marked because changes were lost in their queues: one that was never loaded, or that somebody
+ *      marked by hand, waits for reset-replicas.
+ *   2. At once the first time. After each try, also a good one, the next one waits, 5 s to 10 min: a bound that is too
+ *      small for the time a reset takes makes it necessary again and again.
+ *   3. A primary, replica or broker that does not answer, and a reset by somebody else, are waited for. Of other failures TRIES
+ *      in a row end it: a person has to look. A start of the consumer, or QUIET_MS without a try, begins anew.
+ */
+#include "consumer/apply/auto_reset.h"
+
+#include "common/base/log.h"
+#include "common/base/stop.h"
+#include "consumer/reset/reset.h"
+
+#define TRIES	 10
+#define FIRST_MS 5000
+#define MOST_MS	 600000
+#define QUIET_MS (2 * MOST_MS)
+
+void auto_reset_init(struct auto_reset *a, const struct settings *settings, size_t index)
+{
+	*a = (struct auto_reset){ .settings = settings, .index = index };
+	backoff_init(&a->backoff, FIRST_MS, MOST_MS);
+}
+
+bool auto_reset_possible(const struct auto_reset *a)
+{
+	return a->settings->auto_reset && a->settings->database_url[0] != '\0' && !a->given_up;
+}
+
+bool auto_reset_due(const struct auto_reset *a, struct mono now)
+{
+	return auto_reset_possible(a) && mono_reached(a->at, now);
+}
+
+static enum exit_code reset(const struct auto_reset *a)
+{
+	const struct settings *s = a->settings;
+	const struct reset_settings settings = {
+		.database_url = s->database_url,
+		.rabbitmq_url = s->rabbitmq_url,
+		.max_attempts = s->max_attempts,
+		.stall_timeout_ms = s->reset_stall_timeout_ms,
+		.swap_timeout_ms = s->reset_swap_timeout_ms,
+		.log_level = s->log_level,
+		.log_format = s->log_format,
+		.replicas = s->replicas, /* borrowed */
+	};
+	struct reset_request request = { .settings = &settings, .quiet = true };
+
+	request.chosen[a->index] = true;
+	return reset_run(&request);
+}
+
+void auto_reset_run(struct auto_reset *a, const char *reason)
+{
+	const char *replica = a->settings->replicas.replica[a->index].name;
+	struct mono start = mono_now();
+
+	if (mono_reached(mono_add_ms(a->ran_at, QUIET_MS), start)) {
+		backoff_reset(&a->backoff);
+		a->failures = 0;
+	}
+	log_info("the replica resets itself", KV_S("replica", replica), KV_S("reason", reason));
+	enum exit_code code = reset(a);
+	int64_t wait_ms = backoff_next_ms(&a->backoff);
+
+	a->ran_at = mono_now();
+	a->at = mono_add_ms(a->ran_at, wait_ms);
+	if (code == EXIT_OK) {
+		a->failures = 0;
+		log_info("the replica has been reset", KV_S("replica", replica),
+			 KV_I("ms", mono_diff_us(a->ran_at, start) / 1000));
+		return;
+	}
+	if (stop_requested())
+		return;
+	if (code != EXIT_UNREACHABLE && code != EXIT_BUSY && ++a->failures >= TRIES) {
+		a->given_up = true;
+		log_error(
+			"the replica could not reset itself, and does not try again: mend what is said above, then run "
+			"reset-replicas --replica with its name",
+			KV_S("replica", replica), KV_I("tries", TRIES));
+		return;
+	}
+	log_warn("the replica could not reset itself; trying again", KV_S("replica", replica),
+		 KV_I("in_ms", wait_ms));
+}

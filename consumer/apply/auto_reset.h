@@ -1,0 +1,31 @@
+/*
+ * auto_reset.h: a replica that has lost changes in its queues resets itself: when, and how often it is tried.
+ *
+ * Owned by one worker's thread, which does nothing else meanwhile: the replica takes no changes during a reset anyway.
+ */
+#ifndef PGFANOUT_CONSUMER_APPLY_AUTO_RESET_H
+#define PGFANOUT_CONSUMER_APPLY_AUTO_RESET_H
+
+#include "common/base/backoff.h"
+#include "common/base/clock.h"
+#include "consumer/settings.h"
+
+struct auto_reset {
+	const struct settings
+		*settings; /* immutable, as index: of the replica in settings->replicas */
+	size_t index;
+	struct backoff backoff;
+	unsigned failures;  /* that waiting does not mend, in a row */
+	struct mono at;	    /* not before; never: at once */
+	struct mono ran_at; /* when the last one ended */
+	bool given_up;
+};
+
+void auto_reset_init(struct auto_reset *a, const struct settings *settings, size_t index);
+/* Whether a replica that is marked may be reset now, and if not, whether it may later. */
+bool auto_reset_due(const struct auto_reset *a, struct mono now);
+bool auto_reset_possible(const struct auto_reset *a);
+/* One try, however long it takes; ends early on a stop. Says in the log how it went. */
+void auto_reset_run(struct auto_reset *a, const char *reason);
+
+#endif

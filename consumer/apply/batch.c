@@ -1,0 +1,336 @@
+/*
+ * batch.c: see batch.h. Pure: nothing here waits, logs or talks to anyone.
+ *
+ * The rule of the newest: of two changes of one product the one with the higher version is applied;
+ * of two with the same version (a message delivered twice) the one that came first.
+ */
+#include "consumer/apply/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A reset gives a buffer back that is larger than this: one huge message must not cost its memory
+ * for ever. */
+#define KEEP_BYTES ((size_t)4 << 20)
+#define KEEP_ITEMS ((size_t)8192)
+
+#define GROW(array, cap, need)                                                      \
+	do {                                                                        \
+		if ((need) > (cap)) {                                               \
+			size_t grown_ = (cap) ? (cap) : 64;                         \
+			while (grown_ < (need))                                     \
+				grown_ *= 2;                                        \
+			(array) = xreallocarray((array), grown_, sizeof(*(array))); \
+			(cap) = grown_;                                             \
+		}                                                                   \
+	} while (0)
+
+#define SHRINK(array, cap)                \
+	do {                              \
+		if ((cap) > KEEP_ITEMS) { \
+			free(array);      \
+			(array) = NULL;   \
+			(cap) = 0;        \
+		}                         \
+	} while (0)
+
+void batch_init(struct batch *b)
+{
+	memset(b, 0, sizeof(*b));
+	batch_reset(b);
+}
+
+void batch_clear(struct batch *b)
+{
+	free(b->messages);
+	free(b->changes);
+	free(b->failures);
+	free(b->headers);
+	free(b->order);
+	free(b->newest);
+	free(b->xids);
+	strbuf_clear(&b->bodies);
+	strbuf_clear(&b->names);
+	strbuf_clear(&b->text);
+	memset(b, 0, sizeof(*b));
+}
+
+static void reset_strbuf(struct strbuf *s)
+{
+	if (s->cap > KEEP_BYTES)
+		strbuf_clear(s);
+	else
+		strbuf_reset(s);
+}
+
+void batch_reset(struct batch *b)
+{
+	SHRINK(b->messages, b->messages_cap);
+	SHRINK(b->changes, b->changes_cap);
+	SHRINK(b->failures, b->failures_cap);
+	SHRINK(b->headers, b->headers_cap);
+	SHRINK(b->order, b->order_cap);
+	SHRINK(b->xids, b->xids_cap);
+	if (b->newest_cap > 4 * KEEP_ITEMS) {
+		free(b->newest);
+		b->newest = NULL;
+		b->newest_cap = 0;
+	} else if (b->nchanges > 0) {
+		memset(b->newest, 0, b->newest_cap * sizeof(*b->newest));
+	}
+	b->nmessages = b->nchanges = b->nfailures = b->nheaders = b->norder = 0;
+	reset_strbuf(&b->bodies);
+	reset_strbuf(&b->names);
+	reset_strbuf(&b->text);
+	strbuf_addch(&b->text, '\0'); /* place 0 */
+	b->source_at = 0;
+	b->nbeats = 0;
+	b->has_beat[CHANGE_SYNC] = b->has_beat[CHANGE_DELETE] = false;
+}
+
+size_t batch_add_text(struct batch *b, const char *s, size_t len)
+{
+	if (len == 0)
+		return 0;
+	size_t at = b->text.len;
+	strbuf_add(&b->text, s, len);
+	strbuf_addch(&b->text, '\0');
+	return at;
+}
+
+const char *batch_text(const struct batch *b, size_t at)
+{
+	return b->text.data + at;
+}
+
+bool batch_takes_source(const struct batch *b, const char *source)
+{
+	return b->nmessages == 0 || strcmp(batch_text(b, b->source_at), source) == 0;
+}
+
+struct batch_message *batch_add_message(struct batch *b, uint64_t tag, enum change_kind kind)
+{
+	GROW(b->messages, b->messages_cap, b->nmessages + 1);
+	struct batch_message *m = &b->messages[b->nmessages++];
+	*m = (struct batch_message){ .tag = tag, .kind = kind, .first_header = b->nheaders };
+	return m;
+}
+
+void batch_add_header(struct batch *b, const char *key, const char *str, int64_t num)
+{
+	GROW(b->headers, b->headers_cap, b->nheaders + 1);
+	struct batch_header h = { .key_at = batch_add_text(b, key, strlen(key)), .num = num };
+	if (str != NULL) {
+		/* Never 0, not even for "", since 0 means a number. */
+		h.str_at = b->text.len;
+		strbuf_add(&b->text, str, strlen(str) + 1);
+	}
+	b->headers[b->nheaders++] = h;
+	b->messages[b->nmessages - 1].nheaders++;
+}
+
+/* ---- the newest of each product ---- */
+
+static size_t hash_id(const struct uuid *id)
+{
+	uint64_t hi, lo;
+
+	memcpy(&hi, id->b, 8);
+	memcpy(&lo, id->b + 8, 8);
+	uint64_t h = hi * UINT64_C(0x9e3779b97f4a7c15) ^ lo;
+	h ^= h >> 32;
+	h *= UINT64_C(0xd6e8feb86659fd93);
+	h ^= h >> 32;
+	return (size_t)h;
+}
+
+/* The slot of this id: its newest change's, or the free one where it belongs. */
+static uint32_t *newest_slot(struct batch *b, const struct uuid *id)
+{
+	size_t mask = b->newest_cap - 1;
+
+	for (size_t i = hash_id(id) & mask;; i = (i + 1) & mask) {
+		uint32_t *slot = &b->newest[i];
+		if (*slot == 0 || uuid_cmp(&b->changes[*slot - 1].change.id, id) == 0)
+			return slot;
+	}
+}
+
+/* Keeps the table at most half full. */
+static void newest_grow(struct batch *b)
+{
+	if (b->newest_cap >= 2 * (b->nchanges + 1))
+		return;
+	uint32_t *old = b->newest;
+	size_t old_cap = b->newest_cap;
+	b->newest_cap = old_cap ? old_cap * 2 : 256;
+	b->newest = xcalloc(b->newest_cap, sizeof(*b->newest));
+	for (size_t i = 0; i < old_cap; i++)
+		if (old[i] != 0)
+			*newest_slot(b, &b->changes[old[i] - 1].change.id) = old[i];
+	free(old);
+}
+
+void batch_add_change(struct batch *b, const struct change *c, struct batch_slice raw)
+{
+	newest_grow(b);
+	GROW(b->changes, b->changes_cap, b->nchanges + 1);
+	uint32_t *slot = newest_slot(b, &c->id);
+	b->changes[b->nchanges] = (struct batch_change){
+		.change = *c,
+		.message = (uint32_t)(b->nmessages - 1),
+		.raw = raw,
+	};
+	b->nchanges++;
+	if (*slot == 0 || b->changes[*slot - 1].change.version < c->version)
+		*slot = (uint32_t)b->nchanges;
+}
+
+void batch_add_failure(struct batch *b, struct batch_failure f, const char *error)
+{
+	GROW(b->failures, b->failures_cap, b->nfailures + 1);
+	f.error_at = batch_add_text(b, error, strlen(error));
+	b->failures[b->nfailures++] = f;
+}
+
+void batch_fail_change(struct batch *b, uint32_t change, const char *error)
+{
+	const struct batch_change *c = &b->changes[change];
+
+	batch_add_failure(b,
+			  (struct batch_failure){ .message = c->message,
+						  .raw = c->raw,
+						  .xid = c->change.xid,
+						  .id = c->change.id,
+						  .version = c->change.version },
+			  error);
+}
+
+void batch_add_beat(struct batch *b, int64_t at_us)
+{
+	enum change_kind kind = b->messages[b->nmessages - 1].kind;
+
+	b->nbeats++;
+	if (!b->has_beat[kind] || b->beat_us[kind] < at_us)
+		b->beat_us[kind] = at_us;
+	b->has_beat[kind] = true;
+}
+
+uint64_t *batch_scratch_xids(struct batch *b, size_t n)
+{
+	GROW(b->xids, b->xids_cap, n);
+	return b->xids;
+}
+
+/* qsort_r's argument is the batch. */
+static int compare_ids(const void *left, const void *right, void *arg)
+{
+	const struct batch *b = arg;
+	uint32_t l, r;
+
+	memcpy(&l, left, sizeof(l));
+	memcpy(&r, right, sizeof(r));
+	return uuid_cmp(&b->changes[l].change.id, &b->changes[r].change.id);
+}
+
+void batch_seal(struct batch *b)
+{
+	b->norder = 0;
+	GROW(b->order, b->order_cap, b->nchanges);
+	for (size_t i = 0; i < b->nchanges; i++)
+		if (*newest_slot(b, &b->changes[i].change.id) == i + 1)
+			b->order[b->norder++] = (uint32_t)i;
+	if (b->norder > 1)
+		qsort_r(b->order, b->norder, sizeof(*b->order), compare_ids, b);
+	for (size_t i = 0; i < b->norder; i++)
+		b->changes[b->order[i]].tried = true;
+}
+
+bool batch_older(struct batch *b, uint32_t change, size_t *ret_at)
+{
+	const struct uuid *id = &b->changes[change].change.id;
+	const struct batch_change *best = NULL;
+
+	/* A walk over the whole batch: this happens once for each refused change only. */
+	for (size_t i = 0; i < b->nchanges; i++) {
+		struct batch_change *c = &b->changes[i];
+		if (!c->tried && uuid_cmp(&c->change.id, id) == 0 &&
+		    (best == NULL || c->change.version > best->change.version))
+			best = c;
+	}
+	if (best == NULL)
+		return false;
+	size_t found = (size_t)(best - b->changes);
+	b->changes[found].tried = true;
+	GROW(b->order, b->order_cap, b->norder + 1);
+	b->order[b->norder] = (uint32_t)found;
+	*ret_at = b->norder++;
+	return true;
+}
+
+/* ---- parameters ---- */
+
+void batch_params_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
+			bool beats, struct db_param ret[BATCH_PARAMS])
+{
+	pgarray_begin(&p->ids, PGARRAY_UUID);
+	pgarray_begin(&p->versions, PGARRAY_INT8);
+	pgarray_begin(&p->xids, PGARRAY_XID8);
+	pgarray_begin(&p->deleted, PGARRAY_BOOL);
+	pgarray_begin(&p->names, PGARRAY_TEXT);
+	pgarray_begin(&p->prices, PGARRAY_TEXT);
+	pgarray_begin(&p->stocks, PGARRAY_INT4);
+	pgarray_begin(&p->created, PGARRAY_TIMESTAMPTZ);
+	pgarray_begin(&p->updated, PGARRAY_TIMESTAMPTZ);
+	for (size_t i = from; i < from + n; i++) {
+		const struct change *c = &b->changes[b->order[i]].change;
+		pgarray_add_uuid(&p->ids, &c->id);
+		pgarray_add_int8(&p->versions, c->version);
+		pgarray_add_int8(&p->xids, (int64_t)c->xid);
+		pgarray_add_bool(&p->deleted, c->kind == CHANGE_DELETE);
+		if (c->kind == CHANGE_DELETE) {
+			pgarray_add_null(&p->names);
+			pgarray_add_null(&p->prices);
+			pgarray_add_null(&p->stocks);
+			pgarray_add_null(&p->created);
+			pgarray_add_null(&p->updated);
+			continue;
+		}
+		pgarray_add_text(&p->names, b->names.data + c->name_at, c->name_len);
+		pgarray_add_text(&p->prices, c->price, strlen(c->price));
+		pgarray_add_int4(&p->stocks, c->stock);
+		pgarray_add_int8(&p->created, c->created_us);
+		pgarray_add_int8(&p->updated, c->updated_us);
+	}
+	size_t at = 0;
+
+	ret[at++] = DB_TEXT(b->source_at ? batch_text(b, b->source_at) : NULL);
+	ret[at++] = pgarray_finish(&p->ids);
+	ret[at++] = pgarray_finish(&p->versions);
+	ret[at++] = pgarray_finish(&p->xids);
+	ret[at++] = pgarray_finish(&p->deleted);
+	ret[at++] = pgarray_finish(&p->names);
+	ret[at++] = pgarray_finish(&p->prices);
+	ret[at++] = pgarray_finish(&p->stocks);
+	ret[at++] = pgarray_finish(&p->created);
+	ret[at++] = pgarray_finish(&p->updated);
+	for (size_t kind = 0; kind < 2; kind++) {
+		pg_put_int8(p->beats[kind], b->beat_us[kind]);
+		ret[at++] = beats && b->has_beat[kind]
+				    ? DB_BINARY(p->beats[kind], sizeof(p->beats[kind]))
+				    : DB_TEXT(NULL);
+	}
+}
+
+void batch_params_clear(struct batch_params *p)
+{
+	pgarray_clear(&p->ids);
+	pgarray_clear(&p->versions);
+	pgarray_clear(&p->xids);
+	pgarray_clear(&p->deleted);
+	pgarray_clear(&p->names);
+	pgarray_clear(&p->prices);
+	pgarray_clear(&p->stocks);
+	pgarray_clear(&p->created);
+	pgarray_clear(&p->updated);
+}

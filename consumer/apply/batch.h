@@ -1,0 +1,134 @@
+/*
+ * batch.h: the changes of several messages, to be applied to a replica as one transaction.
+ *
+ * A batch remembers for every message what is needed to acknowledge or to move it, for every change
+ * where its raw JSON is (so that one change can be moved alone, as it came), and which change of
+ * each product is the newest: only that one is applied. The others stay: if the newest one turns
+ * out to be refused, the next newest of that product takes its place, so that a bad change costs
+ * only itself.
+ *
+ * All memory is kept between uses (batch_reset). One owner: a worker's thread. Pure.
+ */
+#ifndef PGFANOUT_CONSUMER_APPLY_BATCH_H
+#define PGFANOUT_CONSUMER_APPLY_BATCH_H
+
+#include "common/wire/change.h"
+#include "common/pg/pgarray.h"
+
+/* A place in batch->text (NUL-terminated strings) or batch->bodies; survives their growing. */
+struct batch_slice {
+	size_t at, len;
+};
+
+/* A header that travels on with a moved message. */
+struct batch_header {
+	size_t key_at, str_at; /* in text; str_at 0: num is meant */
+	int64_t num;
+};
+
+struct batch_message {
+	uint64_t tag;
+	enum change_kind kind;
+	unsigned attempt; /* how often it has failed before */
+	size_t id_at;	  /* message_id; these are places in text, 0: the empty string */
+	size_t type_at;
+	size_t content_type_at;
+	size_t xids_at; /* the x-xid header as it came */
+	int64_t timestamp_s;
+	size_t first_header, nheaders;
+	struct batch_slice body; /* in bodies */
+};
+
+struct batch_change {
+	struct change change;
+	uint32_t message;	/* index */
+	bool tried;		/* it has been handed out for applying */
+	struct batch_slice raw; /* in bodies */
+};
+
+/* A message, or one element of its array, that could not be read or was refused: to be moved out of
+ * the way. */
+struct batch_failure {
+	uint32_t message;
+	struct batch_slice raw; /* in bodies */
+	uint64_t xid;		/* of the element, 0: not known */
+	struct uuid id;		/* these two: of its product, as far as they could be read; */
+	int64_t version;	/* 0: they could not */
+	bool whole;		/* all there is in the message: its x-xid goes with it as it came */
+	size_t error_at;	/* in text */
+};
+
+struct batch {
+	struct batch_message *messages;
+	size_t nmessages, messages_cap;
+	struct batch_change *changes;
+	size_t nchanges, changes_cap;
+	struct batch_failure *failures;
+	size_t nfailures, failures_cap;
+	struct batch_header *headers;
+	size_t nheaders, headers_cap;
+
+	/* Indices of the changes to apply; batch_seal() fills it, batch_older() appends. */
+	uint32_t *order;
+	size_t norder, order_cap;
+
+	struct strbuf bodies; /* raw JSON of all messages */
+	struct strbuf names;  /* arena of the changes */
+	struct strbuf text;   /* strings; byte 0 is the empty string */
+	size_t source_at;     /* x-source of all messages, 0: they have none */
+
+	/* Hash table by id: index of the newest change + 1, 0: free; newest_cap is a power of 2. */
+	uint32_t *newest;
+	size_t newest_cap;
+	size_t nbeats;	    /* messages that are heartbeats */
+	bool has_beat[2];   /* these two: by enum change_kind, the queue they came through */
+	int64_t beat_us[2]; /* the newest one, microseconds since 2000 */
+
+	uint64_t *xids; /* scratch for reading x-xid */
+	size_t xids_cap;
+};
+
+void batch_init(struct batch *b);
+void batch_clear(struct batch *b);
+/* Empties it; buffers that grew far beyond the usual are given back. */
+void batch_reset(struct batch *b);
+
+/* Copies a string in; returns its place. What batch_text() returns is valid until text is added. */
+size_t batch_add_text(struct batch *b, const char *s, size_t len);
+const char *batch_text(const struct batch *b, size_t at);
+
+/* Whether a message with this x-source ("" for none) may join. */
+bool batch_takes_source(const struct batch *b, const char *source);
+
+struct batch_message *batch_add_message(struct batch *b, uint64_t tag, enum change_kind kind);
+/* Of the last message. */
+void batch_add_header(struct batch *b, const char *key, const char *str, int64_t num);
+/* Of the last message. c->name_at is a place in b->names. */
+void batch_add_change(struct batch *b, const struct change *c, struct batch_slice raw);
+/* What f.message holds could not be read. */
+void batch_add_failure(struct batch *b, struct batch_failure f, const char *error);
+/* The replica refused this change. */
+void batch_fail_change(struct batch *b, uint32_t change, const char *error);
+/* The last message is a heartbeat. */
+void batch_add_beat(struct batch *b, int64_t at_us);
+uint64_t *batch_scratch_xids(struct batch *b, size_t n);
+
+/* No more messages: makes `order`, the newest change of each product, in the order of their ids
+ * (neighbours in the table's index, and one locking order for everybody). */
+void batch_seal(struct batch *b);
+/* The next newest change of the same product that was not tried yet is appended to `order`: true,
+ * *ret_at is its place there. */
+bool batch_older(struct batch *b, uint32_t change, size_t *ret_at);
+
+/* What the parameters of products_apply() point into. */
+struct batch_params {
+	struct pgarray ids, versions, xids, deleted, names, prices, stocks, created, updated;
+	char beats[2][8];
+};
+#define BATCH_PARAMS 12
+/* For order[from … from+n); with the batch's heartbeats or without. */
+void batch_params_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
+			bool beats, struct db_param ret[BATCH_PARAMS]);
+void batch_params_clear(struct batch_params *p);
+
+#endif

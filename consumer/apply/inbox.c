@@ -1,0 +1,105 @@
+/*
+ * inbox.c: see inbox.h. Pure.
+ */
+#include "consumer/apply/inbox.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "consumer/apply/message.h"
+
+#define BYTES_MAX   ((size_t)4 << 20) /* raw messages in a batch; a larger one fills a batch alone */
+#define BATCHES_MAX ((size_t)8)
+
+void inbox_init(struct inbox *in, size_t max_changes)
+{
+	*in = (struct inbox){ .max_changes = max_changes };
+}
+
+void inbox_drop(struct inbox *in)
+{
+	while (in->first != NULL)
+		inbox_done(in);
+}
+
+void inbox_clear(struct inbox *in)
+{
+	inbox_drop(in);
+	while (in->spare != NULL) {
+		struct inbox_batch *b = in->spare;
+		in->spare = b->next;
+		batch_clear(&b->batch);
+		free(b);
+	}
+}
+
+/* The batch that deliveries go to; NULL if there is none yet. */
+static struct inbox_batch *collecting(const struct inbox *in)
+{
+	return in->busy && in->first == in->last ? NULL : in->last;
+}
+
+static bool is_full(const struct inbox *in, const struct batch *b)
+{
+	/* What could not be read counts too: a body of "[1,1,1,…" is small, its failures are not. */
+	return b->nchanges + b->nfailures >= in->max_changes || b->bodies.len >= BYTES_MAX;
+}
+
+bool inbox_full(const struct inbox *in)
+{
+	const struct inbox_batch *b = collecting(in);
+
+	return in->nbatches >= BATCHES_MAX || (b != NULL && is_full(in, &b->batch));
+}
+
+static struct inbox_batch *push(struct inbox *in)
+{
+	struct inbox_batch *b = in->spare;
+
+	if (b != NULL) {
+		in->spare = b->next;
+	} else {
+		b = xcalloc(1, sizeof(*b));
+		batch_init(&b->batch);
+	}
+	b->next = NULL;
+	if (in->last != NULL)
+		in->last->next = b;
+	else
+		in->first = b;
+	in->last = b;
+	in->nbatches++;
+	return b;
+}
+
+void inbox_take(struct inbox *in, const struct amqp_delivery *d, enum change_kind kind)
+{
+	struct inbox_batch *b = collecting(in);
+
+	if (b == NULL || is_full(in, &b->batch) ||
+	    !batch_takes_source(&b->batch, message_source(d)))
+		b = push(in);
+	message_take(&b->batch, d, kind);
+}
+
+struct batch *inbox_begin(struct inbox *in)
+{
+	if (in->first == NULL)
+		return NULL;
+	in->busy = true;
+	return &in->first->batch;
+}
+
+void inbox_done(struct inbox *in)
+{
+	struct inbox_batch *b = in->first;
+
+	in->first = b->next;
+	if (in->first == NULL)
+		in->last = NULL;
+	in->nbatches--;
+	in->busy = false;
+	batch_reset(&b->batch);
+	b->next = in->spare;
+	in->spare = b;
+}

@@ -1,0 +1,42 @@
+/*
+ * inbox.h: received messages on their way to the replica: a list of batches. The first one is
+ * applied while the last one collects.
+ *
+ * Memory is kept for the next use. One owner: a worker's thread. Pure.
+ */
+#ifndef PGFANOUT_CONSUMER_APPLY_INBOX_H
+#define PGFANOUT_CONSUMER_APPLY_INBOX_H
+
+#include "common/amqp/amqp.h"
+#include "consumer/apply/batch.h"
+
+struct inbox_batch {
+	struct inbox_batch *next;
+	struct batch batch;
+};
+
+struct inbox {
+	size_t max_changes; /* a batch with so many changes, bad ones included, takes no further message */
+	struct inbox_batch *first, *last;
+	size_t nbatches; /* from first to last */
+	bool busy;	 /* the first one is being applied: nothing may join it */
+	struct inbox_batch *spare;
+};
+
+void inbox_init(struct inbox *in, size_t max_changes);
+void inbox_clear(struct inbox *in);
+
+/* Copies a delivery into the last batch, or into a new one if that is full or of another source. */
+void inbox_take(struct inbox *in, const struct amqp_delivery *d, enum change_kind kind);
+/* Whether the batch that collects takes no more, or messages of ever other sources have made many
+ * small ones: then reading should pause. */
+bool inbox_full(const struct inbox *in);
+
+/* The oldest batch, from now on busy; NULL if there is none. */
+struct batch *inbox_begin(struct inbox *in);
+/* The busy batch is done with, and empty now. */
+void inbox_done(struct inbox *in);
+/* Throws away everything. */
+void inbox_drop(struct inbox *in);
+
+#endif

@@ -1,0 +1,272 @@
+/*
+ * message.c: see message.h. Pure; called by the worker's thread for every delivery.
+ *
+ * What of a message's headers is kept for the case that it must be moved:
+ *   1. x-attempt is read as a number, from an integer or a text; absent or anything else: 0.
+ *   2. x-xid and x-source are kept as they are, unless they are larger than any sender of ours
+ *      makes them.
+ *   3. x-error, x-queue and x-died-at are ours and written anew. Headers that the broker adds when
+ *      it moves messages are left out.
+ *   4. Other small ones travel on, so that another publisher's own marks survive a retry.
+ */
+#include "consumer/apply/message.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/wire/heartbeat.h"
+#include "common/json/jscan.h"
+#include "common/wire/product.h"
+
+#define ATTEMPT_MAX 1000
+#define SOURCE_MAX  200		    /* bytes of x-source */
+#define XIDS_MAX    ((size_t)32768) /* bytes of x-xid that travel on: they must fit a frame */
+#define TEXT_MAX    ((size_t)255)   /* of message_id and type: AMQP's short strings */
+#define OTHER_MAX   ((size_t)256)   /* bytes of another header's text */
+#define OTHERS_MAX  10		    /* other headers: with ours, 16 of a publish */
+
+static const struct amqp_header *find_header(const struct amqp_delivery *d, const char *key)
+{
+	for (size_t i = 0; i < d->nheaders; i++)
+		if (strcmp(d->headers[i].key, key) == 0)
+			return &d->headers[i];
+	return NULL;
+}
+
+const char *message_source(const struct amqp_delivery *d)
+{
+	const struct amqp_header *h = find_header(d, "x-source");
+
+	if (h == NULL || h->str == NULL)
+		return "";
+	size_t len = strlen(h->str);
+	return len <= SOURCE_MAX && jscan_utf8(h->str, len, NULL) ? h->str : "";
+}
+
+static unsigned read_attempt(const struct amqp_delivery *d)
+{
+	const struct amqp_header *h = find_header(d, "x-attempt");
+	int64_t n = 0;
+
+	if (h == NULL)
+		return 0;
+	if (h->str != NULL) {
+		struct jscan_value number = { JSCAN_NUMBER, h->str, strlen(h->str) };
+		if (number.len == 0 || strspn(h->str, "0123456789") != number.len ||
+		    !jscan_int64(&number, &n))
+			return 0;
+	} else {
+		n = h->num;
+	}
+	if (n < 0)
+		return 0;
+	return n > ATTEMPT_MAX ? ATTEMPT_MAX : (unsigned)n;
+}
+
+bool message_header_travels(const struct amqp_header *h)
+{
+	static const char *const ours[] = { "x-attempt", "x-error", "x-queue",
+					    "x-died-at", "x-xid",   "x-source" };
+	static const char *const brokers[] = { "x-death",	   "x-first-death",
+					       "x-last-death",	   "x-delivery-count",
+					       "x-acquired-count", "x-opt-",
+					       "x-stream-" };
+
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		if (strcmp(h->key, ours[i]) == 0)
+			return false;
+	for (size_t i = 0; i < ARRAY_SIZE(brokers); i++)
+		if (strncmp(h->key, brokers[i], strlen(brokers[i])) == 0)
+			return false;
+	return strlen(h->key) <= 64 && (h->str == NULL || strlen(h->str) <= OTHER_MAX);
+}
+
+static size_t keep_text(struct batch *b, const char *s)
+{
+	return s == NULL ? 0 : batch_add_text(b, s, min_size(strlen(s), TEXT_MAX));
+}
+
+/* ---- the body ---- */
+
+static bool json_type(const char *content_type)
+{
+	static const char json[] = "application/json";
+
+	if (content_type == NULL || *content_type == '\0')
+		return true;
+	if (strncasecmp(content_type, json, strlen(json)) != 0)
+		return false;
+	const char *rest = content_type + strlen(json);
+	return *rest == '\0' || *rest == ';' || *rest == ' ';
+}
+
+static struct batch_slice slice_of(const struct batch *b, const struct jscan_value *v)
+{
+	return (struct batch_slice){ (size_t)(v->text - b->bodies.data), v->len };
+}
+
+bool message_identify(const struct jscan_value *object, struct uuid *ret_id, int64_t *ret_version)
+{
+	struct jscan_value key, value;
+	struct jscan_iter it;
+	struct uuid id;
+	int64_t version;
+	unsigned ids = 0, versions = 0;
+	struct err err;
+
+	if (object->type != JSCAN_OBJECT)
+		return false;
+	for (jscan_iter_init(&it, object); jscan_iter_next(&it, &key, &value);) {
+		if (jscan_string_is(&key, product_members[PRODUCT_MEMBER_ID])) {
+			if (ids++ > 0 || !product_id_from_json(&value, &id, &err))
+				return false;
+		} else if (jscan_string_is(&key, product_members[PRODUCT_MEMBER_VERSION])) {
+			if (versions++ > 0 || !jscan_int64(&value, &version) || version <= 0)
+				return false;
+		}
+	}
+	if (ids == 0 || versions == 0)
+		return false;
+	*ret_id = id;
+	*ret_version = version;
+	return true;
+}
+
+static void take_element(struct batch *b, const struct jscan_value *v, enum change_kind kind,
+			 bool alone, uint64_t xid)
+{
+	size_t names_before = b->names.len;
+	struct change c;
+	struct err err = { .text = "" };
+
+	if (v->type != JSCAN_OBJECT)
+		err_set(&err, "a change must be a JSON object");
+	else if (change_read(v, kind, &b->names, &c, &err)) {
+		c.xid = xid;
+		batch_add_change(b, &c, slice_of(b, v));
+		return;
+	}
+	if (b->names.len > names_before) { /* what a half-read change left there */
+		b->names.len = names_before;
+		b->names.data[names_before] = '\0';
+	}
+	struct batch_failure f = {
+		.message = (uint32_t)(b->nmessages - 1),
+		.raw = slice_of(b, v),
+		.xid = xid,
+		.whole = alone,
+	};
+	(void)message_identify(v, &f.id, &f.version);
+	batch_add_failure(b, f, err.text);
+}
+
+static bool read_document(const struct batch *b, const struct amqp_delivery *d,
+			  struct batch_slice body, struct jscan_value *ret, struct err *err)
+{
+	if (!json_type(d->content_type))
+		return err_set(err, "the content type is %.80s, not application/json",
+			       d->content_type);
+	if (d->len > MESSAGE_BYTES_MAX)
+		return err_set(err, "the body has %zu bytes, more than %zu", d->len,
+			       MESSAGE_BYTES_MAX);
+	if (d->len == 0)
+		return err_set(err, "the body is empty");
+	return jscan_document(b->bodies.data + body.at, body.len, ret, err);
+}
+
+static bool is_heartbeat(const struct amqp_delivery *d)
+{
+	return d->type != NULL && strcmp(d->type, HEARTBEAT_TYPE) == 0;
+}
+
+/* False, with the reason: the whole message is of no use. */
+static bool take_body(struct batch *b, const struct amqp_delivery *d, enum change_kind kind,
+		      struct batch_slice body, const char *xids_text, struct err *err)
+{
+	struct jscan_value document = { 0 }, element;
+	struct jscan_iter it;
+	size_t n = 0;
+
+	if (!read_document(b, d, body, &document, err))
+		return false;
+	if (is_heartbeat(d)) {
+		int64_t at_us;
+		if (!heartbeat_read(&document, &at_us, err))
+			return false;
+		batch_add_beat(b, at_us);
+		return true;
+	}
+	if (document.type == JSCAN_OBJECT) {
+		uint64_t xid = 0;
+		if (!change_xids_read(xids_text, &xid, 1))
+			xid = 0;
+		take_element(b, &document, kind, true, xid);
+		return true;
+	}
+	if (document.type != JSCAN_ARRAY)
+		return err_set(err, "the body must be a JSON object or an array of objects");
+
+	for (jscan_iter_init(&it, &document); jscan_iter_next(&it, NULL, &element);)
+		if (++n > MESSAGE_CHANGES_MAX)
+			return err_set(err, "the array has more than %d changes",
+				       MESSAGE_CHANGES_MAX);
+	if (n == 0)
+		return err_set(err, "the array is empty");
+	uint64_t *xids = batch_scratch_xids(b, n);
+	if (!change_xids_read(xids_text, xids, n))
+		memset(xids, 0, n * sizeof(*xids));
+	n = 0;
+	for (jscan_iter_init(&it, &document); jscan_iter_next(&it, NULL, &element); n++)
+		take_element(b, &element, kind, false, xids[n]);
+	return true;
+}
+
+void message_take(struct batch *b, const struct amqp_delivery *d, enum change_kind kind)
+{
+	const struct amqp_header *xids = find_header(d, "x-xid");
+	const char *source = message_source(d);
+	const char *xids_text = xids != NULL && xids->str != NULL ? xids->str : "";
+	struct batch_slice body = { b->bodies.len, d->len };
+	struct err err = { .text = "" };
+	char number[24];
+
+	if (b->nmessages == 0)
+		b->source_at = batch_add_text(b, source, strlen(source));
+	struct batch_message *m = batch_add_message(b, d->tag, kind);
+	if (xids != NULL && xids->str == NULL && xids->num > 0) {
+		/* Another publisher may well send a lone transaction id as an integer. */
+		struct strbuf digits = STRBUF_INIT;
+		strbuf_addint(&digits, xids->num);
+		memcpy(number, digits.data, digits.len + 1);
+		strbuf_clear(&digits);
+		xids_text = number;
+	}
+	m->attempt = read_attempt(d);
+	m->timestamp_s = d->timestamp_s;
+	m->id_at = keep_text(b, d->message_id);
+	m->type_at = keep_text(b, d->type);
+	m->content_type_at = keep_text(b, d->content_type);
+	m->xids_at = strlen(xids_text) <= XIDS_MAX ? batch_add_text(b, xids_text, strlen(xids_text))
+						   : 0;
+	m->body = body;
+	for (size_t i = 0; i < d->nheaders && m->nheaders < OTHERS_MAX; i++)
+		if (message_header_travels(&d->headers[i]))
+			batch_add_header(b, d->headers[i].key, d->headers[i].str,
+					 d->headers[i].num);
+	strbuf_add(&b->bodies, d->body, d->len);
+	if (!take_body(b, d, kind, body, xids_text, &err)) {
+		struct batch_failure f = {
+			.message = (uint32_t)(b->nmessages - 1),
+			.raw = body,
+			.whole = true,
+		};
+		struct jscan_value document;
+		struct err ignored;
+		/* Of the wrong content type, say: what it was about may be readable all the same. */
+		if (d->len <= MESSAGE_BYTES_MAX &&
+		    jscan_document(b->bodies.data + body.at, body.len, &document, &ignored))
+			(void)message_identify(&document, &f.id, &f.version);
+		batch_add_failure(b, f, err.text);
+	}
+}

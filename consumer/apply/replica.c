@@ -1,0 +1,165 @@
+/*
+ * replica.c: see replica.h. Worker threads, each with its own connection.
+ */
+#include "consumer/apply/replica.h"
+
+#include <string.h>
+
+#include "common/pg/schema.h"
+#include "consumer/apply/batch.h"
+#include "common/base/clip.h"
+
+#include "consumer/apply/sql/apply.sql.h"
+#include "consumer/apply/sql/replica_declared.sql.h"
+#include "consumer/apply/sql/record_wrong.sql.h"
+#include "consumer/apply/sql/replica_mark.sql.h"
+#include "consumer/apply/sql/replica_state.sql.h"
+#include "consumer/apply/sql/replica_wrong.sql.h"
+
+#define CONNECT_TIMEOUT_S   3
+#define LOCK_TIMEOUT_MS	    5000
+#define QUESTION_TIMEOUT_MS 8000 /* a little more than a lock may take */
+
+static const struct db_statement statements[] = {
+	[REPLICA_APPLY] = { "apply", sql_apply, 12, NULL },
+	[REPLICA_STATE] = { "replica_state", sql_replica_state, 0, NULL },
+	[REPLICA_MARK] = { "replica_mark", sql_replica_mark, 1, NULL },
+	[REPLICA_DECLARED] = { "replica_declared", sql_replica_declared, 0, NULL },
+	[REPLICA_WRONG] = { "replica_wrong", sql_replica_wrong, 0, NULL },
+	[REPLICA_RECORD_WRONG] = { "record_wrong", sql_record_wrong, 6, NULL },
+};
+
+struct db *replica_open(const struct settings *settings, const struct replica_setting *replica,
+			enum db_outcome *ret_outcome, struct err *err)
+{
+	const int64_t timeout_ms = settings->apply_timeout_ms;
+	const struct db_options options = {
+		.application_name = "pgfanout-consumer",
+		.connect_timeout_s = CONNECT_TIMEOUT_S,
+		.statement_timeout_ms = timeout_ms,
+		.lock_timeout_ms = timeout_ms < LOCK_TIMEOUT_MS ? timeout_ms : LOCK_TIMEOUT_MS,
+	};
+
+	err->sqlstate[0] = '\0';
+	/* The check wants a plain connection, and comes first: preparing would only say that some
+	 * function is missing. */
+	struct pg_conn *plain = db_connect_raw(replica->url, &options, err);
+	if (plain == NULL) {
+		*ret_outcome = sqlstate_outcome(err->sqlstate);
+		return NULL;
+	}
+	*ret_outcome = db_check_schema(plain, replica->name, SCHEMA_REPLICA, err);
+	db_conn_close(plain);
+	if (*ret_outcome != DB_OK)
+		return NULL;
+	struct db *db = db_open(replica->url, &options, statements, ARRAY_SIZE(statements), err);
+	if (db == NULL)
+		*ret_outcome = sqlstate_outcome(err->sqlstate);
+	return db;
+}
+
+/* ---- questions ---- */
+
+struct question {
+	enum db_outcome outcome;
+	struct err *err;
+	void (*answer)(void *arg, const struct pg_result *r);
+	void *arg;
+};
+
+static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		      const struct err *err)
+{
+	struct question *q = arg;
+
+	q->outcome = outcome;
+	if (outcome != DB_OK)
+		*q->err = *err;
+	else if (q->answer != NULL)
+		q->answer(q->arg, r);
+}
+
+/* The connection is idle before and after, or dead. */
+static enum db_outcome ask(struct db *db, enum replica_statement statement,
+			   const struct db_param *params, struct question *q)
+{
+	struct mono deadline = mono_add_ms(mono_now(), QUESTION_TIMEOUT_MS);
+
+	q->outcome = DB_LOST;
+	if (!db_send(db, statement, params, false, deadline, on_answer, q, q->err))
+		return DB_LOST;
+	/* The unit's own deadline ends this: it is always answered before db_drain() returns. */
+	if (!db_drain(db, (struct mono){ 0 }))
+		return DB_LOST;
+	return q->outcome;
+}
+
+enum db_outcome replica_try(struct db *db, struct err *err)
+{
+	struct question q = { .err = err };
+	struct batch empty;
+	struct batch_params p = { 0 };
+	struct db_param params[BATCH_PARAMS];
+
+	batch_init(&empty);
+	batch_params_build(&p, &empty, 0, 0, false, params);
+	enum db_outcome outcome = ask(db, REPLICA_APPLY, params, &q);
+	batch_params_clear(&p);
+	batch_clear(&empty);
+	return outcome;
+}
+
+struct state_answer {
+	bool found;
+	struct replica_state state;
+};
+
+bool replica_take_state(const struct pg_result *r, struct replica_state *ret)
+{
+	if (db_rows(r) != 1)
+		return false;
+	ret->needs_reset = strcmp(db_value(r, 0, 0), "1") == 0;
+	clip_text(ret->reason, sizeof(ret->reason), db_value(r, 0, 1));
+	ret->may_reset = strcmp(db_value(r, 0, 2), "1") == 0;
+	ret->declared = strcmp(db_value(r, 0, 3), "1") == 0;
+	return true;
+}
+
+static void on_state(void *arg, const struct pg_result *r)
+{
+	struct state_answer *a = arg;
+
+	a->found = replica_take_state(r, &a->state);
+}
+
+enum db_outcome replica_read_state(struct db *db, struct replica_state *ret, struct err *err)
+{
+	struct state_answer answer = { 0 };
+	struct question q = { .err = err, .answer = on_state, .arg = &answer };
+
+	enum db_outcome outcome = ask(db, REPLICA_STATE, NULL, &q);
+	if (outcome != DB_OK)
+		return outcome;
+	if (!answer.found) {
+		err_set(err,
+			"table products_replication is empty: run pgfanout-migrate down and up");
+		return DB_SCHEMA;
+	}
+	*ret = answer.state;
+	return DB_OK;
+}
+
+enum db_outcome replica_note_declared(struct db *db, struct err *err)
+{
+	struct question q = { .err = err };
+
+	return ask(db, REPLICA_DECLARED, NULL, &q);
+}
+
+enum db_outcome replica_mark(struct db *db, const char *reason, struct err *err)
+{
+	struct question q = { .err = err };
+	const struct db_param params[] = { DB_TEXT(reason) };
+
+	return ask(db, REPLICA_MARK, params, &q);
+}

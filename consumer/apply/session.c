@@ -1,0 +1,466 @@
+/*
+ * session.c: see session.h. The loop that receives, applies and acknowledges.
+ *
+ *   received messages collect in the last batch of a list; the first batch is the one being applied
+ *
+ *   delivery ──▶ [collecting] … [applying] ──▶ commit ──▶ ack
+ *                                    └─ failures ──▶ retry.c: publish ──▶ confirm ──▶ ack
+ *                                                    (given up: wrong.c records it on the replica first)
+ *
+ * What the process's death means at each place: before the commit, nothing has happened, and the
+ * broker delivers again. Between the commit and the ack, the broker delivers again what is then
+ * stale. Between the confirm of a moved change and its ack, the change is in two queues; applying
+ * it twice is harmless. Nothing is ever acknowledged before it is committed or confirmed elsewhere.
+ *
+ * Acks are not urgent: a few messages' are gathered into one, because each is an entry in the broker's log, and a wait for its
+ * disk that the changes behind it have to share. Who dies before has them delivered again.
+ *
+ * Batches form by themselves: nobody waits for more messages while the replica is idle, and what
+ * comes while it is busy becomes the next batch. While the next batch is full the socket is left
+ * alone (but for heartbeats), so memory stays bounded.
+ */
+#include "consumer/apply/session.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/http/metrics.h"
+#include "common/base/stop.h"
+#include "common/wire/topology.h"
+#include "consumer/apply/apply.h"
+#include "consumer/apply/inbox.h"
+#include "consumer/apply/replica.h"
+#include "consumer/apply/retry.h"
+#include "consumer/apply/side.h"
+#include "consumer/apply/wrong.h"
+
+#define MOVES_BYTES ((size_t)32 << 20) /* failed changes that wait to be moved */
+#define STATE_MS    5000	       /* how often the replica is asked whether it needs a reset */
+#define ACK_MS	    20		       /* an ack waits so long at most, for others to join it */
+#define ACK_SHARE   4		       /* or until this part of the prefetch window waits for it */
+
+struct session {
+	const struct settings *settings;
+	const char *replica;
+	struct status *status;
+	struct apply *apply;
+	struct retry *retry;
+	struct inbox inbox;
+	struct side *side;
+	struct wrong *wrong;
+
+	/* Of the stretch that runs: */
+	struct db *db;
+	struct amqp_link *link;
+	const struct auto_reset *auto_reset;
+	struct session_result *result;
+	bool ending;   /* a reason was found; result says which */
+	bool draining; /* stop or cancelled: nothing more is received */
+	struct mono drain_by;
+	bool after_trouble;	/* that was logged, and its end is to be logged too */
+	struct mono state_at;	/* when to ask the replica for its state */
+	struct err db_error;	/* why the connection died without a batch on it */
+	struct batch *applying; /* with apply.c; NULL: none */
+	uint64_t ack_tag;	/* all up to this one is to be acknowledged; 0: nothing */
+	size_t ack_messages;	/* so many */
+	struct mono ack_at;	/* at this time at the latest; never: nothing */
+};
+
+static void end_with(struct session *s, enum session_end end, const char *sentence,
+		     const struct err *err)
+{
+	if (s->ending)
+		return;
+	s->ending = true;
+	s->result->end = end;
+	s->result->sentence = sentence;
+	if (err != NULL)
+		s->result->err = *err;
+}
+
+/* ---- receiving ---- */
+
+static bool may_receive(const struct session *s)
+{
+	return !s->draining && !inbox_full(&s->inbox) &&
+	       retry_pending_bytes(s->retry) < MOVES_BYTES;
+}
+
+static void on_delivery(void *arg, const struct amqp_delivery *d)
+{
+	struct session *s = arg;
+
+	if (s->draining)
+		return; /* goes back to its queue when the link is closed */
+	/* The kind is the queue's, and the consumer's tag names the queue. */
+	bool deletes = strcmp(d->consumer_tag, change_kind_name(CHANGE_DELETE)) == 0;
+	inbox_take(&s->inbox, d, deletes ? CHANGE_DELETE : CHANGE_SYNC);
+	if (!may_receive(s))
+		amqp_enough(s->link);
+}
+
+static void start_draining(struct session *s)
+{
+	s->draining = true;
+	s->drain_by = mono_add_ms(mono_now(), s->settings->drain_timeout_ms);
+}
+
+static void queue_missing(struct session *s, const char *kind)
+{
+	s->result->end = SESSION_CANCELLED;
+	s->result->cancelled = true;
+	err_set(&s->result->err, "queue products.%s.%s was deleted", kind, s->replica);
+	if (!s->draining)
+		start_draining(s);
+}
+
+static void on_cancelled(void *arg, const char *consumer_tag)
+{
+	queue_missing(arg, consumer_tag);
+}
+
+static void receive(struct session *s)
+{
+	const struct amqp_handler handler = { s, NULL, on_delivery, on_cancelled };
+	struct err err = { .text = "" };
+
+	if (!amqp_service(s->link, &handler, &err))
+		end_with(s, SESSION_BROKER, "the connection to the broker is lost; trying again",
+			 &err);
+}
+
+/* ---- applying and acknowledging ---- */
+
+static void ack(struct session *s, uint64_t tag, bool multiple)
+{
+	struct err err = { .text = "" };
+
+	bool broken = s->ending && s->result->end == SESSION_BROKER;
+	if (!broken && !amqp_ack(s->link, tag, multiple, &err))
+		end_with(s, SESSION_BROKER, "the connection to the broker is lost; trying again",
+			 &err);
+}
+
+static void ack_gathered(struct session *s)
+{
+	if (s->ack_tag)
+		ack(s, s->ack_tag, true);
+	s->ack_tag = 0;
+	s->ack_messages = 0;
+	s->ack_at = (struct mono){ 0 };
+}
+
+/* All up to this one. */
+static void ack_soon(struct session *s, uint64_t tag, size_t messages)
+{
+	if (!s->ack_tag)
+		s->ack_at = mono_add_ms(mono_now(), ACK_MS);
+	s->ack_tag = tag;
+	s->ack_messages += messages;
+	if (s->ack_messages * ACK_SHARE >= (size_t)s->settings->prefetch)
+		ack_gathered(s);
+}
+
+/* A moved change is confirmed in its next queue. */
+static void on_moved(void *arg, uint64_t tag)
+{
+	ack(arg, tag, false);
+}
+
+/* Everything in b is committed, or a failure. The rule:
+ *   1. Without failures, and with no older message waiting for its moves: one ack for all up to the
+ *      last.
+ *   2. Else each message by itself, but those with failures: retry.c says when they may go. */
+static void acknowledge(struct session *s, const struct batch *b)
+{
+	if (b->nfailures == 0 && retry_pending(s->retry) == 0) {
+		ack_soon(s, b->messages[b->nmessages - 1].tag, b->nmessages);
+		return;
+	}
+	ack_gathered(s); /* these are all older */
+	AUTO_FREE bool *failed = xcalloc(b->nmessages, sizeof(*failed));
+	for (size_t i = 0; i < b->nfailures; i++)
+		failed[b->failures[i].message] = true;
+	for (size_t i = 0; i < b->nmessages; i++)
+		if (!failed[i])
+			ack(s, b->messages[i].tag, false);
+	retry_take(s->retry, b);
+}
+
+static void in_order_again(struct session *s)
+{
+	if (s->after_trouble)
+		log_info("in order again, applying changes", KV_S("broker", amqp_peer(s->link)));
+	s->after_trouble = false;
+}
+
+static void count_batch(const struct session *s, const struct batch *b, struct apply_counts counts,
+			int64_t took_us)
+{
+	const size_t label = s->status->label;
+
+	metric_add(METRIC_MESSAGES, label, (int64_t)(b->nmessages - b->nbeats));
+	metric_add(METRIC_BATCHES, label, 1);
+	metric_add(METRIC_APPLIED, label, (int64_t)counts.applied);
+	metric_add(METRIC_STALE, label, (int64_t)(b->nchanges - counts.refused - counts.applied));
+	metric_set(METRIC_LAST_APPLIED, label, wall_now_us() / 1000000);
+	if (counts.units > 0)
+		metric_observe_us(METRIC_APPLY_TIME, label, took_us);
+	log_debug("batch applied", KV_I("messages", (int64_t)b->nmessages),
+		  KV_I("changes", (int64_t)b->nchanges), KV_I("applied", (int64_t)counts.applied),
+		  KV_I("failed", (int64_t)b->nfailures),
+		  KV_I("transactions", (int64_t)counts.units), KV_I("us", took_us));
+}
+
+static void finish_batch(struct session *s)
+{
+	const struct batch *b = s->applying;
+	struct apply_counts counts = apply_finish(s->apply);
+	int64_t took_us = mono_diff_us(mono_now(), counts.started);
+
+	/* Committed on the replica: only now outward. */
+	acknowledge(s, b);
+	s->result->batches++;
+	in_order_again(s);
+	if (b->nmessages > b->nbeats) /* heartbeats alone are no work */
+		count_batch(s, b, counts, took_us);
+	s->applying = NULL;
+	inbox_done(&s->inbox);
+}
+
+static void replica_trouble(struct session *s)
+{
+	const struct apply_trouble *t = apply_trouble(s->apply);
+
+	s->result->outcome = t->outcome;
+	end_with(s, t->verdict.action == VERDICT_WAIT_RESET ? SESSION_RESETTING : SESSION_REPLICA,
+		 t->verdict.sentence, &t->err);
+}
+
+/* Moves batches on as far as possible without waiting. A stop begins no further batch. */
+static void work(struct session *s, struct mono now)
+{
+	while (!s->ending) {
+		if (s->applying == NULL) {
+			if (s->draining && !s->result->cancelled)
+				return;
+			s->applying = inbox_begin(&s->inbox);
+			if (s->applying == NULL)
+				return;
+			apply_start(s->apply, s->applying, now);
+		}
+		switch (apply_step(s->apply, now)) {
+		case APPLY_DONE:
+			finish_batch(s);
+			break;
+		case APPLY_TROUBLE:
+			replica_trouble(s);
+			return;
+		default:
+			return;
+		}
+	}
+}
+
+/* ---- the replica's state ---- */
+
+static void on_state(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		     const struct err *err)
+{
+	struct session *s = arg;
+	struct replica_state state;
+
+	/* What other failures mean for batches, the next batch will tell. */
+	if (outcome == DB_LOST)
+		s->db_error = *err;
+	else if (outcome == DB_OK && replica_take_state(r, &state)) {
+		(void)status_set_needs_reset(s->status, state.needs_reset, state.reason);
+		in_order_again(s);
+		if (state.may_reset && auto_reset_due(s->auto_reset, mono_now()))
+			end_with(s, SESSION_RESET_DUE, NULL, NULL);
+	}
+}
+
+static void on_wrong(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		     const struct err *err)
+{
+	struct session *s = arg;
+
+	(void)err;
+	if (outcome == DB_OK && db_rows(r) == 1)
+		status_set_wrong(s->status, strtoll(db_value(r, 0, 0), NULL, 10));
+}
+
+/* Now and then, between two batches: somebody may have reset the replica; and one that hangs while
+ * idle is found out. */
+static void ask_state(struct session *s, struct mono now)
+{
+	struct err err = { .text = "" };
+
+	if (s->ending || s->draining || !mono_reached(s->state_at, now) || db_in_flight(s->db) > 0)
+		return;
+	s->state_at = mono_add_ms(now, STATE_MS);
+	/* With the deadline of a batch, since a batch may be sent behind it. If it cannot be sent
+	 * the connection is dead. */
+	struct mono deadline = mono_add_ms(now, s->settings->apply_timeout_ms);
+	if (!db_send(s->db, REPLICA_STATE, NULL, false, deadline, on_state, s, &err) ||
+	    !db_send(s->db, REPLICA_WRONG, NULL, false, deadline, on_wrong, s, &err))
+		s->db_error = err;
+}
+
+/* ---- the loop ---- */
+
+static void wait_for_events(struct session *s, bool receiving)
+{
+	struct mono now = mono_now();
+	struct pollfd fds[4] = {
+		{ .fd = s->draining ? -1 : stop_fd(), .events = POLLIN },
+		{ .fd = receiving ? amqp_fd(s->link) : -1, .events = POLLIN },
+		{ .fd = db_fd(s->db),
+		  .events = (short)(POLLIN | (db_wants_write(s->db) ? POLLOUT : 0)) },
+		{ .fd = side_fd(s->side), .events = POLLIN },
+	};
+	int wait_ms = amqp_service_ms(s->link);
+
+	wait_ms = mono_until_ms(db_next_deadline(s->db), now, wait_ms);
+	wait_ms = mono_until_ms(apply_wake(s->apply), now, wait_ms);
+	wait_ms = side_wait_ms(s->side, now, wait_ms);
+	wait_ms = mono_until_ms(s->ack_at, now, wait_ms);
+	if (s->draining)
+		wait_ms = mono_until_ms(s->drain_by, now, wait_ms);
+	else if (db_in_flight(s->db) == 0) /* else its answer wakes us */
+		wait_ms = mono_until_ms(s->state_at, now, wait_ms);
+	if (receiving && amqp_pending(s->link))
+		wait_ms = 0;
+	if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
+		fatal("poll: %s", strerror(errno));
+}
+
+/* Nothing that must be finished is left. */
+static bool drained(const struct session *s)
+{
+	bool batches = s->result->cancelled ? s->inbox.first != NULL : s->applying != NULL;
+
+	return !batches && retry_pending(s->retry) == 0;
+}
+
+static void loop(struct session *s)
+{
+	struct mono serviced = mono_now();
+
+	while (!s->ending) {
+		struct mono now = mono_now();
+		bool receiving = may_receive(s);
+
+		if (stop_requested() && !s->draining)
+			start_draining(s);
+		/* With no room for messages only heartbeats are seen to. */
+		if (receiving ||
+		    mono_reached(mono_add_ms(serviced, amqp_service_ms(s->link)), now)) {
+			receive(s);
+			serviced = now;
+		}
+		db_io(s->db);
+		db_tick(s->db, now);
+		ask_state(s, now);
+		work(s, now);
+		if (s->ack_tag && mono_reached(s->ack_at, now))
+			ack_gathered(s);
+		if (!s->ending && wrong_step(s->wrong, s->db, now))
+			s->state_at = now; /* one more is wrong */
+		if (!s->ending && !db_alive(s->db)) {
+			s->result->outcome = DB_LOST;
+			end_with(s, SESSION_REPLICA, verdict_of_unit(DB_LOST, 1, 1).sentence,
+				 &s->db_error);
+		}
+		if (!s->ending)
+			side_step(s->side, now, !s->draining);
+		if (side_missing(s->side) && !s->draining)
+			queue_missing(s, "sync or delete");
+		if (s->draining && (drained(s) || mono_reached(s->drain_by, now)))
+			end_with(s, s->result->end, NULL, NULL);
+		if (!s->ending)
+			wait_for_events(s, may_receive(s));
+	}
+}
+
+void session_run(struct session *s, struct db *db, struct amqp_link *link, bool after_trouble,
+		 const struct auto_reset *auto_reset, struct session_result *ret)
+{
+	*ret = (struct session_result){ .end = SESSION_STOPPED };
+	s->auto_reset = auto_reset;
+	s->db = db;
+	s->link = link;
+	s->result = ret;
+	s->ending = s->draining = false;
+	s->after_trouble = after_trouble;
+	s->applying = NULL;
+	wrong_start(s->wrong);
+	s->state_at = mono_add_ms(mono_now(), STATE_MS);
+	err_set(&s->db_error, "the server closed the connection");
+	apply_use(s->apply, db);
+	loop(s);
+	ack_gathered(s);
+
+	/* No answer may come back later to a batch that is gone. What it commits is delivered again
+	 * and then stale. */
+	if (db_in_flight(db) > 0) {
+		if (!s->draining)
+			start_draining(s);
+		(void)db_drain(db, s->drain_by);
+	}
+	apply_abandon(s->apply);
+	side_close(s->side);
+	retry_forget(s->retry);
+	inbox_drop(&s->inbox);
+}
+
+bool session_subscribe(struct session *s, struct amqp_link *link, struct err *err)
+{
+	/* The bulky queue last: the answer to a question comes behind all that is delivered before. */
+	static const enum change_kind kinds[] = { CHANGE_DELETE, CHANGE_SYNC };
+	char queue[TOPOLOGY_NAME_MAX];
+
+	if (!topology_declare(link, s->replica, (unsigned)s->settings->max_attempts, err) ||
+	    !amqp_qos(link, (unsigned)s->settings->prefetch, err))
+		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		topology_queue(queue, kinds[i], s->replica);
+		if (!amqp_consume(link, queue, change_kind_name(kinds[i]), err))
+			return false;
+	}
+	return true;
+}
+
+struct session *session_new(const struct settings *settings, const char *replica,
+			    struct status *status)
+{
+	struct session *s = xcalloc(1, sizeof(*s));
+
+	s->settings = settings;
+	s->replica = replica;
+	s->status = status;
+	inbox_init(&s->inbox, (size_t)settings->batch_max_changes);
+	s->apply = apply_new(settings);
+	s->retry = retry_new(settings, replica, status, on_moved, s);
+	s->side = side_new(settings, replica, status, s->retry);
+	s->wrong = wrong_new(settings, replica, s->retry);
+	return s;
+}
+
+struct session *session_free(struct session *s)
+{
+	if (s == NULL)
+		return NULL;
+	apply_free(s->apply);
+	side_free(s->side);
+	wrong_free(s->wrong);
+	retry_free(s->retry);
+	inbox_clear(&s->inbox);
+	free(s);
+	return NULL;
+}

@@ -1,0 +1,50 @@
+/*
+ * session.h: one stretch of consuming: from "both connections are up" until a named reason ends it.
+ *
+ * Owned by one worker's thread. The connections are the worker's; the buffers and the moves of
+ * failed changes are the session's, and are kept from one stretch to the next.
+ */
+#ifndef PGFANOUT_CONSUMER_APPLY_SESSION_H
+#define PGFANOUT_CONSUMER_APPLY_SESSION_H
+
+#include "common/amqp/amqp.h"
+#include "common/pg/db.h"
+#include "consumer/apply/auto_reset.h"
+#include "consumer/settings.h"
+#include "consumer/status.h"
+
+struct session;
+
+enum session_end {
+	SESSION_STOPPED,   /* stop was requested; what was in flight is done, if there was time */
+	SESSION_REPLICA,   /* lost, or cannot take changes: its connection is to be made anew */
+	SESSION_RESETTING, /* the replica is being reset; its connection is good */
+	SESSION_BROKER,	   /* the broker's connection is lost */
+	SESSION_CANCELLED, /* a queue was deleted; what had been received from it is applied */
+	SESSION_RESET_DUE, /* the replica is marked, and may be reset by itself */
+};
+
+struct session_result {
+	enum session_end end;
+	enum db_outcome outcome; /* of SESSION_REPLICA */
+	const char *sentence;	 /* for the operator; NULL where there is nothing to say */
+	struct err err;
+	bool cancelled; /* a queue was deleted, whatever ended the stretch then */
+	size_t batches; /* applied in this stretch */
+};
+
+/* All borrowed for life. */
+struct session *session_new(const struct settings *settings, const char *replica,
+			    struct status *status);
+struct session *session_free(struct session *s); /* NULL is fine; returns NULL */
+
+/* Declares the topology and starts consuming on a fresh link. */
+MUST_CHECK bool session_subscribe(struct session *s, struct amqp_link *link, struct err *err);
+
+/* Runs until a reason. Afterwards the link is good for amqp_close() only: what was delivered and
+ * not acknowledged goes back to its queue. A unit may be left in flight on db only if it did not
+ * end in time. after_trouble: the log tells when it is over. auto_reset says when SESSION_RESET_DUE may end it. */
+void session_run(struct session *s, struct db *db, struct amqp_link *link, bool after_trouble,
+		 const struct auto_reset *auto_reset, struct session_result *ret);
+
+#endif

@@ -1,0 +1,182 @@
+/*
+ * side.c: see side.h.
+ *
+ * Questions wait for their answer, so they are asked only when nothing that was published is
+ * unanswered and the broker has not asked for a pause: it might not read them.
+ */
+#include "consumer/apply/side.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/amqp/amqp.h"
+#include "common/base/backoff.h"
+#include "common/base/log.h"
+#include "common/wire/topology.h"
+
+#define OPEN_TIMEOUT_MS 5000
+#define DECLARE_MS	30000
+#define COUNT_MS	5000
+
+struct side {
+	const struct settings *settings;
+	const char *replica;
+	struct status *status;
+	struct retry *retry;
+
+	struct amqp_link *link; /* NULL: not open */
+	struct backoff backoff;
+	struct mono open_at; /* not before */
+	struct mono declare_at, count_at;
+	bool missing; /* a main queue */
+};
+
+struct side *side_new(const struct settings *settings, const char *replica, struct status *status,
+		      struct retry *retry)
+{
+	struct side *s = xcalloc(1, sizeof(*s));
+
+	s->settings = settings;
+	s->replica = replica;
+	s->status = status;
+	s->retry = retry;
+	backoff_init(&s->backoff, 200, 5000);
+	return s;
+}
+
+void side_close(struct side *s)
+{
+	amqp_close(s->link);
+	s->link = NULL;
+	s->missing = false;
+	retry_unsend(s->retry);
+}
+
+struct side *side_free(struct side *s)
+{
+	if (s == NULL)
+		return NULL;
+	side_close(s);
+	free(s);
+	return NULL;
+}
+
+static void on_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
+{
+	struct side *s = arg;
+
+	retry_settled(s->retry, publish_no, how);
+}
+
+static bool count_queues(struct side *s, struct err *err)
+{
+	char names[4][TOPOLOGY_NAME_MAX];
+	uint32_t n[ARRAY_SIZE(names)] = { 0 };
+	bool exists;
+
+	topology_queue(names[0], CHANGE_SYNC, s->replica);
+	topology_queue(names[1], CHANGE_DELETE, s->replica);
+	topology_retry_queue(names[2], s->replica, 1);
+	topology_dead_queue(names[3], s->replica);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (i == 2 && s->settings->max_attempts == 1)
+			continue; /* no retries, no queue for them */
+		if (!amqp_queue_count(s->link, names[i], &n[i], &exists, err)) {
+			if (exists)
+				return false;
+			/* Somebody deleted it. */
+			if (i < 2)
+				s->missing = true;
+			s->declare_at = mono_now();
+		}
+	}
+	status_set_queues(s->status, n[0], n[1], n[2], n[3]);
+	return true;
+}
+
+/* False: the link is broken. */
+static bool do_duties(struct side *s, struct mono now, struct err *err)
+{
+	if (amqp_blocked(s->link) || amqp_unsettled(s->link) > 0)
+		return true;
+	if (mono_reached(s->count_at, now)) {
+		s->count_at = mono_add_ms(now, COUNT_MS);
+		if (!count_queues(s, err))
+			return false;
+	}
+	if (mono_reached(s->declare_at, now)) {
+		if (!count_queues(s, err))
+			return false;
+		if (s->missing)
+			return true;
+		s->declare_at = mono_add_ms(now, DECLARE_MS);
+		if (!topology_declare(s->link, s->replica, (unsigned)s->settings->max_attempts,
+				      err))
+			return false;
+	}
+	return true;
+}
+
+static bool open_link(struct side *s, struct err *err)
+{
+	char name[TOPOLOGY_NAME_MAX];
+
+	snprintf(name, sizeof(name), "pgfanout-consumer %s (moves, questions)", s->replica);
+	s->link = amqp_open(s->settings->rabbitmq_url, name, OPEN_TIMEOUT_MS, err);
+	/* The worker has declared everything just before it began to consume. */
+	s->count_at = mono_now();
+	s->declare_at = mono_add_ms(s->count_at, DECLARE_MS);
+	return s->link != NULL;
+}
+
+void side_step(struct side *s, struct mono now, bool duties)
+{
+	const struct amqp_handler handler = { .arg = s, .settled = on_settled };
+	struct err err = { .text = "" };
+
+	if (s->link == NULL) {
+		if (!mono_reached(s->open_at, now))
+			return;
+		if (!open_link(s, &err))
+			goto failed;
+		now = mono_now();
+	}
+	if (!amqp_service(s->link, &handler, &err) || !retry_send(s->retry, s->link, now, &err) ||
+	    (duties && !do_duties(s, now, &err)))
+		goto failed;
+	backoff_reset(&s->backoff);
+	return;
+failed:
+	side_close(s);
+	s->open_at = mono_add_ms(mono_now(), backoff_next_ms(&s->backoff));
+	if (status_set_error(s->status, err.text))
+		log_warn(
+			"the broker connection for failed changes and questions is lost; opening it again",
+			KV_S("error", err.text));
+}
+
+bool side_missing(const struct side *s)
+{
+	return s->missing;
+}
+
+int side_fd(const struct side *s)
+{
+	return s->link != NULL ? amqp_fd(s->link) : -1;
+}
+
+int side_wait_ms(const struct side *s, struct mono now, int max_ms)
+{
+	if (s->link == NULL)
+		return mono_until_ms(s->open_at, now, max_ms);
+	if (amqp_pending(s->link))
+		return 0;
+	int service_ms = amqp_service_ms(s->link);
+	int wait_ms = service_ms < max_ms ? service_ms : max_ms;
+	/* What is due and cannot be done yet waits for an answer of the broker, which wakes us. */
+	if (!mono_reached(s->count_at, now))
+		wait_ms = mono_until_ms(s->count_at, now, wait_ms);
+	if (!mono_reached(s->declare_at, now))
+		wait_ms = mono_until_ms(s->declare_at, now, wait_ms);
+	return retry_wait_ms(s->retry, now, wait_ms);
+}

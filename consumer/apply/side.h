@@ -1,0 +1,38 @@
+/*
+ * side.h: a replica's second broker connection: moves failed changes, keeps queues and bindings
+ * declared, counts messages.
+ *
+ * Why a second one: while the broker has a memory or disk alarm it stops reading from connections
+ * that publish, and if the one that carries the acknowledgements published too, the queues would no
+ * longer be drained, which may be just what ends the alarm. And a question on a connection that a
+ * backlog pours in on has its answer behind megabytes of messages.
+ *
+ * It is opened again by itself, with back-off; while it is down, changes go on being applied. Owned
+ * by one worker's thread.
+ */
+#ifndef PGFANOUT_CONSUMER_APPLY_SIDE_H
+#define PGFANOUT_CONSUMER_APPLY_SIDE_H
+
+#include "common/base/clock.h"
+#include "consumer/apply/retry.h"
+#include "consumer/settings.h"
+#include "consumer/status.h"
+
+struct side;
+
+/* All borrowed for life. */
+struct side *side_new(const struct settings *settings, const char *replica, struct status *status,
+		      struct retry *retry);
+struct side *side_free(struct side *s); /* NULL is fine; returns NULL */
+
+/* Does what can be done now; may take as long as opening a connection or a few questions. Call it
+ * when side_fd() is readable, and at the latest after side_wait_ms(). duties: also declare and
+ * count; false while draining. */
+void side_step(struct side *s, struct mono now, bool duties);
+int side_fd(const struct side *s); /* -1: none */
+int side_wait_ms(const struct side *s, struct mono now, int max_ms);
+/* A main queue was not there when the messages were counted. It is not made anew here: the replica must be marked before. */
+bool side_missing(const struct side *s);
+void side_close(struct side *s);
+
+#endif

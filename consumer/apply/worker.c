@@ -1,0 +1,345 @@
+/*
+ * worker.c: one thread a replica: the outer loop around session.c, which turns each reason into
+ * back-off, reconnecting or the end.
+ *
+ *   state               owns           moves on when
+ *   CONNECTING_REPLICA  nothing        connected, schema right  -> CONNECTING_BROKER
+ *   NOT_MIGRATED                       not so                   -> itself, 200 ms … 5 s later
+ *   RESETTING           database       the reset is over        -> CONNECTING_BROKER
+ *                                      not yet                  -> itself, 200 ms later
+ *   CONNECTING_BROKER   database       declared and consuming   -> APPLYING
+ *                                      not so                   -> itself, 200 ms … 5 s later
+ *   APPLYING            database,      replica lost or unfit    -> CONNECTING_REPLICA, after a back-off
+ *                       two broker     replica being reset      -> RESETTING
+ *                       links          broker lost              -> CONNECTING_BROKER, after a back-off
+ *                                      a queue was deleted      -> marks the replica, CONNECTING_BROKER
+ *                                     marked, reset due        -> RESETTING, in this very thread
+ *   STOPPED             nothing        (the thread ends)
+ *
+ * The database comes first, and the broker's link is closed whenever the replica cannot take
+ * changes: so its messages wait in their queues, where they are safe, visible and use up no
+ * attempts. Nobody else waits for a replica: each has its own thread, connections and queues.
+ *
+ * What a crash between any two lines does: nothing but the redelivery of messages. What has been
+ * received and not acknowledged goes back to the queues as soon as the broker sees the connection
+ * end; see session.c for the order of commit, confirm and ack. One thing lives in memory for a
+ * moment only: that a queue was deleted, until the replica is marked. A worker that dies before finds the queue missing
+ * when it comes back, since nobody makes it anew before the replica is marked: neither this one nor the API.
+ */
+#include "consumer/apply/worker.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/amqp/amqp.h"
+#include "common/base/backoff.h"
+#include "common/base/log.h"
+#include "common/base/stop.h"
+#include "common/wire/topology.h"
+#include "consumer/apply/auto_reset.h"
+#include "consumer/apply/replica.h"
+#include "consumer/apply/session.h"
+#include "consumer/apply/verdict.h"
+
+#define BACKOFF_FIRST_MS  200
+#define BACKOFF_MOST_MS	  5000
+#define RESET_POLL_MS	  200
+#define BROKER_TIMEOUT_MS 5000
+
+struct worker {
+	pthread_t thread;
+	const struct settings *settings; /* these three: immutable after start */
+	const struct replica_setting *replica;
+	struct status *status;
+
+	/* All below: the thread's own. */
+	struct db *db;
+	struct session *session;
+	struct backoff replica_backoff, broker_backoff;
+	bool told;		    /* the present trouble is in the log, under status.error */
+	bool reset;		    /* a reset was seen, and its end not yet */
+	struct replica_state state; /* as last read */
+	struct auto_reset auto_reset;
+	bool mark; /* the replica is yet to be marked, for this reason: */
+	char mark_reason[REPLICA_REASON_MAX];
+};
+
+/* Logs a trouble once, not at each try. */
+static void tell(struct worker *w, const char *sentence, const char *error)
+{
+	bool news = status_set_error(w->status, error);
+
+	if (news || !w->told)
+		log_error(sentence, KV_S("error", error));
+	w->told = true;
+}
+
+static void close_replica(struct worker *w)
+{
+	db_close(w->db);
+	w->db = NULL;
+}
+
+/* The replica cannot take changes now: a new connection after a back-off. */
+static void replica_failed(struct worker *w, enum db_outcome outcome, const char *sentence,
+			   const struct err *err)
+{
+	status_set_state(w->status,
+			 outcome == DB_SCHEMA ? STATUS_NOT_MIGRATED : STATUS_CONNECTING_REPLICA);
+	if (!stop_requested())
+		tell(w, sentence, err->text);
+	close_replica(w);
+	stop_sleep_ms(backoff_next_ms(&w->replica_backoff));
+}
+
+/* False: the replica is lost. */
+static bool read_state(struct worker *w)
+{
+	struct err err = { .text = "" };
+	struct replica_state *state = &w->state;
+
+	enum db_outcome outcome = replica_read_state(w->db, state, &err);
+	if (outcome != DB_OK) {
+		replica_failed(w, outcome, verdict_of_unit(outcome, 1, VERDICT_TRIES).sentence,
+			       &err);
+		return false;
+	}
+	bool news = status_set_needs_reset(w->status, state->needs_reset, state->reason);
+	if (news && state->needs_reset &&
+	    !(state->may_reset && auto_reset_possible(&w->auto_reset)))
+		log_warn("the replica may be incomplete: run reset-replicas --replica with its "
+			 "name",
+			 KV_S("replica", w->replica->name), KV_S("reason", state->reason));
+	return true;
+}
+
+static void connect_replica(struct worker *w)
+{
+	struct err err = { .text = "" };
+	enum db_outcome outcome;
+
+	w->db = replica_open(w->settings, w->replica, &outcome, &err);
+	if (w->db == NULL) {
+		replica_failed(
+			w, outcome,
+			outcome == DB_SCHEMA
+				? verdict_of_unit(DB_SCHEMA, 1, 1).sentence
+				: "no connection to the replica; its messages wait, trying again",
+			&err);
+		return;
+	}
+	LOG_AT(w->told ? LOG_DEBUG : LOG_INFO, "replica connected",
+	       KV_S("database", w->status->database),
+	       KV_I("server_version", db_server_version(w->db)));
+	(void)read_state(w);
+}
+
+/* Whether batches can be applied now; if not, has waited a little. */
+static bool replica_ready(struct worker *w)
+{
+	struct err err = { .text = "" };
+	enum db_outcome outcome = replica_try(w->db, &err);
+
+	if (outcome == DB_BUSY) {
+		status_set_state(w->status, STATUS_RESETTING);
+		if (!w->reset)
+			log_info(verdict_of_unit(DB_BUSY, 1, 1).sentence,
+				 KV_S("replica", w->replica->name));
+		w->reset = true;
+		stop_sleep_ms(RESET_POLL_MS);
+		return false;
+	}
+	if (outcome != DB_OK) {
+		replica_failed(w, outcome, verdict_of_unit(outcome, 1, VERDICT_TRIES).sentence,
+			       &err);
+		return false;
+	}
+	if (w->reset) {
+		log_info("the replica is open for changes again",
+			 KV_S("replica", w->replica->name));
+		w->reset = false;
+		(void)read_state(w);
+	}
+	return w->db != NULL;
+}
+
+static void note_deleted_queue(struct worker *w, const char *error)
+{
+	log_error("a queue was deleted: changes may be missing on this replica until it has been "
+		  "reset (AUTO_RESET, or reset-replicas --replica with its name)",
+		  KV_S("replica", w->replica->name), KV_S("error", error));
+	status_set_error(w->status, error);
+	w->mark = true;
+	snprintf(w->mark_reason, sizeof(w->mark_reason),
+		 "a queue of it was deleted, with the changes in it");
+}
+
+static bool mark_replica(struct worker *w)
+{
+	struct err err = { .text = "" };
+	enum db_outcome outcome = replica_mark(w->db, w->mark_reason, &err);
+
+	if (outcome != DB_OK) {
+		replica_failed(w, outcome,
+			       "the replica could not be marked as incomplete; trying again", &err);
+		return false;
+	}
+	w->mark = false;
+	return read_state(w);
+}
+
+/* Whether a reset was tried; it has taken its time. */
+static bool reset_if_due(struct worker *w)
+{
+	if (!w->state.may_reset || !auto_reset_due(&w->auto_reset, mono_now()))
+		return false;
+	status_set_state(w->status, STATUS_RESETTING);
+	auto_reset_run(&w->auto_reset, w->state.reason);
+	if (!stop_requested())
+		(void)read_state(w);
+	return true;
+}
+
+/* Declares the queues, but never makes a missing one anew before the replica is marked. False: err says why, or the
+ * replica was lost, or err is empty because a reset comes first. */
+static bool declare_and_subscribe(struct worker *w, struct amqp_link *link, struct err *err)
+{
+	uint64_t ready;
+	bool missing;
+
+	if (!topology_look(link, w->replica->name, &missing, &ready, err))
+		return false;
+	/* The API may have noted just now that they were declared. */
+	if (missing && !read_state(w))
+		return false;
+	if (missing && w->state.declared) {
+		note_deleted_queue(w, "a queue of it does not exist any more");
+		if (!mark_replica(w) ||
+		    (w->state.may_reset && auto_reset_due(&w->auto_reset, mono_now())))
+			return false;
+	}
+	if (!session_subscribe(w->session, link, err))
+		return false;
+	if (w->state.declared)
+		return true;
+	enum db_outcome outcome = replica_note_declared(w->db, err);
+	w->state.declared = outcome == DB_OK;
+	if (outcome != DB_OK)
+		replica_failed(w, outcome, verdict_of_unit(outcome, 1, VERDICT_TRIES).sentence,
+			       err);
+	return w->state.declared;
+}
+
+static struct amqp_link *connect_broker(struct worker *w)
+{
+	struct err err = { .text = "" };
+	char name[128];
+
+	status_set_state(w->status, STATUS_CONNECTING_BROKER);
+	snprintf(name, sizeof(name), "pgfanout-consumer %s", w->replica->name);
+	struct amqp_link *link = amqp_open(w->settings->rabbitmq_url, name, BROKER_TIMEOUT_MS,
+					   &err);
+	if (link != NULL && declare_and_subscribe(w, link, &err))
+		return link;
+	amqp_close(link);
+	if (w->db == NULL ||
+	    err.text[0] == '\0') /* the replica was lost, and that was told; or a reset is due */
+		return NULL;
+	tell(w, "no connection to the broker; trying again", err.text);
+	stop_sleep_ms(backoff_next_ms(&w->broker_backoff));
+	return NULL;
+}
+
+static void apply_session(struct worker *w, struct amqp_link *link)
+{
+	struct session_result r;
+	struct mono start = mono_now();
+
+	status_set_state(w->status, STATUS_APPLYING);
+	status_set_broker(w->status, amqp_peer(link));
+	/* While a known trouble lasts, connections that come up are no news yet. */
+	LOG_AT(w->told ? LOG_DEBUG : LOG_INFO, "applying changes", KV_S("broker", amqp_peer(link)));
+	session_run(w->session, w->db, link, w->told, &w->auto_reset, &r);
+	amqp_close(link);
+
+	/* It worked for a while, so the next trouble is a new one. */
+	if (r.batches > 0 || mono_reached(mono_add_ms(start, BACKOFF_MOST_MS), mono_now())) {
+		backoff_reset(&w->replica_backoff);
+		backoff_reset(&w->broker_backoff);
+		w->told = false;
+	}
+	if (r.cancelled)
+		note_deleted_queue(w, r.err.text);
+	if (db_in_flight(w->db) > 0 || !db_alive(w->db))
+		close_replica(w);
+	switch (r.end) {
+	case SESSION_REPLICA:
+		replica_failed(w, r.outcome, r.sentence, &r.err);
+		break;
+	case SESSION_BROKER:
+		status_set_state(w->status, STATUS_CONNECTING_BROKER);
+		tell(w, r.sentence, r.err.text);
+		stop_sleep_ms(backoff_next_ms(&w->broker_backoff));
+		break;
+	case SESSION_RESET_DUE:
+		(void)(w->db != NULL && read_state(w));
+		break;
+	case SESSION_RESETTING:
+	case SESSION_CANCELLED:
+	case SESSION_STOPPED:
+		break;
+	}
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+
+	log_thread(w->replica->name);
+	while (!stop_requested()) {
+		if (w->db == NULL) {
+			status_set_state(w->status, STATUS_CONNECTING_REPLICA);
+			connect_replica(w);
+			continue;
+		}
+		if (!replica_ready(w) || (w->mark && !mark_replica(w)) || reset_if_due(w))
+			continue;
+		struct amqp_link *link = connect_broker(w);
+		if (link != NULL)
+			apply_session(w, link);
+	}
+	close_replica(w);
+	status_set_state(w->status, STATUS_STOPPED);
+	return NULL;
+}
+
+struct worker *worker_start(const struct settings *settings, const struct replica_setting *replica,
+			    struct status *status, struct err *err)
+{
+	struct worker *w = xcalloc(1, sizeof(*w));
+
+	w->settings = settings;
+	w->replica = replica;
+	w->status = status;
+	auto_reset_init(&w->auto_reset, settings, (size_t)(replica - settings->replicas.replica));
+	w->session = session_new(settings, replica->name, status);
+	backoff_init(&w->replica_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
+	backoff_init(&w->broker_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
+	int rc = pthread_create(&w->thread, NULL, worker_main, w);
+	if (rc != 0) {
+		err_set(err, "cannot start the worker of %s: %s", replica->name, strerror(rc));
+		session_free(w->session);
+		free(w);
+		return NULL;
+	}
+	return w;
+}
+
+void worker_join(struct worker *w)
+{
+	pthread_join(w->thread, NULL);
+	session_free(w->session);
+	free(w);
+}

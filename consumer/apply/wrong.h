@@ -1,0 +1,29 @@
+/*
+ * wrong.h: records on the replica which products are wrong there, because a change of theirs is being given up
+ * (products_dead_letters); whoever reads from replicas then reads them elsewhere.
+ *
+ * The rule: a change is recorded first, and published to the dead-letter queue then. A crash in between leaves a record of a change
+ * that comes again. A replica that refuses the record keeps nobody from parking the change.
+ *
+ * Owned by one worker's thread. Never waits. Logs what could not be recorded.
+ */
+#ifndef PGFANOUT_CONSUMER_APPLY_WRONG_H
+#define PGFANOUT_CONSUMER_APPLY_WRONG_H
+
+#include "common/pg/db.h"
+#include "consumer/apply/retry.h"
+#include "consumer/settings.h"
+
+struct wrong;
+
+/* All borrowed for life. */
+struct wrong *wrong_new(const struct settings *settings, const char *replica, struct retry *retry);
+struct wrong *wrong_free(struct wrong *w); /* NULL is fine; returns NULL */
+
+/* At the beginning of a stretch: nothing is in flight. */
+void wrong_start(struct wrong *w);
+/* Sends what is to be recorded, one statement at a time; its answer lets the changes go. Call it after each db_io(). True: something
+ * was recorded since the last call. */
+bool wrong_step(struct wrong *w, struct db *db, struct mono now);
+
+#endif

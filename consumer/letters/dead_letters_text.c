@@ -1,0 +1,420 @@
+/*
+ * dead_letters_text.c: see dead_letters_text.h.
+ */
+#include "consumer/letters/dead_letters_text.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/json/jscan.h"
+#include "common/wire/product.h"
+#include "common/base/clip.h"
+#include "consumer/apply/message.h"
+
+#define PG_EPOCH_US (INT64_C(946684800) * 1000000)
+
+static const struct amqp_header *find(const struct amqp_delivery *d, const char *key)
+{
+	for (size_t i = 0; i < d->nheaders; i++)
+		if (strcmp(d->headers[i].key, key) == 0)
+			return &d->headers[i];
+	return NULL;
+}
+
+static const char *find_text(const struct amqp_delivery *d, const char *key)
+{
+	const struct amqp_header *h = find(d, key);
+
+	return h != NULL && h->str != NULL ? h->str : "";
+}
+
+/* ---- reading ---- */
+
+/* x-died-at as we write it; 0 if it is anything else. */
+static int64_t read_died_at(const char *text)
+{
+	char quoted[CLOCK_TIMESTAMP_MAX + 2];
+	struct jscan_value v;
+	struct err err;
+	int64_t pg_us;
+
+	if (strlen(text) >= CLOCK_TIMESTAMP_MAX)
+		return 0;
+	snprintf(quoted, sizeof(quoted), "\"%s\"", text);
+	if (!jscan_document(quoted, strlen(quoted), &v, &err) || v.type != JSCAN_STRING ||
+	    !product_time_from_json(&v, &pg_us, &err))
+		return 0;
+	return pg_us + PG_EPOCH_US;
+}
+
+/*
+ * Where a letter came from, the first of these that names a queue of this replica:
+ *   1. x-queue, which the consumer writes when it parks a change
+ *   2. x-first-death-queue, which the broker writes when it does so by itself
+ *   3. the message's type
+ */
+static void read_origin(struct dead_letter *l, const struct amqp_delivery *d)
+{
+	static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
+	const char *named[] = { find_text(d, "x-queue"), find_text(d, "x-first-death-queue") };
+	char queue[TOPOLOGY_NAME_MAX];
+
+	for (size_t n = 0; n <= ARRAY_SIZE(named); n++) {
+		/* x-queue that says otherwise is not overruled by a guess. */
+		if (n == ARRAY_SIZE(named) && (*named[0] != '\0' || *named[1] != '\0'))
+			return;
+		for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+			topology_queue(queue, kinds[i], l->replica);
+			if (n < ARRAY_SIZE(named) ? strcmp(named[n], queue) != 0
+						  : strcmp(d->type, topology_key(kinds[i])) != 0)
+				continue;
+			memcpy(l->queue, queue, sizeof(queue));
+			l->kind = change_kind_name(kinds[i]);
+			return;
+		}
+	}
+}
+
+/* Calls each() for every product of the body until it returns true. */
+static bool each_product(const struct amqp_delivery *d,
+			 bool (*each)(void *arg, const struct uuid *id, int64_t version), void *arg)
+{
+	struct jscan_value document, element;
+	struct jscan_iter it;
+	struct uuid id;
+	int64_t version;
+	struct err err;
+
+	if (!jscan_document(d->body, d->len, &document, &err))
+		return false;
+	if (document.type == JSCAN_OBJECT)
+		return message_identify(&document, &id, &version) && each(arg, &id, version);
+	if (document.type != JSCAN_ARRAY)
+		return false;
+	for (jscan_iter_init(&it, &document); jscan_iter_next(&it, NULL, &element);)
+		if (message_identify(&element, &id, &version) && each(arg, &id, version))
+			return true;
+	return false;
+}
+
+static bool note_product(void *arg, const struct uuid *id, int64_t version)
+{
+	struct dead_letter *l = arg;
+
+	if (l->products++ == 0) {
+		l->id = *id;
+		l->version = version;
+	}
+	return false;
+}
+
+void dead_letter_read(struct dead_letter *l, const char *replica, const struct amqp_delivery *d)
+{
+	const struct amqp_header *attempt = find(d, "x-attempt");
+
+	*l = (struct dead_letter){ .replica = replica, .kind = "" };
+	clip_text(l->message_id, sizeof(l->message_id), d->message_id);
+	clip_text(l->error, sizeof(l->error), find_text(d, "x-error"));
+	l->attempts = attempt != NULL && attempt->str == NULL ? attempt->num : 0;
+	l->died_us = read_died_at(find_text(d, "x-died-at"));
+	read_origin(l, d);
+	(void)each_product(d, note_product, l);
+}
+
+static bool same_product(void *arg, const struct uuid *id, int64_t version)
+{
+	const struct dead_id *wanted = arg;
+
+	(void)version;
+	return uuid_cmp(&wanted->product, id) == 0;
+}
+
+bool dead_letter_has(const struct amqp_delivery *d, const struct dead_id *id)
+{
+	struct dead_id copy = *id;
+
+	return strcmp(d->message_id, id->text) == 0 ||
+	       (id->is_product && each_product(d, same_product, &copy));
+}
+
+/* ---- writing ---- */
+
+void dead_text_age(int64_t us, char *buf, size_t size)
+{
+	static const struct {
+		int64_t seconds;
+		const char *unit;
+	} units[] = { { 86400, "d" }, { 3600, "h" }, { 60, "m" }, { 1, "s" } };
+	size_t i = 0;
+
+	if (us < 0) {
+		snprintf(buf, size, "-");
+		return;
+	}
+	/* From twice a unit on: 90 s says more than 1 m. */
+	while (i + 1 < ARRAY_SIZE(units) && us / 1000000 < 2 * units[i].seconds)
+		i++;
+	snprintf(buf, size, "%lld%s", (long long)(us / 1000000 / units[i].seconds), units[i].unit);
+}
+
+struct words {
+	char product[UUID_TEXT_LEN + 32], version[24], age[24], died_at[CLOCK_TIMESTAMP_MAX];
+};
+
+static void say(const struct dead_letter *l, int64_t now_us, struct words *w)
+{
+	*w = (struct words){ .product = "-", .version = "-", .died_at = "-" };
+	if (l->products > 0) {
+		uuid_to_text(&l->id, w->product);
+		if (l->products > 1)
+			snprintf(w->product + UUID_TEXT_LEN, sizeof(w->product) - UUID_TEXT_LEN,
+				 "+%zu", l->products - 1);
+		else
+			w->product[UUID_TEXT_LEN] = '\0';
+		snprintf(w->version, sizeof(w->version), "%lld", (long long)l->version);
+	}
+	if (l->died_us != 0)
+		clock_format_pg(l->died_us - PG_EPOCH_US, w->died_at);
+	int64_t age_us = now_us > l->died_us ? now_us - l->died_us : 0;
+	dead_text_age(l->died_us != 0 ? age_us : -1, w->age, sizeof(w->age));
+}
+
+static const char *or_dash(const char *s)
+{
+	return *s != '\0' ? s : "-";
+}
+
+#define LINE "%-12s  %-24s  %-36s  %-6s  %10s  %8s  %5s  %-27s  %s\n"
+
+void dead_text_head(struct strbuf *out)
+{
+	strbuf_addf(out, LINE, "REPLICA", "MESSAGE", "PRODUCT", "KIND", "VERSION", "ATTEMPTS",
+		    "AGE", "DIED AT", "ERROR");
+}
+
+void dead_text_line(struct strbuf *out, const struct dead_letter *l, int64_t now_us)
+{
+	struct words w;
+	char attempts[24];
+
+	say(l, now_us, &w);
+	snprintf(attempts, sizeof(attempts), "%lld", (long long)l->attempts);
+	strbuf_addf(out, LINE, l->replica, or_dash(l->message_id), w.product, or_dash(l->kind),
+		    w.version, attempts, w.age, w.died_at, or_dash(l->error));
+}
+
+void dead_text_short(struct strbuf *out, const struct dead_letter *l)
+{
+	struct words w;
+
+	say(l, 0, &w);
+	strbuf_addf(out, "%s %s", l->replica, or_dash(l->message_id));
+	if (l->products > 0)
+		strbuf_addf(out, " (%s of product %s, version %s)", or_dash(l->kind), w.product,
+			    w.version);
+}
+
+/* Text for a terminal, of any length: what is neither printable nor UTF-8 as \xNN; line ends and tabs stay. */
+static void add_shown(struct strbuf *out, const char *s, size_t len)
+{
+	for (size_t i = 0; i < len;) {
+		unsigned char c = (unsigned char)s[i];
+		size_t take = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+		bool good = take <= len - i && jscan_utf8(s + i, take, NULL) && c != 0x7f &&
+			    (c >= 0x20 || c == '\n' || c == '\t');
+
+		/* U+0080 to U+009F are control characters too. */
+		if (good && c == 0xc2 && (unsigned char)s[i + 1] < 0xa0)
+			good = false;
+		if (good) {
+			strbuf_add(out, s + i, take);
+			i += take;
+		} else {
+			strbuf_addf(out, "\\x%02x", c);
+			i++;
+		}
+	}
+}
+
+static void add_field(struct strbuf *out, const char *name, const char *value)
+{
+	strbuf_addf(out, "%-14s ", name);
+	if (*value == '\0')
+		strbuf_addch(out, '-');
+	for (const char *line = value; *line != '\0';) { /* one line */
+		size_t len = strcspn(line, "\n");
+		add_shown(out, line, len);
+		line += len;
+		if (*line == '\n') {
+			strbuf_addch(out, ' ');
+			line++;
+		}
+	}
+	strbuf_addch(out, '\n');
+}
+
+static void add_seconds(struct strbuf *out, const char *name, int64_t unix_s)
+{
+	char text[CLOCK_TIMESTAMP_MAX] = "";
+
+	if (unix_s > 0 && unix_s < INT64_C(253402300800)) /* the year 10000 */
+		clock_format_pg(unix_s * 1000000 - PG_EPOCH_US, text);
+	add_field(out, name, text);
+}
+
+void dead_text_full(struct strbuf *out, const struct dead_letter *l, const struct amqp_delivery *d,
+		    int64_t now_us)
+{
+	static const char *const told[] = { "x-attempt", "x-error", "x-queue", "x-died-at" };
+	struct words w;
+	char died[CLOCK_TIMESTAMP_MAX + 32], attempts[24];
+
+	say(l, now_us, &w);
+	snprintf(died, sizeof(died), "%s (%s ago)", w.died_at, w.age);
+	snprintf(attempts, sizeof(attempts), "%lld", (long long)l->attempts);
+	add_field(out, "replica", l->replica);
+	add_field(out, "message", l->message_id);
+	add_field(out, "product", w.product);
+	add_field(out, "kind", l->kind);
+	add_field(out, "version", w.version);
+	add_field(out, "attempts", attempts);
+	add_field(out, "died at", l->died_us != 0 ? died : "");
+	add_field(out, "error", find_text(d, "x-error"));
+	add_field(out, "queue", l->queue);
+	add_seconds(out, "published", d->timestamp_s);
+	add_field(out, "type", d->type);
+	add_field(out, "content type", d->content_type);
+	for (size_t i = 0; i < d->nheaders; i++) {
+		const struct amqp_header *h = &d->headers[i];
+		bool is_told = false;
+		char number[24];
+
+		for (size_t k = 0; k < ARRAY_SIZE(told); k++)
+			is_told = is_told || strcmp(h->key, told[k]) == 0;
+		if (is_told)
+			continue;
+		snprintf(number, sizeof(number), "%lld", (long long)h->num);
+		strbuf_addstr(out, "header         ");
+		add_shown(out, h->key, strlen(h->key));
+		strbuf_addstr(out, ": ");
+		add_shown(out, h->str != NULL ? h->str : number,
+			  strlen(h->str != NULL ? h->str : number));
+		strbuf_addch(out, '\n');
+	}
+	strbuf_addf(out, "body           %zu bytes\n", d->len);
+	add_shown(out, d->body, d->len);
+	strbuf_addstr(out, d->len > 0 && d->body[d->len - 1] == '\n' ? "\n" : "\n\n");
+}
+
+/* ---- JSON ---- */
+
+static void add_base64(struct strbuf *out, const char *s, size_t len)
+{
+	static const char digits[] =
+		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+	const unsigned char *p = (const unsigned char *)s;
+
+	for (size_t i = 0; i < len; i += 3) {
+		size_t left = len - i;
+		unsigned v = (unsigned)p[i] << 16 | (left > 1 ? (unsigned)p[i + 1] << 8 : 0) |
+			     (left > 2 ? p[i + 2] : 0);
+		strbuf_addch(out, digits[v >> 18]);
+		strbuf_addch(out, digits[v >> 12 & 63]);
+		strbuf_addch(out, left > 1 ? digits[v >> 6 & 63] : '=');
+		strbuf_addch(out, left > 2 ? digits[v & 63] : '=');
+	}
+}
+
+/* JSON holds UTF-8 only: text that is none is clipped into some. */
+static void add_json_text(struct strbuf *out, const char *s)
+{
+	size_t len = strlen(s);
+
+	if (jscan_utf8(s, len, NULL)) {
+		jscan_write_string(out, s, len);
+		return;
+	}
+	AUTO_FREE char *clipped = xmalloc(len + 1);
+	clip_text(clipped, len + 1, s);
+	jscan_write_string(out, clipped, strlen(clipped));
+}
+
+static void add_member(struct strbuf *out, const char *key, const char *value)
+{
+	strbuf_addf(out, ",\"%s\":", key);
+	if (*value == '\0')
+		strbuf_addstr(out, "null");
+	else
+		add_json_text(out, value);
+}
+
+static void add_json_body(struct strbuf *out, const struct amqp_delivery *d)
+{
+	if (d->len == 0 || jscan_utf8(d->body, d->len, NULL)) {
+		strbuf_addstr(out, ",\"body\":");
+		jscan_write_string(out, d->body, d->len);
+		return;
+	}
+	strbuf_addstr(out, ",\"bodyBase64\":\"");
+	add_base64(out, d->body, d->len);
+	strbuf_addch(out, '"');
+}
+
+static void add_json_rest(struct strbuf *out, const struct dead_letter *l,
+			  const struct amqp_delivery *d)
+{
+	add_member(out, "queue", l->queue);
+	add_member(out, "type", d->type);
+	add_member(out, "contentType", d->content_type);
+	strbuf_addstr(out, ",\"publishedAt\":");
+	char text[CLOCK_TIMESTAMP_MAX];
+	if (d->timestamp_s > 0 && d->timestamp_s < INT64_C(253402300800)) {
+		clock_format_pg(d->timestamp_s * 1000000 - PG_EPOCH_US, text);
+		strbuf_addf(out, "\"%s\"", text);
+	} else {
+		strbuf_addstr(out, "null");
+	}
+	strbuf_addstr(out, ",\"headers\":{");
+	for (size_t i = 0; i < d->nheaders; i++) {
+		const struct amqp_header *h = &d->headers[i];
+		if (i > 0)
+			strbuf_addch(out, ',');
+		add_json_text(out, h->key);
+		strbuf_addch(out, ':');
+		if (h->str != NULL)
+			add_json_text(out, h->str);
+		else
+			strbuf_addint(out, h->num);
+	}
+	strbuf_addf(out, "},\"bytes\":%zu", d->len);
+	add_json_body(out, d);
+}
+
+void dead_text_json(struct strbuf *out, const struct dead_letter *l, const struct amqp_delivery *d,
+		    int64_t now_us, const char *extra)
+{
+	struct words w;
+
+	say(l, now_us, &w);
+	strbuf_addstr(out, "{\"replica\":");
+	add_json_text(out, l->replica);
+	add_member(out, "messageId", l->message_id);
+	w.product[UUID_TEXT_LEN] = '\0';
+	add_member(out, "productId", l->products > 0 ? w.product : "");
+	strbuf_addf(out, ",\"products\":%zu", l->products);
+	add_member(out, "kind", l->kind);
+	strbuf_addf(out, ",\"version\":%s,\"attempts\":%lld", l->products > 0 ? w.version : "null",
+		    (long long)l->attempts);
+	if (l->died_us != 0) {
+		int64_t age_us = now_us > l->died_us ? now_us - l->died_us : 0;
+		strbuf_addf(out, ",\"ageSeconds\":%lld,\"diedAt\":\"%s\"",
+			    (long long)(age_us / 1000000), w.died_at);
+	} else {
+		strbuf_addstr(out, ",\"ageSeconds\":null,\"diedAt\":null");
+	}
+	add_member(out, "error", l->error);
+	if (d != NULL)
+		add_json_rest(out, l, d);
+	strbuf_addstr(out, extra != NULL ? extra : "");
+	strbuf_addstr(out, "}\n");
+}

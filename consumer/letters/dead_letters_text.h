@@ -1,0 +1,50 @@
+/*
+ * dead_letters_text.h: one dead letter: what can be told of it, and how it is written, as a line of a table, in full, or as JSON.
+ *
+ * Everything in a letter may come from anybody: it is clipped and made harmless to a terminal before it is shown. JSON has it
+ * exactly as it is. Pure.
+ */
+#ifndef PGFANOUT_CONSUMER_LETTERS_DEAD_LETTERS_TEXT_H
+#define PGFANOUT_CONSUMER_LETTERS_DEAD_LETTERS_TEXT_H
+
+#include "common/amqp/amqp.h"
+#include "common/base/clock.h"
+#include "common/base/strbuf.h"
+#include "common/wire/topology.h"
+#include "common/base/uuid.h"
+#include "consumer/letters/dead_letters_args.h"
+
+struct dead_letter {
+	const char *replica; /* borrowed */
+	char message_id[256];
+	const char *kind; /* "sync", "delete", "" if nobody can tell */
+	char queue
+		[TOPOLOGY_NAME_MAX]; /* where it came from; "": not to be told, or not a queue of this replica */
+	size_t products; /* in the body, as far as they can be read */
+	struct uuid id;	 /* these two: of the first */
+	int64_t version; /* 0: not to be told */
+	int64_t attempts;
+	int64_t died_us; /* wall clock; 0: not to be told */
+	char error[501];
+};
+
+/* Copies; d is borrowed for the call. */
+void dead_letter_read(struct dead_letter *l, const char *replica, const struct amqp_delivery *d);
+/* Whether this is the id of the message, or of a product in it. */
+bool dead_letter_has(const struct amqp_delivery *d, const struct dead_id *id);
+
+void dead_text_head(struct strbuf *out);
+void dead_text_line(struct strbuf *out, const struct dead_letter *l, int64_t now_us);
+/* The letter and everything about it. */
+void dead_text_full(struct strbuf *out, const struct dead_letter *l, const struct amqp_delivery *d,
+		    int64_t now_us);
+/* "replica-1 1f-7 (sync of product …, version 5)" */
+void dead_text_short(struct strbuf *out, const struct dead_letter *l);
+/* One line. d NULL: without body, headers and so on. extra: further members, as `,"key":value`; may be NULL. */
+void dead_text_json(struct strbuf *out, const struct dead_letter *l, const struct amqp_delivery *d,
+		    int64_t now_us, const char *extra);
+
+/* "7s", "12m", "3h", "41d"; "-" if us is negative. */
+void dead_text_age(int64_t us, char *buf, size_t size);
+
+#endif

@@ -1,0 +1,189 @@
+/*
+ * rebuild_finish.c: one replica from the end of the load to the commit: see the states in rebuild.h.
+ *
+ * The statements come from reset_finish.sql, asked on the replica itself when the load is over. The swap is one message: savepoint
+ * and lock timeout stand, then lock, truncate, drop, rename, commit. So no reader ever waits for our network, and no
+ * death of ours can fall between the lock and the commit.
+ *
+ * While a lock request waits, later readers queue behind it. So it waits LOCK_WAIT_MS only, then lets the queue through for
+ * PAUSE_MS and tries again, until swap_ms are over.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/pg/db.h"
+#include "consumer/reset/rebuild_private.h"
+
+#include "consumer/reset/sql/reset_blockers.sql.h"
+#include "consumer/reset/sql/reset_finish.sql.h"
+#include "consumer/reset/sql/reset_record.sql.h"
+
+#define LOCK_WAIT_MS 500
+#define PAUSE_MS     1000
+
+static void doing(struct rebuild_session *s, const char *what)
+{
+	snprintf(s->t->doing, sizeof(s->t->doing), "%s", what);
+}
+
+void finish_clear(struct rebuild_session *s)
+{
+	for (size_t i = 0; i < s->nsteps; i++) {
+		free(s->steps[i].what);
+		free(s->steps[i].sql);
+	}
+	free(s->steps);
+	s->steps = NULL;
+	s->nsteps = 0;
+	strbuf_clear(&s->swap);
+}
+
+static void add_step(struct rebuild_session *s, const char *what, const char *sql)
+{
+	s->steps = xreallocarray(s->steps, s->nsteps + 1, sizeof(*s->steps));
+	s->steps[s->nsteps++] = (struct rebuild_step){ .what = xstrdup(what), .sql = xstrdup(sql) };
+}
+
+void finish_begin(struct rebuild_session *s)
+{
+	const struct rebuild_job *job = s->job;
+	char rows[32];
+	const char *values[] = { job->source, job->snapshot, job->floor,
+				 rows,	      s->t->due,     job->taken_at };
+
+	snprintf(rows, sizeof(rows), "%lld", (long long)s->t->rows);
+	doing(s, "writing down the snapshot");
+	s->t->state = REBUILD_RECORDING;
+	s->failed = false;
+	s->moved = mono_now();
+	if (!PQsendQueryParams(s->conn, sql_reset_record, 6, NULL, values, NULL, NULL, 0)) {
+		struct err err;
+
+		db_explain(s->conn, NULL, &err);
+		session_fail(s, &err);
+		return;
+	}
+	s->flushing = true; /* the loop flushes */
+}
+
+static void send_step(struct rebuild_session *s)
+{
+	doing(s, s->steps[s->step].what);
+	session_send(s, REBUILD_FINISHING, s->steps[s->step].sql);
+}
+
+static void send_swap(struct rebuild_session *s)
+{
+	doing(s, "swapping the new table in");
+	session_send(s, REBUILD_SWAPPING, strbuf_str(&s->swap));
+}
+
+/* The rows of reset_finish.sql: part, number, what, statement. */
+static void take_plan(struct rebuild_session *s, const PGresult *r)
+{
+	AUTO_STRBUF text = STRBUF_INIT;
+
+	/* Tombstones first: whoever reads both reads them in this order, and so waits but never deadlocks. */
+	strbuf_addstr(&s->swap,
+		      "LOCK TABLE products_tombstones, products IN ACCESS EXCLUSIVE MODE; ");
+	for (int i = 0; i < PQntuples(r); i++) {
+		const char *sql = PQgetvalue(r, i, 3);
+
+		if (strcmp(PQgetvalue(r, i, 0), "step") == 0)
+			add_step(s, PQgetvalue(r, i, 2), sql);
+		else
+			strbuf_addf(&s->swap, "%s; ", sql);
+	}
+	strbuf_addstr(&s->swap, "COMMIT");
+	strbuf_addf(&text, "SET LOCAL lock_timeout = %d; SAVEPOINT before_swap", LOCK_WAIT_MS);
+	add_step(s, "swapping the new table in", strbuf_str(&text));
+}
+
+void finish_result(struct rebuild_session *s, const PGresult *r)
+{
+	if (PQresultStatus(r) != PGRES_TUPLES_OK)
+		return;
+	if (s->t->state == REBUILD_PLANNING)
+		take_plan(s, r);
+	else if (s->t->state == REBUILD_REWINDING)
+		snprintf(s->blockers, sizeof(s->blockers), "%s", PQgetvalue(r, 0, 0));
+}
+
+/* The lock was not to be had, or a deadlock chose us: that is the readers' right. */
+static bool swap_may_be_tried_again(const struct err *err)
+{
+	return strcmp(err->sqlstate, "55P03") == 0 || strcmp(err->sqlstate, "40P01") == 0;
+}
+
+static void rewind_swap(struct rebuild_session *s)
+{
+	AUTO_STRBUF sql = STRBUF_INIT;
+
+	strbuf_addstr(&sql, "ROLLBACK TO SAVEPOINT before_swap; ");
+	strbuf_addstr(&sql, sql_reset_blockers);
+	session_send(s, REBUILD_REWINDING, strbuf_str(&sql));
+}
+
+static void pause_or_give_up(struct rebuild_session *s)
+{
+	struct mono now = mono_now();
+	struct err err;
+
+	if (mono_reached(s->swap_until, now)) {
+		err_set(&err,
+			"products was in use all the %lld s (RESET_SWAP_TIMEOUT_MS) in which it should have been replaced: %s",
+			(long long)(s->job->swap_ms / 1000),
+			s->blockers[0] == '\0' ? "by whom could not be seen" : s->blockers);
+		session_fail(s, &err);
+		return;
+	}
+	snprintf(s->t->doing, sizeof(s->t->doing), "waiting for readers of the old table: %.100s",
+		 s->blockers);
+	s->resume_at = mono_add_ms(now, PAUSE_MS);
+	s->t->state = REBUILD_PAUSING;
+}
+
+void finish_resume(struct rebuild_session *s)
+{
+	send_swap(s);
+}
+
+void finish_command_ended(struct rebuild_session *s)
+{
+	if (s->failed && s->t->state == REBUILD_SWAPPING && swap_may_be_tried_again(&s->reason)) {
+		rewind_swap(s);
+		return;
+	}
+	if (s->failed) {
+		if (s->t->doing[0] != '\0')
+			err_prefix(&s->reason, "%s", s->t->doing);
+		session_fail(s, &s->reason);
+		return;
+	}
+	switch (s->t->state) {
+	case REBUILD_RECORDING:
+		session_send(s, REBUILD_PLANNING, sql_reset_finish);
+		break;
+	case REBUILD_PLANNING:
+		s->step = 0;
+		send_step(s);
+		break;
+	case REBUILD_FINISHING:
+		if (++s->step < s->nsteps) {
+			send_step(s);
+		} else {
+			s->swap_until = mono_add_ms(mono_now(), s->job->swap_ms);
+			send_swap(s);
+		}
+		break;
+	case REBUILD_SWAPPING:
+		session_done(s);
+		break;
+	case REBUILD_REWINDING:
+		pause_or_give_up(s);
+		break;
+	default:
+		fatal("reset: a command ended in state %d", (int)s->t->state);
+	}
+}

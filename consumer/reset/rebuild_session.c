@@ -1,0 +1,306 @@
+/*
+ * rebuild_session.c: one replica's session: the load, and the frame in which rebuild_finish.c goes on after it. Never blocks.
+ */
+#include "consumer/reset/rebuild_private.h"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+
+#include "common/pg/db.h"
+
+#include "consumer/reset/sql/reset_copy_in.sql.h"
+
+/* When a stop was asked for, a swap that is on its way may still answer for so long. */
+#define STOP_SWAP_MS 3000
+#define PROBE_MS     10000
+
+bool rebuild_state_ended(enum rebuild_state s)
+{
+	return s == REBUILD_DONE || s == REBUILD_FAILED;
+}
+
+static void close_session(struct rebuild_session *s)
+{
+	db_conn_close(s->conn);
+	s->conn = NULL;
+	s->t->conn = NULL;
+	s->t->ended = mono_now();
+	s->flushing = false;
+	probe_stop(&s->probe);
+	feed_leave(s->feed, s->reader);
+	finish_clear(s);
+}
+
+void session_done(struct rebuild_session *s)
+{
+	close_session(s);
+	s->t->state = REBUILD_DONE;
+	s->t->doing[0] = '\0';
+}
+
+void session_fail(struct rebuild_session *s, const struct err *err)
+{
+	s->t->err = *err;
+	/* The server drops the transaction when the connection ends, but says in its log what it thinks of that. */
+	if (s->t->state == REBUILD_LOADING)
+		(void)!PQputCopyEnd(s->conn, err->text);
+	close_session(s);
+	s->t->state = REBUILD_FAILED;
+	s->t->doing[0] = '\0';
+}
+
+/* Lost in the middle of the swap: the commit may or may not have happened. Both are complete. */
+static void fail_unsure(struct rebuild_session *s, struct err *err)
+{
+	if (s->t->state == REBUILD_SWAPPING) {
+		s->t->unsure = true;
+		err_prefix(err, "lost during the swap, run the reset again");
+	}
+	session_fail(s, err);
+}
+
+static void fail_lost(struct rebuild_session *s)
+{
+	struct err err;
+
+	db_explain(s->conn, NULL, &err);
+	fail_unsure(s, &err);
+}
+
+static void flush(struct rebuild_session *s)
+{
+	int left = PQflush(s->conn);
+
+	if (left < 0) {
+		fail_lost(s);
+		return;
+	}
+	s->flushing = left == 1;
+}
+
+void session_send(struct rebuild_session *s, enum rebuild_state state, const char *sql)
+{
+	s->t->state = state;
+	s->failed = false;
+	probe_stop(&s->probe);
+	s->moved = mono_now();
+	if (!PQsendQuery(s->conn, sql))
+		fail_lost(s);
+	else
+		flush(s);
+}
+
+/* Writes as much of the feed as the replica takes without waiting. libpq keeps what the socket refuses in memory, so a
+ * chunk is handed over only when the last one has left completely. */
+static void write_feed(struct rebuild_session *s)
+{
+	struct feed_chunk chunk;
+
+	while (s->t->state == REBUILD_LOADING && !s->flushing &&
+	       feed_peek(s->feed, s->reader, &chunk)) {
+		if (PQputCopyData(s->conn, chunk.data, (int)chunk.len) != 1) {
+			fail_lost(s);
+			return;
+		}
+		feed_next(s->feed, s->reader);
+		s->t->rows = chunk.rows;
+		s->t->bytes = chunk.bytes;
+		s->moved = mono_now();
+		flush(s);
+	}
+	if (s->t->state == REBUILD_LOADING && !s->flushing && feed_at_end(s->feed, s->reader)) {
+		s->t->state = REBUILD_ENDING;
+		s->moved = mono_now();
+		if (PQputCopyEnd(s->conn, NULL) != 1)
+			fail_lost(s);
+		else
+			flush(s);
+	}
+}
+
+/* The load's own results; everything later is rebuild_finish.c's. */
+static void load_command_ended(struct rebuild_session *s)
+{
+	struct err err;
+
+	if (s->failed) {
+		session_fail(s, &s->reason);
+	} else if (s->t->state == REBUILD_OPENING) {
+		err_set(&err, "the server did not start the COPY");
+		session_fail(s, &err);
+	} else if (s->t->rows != s->job->rows) {
+		err_set(&err, "the server counted %lld rows, the primary sent %lld",
+			(long long)s->t->rows, (long long)s->job->rows);
+		session_fail(s, &err);
+	} else {
+		finish_begin(s);
+	}
+}
+
+/* Takes every result that is complete. */
+static void take_results(struct rebuild_session *s)
+{
+	while (!rebuild_state_ended(s->t->state) && s->t->state != REBUILD_LOADING &&
+	       !PQisBusy(s->conn)) {
+		PGresult *res = PQgetResult(s->conn);
+		ExecStatusType status = PQresultStatus(res);
+
+		if (res == NULL) {
+			if (PQstatus(s->conn) != CONNECTION_OK && !s->failed)
+				fail_lost(s);
+			else if (s->t->state == REBUILD_PAUSING)
+				return; /* nothing is in progress */
+			else if (s->t->state == REBUILD_OPENING || s->t->state == REBUILD_ENDING)
+				load_command_ended(s);
+			else
+				finish_command_ended(s);
+			continue;
+		}
+		s->moved = mono_now();
+		if (status == PGRES_COPY_IN && s->t->state == REBUILD_OPENING) {
+			s->t->state = REBUILD_LOADING;
+		} else if (status == PGRES_COPY_IN) {
+			/* Never ours; leave the state in which no command can follow. */
+			PQclear(res);
+			fail_lost(s);
+			return;
+		} else if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+			if (s->t->state == REBUILD_ENDING)
+				s->t->rows = strtoll(PQcmdTuples(res), NULL, 10);
+			else
+				finish_result(s, res);
+		} else if (!s->failed) {
+			s->failed = true;
+			db_explain(s->conn, res, &s->reason);
+		}
+		PQclear(res);
+	}
+}
+
+static void read_answer(struct rebuild_session *s)
+{
+	if (!PQconsumeInput(s->conn)) {
+		fail_lost(s);
+		return;
+	}
+	if (s->t->state == REBUILD_LOADING) {
+		/* A server that takes data says nothing, unless it has stopped taking it. libpq shows the error only to
+		 * one who has ended the copy. */
+		s->t->state = REBUILD_ENDING;
+		s->moved = mono_now();
+		if (PQputCopyEnd(s->conn, "the server reported an error") != 1) {
+			fail_lost(s);
+			return;
+		}
+		flush(s);
+	}
+	take_results(s);
+}
+
+/* Building an index or collecting statistics may take any time, as long as the server is alive at all: watch_silence(). Everything
+ * else has to get on. */
+struct mono session_deadline(const struct rebuild_session *s)
+{
+	switch (s->t->state) {
+	case REBUILD_DONE:
+	case REBUILD_FAILED:
+		return (struct mono){ 0 };
+	case REBUILD_FINISHING:
+		return s->flushing ? mono_add_ms(s->moved, s->job->stall_ms) : (struct mono){ 0 };
+	case REBUILD_PAUSING:
+		return s->resume_at;
+	case REBUILD_LOADING: /* one that waits for data from the primary is not late */
+		return s->flushing ? mono_add_ms(s->moved, s->job->stall_ms) : (struct mono){ 0 };
+	case REBUILD_SWAPPING:
+		return mono_add_ms(s->moved, s->job->stopping ? STOP_SWAP_MS : s->job->stall_ms);
+	default:
+		return mono_add_ms(s->moved, s->job->stall_ms);
+	}
+}
+
+/* A statement that works in silence for long: does the server still answer others? */
+static void watch_silence(struct rebuild_session *s, struct mono now)
+{
+	struct err err;
+
+	if (!s->probe.asking) {
+		if (mono_reached(mono_add_ms(s->moved, s->job->stall_ms), now))
+			probe_start(&s->probe, PQsocket(s->conn), now, PROBE_MS);
+		return;
+	}
+	switch (probe_turn(&s->probe, now)) {
+	case PROBE_WAITING:
+		break;
+	case PROBE_ALIVE:
+		s->moved = now;
+		break;
+	case PROBE_SILENT:
+		err_set(&err, "%s: the server does not answer any more: it hangs", s->t->doing);
+		session_fail(s, &err);
+		break;
+	}
+}
+
+static void keep_deadline(struct rebuild_session *s, struct mono now)
+{
+	struct mono deadline = session_deadline(s);
+	struct err err;
+
+	s->t->stuck_ms = s->flushing ? mono_diff_us(now, s->moved) / 1000 : 0;
+	if (s->t->state == REBUILD_FINISHING && !s->flushing) {
+		watch_silence(s, now);
+		return;
+	}
+	if (deadline.us == 0 || !mono_reached(deadline, now))
+		return;
+	if (s->t->state == REBUILD_PAUSING) {
+		finish_resume(s);
+		return;
+	}
+	err_set(&err,
+		"no progress for %lld ms%s%s: the replica hangs, or RESET_STALL_TIMEOUT_MS is too short for it",
+		(long long)(mono_diff_us(now, s->moved) / 1000),
+		s->t->doing[0] == '\0' ? "" : " while ", s->t->doing);
+	fail_unsure(s, &err);
+}
+
+/* A server that does not read for longer than the connection's TCP_USER_TIMEOUT would be cut off by the kernel; how long is too
+ * long is stall_ms here. Fails harmlessly on a Unix socket. */
+static void tune_socket(PGconn *conn, int64_t stall_ms)
+{
+	unsigned ms = (unsigned)stall_ms + 1000;
+
+	(void)setsockopt(PQsocket(conn), IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+}
+
+void session_start(struct rebuild_session *s, const struct rebuild_job *job,
+		   struct rebuild_target *t, struct feed *feed, size_t reader)
+{
+	s->job = job;
+	s->t = t;
+	s->conn = t->conn;
+	s->feed = feed;
+	s->reader = reader;
+	t->rows = t->bytes = 0;
+	t->doing[0] = '\0';
+	tune_socket(s->conn, job->stall_ms);
+	if (PQsetnonblocking(s->conn, 1) != 0)
+		fail_lost(s);
+	else
+		session_send(s, REBUILD_OPENING, sql_reset_copy_in);
+}
+
+void session_turn(struct rebuild_session *s, short revents)
+{
+	if (s->conn != NULL && s->flushing && (revents & POLLOUT) != 0)
+		flush(s);
+	if (s->conn != NULL && (revents & (POLLIN | POLLHUP | POLLERR)) != 0)
+		read_answer(s);
+	if (s->conn != NULL)
+		write_feed(s);
+	if (s->conn != NULL)
+		keep_deadline(s, mono_now());
+}

@@ -1,0 +1,40 @@
+/*
+ * rebuild_source.h: the primary's side of a rebuild: one COPY out of the snapshot, into the feed. Never blocks. Main thread.
+ */
+#ifndef PGFANOUT_CONSUMER_RESET_REBUILD_SOURCE_H
+#define PGFANOUT_CONSUMER_RESET_REBUILD_SOURCE_H
+
+#include <libpq-fe.h>
+
+#include "common/base/clock.h"
+#include "common/base/err.h"
+#include "consumer/reset/feed.h"
+
+enum source_state {
+	SOURCE_OPENING, /* COPY was sent -> its first result */
+	SOURCE_READING, /* rows come, as long as the feed has room -> all rows, confirmed by the server */
+	SOURCE_COMPLETE, /* the feed has ended; connection closed */
+	SOURCE_FAILED,	 /* err says why; connection closed, and the feed will never end */
+};
+
+struct source {
+	PGconn *conn; /* NULL when closed */
+	struct feed *feed;
+	int64_t stall_ms;
+	enum source_state state;
+	bool flushing; /* poll for writing too */
+	bool wanted; /* the feed had room when the loop last looked: only then is silence a stall */
+	struct mono moved;
+	int64_t rows; /* COMPLETE: as the server counted them */
+	struct err err;
+};
+
+/* Takes the connection, which is in the snapshot's transaction. */
+void source_start(struct source *src, PGconn *conn, struct feed *feed, int64_t stall_ms);
+/* Whether to poll for it: not while the feed is full. */
+bool source_wants(const struct source *src);
+/* To be called every turn of the loop. True: there may be more at once, do not wait. */
+bool source_turn(struct source *src, short revents, struct mono now);
+void source_close(struct source *src);
+
+#endif

@@ -1,0 +1,426 @@
+/*
+ * reset.c: the order of a reset, and what it says.
+ *
+ * One replica's way; whichever step fails, it takes no further part, serves its old table, and the others go on:
+ *
+ *   checked    connected; migrated; nothing hangs on its table that a new one would lose
+ *   wired      its queues exist and are bound
+ *   locked     no batch is applied any more, those on their way have ended
+ *   prepared   in a transaction, with an empty products_reset
+ *   (snapshot) of the primary, one for all
+ *   rebuilt    loaded, indexed, swapped in, committed: rebuild.h
+ *
+ * Why no change is lost: everything that left the outbox before the snapshot was committed before, so the snapshot has it.
+ * Everything else is published after it, and from "wired" on a queue of the replica keeps it, or the replica is marked anew: a
+ * queue that loses it (too long, deleted) is found by the API, which writes the moment down on the primary; the new table comes
+ * with the moment that the snapshot knew of, and what is later counts (api/relay/relay_queues.c). What the consumer had applied
+ * before "locked" was committed on the primary before the snapshot too, so nothing is taken back. Should the primary crash, the
+ * ids of the transactions that the snapshot knows do not come back: they are on its disk before any replica is told of them.
+ *
+ * What happens when this process dies: up to the commit in the swap nothing of it can be seen on any replica, at any
+ * moment; see rebuild.c. Queues that were declared stay, and are the consumer's anyway.
+ */
+#include "consumer/reset/reset.h"
+
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/amqp/amqp.h"
+#include "common/pg/db.h"
+#include "common/base/log.h"
+#include "common/base/stop.h"
+#include "common/wire/topology.h"
+#include "common/base/uri.h"
+#include "common/base/progress_screen.h"
+#include "consumer/reset/rebuild.h"
+#include "consumer/reset/reset_primary.h"
+#include "consumer/reset/reset_replica.h"
+
+#define BROKER_MS 5000
+
+struct reset {
+	const struct reset_request *request;
+	struct reset_replica replicas[REPLICAS_MAX];
+	size_t n;
+	struct reset_primary primary;
+	enum exit_code failed; /* of what all have in common */
+
+	/* The rebuild: the replicas that still took part when it began. */
+	struct rebuild_target targets[REPLICAS_MAX];
+	struct reset_replica *target_replica[REPLICAS_MAX];
+	struct progress_meter meters[REPLICAS_MAX];
+	bool told[REPLICAS_MAX]; /* that it failed */
+	size_t ntargets;
+	struct progress_screen *screen;
+	struct mono began;
+};
+
+static size_t taking_part(const struct reset *r)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < r->n; i++)
+		n += r->replicas[i].failed == EXIT_OK;
+	return n;
+}
+
+/* Runs a step for every replica that still takes part; true if any does afterwards. */
+static bool each(struct reset *r, bool (*step)(struct reset_replica *))
+{
+	for (size_t i = 0; i < r->n; i++) {
+		struct reset_replica *replica = &r->replicas[i];
+
+		if (replica->failed == EXIT_OK && !step(replica))
+			log_error("not reset", KV_S("replica", replica->name),
+				  KV_S("error", replica->err.text));
+	}
+	return taking_part(r) > 0;
+}
+
+static bool fail_all(struct reset *r, enum exit_code code, const char *what, const struct err *err)
+{
+	r->failed = stop_requested() ? EXIT_INTERRUPTED : code;
+	log_error(what, KV_S("error", err->text));
+	return false;
+}
+
+static void say(const struct reset *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
+static void say(const struct reset *r, const char *fmt, ...)
+{
+	va_list ap;
+
+	if (r->request->quiet)
+		return;
+	va_start(ap, fmt);
+	vprintf(fmt, ap);
+	va_end(ap);
+	putchar('\n');
+	fflush(stdout);
+}
+
+/* ---- checked ---- */
+
+static bool check_primary(struct reset *r)
+{
+	struct err err;
+	enum exit_code code = reset_primary_connect(&r->primary, r->request->settings->database_url,
+						    &err);
+
+	return code == EXIT_OK ||
+	       fail_all(r, code, "the primary cannot serve: nothing was changed", &err);
+}
+
+static struct amqp_link *open_broker(struct reset *r)
+{
+	struct err err;
+	struct amqp_link *link = amqp_open(r->request->settings->rabbitmq_url, "reset-replicas",
+					   BROKER_MS, &err);
+
+	if (link == NULL)
+		fail_all(r, EXIT_UNREACHABLE, "cannot reach the broker: nothing was changed", &err);
+	return link;
+}
+
+static bool check_broker(struct reset *r)
+{
+	struct amqp_link *link = open_broker(r);
+
+	amqp_close(link);
+	return link != NULL;
+}
+
+/* ---- asking ---- */
+
+static void names(const struct reset *r, struct strbuf *out)
+{
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->replicas[i].failed == EXIT_OK)
+			strbuf_addf(out, "%s%s", out->len == 0 ? "" : ", ", r->replicas[i].name);
+	}
+}
+
+static bool confirmed(struct reset *r)
+{
+	struct pollfd p[2] = { { .fd = STDIN_FILENO, .events = POLLIN },
+			       { .fd = stop_fd(), .events = POLLIN } };
+	AUTO_STRBUF list = STRBUF_INIT;
+	char answer[16] = "";
+
+	names(r, &list);
+	printf("The products of %s will be replaced by those of %s.\nGo on? [y/N] ",
+	       strbuf_str(&list), r->primary.name);
+	fflush(stdout);
+	while (poll(p, 2, -1) < 0)
+		;
+	if (p[1].revents == 0 && fgets(answer, sizeof(answer), stdin) != NULL &&
+	    (strcasecmp(answer, "y\n") == 0 || strcasecmp(answer, "yes\n") == 0))
+		return true;
+	printf("%sNothing was changed.\n", p[1].revents == 0 ? "" : "\n");
+	r->failed = EXIT_INTERRUPTED;
+	return false;
+}
+
+/* ---- wired ---- */
+
+/* A missing queue shows that changes were lost. Making it anew takes that sign away, so the replica is marked before: if this reset
+ * fails, the next one is still due. */
+static bool wire(struct reset *r, struct reset_replica *replica, struct amqp_link *link,
+		 struct err *err)
+{
+	uint64_t ready;
+	bool missing;
+
+	return topology_look(link, replica->name, &missing, &ready, err) &&
+	       (!missing || reset_replica_mark(replica)) &&
+	       topology_declare(link, replica->name, (unsigned)r->request->settings->max_attempts,
+				err);
+}
+
+static bool wire_all(struct reset *r)
+{
+	struct amqp_link *link = open_broker(r);
+
+	for (size_t i = 0; link != NULL && i < r->n; i++) {
+		struct reset_replica *replica = &r->replicas[i];
+		struct err err;
+
+		if (replica->failed != EXIT_OK || wire(r, replica, link, &err))
+			continue;
+		if (replica->failed == EXIT_OK) {
+			err_prefix(&err, "its queues");
+			(void)!reset_replica_fail(replica, EXIT_RUNTIME, &err);
+		} else {
+			err = replica->err;
+		}
+		log_error("not reset", KV_S("replica", replica->name), KV_S("error", err.text));
+		/* The link is broken now. If only these queues were at fault a new one serves the others. */
+		amqp_close(link);
+		link = open_broker(r);
+	}
+	if (link == NULL)
+		return false;
+	amqp_close(link);
+	return taking_part(r) > 0;
+}
+
+/* ---- the snapshot ---- */
+
+static bool take_snapshot(struct reset *r)
+{
+	struct err err;
+	enum exit_code code = reset_primary_snapshot(&r->primary, &err);
+
+	return code == EXIT_OK ||
+	       fail_all(r, code, "cannot take a snapshot of the primary: nothing was changed",
+			&err);
+}
+
+/* ---- rebuilt ---- */
+
+/* At once, not at the end: the others may take hours. */
+static void tell_failures(struct reset *r)
+{
+	for (size_t i = 0; i < r->ntargets; i++) {
+		const struct rebuild_target *t = &r->targets[i];
+
+		if (t->state != REBUILD_FAILED || r->told[i])
+			continue;
+		r->told[i] = true;
+		progress_screen_clear(r->screen);
+		log_error("not reset", KV_S("replica", t->name), KV_S("error", t->err.text));
+	}
+}
+
+/* Called from the rebuild's loop all the time. */
+static void show(void *arg)
+{
+	struct reset *r = arg;
+	struct progress_row rows[REPLICAS_MAX];
+	struct mono now = mono_now();
+	size_t n = 0;
+
+	tell_failures(r);
+	for (size_t i = 0; i < r->ntargets; i++)
+		progress_meter_add(&r->meters[i], now, r->targets[i].rows, r->targets[i].bytes);
+	if (!progress_screen_due(r->screen, now))
+		return;
+	for (size_t i = 0; i < r->ntargets; i++) {
+		const struct rebuild_target *t = &r->targets[i];
+		struct progress_row *row = &rows[n];
+
+		if (t->state == REBUILD_DONE || t->state == REBUILD_FAILED)
+			continue;
+		*row = (struct progress_row){
+			.name = t->name,
+			.doing = t->doing,
+			.rows = t->rows,
+			.bytes = t->bytes,
+			.total = r->primary.rows,
+			.stuck_ms = t->stuck_ms,
+		};
+		row->measured = progress_meter_rate(&r->meters[i], &row->rows_per_s,
+						    &row->bytes_per_s);
+		n++;
+	}
+	progress_screen_show(r->screen, rows, n, now);
+}
+
+static void rebuild(struct reset *r)
+{
+	struct rebuild_job job = {
+		.primary = r->primary.conn,
+		.source = r->primary.source,
+		.snapshot = r->primary.snapshot,
+		.floor = r->primary.floor,
+		.taken_at = r->primary.taken_at,
+		.stall_ms = r->request->settings->stall_timeout_ms,
+		.swap_ms = r->request->settings->swap_timeout_ms,
+		.targets = r->targets,
+		.tick = show,
+		.arg = r,
+	};
+
+	for (size_t i = 0; i < r->n; i++) {
+		struct reset_replica *replica = &r->replicas[i];
+
+		if (replica->failed != EXIT_OK)
+			continue;
+		r->target_replica[r->ntargets] = replica;
+		r->targets[r->ntargets++] = (struct rebuild_target){
+			.name = replica->name,
+			.due = reset_primary_due(&r->primary, replica->name),
+			.conn = replica->conn
+		};
+		replica->conn = NULL;
+	}
+	job.n = r->ntargets;
+	r->primary.conn = NULL;
+	r->screen = progress_screen_new(r->request->quiet);
+	enum rebuild_outcome outcome = rebuild_run(&job);
+	tell_failures(r);
+	progress_screen_free(r->screen);
+
+	for (size_t i = 0; i < r->ntargets; i++) {
+		const struct rebuild_target *t = &r->targets[i];
+
+		if (t->state == REBUILD_DONE)
+			continue;
+		r->target_replica[i]->unsure = t->unsure;
+		(void)!reset_replica_fail(
+			r->target_replica[i],
+			outcome == REBUILD_STOPPED ? EXIT_INTERRUPTED : EXIT_RUNTIME, &t->err);
+	}
+}
+
+/* ---- what it says at the end ---- */
+
+static void summarize(const struct reset *r)
+{
+	for (size_t i = 0; i < r->ntargets; i++) {
+		AUTO_STRBUF line = STRBUF_INIT;
+		const struct rebuild_target *t = &r->targets[i];
+
+		if (t->state == REBUILD_DONE) {
+			progress_summary(&line, t->name, t->rows, t->bytes,
+					 mono_diff_us(t->ended, r->began));
+			say(r, "%s", strbuf_str(&line));
+		}
+	}
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->replicas[i].failed != EXIT_OK)
+			say(r, "%s: not reset, it serves %s", r->replicas[i].name,
+			    r->replicas[i].unsure
+				    ? "the table it had or the new one, complete: run the reset again"
+				    : "the table it had");
+	}
+}
+
+static void tell_plan(const struct reset *r)
+{
+	AUTO_STRBUF size = STRBUF_INIT;
+
+	progress_add_bytes(&size, r->primary.bytes);
+	say(r, "primary %s: about %lld rows, %s", r->primary.name, (long long)r->primary.rows,
+	    strbuf_str(&size));
+	for (size_t i = 0; i < r->n; i++) {
+		const struct reset_replica *replica = &r->replicas[i];
+		char name[512];
+
+		uri_scrub(replica->url, name, sizeof(name));
+		if (replica->failed != EXIT_OK)
+			say(r, "%s %s: could not be reset", replica->name, name);
+		else if (replica->rows < 0)
+			say(r, "%s %s: would be reset", replica->name, name);
+		else
+			say(r, "%s %s: would be reset, has about %lld rows", replica->name, name,
+			    (long long)replica->rows);
+	}
+	say(r, "Dry run: nothing was changed.");
+}
+
+/* One reason for all tells itself; several tell that part of the work was not done. */
+static enum exit_code exit_code(const struct reset *r)
+{
+	enum exit_code code = r->failed;
+
+	for (size_t i = 0; i < r->n && r->failed == EXIT_OK; i++) {
+		enum exit_code failed = r->replicas[i].failed;
+
+		if (failed != EXIT_OK && code == EXIT_OK)
+			code = failed;
+		else if (failed != EXIT_OK && code != failed)
+			code = EXIT_DIFFERENT;
+	}
+	return code;
+}
+
+static void choose(struct reset *r)
+{
+	const struct replica_settings *all = &r->request->settings->replicas;
+
+	for (size_t i = 0; i < all->n; i++) {
+		if (r->request->chosen[i])
+			r->replicas[r->n++] = (struct reset_replica){ .name = all->replica[i].name,
+								      .url = all->replica[i].url };
+	}
+}
+
+static void run_steps(struct reset *r)
+{
+	if (!check_primary(r) || !each(r, reset_replica_connect) || !check_broker(r))
+		return;
+	if (r->request->dry_run) {
+		if (each(r, reset_replica_rehearse) && take_snapshot(r))
+			tell_plan(r);
+		return;
+	}
+	if (r->request->ask && !confirmed(r))
+		return;
+	r->began = mono_now();
+	if (!wire_all(r) || !each(r, reset_replica_lock) || !each(r, reset_replica_begin) ||
+	    !take_snapshot(r))
+		return;
+	say(r, "Copying about %lld rows of %s.", (long long)r->primary.rows, r->primary.name);
+	rebuild(r);
+	summarize(r);
+}
+
+enum exit_code reset_run(const struct reset_request *request)
+{
+	struct reset *r = xcalloc(1, sizeof(*r));
+	enum exit_code code;
+
+	r->request = request;
+	choose(r);
+	run_steps(r);
+	code = exit_code(r);
+	for (size_t i = 0; i < r->n; i++)
+		db_conn_close(r->replicas[i].conn);
+	reset_primary_clear(&r->primary);
+	free(r);
+	return code;
+}

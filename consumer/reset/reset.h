@@ -1,0 +1,22 @@
+/*
+ * reset.h: rebuilding replicas from one snapshot of the primary, while everything else goes on.
+ */
+#ifndef PGFANOUT_CONSUMER_RESET_RESET_H
+#define PGFANOUT_CONSUMER_RESET_RESET_H
+
+#include "common/base/base.h"
+#include "consumer/reset/reset_settings.h"
+
+struct reset_request {
+	const struct reset_settings *settings;
+	bool chosen[REPLICAS_MAX]; /* of settings->replicas */
+	bool dry_run;
+	bool ask; /* the person at the terminal has to say yes first */
+	bool quiet;
+};
+
+/* Logs what fails, shows progress and the summary on standard output. stop_init() was called. Any thread; of two for one replica the second
+ * one fails with EXIT_BUSY. */
+enum exit_code reset_run(const struct reset_request *request);
+
+#endif

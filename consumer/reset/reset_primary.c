@@ -1,0 +1,129 @@
+/*
+ * reset_primary.c: see reset_primary.h.
+ */
+#include "consumer/reset/reset_primary.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/pg/db.h"
+#include "common/pg/schema.h"
+#include "common/base/uri.h"
+#include "consumer/reset/reset_replica.h"
+
+#include "consumer/reset/sql/reset_due.sql.h"
+#include "consumer/reset/sql/reset_floor.sql.h"
+#include "consumer/reset/sql/reset_settle.sql.h"
+#include "consumer/reset/sql/reset_snapshot.sql.h"
+
+#define STATEMENT_MS 30000
+#define LOCK_TIMEOUT "10s"
+
+static const struct db_options options = { .application_name = "reset-replicas",
+					   .guc = "-c client_min_messages=error" };
+
+static enum db_outcome ask(struct reset_primary *p, const char *sql, struct pg_result **ret,
+			   struct err *err)
+{
+	return db_query(p->conn, sql, 0, NULL, false, mono_add_ms(mono_now(), STATEMENT_MS), ret,
+			err);
+}
+
+/* A standby may not have yet what was published and applied long ago: a snapshot of it could lose that for good. */
+static enum exit_code refuse_standby(struct reset_primary *p, struct err *err)
+{
+	struct pg_result *found;
+	enum db_outcome outcome = ask(p, "SELECT pg_is_in_recovery()", &found, err);
+
+	if (outcome != DB_OK)
+		return reset_exit_code((int)outcome);
+	bool standby = strcmp(db_value(found, 0, 0), "t") == 0;
+	db_result_clear(found);
+	if (!standby)
+		return EXIT_OK;
+	err_set(err, "DATABASE_URL (%s) leads to a standby server; it has to be the primary",
+		p->name);
+	return EXIT_USAGE;
+}
+
+enum exit_code reset_primary_connect(struct reset_primary *p, const char *url, struct err *err)
+{
+	p->url = url;
+	uri_scrub(url, p->name, sizeof(p->name));
+	p->conn = db_connect_raw(url, &options, err);
+	if (p->conn == NULL)
+		return reset_exit_code(DB_LOST);
+	enum db_outcome outcome = db_check_schema(p->conn, "primary", SCHEMA_PRIMARY, err);
+	if (outcome != DB_OK)
+		return reset_exit_code((int)outcome);
+	return refuse_standby(p, err);
+}
+
+/* The snapshot's own session cannot do it: it only reads, and its transaction goes on. */
+static enum exit_code settle(const struct reset_primary *p, struct err *err)
+{
+	struct pg_conn *conn = db_connect_raw(p->url, &options, err);
+
+	if (conn == NULL)
+		return reset_exit_code(DB_LOST);
+	enum db_outcome outcome = db_query(conn, sql_reset_settle, 0, NULL, false,
+					   mono_add_ms(mono_now(), STATEMENT_MS), NULL, err);
+	db_conn_close(conn);
+	return outcome == DB_OK ? EXIT_OK : reset_exit_code((int)outcome);
+}
+
+enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
+{
+	/* The lock comes before the snapshot: whoever truncates or rewrites the table is done, or has to wait. */
+	static const char *const before[] = {
+		"SET client_connection_check_interval = 1000",
+		"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
+		"SET LOCAL lock_timeout = '" LOCK_TIMEOUT "'",
+		"LOCK TABLE products IN ACCESS SHARE MODE",
+	};
+	enum db_outcome outcome;
+	struct pg_result *found;
+
+	for (size_t i = 0; i < ARRAY_SIZE(before); i++) {
+		outcome = ask(p, before[i], NULL, err);
+		if (outcome != DB_OK && i > 0) /* not every platform has the first one */
+			return reset_exit_code((int)outcome);
+	}
+	outcome = ask(p, sql_reset_snapshot, &found, err);
+	if (outcome != DB_OK)
+		return reset_exit_code((int)outcome);
+	p->snapshot = xstrdup(db_value(found, 0, 0));
+	p->source = xstrdup(db_value(found, 0, 1));
+	p->rows = strtoll(db_value(found, 0, 2), NULL, 10);
+	p->bytes = strtoll(db_value(found, 0, 3), NULL, 10);
+	p->taken_at = xstrdup(db_value(found, 0, 4));
+	db_result_clear(found);
+	outcome = ask(p, sql_reset_floor, &found, err);
+	if (outcome != DB_OK)
+		return reset_exit_code((int)outcome);
+	p->floor = xstrdup(db_value(found, 0, 0));
+	db_result_clear(found);
+	outcome = ask(p, sql_reset_due, &p->due, err);
+	return outcome == DB_OK ? settle(p, err) : reset_exit_code((int)outcome);
+}
+
+const char *reset_primary_due(const struct reset_primary *p, const char *replica)
+{
+	for (int i = 0; p->due != NULL && i < db_rows(p->due); i++)
+		if (strcmp(db_value(p->due, i, 0), replica) == 0)
+			return db_value(p->due, i, 1);
+	return NULL;
+}
+
+void reset_primary_clear(struct reset_primary *p)
+{
+	db_conn_close(p->conn);
+	p->conn = NULL;
+	db_result_clear(p->due);
+	p->due = NULL;
+	free(p->snapshot);
+	free(p->source);
+	free(p->floor);
+	free(p->taken_at);
+	p->snapshot = p->source = p->floor = p->taken_at = NULL;
+}

@@ -1,0 +1,216 @@
+/*
+ * reset_replica.c: see reset_replica.h.
+ *
+ * What holds what, in the order in which it is taken; all of it belongs to the session and ends with it:
+ *   advisory lock 1885824609/1, exclusive   no batch is applied (PF001), no other reset begins
+ *   SHARE UPDATE EXCLUSIVE on products      readers and writers go on; nobody alters it, indexes it or vacuums it. A running
+ *                                           autovacuum gives way to this request; it would not to the swap's short ones
+ *   products_reset                          made in the transaction, invisible to others, gone with it
+ */
+#include "consumer/reset/reset_replica.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/clock.h"
+#include "common/pg/db.h"
+#include "common/pg/schema.h"
+#include "common/base/stop.h"
+#include "common/base/strbuf.h"
+
+#include "consumer/reset/sql/reset_create.sql.h"
+#include "consumer/reset/sql/reset_finish.sql.h"
+#include "consumer/reset/sql/reset_lock_holders.sql.h"
+#include "consumer/reset/sql/reset_mark.sql.h"
+#include "consumer/reset/sql/reset_obstacles.sql.h"
+
+#define STATEMENT_MS	   15000
+/* Batches that are on their way have so long to end, as has the session of a reset that was killed just now. */
+#define LOCK_TIMEOUT	   "5s"
+#define TABLE_LOCK_TIMEOUT "10s"
+
+enum exit_code reset_exit_code(int db_outcome)
+{
+	if (stop_requested())
+		return EXIT_INTERRUPTED;
+	switch (db_outcome) {
+	case DB_LOST:
+	case DB_UNFIT:
+		return EXIT_UNREACHABLE;
+	case DB_SCHEMA:
+		return EXIT_SCHEMA;
+	case DB_BUSY:
+		return EXIT_BUSY;
+	default:
+		return EXIT_RUNTIME;
+	}
+}
+
+bool reset_replica_fail(struct reset_replica *r, enum exit_code code, const struct err *err)
+{
+	r->failed = code;
+	if (err != &r->err)
+		r->err = *err;
+	db_conn_close(r->conn);
+	r->conn = NULL;
+	return false;
+}
+
+/* A statement with a deadline; ret may be NULL. */
+static enum db_outcome ask(struct reset_replica *r, const char *sql, struct pg_result **ret,
+			   struct err *err)
+{
+	return db_query(r->conn, sql, 0, NULL, false, mono_add_ms(mono_now(), STATEMENT_MS), ret,
+			err);
+}
+
+static bool run(struct reset_replica *r, const char *what, const char *sql)
+{
+	struct err err;
+	enum db_outcome outcome = ask(r, sql, NULL, &err);
+
+	if (outcome == DB_OK)
+		return true;
+	err_prefix(&err, "%s", what);
+	return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+}
+
+/* Everything that is in the way, in one line: whoever puts it right wants to do so once. */
+static bool check_obstacles(struct reset_replica *r)
+{
+	AUTO_STRBUF list = STRBUF_INIT;
+	struct pg_result *found;
+	struct err err;
+	enum db_outcome outcome = ask(r, sql_reset_obstacles, &found, &err);
+
+	if (outcome != DB_OK) {
+		err_prefix(&err, "looking at its table products");
+		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+	}
+	for (int i = 0; i < db_rows(found); i++)
+		strbuf_addf(&list, "%s%s", i == 0 ? "" : "; ", db_value(found, i, 0));
+	db_result_clear(found);
+	if (list.len == 0)
+		return true;
+	err_set(&err,
+		"its table products cannot be replaced; drop or mend first (and make again after): %s",
+		strbuf_str(&list));
+	return reset_replica_fail(r, EXIT_DIFFERENT, &err);
+}
+
+static bool estimate_rows(struct reset_replica *r)
+{
+	struct pg_result *found;
+	struct err err;
+	enum db_outcome outcome =
+		ask(r, "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('products')",
+		    &found, &err);
+
+	if (outcome != DB_OK)
+		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+	r->rows = db_rows(found) == 1 ? strtoll(db_value(found, 0, 0), NULL, 10) : -1;
+	db_result_clear(found);
+	return true;
+}
+
+bool reset_replica_connect(struct reset_replica *r)
+{
+	static const struct db_options options = { .application_name = "reset-replicas",
+						   .guc = "-c client_min_messages=error" };
+	struct err err;
+
+	r->conn = db_connect_raw(r->url, &options, &err);
+	if (r->conn == NULL)
+		return reset_replica_fail(r, reset_exit_code(DB_LOST), &err);
+	/* So that the server notices within a second that we are gone, also in the middle of an index build. Not every platform
+	 * has this: there it notices at the end of the statement. */
+	(void)!ask(r, "SET client_connection_check_interval = 1000", NULL, &err);
+	enum db_outcome outcome = db_check_schema(r->conn, r->name, SCHEMA_REPLICA, &err);
+	if (outcome != DB_OK)
+		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+	return check_obstacles(r) && estimate_rows(r);
+}
+
+/* Why the lock was not to be had. */
+static bool fail_busy(struct reset_replica *r)
+{
+	struct pg_result *found;
+	struct err err;
+	enum db_outcome outcome = ask(r, sql_reset_lock_holders, &found, &err);
+
+	if (outcome != DB_OK)
+		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+	if (db_rows(found) == 0)
+		err_set(&err,
+			"its lock was taken for " LOCK_TIMEOUT ", and is free now: try again");
+	else if (strcmp(db_value(found, 0, 0), "t") == 0)
+		err_set(&err, "another reset of %s is running (process %s on its server)", r->name,
+			db_value(found, 0, 1));
+	else
+		err_set(&err,
+			"a batch of changes that began before has not ended within " LOCK_TIMEOUT
+			" (process %s, %s, on its server): try again",
+			db_value(found, 0, 1), db_value(found, 0, 2));
+	db_result_clear(found);
+	return reset_replica_fail(r, EXIT_BUSY, &err);
+}
+
+bool reset_replica_mark(struct reset_replica *r)
+{
+	return run(r, "marking it as needing a reset", sql_reset_mark);
+}
+
+bool reset_replica_lock(struct reset_replica *r)
+{
+	struct err err;
+
+	/* A request that waits already turns later ones away (they only try), so no stream of batches can hold it off for good. */
+	if (!run(r, "setting lock_timeout", "SET lock_timeout = '" LOCK_TIMEOUT "'"))
+		return false;
+	enum db_outcome outcome = ask(r, "SELECT pg_advisory_lock(1885824609, 1)", NULL, &err);
+	if (strcmp(err.sqlstate, "55P03") == 0 && outcome == DB_RETRY)
+		return fail_busy(r);
+	if (outcome != DB_OK) {
+		err_prefix(&err, "locking out the consumer");
+		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+	}
+	return run(r, "setting lock_timeout", "SET lock_timeout = 0");
+}
+
+static bool create_table(struct reset_replica *r)
+{
+	struct pg_result *statements;
+	struct err err;
+	enum db_outcome outcome = ask(r, sql_reset_create, &statements, &err);
+	bool ok = true;
+
+	if (outcome != DB_OK) {
+		err_prefix(&err, "planning products_reset");
+		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+	}
+	for (int i = 0; ok && i < db_rows(statements); i++)
+		ok = run(r, "making products_reset", db_value(statements, i, 1));
+	db_result_clear(statements);
+	return ok;
+}
+
+bool reset_replica_begin(struct reset_replica *r)
+{
+	return run(r, "beginning", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") &&
+	       run(r, "setting lock_timeout",
+		   "SET LOCAL lock_timeout = '" TABLE_LOCK_TIMEOUT "'") &&
+	       run(r, "locking products against changes of its definition",
+		   "LOCK TABLE products IN SHARE UPDATE EXCLUSIVE MODE") &&
+	       run(r, "setting lock_timeout", "SET LOCAL lock_timeout = 0") &&
+	       run(r, "setting default_tablespace", "SET LOCAL default_tablespace = ''") &&
+	       run(r, "setting maintenance_work_mem",
+		   "SELECT set_config('maintenance_work_mem', '128MB', true)"
+		   " WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes('128MB')") &&
+	       check_obstacles(r) && create_table(r);
+}
+
+bool reset_replica_rehearse(struct reset_replica *r)
+{
+	return reset_replica_begin(r) && run(r, "planning the end", sql_reset_finish) &&
+	       run(r, "taking all back", "ROLLBACK");
+}

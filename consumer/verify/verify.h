@@ -1,0 +1,21 @@
+/*
+ * verify.h: comparing replicas with the primary, and mending the products that differ, while everything else goes on.
+ */
+#ifndef PGFANOUT_CONSUMER_VERIFY_VERIFY_H
+#define PGFANOUT_CONSUMER_VERIFY_VERIFY_H
+
+#include "common/base/base.h"
+#include "consumer/reset/reset_settings.h"
+
+struct verify_request {
+	const struct reset_settings *settings;
+	bool chosen[REPLICAS_MAX]; /* of settings->replicas */
+	bool repair;
+	bool quiet; /* nothing but ids on standard output */
+};
+
+/* Differences go to standard output, one a line, what fails into the log. EXIT_OK: all are equal (in the end).
+ * Main thread; stop_init() was called. */
+enum exit_code verify_run(const struct verify_request *request);
+
+#endif

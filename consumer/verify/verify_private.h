@@ -1,0 +1,64 @@
+/*
+ * verify_private.h: what the parts of a comparison share: verify.c (its order and its words), verify_scan.c (finds suspects), verify_settle.c
+ * (judges them), verify_repair.c (mends).
+ */
+#ifndef PGFANOUT_CONSUMER_VERIFY_VERIFY_PRIVATE_H
+#define PGFANOUT_CONSUMER_VERIFY_VERIFY_PRIVATE_H
+
+#include "common/settings/config.h"
+#include "consumer/reset/reset_primary.h"
+#include "consumer/reset/reset_settings.h"
+#include "consumer/verify/verify_rows.h"
+#include "consumer/verify/verify_rule.h"
+#include "consumer/verify/verify_servers.h"
+
+/* So many suspects are judged together, in a few MB; a chunk may add some more. */
+#define VERIFY_SUSPECTS 10000
+
+struct verify_replica {
+	struct verify_server server;
+	bool behind; /* nobody can tell: it does not catch up; why says more */
+	struct err why;
+	bool waiting; /* for it to catch up */
+	int64_t drifted, mended, unsure;
+};
+
+struct verify {
+	const struct reset_settings *settings;
+	bool repair;
+
+	struct verify_server primary;
+	struct reset_primary writer; /* the primary again, for the repair's transactions */
+	struct verify_replica replicas[REPLICAS_MAX];
+	size_t n;
+	struct verify_server *servers[REPLICAS_MAX + 1]; /* all of them, for verify_wait() */
+
+	struct verify_suspect *suspects;
+	size_t nsuspects, room;
+
+	int64_t rows, total;		/* compared; expected */
+	void (*tick)(struct verify *v); /* shows progress */
+	void (*tell)(struct verify *v,
+		     const struct verify_suspect
+			     *s); /* a drift, the same product of all replicas in a row */
+};
+
+/* Whether it still takes part. */
+static inline bool verify_taking_part(const struct verify_replica *r)
+{
+	return r->server.failed == EXIT_OK && !r->behind;
+}
+
+/* All questions that are out are answered. False: nothing more can be compared, because of a stop or of the primary. */
+MUST_CHECK bool verify_gather(struct verify *v);
+
+/* Compares everything; each batch of suspects is judged, told and mended before the next. False as above. */
+MUST_CHECK bool verify_scan(struct verify *v);
+
+/* Judges all suspects: none is VERIFY_OPEN afterwards. False as above. */
+MUST_CHECK bool verify_settle(struct verify *v);
+
+/* Mends the drifted ones among the suspects, and counts them. False as above. */
+MUST_CHECK bool verify_mend(struct verify *v);
+
+#endif

@@ -1,0 +1,201 @@
+/*
+ * verify_repair.c: mends products that differ, by the way that every change takes: the primary records each of them once more, as it is, under a
+ * new version, and all replicas get it. Where they are right already nothing changes but the version.
+ *
+ * Why no version is out of order: repair_publish.sql, repair_delete_hold.sql. Why a product does not go backwards on a replica:
+ * repair_lower.sql. A product is a transaction of its own: what was recorded when this process dies is mended, the rest is not.
+ */
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/pg/pgarray.h"
+#include "common/base/stop.h"
+#include "consumer/reset/reset_replica.h"
+#include "consumer/verify/verify_private.h"
+
+#include "consumer/verify/sql/repair_delete_forget.sql.h"
+#include "consumer/verify/sql/repair_delete_hold.sql.h"
+#include "consumer/verify/sql/repair_delete_record.sql.h"
+#include "consumer/verify/sql/repair_publish.sql.h"
+
+#define PASSES	     3 /* somebody may write to the replica again meanwhile */
+#define TRIES	     5 /* a product may come and go just now */
+#define STATEMENT_MS 30000
+
+static enum db_outcome run(struct verify *v, const char *sql, const struct uuid *id, int *ret_rows,
+			   struct err *err)
+{
+	struct db_param param = VERIFY_ID(id);
+	struct pg_result *r = NULL;
+	enum db_outcome outcome = db_query(v->writer.conn, sql, 1, &param, true,
+					   mono_add_ms(mono_now(), STATEMENT_MS), &r, err);
+
+	if (outcome == DB_OK && ret_rows != NULL)
+		*ret_rows = db_rows(r);
+	db_result_clear(r);
+	return outcome;
+}
+
+static enum db_outcome run_plain(struct verify *v, const char *sql, struct err *err)
+{
+	return db_query(v->writer.conn, sql, 0, NULL, false, mono_add_ms(mono_now(), STATEMENT_MS),
+			NULL, err);
+}
+
+/* ret_held 0: the product exists now. */
+static enum db_outcome publish_delete(struct verify *v, const struct uuid *id, int *ret_held,
+				      struct err *err)
+{
+	enum db_outcome outcome = run_plain(v, "BEGIN", err);
+	struct err ignored;
+
+	if (outcome != DB_OK)
+		return outcome;
+	outcome = run(v, sql_repair_delete_hold, id, ret_held, err);
+	if (outcome == DB_OK && *ret_held > 0)
+		outcome = run(v, sql_repair_delete_record, id, NULL, err);
+	if (outcome == DB_OK && *ret_held > 0)
+		outcome = run(v, sql_repair_delete_forget, id, NULL, err);
+	if (outcome == DB_OK)
+		return run_plain(v, "COMMIT", err);
+	(void)!run_plain(v, "ROLLBACK", &ignored);
+	return outcome;
+}
+
+static enum db_outcome publish(struct verify *v, const struct uuid *id, struct err *err)
+{
+	enum db_outcome outcome = DB_RETRY;
+	int done = 0;
+
+	err_set(err, "it comes and goes too fast");
+	for (int i = 0; i < TRIES && done == 0; i++) {
+		outcome = run(v, sql_repair_publish, id, &done, err);
+		if (outcome == DB_OK && done == 0)
+			outcome = publish_delete(v, id, &done, err);
+		if (outcome != DB_OK)
+			return outcome;
+	}
+	return done > 0 ? DB_OK : DB_RETRY;
+}
+
+/* Each product once, whatever the number of replicas that need it: they stand side by side. */
+static bool publish_all(struct verify *v)
+{
+	for (size_t i = 0; i < v->nsuspects; i++) {
+		const struct uuid *id = &v->suspects[i].id;
+		char text[UUID_TEXT_LEN + 1] = "";
+		enum db_outcome outcome;
+		struct err err;
+
+		if (i > 0 && uuid_cmp(id, &v->suspects[i - 1].id) == 0)
+			continue;
+		if (stop_requested())
+			return false;
+		outcome = publish(v, id, &err);
+		if (outcome == DB_OK)
+			continue;
+		uuid_to_text(id, text);
+		err_prefix(&err, "recording product %s once more", text);
+		/* What concerns this product alone leaves the others their turn. */
+		if (outcome != DB_RETRY && outcome != DB_REFUSED && outcome != DB_BROKEN)
+			return verify_server_fail(&v->primary, reset_exit_code((int)outcome),
+						  err.text);
+		log_error("not repaired", KV_S("error", err.text));
+	}
+	return true;
+}
+
+/* ---- versions that the primary has never given out ---- */
+
+static void take_nothing(void *arg, const struct pg_result *r)
+{
+	(void)arg;
+	(void)r;
+}
+
+static bool lower_versions(struct verify *v, size_t replica)
+{
+	struct pgarray ids = { 0 }, versions = { 0 }, buried = { 0 };
+	int64_t given = 0;
+	char newest[8];
+
+	pgarray_begin(&ids, PGARRAY_UUID);
+	pgarray_begin(&versions, PGARRAY_INT8);
+	pgarray_begin(&buried, PGARRAY_INT8);
+	for (size_t i = 0; i < v->nsuspects; i++) {
+		const struct verify_suspect *s = &v->suspects[i];
+		const struct verify_copy *c = &s->copy;
+
+		if (s->replica != replica ||
+		    (c->version <= s->original.given && c->buried <= s->original.given))
+			continue;
+		if (given < s->original.given)
+			given = s->original.given;
+		pgarray_add_uuid(&ids, &s->id);
+		pgarray_add_int8(&versions, c->version);
+		pgarray_add_int8(&buried, c->buried);
+	}
+	pg_put_int8(newest, given);
+	const struct db_param params[] = { pgarray_finish(&ids), pgarray_finish(&versions),
+					   pgarray_finish(&buried),
+					   DB_BINARY(newest, sizeof(newest)) };
+	bool ok = true;
+
+	if (ids.n > 0) {
+		verify_ask(&v->replicas[replica].server, VERIFY_LOWER, params, take_nothing, NULL);
+		ok = verify_gather(v);
+	}
+	pgarray_clear(&ids);
+	pgarray_clear(&versions);
+	pgarray_clear(&buried);
+	return ok;
+}
+
+/* ---- passes ---- */
+
+static void keep_drifted(struct verify *v)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < v->nsuspects; i++) {
+		if (v->suspects[i].state == VERIFY_DRIFT)
+			v->suspects[n++] = v->suspects[i];
+	}
+	v->nsuspects = n;
+}
+
+static bool pass(struct verify *v)
+{
+	for (size_t i = 0; i < v->n; i++) {
+		if (!lower_versions(v, i))
+			return false;
+	}
+	if (!publish_all(v))
+		return false;
+	for (size_t i = 0; i < v->nsuspects; i++) {
+		struct uuid id = v->suspects[i].id;
+
+		verify_suspect_init(&v->suspects[i], &id, v->suspects[i].replica);
+	}
+	/* A drift that is gone was mended: rule 3 waits for what has just been recorded. */
+	if (!verify_settle(v))
+		return false;
+	for (size_t i = 0; i < v->nsuspects; i++) {
+		struct verify_replica *r = &v->replicas[v->suspects[i].replica];
+
+		r->mended += v->suspects[i].state == VERIFY_EQUAL;
+		r->unsure += v->suspects[i].state == VERIFY_UNSURE;
+	}
+	return true;
+}
+
+bool verify_mend(struct verify *v)
+{
+	keep_drifted(v);
+	for (int i = 0; i < PASSES && v->nsuspects > 0; i++) {
+		if (!pass(v))
+			return false;
+		keep_drifted(v);
+	}
+	return true;
+}

@@ -1,0 +1,86 @@
+/*
+ * verify_rule.h: when a product that looks different is different. Pure: verify_settle.c does the reading.
+ *
+ * The rule. A comparison of two servers that are written to all the while finds suspects; each is judged by itself:
+ *
+ *   1. Read the product on the replica: R0.
+ *   2. Read it on the primary: P, then the primary's clock: t.
+ *   3. Wait until everything that was committed before t has come to the replica: both its heartbeats are t or later.
+ *   4. Read it on the replica again: R1.
+ *   5. R1 has P's columns, and no version that the primary has never given out: no difference.
+ *   6. Nobody has written the product on the replica between R0 and R1, and R1 differs from P: drift. For if R0 was the state of
+ *      the primary at some time, it was so before P was read; R1 is a state at or after P, because all before t has come; R0
+ *      and R1 are one and the same, so it would have to be P.
+ *   7. R0 carries a version that was given out after the first P was read: the replica has got a newer state since, and a
+ *      change is always the whole product: no difference.
+ *   8. Else it has been written meanwhile: again from 2, with R1 as the new R0, VERIFY_ROUNDS times at most. Then nobody can tell.
+ *
+ * A version above the newest one given out when P was read, seen in R0, so before, is none of the primary's: drift too (6). So is a product of
+ * which the replica knows that a change was given up.
+ *
+ * Not all that has come is applied: a change that failed waits in a retry queue for its next attempt, and of two consumers that share a queue
+ * one may be slower than the other. So 6 counts only if the retry queues were seen empty before 2 and before 4, and only if it is
+ * found twice in a row.
+ */
+#ifndef PGFANOUT_CONSUMER_VERIFY_VERIFY_RULE_H
+#define PGFANOUT_CONSUMER_VERIFY_VERIFY_RULE_H
+
+#include "common/base/strbuf.h"
+#include "common/base/uuid.h"
+
+#define VERIFY_ROUNDS	10
+#define VERIFY_CONFIRMS 2
+#define VERIFY_COLUMNS	5 /* name, price, stock, createdAt, updatedAt */
+#define VERIFY_DIGEST	16
+
+struct verify_content {
+	bool exists;
+	uint8_t column[VERIFY_COLUMNS][VERIFY_DIGEST]; /* digests; meaningless if there is no row */
+};
+
+/* The primary's product at one moment. */
+struct verify_original {
+	struct verify_content content;
+	int64_t given; /* the newest version given out then; later ones are of later changes */
+};
+
+/* The replica's product at one moment. If two of them agree in all but the columns, nobody has written it in between. */
+struct verify_copy {
+	struct verify_content content;
+	uint32_t written;	       /* the transaction that wrote the row */
+	int64_t version, buried, dead; /* of row, tombstone, change given up; 0: there is none */
+	int64_t reset_at;
+};
+
+enum verify_state {
+	VERIFY_OPEN,
+	VERIFY_EQUAL,
+	VERIFY_DRIFT,
+	VERIFY_UNSURE, /* it changes too fast, or its replica does not catch up */
+};
+
+struct verify_suspect {
+	struct uuid id;
+	size_t replica;
+	enum verify_state state;
+	unsigned rounds, confirms;
+	int64_t first_given;		 /* of the first P; -1: none yet */
+	struct verify_original original; /* P */
+	struct verify_copy copy;	 /* R0, R1 after the judgement */
+};
+
+void verify_suspect_init(struct verify_suspect *s, const struct uuid *id, size_t replica);
+
+/* The next round's P has been read. */
+void verify_suspect_original(struct verify_suspect *s, const struct verify_original *p);
+
+/* Rules 5 to 8: now is R1; settled says that the retry queues were empty. Sets the state. */
+void verify_judge(struct verify_suspect *s, const struct verify_copy *now, bool settled);
+
+/* What is wrong with a drifted product: "missing", "extra", "different: name, stock", "version 9 was never given out", … */
+void verify_describe(struct strbuf *out, const struct verify_suspect *s);
+
+/* Rule 3. Microseconds of the primary's clock; elapsed_us since t was read. A heartbeat from the future was made by another clock, and says nothing. */
+bool verify_arrived(int64_t beat_sync, int64_t beat_delete, int64_t t, int64_t elapsed_us);
+
+#endif
