@@ -49,7 +49,7 @@ static enum command read_arguments(int argc, char **argv)
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
 		usage(stdout);
 		printf("\nSettings, from the environment and a .env file in the working directory:\n");
-		settings_help();
+		api_settings_help();
 		printf("\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port is taken; "
 		       "4 the primary is not migrated; 6 failed while at work; 7 stopped by a third signal.\n");
 		exit(EXIT_OK);
@@ -69,18 +69,18 @@ static enum command read_arguments(int argc, char **argv)
 	exit(EXIT_USAGE);
 }
 
-static void load_settings(struct settings *s)
+static void load_settings(struct api_settings *s)
 {
 	struct err err;
 
-	if (config_load_env_file(".env", &err) && settings_load(s, &err))
+	if (config_load_env_file(".env", &err) && api_settings_load(s, &err))
 		return;
 	fprintf(stderr, "pgfanout-api: %s\n", err.text);
 	exit(EXIT_USAGE);
 }
 
 /* Not migrated is for a person to mend; not reachable may pass, and reads do not need the primary. */
-static void check_primary(const struct settings *s)
+static void check_primary(const struct api_settings *s)
 {
 	struct db_options opt = { .application_name = "pgfanout-api" };
 	struct err err;
@@ -103,7 +103,7 @@ static void check_primary(const struct settings *s)
 			 KV_S("error", err.text));
 }
 
-static void raise_file_limit(const struct settings *s)
+static void raise_file_limit(const struct api_settings *s)
 {
 	struct rlimit limit;
 	int64_t needed = s->max_connections + 64 + s->workers * (8 + 2 * (int64_t)s->replicas.n);
@@ -134,7 +134,7 @@ static void upstream_init(struct upstreams *all, const char *name, const char *u
 	atomic_init(&up->fit, primary);
 }
 
-static struct relay *start_relay(const struct settings *s, const char *const *names,
+static struct relay *start_relay(const struct api_settings *s, const char *const *names,
 				 struct err *err)
 {
 	struct relay_options opt = {
@@ -153,7 +153,7 @@ static struct relay *start_relay(const struct settings *s, const char *const *na
 }
 
 /* All or nothing: on failure the process ends. */
-static void start_workers(const struct settings *s, struct service *service,
+static void start_workers(const struct api_settings *s, struct service *service,
 			  struct worker **workers)
 {
 	struct err err;
@@ -178,7 +178,7 @@ static void start_workers(const struct settings *s, struct service *service,
 	}
 }
 
-static void run(const struct settings *s)
+static void run(const struct api_settings *s)
 {
 	static struct service service;
 	const char *names[REPLICAS_MAX + 1];
@@ -237,11 +237,11 @@ static void run(const struct settings *s)
 int main(int argc, char **argv)
 {
 	enum command command = read_arguments(argc, argv);
-	static struct settings settings;
+	static struct api_settings settings;
 
 	load_settings(&settings);
 	if (command == CHECK_CONFIG) {
-		settings_print(&settings);
+		api_settings_print(&settings);
 	} else {
 		if (!log_init("api", settings.log_level, settings.log_format))
 			fatal("unknown LOG_LEVEL or LOG_FORMAT");
@@ -250,6 +250,6 @@ int main(int argc, char **argv)
 		raise_file_limit(&settings);
 		run(&settings);
 	}
-	settings_free(&settings);
+	api_settings_free(&settings);
 	return EXIT_OK;
 }

@@ -12,7 +12,7 @@
 struct relay;
 
 struct service {
-	const struct settings *settings; /* these: immutable after the start */
+	const struct api_settings *settings; /* these: immutable after the start */
 	struct upstreams upstreams;
 	struct relay *relay; /* set before the workers start, stopped after they have ended */
 	int64_t started_us;  /* wall clock */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#define AT(member) offsetof(struct settings, member)
+#define AT(member) offsetof(struct api_settings, member)
 
 /* clang-format off */
 static const struct setting table[] = {
@@ -53,9 +53,9 @@ static const struct setting table[] = {
 };
 /* clang-format on */
 
-bool settings_load(struct settings *s, struct err *err)
+bool api_settings_load(struct api_settings *s, struct err *err)
 {
-	*s = (struct settings){ 0 };
+	*s = (struct api_settings){ 0 };
 	if (!config_load(table, ARRAY_SIZE(table), s, err))
 		return false;
 	if (!config_load_replicas(&s->replicas, 1, err)) {
@@ -66,7 +66,7 @@ bool settings_load(struct settings *s, struct err *err)
 		err_set(err,
 			"MAX_REPLICA_LAG_MS is %lld: it must be 0 or at least twice HEARTBEAT_MS, which is %lld",
 			(long long)s->max_replica_lag_ms, (long long)s->heartbeat_ms);
-		settings_free(s);
+		api_settings_free(s);
 		return false;
 	}
 	if (s->workers == 0) {
@@ -79,18 +79,18 @@ bool settings_load(struct settings *s, struct err *err)
 	return true;
 }
 
-void settings_free(struct settings *s)
+void api_settings_free(struct api_settings *s)
 {
 	config_free_replicas(&s->replicas);
 	config_free(table, ARRAY_SIZE(table), s);
 }
 
-void settings_help(void)
+void api_settings_help(void)
 {
 	config_help(table, ARRAY_SIZE(table), true);
 }
 
-void settings_print(const struct settings *s)
+void api_settings_print(const struct api_settings *s)
 {
 	config_print(table, ARRAY_SIZE(table), s, &s->replicas);
 }

@@ -6,7 +6,7 @@
 
 #include "common/settings/config.h"
 
-struct settings {
+struct api_settings {
 	char *database_url;
 	char *rabbitmq_url;
 	char *host;
@@ -17,7 +17,7 @@ struct settings {
 	int64_t max_attempts;
 	int64_t message_max_changes;
 	int64_t max_backlog_messages;
-	int64_t workers; /* after settings_load never 0 */
+	int64_t workers; /* after api_settings_load never 0 */
 	int64_t request_timeout_ms;
 	int64_t read_timeout_ms;
 	int64_t max_in_flight; /* these three: of the whole process */
@@ -30,9 +30,9 @@ struct settings {
 	struct replica_settings replicas;
 };
 
-MUST_CHECK bool settings_load(struct settings *s, struct err *err);
-void settings_free(struct settings *s);
-void settings_help(void);
-void settings_print(const struct settings *s);
+MUST_CHECK bool api_settings_load(struct api_settings *s, struct err *err);
+void api_settings_free(struct api_settings *s);
+void api_settings_help(void);
+void api_settings_print(const struct api_settings *s);
 
 #endif

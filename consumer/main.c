@@ -39,7 +39,7 @@ static void print_help(void)
 	     "dead-letters is about changes that were given up: see dead-letters --help.\n"
 	     "\n"
 	     "Settings, from the environment or a .env file in the working directory:");
-	settings_help();
+	consumer_settings_help();
 	puts("\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port is taken; "
 	     "6 failed while at work; 7 stopped by a third signal.");
 }
@@ -75,12 +75,12 @@ static void wait_for_stop(void)
 		poll(&fd, 1, -1);
 }
 
-static int run(const struct settings *settings)
+static int run(const struct consumer_settings *settings)
 {
 	const size_t n = settings->replicas.n;
 	const char *names[REPLICAS_MAX];
 	struct status statuses[REPLICAS_MAX], *status_of[REPLICAS_MAX];
-	struct worker *workers[REPLICAS_MAX] = { NULL };
+	struct apply_worker *workers[REPLICAS_MAX] = { NULL };
 	struct status_all all = { .replicas = status_of, .n = n, .started_us = wall_now_us() };
 	struct err err = { .text = "" };
 	int code = EXIT_OK;
@@ -102,8 +102,8 @@ static int run(const struct settings *settings)
 		code = EXIT_USAGE;
 	}
 	for (size_t i = 0; i < n && code == EXIT_OK; i++) {
-		workers[i] = worker_start(settings, &settings->replicas.replica[i], status_of[i],
-					  &err);
+		workers[i] = apply_worker_start(settings, &settings->replicas.replica[i],
+						status_of[i], &err);
 		if (workers[i] == NULL) {
 			log_error("cannot start", KV_S("error", err.text));
 			stop_request();
@@ -121,7 +121,7 @@ static int run(const struct settings *settings)
 	}
 	for (size_t i = 0; i < n; i++)
 		if (workers[i] != NULL)
-			worker_join(workers[i]);
+			apply_worker_join(workers[i]);
 	ops_stop(ops);
 	for (size_t i = 0; i < n; i++)
 		status_clear(status_of[i]);
@@ -131,7 +131,7 @@ static int run(const struct settings *settings)
 
 int main(int argc, char **argv)
 {
-	struct settings settings;
+	struct consumer_settings settings;
 	struct err err = { .text = "" };
 	bool check;
 
@@ -140,20 +140,20 @@ int main(int argc, char **argv)
 	int code = read_arguments(argc, argv, &check);
 	if (code >= 0)
 		return code;
-	if (!settings_load(&settings, &err)) {
+	if (!consumer_settings_load(&settings, &err)) {
 		fprintf(stderr, "pgfanout-consumer: %s\n", err.text);
-		settings_free(&settings);
+		consumer_settings_free(&settings);
 		return EXIT_USAGE;
 	}
 	if (check) {
-		settings_print(&settings);
-		settings_free(&settings);
+		consumer_settings_print(&settings);
+		consumer_settings_free(&settings);
 		return EXIT_OK;
 	}
 	if (!log_init("consumer", settings.log_level, settings.log_format))
 		fatal("LOG_LEVEL or LOG_FORMAT was not checked");
 	stop_init();
 	code = run(&settings);
-	settings_free(&settings);
+	consumer_settings_free(&settings);
 	return code;
 }

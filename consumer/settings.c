@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-#define AT(member) offsetof(struct settings, member)
+#define AT(member) offsetof(struct consumer_settings, member)
 
 static const struct setting table[] = {
 	{ "RABBITMQ_URL", SETTING_AMQP_URL, AT(rabbitmq_url), NULL, 1, 4096, true, NULL,
@@ -40,7 +40,7 @@ static const struct setting table[] = {
 	  "key=value lines, or JSON" },
 };
 
-bool settings_load(struct settings *s, struct err *err)
+bool consumer_settings_load(struct consumer_settings *s, struct err *err)
 {
 	memset(s, 0, sizeof(*s));
 	if (!config_load_env_file(".env", err) || !config_load(table, ARRAY_SIZE(table), s, err))
@@ -48,18 +48,18 @@ bool settings_load(struct settings *s, struct err *err)
 	return config_load_replicas(&s->replicas, 1, err);
 }
 
-void settings_free(struct settings *s)
+void consumer_settings_free(struct consumer_settings *s)
 {
 	config_free(table, ARRAY_SIZE(table), s);
 	config_free_replicas(&s->replicas);
 }
 
-void settings_help(void)
+void consumer_settings_help(void)
 {
 	config_help(table, ARRAY_SIZE(table), true);
 }
 
-void settings_print(const struct settings *s)
+void consumer_settings_print(const struct consumer_settings *s)
 {
 	config_print(table, ARRAY_SIZE(table), s, &s->replicas);
 }

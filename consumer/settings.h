@@ -7,7 +7,7 @@
 
 #include "common/settings/config.h"
 
-struct settings {
+struct consumer_settings {
 	char *rabbitmq_url;
 	char *database_url; /* "": not set */
 	bool auto_reset;
@@ -26,10 +26,10 @@ struct settings {
 	struct replica_settings replicas;
 };
 
-/* Environment and .env. The settings' strings live until settings_free(). */
-MUST_CHECK bool settings_load(struct settings *s, struct err *err);
-void settings_free(struct settings *s);
-void settings_help(void);		       /* to stdout */
-void settings_print(const struct settings *s); /* to stdout, secrets scrubbed */
+/* Environment and .env. The settings' strings live until consumer_settings_free(). */
+MUST_CHECK bool consumer_settings_load(struct consumer_settings *s, struct err *err);
+void consumer_settings_free(struct consumer_settings *s);
+void consumer_settings_help(void);				 /* to stdout */
+void consumer_settings_print(const struct consumer_settings *s); /* to stdout, secrets scrubbed */
 
 #endif

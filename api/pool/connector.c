@@ -42,7 +42,7 @@
 struct connector {
 	struct upstream *up; /* these: immutable after the start */
 	struct upstreams *all;
-	const struct settings *settings;
+	const struct api_settings *settings;
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
@@ -450,7 +450,7 @@ static void *connector_main(void *arg)
 
 /* ---- from outside ---- */
 
-bool connector_start(struct upstreams *all, size_t i, const struct settings *settings,
+bool connector_start(struct upstreams *all, size_t i, const struct api_settings *settings,
 		     struct err *err)
 {
 	struct connector *c = xcalloc(1, sizeof(*c));

@@ -15,8 +15,8 @@
 #include "api/settings.h"
 
 /* Of the i-th upstream. */
-MUST_CHECK bool connector_start(struct upstreams *all, size_t i, const struct settings *settings,
-				struct err *err);
+MUST_CHECK bool connector_start(struct upstreams *all, size_t i,
+				const struct api_settings *settings, struct err *err);
 /* Asks for a connection for the link, which has none; it arrives through worker_deliver(). Any thread. */
 void connector_want(struct link *l);
 /* Once the workers have ended. Bounded by the connect timeout. After it nothing is delivered any more. */

@@ -39,7 +39,7 @@ static json_t *time_json(int64_t unix_us)
 }
 
 /* The routes, from their own table. */
-void status_index(struct request *r)
+void status_get_index(struct request *r)
 {
 	json_t *routes = json_array();
 
@@ -54,7 +54,7 @@ void status_index(struct request *r)
 		   "pgfanout: a product catalogue with replicas");
 }
 
-void status_health(struct request *r)
+void status_get_health(struct request *r)
 {
 	reply_data(r, 200, json_pack("{s:s}", "status", "ok"), "The process works");
 }
@@ -77,7 +77,7 @@ static bool warm(struct service *s)
 	return true;
 }
 
-void status_ready(struct request *r)
+void status_get_ready(struct request *r)
 {
 	struct service *s = r->worker->service;
 	struct upstream *primary = upstreams_primary(&s->upstreams);
@@ -151,7 +151,7 @@ static json_t *relay_json(struct service *s)
 	return o;
 }
 
-void status_status(struct request *r)
+void status_get_status(struct request *r)
 {
 	struct service *s = r->worker->service;
 	json_t *replicas = json_array();
@@ -170,7 +170,7 @@ void status_status(struct request *r)
 		   "Status retrieved successfully");
 }
 
-void status_stats(struct request *r)
+void status_get_stats(struct request *r)
 {
 	struct service *s = r->worker->service;
 	json_t *reads = json_object();
@@ -206,7 +206,7 @@ void status_stats(struct request *r)
 	reply_data(r, 200, data, "Counters since the start retrieved successfully");
 }
 
-void status_metrics(struct request *r)
+void status_get_metrics(struct request *r)
 {
 	struct relay_status st;
 
@@ -231,7 +231,7 @@ void status_metrics(struct request *r)
 	request_reply(r, 200);
 }
 
-void status_openapi(struct request *r)
+void status_get_openapi(struct request *r)
 {
 	strbuf_addstr(http_out(r->http), static_openapi_json);
 	request_reply(r, 200);

@@ -7,12 +7,12 @@
 
 struct request;
 
-void status_index(struct request *r);
-void status_health(struct request *r);
-void status_ready(struct request *r);
-void status_status(struct request *r);
-void status_stats(struct request *r);
-void status_metrics(struct request *r);
-void status_openapi(struct request *r);
+void status_get_index(struct request *r);
+void status_get_health(struct request *r);
+void status_get_ready(struct request *r);
+void status_get_status(struct request *r);
+void status_get_stats(struct request *r);
+void status_get_metrics(struct request *r);
+void status_get_openapi(struct request *r);
 
 #endif

@@ -275,8 +275,9 @@ static size_t share(int64_t total, int64_t workers)
 	return total < workers ? 1 : (size_t)(total / workers);
 }
 
-struct worker *worker_new(unsigned number, const struct settings *settings, struct service *service,
-			  struct upstreams *upstreams, int listen_fd, struct err *err)
+struct worker *worker_new(unsigned number, const struct api_settings *settings,
+			  struct service *service, struct upstreams *upstreams, int listen_fd,
+			  struct err *err)
 {
 	struct worker *w = xcalloc(1, sizeof(*w));
 

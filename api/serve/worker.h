@@ -24,7 +24,7 @@ struct service;
 
 struct worker {
 	unsigned number; /* these: immutable after the start */
-	const struct settings *settings;
+	const struct api_settings *settings;
 	struct service *service;
 	struct upstreams *upstreams;
 	size_t max_in_flight, max_lists, max_imports;
@@ -63,8 +63,9 @@ struct worker {
 };
 
 /* listen_fd is taken over, also on failure. */
-struct worker *worker_new(unsigned number, const struct settings *settings, struct service *service,
-			  struct upstreams *upstreams, int listen_fd, struct err *err);
+struct worker *worker_new(unsigned number, const struct api_settings *settings,
+			  struct service *service, struct upstreams *upstreams, int listen_fd,
+			  struct err *err);
 MUST_CHECK bool worker_start(struct worker *w, struct err *err);
 void worker_stop(struct worker *w); /* asks; any thread */
 void worker_join(struct worker *w);

@@ -34,7 +34,7 @@ struct range {
 };
 
 struct apply {
-	const struct settings *settings;
+	const struct consumer_settings *settings;
 	struct db *db;
 	enum apply_state state;
 	struct batch *batch;
@@ -53,7 +53,7 @@ struct apply {
 	struct apply_trouble trouble;
 };
 
-struct apply *apply_new(const struct settings *settings)
+struct apply *apply_new(const struct consumer_settings *settings)
 {
 	struct apply *a = xcalloc(1, sizeof(*a));
 

@@ -39,8 +39,8 @@ struct apply_counts {
 	struct mono started;
 };
 
-struct apply *apply_new(const struct settings *settings); /* borrowed */
-struct apply *apply_free(struct apply *a);		  /* NULL is fine; returns NULL */
+struct apply *apply_new(const struct consumer_settings *settings); /* borrowed */
+struct apply *apply_free(struct apply *a);			   /* NULL is fine; returns NULL */
 
 /* db serves statement REPLICA_APPLY and stays until apply_abandon() or another call of this. IDLE
  * only. */

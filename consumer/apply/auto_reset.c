@@ -20,7 +20,7 @@
 #define MOST_MS	 600000
 #define QUIET_MS (2 * MOST_MS)
 
-void auto_reset_init(struct auto_reset *a, const struct settings *settings, size_t index)
+void auto_reset_init(struct auto_reset *a, const struct consumer_settings *settings, size_t index)
 {
 	*a = (struct auto_reset){ .settings = settings, .index = index };
 	backoff_init(&a->backoff, FIRST_MS, MOST_MS);
@@ -38,7 +38,7 @@ bool auto_reset_due(const struct auto_reset *a, struct mono now)
 
 static enum exit_code reset(const struct auto_reset *a)
 {
-	const struct settings *s = a->settings;
+	const struct consumer_settings *s = a->settings;
 	const struct reset_settings settings = {
 		.database_url = s->database_url,
 		.rabbitmq_url = s->rabbitmq_url,

@@ -11,7 +11,7 @@
 #include "consumer/settings.h"
 
 struct auto_reset {
-	const struct settings
+	const struct consumer_settings
 		*settings; /* immutable, as index: of the replica in settings->replicas */
 	size_t index;
 	struct backoff backoff;
@@ -21,7 +21,7 @@ struct auto_reset {
 	bool given_up;
 };
 
-void auto_reset_init(struct auto_reset *a, const struct settings *settings, size_t index);
+void auto_reset_init(struct auto_reset *a, const struct consumer_settings *settings, size_t index);
 /* Whether a replica that is marked may be reset now, and if not, whether it may later. */
 bool auto_reset_due(const struct auto_reset *a, struct mono now);
 bool auto_reset_possible(const struct auto_reset *a);

@@ -29,8 +29,9 @@ static const struct db_statement statements[] = {
 	[REPLICA_RECORD_WRONG] = { "record_wrong", sql_record_wrong, 6, NULL },
 };
 
-struct db *replica_open(const struct settings *settings, const struct replica_setting *replica,
-			enum db_outcome *ret_outcome, struct err *err)
+struct db *replica_open(const struct consumer_settings *settings,
+			const struct replica_setting *replica, enum db_outcome *ret_outcome,
+			struct err *err)
 {
 	const int64_t timeout_ms = settings->apply_timeout_ms;
 	const struct db_options options = {

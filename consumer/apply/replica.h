@@ -22,8 +22,9 @@ enum replica_statement {
 
 /* NULL on failure; *ret_outcome then says what kind it is: DB_SCHEMA (not migrated, a wrong user),
  * DB_UNFIT, DB_LOST, … */
-struct db *replica_open(const struct settings *settings, const struct replica_setting *replica,
-			enum db_outcome *ret_outcome, struct err *err);
+struct db *replica_open(const struct consumer_settings *settings,
+			const struct replica_setting *replica, enum db_outcome *ret_outcome,
+			struct err *err);
 
 /* Whether batches can be applied now: applies an empty one. DB_BUSY: a reset is running. Also finds
  * a replica that has become read-only or lost its schema. */

@@ -57,7 +57,7 @@ struct group {
 };
 
 struct retry {
-	const struct settings *settings;
+	const struct consumer_settings *settings;
 	const char *replica;
 	struct status *status;
 	retry_done done;
@@ -74,8 +74,8 @@ struct retry {
 	bool declare;		/* a queue is missing: declare before sending on */
 };
 
-struct retry *retry_new(const struct settings *settings, const char *replica, struct status *status,
-			retry_done done, void *arg)
+struct retry *retry_new(const struct consumer_settings *settings, const char *replica,
+			struct status *status, retry_done done, void *arg)
 {
 	struct retry *r = xcalloc(1, sizeof(*r));
 

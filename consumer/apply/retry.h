@@ -25,8 +25,8 @@ struct retry;
 typedef void (*retry_done)(void *arg, uint64_t tag);
 
 /* settings, replica and status are borrowed for life. */
-struct retry *retry_new(const struct settings *settings, const char *replica, struct status *status,
-			retry_done done, void *arg);
+struct retry *retry_new(const struct consumer_settings *settings, const char *replica,
+			struct status *status, retry_done done, void *arg);
 struct retry *retry_free(struct retry *r); /* NULL is fine; returns NULL */
 
 /* Takes over all failures of a batch (copies). Whether the message with this index has any is the

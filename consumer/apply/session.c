@@ -44,7 +44,7 @@
 #define ACK_SHARE   4		       /* or until this part of the prefetch window waits for it */
 
 struct session {
-	const struct settings *settings;
+	const struct consumer_settings *settings;
 	const char *replica;
 	struct status *status;
 	struct apply *apply;
@@ -436,7 +436,7 @@ bool session_subscribe(struct session *s, struct amqp_link *link, struct err *er
 	return true;
 }
 
-struct session *session_new(const struct settings *settings, const char *replica,
+struct session *session_new(const struct consumer_settings *settings, const char *replica,
 			    struct status *status)
 {
 	struct session *s = xcalloc(1, sizeof(*s));

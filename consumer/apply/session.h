@@ -34,7 +34,7 @@ struct session_result {
 };
 
 /* All borrowed for life. */
-struct session *session_new(const struct settings *settings, const char *replica,
+struct session *session_new(const struct consumer_settings *settings, const char *replica,
 			    struct status *status);
 struct session *session_free(struct session *s); /* NULL is fine; returns NULL */
 

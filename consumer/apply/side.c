@@ -19,7 +19,7 @@
 #define COUNT_MS	5000
 
 struct side {
-	const struct settings *settings;
+	const struct consumer_settings *settings;
 	const char *replica;
 	struct status *status;
 	struct retry *retry;
@@ -31,8 +31,8 @@ struct side {
 	bool missing; /* a main queue */
 };
 
-struct side *side_new(const struct settings *settings, const char *replica, struct status *status,
-		      struct retry *retry)
+struct side *side_new(const struct consumer_settings *settings, const char *replica,
+		      struct status *status, struct retry *retry)
 {
 	struct side *s = xcalloc(1, sizeof(*s));
 

@@ -21,8 +21,8 @@
 struct side;
 
 /* All borrowed for life. */
-struct side *side_new(const struct settings *settings, const char *replica, struct status *status,
-		      struct retry *retry);
+struct side *side_new(const struct consumer_settings *settings, const char *replica,
+		      struct status *status, struct retry *retry);
 struct side *side_free(struct side *s); /* NULL is fine; returns NULL */
 
 /* Does what can be done now; may take as long as opening a connection or a few questions. Call it

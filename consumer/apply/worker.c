@@ -48,9 +48,9 @@
 #define RESET_POLL_MS	  200
 #define BROKER_TIMEOUT_MS 5000
 
-struct worker {
+struct apply_worker {
 	pthread_t thread;
-	const struct settings *settings; /* these three: immutable after start */
+	const struct consumer_settings *settings; /* these three: immutable after start */
 	const struct replica_setting *replica;
 	struct status *status;
 
@@ -67,7 +67,7 @@ struct worker {
 };
 
 /* Logs a trouble once, not at each try. */
-static void tell(struct worker *w, const char *sentence, const char *error)
+static void tell(struct apply_worker *w, const char *sentence, const char *error)
 {
 	bool news = status_set_error(w->status, error);
 
@@ -76,14 +76,14 @@ static void tell(struct worker *w, const char *sentence, const char *error)
 	w->told = true;
 }
 
-static void close_replica(struct worker *w)
+static void close_replica(struct apply_worker *w)
 {
 	db_close(w->db);
 	w->db = NULL;
 }
 
 /* The replica cannot take changes now: a new connection after a back-off. */
-static void replica_failed(struct worker *w, enum db_outcome outcome, const char *sentence,
+static void replica_failed(struct apply_worker *w, enum db_outcome outcome, const char *sentence,
 			   const struct err *err)
 {
 	status_set_state(w->status,
@@ -95,7 +95,7 @@ static void replica_failed(struct worker *w, enum db_outcome outcome, const char
 }
 
 /* False: the replica is lost. */
-static bool read_state(struct worker *w)
+static bool read_state(struct apply_worker *w)
 {
 	struct err err = { .text = "" };
 	struct replica_state *state = &w->state;
@@ -115,7 +115,7 @@ static bool read_state(struct worker *w)
 	return true;
 }
 
-static void connect_replica(struct worker *w)
+static void connect_replica(struct apply_worker *w)
 {
 	struct err err = { .text = "" };
 	enum db_outcome outcome;
@@ -137,7 +137,7 @@ static void connect_replica(struct worker *w)
 }
 
 /* Whether batches can be applied now; if not, has waited a little. */
-static bool replica_ready(struct worker *w)
+static bool replica_ready(struct apply_worker *w)
 {
 	struct err err = { .text = "" };
 	enum db_outcome outcome = replica_try(w->db, &err);
@@ -165,7 +165,7 @@ static bool replica_ready(struct worker *w)
 	return w->db != NULL;
 }
 
-static void note_deleted_queue(struct worker *w, const char *error)
+static void note_deleted_queue(struct apply_worker *w, const char *error)
 {
 	log_error("a queue was deleted: changes may be missing on this replica until it has been "
 		  "reset (AUTO_RESET, or reset-replicas --replica with its name)",
@@ -176,7 +176,7 @@ static void note_deleted_queue(struct worker *w, const char *error)
 		 "a queue of it was deleted, with the changes in it");
 }
 
-static bool mark_replica(struct worker *w)
+static bool mark_replica(struct apply_worker *w)
 {
 	struct err err = { .text = "" };
 	enum db_outcome outcome = replica_mark(w->db, w->mark_reason, &err);
@@ -191,7 +191,7 @@ static bool mark_replica(struct worker *w)
 }
 
 /* Whether a reset was tried; it has taken its time. */
-static bool reset_if_due(struct worker *w)
+static bool reset_if_due(struct apply_worker *w)
 {
 	if (!w->state.may_reset || !auto_reset_due(&w->auto_reset, mono_now()))
 		return false;
@@ -204,7 +204,7 @@ static bool reset_if_due(struct worker *w)
 
 /* Declares the queues, but never makes a missing one anew before the replica is marked. False: err says why, or the
  * replica was lost, or err is empty because a reset comes first. */
-static bool declare_and_subscribe(struct worker *w, struct amqp_link *link, struct err *err)
+static bool declare_and_subscribe(struct apply_worker *w, struct amqp_link *link, struct err *err)
 {
 	uint64_t ready;
 	bool missing;
@@ -232,7 +232,7 @@ static bool declare_and_subscribe(struct worker *w, struct amqp_link *link, stru
 	return w->state.declared;
 }
 
-static struct amqp_link *connect_broker(struct worker *w)
+static struct amqp_link *connect_broker(struct apply_worker *w)
 {
 	struct err err = { .text = "" };
 	char name[128];
@@ -252,7 +252,7 @@ static struct amqp_link *connect_broker(struct worker *w)
 	return NULL;
 }
 
-static void apply_session(struct worker *w, struct amqp_link *link)
+static void apply_session(struct apply_worker *w, struct amqp_link *link)
 {
 	struct session_result r;
 	struct mono start = mono_now();
@@ -295,7 +295,7 @@ static void apply_session(struct worker *w, struct amqp_link *link)
 
 static void *worker_main(void *arg)
 {
-	struct worker *w = arg;
+	struct apply_worker *w = arg;
 
 	log_thread(w->replica->name);
 	while (!stop_requested()) {
@@ -315,10 +315,11 @@ static void *worker_main(void *arg)
 	return NULL;
 }
 
-struct worker *worker_start(const struct settings *settings, const struct replica_setting *replica,
-			    struct status *status, struct err *err)
+struct apply_worker *apply_worker_start(const struct consumer_settings *settings,
+					const struct replica_setting *replica,
+					struct status *status, struct err *err)
 {
-	struct worker *w = xcalloc(1, sizeof(*w));
+	struct apply_worker *w = xcalloc(1, sizeof(*w));
 
 	w->settings = settings;
 	w->replica = replica;
@@ -337,7 +338,7 @@ struct worker *worker_start(const struct settings *settings, const struct replic
 	return w;
 }
 
-void worker_join(struct worker *w)
+void apply_worker_join(struct apply_worker *w)
 {
 	pthread_join(w->thread, NULL);
 	session_free(w->session);

@@ -7,14 +7,15 @@
 #include "consumer/settings.h"
 #include "consumer/status.h"
 
-struct worker;
+struct apply_worker;
 
-/* Settings, replica and status are borrowed until worker_join(). NULL if the thread cannot be made.
+/* Settings, replica and status are borrowed until apply_worker_join(). NULL if the thread cannot be made.
  * */
-struct worker *worker_start(const struct settings *settings, const struct replica_setting *replica,
-			    struct status *status, struct err *err);
+struct apply_worker *apply_worker_start(const struct consumer_settings *settings,
+					const struct replica_setting *replica,
+					struct status *status, struct err *err);
 /* After stop_request() or a signal: waits for the thread's end, which takes no longer than
  * DRAIN_TIMEOUT_MS and a few seconds. Frees. */
-void worker_join(struct worker *w);
+void apply_worker_join(struct apply_worker *w);
 
 #endif

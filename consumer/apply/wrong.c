@@ -15,7 +15,7 @@
 #define GRACE_MS    8000
 
 struct wrong {
-	const struct settings *settings;
+	const struct consumer_settings *settings;
 	const char *replica;
 	struct retry *retry;
 	bool in_flight;
@@ -23,7 +23,8 @@ struct wrong {
 	struct pgarray ids, versions, xids, sources, queues, errors;
 };
 
-struct wrong *wrong_new(const struct settings *settings, const char *replica, struct retry *retry)
+struct wrong *wrong_new(const struct consumer_settings *settings, const char *replica,
+			struct retry *retry)
 {
 	struct wrong *w = xcalloc(1, sizeof(*w));
 

@@ -17,7 +17,8 @@
 struct wrong;
 
 /* All borrowed for life. */
-struct wrong *wrong_new(const struct settings *settings, const char *replica, struct retry *retry);
+struct wrong *wrong_new(const struct consumer_settings *settings, const char *replica,
+			struct retry *retry);
 struct wrong *wrong_free(struct wrong *w); /* NULL is fine; returns NULL */
 
 /* At the beginning of a stretch: nothing is in flight. */

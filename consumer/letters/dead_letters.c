@@ -27,7 +27,7 @@
 #include "consumer/settings.h"
 
 struct command {
-	const struct settings *settings;
+	const struct consumer_settings *settings;
 	struct dead_args *args;
 	int64_t now_us;
 	struct strbuf out; /* what is being written */
@@ -335,7 +335,7 @@ static bool check_replicas(const struct dead_args *a, const struct replica_setti
 }
 
 /* discard --all; EXIT_OK: go on. */
-static enum exit_code ask(const struct settings *s, const struct dead_args *a)
+static enum exit_code ask(const struct consumer_settings *s, const struct dead_args *a)
 {
 	AUTO_STRBUF text = STRBUF_INIT;
 	struct dead_queue queue;
@@ -400,7 +400,7 @@ static void sum_up(struct command *c)
 	(void)put(c);
 }
 
-static enum exit_code run(const struct settings *settings, struct dead_args *args)
+static enum exit_code run(const struct consumer_settings *settings, struct dead_args *args)
 {
 	struct command c = {
 		.settings = settings, .args = args, .now_us = wall_now_us(), .out = STRBUF_INIT
@@ -425,7 +425,7 @@ static enum exit_code run(const struct settings *settings, struct dead_args *arg
 
 int dead_letters_main(int argc, char **argv)
 {
-	struct settings settings;
+	struct consumer_settings settings;
 	struct dead_args args;
 	struct err err = { .text = "" };
 	enum exit_code code = EXIT_USAGE;
@@ -435,12 +435,12 @@ int dead_letters_main(int argc, char **argv)
 	} else if (args.help) {
 		help();
 		code = EXIT_OK;
-	} else if (!settings_load(&settings, &err)) {
+	} else if (!consumer_settings_load(&settings, &err)) {
 		complain("%s", err.text);
-		settings_free(&settings);
+		consumer_settings_free(&settings);
 	} else {
 		code = run(&settings, &args);
-		settings_free(&settings);
+		consumer_settings_free(&settings);
 	}
 	dead_args_clear(&args);
 	return (int)code;
