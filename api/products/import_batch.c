@@ -62,7 +62,8 @@ void import_batch_start(struct import *m, struct import_batch *b)
 	b->working = true;
 	b->todo[0] = (struct import_range){ 0, b->rows.n };
 	b->ntodo = 1;
-	b->patience.us = b->retry_at.us = 0;
+	b->patience = MONO_NEVER;
+	b->retry_at = (struct mono){ 0 };
 	enqueue(b);
 }
 
@@ -73,7 +74,7 @@ static void later(struct import_batch *b, const struct err *err)
 	struct worker *w = b->import->worker;
 
 	b->todo[b->ntodo++] = b->sent;
-	if (b->patience.us == 0)
+	if (mono_is_never(b->patience))
 		b->patience = mono_add_ms(w->now, PATIENCE_MS);
 	if (mono_reached(b->patience, w->now)) {
 		import_give_up(b->import, err);
@@ -132,7 +133,7 @@ static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result 
 	switch (outcome) {
 	case DB_OK:
 		count_rows(m, res);
-		b->patience.us = 0;
+		b->patience = MONO_NEVER;
 		break;
 	case DB_REFUSED:
 		halve(b, err);
@@ -203,7 +204,7 @@ static void send_range(struct import_batch *b, size_t link)
 static struct import_batch *next_batch(const struct worker *w)
 {
 	for (struct import_batch *b = w->imports.waiting; b; b = b->next)
-		if (b->retry_at.us == 0 || mono_reached(b->retry_at, w->now))
+		if (mono_reached(b->retry_at, w->now))
 			return b;
 	return NULL;
 }
@@ -218,7 +219,7 @@ void import_dispatch(struct worker *w)
 		b = next_batch(w);
 		if (!b)
 			return;
-		b->retry_at.us = 0;
+		b->retry_at = (struct mono){ 0 };
 		dequeue(b);
 		send_range(b, i);
 	}
@@ -231,7 +232,7 @@ void import_tick(struct worker *w)
 		if (link_usable(w->bulk[i]))
 			return;
 	for (struct import_batch *b = w->imports.waiting; b; b = b->next)
-		if (b->patience.us == 0)
+		if (mono_is_never(b->patience))
 			b->patience = mono_add_ms(w->now, PATIENCE_MS);
 	for (struct import_batch *b = w->imports.waiting; b;) {
 		if (!mono_reached(b->patience, w->now)) {

@@ -31,8 +31,9 @@ struct import_batch {
 	struct import_rows rows;
 	struct import_range todo[IMPORT_RANGES_MAX], sent;
 	size_t ntodo;
-	size_t link;			/* of the bulk links, while in flight */
-	struct mono retry_at, patience; /* 0: none */
+	size_t link;	      /* of the bulk links, while in flight */
+	struct mono retry_at; /* not before */
+	struct mono patience; /* until when it is tried; never: it has not failed */
 };
 
 struct import {

@@ -29,7 +29,7 @@ struct list {
 	bool wrote;	      /* at least one product */
 	bool last;	      /* the last chunk came */
 	bool failed;	      /* cut the connection */
-	struct mono patience; /* 0: not waiting for a database */
+	struct mono patience; /* never: not waiting for a database */
 };
 
 static void add_product(struct strbuf *out, const struct product_row *p)
@@ -96,6 +96,7 @@ void list_start(struct request *r)
 	w->lists.n++;
 	metric_add(M_LISTS_RUNNING, 0, 1);
 	r->list = xcalloc(1, sizeof(*r->list));
+	r->list->patience = MONO_NEVER;
 	r->limit = LIST_CHUNK;
 	ask(r);
 }
@@ -141,7 +142,7 @@ void list_chunk(struct request *r, const struct pg_result *rows, const struct up
 	}
 	r->state = REQUEST_STREAMING;
 	r->home = up;
-	list->patience.us = 0;
+	list->patience = MONO_NEVER;
 	if (!list->running)
 		strbuf_addstr(&list->filled, head);
 	for (int i = 0; i < n; i++) {
@@ -178,7 +179,7 @@ void list_failed(struct request *r)
 		request_unavailable(r, "no database answers reads now");
 		return;
 	}
-	if (list->patience.us == 0)
+	if (mono_is_never(list->patience))
 		list->patience = mono_add_ms(w->now, PATIENCE_MS);
 	r->state = REQUEST_DELAYED;
 	queue_push(&w->lists.waiting, r);

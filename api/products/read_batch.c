@@ -106,7 +106,7 @@ static void submit(struct request *r)
 {
 	struct link *l = replicas_pick(r->worker, read_role(r), r);
 
-	if (!l && r->deadline.us != 0 && replicas_expected(r->worker, r)) {
+	if (!l && !mono_is_never(r->deadline) && replicas_expected(r->worker, r)) {
 		r->state = REQUEST_DELAYED;
 		queue_push(&r->worker->reads.waiting, r);
 		return;

@@ -49,7 +49,7 @@ struct write_unit {
 
 void write_batches_init(struct write_batches *b)
 {
-	memset(b, 0, sizeof(*b));
+	*b = (struct write_batches){ .gather_until = MONO_NEVER, .away_since = MONO_NEVER };
 }
 
 void write_batches_clear(struct write_batches *b)
@@ -82,8 +82,8 @@ static bool can_write(struct worker *w)
 	for (size_t i = 0; i < WORKER_WRITE_LINKS; i++)
 		can = can || link_usable(w->writes[i]);
 	if (can)
-		b->away_since.us = 0;
-	else if (b->away_since.us == 0)
+		b->away_since = MONO_NEVER;
+	else if (mono_is_never(b->away_since))
 		b->away_since = w->now;
 	return can || !mono_reached(mono_add_ms(b->away_since, PATIENCE_MS), w->now);
 }
@@ -391,7 +391,7 @@ void write_dispatch(struct worker *w)
 {
 	struct write_batches *b = &w->writing;
 
-	b->gather_until = (struct mono){ 0 };
+	b->gather_until = MONO_NEVER;
 	for (size_t i = 0; i < WORKER_WRITE_LINKS; i++) {
 		struct link *l = w->writes[i];
 

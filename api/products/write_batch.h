@@ -25,7 +25,7 @@ struct write_batches {
 	struct request_queue delayed;
 	struct mono
 		gather_until; /* when a batch that waits to grow is to be looked at again; never: none waits */
-	struct mono away_since; /* 0: the primary can be reached, as far as is known */
+	struct mono away_since; /* never: the primary can be reached, as far as is known */
 	struct pgarray ids, names, prices, stocks;
 	struct write_unit *free_units;
 };

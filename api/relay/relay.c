@@ -115,7 +115,7 @@ void relay_lose_database(struct relay *r, const struct err *err)
 	r->claim = NULL;
 	publisher_drop(r->publisher, false);
 	heartbeats_drop(r->heartbeats);
-	r->hold_until = (struct mono){ 0 };
+	r->hold_until = MONO_NEVER;
 	r->leading = r->standing_by = r->asked = false;
 	if (err) {
 		r->database_at = mono_add_ms(mono_now(), backoff_next_ms(&r->database_backoff));
@@ -268,7 +268,7 @@ static bool wind_up(struct relay *r, struct mono *ret_due)
 {
 	struct mono now = mono_now();
 
-	if (r->stop_at.us == 0)
+	if (mono_is_never(r->stop_at))
 		r->stop_at = mono_add_ms(now, STOP_MS);
 	service(r, now);
 	if (!r->link || !r->outbox || !outbox_leading(r->outbox) || mono_reached(r->stop_at, now))
@@ -340,7 +340,7 @@ struct relay *relay_start(const struct relay_options *options, struct err *err)
 	r->opt = *options;
 	if (r->opt.message_max_changes == 0)
 		r->opt.message_max_changes = CHANGES_MAX;
-	r->beat_at = mono_now(); /* 0 would be never */
+	r->stop_at = r->hold_until = r->forget_at = MONO_NEVER;
 	r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->wake_fd < 0) {
 		err_set(err, "eventfd: %s", strerror(errno));

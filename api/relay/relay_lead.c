@@ -28,12 +28,17 @@
 #define IDLE_US	    (RELAY_IDLE_MS * INT64_C(1000))
 #define FULL_MS	    2 /* until a full socket is looked at again */
 
+static bool holding(const struct relay *r)
+{
+	return !mono_is_never(r->hold_until);
+}
+
 static void begin_anew(struct relay *r, bool new_link)
 {
 	publisher_drop(r->publisher, new_link);
 	heartbeats_drop(r->heartbeats);
 	outbox_restart(r->outbox);
-	r->hold_until = r->forget_at = (struct mono){ 0 };
+	r->hold_until = r->forget_at = MONO_NEVER;
 	r->sweep_at = mono_now();
 	r->pause_us = r->gap_us = BUSY_US;
 	r->sweep_rows = 0;
@@ -133,7 +138,7 @@ static void take_claim(struct relay *r, struct mono now)
 		r->sweep_rows = 0;
 		r->sweeps++;
 	}
-	if (r->hold_until.us) {
+	if (holding(r)) {
 		publisher_release(r->publisher, c);
 		return;
 	}
@@ -153,7 +158,7 @@ static void claim(struct relay *r, struct mono now)
 {
 	if (r->claim && !outbox_claiming(r->outbox))
 		take_claim(r, now);
-	if (r->claim || r->hold_until.us || !sweep_due(r, now))
+	if (r->claim || holding(r) || !sweep_due(r, now))
 		return;
 	r->claim = publisher_chunk(r->publisher);
 	if (!r->claim)
@@ -172,8 +177,7 @@ static void claim(struct relay *r, struct mono now)
 /* Whether no heartbeat is recorded any more, as far as this relay can know. */
 static bool may_beat(const struct relay *r)
 {
-	return r->hold_until.us == 0 && r->sweeps >= r->beat_sweeps &&
-	       !heartbeats_busy(r->heartbeats);
+	return !holding(r) && r->sweeps >= r->beat_sweeps && !heartbeats_busy(r->heartbeats);
 }
 
 static void beat(struct relay *r, struct mono now)
@@ -195,7 +199,7 @@ static bool send_beats(struct relay *r, enum publisher_run *ran)
 	const char *replica;
 	struct err err;
 
-	if (r->hold_until.us == 0)
+	if (!holding(r))
 		beats = heartbeats_run(r->heartbeats, r->publisher, r->link,
 				       outbox_source(r->outbox), &err);
 	if (beats == PUBLISHER_BROKEN) {
@@ -222,9 +226,9 @@ static void forget(struct relay *r, struct mono now)
 {
 	size_t n = publisher_confirmed_count(r->publisher);
 
-	if (n > 0 && r->forget_at.us == 0)
+	if (n > 0 && mono_is_never(r->forget_at))
 		r->forget_at = mono_add_ms(now, FORGET_MS);
-	if (r->hold_until.us || n >= RELAY_CHUNK_MAX || (n > 0 && mono_reached(r->forget_at, now)))
+	if (holding(r) || n >= RELAY_CHUNK_MAX || (n > 0 && mono_reached(r->forget_at, now)))
 		relay_forget(r);
 }
 
@@ -238,14 +242,14 @@ void relay_forget(struct relay *r)
 		if (!n)
 			return;
 		outbox_forget(r->outbox, keys, n);
-		r->forget_at = (struct mono){ 0 };
+		r->forget_at = MONO_NEVER;
 	}
 }
 
 /* When there is something to do unless something comes through an fd before; never: nothing. */
 static struct mono next_duty(const struct relay *r)
 {
-	struct mono due = { 0 };
+	struct mono due = MONO_NEVER;
 
 	if (!r->claim && publisher_has_room(r->publisher)) {
 		due = r->sweep_at;
@@ -267,13 +271,13 @@ struct mono relay_lead(struct relay *r, struct mono now)
 		return now;
 	if (!r->leading)
 		return mono_add_ms(now, RELAY_IDLE_MS);
-	if (r->hold_until.us == 0 && publisher_refused(r->publisher, &how))
+	if (!holding(r) && publisher_refused(r->publisher, &how))
 		hold(r, how);
-	else if (r->hold_until.us && !end_hold(r, now))
+	else if (holding(r) && !end_hold(r, now))
 		return now;
 	beat(r, now);
 	claim(r, now);
-	if (r->hold_until.us == 0)
+	if (!holding(r))
 		ran = publisher_run(r->publisher, r->link, outbox_source(r->outbox), &err);
 	if (ran == PUBLISHER_BROKEN) {
 		relay_lose_broker(r, &err);
@@ -286,7 +290,7 @@ struct mono relay_lead(struct relay *r, struct mono now)
 		return now;
 
 	/* All that was recorded has gone through since. */
-	if (r->hold_backoff.failures && !r->hold_until.us && r->sweeps > r->anew_sweeps &&
+	if (r->hold_backoff.failures && !holding(r) && r->sweeps > r->anew_sweeps &&
 	    publisher_changes(r->publisher) == 0) {
 		backoff_reset(&r->hold_backoff);
 		log_info("relay goes on: the queues take messages again");
@@ -295,7 +299,7 @@ struct mono relay_lead(struct relay *r, struct mono now)
 		return now;
 	if (ran == PUBLISHER_FULL && !amqp_blocked(r->link))
 		return mono_add_ms(now, FULL_MS);
-	if (r->hold_until.us) /* over, but it cannot end yet: what ends that comes through an fd */
+	if (holding(r)) /* over, but it cannot end yet: what ends that comes through an fd */
 		return publisher_unanswered(r->publisher) || mono_reached(r->hold_until, now)
 			       ? mono_add_ms(now, RELAY_IDLE_MS)
 			       : r->hold_until;

@@ -78,6 +78,7 @@ struct request *request_new(struct worker *w, struct http_request *http)
 	r->http = http;
 	r->refs = 1;
 	r->began = w->now;
+	r->deadline = MONO_NEVER;
 	http_set_user(http, r);
 	return r;
 }
@@ -108,9 +109,9 @@ static void deadline_leave(struct request *r)
 {
 	struct worker *w = r->worker;
 
-	if (r->deadline.us == 0)
+	if (mono_is_never(r->deadline))
 		return;
-	r->deadline.us = 0;
+	r->deadline = MONO_NEVER;
 	if (r->older)
 		r->older->newer = r->newer;
 	else

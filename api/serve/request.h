@@ -55,7 +55,7 @@ struct request {
 	unsigned refs;
 	enum request_state state;
 	bool counted;		       /* among the worker's requests in flight */
-	struct mono began, deadline;   /* deadline 0: none */
+	struct mono began, deadline;   /* never: none */
 	struct request *older, *newer; /* the worker's list by deadline */
 	struct request *prev, *next;   /* in queue, or next free */
 	struct request_queue *queue;

@@ -187,7 +187,7 @@ static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	struct epoll_event ev[EVENTS];
-	struct mono end = { 0 };
+	struct mono end = MONO_NEVER;
 	char name[32];
 
 	snprintf(name, sizeof(name), "worker-%u", w->number);
@@ -211,7 +211,7 @@ static void *worker_main(void *arg)
 		tick(w);
 		if (!atomic_load_explicit(&w->stopping, memory_order_relaxed))
 			continue;
-		if (end.us == 0) {
+		if (mono_is_never(end)) {
 			end = mono_add_ms(w->now, w->settings->drain_timeout_ms);
 			http_drain(w->http);
 		}

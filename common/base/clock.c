@@ -32,8 +32,6 @@ int64_t wall_now_us(void)
 
 int mono_until_ms(struct mono t, struct mono now, int max_ms)
 {
-	if (t.us == 0)
-		return max_ms;
 	if (t.us <= now.us)
 		return 0;
 

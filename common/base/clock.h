@@ -8,28 +8,34 @@
 #include "common/base/base.h"
 
 struct mono {
-	int64_t us; /* CLOCK_MONOTONIC; 0 means "never" */
+	int64_t us; /* CLOCK_MONOTONIC; 0, as zeroed memory has it, is long past */
 };
+/* Later than any moment: it is never reached, and who waits for it waits for ever. */
+#define MONO_NEVER ((struct mono){ INT64_MAX })
 
+static inline bool mono_is_never(struct mono t)
+{
+	return t.us == INT64_MAX;
+}
+/* Never plus anything is never. */
 struct mono mono_now(void);
 static inline struct mono mono_add_ms(struct mono t, int64_t ms)
 {
-	return (struct mono){ t.us + ms * 1000 };
+	return mono_is_never(t) ? t : (struct mono){ t.us + ms * 1000 };
 }
 static inline struct mono mono_add_us(struct mono t, int64_t us)
 {
-	return (struct mono){ t.us + us };
+	return mono_is_never(t) ? t : (struct mono){ t.us + us };
 }
-/* Never is later than any moment. */
 static inline struct mono mono_earlier(struct mono a, struct mono b)
 {
-	return b.us == 0 || (a.us != 0 && a.us <= b.us) ? a : b;
+	return a.us <= b.us ? a : b;
 }
 static inline bool mono_reached(struct mono t, struct mono now)
 {
 	return t.us <= now.us;
 }
-/* Milliseconds from now until t, rounded up, never negative, at most max_ms: what poll() wants. t = never: max_ms. */
+/* Milliseconds from now until t, rounded up, never negative, at most max_ms: what poll() wants. */
 int mono_until_ms(struct mono t, struct mono now, int max_ms);
 static inline int64_t mono_diff_us(struct mono later, struct mono earlier)
 {

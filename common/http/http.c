@@ -124,11 +124,11 @@ static bool has_ended(struct http_conn *c)
 static void sweep(struct http_server *s)
 {
 	for (struct http_conn *c = s->conns.next; c != &s->conns; c = c->next) {
-		bool late = c->deadline.us != 0 && mono_reached(c->deadline, s->now);
+		bool late = mono_reached(c->deadline, s->now);
 
 		if (c->fd >= 0 && (late || has_ended(c))) {
 			shutdown(c->fd, SHUT_RDWR);
-			c->deadline.us = 0;
+			c->deadline = MONO_NEVER;
 		}
 	}
 	s->next_sweep = mono_add_ms(s->now, s->draining ? SWEEP_DRAINING_MS : SWEEP_MS);

@@ -26,7 +26,7 @@ enum body_plan { BODY_DISCARD, BODY_COLLECT, BODY_STREAM };
 struct http_conn {
 	struct http_conn *next, *prev;
 	struct http_request *request; /* NULL between requests */
-	struct mono deadline;	      /* 0: none, the request rests */
+	struct mono deadline;	      /* never: the request rests */
 	int fd;
 	bool heard; /* bytes may have come since sweep() looked for its end */
 };

@@ -164,7 +164,7 @@ static enum MHD_Result queue_answer(struct http_request *r)
 void http_suspend(struct http_request *r)
 {
 	r->suspended = true;
-	r->conn->deadline.us = 0;
+	r->conn->deadline = MONO_NEVER;
 	MHD_suspend_connection(r->mhd);
 }
 
@@ -172,7 +172,7 @@ static void rest(struct http_request *r)
 {
 	r->resting = true;
 	r->server->resting++;
-	r->conn->deadline.us = 0;
+	r->conn->deadline = MONO_NEVER;
 }
 
 void http_unrest(struct http_request *r)

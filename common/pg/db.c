@@ -97,7 +97,7 @@ bool db_wait_socket(const struct pg_conn *c, bool for_write, int stop, struct mo
 			return fds[1].revents == 0;
 		if (n < 0 && errno != EINTR)
 			fatal("poll: %s", strerror(errno));
-		if (deadline.us != 0 && mono_reached(deadline, mono_now()))
+		if (mono_reached(deadline, mono_now()))
 			return false;
 	}
 }

@@ -28,7 +28,7 @@
 struct unit {
 	db_callback cb;
 	void *arg;
-	struct mono deadline; /* never later than that of the unit behind; INT64_MAX: none */
+	struct mono deadline; /* never later than that of the unit behind; MONO_NEVER: none */
 };
 
 struct db {
@@ -239,8 +239,6 @@ static void unit_push(struct db *db, struct unit u)
 		db->cap = cap;
 		db->head = 0;
 	}
-	if (u.deadline.us == 0)
-		u.deadline.us = INT64_MAX;
 	/* Answers come in order: whoever is in front must be answered by then too. So the head's deadline is always the nearest. */
 	for (size_t i = db->count; i > 0 && unit_at(db, i - 1)->deadline.us > u.deadline.us; i--)
 		unit_at(db, i - 1)->deadline = u.deadline;
@@ -397,11 +395,9 @@ void db_tick(struct db *db, struct mono now)
 struct mono db_next_deadline(const struct db *db)
 {
 	if (db->count == 0)
-		return (struct mono){ 0 };
+		return MONO_NEVER;
 	if (db->broken)
-		return (struct mono){ 1 }; /* long ago: those in flight are to be told at once */
-	if (unit_at(db, 0)->deadline.us == INT64_MAX)
-		return (struct mono){ 0 };
+		return (struct mono){ 0 }; /* long ago: those in flight are to be told at once */
 	return unit_at(db, 0)->deadline;
 }
 
@@ -415,11 +411,9 @@ bool db_drain(struct db *db, struct mono deadline)
 		if (db->count == 0)
 			return true;
 
-		struct mono first = db_next_deadline(db);
-		if (first.us == 0 || (deadline.us != 0 && deadline.us < first.us))
-			first = deadline;
+		struct mono first = mono_earlier(db_next_deadline(db), deadline);
 		/* Not ended by a stop: what is in flight is awaited, that is what draining is for. */
-		if (!db_wait_socket(db->conn, db->flush_pending, -1, first) && deadline.us != 0 &&
+		if (!db_wait_socket(db->conn, db->flush_pending, -1, first) &&
 		    mono_reached(deadline, mono_now()) && db->count > 0)
 			return false;
 	}

@@ -205,7 +205,7 @@ enum apply_state apply_step(struct apply *a, struct mono now)
 
 struct mono apply_wake(const struct apply *a)
 {
-	return a->again_at;
+	return a->state == APPLY_BUSY && !a->in_flight ? a->again_at : MONO_NEVER;
 }
 
 const struct apply_trouble *apply_trouble(const struct apply *a)

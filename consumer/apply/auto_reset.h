@@ -16,7 +16,7 @@ struct auto_reset {
 	size_t index;
 	struct backoff backoff;
 	unsigned failures;  /* that waiting does not mend, in a row */
-	struct mono at;	    /* not before; never: at once */
+	struct mono at;	    /* not before */
 	struct mono ran_at; /* when the last one ended */
 	bool given_up;
 };

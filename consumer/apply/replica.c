@@ -90,7 +90,7 @@ static enum db_outcome ask(struct db *db, enum replica_statement statement,
 	if (!db_send(db, statement, params, false, deadline, on_answer, q, q->err))
 		return DB_LOST;
 	/* The unit's own deadline ends this: it is always answered before db_drain() returns. */
-	if (!db_drain(db, (struct mono){ 0 }))
+	if (!db_drain(db, MONO_NEVER))
 		return DB_LOST;
 	return q->outcome;
 }

@@ -151,7 +151,7 @@ static void ack_gathered(struct session *s)
 		ack(s, s->ack_tag, true);
 	s->ack_tag = 0;
 	s->ack_messages = 0;
-	s->ack_at = (struct mono){ 0 };
+	s->ack_at = MONO_NEVER;
 }
 
 /* All up to this one. */
@@ -444,6 +444,7 @@ struct session *session_new(const struct consumer_settings *settings, const char
 	s->settings = settings;
 	s->replica = replica;
 	s->status = status;
+	s->ack_at = MONO_NEVER;
 	inbox_init(&s->inbox, (size_t)settings->batch_max_changes);
 	s->apply = apply_new(settings);
 	s->retry = retry_new(settings, replica, status, on_moved, s);

@@ -245,7 +245,7 @@ static void wait_for_events(const struct command *c, bool more)
 /* Until all letters were looked at and, of a replay, settled. After a stop what was published is still waited for. */
 static bool work(struct command *c, struct err *err)
 {
-	struct mono stopped = { 0 };
+	struct mono stopped = MONO_NEVER;
 
 	for (;;) {
 		bool more = going(c) && !dead_queue_done(&c->queue) &&
@@ -258,7 +258,7 @@ static bool work(struct command *c, struct err *err)
 		if ((!going(c) || dead_queue_done(&c->queue)) && pending == 0)
 			return dead_queue_flush(&c->queue, err);
 		if (!going(c)) {
-			if (stopped.us == 0)
+			if (mono_is_never(stopped))
 				stopped = mono_add_ms(mono_now(), 3000);
 			if (mono_reached(stopped, mono_now()))
 				return true;

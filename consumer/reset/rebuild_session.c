@@ -207,13 +207,13 @@ struct mono session_deadline(const struct rebuild_session *s)
 	switch (s->t->state) {
 	case REBUILD_DONE:
 	case REBUILD_FAILED:
-		return (struct mono){ 0 };
+		return MONO_NEVER;
 	case REBUILD_FINISHING:
-		return s->flushing ? mono_add_ms(s->moved, s->job->stall_ms) : (struct mono){ 0 };
+		return s->flushing ? mono_add_ms(s->moved, s->job->stall_ms) : MONO_NEVER;
 	case REBUILD_PAUSING:
 		return s->resume_at;
 	case REBUILD_LOADING: /* one that waits for data from the primary is not late */
-		return s->flushing ? mono_add_ms(s->moved, s->job->stall_ms) : (struct mono){ 0 };
+		return s->flushing ? mono_add_ms(s->moved, s->job->stall_ms) : MONO_NEVER;
 	case REBUILD_SWAPPING:
 		return mono_add_ms(s->moved, s->job->stopping ? STOP_SWAP_MS : s->job->stall_ms);
 	default:
@@ -254,7 +254,7 @@ static void keep_deadline(struct rebuild_session *s, struct mono now)
 		watch_silence(s, now);
 		return;
 	}
-	if (deadline.us == 0 || !mono_reached(deadline, now))
+	if (!mono_reached(deadline, now))
 		return;
 	if (s->t->state == REBUILD_PAUSING) {
 		finish_resume(s);

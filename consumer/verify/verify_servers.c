@@ -108,7 +108,7 @@ bool verify_wait(struct verify_server *const *servers, size_t n)
 	struct pollfd fds[REPLICAS_MAX + 2];
 
 	for (;;) {
-		struct mono now = mono_now(), until = { 0 };
+		struct mono now = mono_now(), until = MONO_NEVER;
 		size_t waiting = 0;
 
 		for (size_t i = 0; i < n; i++) {
@@ -124,9 +124,7 @@ bool verify_wait(struct verify_server *const *servers, size_t n)
 				.fd = db_fd(db),
 				.events = (short)(POLLIN | (db_wants_write(db) ? POLLOUT : 0))
 			};
-			struct mono next = db_next_deadline(db);
-			if (until.us == 0 || next.us < until.us)
-				until = next;
+			until = mono_earlier(until, db_next_deadline(db));
 		}
 		if (stop_requested())
 			return false;

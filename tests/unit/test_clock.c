@@ -101,7 +101,8 @@ static const struct {
 	int64_t t_us, now_us;
 	int max_ms, want;
 } waits[] = {
-	{ 0, 5000, 700, 700 },		    /* never */
+	{ 0, 5000, 700, 0 },		    /* zeroed: long past */
+	{ INT64_MAX, 5000, 700, 700 },	    /* never */
 	{ 5000, 5000, 700, 0 },		    /* now */
 	{ 4999, 5000, 700, 0 },		    /* past */
 	{ 5001, 5000, 700, 1 },		    /* rounded up */

@@ -207,7 +207,7 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 	s->outcome = outcome;
 	s->err = *err;
 	if (s->next)
-		send_unit(s->next, (struct mono){ 0 });
+		send_unit(s->next, MONO_NEVER);
 }
 
 static void units_init(struct seen *units, struct db *db, size_t *answered)
@@ -268,7 +268,7 @@ static void test_scripts(void **state)
 
 		units_init(units, db, &answered);
 		for (size_t k = 0; k < UNITS; k++)
-			send_unit(&units[k], (struct mono){ 0 });
+			send_unit(&units[k], MONO_NEVER);
 		assert_int_equal(db_in_flight(db), UNITS);
 		for (const char *c = rows[i].script; *c; c++) {
 			size_t before = answered;
@@ -310,9 +310,9 @@ static void test_deadlines(void **state)
 
 	(void)state;
 	units_init(units, db, &answered);
-	assert_int_equal(db_next_deadline(db).us, 0);
-	send_unit(&units[0], (struct mono){ 0 });
-	assert_int_equal(db_next_deadline(db).us, 0);
+	assert_int_equal(db_next_deadline(db).us, INT64_MAX);
+	send_unit(&units[0], MONO_NEVER);
+	assert_int_equal(db_next_deadline(db).us, INT64_MAX);
 	send_unit(&units[1], later);
 	assert_int_equal(db_next_deadline(db).us, later.us);
 	send_unit(&units[2], soon);
@@ -346,7 +346,7 @@ static void test_a_callback_sends(void **state)
 	units_init(units, db, &answered);
 	units[0].next = &units[1];
 	units[1].next = &units[2];
-	send_unit(&units[0], (struct mono){ 0 });
+	send_unit(&units[0], MONO_NEVER);
 	for (const char *c = "2nCZrZ2nCZ"; *c; c++)
 		say_and_read(&server, *c, db);
 	check(units, "oro", "one after another");
