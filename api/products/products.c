@@ -7,8 +7,29 @@
 
 #include "api/products/list.h"
 #include "api/serve/worker.h"
+#include "common/base/base64.h"
+
+#define PAGE_DEFAULT 50
+#define PAGE_MAX     1000
 
 /* ---- reads ---- */
+
+bool products_read_limit(const char *s, size_t len, int *ret)
+{
+	int n = 0;
+
+	if (len == 0 || len > 4 || s[0] == '0')
+		return false;
+	for (size_t i = 0; i < len; i++) {
+		if (s[i] < '0' || s[i] > '9')
+			return false;
+		n = n * 10 + (s[i] - '0');
+	}
+	if (n > PAGE_MAX)
+		return false;
+	*ret = n;
+	return true;
+}
 
 void products_get(struct request *r)
 {
@@ -31,7 +52,8 @@ void products_list(struct request *r)
 				return;
 			}
 		} else {
-			if (!products_read_cursor(p->value, p->value_len, &r->after)) {
+			if (!base64_decode(BASE64_URL, p->value, p->value_len, r->after.b,
+					   sizeof(r->after.b))) {
 				request_fail(
 					r, 400, "cursor",
 					"cursor is not one that an earlier page gave as \"next\"");

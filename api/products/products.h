@@ -1,10 +1,14 @@
 /*
- * products.h: the handlers of /api/products: read the input, check it, hand it to a store. A worker's thread.
+ * products.h: the handlers of /api/products: read the input, check it, hand it to list.h,
+ * read_batch.h or write_batch.h. A worker's thread.
+ *
+ * A page's cursor is the id of the last product of the page before, in base64 for URLs: short, and
+ * nothing needs to be remembered here. Clients only hand it back.
  */
 #ifndef PGFANOUT_API_PRODUCTS_PRODUCTS_H
 #define PGFANOUT_API_PRODUCTS_PRODUCTS_H
 
-#include "common/base/uuid.h"
+#include "common/base/base.h"
 
 struct request;
 
@@ -15,15 +19,7 @@ void products_replace(struct request *r);
 void products_patch(struct request *r);
 void products_delete(struct request *r);
 
-#define PAGE_DEFAULT 50
-#define PAGE_MAX     1000
-
 /* "1" … "1000", nothing else. Pure. */
 bool products_read_limit(const char *s, size_t len, int *ret);
-/* A cursor is where the next page begins after; clients only hand it back. Pure. */
-#define CURSOR_LEN 22
-void products_write_cursor(const struct uuid *after,
-			   char *ret); /* CURSOR_LEN bytes, no NUL; safe in a URL */
-bool products_read_cursor(const char *s, size_t len, struct uuid *ret);
 
 #endif

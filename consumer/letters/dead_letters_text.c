@@ -8,6 +8,7 @@
 
 #include "common/json/jscan.h"
 #include "common/wire/product.h"
+#include "common/base/base64.h"
 #include "common/base/clip.h"
 #include "consumer/apply/message.h"
 
@@ -308,23 +309,6 @@ void dead_text_full(struct strbuf *out, const struct dead_letter *l, const struc
 
 /* ---- JSON ---- */
 
-static void add_base64(struct strbuf *out, const char *s, size_t len)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const unsigned char *p = (const unsigned char *)s;
-
-	for (size_t i = 0; i < len; i += 3) {
-		size_t left = len - i;
-		unsigned v = (unsigned)p[i] << 16 | (left > 1 ? (unsigned)p[i + 1] << 8 : 0) |
-			     (left > 2 ? p[i + 2] : 0);
-		strbuf_addch(out, digits[v >> 18]);
-		strbuf_addch(out, digits[v >> 12 & 63]);
-		strbuf_addch(out, left > 1 ? digits[v >> 6 & 63] : '=');
-		strbuf_addch(out, left > 2 ? digits[v & 63] : '=');
-	}
-}
-
 /* JSON holds UTF-8 only: text that is none is clipped into some. */
 static void add_json_text(struct strbuf *out, const char *s)
 {
@@ -356,7 +340,7 @@ static void add_json_body(struct strbuf *out, const struct amqp_delivery *d)
 		return;
 	}
 	strbuf_addstr(out, ",\"bodyBase64\":\"");
-	add_base64(out, d->body, d->len);
+	base64_add(out, BASE64_STANDARD, d->body, d->len);
 	strbuf_addch(out, '"');
 }
 

@@ -1,5 +1,5 @@
 /*
- * test_routes.c: which route answers a method and a path, and what a page's parameters may look like.
+ * test_routes.c: which route answers a method and a path, and what a page's limit may look like.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -113,57 +113,12 @@ static void test_limit(void **state)
 	}
 }
 
-static void test_cursor_round_trip(void **state)
-{
-	(void)state;
-	struct uuid ids[4] = { { { 0 } } };
-	char text[CURSOR_LEN];
-
-	memset(ids[1].b, 0xff, sizeof(ids[1].b));
-	ids[2].b[15] = 1;
-	for (size_t i = 0; i < sizeof(ids[3].b); i++)
-		ids[3].b[i] = (uint8_t)(i * 17 + 3);
-	for (size_t i = 0; i < ARRAY_SIZE(ids); i++) {
-		struct uuid back = { { 0x55 } };
-
-		products_write_cursor(&ids[i], text);
-		for (size_t c = 0; c < CURSOR_LEN; c++)
-			assert_non_null(
-				strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
-				       "0123456789-_",
-				       text[c]));
-		assert_true(products_read_cursor(text, CURSOR_LEN, &back));
-		assert_int_equal(uuid_cmp(&back, &ids[i]), 0);
-		assert_false(products_read_cursor(text, CURSOR_LEN - 1, &back));
-	}
-}
-
-static void test_cursor_refused(void **state)
-{
-	(void)state;
-	static const char *const bad[] = {
-		"AAAAAAAAAAAAAAAAAAAAAB", /* bits that no id has */
-		"AAAAAAAAAAAAAAAAAAAA=A",
-		"AAAAAAAAAAAAAAAAAAAA+A",
-		"AAAAAAAAAAAAAAAAAAAA A",
-		"",
-		"01a1f862-f215-7a75-9394-999ca50334cc",
-	};
-	struct uuid id;
-
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		print_message("cursor=%s\n", bad[i]);
-		assert_false(products_read_cursor(bad[i], strlen(bad[i]), &id));
-	}
-	assert_false(products_read_cursor("AAAAAAAAAAAAAAAAAAAAA\0", CURSOR_LEN, &id));
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_find),	       cmocka_unit_test(test_params_known),
-		cmocka_unit_test(test_limit),	       cmocka_unit_test(test_cursor_round_trip),
-		cmocka_unit_test(test_cursor_refused),
+		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_params_known),
+		cmocka_unit_test(test_limit),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
