@@ -8,24 +8,14 @@
 
 bool import_rows_add(struct import_rows *b, const struct product_input *in, uint64_t line)
 {
-	uint64_t h;
+	uint32_t n = (uint32_t)b->n;
 
-	if (!b->list) {
+	if (*uuid_set_put(&b->ids, &in->id, n) != n)
+		return false;
+	if (!b->list)
 		b->list = xcalloc(IMPORT_ROWS, sizeof(*b->list));
-		b->slots = xcalloc(IMPORT_SLOTS, sizeof(*b->slots));
-	}
-	memcpy(&h, in->id.b + 8, sizeof(h)); /* the random half */
-	h = (h ^ h >> 32) * UINT64_C(0x9e3779b97f4a7c15) >> 32;
-	size_t slot = (size_t)h % IMPORT_SLOTS;
-
-	while (b->slots[slot] != 0) {
-		if (uuid_cmp(&b->list[b->slots[slot] - 1].id, &in->id) == 0)
-			return false;
-		slot = (slot + 1) % IMPORT_SLOTS;
-	}
 	struct import_row *row = &b->list[b->n++];
 
-	b->slots[slot] = (uint16_t)b->n;
 	row->id = in->id;
 	row->line = line;
 	row->name_at = b->names.len;
@@ -73,9 +63,8 @@ bool import_rows_share(const struct import_rows *a, const struct import_rows *b)
 
 void import_rows_reset(struct import_rows *b)
 {
-	if (b->n > 0)
-		memset(b->slots, 0, IMPORT_SLOTS * sizeof(*b->slots));
 	b->n = 0;
+	uuid_set_reset(&b->ids);
 	b->sorted = false;
 	strbuf_reset(&b->names);
 }
@@ -83,7 +72,7 @@ void import_rows_reset(struct import_rows *b)
 void import_rows_clear(struct import_rows *b)
 {
 	free(b->list);
-	free(b->slots);
+	uuid_set_clear(&b->ids);
 	strbuf_clear(&b->names);
 	*b = (struct import_rows){ 0 };
 }

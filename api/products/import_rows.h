@@ -4,11 +4,11 @@
 #ifndef PGFANOUT_API_PRODUCTS_IMPORT_ROWS_H
 #define PGFANOUT_API_PRODUCTS_IMPORT_ROWS_H
 
+#include "common/base/uuid_set.h"
 #include "common/wire/product.h"
 
 #define IMPORT_ROWS	  1000
 #define IMPORT_NAME_BYTES 262144 /* a batch is full at either */
-#define IMPORT_SLOTS	  4096	 /* power of two */
 
 struct import_row {
 	struct uuid id;
@@ -20,8 +20,8 @@ struct import_row {
 
 struct import_rows {
 	struct import_row *list; /* owned, IMPORT_ROWS of them, made when the first comes */
-	uint16_t *slots;	 /* owned: ids seen, as row number + 1 */
 	size_t n;
+	struct uuid_set ids; /* of the rows; their numbers are right until the sort */
 	bool sorted;
 	struct strbuf names;
 };

@@ -24,7 +24,6 @@
 #define DELAY_FIRST_MS 5
 #define PATIENCE_MS    2000
 #define GATHER_MS      5
-#define SEEN_SLOTS     1024 /* power of two, well above WRITE_ROWS */
 
 #define OID_UUID_ARRAY 2951
 #define OID_TEXT_ARRAY 1009
@@ -60,6 +59,7 @@ void write_batches_clear(struct write_batches *b)
 		b->free_units = u->next;
 		free(u);
 	}
+	uuid_set_clear(&b->seen);
 	pgarray_clear(&b->ids);
 	pgarray_clear(&b->names);
 	pgarray_clear(&b->prices);
@@ -317,33 +317,17 @@ static int by_id(const void *a, const void *b)
 	return uuid_cmp(&(*x)->id, &(*y)->id);
 }
 
-/* True the first time an id is seen. The slots hold row number + 1. */
-static bool first_seen(const struct write_unit *u, uint16_t *slots, const struct uuid *id)
-{
-	uint64_t h;
-
-	memcpy(&h, id->b + 8, sizeof(h)); /* the random half */
-	h ^= h >> 32;
-	for (size_t i = (size_t)h % SEEN_SLOTS;; i = (i + 1) % SEEN_SLOTS) {
-		if (slots[i] == 0) {
-			slots[i] = (uint16_t)(u->n + 1);
-			return true;
-		}
-		if (uuid_cmp(&u->rows[slots[i] - 1]->id, id) == 0)
-			return false;
-	}
-}
-
 static void send_batch(struct link *l, enum write_kind kind)
 {
 	struct write_unit *u = unit_new(l->worker, kind);
-	uint16_t slots[SEEN_SLOTS] = { 0 };
+	struct write_batches *b = &l->worker->writing;
 	struct request *next;
 
-	for (struct request *r = l->worker->writing.waiting[kind].head; r && u->n < WRITE_ROWS;
-	     r = next) {
+	uuid_set_reset(&b->seen);
+	for (struct request *r = b->waiting[kind].head; r && u->n < WRITE_ROWS; r = next) {
 		next = r->next;
-		if (!first_seen(u, slots, &r->id))
+		if (*uuid_set_put(&b->seen, &r->id, (uint32_t)u->n) !=
+		    u->n) /* it waits for the next */
 			continue;
 		queue_remove(r);
 		u->rows[u->n++] = r;

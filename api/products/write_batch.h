@@ -15,6 +15,7 @@
 #define PGFANOUT_API_PRODUCTS_WRITE_BATCH_H
 
 #include "api/pool/upstreams.h"
+#include "common/base/uuid_set.h"
 #include "common/pg/pgarray.h"
 
 struct write_unit;
@@ -26,6 +27,7 @@ struct write_batches {
 	struct mono
 		gather_until; /* when a batch that waits to grow is to be looked at again; never: none waits */
 	struct mono away_since; /* never: the primary can be reached, as far as is known */
+	struct uuid_set seen;	/* ids of the batch being made */
 	struct pgarray ids, names, prices, stocks;
 	struct write_unit *free_units;
 };

@@ -47,7 +47,7 @@ void batch_clear(struct batch *b)
 	free(b->failures);
 	free(b->headers);
 	free(b->order);
-	free(b->newest);
+	uuid_set_clear(&b->newest);
 	free(b->xids);
 	strbuf_clear(&b->bodies);
 	strbuf_clear(&b->names);
@@ -71,13 +71,10 @@ void batch_reset(struct batch *b)
 	SHRINK(b->headers, b->headers_cap);
 	SHRINK(b->order, b->order_cap);
 	SHRINK(b->xids, b->xids_cap);
-	if (b->newest_cap > 4 * KEEP_ITEMS) {
-		free(b->newest);
-		b->newest = NULL;
-		b->newest_cap = 0;
-	} else if (b->nchanges > 0) {
-		memset(b->newest, 0, b->newest_cap * sizeof(*b->newest));
-	}
+	if (b->newest.cap > 4 * KEEP_ITEMS)
+		uuid_set_clear(&b->newest);
+	else
+		uuid_set_reset(&b->newest);
 	b->nmessages = b->nchanges = b->nfailures = b->nheaders = b->norder = 0;
 	reset_strbuf(&b->bodies);
 	reset_strbuf(&b->names);
@@ -129,61 +126,20 @@ void batch_add_header(struct batch *b, const char *key, const char *str, int64_t
 	b->messages[b->nmessages - 1].nheaders++;
 }
 
-/* ---- the newest of each product ---- */
-
-static size_t hash_id(const struct uuid *id)
-{
-	uint64_t hi, lo;
-
-	memcpy(&hi, id->b, 8);
-	memcpy(&lo, id->b + 8, 8);
-	uint64_t h = hi * UINT64_C(0x9e3779b97f4a7c15) ^ lo;
-	h ^= h >> 32;
-	h *= UINT64_C(0xd6e8feb86659fd93);
-	h ^= h >> 32;
-	return (size_t)h;
-}
-
-/* The slot of this id: its newest change's, or the free one where it belongs. */
-static uint32_t *newest_slot(struct batch *b, const struct uuid *id)
-{
-	size_t mask = b->newest_cap - 1;
-
-	for (size_t i = hash_id(id) & mask;; i = (i + 1) & mask) {
-		uint32_t *slot = &b->newest[i];
-		if (*slot == 0 || uuid_cmp(&b->changes[*slot - 1].change.id, id) == 0)
-			return slot;
-	}
-}
-
-/* Keeps the table at most half full. */
-static void newest_grow(struct batch *b)
-{
-	if (b->newest_cap >= 2 * (b->nchanges + 1))
-		return;
-	uint32_t *old = b->newest;
-	size_t old_cap = b->newest_cap;
-	b->newest_cap = old_cap ? old_cap * 2 : 256;
-	b->newest = xcalloc(b->newest_cap, sizeof(*b->newest));
-	for (size_t i = 0; i < old_cap; i++)
-		if (old[i] != 0)
-			*newest_slot(b, &b->changes[old[i] - 1].change.id) = old[i];
-	free(old);
-}
-
 void batch_add_change(struct batch *b, const struct change *c, struct batch_slice raw)
 {
-	newest_grow(b);
+	uint32_t at = (uint32_t)b->nchanges;
+	uint32_t *newest = uuid_set_put(&b->newest, &c->id, at);
+
 	GROW(b->changes, b->changes_cap, b->nchanges + 1);
-	uint32_t *slot = newest_slot(b, &c->id);
-	b->changes[b->nchanges] = (struct batch_change){
+	b->changes[at] = (struct batch_change){
 		.change = *c,
 		.message = (uint32_t)(b->nmessages - 1),
 		.raw = raw,
 	};
 	b->nchanges++;
-	if (*slot == 0 || b->changes[*slot - 1].change.version < c->version)
-		*slot = (uint32_t)b->nchanges;
+	if (b->changes[*newest].change.version < c->version)
+		*newest = at;
 }
 
 void batch_add_failure(struct batch *b, struct batch_failure f, const char *error)
@@ -238,7 +194,7 @@ void batch_seal(struct batch *b)
 	b->norder = 0;
 	GROW(b->order, b->order_cap, b->nchanges);
 	for (size_t i = 0; i < b->nchanges; i++)
-		if (*newest_slot(b, &b->changes[i].change.id) == i + 1)
+		if (*uuid_set_put(&b->newest, &b->changes[i].change.id, 0) == i)
 			b->order[b->norder++] = (uint32_t)i;
 	if (b->norder > 1)
 		qsort_r(b->order, b->norder, sizeof(*b->order), compare_ids, b);

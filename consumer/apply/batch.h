@@ -12,6 +12,7 @@
 #ifndef PGFANOUT_CONSUMER_APPLY_BATCH_H
 #define PGFANOUT_CONSUMER_APPLY_BATCH_H
 
+#include "common/base/uuid_set.h"
 #include "common/wire/change.h"
 #include "common/pg/pgarray.h"
 
@@ -77,12 +78,10 @@ struct batch {
 	struct strbuf text;   /* strings; byte 0 is the empty string */
 	size_t source_at;     /* x-source of all messages, 0: they have none */
 
-	/* Hash table by id: index of the newest change + 1, 0: free; newest_cap is a power of 2. */
-	uint32_t *newest;
-	size_t newest_cap;
-	size_t nbeats;	    /* messages that are heartbeats */
-	bool has_beat[2];   /* these two: by enum change_kind, the queue they came through */
-	int64_t beat_us[2]; /* the newest one, microseconds since 2000 */
+	struct uuid_set newest; /* index of the newest change of each product */
+	size_t nbeats;		/* messages that are heartbeats */
+	bool has_beat[2];	/* these two: by enum change_kind, the queue they came through */
+	int64_t beat_us[2];	/* the newest one, microseconds since 2000 */
 
 	uint64_t *xids; /* scratch for reading x-xid */
 	size_t xids_cap;
