@@ -1,12 +1,14 @@
 /*
- * import.c: imports as the client sees them: its lines become batches, their outcomes one answer. A worker's thread.
+ * import.c: imports as the client sees them: its lines become batches, their outcomes one answer. A
+ * worker's thread.
  *
- * Ownership: an import belongs to its request while there is one (import_gone() cuts the tie) and to its units in flight while
- * there are any; the last of them frees it. Lines that were read but not yet committed when the client goes away are dropped:
- * nobody was told that they were taken.
+ * Ownership: an import belongs to its request while there is one (import_gone() ends that) and to
+ * its batches in flight while there are any; the last of them frees it. Lines that were read but
+ * not yet committed when the client goes away are dropped: nobody was told that they were taken.
  */
 #include "api/products/import_private.h"
 
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,17 +19,32 @@
 
 #define LINE_MAX_BYTES 65536
 
-void imports_init(struct imports *s)
+/* From which states each one is entered. */
+#define FROM(state) (1U << (state))
+static const unsigned entered_from[] = {
+	[IMPORT_READING] = FROM(IMPORT_WAITING),
+	[IMPORT_WAITING] = FROM(IMPORT_READING),
+	[IMPORT_FINISHING] = FROM(IMPORT_READING),
+	[IMPORT_ANSWERED] = FROM(IMPORT_READING) | FROM(IMPORT_WAITING) | FROM(IMPORT_FINISHING),
+	[IMPORT_GONE] = ~FROM(IMPORT_GONE),
+};
+
+/* False: no way leads there from the state it is in, and it stays. */
+static bool enter(struct import *m, enum import_state to)
 {
-	memset(s, 0, sizeof(*s));
+	if (!(entered_from[to] & FROM(m->state)))
+		return false;
+	m->state = to;
+	return true;
 }
 
-void imports_clear(struct imports *s)
+size_t import_count(const struct import *m, enum import_batch_state state)
 {
-	pgarray_clear(&s->ids);
-	pgarray_clear(&s->names);
-	pgarray_clear(&s->prices);
-	pgarray_clear(&s->stocks);
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(m->batch); i++)
+		n += m->batch[i].state == state;
+	return n;
 }
 
 void import_free(struct import *m)
@@ -36,8 +53,7 @@ void import_free(struct import *m)
 	for (size_t i = 0; i < m->nerrors; i++)
 		free(m->errors[i].json);
 	product_input_clear(&m->in);
-	import_rows_clear(&m->fill);
-	for (size_t i = 0; i < IMPORT_BATCHES; i++)
+	for (size_t i = 0; i < ARRAY_SIZE(m->batch); i++)
 		import_rows_clear(&m->batch[i].rows);
 	free(m);
 }
@@ -59,9 +75,7 @@ void import_reject(struct import *m, uint64_t line, const char *field, const cha
 		free(m->errors[--m->nerrors].json);
 	memmove(&m->errors[at + 1], &m->errors[at], (m->nerrors - at) * sizeof(m->errors[0]));
 	m->nerrors++;
-	strbuf_addstr(&json, "{\"line\":");
-	strbuf_addint(&json, (int64_t)line);
-	strbuf_addstr(&json, ",\"error\":");
+	strbuf_addf(&json, "{\"line\":%" PRIu64 ",\"error\":", line);
 	jscan_write_string(&json, text, strlen(text));
 	if (field && *field) {
 		strbuf_addstr(&json, ",\"field\":");
@@ -73,13 +87,10 @@ void import_reject(struct import *m, uint64_t line, const char *field, const cha
 
 static void write_counts(const struct import *m, struct strbuf *out)
 {
-	strbuf_addstr(out, "{\"created\":");
-	strbuf_addint(out, m->created);
-	strbuf_addstr(out, ",\"replaced\":");
-	strbuf_addint(out, m->replaced);
-	strbuf_addstr(out, ",\"rejected\":");
-	strbuf_addint(out, m->rejected);
-	strbuf_addstr(out, ",\"errors\":[");
+	strbuf_addf(out,
+		    "{\"created\":%" PRId64 ",\"replaced\":%" PRId64 ",\"rejected\":%" PRId64
+		    ",\"errors\":[",
+		    m->created, m->replaced, m->rejected);
 	for (size_t i = 0; i < m->nerrors; i++) {
 		if (i > 0)
 			strbuf_addch(out, ',');
@@ -92,6 +103,7 @@ static void answer(struct import *m)
 {
 	struct strbuf *out = http_out(m->request->http);
 
+	enter(m, IMPORT_ANSWERED);
 	strbuf_addstr(out, "{\"success\":true,\"data\":");
 	write_counts(m, out);
 	strbuf_addstr(out, ",\"message\":\"Products imported successfully\"}");
@@ -101,9 +113,8 @@ static void answer(struct import *m)
 /* The rest of the body is thrown away by http.c; the answer goes out after it. */
 void import_give_up(struct import *m, const struct err *err)
 {
-	if (m->failed || !m->request)
+	if (!enter(m, IMPORT_ANSWERED))
 		return;
-	m->failed = true;
 	import_dequeue(m);
 	struct http_request *http = m->request->http;
 	struct strbuf *out = http_out(http);
@@ -122,48 +133,43 @@ void import_give_up(struct import *m, const struct err *err)
 
 /* ---- lines ---- */
 
-/* Gives what was read to a batch that is free. False: there is none, or one at work holds an id of it, which must take effect first. */
+static void seal(struct import_batch *b)
+{
+	b->state = BATCH_SEALED;
+	import_rows_sort(&b->rows);
+}
+
+/* Sends the sealed batch off and begins the next. False: as many are at work as may be, or one of
+ * them holds an id of it, which must take effect first. */
 static bool start_work(struct import *m)
 {
-	struct import_batch *to = NULL;
+	struct import_batch *next = NULL;
 
-	import_rows_sort(&m->fill);
-	for (size_t i = 0; i < IMPORT_BATCHES; i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(m->batch); i++) {
 		struct import_batch *b = &m->batch[i];
 
-		if (!b->working)
-			to = b;
-		else if (import_rows_share(&m->fill, &b->rows))
+		if (b->state == BATCH_FREE)
+			next = b;
+		else if (b != m->fill && import_rows_share(&m->fill->rows, &b->rows))
 			return false;
 	}
-	if (!to)
+	if (!next)
 		return false;
-	struct import_rows empty = to->rows;
-
-	to->rows = m->fill;
-	m->fill = empty;
-	import_rows_reset(&m->fill);
-	m->sealed = false;
-	m->working++;
-	import_batch_start(m, to);
+	import_batch_start(m->fill);
+	m->fill = next;
+	next->state = BATCH_FILLING;
+	import_rows_reset(&next->rows);
 	return true;
 }
 
-static bool is_blank(const char *s, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		if (s[i] != ' ' && s[i] != '\t' && s[i] != '\r')
-			return false;
-	return true;
-}
-
-/* Takes a complete line. False: its id is in the batch already, which must go first; the line is to be given again. */
+/* Takes a complete line, behind which there is a line end or NUL. False: its id is in the batch
+ * already, which must go first; the line is to be given again. */
 static bool take_line(struct import *m, const char *s, size_t len)
 {
 	const unsigned required = PRODUCT_NAME | PRODUCT_PRICE | PRODUCT_STOCK;
 	struct product_fault fault = { 0 };
 
-	if (is_blank(s, len)) {
+	if (strspn(s, " \t\r") == len) { /* blank */
 		m->line_number++;
 		return true;
 	}
@@ -173,39 +179,38 @@ static bool take_line(struct import *m, const char *s, size_t len)
 	}
 	if (!(m->in.given & PRODUCT_ID))
 		uuid_make(&m->in.id);
-	if (!import_rows_add(&m->fill, &m->in, m->line_number + 1)) {
-		m->sealed = true;
-		return false;
-	}
-	m->line_number++;
-	m->sealed = import_rows_full(&m->fill);
-	return true;
+	bool added = import_rows_add(&m->fill->rows, &m->in, m->line_number + 1);
+
+	m->line_number += added;
+	if (!added || import_rows_full(&m->fill->rows))
+		seal(m->fill);
+	return added;
 }
 
-/* Makes room if there is none. False: all batches are busy. */
+/* Makes room for a line if there is none. False: it must wait for a batch that is at work. */
 static bool make_room(struct import *m)
 {
-	return !m->sealed || start_work(m);
+	return m->fill->state == BATCH_FILLING || start_work(m);
 }
 
 void import_pump(struct import *m)
 {
-	if (m->failed || !m->request)
+	if (m->state >= IMPORT_ANSWERED)
 		return;
-	while (make_room(m) && m->line_ready) {
+	while (make_room(m) && m->line_state == LINE_READY) {
 		if (!take_line(m, strbuf_str(&m->line), m->line.len))
 			continue;
-		m->line_ready = false;
+		m->line_state = LINE_COMING;
 		strbuf_reset(&m->line);
 	}
-	if (m->ended && !m->line_ready) {
-		if (m->fill.n > 0)
-			m->sealed = true;
-		if (make_room(m) && m->working == 0)
+	if (m->line_state == LINE_READY)
+		return;
+	if (m->state == IMPORT_FINISHING) {
+		if (m->fill->rows.n > 0)
+			seal(m->fill);
+		if (make_room(m) && import_count(m, BATCH_FREE) == IMPORT_BATCHES)
 			answer(m);
-	}
-	if (m->paused && !m->sealed && !m->line_ready && m->request->http) {
-		m->paused = false;
+	} else if (m->fill->state == BATCH_FILLING && enter(m, IMPORT_READING)) {
 		http_resume(m->request->http);
 	}
 }
@@ -215,18 +220,17 @@ size_t import_data(struct request *r, const char *data, size_t len)
 	struct import *m = r->import;
 	size_t at = 0;
 
-	while (at < len && !m->failed) {
+	while (at < len && m->state < IMPORT_ANSWERED) {
 		const char *s = data + at;
 		const char *end = memchr(s, '\n', len - at);
 		size_t n = end ? (size_t)(end - s) : len - at;
-		size_t with_end = n + (end ? 1 : 0);
 
-		if (m->line_ready || !make_room(m)) {
-			m->paused = true;
+		if (m->line_state == LINE_READY || !make_room(m)) {
+			enter(m, IMPORT_WAITING);
 			return at;
 		}
-		if (m->skipping) {
-			m->skipping = !end;
+		if (m->line_state == LINE_SKIPPED) {
+			m->line_state = end ? LINE_COMING : LINE_SKIPPED;
 		} else if (m->line.len + n > LINE_MAX_BYTES) {
 			char text[64];
 
@@ -234,20 +238,16 @@ size_t import_data(struct request *r, const char *data, size_t len)
 				 LINE_MAX_BYTES);
 			import_reject(m, ++m->line_number, NULL, text);
 			strbuf_reset(&m->line);
-			m->skipping = !end;
+			m->line_state = end ? LINE_COMING : LINE_SKIPPED;
 		} else if (end && m->line.len == 0) {
 			if (!take_line(m, s, n))
 				continue; /* the same line again, when there is room */
 		} else {
 			strbuf_add(&m->line, s, n);
-			if (end && take_line(m, strbuf_str(&m->line), m->line.len))
-				strbuf_reset(&m->line);
-			else
-				m->line_ready = end != NULL;
-		}
-		at += with_end;
-		if (m->line_ready)
+			m->line_state = end ? LINE_READY : LINE_COMING;
 			import_pump(m);
+		}
+		at += n + (end != NULL);
 	}
 	return len;
 }
@@ -256,8 +256,10 @@ void import_end(struct request *r)
 {
 	struct import *m = r->import;
 
-	m->ended = true;
-	m->line_ready = m->line_ready || m->line.len > 0; /* the last line needs no end */
+	if (!enter(m, IMPORT_FINISHING))
+		return;
+	if (m->line.len > 0) /* the last line needs no end */
+		m->line_state = LINE_READY;
 	import_pump(m);
 }
 
@@ -279,6 +281,10 @@ void import_start(struct request *r)
 
 	m->request = r;
 	m->worker = w;
+	for (size_t i = 0; i < ARRAY_SIZE(m->batch); i++)
+		m->batch[i].import = m;
+	m->fill = &m->batch[0];
+	m->fill->state = BATCH_FILLING;
 	w->imports.n++;
 	metric_add(M_IMPORTS_RUNNING, 0, 1);
 	r->import = m;
@@ -293,7 +299,7 @@ void import_gone(struct request *r)
 	r->worker->imports.n--;
 	metric_add(M_IMPORTS_RUNNING, 0, -1);
 	import_dequeue(m);
-	m->request = NULL;
-	if (m->in_flight == 0)
+	enter(m, IMPORT_GONE);
+	if (import_count(m, BATCH_IN_FLIGHT) == 0)
 		import_free(m);
 }

@@ -1,44 +1,38 @@
 /*
- * import.h: POST /api/products/import: products line by line, of any number, in batches. A worker's thread.
+ * import.h: POST /api/products/import: products, one a line, of any number. A worker's thread.
  *
- * States of an import, and what moves it on:
- *   reading    lines come; a batch fills up                 batch full, an id twice in it, or the end of the body
- *   waiting    a full batch while two others are at the     the database's answer
- *              database, or one that has an id of it: the
- *              client's connection rests
- *   finishing  the body has ended, batches are under way    the last answer -> 200
- *   failed     the database refused for good                the rest of the body is thrown away -> 503
+ * Lines fill a batch; up to IMPORT_BATCHES of them are at the database, each on a connection of its
+ * own, while the next one is filled. import_private.h lists the states.
  *
- * Up to IMPORT_BATCHES are at the database, each on a connection of its own, while the next is filled. No id is in two of them:
- * lines with the same id must take effect in their order, also when the first batch has to be redone. Each batch is one
- * transaction; what was committed stays, whatever comes after. A batch that is refused for its data is halved until the row at
- * fault is alone.
+ *   1. No id is in two batches that are at the database: lines with the same id must take effect in
+ *      their order, also when the first batch has to be done again.
+ *   2. Each batch is one transaction. What was committed stays, whatever comes after.
+ *   3. A batch that is refused for its data is halved until the row at fault is alone.
+ *   4. If there is no room for a line, the client's connection rests: memory is bounded.
  */
 #ifndef PGFANOUT_API_PRODUCTS_IMPORT_H
 #define PGFANOUT_API_PRODUCTS_IMPORT_H
 
 #include "api/pool/upstreams.h"
-#include "common/pg/pgarray.h"
 
-#define IMPORT_BATCHES 2 /* of an import at the database; so many bulk links has a worker */
+#define IMPORT_BATCHES 2 /* of one import at the database; a worker has so many bulk links */
 
 struct import_batch;
 
+/* All imports of a worker. Zeroed: there are none. */
 struct imports {
 	size_t n;
-	struct import_batch *waiting, *waiting_last;  /* for a bulk link, first come first served */
+	struct import_batch *waiting;		      /* for a bulk link, first come first served */
 	struct import_batch *current[IMPORT_BATCHES]; /* in flight, by bulk link */
-	struct pgarray ids, names, prices, stocks;
 };
 
-void imports_init(struct imports *s);
-void imports_clear(struct imports *s);
-
 void import_start(struct request *r); /* the head is here: streams the body or refuses */
+/* Returns how many bytes it took. Fewer than len: the connection rests until http_resume(). */
 size_t import_data(struct request *r, const char *data, size_t len);
 void import_end(struct request *r); /* the body has ended */
 void import_gone(struct request *r);
-void import_dispatch(struct worker *w);
-void import_tick(struct worker *w);
+void import_dispatch(
+	struct worker *w);	    /* at the end of a turn: batches that wait go to free links */
+void import_tick(struct worker *w); /* gives up what waits too long for a link */
 
 #endif

@@ -1,9 +1,14 @@
 /*
- * import_batch.c: batches of imports on their way into the primary, see import.h. A worker's thread.
+ * import_batch.c: batches of imports on their way into the primary, see import.h and the states of a
+ * batch in import_private.h. A worker's thread.
  *
- * A batch is queued -> in flight on a bulk link -> done; refused for its data -> its halves are queued; not done for another
- * reason -> queued again after RETRY_MS, for PATIENCE_MS. When the process dies in between, what was committed stays; the
- * client got no answer and sends all again.
+ * What becomes of rows that were sent:
+ *   1. committed: counted.
+ *   2. refused for their data: halved; a single row is rejected.
+ *   3. not done for another reason: sent again after RETRY_MS, for PATIENCE_MS; then the import is
+ *      given up.
+ * A batch is done when no rows are left. When the process dies before that, what was committed
+ * stays; the client got no answer and sends all again.
  */
 #include <stdio.h>
 #include <string.h>
@@ -21,49 +26,37 @@
 
 static void enqueue(struct import_batch *b)
 {
-	struct imports *s = &b->import->worker->imports;
+	struct import_batch **at = &b->import->worker->imports.waiting;
 
+	while (*at)
+		at = &(*at)->next;
+	*at = b;
 	b->next = NULL;
-	if (s->waiting_last)
-		s->waiting_last->next = b;
-	else
-		s->waiting = b;
-	s->waiting_last = b;
-	b->queued = true;
+	b->state = BATCH_QUEUED;
 }
 
-static void dequeue(struct import_batch *b)
+static void dequeue(struct import_batch *b, enum import_batch_state to)
 {
-	struct imports *s = &b->import->worker->imports;
-	struct import_batch *before = NULL;
+	struct import_batch **at = &b->import->worker->imports.waiting;
 
-	if (!b->queued)
-		return;
-	for (struct import_batch *i = s->waiting; i != b; i = i->next)
-		before = i;
-	if (before)
-		before->next = b->next;
-	else
-		s->waiting = b->next;
-	if (s->waiting_last == b)
-		s->waiting_last = before;
-	b->queued = false;
+	while (*at != b)
+		at = &(*at)->next;
+	*at = b->next;
+	b->state = to;
 }
 
 void import_dequeue(struct import *m)
 {
-	for (size_t i = 0; i < IMPORT_BATCHES; i++)
-		dequeue(&m->batch[i]);
+	for (size_t i = 0; i < ARRAY_SIZE(m->batch); i++)
+		if (m->batch[i].state == BATCH_QUEUED)
+			dequeue(&m->batch[i], BATCH_FREE);
 }
 
-void import_batch_start(struct import *m, struct import_batch *b)
+void import_batch_start(struct import_batch *b)
 {
-	b->import = m;
-	b->working = true;
 	b->todo[0] = (struct import_range){ 0, b->rows.n };
 	b->ntodo = 1;
 	b->patience = MONO_NEVER;
-	b->retry_at = (struct mono){ 0 };
 	enqueue(b);
 }
 
@@ -76,12 +69,9 @@ static void later(struct import_batch *b, const struct err *err)
 	b->todo[b->ntodo++] = b->sent;
 	if (mono_is_never(b->patience))
 		b->patience = mono_add_ms(w->now, PATIENCE_MS);
-	if (mono_reached(b->patience, w->now)) {
-		import_give_up(b->import, err);
-		return;
-	}
 	b->retry_at = mono_add_ms(w->now, RETRY_MS);
-	enqueue(b);
+	if (mono_reached(b->patience, w->now))
+		import_give_up(b->import, err);
 }
 
 static void halve(struct import_batch *b, const struct err *err)
@@ -103,14 +93,41 @@ static void halve(struct import_batch *b, const struct err *err)
 static void count_rows(struct import *m, const struct pg_result *res)
 {
 	int rows = db_rows(res);
+	int created = 0;
 
-	for (int i = 0; i < rows; i++) {
-		if (db_value(res, i, 0)[0])
-			m->created++;
-		else
-			m->replaced++;
-	}
+	for (int i = 0; i < rows; i++)
+		created += db_value(res, i, 0)[0] != 0;
+	m->created += created;
+	m->replaced += rows - created;
 	metric_add(M_IMPORT_ROWS, 0, rows);
+}
+
+static void take_outcome(struct import_batch *b, enum db_outcome outcome,
+			 const struct pg_result *res, const struct err *err)
+{
+	switch (outcome) {
+	case DB_OK:
+		count_rows(b->import, res);
+		b->patience = MONO_NEVER;
+		return;
+	case DB_REFUSED:
+		halve(b, err);
+		return;
+	case DB_SCHEMA:
+		import_give_up(b->import, err);
+		return;
+	case DB_RETRY:
+	case DB_UNFIT:
+	case DB_BROKEN:
+	case DB_BUSY:
+	case DB_LOST:
+		/* After a lost connection nobody knows whether it was committed. Done again it leaves the
+		 * same rows, under the same ids, but counts them as replaced. Single writes are not done
+		 * again, their client knows better; an import's client would have to send all of it
+		 * again, which does to all its lines what this does to one batch. */
+		later(b, err);
+		return;
+	}
 }
 
 static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result *res,
@@ -120,45 +137,19 @@ static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result 
 	struct import *m = b->import;
 
 	m->worker->imports.current[b->link] = NULL;
-	m->in_flight--;
 	if (outcome == DB_OK)
 		relay_wake(m->worker->service->relay);
-	if (!m->request) {
-		if (m->in_flight == 0)
-			import_free(m);
-		return;
-	}
-	if (m->failed) /* because of another batch; it is answered */
-		return;
-	switch (outcome) {
-	case DB_OK:
-		count_rows(m, res);
-		b->patience = MONO_NEVER;
-		break;
-	case DB_REFUSED:
-		halve(b, err);
-		break;
-	case DB_SCHEMA:
-		import_give_up(m, err);
-		return;
-	case DB_RETRY:
-	case DB_UNFIT:
-	case DB_BROKEN:
-	case DB_BUSY:
-	case DB_LOST:
-		/* Of a lost one the outcome is unknown: done again it leaves the same rows, under the same ids, but counts them as
-		 * replaced. Single writes are not done again, their client knows better; an import would have to be sent again
-		 * as a whole, which does the same to all its lines that this does to one batch. */
-		later(b, err);
-		return;
-	}
-	if (b->ntodo > 0) {
+	if (m->state < IMPORT_ANSWERED)
+		take_outcome(b, outcome, res, err);
+	if (m->state < IMPORT_ANSWERED && b->ntodo > 0) {
 		enqueue(b);
 		return;
 	}
-	b->working = false;
-	m->working--;
-	import_pump(m);
+	b->state = BATCH_FREE;
+	if (m->state == IMPORT_GONE && import_count(m, BATCH_IN_FLIGHT) == 0)
+		import_free(m);
+	else
+		import_pump(m);
 }
 
 /* ---- sending ---- */
@@ -166,7 +157,7 @@ static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result 
 static void send_range(struct import_batch *b, size_t link)
 {
 	struct worker *w = b->import->worker;
-	struct imports *s = &w->imports;
+	struct write_batches *s = &w->writing; /* its arrays are free between two sends */
 	struct link *l = w->bulk[link];
 	struct err err;
 
@@ -191,8 +182,7 @@ static void send_range(struct import_batch *b, size_t link)
 	};
 
 	b->link = link;
-	b->import->in_flight++;
-	s->current[link] = b;
+	w->imports.current[link] = b;
 	l->touched = true;
 	metric_add(M_WRITE_UNITS, 0, 1);
 	if (!db_send(l->db, WRITE_IMPORT, params, true,
@@ -200,49 +190,40 @@ static void send_range(struct import_batch *b, size_t link)
 		on_batch(b, DB_LOST, NULL, &err);
 }
 
-/* The first that waits and may be tried now; NULL: none. */
-static struct import_batch *next_batch(const struct worker *w)
-{
-	for (struct import_batch *b = w->imports.waiting; b; b = b->next)
-		if (mono_reached(b->retry_at, w->now))
-			return b;
-	return NULL;
-}
-
 void import_dispatch(struct worker *w)
 {
 	for (size_t i = 0; i < IMPORT_BATCHES; i++) {
-		struct import_batch *b;
+		struct import_batch *b = w->imports.waiting;
 
 		if (w->imports.current[i] || !link_usable(w->bulk[i]))
 			continue;
-		b = next_batch(w);
+		while (b && !mono_reached(b->retry_at, w->now))
+			b = b->next;
 		if (!b)
 			return;
-		b->retry_at = (struct mono){ 0 };
-		dequeue(b);
+		dequeue(b, BATCH_IN_FLIGHT);
 		send_range(b, i);
 	}
 }
 
-/* Gives up those that wait for a connection that does not come. */
 void import_tick(struct worker *w)
 {
+	struct import_batch *b = w->imports.waiting;
+	struct err err;
+
 	for (size_t i = 0; i < IMPORT_BATCHES; i++)
 		if (link_usable(w->bulk[i]))
 			return;
-	for (struct import_batch *b = w->imports.waiting; b; b = b->next)
+	err_set(&err, "the primary does not answer");
+	while (b) {
 		if (mono_is_never(b->patience))
 			b->patience = mono_add_ms(w->now, PATIENCE_MS);
-	for (struct import_batch *b = w->imports.waiting; b;) {
-		if (!mono_reached(b->patience, w->now)) {
+		if (mono_reached(b->patience, w->now)) {
+			import_give_up(b->import,
+				       &err); /* takes all its batches out of the queue */
+			b = w->imports.waiting;
+		} else {
 			b = b->next;
-			continue;
 		}
-		struct err err;
-
-		err_set(&err, "the primary does not answer");
-		import_give_up(b->import, &err); /* takes all its batches out of the queue */
-		b = w->imports.waiting;
 	}
 }

@@ -31,19 +31,16 @@ bool import_rows_full(const struct import_rows *b)
 	return b->n == IMPORT_ROWS || b->names.len >= IMPORT_NAME_BYTES;
 }
 
+/* A row begins with its id. */
 static int by_id(const void *a, const void *b)
 {
-	const struct import_row *x = a;
-	const struct import_row *y = b;
-
-	return uuid_cmp(&x->id, &y->id);
+	return uuid_cmp(a, b);
 }
 
 void import_rows_sort(struct import_rows *b)
 {
-	if (b->n > 1 && !b->sorted)
+	if (b->n > 1)
 		qsort(b->list, b->n, sizeof(*b->list), by_id);
-	b->sorted = true;
 }
 
 bool import_rows_share(const struct import_rows *a, const struct import_rows *b)
@@ -65,7 +62,6 @@ void import_rows_reset(struct import_rows *b)
 {
 	b->n = 0;
 	uuid_set_reset(&b->ids);
-	b->sorted = false;
 	strbuf_reset(&b->names);
 }
 

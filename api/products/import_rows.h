@@ -1,5 +1,6 @@
 /*
- * import_rows.h: one batch of an import: rows with different ids, in one block of memory that is used again. Pure; one owner.
+ * import_rows.h: the rows of one batch of an import, with different ids, in memory that is used
+ * again. Pure; one owner.
  */
 #ifndef PGFANOUT_API_PRODUCTS_IMPORT_ROWS_H
 #define PGFANOUT_API_PRODUCTS_IMPORT_ROWS_H
@@ -8,10 +9,10 @@
 #include "common/wire/product.h"
 
 #define IMPORT_ROWS	  1000
-#define IMPORT_NAME_BYTES 262144 /* a batch is full at either */
+#define IMPORT_NAME_BYTES 262144 /* a batch is full when it has either */
 
 struct import_row {
-	struct uuid id;
+	struct uuid id; /* first, for the sort */
 	uint64_t line;
 	size_t name_at, name_len; /* in names */
 	char price[PRODUCT_PRICE_MAX];
@@ -22,11 +23,11 @@ struct import_rows {
 	struct import_row *list; /* owned, IMPORT_ROWS of them, made when the first comes */
 	size_t n;
 	struct uuid_set ids; /* of the rows; their numbers are right until the sort */
-	bool sorted;
 	struct strbuf names;
 };
 
-/* False: a row with this id is there already; nothing was added. Not to be called when full, nor after a sort. */
+/* False: a row with this id is there already; nothing was added. Not to be called when full, nor
+ * after a sort. */
 MUST_CHECK bool import_rows_add(struct import_rows *b, const struct product_input *in,
 				uint64_t line);
 bool import_rows_full(const struct import_rows *b);

@@ -293,7 +293,6 @@ struct worker *worker_new(unsigned number, const struct api_settings *settings,
 	pthread_mutex_init(&w->inbox_lock, NULL);
 	read_batches_init(&w->reads);
 	write_batches_init(&w->writing);
-	imports_init(&w->imports);
 	links_init(w);
 	w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
@@ -349,7 +348,6 @@ void worker_free(struct worker *w)
 		db_close(l->arrived);
 	read_batches_clear(&w->reads);
 	write_batches_clear(&w->writing);
-	imports_clear(&w->imports);
 	while (w->free_requests) {
 		struct request *r = w->free_requests;
 

@@ -20,28 +20,24 @@ static size_t text_len(enum base64 kind, size_t len)
 void base64_add(struct strbuf *out, enum base64 kind, const void *data, size_t len)
 {
 	const uint8_t *p = data;
-	size_t want = text_len(kind, len);
-	char *to = strbuf_reserve(out, want);
-	unsigned bits = 0; /* the lowest nbits of it are still to be written */
-	unsigned nbits = 0;
-	size_t at = 0;
+	size_t end = out->len + text_len(kind, len);
+	unsigned bits = 0, nbits = 0; /* the lowest nbits of bits are still to be written */
 
 	for (size_t i = 0; i < len; i++) {
 		bits = bits << 8 | p[i];
 		for (nbits += 8; nbits >= 6; nbits -= 6)
-			to[at++] = alphabet[kind][bits >> (nbits - 6) & 63];
+			strbuf_addch(out, alphabet[kind][bits >> (nbits - 6) & 63]);
 	}
 	if (nbits > 0)
-		to[at++] = alphabet[kind][bits << (6 - nbits) & 63];
-	memset(to + at, '=', want - at);
-	strbuf_commit(out, want);
+		strbuf_addch(out, alphabet[kind][bits << (6 - nbits) & 63]);
+	while (out->len < end)
+		strbuf_addch(out, '=');
 }
 
 bool base64_decode(enum base64 kind, const char *s, size_t len, void *ret, size_t want)
 {
 	uint8_t *p = ret;
-	unsigned bits = 0; /* the lowest nbits of it belong to the next byte */
-	unsigned nbits = 0;
+	unsigned bits = 0, nbits = 0; /* the lowest nbits of bits belong to the next byte */
 	size_t at = 0;
 
 	if (len != text_len(kind, want))

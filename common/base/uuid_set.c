@@ -8,25 +8,21 @@
 
 #define FIRST_CAP 256
 
-/* Both halves: ids of our own differ in the second one, other people's may in either. */
+/* Of both halves: our own ids differ most in the second one, other people's may in either. */
 static size_t hash(const struct uuid *id)
 {
-	uint64_t hi, lo;
+	uint64_t half[2];
 
-	memcpy(&hi, id->b, 8);
-	memcpy(&lo, id->b + 8, 8);
-	uint64_t h = hi * UINT64_C(0x9e3779b97f4a7c15) ^ lo;
-	h ^= h >> 32;
-	h *= UINT64_C(0xd6e8feb86659fd93);
+	memcpy(half, id->b, sizeof(half));
+	uint64_t h = half[0] * UINT64_C(0x9e3779b97f4a7c15) ^ half[1];
+	h = (h ^ h >> 32) * UINT64_C(0xd6e8feb86659fd93);
 	return (size_t)(h ^ h >> 32);
 }
 
 /* The slot of this id, or the free one where it belongs. */
 static struct uuid_slot *find(const struct uuid_set *s, const struct uuid *id)
 {
-	size_t at = hash(id);
-
-	for (;; at++) {
+	for (size_t at = hash(id);; at++) {
 		struct uuid_slot *slot = &s->slots[at & (s->cap - 1)];
 
 		if (slot->round != s->round || uuid_cmp(&slot->id, id) == 0)
