@@ -31,8 +31,9 @@ void import_start(struct request *r); /* the head is here: streams the body or r
 size_t import_data(struct request *r, const char *data, size_t len);
 void import_end(struct request *r); /* the body has ended */
 void import_gone(struct request *r);
-void import_dispatch(
-	struct worker *w);	    /* at the end of a turn: batches that wait go to free links */
-void import_tick(struct worker *w); /* gives up what waits too long for a link */
+/* At the end of a turn: batches that wait go to links that are free. */
+void import_dispatch(struct worker *w);
+/* Gives up imports whose batches have waited too long for a link. */
+void import_tick(struct worker *w);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * import_batch.c: batches of imports on their way into the primary, see import.h and the states of a
- * batch in import_private.h. A worker's thread.
+ * import_batch.c: batches of imports on their way into the primary, see import.h; the states of a
+ * batch are in import_private.h. A worker's thread.
  *
  * What becomes of rows that were sent:
  *   1. committed: counted.
@@ -62,6 +62,7 @@ void import_batch_start(struct import_batch *b)
 
 /* ---- outcomes ---- */
 
+/* The rows just sent are to be sent again, unless that was tried for long enough. */
 static void later(struct import_batch *b, const struct err *err)
 {
 	struct worker *w = b->import->worker;
@@ -74,6 +75,7 @@ static void later(struct import_batch *b, const struct err *err)
 		import_give_up(b->import, err);
 }
 
+/* The rows just sent were refused for their data: each half is tried by itself. */
 static void halve(struct import_batch *b, const struct err *err)
 {
 	struct import_range s = b->sent;
@@ -121,10 +123,10 @@ static void take_outcome(struct import_batch *b, enum db_outcome outcome,
 	case DB_BROKEN:
 	case DB_BUSY:
 	case DB_LOST:
-		/* After a lost connection nobody knows whether it was committed. Done again it leaves the
-		 * same rows, under the same ids, but counts them as replaced. Single writes are not done
-		 * again, their client knows better; an import's client would have to send all of it
-		 * again, which does to all its lines what this does to one batch. */
+		/* After DB_LOST nobody knows whether the rows were committed. Sent again they are
+		 * the same rows, under the same ids, only counted as replaced. Single writes are
+		 * not sent again: their client can decide. An import's client could only send all
+		 * of it again, which does to all rows what this does to those of one batch. */
 		later(b, err);
 		return;
 	}
@@ -219,8 +221,8 @@ void import_tick(struct worker *w)
 		if (mono_is_never(b->patience))
 			b->patience = mono_add_ms(w->now, PATIENCE_MS);
 		if (mono_reached(b->patience, w->now)) {
-			import_give_up(b->import,
-				       &err); /* takes all its batches out of the queue */
+			/* All batches of the import leave the queue. */
+			import_give_up(b->import, &err);
 			b = w->imports.waiting;
 		} else {
 			b = b->next;

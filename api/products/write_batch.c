@@ -326,8 +326,8 @@ static void send_batch(struct link *l, enum write_kind kind)
 	uuid_set_reset(&b->seen);
 	for (struct request *r = b->waiting[kind].head; r && u->n < WRITE_ROWS; r = next) {
 		next = r->next;
-		if (*uuid_set_put(&b->seen, &r->id, (uint32_t)u->n) !=
-		    u->n) /* it waits for the next */
+		/* A second write of an id waits for the next batch. */
+		if (*uuid_set_put(&b->seen, &r->id, (uint32_t)u->n) != u->n)
 			continue;
 		queue_remove(r);
 		u->rows[u->n++] = r;

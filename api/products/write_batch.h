@@ -28,8 +28,8 @@ struct write_batches {
 		gather_until; /* when a batch that waits to grow is to be looked at again; never: none waits */
 	struct mono away_since; /* never: the primary can be reached, as far as is known */
 	struct uuid_set seen;	/* ids of the batch being made */
-	struct pgarray ids, names, prices,
-		stocks; /* of the statement being made; imports use them too */
+	/* Of the statement being made. Free between sends: import_batch.c uses them too. */
+	struct pgarray ids, names, prices, stocks;
 	struct write_unit *free_units;
 };
 

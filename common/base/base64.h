@@ -12,8 +12,8 @@ enum base64 {
 };
 
 void base64_add(struct strbuf *out, enum base64 kind, const void *data, size_t len);
-/* Strict: true only if s is what base64_add() makes of exactly `want` bytes, so that a value has one
- * spelling. After false ret may be partly written. */
+/* Strict: true only if s is what base64_add() makes of exactly `want` bytes, so that a value has
+ * one spelling. After false ret may be partly written. */
 MUST_CHECK bool base64_decode(enum base64 kind, const char *s, size_t len, void *ret, size_t want);
 
 #endif
