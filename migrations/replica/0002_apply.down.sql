@@ -3,3 +3,4 @@ DROP FUNCTION IF EXISTS products_apply(text, uuid[], bigint[], xid8[], boolean[]
 	timestamptz, timestamptz);
 DROP FUNCTION IF EXISTS products_apply_new(products_replication, boolean, boolean, text, uuid[], bigint[], xid8[], boolean[], text[], text[],
 	integer[], timestamptz[], timestamptz[]);
+DROP FUNCTION IF EXISTS products_stale(xid8, bigint, text, text, pg_snapshot, bigint);

@@ -34,6 +34,16 @@ COMMENT ON TABLE products_dead_letters IS 'pgfanout: products that are wrong on 
 INSERT INTO products_replication (needs_reset, reason) VALUES (true, 'it has never been loaded from the primary')
 	ON CONFLICT DO NOTHING;
 
+-- Whether the snapshot of the last reset contains a change, so that it is stale here: by its transaction where it names one of the
+-- snapshot's source, else by its version. One expression, so the planner puts it in the place of the call.
+CREATE FUNCTION products_stale(change_xid xid8, change_version bigint, change_source text,
+	reset_source text, reset_snapshot pg_snapshot, reset_floor bigint) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE WHEN change_xid <> '0'::xid8 AND change_source = reset_source
+		THEN pg_visible_in_snapshot(change_xid, reset_snapshot) ELSE change_version <= reset_floor END;
+COMMENT ON FUNCTION products_stale(xid8, bigint, text, text, pg_snapshot, bigint)
+	IS 'pgfanout: whether the last reset''s snapshot contains a change';
+
 -- Adds the products that are not there. all_new: the caller believes that none is, so that the look for each can be spared; if one is
 -- there after all, the unique index refuses (SQLSTATE 23505). A row that is there is newer than its tombstone. Should somebody else add
 -- the same product at this very moment, the batch fails, and finds it there when it is tried again.
@@ -53,8 +63,7 @@ BEGIN
 	WHERE NOT m.deleted
 		AND CASE WHEN all_new THEN true ELSE NOT EXISTS (SELECT FROM products p WHERE p.id = m.id OFFSET 0) END
 		AND CASE WHEN buried THEN coalesce((SELECT t.version FROM products_tombstones t WHERE t.id = m.id) < m.version, true) ELSE true END
-		AND NOT CASE WHEN m.xid <> '0'::xid8 AND msg_source = state.source
-			THEN pg_visible_in_snapshot(m.xid, state.snapshot) ELSE m.version <= state.floor END;
+		AND NOT products_stale(m.xid, m.version, msg_source, state.source, state.snapshot, state.floor);
 	GET DIAGNOSTICS n = ROW_COUNT;
 	RETURN n;
 END $$;
@@ -121,8 +130,7 @@ BEGIN
 		FROM (SELECT unnest(ids) AS id, unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(names) AS name,
 			unnest(prices) AS price, unnest(stocks) AS stock, unnest(created) AS created_at, unnest(updated) AS updated_at) AS m
 		WHERE p.id = m.id AND NOT m.deleted AND p.version < m.version
-			AND NOT CASE WHEN m.xid <> '0'::xid8 AND msg_source = state.source
-				THEN pg_visible_in_snapshot(m.xid, state.snapshot) ELSE m.version <= state.floor END;
+			AND NOT products_stale(m.xid, m.version, msg_source, state.source, state.snapshot, state.floor);
 		GET DIAGNOSTICS n = ROW_COUNT;
 		changed := changed + n;
 	END IF;
@@ -133,8 +141,7 @@ BEGIN
 			FROM unnest(ids, versions, xids, deleted) AS m (id, version, xid, deleted)
 			LEFT JOIN products p ON p.id = m.id
 			WHERE m.deleted AND (p.version IS NULL OR p.version < m.version)
-				AND NOT CASE WHEN m.xid <> '0'::xid8 AND msg_source = state.source
-					THEN pg_visible_in_snapshot(m.xid, state.snapshot) ELSE m.version <= state.floor END
+				AND NOT products_stale(m.xid, m.version, msg_source, state.source, state.snapshot, state.floor)
 		), buried AS (
 			INSERT INTO products_tombstones AS t (id, version) SELECT g.id, g.version FROM gone g
 			ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE t.version < excluded.version

@@ -6,8 +6,7 @@ FROM unnest($1::uuid[], $2::bigint[], $3::xid8[], $4::text[], $5::text[], $6::te
 CROSS JOIN products_replication r
 WHERE coalesce((SELECT p.version FROM products p WHERE p.id = m.id), -1) < m.version
 	AND coalesce((SELECT t.version FROM products_tombstones t WHERE t.id = m.id), -1) < m.version
-	AND NOT CASE WHEN m.xid <> '0'::xid8 AND m.source = r.source
-		THEN pg_visible_in_snapshot(m.xid, r.snapshot) ELSE m.version <= r.floor END
+	AND NOT products_stale(m.xid, m.version, m.source, r.source, r.snapshot, r.floor)
 ORDER BY m.id, m.version DESC
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, queue = excluded.queue, error = excluded.error, died_at = now()
 	WHERE d.version <= excluded.version
