@@ -87,7 +87,7 @@ static void disconnect(struct target *t)
 static bool failed(struct target *t, enum db_outcome outcome, struct err *err)
 {
 	if (outcome == DB_LOST) {
-		t->code = stop_requested() ? EXIT_INTERRUPTED : EXIT_UNREACHABLE;
+		t->code = db_exit_code(DB_LOST);
 		disconnect(t);
 		return false;
 	}
@@ -265,7 +265,7 @@ bool target_open(struct target *t, struct err *err)
 
 	t->conn = db_connect_raw(t->url, &opt, err);
 	if (t->conn == NULL) {
-		t->code = stop_requested() ? EXIT_INTERRUPTED : EXIT_UNREACHABLE;
+		t->code = db_exit_code(DB_LOST);
 		return false;
 	}
 	if (identify(t, err) && read_registry(t, err) && check_registry(t, err))

@@ -15,7 +15,6 @@
 #include "common/base/clock.h"
 #include "common/pg/db.h"
 #include "common/pg/schema.h"
-#include "common/base/stop.h"
 #include "common/base/strbuf.h"
 
 #include "consumer/reset/sql/reset_create.sql.h"
@@ -29,23 +28,6 @@
 #define LOCK_TIMEOUT	   "5s"
 #define TABLE_LOCK_TIMEOUT "10s"
 
-enum exit_code reset_exit_code(int db_outcome)
-{
-	if (stop_requested())
-		return EXIT_INTERRUPTED;
-	switch (db_outcome) {
-	case DB_LOST:
-	case DB_UNFIT:
-		return EXIT_UNREACHABLE;
-	case DB_SCHEMA:
-		return EXIT_SCHEMA;
-	case DB_BUSY:
-		return EXIT_BUSY;
-	default:
-		return EXIT_RUNTIME;
-	}
-}
-
 bool reset_replica_fail(struct reset_replica *r, enum exit_code code, const struct err *err)
 {
 	r->failed = code;
@@ -56,23 +38,33 @@ bool reset_replica_fail(struct reset_replica *r, enum exit_code code, const stru
 	return false;
 }
 
-/* A statement with a deadline; ret may be NULL. */
-static enum db_outcome ask(struct reset_replica *r, const char *sql, struct pg_result **ret,
-			   struct err *err)
+static enum db_outcome query(struct reset_replica *r, const char *sql, struct pg_result **ret,
+			     struct err *err)
 {
 	return db_query(r->conn, sql, 0, NULL, false, mono_add_ms(mono_now(), STATEMENT_MS), ret,
 			err);
 }
 
-static bool run(struct reset_replica *r, const char *what, const char *sql)
+static bool failed(struct reset_replica *r, const char *what, enum db_outcome outcome,
+		   struct err *err)
+{
+	if (what != NULL)
+		err_prefix(err, "%s", what);
+	return reset_replica_fail(r, db_exit_code(outcome), err);
+}
+
+/* A statement with a deadline; what: for the error, may be NULL, as ret. False: it takes no part any more. */
+static bool ask(struct reset_replica *r, const char *what, const char *sql, struct pg_result **ret)
 {
 	struct err err;
-	enum db_outcome outcome = ask(r, sql, NULL, &err);
+	enum db_outcome outcome = query(r, sql, ret, &err);
 
-	if (outcome == DB_OK)
-		return true;
-	err_prefix(&err, "%s", what);
-	return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+	return outcome == DB_OK || failed(r, what, outcome, &err);
+}
+
+static bool run(struct reset_replica *r, const char *what, const char *sql)
+{
+	return ask(r, what, sql, NULL);
 }
 
 /* Everything that is in the way, in one line: whoever puts it right wants to do so once. */
@@ -81,12 +73,9 @@ static bool check_obstacles(struct reset_replica *r)
 	AUTO_STRBUF list = STRBUF_INIT;
 	struct pg_result *found;
 	struct err err;
-	enum db_outcome outcome = ask(r, sql_reset_obstacles, &found, &err);
 
-	if (outcome != DB_OK) {
-		err_prefix(&err, "looking at its table products");
-		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
-	}
+	if (!ask(r, "looking at its table products", sql_reset_obstacles, &found))
+		return false;
 	for (int i = 0; i < db_rows(found); i++)
 		strbuf_addf(&list, "%s%s", i == 0 ? "" : "; ", db_value(found, i, 0));
 	db_result_clear(found);
@@ -101,13 +90,11 @@ static bool check_obstacles(struct reset_replica *r)
 static bool estimate_rows(struct reset_replica *r)
 {
 	struct pg_result *found;
-	struct err err;
-	enum db_outcome outcome =
-		ask(r, "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('products')",
-		    &found, &err);
 
-	if (outcome != DB_OK)
-		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+	if (!ask(r, NULL,
+		 "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('products')",
+		 &found))
+		return false;
 	r->rows = db_rows(found) == 1 ? strtoll(db_value(found, 0, 0), NULL, 10) : -1;
 	db_result_clear(found);
 	return true;
@@ -121,13 +108,13 @@ bool reset_replica_connect(struct reset_replica *r)
 
 	r->conn = db_connect_raw(r->url, &options, &err);
 	if (r->conn == NULL)
-		return reset_replica_fail(r, reset_exit_code(DB_LOST), &err);
+		return failed(r, NULL, DB_LOST, &err);
 	/* So that the server notices within a second that we are gone, also in the middle of an index build. Not every platform
 	 * has this: there it notices at the end of the statement. */
-	(void)!ask(r, "SET client_connection_check_interval = 1000", NULL, &err);
+	(void)query(r, "SET client_connection_check_interval = 1000", NULL, &err);
 	enum db_outcome outcome = db_check_schema(r->conn, r->name, SCHEMA_REPLICA, &err);
 	if (outcome != DB_OK)
-		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+		return failed(r, NULL, outcome, &err);
 	return check_obstacles(r) && estimate_rows(r);
 }
 
@@ -136,10 +123,9 @@ static bool fail_busy(struct reset_replica *r)
 {
 	struct pg_result *found;
 	struct err err;
-	enum db_outcome outcome = ask(r, sql_reset_lock_holders, &found, &err);
 
-	if (outcome != DB_OK)
-		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+	if (!ask(r, NULL, sql_reset_lock_holders, &found))
+		return false;
 	if (db_rows(found) == 0)
 		err_set(&err,
 			"its lock was taken for " LOCK_TIMEOUT ", and is free now: try again");
@@ -167,27 +153,21 @@ bool reset_replica_lock(struct reset_replica *r)
 	/* A request that waits already turns later ones away (they only try), so no stream of batches can hold it off for good. */
 	if (!run(r, "setting lock_timeout", "SET lock_timeout = '" LOCK_TIMEOUT "'"))
 		return false;
-	enum db_outcome outcome = ask(r, "SELECT pg_advisory_lock(1885824609, 1)", NULL, &err);
+	enum db_outcome outcome = query(r, "SELECT pg_advisory_lock(1885824609, 1)", NULL, &err);
 	if (strcmp(err.sqlstate, "55P03") == 0 && outcome == DB_RETRY)
 		return fail_busy(r);
-	if (outcome != DB_OK) {
-		err_prefix(&err, "locking out the consumer");
-		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
-	}
+	if (outcome != DB_OK)
+		return failed(r, "locking out the consumer", outcome, &err);
 	return run(r, "setting lock_timeout", "SET lock_timeout = 0");
 }
 
 static bool create_table(struct reset_replica *r)
 {
 	struct pg_result *statements;
-	struct err err;
-	enum db_outcome outcome = ask(r, sql_reset_create, &statements, &err);
 	bool ok = true;
 
-	if (outcome != DB_OK) {
-		err_prefix(&err, "planning products_reset");
-		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
-	}
+	if (!ask(r, "planning products_reset", sql_reset_create, &statements))
+		return false;
 	for (int i = 0; ok && i < db_rows(statements); i++)
 		ok = run(r, "making products_reset", db_value(statements, i, 1));
 	db_result_clear(statements);

@@ -34,7 +34,4 @@ MUST_CHECK bool reset_replica_rehearse(struct reset_replica *r);
 /* It takes no part any more, and why. Returns false. */
 bool reset_replica_fail(struct reset_replica *r, enum exit_code code, const struct err *err);
 
-/* What a failure at a database means for the exit code. */
-enum exit_code reset_exit_code(int db_outcome);
-
 #endif

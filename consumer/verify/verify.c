@@ -20,7 +20,6 @@
 #include "common/pg/pgarray.h"
 #include "common/base/stop.h"
 #include "common/base/progress_screen.h"
-#include "consumer/reset/reset_replica.h"
 #include "consumer/verify/verify_private.h"
 
 /* A product that somebody keeps locked is left out, with a line that says so. */
@@ -128,7 +127,7 @@ static bool open_primary(struct verify *v)
 					   "SET lock_timeout = '" REPAIR_LOCK_TIMEOUT "'", 0, NULL,
 					   false, mono_add_ms(mono_now(), 5000), NULL, &err);
 	if (outcome != DB_OK)
-		return verify_server_fail(&v->primary, reset_exit_code((int)outcome), err.text);
+		return verify_server_fail(&v->primary, db_exit_code(outcome), err.text);
 	verify_ask(&v->primary, VERIFY_TOTAL, NULL, take_total, v);
 	return verify_gather(v);
 }

@@ -10,7 +10,6 @@
 #include "common/base/log.h"
 #include "common/pg/pgarray.h"
 #include "common/base/stop.h"
-#include "consumer/reset/reset_replica.h"
 #include "consumer/verify/verify_private.h"
 
 #include "consumer/verify/sql/repair_delete_forget.sql.h"
@@ -98,8 +97,7 @@ static bool publish_all(struct verify *v)
 		err_prefix(&err, "recording product %s once more", text);
 		/* What concerns this product alone leaves the others their turn. */
 		if (outcome != DB_RETRY && outcome != DB_REFUSED && outcome != DB_BROKEN)
-			return verify_server_fail(&v->primary, reset_exit_code((int)outcome),
-						  err.text);
+			return verify_server_fail(&v->primary, db_exit_code(outcome), err.text);
 		log_error("not repaired", KV_S("error", err.text));
 	}
 	return true;

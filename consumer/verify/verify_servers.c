@@ -8,7 +8,6 @@
 #include "common/settings/config.h"
 #include "common/pg/schema.h"
 #include "common/base/stop.h"
-#include "consumer/reset/reset_replica.h"
 
 #include "consumer/verify/sql/repair_lower.sql.h"
 #include "consumer/verify/sql/verify_beats.sql.h"
@@ -62,14 +61,14 @@ bool verify_server_open(struct verify_server *s, bool primary)
 	struct pg_conn *conn = db_connect_raw(s->url, &options, &err);
 
 	if (conn == NULL)
-		return verify_server_fail(s, reset_exit_code(DB_LOST), err.text);
+		return verify_server_fail(s, db_exit_code(DB_LOST), err.text);
 	enum db_outcome outcome = db_check_schema(conn, s->name, schema[primary], &err);
 	db_conn_close(conn);
 	if (outcome != DB_OK)
-		return verify_server_fail(s, reset_exit_code((int)outcome), err.text);
+		return verify_server_fail(s, db_exit_code(outcome), err.text);
 	s->db = db_open(s->url, &options, primary ? of_primary : of_replica,
 			primary ? ARRAY_SIZE(of_primary) : ARRAY_SIZE(of_replica), &err);
-	return s->db != NULL || verify_server_fail(s, reset_exit_code(DB_LOST), err.text);
+	return s->db != NULL || verify_server_fail(s, db_exit_code(DB_LOST), err.text);
 }
 
 void verify_server_close(struct verify_server *s)
@@ -86,7 +85,7 @@ static void answered(void *arg, enum db_outcome outcome, const struct pg_result 
 	if (outcome == DB_OK)
 		s->take(s->arg, r);
 	else
-		(void)!verify_server_fail(s, reset_exit_code((int)outcome), err->text);
+		(void)!verify_server_fail(s, db_exit_code(outcome), err->text);
 }
 
 void verify_ask(struct verify_server *s, enum verify_statement statement,
@@ -100,7 +99,7 @@ void verify_ask(struct verify_server *s, enum verify_statement statement,
 	s->arg = arg;
 	if (!db_send(s->db, statement, params, true, mono_add_ms(mono_now(), STATEMENT_MS + 1000),
 		     answered, s, &err))
-		(void)!verify_server_fail(s, reset_exit_code(DB_LOST), err.text);
+		(void)!verify_server_fail(s, db_exit_code(DB_LOST), err.text);
 }
 
 bool verify_wait(struct verify_server *const *servers, size_t n)
