@@ -3,7 +3,7 @@
  *
  *   open      all databases; a replica that cannot be reached takes no part, the others go on
  *   scan      chunk by chunk, verify_scan.c: finds suspects
- *     settle  a batch of suspects, verify_settle.c: drift, or only on its way
+ *     settle  a batch of suspects, verify_settle.c: drift, or a change in flight
  *     mend    with --repair, verify_repair.c: the drifted ones of the batch
  *   summary   a line a replica, and the exit code
  *
@@ -75,7 +75,7 @@ static void tick(struct verify *v)
 			continue;
 		*row = (struct progress_row){
 			.name = v->replicas[i].server.name,
-			.doing = v->replicas[i].waiting ? "waiting for what is on its way" : "",
+			.doing = v->replicas[i].waiting ? "waiting for changes in flight" : "",
 			.rows = v->rows,
 			.bytes = -1,
 			.total = v->total,
@@ -192,10 +192,10 @@ static void summarize(struct run *run)
 			log_error("not compared to the end", KV_S("replica", r->server.name),
 				  KV_S("error", r->server.err.text));
 		else if (r->behind)
-			log_error("cannot tell", KV_S("replica", r->server.name),
+			log_error("undetermined", KV_S("replica", r->server.name),
 				  KV_S("error", r->why.text));
 		else if (r->unsure > 0)
-			log_error("cannot tell", KV_S("replica", r->server.name),
+			log_error("undetermined", KV_S("replica", r->server.name),
 				  KV_S("error", "some products change too fast to be compared"),
 				  KV_I("products", r->unsure));
 		strbuf_addf(&line, "%s: ", r->server.name);
@@ -209,8 +209,7 @@ static void summarize(struct run *run)
 		else if (r->server.failed != EXIT_OK)
 			strbuf_addf(&line, "%snot compared to the end", r->drifted > 0 ? "; " : "");
 		else if (r->behind || r->unsure > 0)
-			strbuf_addf(&line, "%scannot tell%s", r->drifted > 0 ? "; " : "",
-				    r->drifted > 0 ? " about others" : "");
+			strbuf_addf(&line, "%sundetermined", r->drifted > 0 ? "; others are " : "");
 		say(run, "%s", strbuf_str(&line));
 	}
 }

@@ -17,7 +17,7 @@
 
 struct verify_replica {
 	struct verify_server server;
-	bool behind; /* nobody can tell: it does not catch up; why says more */
+	bool behind; /* undetermined: it is not catching up; why says more */
 	struct err why;
 	bool waiting; /* for it to catch up */
 	int64_t drifted, mended, unsure;

@@ -13,7 +13,7 @@
  *      and R1 are one and the same, so it would have to be P.
  *   7. R0 carries a version that was given out after the first P was read: the replica has got a newer state since, and a
  *      change is always the whole product: no difference.
- *   8. Else it has been written meanwhile: again from 2, with R1 as the new R0, VERIFY_ROUNDS times at most. Then nobody can tell.
+ *   8. Else it has been written meanwhile: again from 2, with R1 as the new R0, VERIFY_ROUNDS times at most. Then it is undetermined.
  *
  * A version above the newest one given out when P was read, seen in R0, so before, is none of the primary's: drift too (6). So is a product of
  * which the replica knows that a change was given up.

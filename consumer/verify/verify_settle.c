@@ -2,7 +2,7 @@
  * verify_settle.c: judges suspects by the rule of verify_rule.h: does the reading and the waiting for it, all suspects of all replicas at once.
  *
  * A round goes through the rule's steps 2 to 8 for every suspect that is still open, so it takes as long as the slowest replica needs to
- * catch up. One that does not move on for VERIFY_TIMEOUT_MS takes no further part: nobody can tell drift from delay there.
+ * catch up. One that does not move on for VERIFY_TIMEOUT_MS takes no further part: drift cannot be told from delay there.
  */
 #include <string.h>
 
