@@ -41,20 +41,25 @@ static bool all_ended(const struct rebuild *r)
 	return true;
 }
 
-/* Everyone but those whose swap is on its way: how that ends is theirs to say. Each turn: a swap that did not get its lock is
- * not tried again. */
+static void fail_all(struct rebuild *r, const struct err *err, bool swapping_too)
+{
+	for (size_t i = 0; i < r->job->n; i++) {
+		enum rebuild_state state = r->job->targets[i].state;
+
+		if (!rebuild_state_ended(state) && (swapping_too || state != REBUILD_SWAPPING))
+			session_fail(&r->sessions[i], err);
+	}
+}
+
+/* A swap that was sent may still commit, so its session goes on. Called each turn of the loop: so a
+ * swap that did not get its lock is not tried again. */
 static void stop_all(struct rebuild *r)
 {
 	struct err err;
 
 	r->job->stopping = true;
 	err_set(&err, "stopped before the new table was in place");
-	for (size_t i = 0; i < r->job->n; i++) {
-		enum rebuild_state state = r->job->targets[i].state;
-
-		if (!rebuild_state_ended(state) && state != REBUILD_SWAPPING)
-			session_fail(&r->sessions[i], &err);
-	}
+	fail_all(r, &err, false);
 }
 
 /* Nobody has all the rows. */
@@ -63,10 +68,7 @@ static void source_failed(struct rebuild *r)
 	struct err err = r->source.err;
 
 	err_prefix(&err, "the primary failed");
-	for (size_t i = 0; i < r->job->n; i++) {
-		if (!rebuild_state_ended(r->job->targets[i].state))
-			session_fail(&r->sessions[i], &err);
-	}
+	fail_all(r, &err, true);
 }
 
 /* p: the replicas, the primary, the stop. */

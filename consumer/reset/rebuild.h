@@ -16,20 +16,33 @@
 
 struct pg_conn;
 
-/* What a replica is doing, and what moves it on. */
+/*
+ * What a replica is doing. Each state leads to the next one when its command has ended, except
+ *   LOADING -> ENDING when the feed is at its end, or when the server reports an error,
+ *   SWAPPING -> DONE when committed, -> REWINDING when the lock was not granted in time,
+ *   REWINDING -> PAUSING, or -> FAILED when swap_ms are over,
+ *   PAUSING -> SWAPPING after a while.
+ * Any state -> FAILED when its command fails, the connection is lost or a deadline passes.
+ */
 enum rebuild_state {
-	REBUILD_OPENING, /* COPY was sent               -> the server wants data */
-	REBUILD_LOADING, /* is fed                      -> the feed is at its end, or the server reports an error */
-	REBUILD_ENDING,	   /* end of data was sent        -> the server has counted the rows */
-	REBUILD_RECORDING, /* the snapshot is written down -> done */
-	REBUILD_PLANNING,  /* asks for the statements that remain -> has them */
-	REBUILD_FINISHING, /* indexes, statistics, grants, one by one, as long as they take -> all done */
-	REBUILD_SWAPPING, /* lock, swap, commit, all in one message -> committed, or the lock was not to be had */
-	REBUILD_REWINDING, /* takes the failed swap back and asks who was in the way -> knows */
-	REBUILD_PAUSING,   /* lets readers through        -> time for the next try */
-	REBUILD_DONE, /* the new table is in place; connection closed, and with it the reset's lock is gone */
-	REBUILD_FAILED, /* err says why; connection closed, the server rolls back: the old table is in place */
+	REBUILD_OPENING,   /* COPY was sent */
+	REBUILD_LOADING,   /* takes rows from the feed */
+	REBUILD_ENDING,	   /* the end of the data was sent; the server counts the rows */
+	REBUILD_RECORDING, /* writes down which snapshot the table is from */
+	REBUILD_PLANNING,  /* asks for the statements that remain */
+	REBUILD_FINISHING, /* indexes, statistics, grants, one by one, however long they take */
+	REBUILD_SWAPPING,  /* lock, swap, commit, all in one message */
+	REBUILD_REWINDING, /* rolls the failed swap back and asks who holds the table */
+	REBUILD_PAUSING,   /* lets readers through */
+	/* The connection is closed in both, and with it the reset's lock is gone. */
+	REBUILD_DONE,	/* the new table is in place */
+	REBUILD_FAILED, /* err says why; the server rolls back: the old table is in place */
 };
+
+static inline bool rebuild_state_ended(enum rebuild_state s)
+{
+	return s == REBUILD_DONE || s == REBUILD_FAILED;
+}
 
 struct rebuild_target {
 	/* Set by the caller. */

@@ -149,41 +149,41 @@ void finish_resume(struct rebuild_session *s)
 	send_swap(s);
 }
 
-void finish_command_ended(struct rebuild_session *s)
+static void ask_plan(struct rebuild_session *s)
 {
-	if (s->failed && s->t->state == REBUILD_SWAPPING && swap_may_be_tried_again(&s->reason)) {
-		rewind_swap(s);
+	session_send(s, REBUILD_PLANNING, sql_reset_finish);
+}
+
+static void next_step(struct rebuild_session *s)
+{
+	if (++s->step < s->nsteps) {
+		send_step(s);
 		return;
 	}
-	if (s->failed) {
+	s->swap_until = mono_add_ms(mono_now(), s->job->swap_ms);
+	send_swap(s);
+}
+
+/* What follows a command that has ended without an error in this state. */
+static void (*const follow[])(struct rebuild_session *s) = {
+	[REBUILD_RECORDING] = ask_plan,		[REBUILD_PLANNING] = send_step,
+	[REBUILD_FINISHING] = next_step,	[REBUILD_SWAPPING] = session_done,
+	[REBUILD_REWINDING] = pause_or_give_up,
+};
+
+void finish_command_ended(struct rebuild_session *s)
+{
+	enum rebuild_state state = s->t->state;
+
+	if (s->failed && state == REBUILD_SWAPPING && swap_may_be_tried_again(&s->reason)) {
+		rewind_swap(s);
+	} else if (s->failed) {
 		if (s->t->doing[0] != '\0')
 			err_prefix(&s->reason, "%s", s->t->doing);
 		session_fail(s, &s->reason);
-		return;
-	}
-	switch (s->t->state) {
-	case REBUILD_RECORDING:
-		session_send(s, REBUILD_PLANNING, sql_reset_finish);
-		break;
-	case REBUILD_PLANNING:
-		s->step = 0;
-		send_step(s);
-		break;
-	case REBUILD_FINISHING:
-		if (++s->step < s->nsteps) {
-			send_step(s);
-		} else {
-			s->swap_until = mono_add_ms(mono_now(), s->job->swap_ms);
-			send_swap(s);
-		}
-		break;
-	case REBUILD_SWAPPING:
-		session_done(s);
-		break;
-	case REBUILD_REWINDING:
-		pause_or_give_up(s);
-		break;
-	default:
-		fatal("reset: a command ended in state %d", (int)s->t->state);
+	} else {
+		if (state >= ARRAY_SIZE(follow) || follow[state] == NULL)
+			fatal("reset: a command ended in state %d", (int)state);
+		follow[state](s);
 	}
 }

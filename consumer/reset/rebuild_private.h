@@ -38,8 +38,6 @@ struct rebuild_session {
 	struct err reason; /* this one */
 };
 
-bool rebuild_state_ended(enum rebuild_state s);
-
 void session_start(struct rebuild_session *s, const struct rebuild_job *job,
 		   struct rebuild_target *t, struct feed *feed, size_t reader);
 /* To be called every turn of the loop: writes, reads, keeps deadlines. */

@@ -17,11 +17,6 @@
 #define STOP_SWAP_MS 3000
 #define PROBE_MS     10000
 
-bool rebuild_state_ended(enum rebuild_state s)
-{
-	return s == REBUILD_DONE || s == REBUILD_FAILED;
-}
-
 static void close_session(struct rebuild_session *s)
 {
 	db_conn_close(s->conn);
@@ -208,11 +203,10 @@ struct mono session_deadline(const struct rebuild_session *s)
 	case REBUILD_DONE:
 	case REBUILD_FAILED:
 		return MONO_NEVER;
-	case REBUILD_FINISHING:
-		return s->flushing ? mono_add_ms(s->moved, s->job->stall_ms) : MONO_NEVER;
 	case REBUILD_PAUSING:
 		return s->resume_at;
 	case REBUILD_LOADING: /* one that waits for data from the primary is not late */
+	case REBUILD_FINISHING:
 		return s->flushing ? mono_add_ms(s->moved, s->job->stall_ms) : MONO_NEVER;
 	case REBUILD_SWAPPING:
 		return mono_add_ms(s->moved, s->job->stopping ? STOP_SWAP_MS : s->job->stall_ms);

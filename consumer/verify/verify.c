@@ -75,7 +75,9 @@ static void tick(struct verify *v)
 			continue;
 		*row = (struct progress_row){
 			.name = v->replicas[i].server.name,
-			.doing = v->replicas[i].waiting ? "waiting for changes in flight" : "",
+			.doing = v->replicas[i].part == VERIFY_AWAITED
+					 ? "waiting for changes in flight"
+					 : "",
 			.rows = v->rows,
 			.bytes = -1,
 			.total = v->total,
@@ -179,7 +181,7 @@ static enum exit_code replica_code(const struct verify_replica *r)
 		return EXIT_DIFFERENT;
 	if (r->server.failed != EXIT_OK)
 		return r->server.failed;
-	return r->behind || r->unsure > 0 ? EXIT_UNSURE : EXIT_OK;
+	return r->part == VERIFY_BEHIND || r->unsure > 0 ? EXIT_UNSURE : EXIT_OK;
 }
 
 static void summarize(struct run *run)
@@ -191,7 +193,7 @@ static void summarize(struct run *run)
 		if (r->server.failed != EXIT_OK)
 			log_error("not compared to the end", KV_S("replica", r->server.name),
 				  KV_S("error", r->server.err.text));
-		else if (r->behind)
+		else if (r->part == VERIFY_BEHIND)
 			log_error("undetermined", KV_S("replica", r->server.name),
 				  KV_S("error", r->why.text));
 		else if (r->unsure > 0)
@@ -208,7 +210,7 @@ static void summarize(struct run *run)
 			strbuf_addf(&line, "equal, %lld products", (long long)run->v.rows);
 		else if (r->server.failed != EXIT_OK)
 			strbuf_addf(&line, "%snot compared to the end", r->drifted > 0 ? "; " : "");
-		else if (r->behind || r->unsure > 0)
+		else if (r->part == VERIFY_BEHIND || r->unsure > 0)
 			strbuf_addf(&line, "%sundetermined", r->drifted > 0 ? "; others are " : "");
 		say(run, "%s", strbuf_str(&line));
 	}

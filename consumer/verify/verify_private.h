@@ -15,11 +15,17 @@
 /* So many suspects are judged together, in a few MB; a chunk may add some more. */
 #define VERIFY_SUSPECTS 10000
 
+/* A replica's part in the comparison. One whose server has failed has none, whatever is here. */
+enum verify_part {
+	VERIFY_COMPARED,
+	VERIFY_AWAITED, /* it has to catch up with the primary's clock: back to COMPARED, or BEHIND */
+	VERIFY_BEHIND, /* undetermined to the end: it is not catching up */
+};
+
 struct verify_replica {
 	struct verify_server server;
-	bool behind; /* undetermined: it is not catching up; why says more */
-	struct err why;
-	bool waiting; /* for it to catch up */
+	enum verify_part part;
+	struct err why; /* VERIFY_BEHIND: what is known of it */
 	int64_t drifted, mended, unsure;
 };
 
@@ -46,7 +52,7 @@ struct verify {
 /* Whether it still takes part. */
 static inline bool verify_taking_part(const struct verify_replica *r)
 {
-	return r->server.failed == EXIT_OK && !r->behind;
+	return r->server.failed == EXIT_OK && r->part != VERIFY_BEHIND;
 }
 
 /* All questions that are out are answered. False: nothing more can be compared, because of a stop or of the primary. */

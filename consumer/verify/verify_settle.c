@@ -62,9 +62,9 @@ static bool any_open(struct verify *v)
 	return any;
 }
 
-static void cannot_tell(struct verify *v, size_t i, const struct err *why)
+static void leave_behind(struct verify *v, size_t i, const struct err *why)
 {
-	v->replicas[i].behind = true;
+	v->replicas[i].part = VERIFY_BEHIND;
 	v->replicas[i].why = *why;
 	leave_open(v, i);
 }
@@ -244,7 +244,7 @@ static void give_up(struct round *round, size_t i, const struct beats *b)
 		err_set(&why,
 			"%zu products look different, but its heartbeats are ahead of the primary's clock",
 			count_open(v, i));
-	cannot_tell(v, i, &why);
+	leave_behind(v, i, &why);
 }
 
 /* What one replica has of what it is waited for. */
@@ -269,6 +269,7 @@ static bool look_at_beats(struct round *round, size_t i, struct catching_up *c)
 		return false;
 	c->arrived = verify_arrived(c->beats.sync, c->beats.delete, round->now,
 				    mono_diff_us(now, round->now_at));
+	v->replicas[i].part = c->arrived ? VERIFY_COMPARED : VERIFY_AWAITED;
 	if (c->arrived)
 		return false;
 	if (slower(&c->beats) > slower(&c->moved)) {
@@ -299,10 +300,8 @@ static bool wait_for_replicas(struct round *round)
 		if (!verify_gather(v))
 			return false;
 		any = false;
-		for (size_t i = 0; i < v->n; i++) {
-			v->replicas[i].waiting = look_at_beats(round, i, &of[i]);
-			any = any || v->replicas[i].waiting;
-		}
+		for (size_t i = 0; i < v->n; i++)
+			any = look_at_beats(round, i, &of[i]) || any;
 		v->tick(v);
 	} while (any && !stop_sleep_ms(POLL_MS));
 	return !stop_requested();
@@ -324,7 +323,7 @@ static void give_up_unsettled(struct round *round)
 			err_set(&why,
 				"%zu products look different, but changes wait in its retry queues, or the broker cannot be asked",
 				count_open(v, i));
-			cannot_tell(v, i, &why);
+			leave_behind(v, i, &why);
 		}
 	}
 }
@@ -360,8 +359,6 @@ bool verify_settle(struct verify *v)
 	ok = look_at_replicas(&round);
 	while (ok && any_open(v))
 		ok = run_round(&round);
-	for (size_t i = 0; i < v->n; i++)
-		v->replicas[i].waiting = false;
 	pgarray_clear(&round.ids);
 	pgarray_clear(&round.places);
 	return ok;
