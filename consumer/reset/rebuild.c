@@ -1,13 +1,14 @@
 /*
  * rebuild.c: the loop of a reset, and the load: see rebuild.h.
  *
- * Who owns what: the job's caller owns targets; this file owns the connections from the call on, and the feed between them. One
- * thread. No call here blocks but poll(), whose deadline is the next duty.
+ * The caller owns the targets; this file owns the connections from the call on, and the feed
+ * between them. One thread. Only poll() blocks, with the next deadline as its timeout.
  *
- * What happens when this process dies (kill -9) between any two lines: its sessions end. Each replica's server notices within a
- * second, also in the middle of an index build (client_connection_check_interval), rolls its transaction back and frees the
- * advisory lock. If the message with the swap was on its way, the server runs it as a whole, commit included, or rolls
- * back. Nothing of a half reset stays behind: the next run begins anew.
+ * What a crash of this process (kill -9) means, at any line: its sessions end. Each replica's
+ * server notices within a second, also in the middle of an index build
+ * (client_connection_check_interval), rolls back and releases the advisory lock. If the message
+ * with the swap had been sent, the server runs it as a whole, with the commit, or rolls back.
+ * Nothing of an unfinished reset is left; the next run starts from the beginning.
  */
 #include "consumer/reset/rebuild.h"
 
@@ -20,7 +21,8 @@
 #include "consumer/reset/rebuild_private.h"
 #include "consumer/reset/rebuild_source.h"
 
-/* 4 MiB between the primary and the slowest replica. A chunk is one message and, mostly, one system call. */
+/* 4 MiB between the primary and the slowest replica. A chunk is one message and mostly one system
+ * call. */
 #define FEED_CHUNKS	 32
 #define FEED_CHUNK_BYTES (128 * 1024)
 #define TICK_MS		 200
@@ -71,7 +73,7 @@ static void source_failed(struct rebuild *r)
 	fail_all(r, &err, true);
 }
 
-/* p: the replicas, the primary, the stop. */
+/* p, in this order: the replicas, the primary, the stop. */
 static void wait_turn(struct rebuild *r, bool more, struct pollfd *p)
 {
 	struct mono now = mono_now();

@@ -45,7 +45,7 @@ struct reset {
 	struct reset_replica replicas[REPLICAS_MAX];
 	size_t n;
 	struct reset_primary primary;
-	enum exit_code failed; /* of what all have in common */
+	enum exit_code failed; /* for a reason that concerns all replicas */
 
 	/* The rebuild: the replicas that still took part when it began. */
 	struct rebuild_target targets[REPLICAS_MAX];
@@ -166,8 +166,8 @@ static bool confirm(struct reset *r)
 
 /* ---- wired ---- */
 
-/* A missing queue shows that changes were lost. Making it anew takes that sign away, so the replica is marked before: if this reset
- * fails, the next one is still due. */
+/* A missing queue shows that changes were lost. Declaring it again hides that, so the replica is
+ * marked first: if this reset fails, another one is still due. */
 static bool wire(struct reset *r, struct reset_replica *replica, struct amqp_link *link,
 		 struct err *err)
 {
@@ -198,7 +198,7 @@ static bool wire_all(struct reset *r)
 			err = replica->err;
 		}
 		log_error("not reset", KV_S("replica", replica->name), KV_S("error", err.text));
-		/* The link is broken now. If only these queues were at fault a new one serves the others. */
+		/* The link is of no more use. A new one may still serve the other replicas. */
 		amqp_close(link);
 		link = open_broker(r);
 	}
@@ -222,7 +222,7 @@ static bool take_snapshot(struct reset *r)
 
 /* ---- rebuilt ---- */
 
-/* At once, not at the end: the others may take hours. */
+/* At once: the other replicas may take hours. */
 static void tell_failures(struct reset *r)
 {
 	for (size_t i = 0; i < r->ntargets; i++) {
@@ -236,7 +236,7 @@ static void tell_failures(struct reset *r)
 	}
 }
 
-/* Called from the rebuild's loop all the time. */
+/* The rebuild's tick. */
 static void show(void *arg)
 {
 	struct reset *r = arg;
@@ -367,7 +367,7 @@ static bool tell_plan(struct reset *r)
 	return true;
 }
 
-/* One reason for all tells itself; several tell that part of the work was not done. */
+/* One common reason is the exit code itself; different ones become EXIT_DIFFERENT. */
 static enum exit_code exit_code(const struct reset *r)
 {
 	enum exit_code code = r->failed;

@@ -28,7 +28,8 @@ static enum db_outcome ask(struct reset_primary *p, const char *sql, struct pg_r
 			err);
 }
 
-/* A standby may not have yet what was published and applied long ago: a snapshot of it could lose that for good. */
+/* A standby may lag behind changes that were published and applied long ago; a snapshot of it would
+ * lose them for good. */
 static enum exit_code refuse_standby(struct reset_primary *p, struct err *err)
 {
 	struct pg_result *found;
@@ -58,7 +59,7 @@ enum exit_code reset_primary_connect(struct reset_primary *p, const char *url, s
 	return refuse_standby(p, err);
 }
 
-/* The snapshot's own session cannot do it: it only reads, and its transaction goes on. */
+/* In a session of its own: the snapshot's is read-only, and its transaction stays open. */
 static enum exit_code settle(const struct reset_primary *p, struct err *err)
 {
 	struct pg_conn *conn = db_connect_raw(p->url, &options, err);
@@ -73,7 +74,7 @@ static enum exit_code settle(const struct reset_primary *p, struct err *err)
 
 enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 {
-	/* The lock comes before the snapshot: whoever truncates or rewrites the table is done, or has to wait. */
+	/* Lock first, then snapshot: a TRUNCATE or rewrite of the table is over, or has to wait. */
 	static const char *const before[] = {
 		"SET client_connection_check_interval = 1000",
 		"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",

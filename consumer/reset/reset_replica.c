@@ -1,11 +1,12 @@
 /*
  * reset_replica.c: see reset_replica.h.
  *
- * What holds what, in the order in which it is taken; all of it belongs to the session and ends with it:
- *   advisory lock 1885824609/1, exclusive   no batch is applied (PF001), no other reset begins
- *   SHARE UPDATE EXCLUSIVE on products      readers and writers go on; nobody alters it, indexes it or vacuums it. A running
- *                                           autovacuum gives way to this request; it would not to the swap's short ones
- *   products_reset                          made in the transaction, invisible to others, gone with it
+ * The locks, in the order in which they are taken. All end with the session:
+ *   1. Advisory lock 1885824609/1, exclusive: no batch is applied (PF001), no other reset begins.
+ *   2. SHARE UPDATE EXCLUSIVE on products: readers and writers go on; nobody alters, indexes or
+ *      vacuums the table. A running autovacuum gives way to this request; it would not give way to
+ *      the short ones of the swap.
+ *   3. products_reset: made in the transaction, invisible to others, gone with it.
  */
 #include "consumer/reset/reset_replica.h"
 
@@ -24,7 +25,7 @@
 #include "consumer/reset/sql/reset_obstacles.sql.h"
 
 #define STATEMENT_MS	   15000
-/* Batches that are on their way have so long to end, as has the session of a reset that was killed just now. */
+/* How long batches under way, or the session of a reset that was just killed, may take to end. */
 #define LOCK_TIMEOUT	   "5s"
 #define TABLE_LOCK_TIMEOUT "10s"
 
@@ -53,7 +54,7 @@ static bool failed(struct reset_replica *r, const char *what, enum db_outcome ou
 	return reset_replica_fail(r, db_exit_code(outcome), err);
 }
 
-/* A statement with a deadline; what: for the error, may be NULL, as ret. False: it takes no part any more. */
+/* what: for the error text, may be NULL, as ret. False: the replica takes no part any more. */
 static bool ask(struct reset_replica *r, const char *what, const char *sql, struct pg_result **ret)
 {
 	struct err err;
@@ -67,7 +68,7 @@ static bool run(struct reset_replica *r, const char *what, const char *sql)
 	return ask(r, what, sql, NULL);
 }
 
-/* Everything that is in the way, in one line: whoever puts it right wants to do so once. */
+/* All obstacles in one line, so that they can be removed in one go. */
 static bool check_obstacles(struct reset_replica *r)
 {
 	AUTO_STRBUF list = STRBUF_INIT;
@@ -109,8 +110,8 @@ bool reset_replica_connect(struct reset_replica *r)
 	r->conn = db_connect_raw(r->url, &options, &err);
 	if (r->conn == NULL)
 		return failed(r, NULL, DB_LOST, &err);
-	/* So that the server notices within a second that we are gone, also in the middle of an index build. Not every platform
-	 * has this: there it notices at the end of the statement. */
+	/* The server then notices within a second that we are gone, also during an index build. On
+	 * platforms without this setting it notices at the end of the statement. */
 	(void)query(r, "SET client_connection_check_interval = 1000", NULL, &err);
 	enum db_outcome outcome = db_check_schema(r->conn, r->name, SCHEMA_REPLICA, &err);
 	if (outcome != DB_OK)
@@ -118,7 +119,7 @@ bool reset_replica_connect(struct reset_replica *r)
 	return check_obstacles(r) && estimate_rows(r);
 }
 
-/* Why the lock was not to be had. */
+/* Says who holds the lock. */
 static bool fail_busy(struct reset_replica *r)
 {
 	struct pg_result *found;
@@ -150,7 +151,8 @@ bool reset_replica_lock(struct reset_replica *r)
 {
 	struct err err;
 
-	/* A request that waits already turns later ones away (they only try), so no stream of batches can hold it off for good. */
+	/* While this request waits, batches that only try to take the lock get none, so a stream
+	 * of them cannot hold it off. */
 	if (!run(r, "setting lock_timeout", "SET lock_timeout = '" LOCK_TIMEOUT "'"))
 		return false;
 	enum db_outcome outcome = query(r, "SELECT pg_advisory_lock(1885824609, 1)", NULL, &err);

@@ -1,13 +1,14 @@
 /*
  * verify.c: the order of a comparison, and what it says.
  *
- *   open      all databases; a replica that cannot be reached takes no part, the others go on
- *   scan      chunk by chunk, verify_scan.c: finds suspects
- *     settle  a batch of suspects, verify_settle.c: drift, or a change in flight
- *     mend    with --repair, verify_repair.c: the drifted ones of the batch
- *   summary   a line a replica, and the exit code
+ *   1. Open all databases; a replica that cannot be reached takes no part, the others go on.
+ *   2. Scan the table chunk by chunk for suspects: products that look different (verify_scan.c).
+ *   3. Settle each batch of suspects: drift, or a change in flight (verify_settle.c).
+ *   4. With --repair, mend the drifted ones of the batch (verify_repair.c).
+ *   5. A line of summary a replica, and the exit code.
  *
- * Nothing is locked, memory is that of one batch. --verify changes nothing anywhere; --repair may be killed at any moment and run again.
+ * Nothing is locked; memory is that of one batch. --verify changes nothing; --repair may be killed
+ * at any time and run again.
  */
 #include "consumer/verify/verify.h"
 
@@ -22,7 +23,7 @@
 #include "common/base/progress_screen.h"
 #include "consumer/verify/verify_private.h"
 
-/* A product that somebody keeps locked is left out, with a line that says so. */
+/* A product that stays locked for longer is left out, with a line that says so. */
 #define REPAIR_LOCK_TIMEOUT "5s"
 
 struct run {
@@ -134,7 +135,7 @@ static bool open_primary(struct verify *v)
 	return verify_gather(v);
 }
 
-/* Said, and no difference: what is in the table is compared all the same. */
+/* Logged only: its table is compared all the same. */
 static void take_complete(void *arg, const struct pg_result *r)
 {
 	const struct verify_server *s = arg;
@@ -176,7 +177,7 @@ static void choose(struct verify *v, const bool *chosen)
 
 static enum exit_code replica_code(const struct verify_replica *r)
 {
-	/* Without --repair nothing is mended. What could not be seen to be mended is different still. */
+	/* Without --repair none is mended. */
 	if (r->drifted > r->mended)
 		return EXIT_DIFFERENT;
 	if (r->server.failed != EXIT_OK)
@@ -216,7 +217,7 @@ static void summarize(struct run *run)
 	}
 }
 
-/* What is different says most; then one reason for all tells itself. */
+/* A difference goes first, then EXIT_UNREACHABLE, then the first other failure. */
 static enum exit_code exit_code(const struct run *run)
 {
 	enum exit_code code = EXIT_OK;

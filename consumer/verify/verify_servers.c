@@ -20,7 +20,7 @@
 #include "consumer/verify/sql/verify_rows.sql.h"
 #include "consumer/verify/sql/verify_total.sql.h"
 
-/* A chunk takes milliseconds; a server that is this slow serves nobody. */
+/* A chunk takes milliseconds. */
 #define STATEMENT_MS 30000
 
 static const struct db_statement of_primary[] = {
@@ -40,12 +40,14 @@ static const struct db_statement of_replica[] = {
 	[VERIFY_LOWER] = { "lower", sql_repair_lower, 4, NULL },
 };
 
-/* Every statement goes along the primary key: other plans look cheap only while nothing is known of the table. */
+/* Every statement follows the primary key: other plans only look cheap on a table without
+ * statistics. */
 static const struct db_options options = {
 	.application_name = "reset-replicas",
 	.statement_timeout_ms = STATEMENT_MS,
-	.guc = "-c client_min_messages=error -c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off"
-	       " -c enable_hashjoin=off -c enable_mergejoin=off -c enable_material=off -c max_parallel_workers_per_gather=0",
+	.guc = "-c client_min_messages=error -c enable_seqscan=off -c enable_bitmapscan=off"
+	       " -c enable_sort=off -c enable_hashjoin=off -c enable_mergejoin=off"
+	       " -c enable_material=off -c max_parallel_workers_per_gather=0",
 };
 
 bool verify_server_fail(struct verify_server *s, enum exit_code code, const char *why)

@@ -1,8 +1,10 @@
 /*
- * verify_settle.c: judges suspects by the rule of verify_rule.h: does the reading and the waiting for it, all suspects of all replicas at once.
+ * verify_settle.c: judges suspects by the rule of verify_rule.h: reads and waits for all suspects
+ * of all replicas at once.
  *
- * A round goes through the rule's steps 2 to 8 for every suspect that is still open, so it takes as long as the slowest replica needs to
- * catch up. One that does not move on for VERIFY_TIMEOUT_MS takes no further part: drift cannot be told from delay there.
+ * A round is steps 2 to 8 of the rule for every open suspect, so it takes as long as the slowest
+ * replica needs to catch up. A replica whose heartbeats do not move for VERIFY_TIMEOUT_MS takes no
+ * further part: drift cannot be told from delay there.
  */
 #include <string.h>
 
@@ -92,8 +94,8 @@ static bool retries_are_done(struct amqp_link *link, const char *replica, unsign
 	return true;
 }
 
-/* settled stays true for those whose retry queues are empty now. If the broker cannot be asked nobody is: heartbeats will
- * tell why. */
+/* settled stays true only for replicas whose retry queues are empty now: for none, if the broker
+ * cannot be asked. */
 static void look_at_retries(struct round *round)
 {
 	struct verify *v = round->v;
@@ -282,7 +284,7 @@ static bool look_at_beats(struct round *round, size_t i, struct catching_up *c)
 	return false;
 }
 
-/* Rule 3, for all replicas at once. However far one is behind: as long as it moves on it will arrive. */
+/* Rule 3, for all replicas at once. A replica that moves on is waited for, however far behind. */
 static bool wait_for_replicas(struct round *round)
 {
 	struct verify *v = round->v;
@@ -307,7 +309,7 @@ static bool wait_for_replicas(struct round *round)
 	return !stop_requested();
 }
 
-/* A change that is to be tried again for longer than anybody waits. */
+/* For replicas whose retry queues have not been empty for VERIFY_TIMEOUT_MS. */
 static void give_up_unsettled(struct round *round)
 {
 	struct verify *v = round->v;
