@@ -133,14 +133,6 @@ static bool check_broker(struct reset *r)
 
 /* ---- confirmed ---- */
 
-static void names(const struct reset *r, struct strbuf *out)
-{
-	for (size_t i = 0; i < r->n; i++) {
-		if (r->replicas[i].failed == EXIT_OK)
-			strbuf_addf(out, "%s%s", out->len == 0 ? "" : ", ", r->replicas[i].name);
-	}
-}
-
 static bool confirm(struct reset *r)
 {
 	struct pollfd p[2] = { { .fd = STDIN_FILENO, .events = POLLIN },
@@ -150,7 +142,10 @@ static bool confirm(struct reset *r)
 
 	if (!r->request->ask)
 		return true;
-	names(r, &list);
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->replicas[i].failed == EXIT_OK)
+			strbuf_addf(&list, "%s%s", list.len == 0 ? "" : ", ", r->replicas[i].name);
+	}
 	printf("The products of %s will be replaced by those of %s.\nGo on? [y/N] ",
 	       strbuf_str(&list), r->primary.name);
 	fflush(stdout);
@@ -168,16 +163,21 @@ static bool confirm(struct reset *r)
 
 /* A missing queue shows that changes were lost. Declaring it again hides that, so the replica is
  * marked first: if this reset fails, another one is still due. */
-static bool wire(struct reset *r, struct reset_replica *replica, struct amqp_link *link,
-		 struct err *err)
+static bool wire(struct reset *r, struct reset_replica *replica, struct amqp_link *link)
 {
+	unsigned attempts = (unsigned)r->request->settings->max_attempts;
 	uint64_t ready;
+	struct err err;
 	bool missing;
 
-	return topology_look(link, replica->name, &missing, &ready, err) &&
-	       (!missing || reset_replica_mark(replica)) &&
-	       topology_declare(link, replica->name, (unsigned)r->request->settings->max_attempts,
-				err);
+	if (topology_look(link, replica->name, &missing, &ready, &err)) {
+		if (missing && !reset_replica_mark(replica))
+			return false;
+		if (topology_declare(link, replica->name, attempts, &err))
+			return true;
+	}
+	err_prefix(&err, "its queues");
+	return reset_replica_fail(replica, EXIT_RUNTIME, &err);
 }
 
 static bool wire_all(struct reset *r)
@@ -187,17 +187,11 @@ static bool wire_all(struct reset *r)
 	r->began = mono_now(); /* now that nobody is waited for */
 	for (size_t i = 0; link != NULL && i < r->n; i++) {
 		struct reset_replica *replica = &r->replicas[i];
-		struct err err;
 
-		if (replica->failed != EXIT_OK || wire(r, replica, link, &err))
+		if (replica->failed != EXIT_OK || wire(r, replica, link))
 			continue;
-		if (replica->failed == EXIT_OK) {
-			err_prefix(&err, "its queues");
-			(void)!reset_replica_fail(replica, EXIT_RUNTIME, &err);
-		} else {
-			err = replica->err;
-		}
-		log_error("not reset", KV_S("replica", replica->name), KV_S("error", err.text));
+		log_error("not reset", KV_S("replica", replica->name),
+			  KV_S("error", replica->err.text));
 		/* The link is of no more use. A new one may still serve the other replicas. */
 		amqp_close(link);
 		link = open_broker(r);

@@ -8,7 +8,8 @@ CREATE TABLE IF NOT EXISTS products (
 	updated_at timestamptz NOT NULL DEFAULT now()
 );
 
--- One that is already there must be able to say what a change is: ids that are unique at every moment, and exact prices and times.
+-- One that is already there must be able to say what a change is: ids that are unique at every
+-- moment, and exact prices and times.
 DO $$
 DECLARE
 	wrong text;
@@ -38,8 +39,9 @@ ALTER TABLE products
 	ALTER COLUMN updated_at SET NOT NULL, ALTER COLUMN updated_at SET DEFAULT now();
 COMMENT ON TABLE products IS 'pgfanout: the product catalogue; every change of it reaches every replica';
 
--- What makes a product holds for every writer, so that every replica can take what the primary has taken. Of prices the API takes fewer
--- digits than the table: SQL makes longer ones (19.99 / 3), and they replicate to the last digit. Not a number and infinity are none.
+-- What makes a product holds for every writer, so that every replica can take what the primary has
+-- taken. Of prices the API takes fewer digits than the table: SQL makes longer ones (19.99 / 3),
+-- and they replicate to the last digit. Not a number and infinity are none.
 ALTER TABLE products
 	DROP CONSTRAINT IF EXISTS products_name_check,
 	DROP CONSTRAINT IF EXISTS products_price_check,

@@ -1,25 +1,35 @@
--- Change capture: every writer of products leaves a change record in its own transaction (transactional outbox).
+-- Change capture: every writer of products leaves a change record in its own transaction
+-- (transactional outbox).
 --
 -- The rule, and why it is exact:
---   1. A change record is made AFTER the row was written, when the writer holds the row (or, for a deleted id, its place in the
---      unique index) until it commits. The next writer of the same id can write only after that commit, so its record takes a
---      later number from the sequence: versions grow per product in commit order, in every isolation level. A number taken
---      in a BEFORE trigger or a default would be taken before the wait and could be older than the one it waited for.
---   2. The record holds the product as it is in the table at that moment, not as the statement left it: so other triggers that
---      write products again, in whatever order they fire, cannot leave an older state under a newer version. No row: a delete.
---      In a REPEATABLE READ or SERIALIZABLE transaction the snapshot may still show a product that somebody else has deleted since, beside the
---      one of the same id that this transaction has just inserted. Reading with a row lock refuses the older one: SQLSTATE 40001.
---   3. The record holds the transaction's id. The relay reads what became visible between two snapshots, and a replica that was
---      reset from a snapshot knows which changes that snapshot contained.
---   4. What leaves this server must be on its disk: a crash that takes back a change which replicas have already, and its version with
---      it, leaves them ahead for good. So a transaction with synchronous_commit = off, as subscriptions have it, waits for
---      the disk once it has changed products. (TRUNCATE always does.)
+--   1. A change record is made AFTER the row was written, when the writer holds the row (or, for a
+--      deleted id, its place in the unique index) until it commits. The next writer of the same id
+--      can write only after that commit, so its record takes a later number from the sequence:
+--      versions grow per product in commit order, in every isolation level. A number taken in a
+--      BEFORE trigger or a default would be taken before the wait and could be older than the one
+--      it waited for.
+--   2. The record holds the product as it is in the table at that moment, not as the statement left
+--      it: so other triggers that write products again, in whatever order they fire, cannot leave
+--      an older state under a newer version. No row: a delete. In a REPEATABLE READ or SERIALIZABLE
+--      transaction the snapshot may still show a product that somebody else has deleted since,
+--      beside the one of the same id that this transaction has just inserted. Reading with a row
+--      lock refuses the older one: SQLSTATE 40001.
+--   3. The record holds the transaction's id. The relay reads what became visible between two
+--      snapshots, and a replica that was reset from a snapshot knows which changes that snapshot
+--      contained.
+--   4. What leaves this server must be on its disk: a crash that takes back a change which replicas
+--      have already, and its version with it, leaves them ahead for good. So a transaction with
+--      synchronous_commit = off, as subscriptions have it, waits for the disk once it has changed
+--      products. (TRUNCATE always does.)
 --
--- The functions see this schema and pg_catalog first, and temporary tables last: a loader with a temporary table of its own that is
--- called products must not turn changes into deletes. They ignore row security, or fail where they may not: a row that the owner
--- is not shown is not a deleted one. jit = off: with scans ruled out an odd plan looks dear enough to be compiled each time.
+-- The functions see this schema and pg_catalog first, and temporary tables last: a loader with a
+-- temporary table of its own that is called products must not turn changes into deletes. They
+-- ignore row security, or fail where they may not: a row that the owner is not shown is not a
+-- deleted one. jit = off: with scans ruled out an odd plan looks dear enough to be compiled each
+-- time.
 --
--- The sequence survives `down`, so that versions never go back. CACHE 1: a cached number would be taken before its moment.
+-- The sequence survives `down`, so that versions never go back. CACHE 1: a cached number would be
+-- taken before its moment.
 CREATE SEQUENCE IF NOT EXISTS products_version_seq AS bigint CACHE 1;
 COMMENT ON SEQUENCE products_version_seq IS 'pgfanout: versions of products; never reset it, replicas ignore what is older';
 
@@ -50,7 +60,8 @@ CREATE TABLE IF NOT EXISTS products_queues (
 );
 COMMENT ON TABLE products_queues IS 'pgfanout: the replicas whose queues have been declared, and which of them lost changes there; written by the relay';
 
--- Names the space that transaction ids belong to: ids of a restored dump mean something else than those of its origin.
+-- Names the space that transaction ids belong to: ids of a restored dump mean something else than
+-- those of its origin.
 CREATE FUNCTION products_source() RETURNS text
 	LANGUAGE plpgsql STABLE SECURITY DEFINER
 AS $$
@@ -61,8 +72,9 @@ EXCEPTION WHEN insufficient_privilege THEN
 END $$;
 COMMENT ON FUNCTION products_source() IS 'pgfanout: names the transaction id space of this primary';
 
--- SECURITY DEFINER: a role that may write products need not know of the outbox. The planner settings keep the cached plan at an index
--- look-up for each changed row, whatever the first call in a session looked like.
+-- SECURITY DEFINER: a role that may write products need not know of the outbox. The planner
+-- settings keep the cached plan at an index look-up for each changed row, whatever the first call
+-- in a session looked like.
 CREATE FUNCTION products_capture_statement() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET row_security = off SET jit = off
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
@@ -117,8 +129,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION products_capture_row() IS 'pgfanout: records the products of one changed row: where ids change, and where rows are applied by logical replication';
 
--- TRUNCATE is a delete of every product. It is not transaction-safe for older snapshots: such a transaction would not see,
--- and so not record, what others added since; it is refused there.
+-- TRUNCATE is a delete of every product. It is not transaction-safe for older snapshots: such a
+-- transaction would not see, and so not record, what others added since; it is refused there.
 CREATE FUNCTION products_capture_truncate() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET row_security = off
 AS $$
@@ -157,14 +169,16 @@ CREATE TRIGGER products_capture_truncate BEFORE TRUNCATE ON products
 	FOR EACH STATEMENT EXECUTE FUNCTION products_capture_truncate();
 ALTER TABLE products ENABLE ALWAYS TRIGGER products_capture_truncate;
 
--- With session_replication_role = replica (logical replication into this primary, some loaders) the triggers above are silent, and logical
--- replication fires row triggers only: this one speaks up exactly then.
+-- With session_replication_role = replica (logical replication into this primary, some loaders) the
+-- triggers above are silent, and logical replication fires row triggers only: this one speaks up
+-- exactly then.
 CREATE TRIGGER products_capture_applied AFTER INSERT OR UPDATE OR DELETE ON products
 	FOR EACH ROW EXECUTE FUNCTION products_capture_row();
 ALTER TABLE products ENABLE REPLICA TRIGGER products_capture_applied;
 
--- What was written while `down` had silenced the triggers is recorded now: the rows that another transaction wrote than the one that had,
--- and those that are gone. The triggers hold off all writers until this commits.
+-- What was written while `down` had silenced the triggers is recorded now: the rows that another
+-- transaction wrote than the one that had, and those that are gone. The triggers hold off all
+-- writers until this commits.
 DO $$
 BEGIN
 	IF to_regclass('products_capture_paused') IS NOT NULL THEN

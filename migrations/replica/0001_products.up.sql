@@ -1,5 +1,6 @@
--- The replica's copy of the catalogue. version: that of the last change applied to the row; 0: it came with a reset's snapshot.
--- The primary's rules are not repeated here: a replica takes what the primary has taken.
+-- The replica's copy of the catalogue. version: that of the last change applied to the row; 0: it
+-- came with a reset's snapshot. The primary's rules are not repeated here: a replica takes what the
+-- primary has taken.
 CREATE TABLE IF NOT EXISTS products (
 	id         uuid        PRIMARY KEY,
 	name       text        NOT NULL,

@@ -30,12 +30,14 @@ CREATE TABLE IF NOT EXISTS products_dead_letters (
 );
 COMMENT ON TABLE products_dead_letters IS 'pgfanout: products that are wrong on this replica, because a change of theirs was given up; cured by a newer change, a replay, a repair or a reset';
 
--- A replica is complete from the start only if the primary was empty then: pgfanout-migrate finds out.
+-- A replica is complete from the start only if the primary was empty then: pgfanout-migrate finds
+-- out.
 INSERT INTO products_replication (needs_reset, reason) VALUES (true, 'it has never been loaded from the primary')
 	ON CONFLICT DO NOTHING;
 
--- Whether the snapshot of the last reset contains a change, so that it is stale here: by its transaction where it names one of the
--- snapshot's source, else by its version. One expression, so the planner puts it in the place of the call.
+-- Whether the snapshot of the last reset contains a change, so that it is stale here: by its
+-- transaction where it names one of the snapshot's source, else by its version. One expression, so
+-- the planner puts it in the place of the call.
 CREATE FUNCTION products_stale(change_xid xid8, change_version bigint, change_source text,
 	reset_source text, reset_snapshot pg_snapshot, reset_floor bigint) RETURNS boolean
 	LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -44,11 +46,13 @@ CREATE FUNCTION products_stale(change_xid xid8, change_version bigint, change_so
 COMMENT ON FUNCTION products_stale(xid8, bigint, text, text, pg_snapshot, bigint)
 	IS 'pgfanout: whether the last reset''s snapshot contains a change';
 
--- Adds the products that are not there. all_new: the caller believes that none is, so that the look for each can be spared; if one is
--- there after all, the unique index refuses (SQLSTATE 23505). A row that is there is newer than its tombstone. Should somebody else add
--- the same product at this very moment, the batch fails, and finds it there when it is tried again.
--- Arrays are unnested in the SELECT list, in step: in FROM each of them would become a table of its own first.
--- OFFSET 0: the planner could otherwise choose to read the whole table into a hash, and keep that plan while the table grows.
+-- Adds the products that are not there. all_new: the caller believes that none is, so that the look
+-- for each can be spared; if one is there after all, the unique index refuses (SQLSTATE 23505). A
+-- row that is there is newer than its tombstone. Should somebody else add the same product at this
+-- very moment, the batch fails, and finds it there when it is tried again. Arrays are unnested in
+-- the SELECT list, in step: in FROM each of them would become a table of its own first. OFFSET 0:
+-- the planner could otherwise choose to read the whole table into a hash, and keep that plan while
+-- the table grows.
 CREATE FUNCTION products_apply_new(state products_replication, buried boolean, all_new boolean, msg_source text, ids uuid[], versions bigint[],
 	xids xid8[], deleted boolean[], names text[], prices text[], stocks integer[], created timestamptz[], updated timestamptz[]) RETURNS bigint
 	LANGUAGE plpgsql
@@ -71,18 +75,22 @@ COMMENT ON FUNCTION products_apply_new(products_replication, boolean, boolean, t
 	integer[], timestamptz[], timestamptz[])
 	IS 'pgfanout: part of products_apply()';
 
--- Applies a batch: one element a product (the newest change of it), in one transaction, and says how many changed something.
+-- Applies a batch: one element a product (the newest change of it), in one transaction, and says
+-- how many changed something.
 --
---   1. While a reset of this replica runs (advisory lock 1885824609/1), nothing is applied: SQLSTATE PF001.
---   2. Batches of one replica run one after another (advisory lock 1885824609/2), whoever sends them: what one deleted the next one sees.
---   3. A change that the snapshot of the last reset contains is stale: by its transaction where it names one of the same source, else by
---      its version.
+--   1. While a reset of this replica runs (advisory lock 1885824609/1), nothing is applied:
+--      SQLSTATE PF001.
+--   2. Batches of one replica run one after another (advisory lock 1885824609/2), whoever sends
+--      them: what one deleted the next one sees.
+--   3. A change that the snapshot of the last reset contains is stale: by its transaction where it
+--      names one of the same source, else by its version.
 --   4. A change that is not newer than the row or the tombstone is stale.
 --   5. A delete leaves a tombstone, also where there is no row yet: the sync may come later.
 --   6. A product whose change was given up is right again when that change or a newer one has come.
 --   7. Heartbeats that came with the batch count when it is committed.
 --
--- READ COMMITTED only: the waits of 1 and 2 come before the reads, and an older snapshot would miss what they waited for.
+-- READ COMMITTED only: the waits of 1 and 2 come before the reads, and an older snapshot would miss
+-- what they waited for.
 CREATE FUNCTION products_apply(msg_source text, ids uuid[], versions bigint[], xids xid8[], deleted boolean[], names text[],
 	prices text[], stocks integer[], created timestamptz[], updated timestamptz[],
 	beat_sync timestamptz DEFAULT NULL, beat_delete timestamptz DEFAULT NULL) RETURNS bigint
@@ -111,8 +119,9 @@ BEGIN
 			HINT = 'Run reset-replicas for this replica.';
 	END IF;
 
-	-- New products by a plain INSERT, which costs half of ON CONFLICT. Many that were never changed are likely to be all new. If they are
-	-- not, mostly none is, which shows at the first; at worst the last one is there, and all others are inserted twice.
+	-- New products by a plain INSERT, which costs half of ON CONFLICT. Many that were never
+	-- changed are likely to be all new. If they are not, mostly none is, which shows at the
+	-- first; at worst the last one is there, and all others are inserted twice.
 	IF created = updated AND cardinality(ids) >= 50 THEN
 		BEGIN
 			changed := products_apply_new(state, buried, true, msg_source, ids, versions, xids, deleted, names, prices, stocks, created, updated);

@@ -1,5 +1,6 @@
--- Changes that are given up: their products are wrong on this replica from now on, until that change or a newer one is applied.
--- Not recorded is what is not wrong: a change that the last reset's snapshot contains, or that the row or its tombstone is not older than.
+-- Changes that are given up: their products are wrong on this replica from now on, until that
+-- change or a newer one is applied. Not recorded is what is not wrong: a change that the last
+-- reset's snapshot contains, or that the row or its tombstone is not older than.
 INSERT INTO products_dead_letters AS d (id, version, queue, error)
 SELECT DISTINCT ON (m.id) m.id, m.version, m.queue, m.error
 FROM unnest($1::uuid[], $2::bigint[], $3::xid8[], $4::text[], $5::text[], $6::text[]) AS m (id, version, xid, source, queue, error)

@@ -1,6 +1,6 @@
--- On a replica, in the reset's transaction: the statements that make products_reset, an empty table like products without indexes
--- (they are built after the load), in the order of their numbers. Everything that LIKE leaves out is carried over here or by
--- reset_finish.sql.
+-- On a replica, in the reset's transaction: the statements that make products_reset, an empty table
+-- like products without indexes (they are built after the load), in the order of their numbers.
+-- Everything that LIKE leaves out is carried over here or by reset_finish.sql.
 WITH t AS (
 	SELECT c.*, format('%I.%I', n.nspname, c.relname) AS old, format('%I.%I', n.nspname, 'products_reset') AS new,
 		(SELECT amname FROM pg_am WHERE oid = c.relam) AS access_method,

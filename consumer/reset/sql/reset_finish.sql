@@ -1,9 +1,13 @@
--- On a replica, in the reset's transaction, after the load: the statements that turn products_reset into products.
+-- On a replica, in the reset's transaction, after the load: the statements that turn products_reset
+-- into products.
 --
---   step   run one by one, as long as they take: indexes and constraints under names for the time being, statistics, grants
---   swap   run as one, under an ACCESS EXCLUSIVE lock on products, and all of it quick: the old table goes, names fall into place
+--   step   run one by one, as long as they take: indexes and constraints under names for the time
+--          being, statistics, grants
+--   swap   run as one, under an ACCESS EXCLUSIVE lock on products, and all of it quick: the old
+--          table goes, names fall into place
 --
--- what: for the progress shown. The old table is locked against changes of its definition, so this is how it is.
+-- what: for the progress shown. The old table is locked against changes of its definition, so this
+-- is how it is.
 WITH t AS (
 	SELECT c.*, n.nspname, format('%I.%I', n.nspname, c.relname) AS old, format('%I.%I', n.nspname, 'products_reset') AS new,
 		format('%I.%I', n.nspname, 'products_reset')::regclass AS new_oid

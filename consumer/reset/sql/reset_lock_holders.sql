@@ -1,4 +1,5 @@
--- On a replica: who holds the lock that a reset needs alone. Exclusively held: another reset. Shared: a batch of a consumer.
+-- On a replica: who holds the lock that a reset needs alone. Exclusively held: another reset.
+-- Shared: a batch of a consumer.
 SELECT l.mode = 'ExclusiveLock' AS by_reset, l.pid, coalesce(nullif(a.application_name, ''), 'unnamed') AS application
 FROM pg_locks l
 LEFT JOIN pg_stat_activity a ON a.pid = l.pid

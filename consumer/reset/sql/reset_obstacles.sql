@@ -1,5 +1,6 @@
--- On a replica: what a new table in the place of products would lose, or what would not let the old one go; a phrase each, most of
--- which a person drops before the reset and makes again after. No row: nothing is in the way.
+-- On a replica: what a new table in the place of products would lose, or what would not let the old
+-- one go; a phrase each, most of which a person drops before the reset and makes again after. No
+-- row: nothing is in the way.
 WITH t AS (
 	SELECT c.*, n.nspname, format('%I.%I', n.nspname, c.relname) AS called,
 		ARRAY[c.reltype, (SELECT typarray FROM pg_type WHERE oid = c.reltype)] AS types

@@ -1,6 +1,7 @@
--- On a replica, in the reset's transaction: which snapshot the table will be from. Changes that the primary knew to be lost ($5) when the
--- snapshot was taken are in it; what it has learned since, the API finds newer than that and notes here again. The snapshot's time ($6) says
--- what a heartbeat would: all committed before is here.
+-- On a replica, in the reset's transaction: which snapshot the table will be from. Changes that the
+-- primary knew to be lost ($5) when the snapshot was taken are in it; what it has learned since,
+-- the API finds newer than that and notes here again. The snapshot's time ($6) says what a
+-- heartbeat would: all committed before is here.
 INSERT INTO products_replication AS r (needs_reset, reason, source, snapshot, floor, reset_at, reset_rows, reset_due_at, queues_declared_at,
 	heartbeat_sync, heartbeat_delete)
 VALUES (false, NULL, $1::text, $2::pg_snapshot, $3::bigint, clock_timestamp(), $4::bigint, $5::timestamptz, clock_timestamp(),

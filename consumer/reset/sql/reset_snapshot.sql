@@ -1,6 +1,7 @@
--- On the primary, as the first statement of the snapshot's transaction: what the replicas remember of the snapshot. The time was taken before
--- it: all that was committed by then is in it.
--- The estimate is only for the progress shown: from the statistics, or, where there are none, a count that stops early.
+-- On the primary, as the first statement of the snapshot's transaction: what the replicas remember
+-- of the snapshot. The time was taken before it: all that was committed by then is in it. The
+-- estimate is only for the progress shown: from the statistics, or, where there are none, a count
+-- that stops early.
 SELECT pg_current_snapshot()::text AS snapshot,
 	products_source() AS source,
 	(SELECT CASE

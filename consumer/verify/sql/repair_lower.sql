@@ -1,9 +1,12 @@
--- On a replica: versions that the primary has never given out ($2 of the rows, $3 of the tombstones of the products $1; 0: none) would turn away every
--- change to come. They become $4, the newest version that the primary had given out when it was asked after they had been seen.
+-- On a replica: versions that the primary has never given out ($2 of the rows, $3 of the tombstones
+-- of the products $1; 0: none) would turn away every change to come. They become $4, the newest
+-- version that the primary had given out when it was asked after they had been seen.
 --
--- A product cannot go backwards by it: every change up to $4 is still turned away, and one above it is newer than anything that the
--- replica has had in order. 0 would let in an old message that comes late. Only what still has the very version that was seen is
--- touched: a row that has been replaced since keeps its own. Batches wait meanwhile (advisory lock 1885824609/2), as they do for one another.
+-- A product cannot go backwards by it: every change up to $4 is still turned away, and one above it
+-- is newer than anything that the replica has had in order. 0 would let in an old message that
+-- comes late. Only what still has the very version that was seen is touched: a row that has been
+-- replaced since keeps its own. Batches wait meanwhile (advisory lock 1885824609/2), as they do for
+-- one another.
 WITH locked AS MATERIALIZED (
 	SELECT pg_advisory_xact_lock(1885824609, 2)
 ), wrong AS MATERIALIZED (

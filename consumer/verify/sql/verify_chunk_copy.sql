@@ -1,5 +1,6 @@
--- On a replica: the chunk of verify_chunk.sql, from the id $1 to the id $2, of which at most $3 products are looked at: more than the primary
--- has is different anyway. newest: the newest version of a product or tombstone there. dead: whether a change of a product there was given up.
+-- On a replica: the chunk of verify_chunk.sql, from the id $1 to the id $2, of which at most $3
+-- products are looked at: more than the primary has is different anyway. newest: the newest version
+-- of a product or tombstone there. dead: whether a change of a product there was given up.
 SELECT count(*)::integer AS products,
 	sha256(convert_to(coalesce(string_agg(line, '' ORDER BY id), ''), 'UTF8')) AS digest,
 	greatest(coalesce(max(version), 0), (SELECT coalesce(max(t.version), 0) FROM products_tombstones t

@@ -1,6 +1,6 @@
--- On the primary: the products $1 as they are, a digest of 16 bytes a column; $2 is given back, so that the caller finds their places.
--- now and given are read after the statement's snapshot was taken: whatever it shows was committed before now, and a version above
--- given was taken after it.
+-- On the primary: the products $1 as they are, a digest of 16 bytes a column; $2 is given back, so
+-- that the caller finds their places. now and given are read after the statement's snapshot was
+-- taken: whatever it shows was committed before now, and a version above given was taken after it.
 SELECT k.place,
 	(SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now,
 	(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM products_version_seq) AS given,

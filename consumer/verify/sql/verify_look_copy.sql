@@ -1,5 +1,6 @@
--- On a replica: the products $1 as they are, as in verify_look.sql, and what tells one state of the replica from another: which
--- transaction wrote the row, its version, the tombstone's, that of a change given up, and the last reset.
+-- On a replica: the products $1 as they are, as in verify_look.sql, and what tells one state of the
+-- replica from another: which transaction wrote the row, its version, the tombstone's, that of a
+-- change given up, and the last reset.
 SELECT k.place, p.xmin AS written,
 	coalesce(p.version, 0) AS version, coalesce(t.version, 0) AS buried, coalesce(d.version, 0) AS dead,
 	(SELECT coalesce((extract(epoch FROM max(r.reset_at)) * 1000000)::bigint, 0) FROM products_replication r) AS reset_at,
