@@ -15,4 +15,6 @@ DROP FUNCTION IF EXISTS products_source();
 -- After the triggers are gone: dropping them has waited for all writers, and keeps them out until
 -- this commits.
 CREATE TABLE IF NOT EXISTS products_capture_paused AS SELECT id, xmin AS written FROM products;
-COMMENT ON TABLE products_capture_paused IS 'pgfanout: which transaction had written which product when pgfanout-migrate down ended the recording; the next up compares, and drops it';
+COMMENT ON TABLE products_capture_paused
+	IS 'pgfanout: which transaction had written which product when pgfanout-migrate down '
+		'ended the recording; the next up compares, and drops it';

@@ -11,5 +11,8 @@ CREATE TABLE IF NOT EXISTS products (
 	version    bigint      NOT NULL DEFAULT 0
 );
 ALTER TABLE products ADD COLUMN IF NOT EXISTS version bigint NOT NULL DEFAULT 0;
-COMMENT ON TABLE products IS 'pgfanout: replica of the primary''s products; written by pgfanout-consumer and reset-replicas alone';
-COMMENT ON COLUMN products.version IS 'pgfanout: version of the last change applied; 0: from the snapshot of the last reset';
+COMMENT ON TABLE products
+	IS 'pgfanout: replica of the primary''s products; written by pgfanout-consumer and '
+		'reset-replicas alone';
+COMMENT ON COLUMN products.version
+	IS 'pgfanout: version of the last change applied; 0: from the snapshot of the last reset';

@@ -9,7 +9,8 @@ SELECT count(*)::integer AS products,
 	sha256(convert_to(coalesce(string_agg(line, '' ORDER BY id), ''), 'UTF8')) AS digest,
 	(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM products_version_seq) AS given
 FROM (
-	SELECT id, id || ' ' || length(name) || ' ' || name || ' ' || price::numeric || ' ' || stock::integer || ' '
+	SELECT id, id || ' ' || length(name) || ' ' || name || ' ' || price::numeric || ' '
+		|| stock::integer || ' '
 		|| created_at::timestamptz || ' ' || updated_at::timestamptz AS line
 	FROM products
 	WHERE id >= $1::uuid

@@ -4,7 +4,8 @@
 SELECT id FROM (
 	SELECT id FROM products WHERE id >= $1::uuid AND id <= $2::uuid AND version > $4::bigint
 	UNION
-	SELECT id FROM products_tombstones WHERE id >= $1::uuid AND id <= $2::uuid AND version > $4::bigint
+	SELECT id FROM products_tombstones
+		WHERE id >= $1::uuid AND id <= $2::uuid AND version > $4::bigint
 	UNION
 	SELECT id FROM products_dead_letters WHERE id >= $1::uuid AND id <= $2::uuid
 ) marked
