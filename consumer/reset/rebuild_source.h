@@ -12,8 +12,8 @@
 #include "consumer/reset/feed.h"
 
 enum source_state {
-	SOURCE_OPENING, /* COPY was sent; READING with its first result */
-	SOURCE_READING, /* reads rows while the feed has room; COMPLETE after the last */
+	SOURCE_OPENING,	 /* COPY was sent; READING with its first result */
+	SOURCE_READING,	 /* reads rows while the feed has room; COMPLETE after the last */
 	SOURCE_COMPLETE, /* the feed has ended; connection closed */
 	SOURCE_FAILED,	 /* err says why; connection closed, and the feed will never end */
 };

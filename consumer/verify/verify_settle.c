@@ -330,7 +330,7 @@ static void give_up_unsettled(struct round *round)
 	}
 }
 
-/* ---- rounds ---- */
+/* ---- rounds; the numbers are those of the rule ---- */
 
 static bool run_round(struct round *round)
 {
@@ -339,11 +339,11 @@ static bool run_round(struct round *round)
 	for (size_t i = 0; i < v->n; i++)
 		round->settled[i] = true;
 	look_at_retries(round);
-	if (!look_at_primary(round) || !wait_for_replicas(round))
+	if (!look_at_primary(round) /* 2 */ || !wait_for_replicas(round) /* 3 */)
 		return false;
 	look_at_retries(round);
 	round->judging = true;
-	if (!look_at_replicas(round))
+	if (!look_at_replicas(round)) /* 4, and 5 to 8 as the answers come */
 		return false;
 	give_up_unsettled(round);
 	return true;
@@ -358,7 +358,7 @@ bool verify_settle(struct verify *v)
 		return true;
 	for (size_t i = 0; i < v->n; i++)
 		round.unsettled_until[i] = mono_add_ms(mono_now(), v->settings->verify_timeout_ms);
-	ok = look_at_replicas(&round);
+	ok = look_at_replicas(&round); /* 1 */
 	while (ok && any_open(v))
 		ok = run_round(&round);
 	pgarray_clear(&round.ids);
