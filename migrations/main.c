@@ -1,9 +1,11 @@
 /*
- * main.c: pgfanout-migrate. Brings the primary and all replicas to the newest schema, takes one step back, or lists.
+ * main.c: pgfanout-migrate. Brings the primary and all replicas to the newest schema, takes one
+ * step back, or lists.
  *
- * Promises: every database is tried, also when another one fails; what was done and what was not is said, a line each on
- * stdout and stderr; the exit code is that of the first database that failed. One thread (and the one that waits for
- * signals); SIGTERM ends it at once, and the migration it was in is rolled back.
+ * Promises: every database is tried, even when another one fails; what was done is a line on
+ * stdout, what was not is one on stderr; the exit code is that of the first database that failed.
+ * One thread (and the one that waits for signals); SIGTERM ends it at once, and the migration under
+ * way is rolled back.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -98,7 +100,7 @@ static bool targets_differ(const struct targets *ts)
 	return true;
 }
 
-/* The first failure's code. What a stop kept from being tried counts as interrupted. */
+/* The first failure's code. After a stop the rest was not tried: interrupted. */
 static int targets_code(const struct targets *ts)
 {
 	for (size_t i = 0; i < ts->n; i++)
@@ -135,7 +137,8 @@ static bool all_up(struct target *t)
 	return true;
 }
 
-/* From here on everything that is published reaches the replica. False: no broker at hand, which is no failure. */
+/* From here on everything that is published reaches the replica. False: the broker cannot be
+ * reached, which is no failure. */
 static bool declare_queues(const struct targets *ts, const char *replica)
 {
 	struct err err;
@@ -155,8 +158,8 @@ static bool declare_queues(const struct targets *ts, const char *replica)
 	return declared;
 }
 
-/* Whether a new replica is complete depends on the primary as it is now, with its triggers in place and the replica's
- * queues declared: what is written from here on is recorded, and published to them. */
+/* Whether a new replica is complete, judged after the primary has its triggers and the replica its
+ * queues: what is written from here on is recorded and reaches them. */
 static bool settle(struct targets *ts, struct target *t, struct err *err)
 {
 	bool needs_reset = false, pristine = false;
@@ -206,7 +209,7 @@ static void print_meaning(const struct migration *m)
 
 static int command_down(struct targets *ts)
 {
-	/* Replicas first: a replica without its function only waits. */
+	/* Replicas first: without products_apply() a replica's changes wait in its queues. */
 	for (size_t i = ts->n; i-- > 0 && !stop_requested();) {
 		struct target *t = &ts->all[i];
 		const struct migration *m = NULL;
@@ -279,8 +282,9 @@ static void usage(FILE *out)
 static void help(void)
 {
 	usage(stdout);
-	puts("\nBrings the tables of the primary and of all replicas up to date. Safe to run twice, and from two places at\n"
-	     "once: each migration is one transaction, registered in the table pgfanout_migrations.\n");
+	puts("\nBrings the tables of the primary and of all replicas up to date. Safe to run twice, and from\n"
+	     "two places at once: each migration is one transaction, registered in the table\n"
+	     "pgfanout_migrations.\n");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
 		printf("  %-16s %s\n", commands[i].name, commands[i].help);
 	puts("  --check-config   print the settings as they are understood, and exit\n"
@@ -288,10 +292,10 @@ static void help(void)
 	     "  --version        the version\n\n"
 	     "Settings (environment, or .env in the working directory):");
 	config_help(settings_table, ARRAY_SIZE(settings_table), true);
-	puts("\nExit codes: 0 done; 2 wrong argument or setting, or one database given twice; 3 a database did not answer;\n"
-	     "4 status: something is pending, or a database is newer than this program; 5 another pgfanout-migrate or a long\n"
-	     "transaction is in the way; 6 a migration failed and was rolled back; 7 interrupted. With several failures the\n"
-	     "first database's counts, the primary first.");
+	puts("\nExit codes: 0 done; 2 wrong argument or setting, or one database given twice; 3 a database did\n"
+	     "not answer; 4 status: something is pending, or a database is newer than this program; 5 another\n"
+	     "pgfanout-migrate or a long transaction is in the way; 6 a migration failed and was rolled back;\n"
+	     "7 interrupted. With several failures the first database's counts, the primary first.");
 }
 
 static bool load(struct settings *s, struct err *err)

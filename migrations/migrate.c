@@ -1,12 +1,14 @@
 /*
  * migrate.c: the migrations of one database.
  *
- * Promises: each migration is one transaction together with its row in pgfanout_migrations, so it is there completely or not
- * at all, whatever dies when. The transaction first takes an advisory lock and then looks again what is registered: two runs
- * at once do everything once. Every wait has an end: 5 s for a login, 10 s for a lock, an hour for a statement, and SIGTERM
- * ends each of them; the server rolls back what it has not been told to commit.
+ * Promises: each migration and its row in pgfanout_migrations are one transaction, so a crash
+ * leaves all of it or nothing. The transaction first takes an advisory lock and then reads again
+ * what is registered: two runs at once do everything once. Every wait has an end: 5 s for a login,
+ * 10 s for a lock, an hour for a statement, and SIGTERM ends each of them; the server then rolls
+ * back.
  *
- * Main thread only. It includes libpq because a migration is a script: many statements sent as one text.
+ * Main thread only. It includes libpq because a migration is a script: many statements sent as one
+ * text.
  */
 #include "migrations/migrate.h"
 
@@ -83,11 +85,11 @@ static void disconnect(struct target *t)
 	t->conn = NULL;
 }
 
-/* Turns a failed statement into t->code and gives a useless connection up. Returns false. */
+/* Turns a failed statement into t->code; closes a lost connection. Returns false. */
 static bool failed(struct target *t, enum db_outcome outcome, struct err *err)
 {
 	if (outcome == DB_LOST) {
-		t->code = stop_requested() ? EXIT_INTERRUPTED : EXIT_UNREACHABLE;
+		t->code = db_exit_code(DB_LOST);
 		disconnect(t);
 		return false;
 	}
@@ -136,7 +138,7 @@ static bool run_script(struct target *t, const char *sql, struct err *err)
 
 /* ---- transactions ---- */
 
-/* After a failure inside a transaction: its end, with the failure's text kept. Returns false. */
+/* After a failure in a transaction; err keeps the failure's text. Returns false. */
 static bool rollback(struct target *t)
 {
 	struct err ignored;
@@ -173,7 +175,8 @@ static bool commit(struct target *t, struct err *err)
 
 static bool read_registry(struct target *t, struct err *err)
 {
-	/* Not to_regclass(): it may answer from this session's cache, as things were before the wait for the lock. */
+	/* Not to_regclass(): its answer may come from this session's cache, from before the wait
+	 * for the lock. */
 	static const char exists[] =
 		"SELECT EXISTS (SELECT FROM pg_class WHERE relname = 'pgfanout_migrations'"
 		" AND pg_table_is_visible(oid))";
@@ -239,8 +242,8 @@ static bool is_registered(const struct target *t, int number)
 
 /* ---- one database ---- */
 
-/* When the server was started, to the microsecond, tells servers apart where the system identifier does not: a replica may
- * have begun as a physical copy of the primary. */
+/* The server's start time, to the microsecond, and the database. The system identifier would not
+ * do: a replica may have begun as a physical copy of the primary. */
 static bool identify(struct target *t, struct err *err)
 {
 	static const char sql[] = "SELECT oid || ' ' || pg_postmaster_start_time() FROM pg_database"
@@ -265,7 +268,7 @@ bool target_open(struct target *t, struct err *err)
 
 	t->conn = db_connect_raw(t->url, &opt, err);
 	if (t->conn == NULL) {
-		t->code = stop_requested() ? EXIT_INTERRUPTED : EXIT_UNREACHABLE;
+		t->code = db_exit_code(DB_LOST);
 		return false;
 	}
 	if (identify(t, err) && read_registry(t, err) && check_registry(t, err))
@@ -345,7 +348,8 @@ bool target_down(struct target *t, const struct migration **ret_done, struct err
 
 bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret, struct err *err)
 {
-	/* is_called stays true for ever once a version was taken, rolled back or not. 1885824609/3: a relay leads. */
+	/* is_called stays true once a version was taken, rolled back or not. Advisory lock
+	 * 1885824609/3: held by the relay that publishes. */
 	static const char sql[] =
 		"SELECT NOT EXISTS (SELECT FROM products) AND NOT (SELECT is_called FROM products_version_seq)"
 		" AND ($1::boolean OR NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted"

@@ -1,12 +1,14 @@
 /*
- * migrate.h: one database and its migrations. migrate.c does the work on one database, main.c decides about all of them.
+ * migrate.h: one database and its migrations. migrate.c does the work on one database, main.c
+ * decides about all of them.
  */
 #ifndef PGFANOUT_MIGRATIONS_MIGRATE_H
 #define PGFANOUT_MIGRATIONS_MIGRATE_H
 
 #include "common/pg/db.h"
 
-/* The table in the generated migrations/migrations.h, sorted by side, then number; numbers of a side are 1, 2, … */
+/* The table in the generated migrations/migrations.h, sorted by side, then number; numbers of a
+ * side are 1, 2, … */
 struct migration {
 	const char *side; /* "primary" or "replica" */
 	int number;
@@ -38,27 +40,31 @@ struct target {
 /* The table's entry, or NULL. */
 const struct migration *migration_find(const char *side, int number);
 int migration_newest(const char *side);
-/* Whether the table is whole and common/pg/schema.h names its newest numbers; err says what is wrong with the build. */
+/* Whether the table is whole and common/pg/schema.h names its newest numbers; err says what is
+ * wrong with the build. */
 MUST_CHECK bool migrations_check(struct err *err);
 
-/* All of these: false, with err and t->code set, and the connection given up if it is of no more use. */
+/* All of these: false with err and t->code set; the connection is closed if it is of no more
+ * use. */
 
-/* Connects, finds out who the database is, reads its registry and checks that it fits the table (side, and not newer). */
+/* Connects, finds out who the database is, reads its registry and checks that it fits the table
+ * (side, and not newer). */
 MUST_CHECK bool target_open(struct target *t, struct err *err);
 void target_close(struct target *t); /* also one that never opened */
 
-/* Applies one migration in one transaction, under the lock. *ret_done is false if somebody else had done it meanwhile. */
+/* Applies one migration in one transaction, under the lock. *ret_done is false if somebody else had
+ * done it meanwhile. */
 MUST_CHECK bool target_up(struct target *t, const struct migration *m, bool *ret_done,
 			  struct err *err);
 /* Takes the newest one back likewise; *ret_done is NULL if there was none. */
 MUST_CHECK bool target_down(struct target *t, const struct migration **ret_done, struct err *err);
 
-/* Whether a replica that is empty now misses nothing: the primary has never had a product, and what it will have reaches the replica,
- * because its queues are there already, or because nobody publishes yet. */
+/* Whether a replica that is empty now misses nothing: the primary has never had a product, and all
+ * that comes reaches the replica, because its queues exist already or nobody publishes yet. */
 MUST_CHECK bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret,
 				    struct err *err);
-/* After the replica's migrations. A new, empty replica of a pristine primary is complete as it is; *ret_needs_reset and the reason
- * (64 bytes) say how it stands afterwards. */
+/* After the replica's migrations: an empty replica of a pristine primary that was never reset needs
+ * no reset. *ret_needs_reset and the reason (64 bytes) are the result. */
 MUST_CHECK bool replica_settle(struct target *t, bool primary_pristine, bool *ret_needs_reset,
 			       char *ret_reason, struct err *err);
 

@@ -48,7 +48,7 @@ enum exit_code {
 	EXIT_BUSY = 5,	      /* another process is doing the same work */
 	EXIT_RUNTIME = 6,     /* failed while at work; the message says what is left as it was */
 	EXIT_INTERRUPTED = 7, /* stopped by a signal before the work was done */
-	EXIT_UNSURE = 8,      /* a comparison that could not be completed: nobody can tell */
+	EXIT_UNSURE = 8,      /* undetermined: a replica is not catching up */
 };
 
 #endif

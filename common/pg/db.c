@@ -208,3 +208,20 @@ enum db_outcome db_ask(struct pg_conn *c, const char *sql, int nparams,
 	db_result_clear(last);
 	return outcome;
 }
+
+enum exit_code db_exit_code(enum db_outcome outcome)
+{
+	if (stop_requested())
+		return EXIT_INTERRUPTED;
+	switch (outcome) {
+	case DB_LOST:
+	case DB_UNFIT:
+		return EXIT_UNREACHABLE;
+	case DB_SCHEMA:
+		return EXIT_SCHEMA;
+	case DB_BUSY:
+		return EXIT_BUSY;
+	default:
+		return EXIT_RUNTIME;
+	}
+}

@@ -116,4 +116,7 @@ struct mono db_next_deadline(
 /* Waits, up to deadline, until nothing is in flight: polls the fd and runs db_io. For threads without a loop of their own. False: lost. */
 bool db_drain(struct db *db, struct mono deadline);
 
+/* The exit code of a program that ends because of this outcome. After a stop: EXIT_INTERRUPTED. */
+enum exit_code db_exit_code(enum db_outcome outcome);
+
 #endif

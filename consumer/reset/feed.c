@@ -1,6 +1,6 @@
 /*
- * feed.c: see feed.h. Chunks form a ring: numbers head and pos only grow, chunk k lives in slot k mod n. Chunk `head` is
- * the one being filled; a reader at pos may read the chunks pos … head-1.
+ * feed.c: see feed.h. Chunks form a ring: numbers head and pos only grow, chunk k lives in slot k
+ * mod n. Chunk `head` is the one being filled; a reader at pos may read the chunks pos … head-1.
  */
 #include "consumer/reset/feed.h"
 

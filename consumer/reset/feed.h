@@ -1,9 +1,10 @@
 /*
- * feed.h: what was read once and still has to be written to several places: a bounded queue of chunks with one writer
- * and many readers, each at its own pace.
+ * feed.h: a bounded queue of chunks with one writer and many readers, each at its own pace: data
+ * that is read once and written to several places.
  *
- * The promise: memory is chunks * chunk_bytes (and the last row of a chunk), whatever is read; no reader ever misses or
- * repeats a byte; the slowest reader holds the writer back until it leaves. One owner, no locking. Pure.
+ * Promises: memory is chunks * chunk_bytes (and the last row of each chunk), however much is read;
+ * no reader misses or repeats a byte; the slowest reader holds the writer back until it leaves.
+ * One thread owns it, no locking. Pure.
  */
 #ifndef PGFANOUT_CONSUMER_RESET_FEED_H
 #define PGFANOUT_CONSUMER_RESET_FEED_H
@@ -15,10 +16,11 @@ struct feed;
 struct feed *feed_new(size_t chunks, size_t chunk_bytes, size_t readers);
 void feed_free(struct feed *f); /* NULL is fine */
 
-/* The writer. A row is never torn apart: chunks end with a row. */
-bool feed_has_room(const struct feed *f); /* else: feed_add() must wait for the slowest reader */
+/* The writer. A chunk ends with a complete row. Without room feed_add() must wait for the slowest
+ * reader. feed_end(): everything was added. */
+bool feed_has_room(const struct feed *f);
 void feed_add(struct feed *f, const char *row, size_t len);
-void feed_end(struct feed *f); /* everything was added; the readers may finish */
+void feed_end(struct feed *f);
 int64_t feed_rows(const struct feed *f);
 int64_t feed_bytes(const struct feed *f);
 
@@ -26,13 +28,14 @@ int64_t feed_bytes(const struct feed *f);
 struct feed_chunk {
 	const char *data; /* borrowed until feed_next() */
 	size_t len;
-	int64_t rows, bytes; /* from the beginning to the end of this chunk */
+	int64_t rows, bytes; /* of all chunks up to the end of this one */
 };
-bool feed_peek(const struct feed *f, size_t reader,
-	       struct feed_chunk *ret); /* false: nothing yet, or the end */
+/* False: nothing yet, or the end. */
+bool feed_peek(const struct feed *f, size_t reader, struct feed_chunk *ret);
 void feed_next(struct feed *f, size_t reader);
-bool feed_at_end(const struct feed *f,
-		 size_t reader); /* feed_end() was called and this reader has had all */
-void feed_leave(struct feed *f, size_t reader); /* takes no more, holds nobody back */
+/* feed_end() was called and this reader has had all. */
+bool feed_at_end(const struct feed *f, size_t reader);
+/* Takes no more, and holds nobody back. */
+void feed_leave(struct feed *f, size_t reader);
 
 #endif

@@ -1,13 +1,14 @@
 /*
  * rebuild.c: the loop of a reset, and the load: see rebuild.h.
  *
- * Who owns what: the job's caller owns targets; this file owns the connections from the call on, and the feed between them. One
- * thread. No call here blocks but poll(), whose deadline is the next duty.
+ * The caller owns the targets; this file owns the connections from the call on, and the feed
+ * between them. One thread. Only poll() blocks, with the next deadline as its timeout.
  *
- * What happens when this process dies (kill -9) between any two lines: its sessions end. Each replica's server notices within a
- * second, also in the middle of an index build (client_connection_check_interval), rolls its transaction back and frees the
- * advisory lock. If the message with the swap was on its way, the server runs it as a whole, commit included, or rolls
- * back. Nothing of a half reset stays behind: the next run begins anew.
+ * What a crash of this process (kill -9) means, at any line: its sessions end. Each replica's
+ * server notices within a second, also in the middle of an index build
+ * (client_connection_check_interval), rolls back and releases the advisory lock. If the message
+ * with the swap had been sent, the server runs it as a whole, with the commit, or rolls back.
+ * Nothing of an unfinished reset is left; the next run starts from the beginning.
  */
 #include "consumer/reset/rebuild.h"
 
@@ -20,7 +21,8 @@
 #include "consumer/reset/rebuild_private.h"
 #include "consumer/reset/rebuild_source.h"
 
-/* 4 MiB between the primary and the slowest replica. A chunk is one message and, mostly, one system call. */
+/* 4 MiB between the primary and the slowest replica. A chunk is one message and mostly one system
+ * call. */
 #define FEED_CHUNKS	 32
 #define FEED_CHUNK_BYTES (128 * 1024)
 #define TICK_MS		 200
@@ -41,20 +43,25 @@ static bool all_ended(const struct rebuild *r)
 	return true;
 }
 
-/* Everyone but those whose swap is on its way: how that ends is theirs to say. Each turn: a swap that did not get its lock is
- * not tried again. */
+static void fail_all(struct rebuild *r, const struct err *err, bool swapping_too)
+{
+	for (size_t i = 0; i < r->job->n; i++) {
+		enum rebuild_state state = r->job->targets[i].state;
+
+		if (!rebuild_state_ended(state) && (swapping_too || state != REBUILD_SWAPPING))
+			session_fail(&r->sessions[i], err);
+	}
+}
+
+/* A swap that was sent may still commit, so its session goes on. Called each turn of the loop: so a
+ * swap that did not get its lock is not tried again. */
 static void stop_all(struct rebuild *r)
 {
 	struct err err;
 
 	r->job->stopping = true;
 	err_set(&err, "stopped before the new table was in place");
-	for (size_t i = 0; i < r->job->n; i++) {
-		enum rebuild_state state = r->job->targets[i].state;
-
-		if (!rebuild_state_ended(state) && state != REBUILD_SWAPPING)
-			session_fail(&r->sessions[i], &err);
-	}
+	fail_all(r, &err, false);
 }
 
 /* Nobody has all the rows. */
@@ -63,13 +70,10 @@ static void source_failed(struct rebuild *r)
 	struct err err = r->source.err;
 
 	err_prefix(&err, "the primary failed");
-	for (size_t i = 0; i < r->job->n; i++) {
-		if (!rebuild_state_ended(r->job->targets[i].state))
-			session_fail(&r->sessions[i], &err);
-	}
+	fail_all(r, &err, true);
 }
 
-/* p: the replicas, the primary, the stop. */
+/* p, in this order: the replicas, the primary, the stop. */
 static void wait_turn(struct rebuild *r, bool more, struct pollfd *p)
 {
 	struct mono now = mono_now();

@@ -1,12 +1,13 @@
 /*
- * rebuild_finish.c: one replica from the end of the load to the commit: see the states in rebuild.h.
+ * rebuild_finish.c: one replica from the end of the load to the commit: see the states in
+ * rebuild.h.
  *
- * The statements come from reset_finish.sql, asked on the replica itself when the load is over. The swap is one message: savepoint
- * and lock timeout stand, then lock, truncate, drop, rename, commit. So no reader ever waits for our network, and no
- * death of ours can fall between the lock and the commit.
+ * The statements come from reset_finish.sql, which is run on the replica after the load. The swap
+ * is one message: lock, truncate, drop, rename, commit; savepoint and lock timeout are set before
+ * it. So no reader waits for our network, and a crash of ours cannot fall between lock and commit.
  *
- * While a lock request waits, later readers queue behind it. So it waits LOCK_WAIT_MS only, then lets the queue through for
- * PAUSE_MS and tries again, until swap_ms are over.
+ * While a lock request waits, later readers queue behind it. So it waits for LOCK_WAIT_MS only,
+ * lets the readers through for PAUSE_MS and tries again, until swap_ms are over.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -84,7 +85,8 @@ static void take_plan(struct rebuild_session *s, const PGresult *r)
 {
 	AUTO_STRBUF text = STRBUF_INIT;
 
-	/* Tombstones first: whoever reads both reads them in this order, and so waits but never deadlocks. */
+	/* Tombstones first, the order in which others read the two: they wait, but do not
+	 * deadlock. */
 	strbuf_addstr(&s->swap,
 		      "LOCK TABLE products_tombstones, products IN ACCESS EXCLUSIVE MODE; ");
 	for (int i = 0; i < PQntuples(r); i++) {
@@ -110,7 +112,7 @@ void finish_result(struct rebuild_session *s, const PGresult *r)
 		snprintf(s->blockers, sizeof(s->blockers), "%s", PQgetvalue(r, 0, 0));
 }
 
-/* The lock was not to be had, or a deadlock chose us: that is the readers' right. */
+/* The lock was not granted in time, or we were the victim of a deadlock. */
 static bool swap_may_be_tried_again(const struct err *err)
 {
 	return strcmp(err->sqlstate, "55P03") == 0 || strcmp(err->sqlstate, "40P01") == 0;
@@ -149,41 +151,41 @@ void finish_resume(struct rebuild_session *s)
 	send_swap(s);
 }
 
-void finish_command_ended(struct rebuild_session *s)
+static void ask_plan(struct rebuild_session *s)
 {
-	if (s->failed && s->t->state == REBUILD_SWAPPING && swap_may_be_tried_again(&s->reason)) {
-		rewind_swap(s);
+	session_send(s, REBUILD_PLANNING, sql_reset_finish);
+}
+
+static void next_step(struct rebuild_session *s)
+{
+	if (++s->step < s->nsteps) {
+		send_step(s);
 		return;
 	}
-	if (s->failed) {
+	s->swap_until = mono_add_ms(mono_now(), s->job->swap_ms);
+	send_swap(s);
+}
+
+/* What follows a command that has ended without an error in this state. */
+static void (*const follow[])(struct rebuild_session *s) = {
+	[REBUILD_RECORDING] = ask_plan,		[REBUILD_PLANNING] = send_step,
+	[REBUILD_FINISHING] = next_step,	[REBUILD_SWAPPING] = session_done,
+	[REBUILD_REWINDING] = pause_or_give_up,
+};
+
+void finish_command_ended(struct rebuild_session *s)
+{
+	enum rebuild_state state = s->t->state;
+
+	if (s->failed && state == REBUILD_SWAPPING && swap_may_be_tried_again(&s->reason)) {
+		rewind_swap(s);
+	} else if (s->failed) {
 		if (s->t->doing[0] != '\0')
 			err_prefix(&s->reason, "%s", s->t->doing);
 		session_fail(s, &s->reason);
-		return;
-	}
-	switch (s->t->state) {
-	case REBUILD_RECORDING:
-		session_send(s, REBUILD_PLANNING, sql_reset_finish);
-		break;
-	case REBUILD_PLANNING:
-		s->step = 0;
-		send_step(s);
-		break;
-	case REBUILD_FINISHING:
-		if (++s->step < s->nsteps) {
-			send_step(s);
-		} else {
-			s->swap_until = mono_add_ms(mono_now(), s->job->swap_ms);
-			send_swap(s);
-		}
-		break;
-	case REBUILD_SWAPPING:
-		session_done(s);
-		break;
-	case REBUILD_REWINDING:
-		pause_or_give_up(s);
-		break;
-	default:
-		fatal("reset: a command ended in state %d", (int)s->t->state);
+	} else {
+		if (state >= ARRAY_SIZE(follow) || follow[state] == NULL)
+			fatal("reset: a command ended in state %d", (int)state);
+		follow[state](s);
 	}
 }

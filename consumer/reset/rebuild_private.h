@@ -1,6 +1,6 @@
 /*
- * rebuild_private.h: one replica's session, which rebuild.c (the loop), rebuild_session.c (the load) and rebuild_finish.c (everything
- * after the load) share. Main thread.
+ * rebuild_private.h: one replica's session, which rebuild.c (the loop), rebuild_session.c (the
+ * load) and rebuild_finish.c (everything after the load) share. Main thread.
  */
 #ifndef PGFANOUT_CONSUMER_RESET_REBUILD_PRIVATE_H
 #define PGFANOUT_CONSUMER_RESET_REBUILD_PRIVATE_H
@@ -25,7 +25,7 @@ struct rebuild_session {
 	PGconn *conn;  /* t->conn; NULL when closed */
 	bool flushing; /* libpq still has something to send: poll for writing */
 	struct probe probe;
-	struct mono moved; /* when this session last got anywhere */
+	struct mono moved; /* when this session last made progress */
 
 	struct rebuild_step *steps;
 	size_t nsteps, step;
@@ -34,11 +34,9 @@ struct rebuild_session {
 	struct mono resume_at;	/* PAUSING: the next try */
 	char blockers[256];
 
-	bool failed;	   /* the command in progress has reported an error: */
-	struct err reason; /* this one */
+	bool failed; /* the command in progress has reported an error: reason */
+	struct err reason;
 };
-
-bool rebuild_state_ended(enum rebuild_state s);
 
 void session_start(struct rebuild_session *s, const struct rebuild_job *job,
 		   struct rebuild_target *t, struct feed *feed, size_t reader);
@@ -46,17 +44,18 @@ void session_start(struct rebuild_session *s, const struct rebuild_job *job,
 void session_turn(struct rebuild_session *s, short revents);
 struct mono session_deadline(const struct rebuild_session *s); /* never: none */
 
-/* Ends the session for good; the connection is closed, and the server rolls back what is not committed. */
+/* Each ends the session and closes the connection; the server rolls back what is not committed. */
 void session_done(struct rebuild_session *s);
 void session_fail(struct rebuild_session *s, const struct err *err);
 
-/* Sends an SQL text and enters the state that waits for its end. Failing to send fails the session. */
+/* Sends an SQL text and enters the state that waits for its end; if it cannot send, fails the
+ * session. */
 void session_send(struct rebuild_session *s, enum rebuild_state state, const char *sql);
 
-/* rebuild_finish.c: a result came; the command in progress has ended without an error or with session.reason. */
-void finish_begin(
-	struct rebuild_session *s); /* the load is complete: t->rows is the server's count */
+/* rebuild_finish.c. The load is complete: t->rows is the server's count. */
+void finish_begin(struct rebuild_session *s);
 void finish_result(struct rebuild_session *s, const PGresult *r);
+/* The command in progress has ended; with an error if s->failed. */
 void finish_command_ended(struct rebuild_session *s);
 void finish_resume(struct rebuild_session *s); /* PAUSING is over */
 void finish_clear(struct rebuild_session *s);

@@ -25,7 +25,7 @@ void probe_start(struct probe *p, int connected_fd, struct mono now, int64_t tim
 	if (getpeername(connected_fd, (struct sockaddr *)&address, &len) != 0)
 		return;
 	p->fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	/* Whether the connection comes about shows when something is sent on it. */
+	/* If it cannot connect, the send fails. */
 	if (p->fd >= 0)
 		(void)!connect(p->fd, (struct sockaddr *)&address, len);
 }

@@ -1,9 +1,10 @@
 /*
- * rebuild_probe.h: whether a server that works in silence (an index takes hours) still answers anyone at all.
+ * rebuild_probe.h: whether a server that is busy with one long statement (an index may take hours)
+ * still answers at all.
  *
- * A second socket to the same address asks the first question of PostgreSQL's protocol, whether it speaks TLS, and any answer
- * will do: no login, no connection slot. A stopped server's kernel goes on answering keepalives; this it cannot answer.
- * Never blocks. Main thread.
+ * A second socket to the same address sends an SSLRequest, the first message of PostgreSQL's
+ * protocol; any answer will do. It takes no login and no connection slot. The kernel of a stopped
+ * server still answers TCP keepalives, but not this. Never blocks. Main thread.
  */
 #ifndef PGFANOUT_CONSUMER_RESET_REBUILD_PROBE_H
 #define PGFANOUT_CONSUMER_RESET_REBUILD_PROBE_H
@@ -21,8 +22,8 @@ struct probe {
 };
 
 void probe_start(struct probe *p, int connected_fd, struct mono now, int64_t timeout_ms);
-enum probe_answer probe_turn(
-	struct probe *p, struct mono now); /* of one that is asking; not asking after an answer */
-void probe_stop(struct probe *p);	   /* fine at any time */
+/* Only while p->asking; after an answer it no longer is. */
+enum probe_answer probe_turn(struct probe *p, struct mono now);
+void probe_stop(struct probe *p); /* fine at any time */
 
 #endif

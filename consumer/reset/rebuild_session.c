@@ -1,5 +1,6 @@
 /*
- * rebuild_session.c: one replica's session: the load, and the frame in which rebuild_finish.c goes on after it. Never blocks.
+ * rebuild_session.c: one replica's session: sends, receives, keeps deadlines, and does the load;
+ * rebuild_finish.c does the rest. Never blocks.
  */
 #include "consumer/reset/rebuild_private.h"
 
@@ -13,14 +14,9 @@
 
 #include "consumer/reset/sql/reset_copy_in.sql.h"
 
-/* When a stop was asked for, a swap that is on its way may still answer for so long. */
+/* After a stop, how long a swap that was sent may still take to answer. */
 #define STOP_SWAP_MS 3000
 #define PROBE_MS     10000
-
-bool rebuild_state_ended(enum rebuild_state s)
-{
-	return s == REBUILD_DONE || s == REBUILD_FAILED;
-}
 
 static void close_session(struct rebuild_session *s)
 {
@@ -44,7 +40,7 @@ void session_done(struct rebuild_session *s)
 void session_fail(struct rebuild_session *s, const struct err *err)
 {
 	s->t->err = *err;
-	/* The server drops the transaction when the connection ends, but says in its log what it thinks of that. */
+	/* Closing would end the transaction too, but the server would log an error of its own. */
 	if (s->t->state == REBUILD_LOADING)
 		(void)!PQputCopyEnd(s->conn, err->text);
 	close_session(s);
@@ -52,7 +48,8 @@ void session_fail(struct rebuild_session *s, const struct err *err)
 	s->t->doing[0] = '\0';
 }
 
-/* Lost in the middle of the swap: the commit may or may not have happened. Both are complete. */
+/* Lost during the swap: the commit may or may not have happened; the table is complete either
+ * way. */
 static void fail_unsure(struct rebuild_session *s, struct err *err)
 {
 	if (s->t->state == REBUILD_SWAPPING) {
@@ -93,8 +90,8 @@ void session_send(struct rebuild_session *s, enum rebuild_state state, const cha
 		flush(s);
 }
 
-/* Writes as much of the feed as the replica takes without waiting. libpq keeps what the socket refuses in memory, so a
- * chunk is handed over only when the last one has left completely. */
+/* Writes as much of the feed as the replica takes without waiting. libpq keeps what the socket
+ * refuses in memory, so a chunk is handed over only when the last one has left completely. */
 static void write_feed(struct rebuild_session *s)
 {
 	struct feed_chunk chunk;
@@ -121,7 +118,7 @@ static void write_feed(struct rebuild_session *s)
 	}
 }
 
-/* The load's own results; everything later is rebuild_finish.c's. */
+/* During the load; later ones are rebuild_finish.c's. */
 static void load_command_ended(struct rebuild_session *s)
 {
 	struct err err;
@@ -140,7 +137,7 @@ static void load_command_ended(struct rebuild_session *s)
 	}
 }
 
-/* Takes every result that is complete. */
+/* Takes all results that have arrived completely. */
 static void take_results(struct rebuild_session *s)
 {
 	while (!rebuild_state_ended(s->t->state) && s->t->state != REBUILD_LOADING &&
@@ -163,7 +160,7 @@ static void take_results(struct rebuild_session *s)
 		if (status == PGRES_COPY_IN && s->t->state == REBUILD_OPENING) {
 			s->t->state = REBUILD_LOADING;
 		} else if (status == PGRES_COPY_IN) {
-			/* Never ours; leave the state in which no command can follow. */
+			/* We send no other COPY; in this state no other command could follow. */
 			PQclear(res);
 			fail_lost(s);
 			return;
@@ -187,8 +184,8 @@ static void read_answer(struct rebuild_session *s)
 		return;
 	}
 	if (s->t->state == REBUILD_LOADING) {
-		/* A server that takes data says nothing, unless it has stopped taking it. libpq shows the error only to
-		 * one who has ended the copy. */
+		/* During a COPY the server only sends something when it has failed. libpq gives the
+		 * error only after the end of the copy. */
 		s->t->state = REBUILD_ENDING;
 		s->moved = mono_now();
 		if (PQputCopyEnd(s->conn, "the server reported an error") != 1) {
@@ -200,19 +197,18 @@ static void read_answer(struct rebuild_session *s)
 	take_results(s);
 }
 
-/* Building an index or collecting statistics may take any time, as long as the server is alive at all: watch_silence(). Everything
- * else has to get on. */
+/* When the lack of progress is an error. Building an index or collecting statistics may take any
+ * time, as long as the server is alive: watch_silence(). */
 struct mono session_deadline(const struct rebuild_session *s)
 {
 	switch (s->t->state) {
 	case REBUILD_DONE:
 	case REBUILD_FAILED:
 		return MONO_NEVER;
-	case REBUILD_FINISHING:
-		return s->flushing ? mono_add_ms(s->moved, s->job->stall_ms) : MONO_NEVER;
 	case REBUILD_PAUSING:
 		return s->resume_at;
 	case REBUILD_LOADING: /* one that waits for data from the primary is not late */
+	case REBUILD_FINISHING:
 		return s->flushing ? mono_add_ms(s->moved, s->job->stall_ms) : MONO_NEVER;
 	case REBUILD_SWAPPING:
 		return mono_add_ms(s->moved, s->job->stopping ? STOP_SWAP_MS : s->job->stall_ms);
@@ -221,7 +217,7 @@ struct mono session_deadline(const struct rebuild_session *s)
 	}
 }
 
-/* A statement that works in silence for long: does the server still answer others? */
+/* During a long statement: does the server still answer anyone? */
 static void watch_silence(struct rebuild_session *s, struct mono now)
 {
 	struct err err;
@@ -267,8 +263,8 @@ static void keep_deadline(struct rebuild_session *s, struct mono now)
 	fail_unsure(s, &err);
 }
 
-/* A server that does not read for longer than the connection's TCP_USER_TIMEOUT would be cut off by the kernel; how long is too
- * long is stall_ms here. Fails harmlessly on a Unix socket. */
+/* The kernel would drop the connection when the server reads nothing for TCP_USER_TIMEOUT; here
+ * stall_ms decides, so that comes later. Has no effect on a Unix socket. */
 static void tune_socket(PGconn *conn, int64_t stall_ms)
 {
 	unsigned ms = (unsigned)stall_ms + 1000;

@@ -46,7 +46,7 @@ bool source_wants(const struct source *src)
 	       (src->state == SOURCE_READING && feed_has_room(src->feed));
 }
 
-/* PQgetCopyData said -1: whether the rows were all only the result of the COPY tells. */
+/* PQgetCopyData returned -1. Only the result of the COPY tells whether these were all rows. */
 static void complete(struct source *src)
 {
 	PGresult *r = PQgetResult(src->conn);
@@ -58,7 +58,7 @@ static void complete(struct source *src)
 	src->rows = strtoll(PQcmdTuples(r), NULL, 10);
 	PQclear(r);
 	feed_end(src->feed);
-	/* The snapshot is of no more use; held longer it would only keep the primary from vacuuming. */
+	/* The snapshot is not needed any more, and holds back VACUUM on the primary. */
 	source_close(src);
 	src->state = SOURCE_COMPLETE;
 }
@@ -80,7 +80,8 @@ static void open_copy(struct source *src, short revents)
 	src->state = SOURCE_READING;
 }
 
-/* Rows into the feed until there is none, no room, or the replicas' turn. True: there may be more at once. */
+/* Moves rows into the feed until there is no row, no room, or it is the replicas' turn. True: there
+ * may be more at once. */
 static bool read_rows(struct source *src)
 {
 	int64_t turn_ends = feed_bytes(src->feed) + TURN_BYTES;
@@ -116,7 +117,7 @@ static void check_stall(struct source *src, struct mono now)
 	bool wanted = source_wants(src);
 
 	if (wanted && !src->wanted)
-		src->moved = now; /* it was us who had it wait */
+		src->moved = now; /* it had to wait for us */
 	src->wanted = wanted;
 	if (!wanted || !mono_reached(mono_add_ms(src->moved, src->stall_ms), now))
 		return;

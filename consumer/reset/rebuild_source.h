@@ -1,5 +1,6 @@
 /*
- * rebuild_source.h: the primary's side of a rebuild: one COPY out of the snapshot, into the feed. Never blocks. Main thread.
+ * rebuild_source.h: the primary's side of a rebuild: one COPY out of the snapshot, into the feed.
+ * Never blocks. Main thread.
  */
 #ifndef PGFANOUT_CONSUMER_RESET_REBUILD_SOURCE_H
 #define PGFANOUT_CONSUMER_RESET_REBUILD_SOURCE_H
@@ -11,8 +12,8 @@
 #include "consumer/reset/feed.h"
 
 enum source_state {
-	SOURCE_OPENING, /* COPY was sent -> its first result */
-	SOURCE_READING, /* rows come, as long as the feed has room -> all rows, confirmed by the server */
+	SOURCE_OPENING,	 /* COPY was sent; READING with its first result */
+	SOURCE_READING,	 /* reads rows while the feed has room; COMPLETE after the last */
 	SOURCE_COMPLETE, /* the feed has ended; connection closed */
 	SOURCE_FAILED,	 /* err says why; connection closed, and the feed will never end */
 };

@@ -1,24 +1,22 @@
 /*
  * reset.c: the order of a reset, and what it says.
  *
- * One replica's way; whichever step fails, it takes no further part, serves its old table, and the others go on:
+ * The order is the table steps[] at the end. A replica whose step fails takes no further part and
+ * serves its old table; the others go on.
  *
- *   checked    connected; migrated; nothing hangs on its table that a new one would lose
- *   wired      its queues exist and are bound
- *   locked     no batch is applied any more, those on their way have ended
- *   prepared   in a transaction, with an empty products_reset
- *   (snapshot) of the primary, one for all
- *   rebuilt    loaded, indexed, swapped in, committed: rebuild.h
+ * Why no change is lost:
+ *   1. What left the outbox before the snapshot was committed before it, so the snapshot has it.
+ *   2. Everything else is published after the snapshot. From wire_all() on a queue of the replica
+ *      keeps it. If the queue loses it (too long, deleted), the API notices and writes the time
+ *      down on the primary. The new table records the time that the snapshot knew of; a later one
+ *      marks the replica as needing a reset again (api/relay/relay_queues.c).
+ *   3. What the consumer had applied before the lock was committed on the primary before the
+ *      snapshot too, so nothing is taken back.
+ *   4. If the primary crashes, the ids of the transactions in the snapshot are not given out again:
+ *      they are on its disk before any replica is told of them.
  *
- * Why no change is lost: everything that left the outbox before the snapshot was committed before, so the snapshot has it.
- * Everything else is published after it, and from "wired" on a queue of the replica keeps it, or the replica is marked anew: a
- * queue that loses it (too long, deleted) is found by the API, which writes the moment down on the primary; the new table comes
- * with the moment that the snapshot knew of, and what is later counts (api/relay/relay_queues.c). What the consumer had applied
- * before "locked" was committed on the primary before the snapshot too, so nothing is taken back. Should the primary crash, the
- * ids of the transactions that the snapshot knows do not come back: they are on its disk before any replica is told of them.
- *
- * What happens when this process dies: up to the commit in the swap nothing of it can be seen on any replica, at any
- * moment; see rebuild.c. Queues that were declared stay, and are the consumer's anyway.
+ * What happens when this process dies: until the commit of the swap no replica shows anything of
+ * the reset (see rebuild.c). Queues that were declared stay: the consumer needs them anyway.
  */
 #include "consumer/reset/reset.h"
 
@@ -47,7 +45,7 @@ struct reset {
 	struct reset_replica replicas[REPLICAS_MAX];
 	size_t n;
 	struct reset_primary primary;
-	enum exit_code failed; /* of what all have in common */
+	enum exit_code failed; /* for a reason that concerns all replicas */
 
 	/* The rebuild: the replicas that still took part when it began. */
 	struct rebuild_target targets[REPLICAS_MAX];
@@ -133,24 +131,21 @@ static bool check_broker(struct reset *r)
 	return link != NULL;
 }
 
-/* ---- asking ---- */
+/* ---- confirmed ---- */
 
-static void names(const struct reset *r, struct strbuf *out)
-{
-	for (size_t i = 0; i < r->n; i++) {
-		if (r->replicas[i].failed == EXIT_OK)
-			strbuf_addf(out, "%s%s", out->len == 0 ? "" : ", ", r->replicas[i].name);
-	}
-}
-
-static bool confirmed(struct reset *r)
+static bool confirm(struct reset *r)
 {
 	struct pollfd p[2] = { { .fd = STDIN_FILENO, .events = POLLIN },
 			       { .fd = stop_fd(), .events = POLLIN } };
 	AUTO_STRBUF list = STRBUF_INIT;
 	char answer[16] = "";
 
-	names(r, &list);
+	if (!r->request->ask)
+		return true;
+	for (size_t i = 0; i < r->n; i++) {
+		if (r->replicas[i].failed == EXIT_OK)
+			strbuf_addf(&list, "%s%s", list.len == 0 ? "" : ", ", r->replicas[i].name);
+	}
 	printf("The products of %s will be replaced by those of %s.\nGo on? [y/N] ",
 	       strbuf_str(&list), r->primary.name);
 	fflush(stdout);
@@ -166,38 +161,38 @@ static bool confirmed(struct reset *r)
 
 /* ---- wired ---- */
 
-/* A missing queue shows that changes were lost. Making it anew takes that sign away, so the replica is marked before: if this reset
- * fails, the next one is still due. */
-static bool wire(struct reset *r, struct reset_replica *replica, struct amqp_link *link,
-		 struct err *err)
+/* A missing queue shows that changes were lost. Declaring it again hides that, so the replica is
+ * marked first: if this reset fails, another one is still due. */
+static bool wire(struct reset *r, struct reset_replica *replica, struct amqp_link *link)
 {
+	unsigned attempts = (unsigned)r->request->settings->max_attempts;
 	uint64_t ready;
+	struct err err;
 	bool missing;
 
-	return topology_look(link, replica->name, &missing, &ready, err) &&
-	       (!missing || reset_replica_mark(replica)) &&
-	       topology_declare(link, replica->name, (unsigned)r->request->settings->max_attempts,
-				err);
+	if (topology_look(link, replica->name, &missing, &ready, &err)) {
+		if (missing && !reset_replica_mark(replica))
+			return false;
+		if (topology_declare(link, replica->name, attempts, &err))
+			return true;
+	}
+	err_prefix(&err, "its queues");
+	return reset_replica_fail(replica, EXIT_RUNTIME, &err);
 }
 
 static bool wire_all(struct reset *r)
 {
 	struct amqp_link *link = open_broker(r);
 
+	r->began = mono_now(); /* now that nobody is waited for */
 	for (size_t i = 0; link != NULL && i < r->n; i++) {
 		struct reset_replica *replica = &r->replicas[i];
-		struct err err;
 
-		if (replica->failed != EXIT_OK || wire(r, replica, link, &err))
+		if (replica->failed != EXIT_OK || wire(r, replica, link))
 			continue;
-		if (replica->failed == EXIT_OK) {
-			err_prefix(&err, "its queues");
-			(void)!reset_replica_fail(replica, EXIT_RUNTIME, &err);
-		} else {
-			err = replica->err;
-		}
-		log_error("not reset", KV_S("replica", replica->name), KV_S("error", err.text));
-		/* The link is broken now. If only these queues were at fault a new one serves the others. */
+		log_error("not reset", KV_S("replica", replica->name),
+			  KV_S("error", replica->err.text));
+		/* The link is of no more use. A new one may still serve the other replicas. */
 		amqp_close(link);
 		link = open_broker(r);
 	}
@@ -221,7 +216,7 @@ static bool take_snapshot(struct reset *r)
 
 /* ---- rebuilt ---- */
 
-/* At once, not at the end: the others may take hours. */
+/* At once: the other replicas may take hours. */
 static void tell_failures(struct reset *r)
 {
 	for (size_t i = 0; i < r->ntargets; i++) {
@@ -235,7 +230,7 @@ static void tell_failures(struct reset *r)
 	}
 }
 
-/* Called from the rebuild's loop all the time. */
+/* The rebuild's tick. */
 static void show(void *arg)
 {
 	struct reset *r = arg;
@@ -252,7 +247,7 @@ static void show(void *arg)
 		const struct rebuild_target *t = &r->targets[i];
 		struct progress_row *row = &rows[n];
 
-		if (t->state == REBUILD_DONE || t->state == REBUILD_FAILED)
+		if (rebuild_state_ended(t->state))
 			continue;
 		*row = (struct progress_row){
 			.name = t->name,
@@ -269,7 +264,7 @@ static void show(void *arg)
 	progress_screen_show(r->screen, rows, n, now);
 }
 
-static void rebuild(struct reset *r)
+static bool rebuild(struct reset *r)
 {
 	struct rebuild_job job = {
 		.primary = r->primary.conn,
@@ -284,6 +279,7 @@ static void rebuild(struct reset *r)
 		.arg = r,
 	};
 
+	say(r, "Copying about %lld rows of %s.", (long long)r->primary.rows, r->primary.name);
 	for (size_t i = 0; i < r->n; i++) {
 		struct reset_replica *replica = &r->replicas[i];
 
@@ -314,11 +310,12 @@ static void rebuild(struct reset *r)
 			r->target_replica[i],
 			outcome == REBUILD_STOPPED ? EXIT_INTERRUPTED : EXIT_RUNTIME, &t->err);
 	}
+	return true;
 }
 
 /* ---- what it says at the end ---- */
 
-static void summarize(const struct reset *r)
+static bool summarize(struct reset *r)
 {
 	for (size_t i = 0; i < r->ntargets; i++) {
 		AUTO_STRBUF line = STRBUF_INIT;
@@ -337,9 +334,10 @@ static void summarize(const struct reset *r)
 				    ? "the table it had or the new one, complete: run the reset again"
 				    : "the table it had");
 	}
+	return true;
 }
 
-static void tell_plan(const struct reset *r)
+static bool tell_plan(struct reset *r)
 {
 	AUTO_STRBUF size = STRBUF_INIT;
 
@@ -360,9 +358,10 @@ static void tell_plan(const struct reset *r)
 			    (long long)replica->rows);
 	}
 	say(r, "Dry run: nothing was changed.");
+	return true;
 }
 
-/* One reason for all tells itself; several tell that part of the work was not done. */
+/* One common reason is the exit code itself; different ones become EXIT_DIFFERENT. */
 static enum exit_code exit_code(const struct reset *r)
 {
 	enum exit_code code = r->failed;
@@ -389,24 +388,45 @@ static void choose(struct reset *r)
 	}
 }
 
+/* ---- the steps ---- */
+
+enum reset_kind { RESET_REAL = 1, RESET_DRY = 2, RESET_ANY = RESET_REAL | RESET_DRY };
+
+/* A step is done once, or for each replica that still takes part. False: nobody does any more. */
+static const struct reset_step {
+	enum reset_kind kind; /* of run that has this step */
+	bool (*once)(struct reset *r);
+	bool (*each)(struct reset_replica *replica);
+} steps[] = {
+	{ RESET_ANY, check_primary, NULL },
+	/* Connected; migrated; nothing depends on its table that a new one would lose. */
+	{ RESET_ANY, NULL, reset_replica_connect },
+	{ RESET_ANY, check_broker, NULL },
+	{ RESET_DRY, NULL, reset_replica_rehearse },
+	{ RESET_REAL, confirm, NULL },
+	/* Its queues exist and are bound. */
+	{ RESET_REAL, wire_all, NULL },
+	/* No batch is applied any more; those under way have ended. */
+	{ RESET_REAL, NULL, reset_replica_lock },
+	/* In a transaction, with an empty products_reset. */
+	{ RESET_REAL, NULL, reset_replica_begin },
+	/* Of the primary, one for all. */
+	{ RESET_ANY, take_snapshot, NULL },
+	{ RESET_DRY, tell_plan, NULL },
+	/* Loaded, indexed, swapped in, committed: rebuild.h. */
+	{ RESET_REAL, rebuild, NULL },
+	{ RESET_REAL, summarize, NULL },
+};
+
 static void run_steps(struct reset *r)
 {
-	if (!check_primary(r) || !each(r, reset_replica_connect) || !check_broker(r))
-		return;
-	if (r->request->dry_run) {
-		if (each(r, reset_replica_rehearse) && take_snapshot(r))
-			tell_plan(r);
-		return;
+	enum reset_kind kind = r->request->dry_run ? RESET_DRY : RESET_REAL;
+	bool go_on = true;
+
+	for (const struct reset_step *s = steps; go_on && s < steps + ARRAY_SIZE(steps); s++) {
+		if ((s->kind & kind) != 0)
+			go_on = s->once != NULL ? s->once(r) : each(r, s->each);
 	}
-	if (r->request->ask && !confirmed(r))
-		return;
-	r->began = mono_now();
-	if (!wire_all(r) || !each(r, reset_replica_lock) || !each(r, reset_replica_begin) ||
-	    !take_snapshot(r))
-		return;
-	say(r, "Copying about %lld rows of %s.", (long long)r->primary.rows, r->primary.name);
-	rebuild(r);
-	summarize(r);
 }
 
 enum exit_code reset_run(const struct reset_request *request)

@@ -11,12 +11,12 @@ struct reset_request {
 	const struct reset_settings *settings;
 	bool chosen[REPLICAS_MAX]; /* of settings->replicas */
 	bool dry_run;
-	bool ask; /* the person at the terminal has to say yes first */
+	bool ask; /* the user at the terminal has to confirm */
 	bool quiet;
 };
 
-/* Logs what fails, shows progress and the summary on standard output. stop_init() was called. Any thread; of two for one replica the second
- * one fails with EXIT_BUSY. */
+/* Logs what fails; shows progress and a summary on standard output. Call stop_init() first. Any
+ * thread; while one reset of a replica runs, a second one fails with EXIT_BUSY. */
 enum exit_code reset_run(const struct reset_request *request);
 
 #endif

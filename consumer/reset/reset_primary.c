@@ -9,7 +9,6 @@
 #include "common/pg/db.h"
 #include "common/pg/schema.h"
 #include "common/base/uri.h"
-#include "consumer/reset/reset_replica.h"
 
 #include "consumer/reset/sql/reset_due.sql.h"
 #include "consumer/reset/sql/reset_floor.sql.h"
@@ -29,14 +28,15 @@ static enum db_outcome ask(struct reset_primary *p, const char *sql, struct pg_r
 			err);
 }
 
-/* A standby may not have yet what was published and applied long ago: a snapshot of it could lose that for good. */
+/* A standby may lag behind changes that were published and applied long ago; a snapshot of it would
+ * lose them for good. */
 static enum exit_code refuse_standby(struct reset_primary *p, struct err *err)
 {
 	struct pg_result *found;
 	enum db_outcome outcome = ask(p, "SELECT pg_is_in_recovery()", &found, err);
 
 	if (outcome != DB_OK)
-		return reset_exit_code((int)outcome);
+		return db_exit_code(outcome);
 	bool standby = strcmp(db_value(found, 0, 0), "t") == 0;
 	db_result_clear(found);
 	if (!standby)
@@ -52,29 +52,29 @@ enum exit_code reset_primary_connect(struct reset_primary *p, const char *url, s
 	uri_scrub(url, p->name, sizeof(p->name));
 	p->conn = db_connect_raw(url, &options, err);
 	if (p->conn == NULL)
-		return reset_exit_code(DB_LOST);
+		return db_exit_code(DB_LOST);
 	enum db_outcome outcome = db_check_schema(p->conn, "primary", SCHEMA_PRIMARY, err);
 	if (outcome != DB_OK)
-		return reset_exit_code((int)outcome);
+		return db_exit_code(outcome);
 	return refuse_standby(p, err);
 }
 
-/* The snapshot's own session cannot do it: it only reads, and its transaction goes on. */
+/* In a session of its own: the snapshot's is read-only, and its transaction stays open. */
 static enum exit_code settle(const struct reset_primary *p, struct err *err)
 {
 	struct pg_conn *conn = db_connect_raw(p->url, &options, err);
 
 	if (conn == NULL)
-		return reset_exit_code(DB_LOST);
+		return db_exit_code(DB_LOST);
 	enum db_outcome outcome = db_query(conn, sql_reset_settle, 0, NULL, false,
 					   mono_add_ms(mono_now(), STATEMENT_MS), NULL, err);
 	db_conn_close(conn);
-	return outcome == DB_OK ? EXIT_OK : reset_exit_code((int)outcome);
+	return outcome == DB_OK ? EXIT_OK : db_exit_code(outcome);
 }
 
 enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 {
-	/* The lock comes before the snapshot: whoever truncates or rewrites the table is done, or has to wait. */
+	/* Lock first, then snapshot: a TRUNCATE or rewrite of the table is over, or has to wait. */
 	static const char *const before[] = {
 		"SET client_connection_check_interval = 1000",
 		"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
@@ -87,11 +87,11 @@ enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 	for (size_t i = 0; i < ARRAY_SIZE(before); i++) {
 		outcome = ask(p, before[i], NULL, err);
 		if (outcome != DB_OK && i > 0) /* not every platform has the first one */
-			return reset_exit_code((int)outcome);
+			return db_exit_code(outcome);
 	}
 	outcome = ask(p, sql_reset_snapshot, &found, err);
 	if (outcome != DB_OK)
-		return reset_exit_code((int)outcome);
+		return db_exit_code(outcome);
 	p->snapshot = xstrdup(db_value(found, 0, 0));
 	p->source = xstrdup(db_value(found, 0, 1));
 	p->rows = strtoll(db_value(found, 0, 2), NULL, 10);
@@ -100,11 +100,11 @@ enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 	db_result_clear(found);
 	outcome = ask(p, sql_reset_floor, &found, err);
 	if (outcome != DB_OK)
-		return reset_exit_code((int)outcome);
+		return db_exit_code(outcome);
 	p->floor = xstrdup(db_value(found, 0, 0));
 	db_result_clear(found);
 	outcome = ask(p, sql_reset_due, &p->due, err);
-	return outcome == DB_OK ? settle(p, err) : reset_exit_code((int)outcome);
+	return outcome == DB_OK ? settle(p, err) : db_exit_code(outcome);
 }
 
 const char *reset_primary_due(const struct reset_primary *p, const char *replica)

@@ -1,11 +1,12 @@
 /*
  * reset_replica.c: see reset_replica.h.
  *
- * What holds what, in the order in which it is taken; all of it belongs to the session and ends with it:
- *   advisory lock 1885824609/1, exclusive   no batch is applied (PF001), no other reset begins
- *   SHARE UPDATE EXCLUSIVE on products      readers and writers go on; nobody alters it, indexes it or vacuums it. A running
- *                                           autovacuum gives way to this request; it would not to the swap's short ones
- *   products_reset                          made in the transaction, invisible to others, gone with it
+ * The locks, in the order in which they are taken. All end with the session:
+ *   1. Advisory lock 1885824609/1, exclusive: no batch is applied (PF001), no other reset begins.
+ *   2. SHARE UPDATE EXCLUSIVE on products: readers and writers go on; nobody alters, indexes or
+ *      vacuums the table. A running autovacuum gives way to this request; it would not give way to
+ *      the short ones of the swap.
+ *   3. products_reset: made in the transaction, invisible to others, gone with it.
  */
 #include "consumer/reset/reset_replica.h"
 
@@ -15,7 +16,6 @@
 #include "common/base/clock.h"
 #include "common/pg/db.h"
 #include "common/pg/schema.h"
-#include "common/base/stop.h"
 #include "common/base/strbuf.h"
 
 #include "consumer/reset/sql/reset_create.sql.h"
@@ -25,26 +25,9 @@
 #include "consumer/reset/sql/reset_obstacles.sql.h"
 
 #define STATEMENT_MS	   15000
-/* Batches that are on their way have so long to end, as has the session of a reset that was killed just now. */
+/* How long batches under way, or the session of a reset that was just killed, may take to end. */
 #define LOCK_TIMEOUT	   "5s"
 #define TABLE_LOCK_TIMEOUT "10s"
-
-enum exit_code reset_exit_code(int db_outcome)
-{
-	if (stop_requested())
-		return EXIT_INTERRUPTED;
-	switch (db_outcome) {
-	case DB_LOST:
-	case DB_UNFIT:
-		return EXIT_UNREACHABLE;
-	case DB_SCHEMA:
-		return EXIT_SCHEMA;
-	case DB_BUSY:
-		return EXIT_BUSY;
-	default:
-		return EXIT_RUNTIME;
-	}
-}
 
 bool reset_replica_fail(struct reset_replica *r, enum exit_code code, const struct err *err)
 {
@@ -56,37 +39,44 @@ bool reset_replica_fail(struct reset_replica *r, enum exit_code code, const stru
 	return false;
 }
 
-/* A statement with a deadline; ret may be NULL. */
-static enum db_outcome ask(struct reset_replica *r, const char *sql, struct pg_result **ret,
-			   struct err *err)
+static enum db_outcome query(struct reset_replica *r, const char *sql, struct pg_result **ret,
+			     struct err *err)
 {
 	return db_query(r->conn, sql, 0, NULL, false, mono_add_ms(mono_now(), STATEMENT_MS), ret,
 			err);
 }
 
-static bool run(struct reset_replica *r, const char *what, const char *sql)
+static bool failed(struct reset_replica *r, const char *what, enum db_outcome outcome,
+		   struct err *err)
 {
-	struct err err;
-	enum db_outcome outcome = ask(r, sql, NULL, &err);
-
-	if (outcome == DB_OK)
-		return true;
-	err_prefix(&err, "%s", what);
-	return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+	if (what != NULL)
+		err_prefix(err, "%s", what);
+	return reset_replica_fail(r, db_exit_code(outcome), err);
 }
 
-/* Everything that is in the way, in one line: whoever puts it right wants to do so once. */
+/* what: for the error text, may be NULL, as ret. False: the replica takes no part any more. */
+static bool ask(struct reset_replica *r, const char *what, const char *sql, struct pg_result **ret)
+{
+	struct err err;
+	enum db_outcome outcome = query(r, sql, ret, &err);
+
+	return outcome == DB_OK || failed(r, what, outcome, &err);
+}
+
+static bool run(struct reset_replica *r, const char *what, const char *sql)
+{
+	return ask(r, what, sql, NULL);
+}
+
+/* All obstacles in one line, so that they can be removed in one go. */
 static bool check_obstacles(struct reset_replica *r)
 {
 	AUTO_STRBUF list = STRBUF_INIT;
 	struct pg_result *found;
 	struct err err;
-	enum db_outcome outcome = ask(r, sql_reset_obstacles, &found, &err);
 
-	if (outcome != DB_OK) {
-		err_prefix(&err, "looking at its table products");
-		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
-	}
+	if (!ask(r, "looking at its table products", sql_reset_obstacles, &found))
+		return false;
 	for (int i = 0; i < db_rows(found); i++)
 		strbuf_addf(&list, "%s%s", i == 0 ? "" : "; ", db_value(found, i, 0));
 	db_result_clear(found);
@@ -101,13 +91,11 @@ static bool check_obstacles(struct reset_replica *r)
 static bool estimate_rows(struct reset_replica *r)
 {
 	struct pg_result *found;
-	struct err err;
-	enum db_outcome outcome =
-		ask(r, "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('products')",
-		    &found, &err);
 
-	if (outcome != DB_OK)
-		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+	if (!ask(r, NULL,
+		 "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('products')",
+		 &found))
+		return false;
 	r->rows = db_rows(found) == 1 ? strtoll(db_value(found, 0, 0), NULL, 10) : -1;
 	db_result_clear(found);
 	return true;
@@ -121,25 +109,24 @@ bool reset_replica_connect(struct reset_replica *r)
 
 	r->conn = db_connect_raw(r->url, &options, &err);
 	if (r->conn == NULL)
-		return reset_replica_fail(r, reset_exit_code(DB_LOST), &err);
-	/* So that the server notices within a second that we are gone, also in the middle of an index build. Not every platform
-	 * has this: there it notices at the end of the statement. */
-	(void)!ask(r, "SET client_connection_check_interval = 1000", NULL, &err);
+		return failed(r, NULL, DB_LOST, &err);
+	/* The server then notices within a second that we are gone, also during an index build. On
+	 * platforms without this setting it notices at the end of the statement. */
+	(void)query(r, "SET client_connection_check_interval = 1000", NULL, &err);
 	enum db_outcome outcome = db_check_schema(r->conn, r->name, SCHEMA_REPLICA, &err);
 	if (outcome != DB_OK)
-		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+		return failed(r, NULL, outcome, &err);
 	return check_obstacles(r) && estimate_rows(r);
 }
 
-/* Why the lock was not to be had. */
+/* Says who holds the lock. */
 static bool fail_busy(struct reset_replica *r)
 {
 	struct pg_result *found;
 	struct err err;
-	enum db_outcome outcome = ask(r, sql_reset_lock_holders, &found, &err);
 
-	if (outcome != DB_OK)
-		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
+	if (!ask(r, NULL, sql_reset_lock_holders, &found))
+		return false;
 	if (db_rows(found) == 0)
 		err_set(&err,
 			"its lock was taken for " LOCK_TIMEOUT ", and is free now: try again");
@@ -164,30 +151,25 @@ bool reset_replica_lock(struct reset_replica *r)
 {
 	struct err err;
 
-	/* A request that waits already turns later ones away (they only try), so no stream of batches can hold it off for good. */
+	/* While this request waits, batches that only try to take the lock get none, so a stream
+	 * of them cannot hold it off. */
 	if (!run(r, "setting lock_timeout", "SET lock_timeout = '" LOCK_TIMEOUT "'"))
 		return false;
-	enum db_outcome outcome = ask(r, "SELECT pg_advisory_lock(1885824609, 1)", NULL, &err);
+	enum db_outcome outcome = query(r, "SELECT pg_advisory_lock(1885824609, 1)", NULL, &err);
 	if (strcmp(err.sqlstate, "55P03") == 0 && outcome == DB_RETRY)
 		return fail_busy(r);
-	if (outcome != DB_OK) {
-		err_prefix(&err, "locking out the consumer");
-		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
-	}
+	if (outcome != DB_OK)
+		return failed(r, "locking out the consumer", outcome, &err);
 	return run(r, "setting lock_timeout", "SET lock_timeout = 0");
 }
 
 static bool create_table(struct reset_replica *r)
 {
 	struct pg_result *statements;
-	struct err err;
-	enum db_outcome outcome = ask(r, sql_reset_create, &statements, &err);
 	bool ok = true;
 
-	if (outcome != DB_OK) {
-		err_prefix(&err, "planning products_reset");
-		return reset_replica_fail(r, reset_exit_code((int)outcome), &err);
-	}
+	if (!ask(r, "planning products_reset", sql_reset_create, &statements))
+		return false;
 	for (int i = 0; ok && i < db_rows(statements); i++)
 		ok = run(r, "making products_reset", db_value(statements, i, 1));
 	db_result_clear(statements);

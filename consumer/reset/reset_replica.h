@@ -1,6 +1,7 @@
 /*
- * reset_replica.h: one replica from its URL to the moment at which the load can begin: checked, locked against the consumer,
- * in a transaction that holds an empty products_reset. Every wait has a deadline. Main thread.
+ * reset_replica.h: one replica from its URL to the moment at which the load can begin: checked,
+ * locked against the consumer, in a transaction that holds an empty products_reset. Every wait has
+ * a deadline. Main thread.
  */
 #ifndef PGFANOUT_CONSUMER_RESET_RESET_REPLICA_H
 #define PGFANOUT_CONSUMER_RESET_RESET_REPLICA_H
@@ -13,28 +14,28 @@ struct pg_conn;
 struct reset_replica {
 	const char *name; /* borrowed, as the url */
 	const char *url;
-	struct pg_conn *conn;  /* NULL: not connected (any more) */
+	struct pg_conn *conn;  /* NULL: not connected */
 	int64_t rows;	       /* in its table now, an estimate; -1: never counted */
 	enum exit_code failed; /* EXIT_OK as long as it takes part; else err says why */
 	struct err err;
-	bool unsure; /* it failed in the middle of the swap: it has the old table or the new one */
+	bool unsure; /* it failed during the swap: it has the old table or the new one */
 };
 
-/* Each takes the replica one step further; false: it takes no part any more (failed, err), its connection is closed. */
-MUST_CHECK bool reset_replica_connect(
-	struct reset_replica *r); /* reachable, migrated, nothing in the way of a new table */
-MUST_CHECK bool reset_replica_mark(
-	struct reset_replica *r); /* as needing a reset, whatever comes of this one */
-MUST_CHECK bool reset_replica_lock(struct reset_replica *r); /* from here on no batch is applied */
-MUST_CHECK bool reset_replica_begin(
-	struct reset_replica *r); /* the transaction, products_reset in it */
-/* For --dry-run: what begin and the end would do, and back again. */
+/* One step each. False: the replica takes no part any more (failed, err), its connection is
+ * closed. */
+
+/* Connects; the server is migrated, and nothing keeps its table from being replaced. */
+MUST_CHECK bool reset_replica_connect(struct reset_replica *r);
+/* Marks it as needing a reset, in case this one fails. */
+MUST_CHECK bool reset_replica_mark(struct reset_replica *r);
+/* From here on no batch is applied. */
+MUST_CHECK bool reset_replica_lock(struct reset_replica *r);
+/* Begins the transaction and makes products_reset in it. */
+MUST_CHECK bool reset_replica_begin(struct reset_replica *r);
+/* For --dry-run: what begin and the end would do, rolled back. */
 MUST_CHECK bool reset_replica_rehearse(struct reset_replica *r);
 
-/* It takes no part any more, and why. Returns false. */
+/* Ends its part, for this reason, and closes its connection. Returns false. */
 bool reset_replica_fail(struct reset_replica *r, enum exit_code code, const struct err *err);
-
-/* What a failure at a database means for the exit code. */
-enum exit_code reset_exit_code(int db_outcome);
 
 #endif

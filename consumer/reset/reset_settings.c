@@ -21,7 +21,7 @@ static const struct setting table[] = {
 	  NULL, "how long to go on trying to replace a table that readers keep in use" },
 	{ "VERIFY_TIMEOUT_MS", SETTING_INT, AT(verify_timeout_ms), "30000", 1000, 3600000, false,
 	  NULL,
-	  "--verify, --repair: a replica whose heartbeats do not move for so long is given up: nobody can tell" },
+	  "--verify, --repair: a replica whose heartbeats do not move for so long is undetermined" },
 	{ "LOG_LEVEL", SETTING_CHOICE, AT(log_level), "info", 0, 0, false, "error|warn|info|debug",
 	  "the least important lines to write" },
 	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json",

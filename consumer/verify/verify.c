@@ -1,13 +1,14 @@
 /*
  * verify.c: the order of a comparison, and what it says.
  *
- *   open      all databases; a replica that cannot be reached takes no part, the others go on
- *   scan      chunk by chunk, verify_scan.c: finds suspects
- *     settle  a batch of suspects, verify_settle.c: drift, or only on its way
- *     mend    with --repair, verify_repair.c: the drifted ones of the batch
- *   summary   a line a replica, and the exit code
+ *   1. Open all databases; a replica that cannot be reached takes no part, the others go on.
+ *   2. Scan the table chunk by chunk for suspects: products that look different (verify_scan.c).
+ *   3. Settle each batch of suspects: drift, or a change in flight (verify_settle.c).
+ *   4. With --repair, mend the drifted ones of the batch (verify_repair.c).
+ *   5. A line of summary a replica, and the exit code.
  *
- * Nothing is locked, memory is that of one batch. --verify changes nothing anywhere; --repair may be killed at any moment and run again.
+ * Nothing is locked; memory is that of one batch. --verify changes nothing; --repair may be killed
+ * at any time and run again.
  */
 #include "consumer/verify/verify.h"
 
@@ -20,10 +21,9 @@
 #include "common/pg/pgarray.h"
 #include "common/base/stop.h"
 #include "common/base/progress_screen.h"
-#include "consumer/reset/reset_replica.h"
 #include "consumer/verify/verify_private.h"
 
-/* A product that somebody keeps locked is left out, with a line that says so. */
+/* A product that stays locked for longer is left out, with a line that says so. */
 #define REPAIR_LOCK_TIMEOUT "5s"
 
 struct run {
@@ -76,7 +76,9 @@ static void tick(struct verify *v)
 			continue;
 		*row = (struct progress_row){
 			.name = v->replicas[i].server.name,
-			.doing = v->replicas[i].waiting ? "waiting for what is on its way" : "",
+			.doing = v->replicas[i].part == VERIFY_AWAITED
+					 ? "waiting for changes in flight"
+					 : "",
 			.rows = v->rows,
 			.bytes = -1,
 			.total = v->total,
@@ -128,12 +130,12 @@ static bool open_primary(struct verify *v)
 					   "SET lock_timeout = '" REPAIR_LOCK_TIMEOUT "'", 0, NULL,
 					   false, mono_add_ms(mono_now(), 5000), NULL, &err);
 	if (outcome != DB_OK)
-		return verify_server_fail(&v->primary, reset_exit_code((int)outcome), err.text);
+		return verify_server_fail(&v->primary, db_exit_code(outcome), err.text);
 	verify_ask(&v->primary, VERIFY_TOTAL, NULL, take_total, v);
 	return verify_gather(v);
 }
 
-/* Said, and no difference: what is in the table is compared all the same. */
+/* Logged only: its table is compared all the same. */
 static void take_complete(void *arg, const struct pg_result *r)
 {
 	const struct verify_server *s = arg;
@@ -175,12 +177,12 @@ static void choose(struct verify *v, const bool *chosen)
 
 static enum exit_code replica_code(const struct verify_replica *r)
 {
-	/* Without --repair nothing is mended. What could not be seen to be mended is different still. */
+	/* Without --repair none is mended. */
 	if (r->drifted > r->mended)
 		return EXIT_DIFFERENT;
 	if (r->server.failed != EXIT_OK)
 		return r->server.failed;
-	return r->behind || r->unsure > 0 ? EXIT_UNSURE : EXIT_OK;
+	return r->part == VERIFY_BEHIND || r->unsure > 0 ? EXIT_UNSURE : EXIT_OK;
 }
 
 static void summarize(struct run *run)
@@ -192,11 +194,11 @@ static void summarize(struct run *run)
 		if (r->server.failed != EXIT_OK)
 			log_error("not compared to the end", KV_S("replica", r->server.name),
 				  KV_S("error", r->server.err.text));
-		else if (r->behind)
-			log_error("cannot tell", KV_S("replica", r->server.name),
+		else if (r->part == VERIFY_BEHIND)
+			log_error("undetermined", KV_S("replica", r->server.name),
 				  KV_S("error", r->why.text));
 		else if (r->unsure > 0)
-			log_error("cannot tell", KV_S("replica", r->server.name),
+			log_error("undetermined", KV_S("replica", r->server.name),
 				  KV_S("error", "some products change too fast to be compared"),
 				  KV_I("products", r->unsure));
 		strbuf_addf(&line, "%s: ", r->server.name);
@@ -209,14 +211,13 @@ static void summarize(struct run *run)
 			strbuf_addf(&line, "equal, %lld products", (long long)run->v.rows);
 		else if (r->server.failed != EXIT_OK)
 			strbuf_addf(&line, "%snot compared to the end", r->drifted > 0 ? "; " : "");
-		else if (r->behind || r->unsure > 0)
-			strbuf_addf(&line, "%scannot tell%s", r->drifted > 0 ? "; " : "",
-				    r->drifted > 0 ? " about others" : "");
+		else if (r->part == VERIFY_BEHIND || r->unsure > 0)
+			strbuf_addf(&line, "%sundetermined", r->drifted > 0 ? "; others are " : "");
 		say(run, "%s", strbuf_str(&line));
 	}
 }
 
-/* What is different says most; then one reason for all tells itself. */
+/* A difference goes first, then EXIT_UNREACHABLE, then the first other failure. */
 static enum exit_code exit_code(const struct run *run)
 {
 	enum exit_code code = EXIT_OK;

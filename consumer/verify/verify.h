@@ -1,5 +1,6 @@
 /*
- * verify.h: comparing replicas with the primary, and mending the products that differ, while everything else goes on.
+ * verify.h: comparing replicas with the primary, and mending the products that differ, while
+ * everything else goes on.
  */
 #ifndef PGFANOUT_CONSUMER_VERIFY_VERIFY_H
 #define PGFANOUT_CONSUMER_VERIFY_VERIFY_H
@@ -14,8 +15,8 @@ struct verify_request {
 	bool quiet; /* nothing but ids on standard output */
 };
 
-/* Differences go to standard output, one a line, what fails into the log. EXIT_OK: all are equal (in the end).
- * Main thread; stop_init() was called. */
+/* Writes differences to standard output, one a line, and failures to the log. EXIT_OK: all replicas
+ * are equal, or were mended. Main thread; call stop_init() first. */
 enum exit_code verify_run(const struct verify_request *request);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * verify_private.h: what the parts of a comparison share: verify.c (its order and its words), verify_scan.c (finds suspects), verify_settle.c
- * (judges them), verify_repair.c (mends).
+ * verify_private.h: what the parts of a comparison share: verify.c (its order and its words),
+ * verify_scan.c (finds suspects), verify_settle.c (judges them), verify_repair.c (mends).
  */
 #ifndef PGFANOUT_CONSUMER_VERIFY_VERIFY_PRIVATE_H
 #define PGFANOUT_CONSUMER_VERIFY_VERIFY_PRIVATE_H
@@ -12,14 +12,20 @@
 #include "consumer/verify/verify_rule.h"
 #include "consumer/verify/verify_servers.h"
 
-/* So many suspects are judged together, in a few MB; a chunk may add some more. */
+/* Suspects that are judged together, a few MB; one chunk may add more than that. */
 #define VERIFY_SUSPECTS 10000
+
+/* A replica's part in the comparison. One whose server has failed has none, whatever is here. */
+enum verify_part {
+	VERIFY_COMPARED,
+	VERIFY_AWAITED, /* it has to catch up first: COMPARED again, or BEHIND */
+	VERIFY_BEHIND,	/* undetermined to the end: it is not catching up */
+};
 
 struct verify_replica {
 	struct verify_server server;
-	bool behind; /* nobody can tell: it does not catch up; why says more */
-	struct err why;
-	bool waiting; /* for it to catch up */
+	enum verify_part part;
+	struct err why; /* VERIFY_BEHIND: the reason */
 	int64_t drifted, mended, unsure;
 };
 
@@ -38,21 +44,22 @@ struct verify {
 
 	int64_t rows, total;		/* compared; expected */
 	void (*tick)(struct verify *v); /* shows progress */
-	void (*tell)(struct verify *v,
-		     const struct verify_suspect
-			     *s); /* a drift, the same product of all replicas in a row */
+	/* Reports a drift; those of one product come one after another. */
+	void (*tell)(struct verify *v, const struct verify_suspect *s);
 };
 
 /* Whether it still takes part. */
 static inline bool verify_taking_part(const struct verify_replica *r)
 {
-	return r->server.failed == EXIT_OK && !r->behind;
+	return r->server.failed == EXIT_OK && r->part != VERIFY_BEHIND;
 }
 
-/* All questions that are out are answered. False: nothing more can be compared, because of a stop or of the primary. */
+/* Waits for the answers to all questions. False: nothing more can be compared, because of a stop or
+ * of the primary. */
 MUST_CHECK bool verify_gather(struct verify *v);
 
-/* Compares everything; each batch of suspects is judged, told and mended before the next. False as above. */
+/* Compares everything; judges, reports and mends each batch of suspects before the next. False as
+ * above. */
 MUST_CHECK bool verify_scan(struct verify *v);
 
 /* Judges all suspects: none is VERIFY_OPEN afterwards. False as above. */

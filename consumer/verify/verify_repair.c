@@ -1,16 +1,17 @@
 /*
- * verify_repair.c: mends products that differ, by the way that every change takes: the primary records each of them once more, as it is, under a
- * new version, and all replicas get it. Where they are right already nothing changes but the version.
+ * verify_repair.c: mends products that differ: the primary records each of them once more, as it
+ * is, under a new version, and it reaches all replicas like any other change. Where a replica was
+ * right already only the version changes.
  *
- * Why no version is out of order: repair_publish.sql, repair_delete_hold.sql. Why a product does not go backwards on a replica:
- * repair_lower.sql. A product is a transaction of its own: what was recorded when this process dies is mended, the rest is not.
+ * Why versions stay in order: repair_publish.sql, repair_delete_hold.sql. Why a product does not go
+ * backwards on a replica: repair_lower.sql. Each product is a transaction of its own: after a crash
+ * of this process, what was recorded is mended, the rest is not.
  */
 #include <string.h>
 
 #include "common/base/log.h"
 #include "common/pg/pgarray.h"
 #include "common/base/stop.h"
-#include "consumer/reset/reset_replica.h"
 #include "consumer/verify/verify_private.h"
 
 #include "consumer/verify/sql/repair_delete_forget.sql.h"
@@ -18,7 +19,7 @@
 #include "consumer/verify/sql/repair_delete_record.sql.h"
 #include "consumer/verify/sql/repair_publish.sql.h"
 
-#define PASSES	     3 /* somebody may write to the replica again meanwhile */
+#define PASSES	     3 /* somebody may write to the replica meanwhile */
 #define TRIES	     5 /* a product may come and go just now */
 #define STATEMENT_MS 30000
 
@@ -78,7 +79,7 @@ static enum db_outcome publish(struct verify *v, const struct uuid *id, struct e
 	return done > 0 ? DB_OK : DB_RETRY;
 }
 
-/* Each product once, whatever the number of replicas that need it: they stand side by side. */
+/* Each product once, however many replicas need it: the list is sorted by id. */
 static bool publish_all(struct verify *v)
 {
 	for (size_t i = 0; i < v->nsuspects; i++) {
@@ -96,10 +97,9 @@ static bool publish_all(struct verify *v)
 			continue;
 		uuid_to_text(id, text);
 		err_prefix(&err, "recording product %s once more", text);
-		/* What concerns this product alone leaves the others their turn. */
+		/* A failure of this product alone does not stop the others. */
 		if (outcome != DB_RETRY && outcome != DB_REFUSED && outcome != DB_BROKEN)
-			return verify_server_fail(&v->primary, reset_exit_code((int)outcome),
-						  err.text);
+			return verify_server_fail(&v->primary, db_exit_code(outcome), err.text);
 		log_error("not repaired", KV_S("error", err.text));
 	}
 	return true;
@@ -177,7 +177,8 @@ static bool pass(struct verify *v)
 
 		verify_suspect_init(&v->suspects[i], &id, v->suspects[i].replica);
 	}
-	/* A drift that is gone was mended: rule 3 waits for what has just been recorded. */
+	/* Rule 3 waits until what was just recorded has arrived: a drift that is gone was
+	 * mended. */
 	if (!verify_settle(v))
 		return false;
 	for (size_t i = 0; i < v->nsuspects; i++) {

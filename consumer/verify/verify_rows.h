@@ -1,5 +1,6 @@
 /*
- * verify_rows.h: the rows of one range of ids on two servers, as digests in the order of their ids, and which of them differ. Pure.
+ * verify_rows.h: the rows of one range of ids on two servers, as digests sorted by id, and which of
+ * them differ. Pure.
  */
 #ifndef PGFANOUT_CONSUMER_VERIFY_VERIFY_ROWS_H
 #define PGFANOUT_CONSUMER_VERIFY_VERIFY_ROWS_H
@@ -22,7 +23,7 @@ extern const struct uuid verify_first_id, verify_last_id;
 /* The id after this one; false: there is none. */
 bool verify_next_id(struct uuid *id);
 
-/* Both sides were read from one id up to *end: how far both are complete. */
+/* Both sides were read up to *end. Lowers *end to the last id up to which both are complete. */
 void verify_complete_to(const struct verify_rows *a, const struct verify_rows *b, struct uuid *end);
 
 /* Calls found for each id up to end that only one side has, or both with different digests. */

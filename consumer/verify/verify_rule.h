@@ -1,26 +1,31 @@
 /*
- * verify_rule.h: when a product that looks different is different. Pure: verify_settle.c does the reading.
+ * verify_rule.h: when a product that looks different is different. Pure: verify_settle.c does the
+ * reading.
  *
- * The rule. A comparison of two servers that are written to all the while finds suspects; each is judged by itself:
+ * The rule. Both servers are written to during a comparison, so what it finds are suspects. Each is
+ * judged on its own:
  *
  *   1. Read the product on the replica: R0.
  *   2. Read it on the primary: P, then the primary's clock: t.
- *   3. Wait until everything that was committed before t has come to the replica: both its heartbeats are t or later.
+ *   3. Wait until everything that was committed before t has come to the replica: both its
+ *      heartbeats are t or later.
  *   4. Read it on the replica again: R1.
  *   5. R1 has P's columns, and no version that the primary has never given out: no difference.
- *   6. Nobody has written the product on the replica between R0 and R1, and R1 differs from P: drift. For if R0 was the state of
- *      the primary at some time, it was so before P was read; R1 is a state at or after P, because all before t has come; R0
- *      and R1 are one and the same, so it would have to be P.
- *   7. R0 carries a version that was given out after the first P was read: the replica has got a newer state since, and a
- *      change is always the whole product: no difference.
- *   8. Else it has been written meanwhile: again from 2, with R1 as the new R0, VERIFY_ROUNDS times at most. Then nobody can tell.
+ *   6. R0 and R1 are the same, not written in between, and differ from P: drift. The proof: if R0
+ *      was ever a state of the primary, then before P was read, because R0 was read first. R1 is a
+ *      state at or after P, because all that was committed before t has come. As R0 is R1, it
+ *      would have to be P.
+ *   7. R0 has a version that was given out after the first P was read: the replica has got a newer
+ *      state since, and a change is always the whole product: no difference.
+ *   8. Else it was written meanwhile: again from 2, with R1 as the new R0, VERIFY_ROUNDS times at
+ *      most. Then it is undetermined.
  *
- * A version above the newest one given out when P was read, seen in R0, so before, is none of the primary's: drift too (6). So is a product of
- * which the replica knows that a change was given up.
+ * Also drift by 6: a version in R0 above the newest one given out when P was read, as the primary
+ * never gave it out; and a product of which the replica knows that a change was given up.
  *
- * Not all that has come is applied: a change that failed waits in a retry queue for its next attempt, and of two consumers that share a queue
- * one may be slower than the other. So 6 counts only if the retry queues were seen empty before 2 and before 4, and only if it is
- * found twice in a row.
+ * What has come is not always applied: a change that failed waits in a retry queue, and of two
+ * consumers of one queue one may be slower. So 6 counts only if the retry queues were empty before
+ * 2 and before 4, and only if it is found VERIFY_CONFIRMS times in a row.
  */
 #ifndef PGFANOUT_CONSUMER_VERIFY_VERIFY_RULE_H
 #define PGFANOUT_CONSUMER_VERIFY_VERIFY_RULE_H
@@ -44,7 +49,8 @@ struct verify_original {
 	int64_t given; /* the newest version given out then; later ones are of later changes */
 };
 
-/* The replica's product at one moment. If two of them agree in all but the columns, nobody has written it in between. */
+/* The replica's product at one moment. If two of them agree in all but the columns, it was not
+ * written in between. */
 struct verify_copy {
 	struct verify_content content;
 	uint32_t written;	       /* the transaction that wrote the row */
@@ -77,10 +83,12 @@ void verify_suspect_original(struct verify_suspect *s, const struct verify_origi
 /* Rules 5 to 8: now is R1; settled says that the retry queues were empty. Sets the state. */
 void verify_judge(struct verify_suspect *s, const struct verify_copy *now, bool settled);
 
-/* What is wrong with a drifted product: "missing", "extra", "different: name, stock", "version 9 was never given out", … */
+/* What is wrong with a drifted product: "missing", "extra", "different: name, stock", "version 9
+ * was never given out", … */
 void verify_describe(struct strbuf *out, const struct verify_suspect *s);
 
-/* Rule 3. Microseconds of the primary's clock; elapsed_us since t was read. A heartbeat from the future was made by another clock, and says nothing. */
+/* Rule 3. In microseconds of the primary's clock; elapsed_us: since t was read. A heartbeat from
+ * the future was made by another clock and does not count. */
 bool verify_arrived(int64_t beat_sync, int64_t beat_delete, int64_t t, int64_t elapsed_us);
 
 #endif

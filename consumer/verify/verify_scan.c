@@ -1,9 +1,11 @@
 /*
- * verify_scan.c: goes through the table once, chunk by chunk along the primary key, and finds suspects.
+ * verify_scan.c: goes through the table once, chunk by chunk along the primary key, and finds
+ * suspects.
  *
- * One question to the primary a chunk, whatever the number of replicas; they answer theirs at the same time. Only where a digest
- * differs are the rows looked at. The servers are read at slightly different moments while others write, so a suspect is often none:
- * verify_settle.c finds out. The other way round nothing is missed: rows whose digests agreed were equal.
+ * For each chunk the primary is asked once, and all replicas at the same time. Rows are read only
+ * where the digest of the chunk differs. The servers are read at slightly different times while
+ * others write, so a suspect is often equal: verify_settle.c finds out. Nothing is missed, because
+ * rows with the same digest were equal.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -133,7 +135,8 @@ static bool clear_up_if_many(struct verify *v)
 	return v->nsuspects < VERIFY_SUSPECTS || clear_up(v);
 }
 
-/* The rows of the chunk on the primary and one replica, VERIFY_CHUNK at a time: a replica may have any number there. */
+/* The rows of the chunk on the primary and one replica, VERIFY_CHUNK at a time, because a replica
+ * may have any number of them. */
 static bool compare_rows(struct scan *scan, struct verify_replica *r)
 {
 	struct verify *v = scan->v;

@@ -8,7 +8,6 @@
 #include "common/settings/config.h"
 #include "common/pg/schema.h"
 #include "common/base/stop.h"
-#include "consumer/reset/reset_replica.h"
 
 #include "consumer/verify/sql/repair_lower.sql.h"
 #include "consumer/verify/sql/verify_beats.sql.h"
@@ -21,7 +20,7 @@
 #include "consumer/verify/sql/verify_rows.sql.h"
 #include "consumer/verify/sql/verify_total.sql.h"
 
-/* A chunk takes milliseconds; a server that is this slow serves nobody. */
+/* A chunk takes milliseconds. */
 #define STATEMENT_MS 30000
 
 static const struct db_statement of_primary[] = {
@@ -41,12 +40,14 @@ static const struct db_statement of_replica[] = {
 	[VERIFY_LOWER] = { "lower", sql_repair_lower, 4, NULL },
 };
 
-/* Every statement goes along the primary key: other plans look cheap only while nothing is known of the table. */
+/* Every statement follows the primary key: other plans only look cheap on a table without
+ * statistics. */
 static const struct db_options options = {
 	.application_name = "reset-replicas",
 	.statement_timeout_ms = STATEMENT_MS,
-	.guc = "-c client_min_messages=error -c enable_seqscan=off -c enable_bitmapscan=off -c enable_sort=off"
-	       " -c enable_hashjoin=off -c enable_mergejoin=off -c enable_material=off -c max_parallel_workers_per_gather=0",
+	.guc = "-c client_min_messages=error -c enable_seqscan=off -c enable_bitmapscan=off"
+	       " -c enable_sort=off -c enable_hashjoin=off -c enable_mergejoin=off"
+	       " -c enable_material=off -c max_parallel_workers_per_gather=0",
 };
 
 bool verify_server_fail(struct verify_server *s, enum exit_code code, const char *why)
@@ -62,14 +63,14 @@ bool verify_server_open(struct verify_server *s, bool primary)
 	struct pg_conn *conn = db_connect_raw(s->url, &options, &err);
 
 	if (conn == NULL)
-		return verify_server_fail(s, reset_exit_code(DB_LOST), err.text);
+		return verify_server_fail(s, db_exit_code(DB_LOST), err.text);
 	enum db_outcome outcome = db_check_schema(conn, s->name, schema[primary], &err);
 	db_conn_close(conn);
 	if (outcome != DB_OK)
-		return verify_server_fail(s, reset_exit_code((int)outcome), err.text);
+		return verify_server_fail(s, db_exit_code(outcome), err.text);
 	s->db = db_open(s->url, &options, primary ? of_primary : of_replica,
 			primary ? ARRAY_SIZE(of_primary) : ARRAY_SIZE(of_replica), &err);
-	return s->db != NULL || verify_server_fail(s, reset_exit_code(DB_LOST), err.text);
+	return s->db != NULL || verify_server_fail(s, db_exit_code(DB_LOST), err.text);
 }
 
 void verify_server_close(struct verify_server *s)
@@ -86,7 +87,7 @@ static void answered(void *arg, enum db_outcome outcome, const struct pg_result 
 	if (outcome == DB_OK)
 		s->take(s->arg, r);
 	else
-		(void)!verify_server_fail(s, reset_exit_code((int)outcome), err->text);
+		(void)!verify_server_fail(s, db_exit_code(outcome), err->text);
 }
 
 void verify_ask(struct verify_server *s, enum verify_statement statement,
@@ -100,7 +101,7 @@ void verify_ask(struct verify_server *s, enum verify_statement statement,
 	s->arg = arg;
 	if (!db_send(s->db, statement, params, true, mono_add_ms(mono_now(), STATEMENT_MS + 1000),
 		     answered, s, &err))
-		(void)!verify_server_fail(s, reset_exit_code(DB_LOST), err.text);
+		(void)!verify_server_fail(s, db_exit_code(DB_LOST), err.text);
 }
 
 bool verify_wait(struct verify_server *const *servers, size_t n)

@@ -1,6 +1,7 @@
 /*
- * verify_servers.h: the databases that a comparison asks, all at the same time: one question each, then wait for all answers. Every wait has a
- * deadline and ends on a stop. Reads only, but for VERIFY_LOWER. Main thread.
+ * verify_servers.h: asks all databases of a comparison at the same time: one question each, then
+ * waits for all answers. Every wait has a deadline and ends on a stop. All statements only read,
+ * except VERIFY_LOWER. Main thread.
  */
 #ifndef PGFANOUT_CONSUMER_VERIFY_VERIFY_SERVERS_H
 #define PGFANOUT_CONSUMER_VERIFY_VERIFY_SERVERS_H
@@ -43,7 +44,8 @@ MUST_CHECK bool verify_server_open(struct verify_server *s, bool primary);
 void verify_server_close(struct verify_server *s);
 bool verify_server_fail(struct verify_server *s, enum exit_code code, const char *why);
 
-/* Asks, one question at a time; the answer, in binary format, is taken by verify_wait(). A server that has failed is not asked. */
+/* Sends one question; verify_wait() passes the answer, in binary format, to take. A server that has
+ * failed is not asked. */
 void verify_ask(struct verify_server *s, enum verify_statement statement,
 		const struct db_param *params, verify_take take, void *arg);
 /* Until all that were asked have answered or failed. False: stop was requested. */

@@ -1,8 +1,10 @@
 /*
- * verify_settle.c: judges suspects by the rule of verify_rule.h: does the reading and the waiting for it, all suspects of all replicas at once.
+ * verify_settle.c: judges suspects by the rule of verify_rule.h: reads and waits for all suspects
+ * of all replicas at once.
  *
- * A round goes through the rule's steps 2 to 8 for every suspect that is still open, so it takes as long as the slowest replica needs to
- * catch up. One that does not move on for VERIFY_TIMEOUT_MS takes no further part: nobody can tell drift from delay there.
+ * A round is steps 2 to 8 of the rule for every open suspect, so it takes as long as the slowest
+ * replica needs to catch up. A replica whose heartbeats do not move for VERIFY_TIMEOUT_MS takes no
+ * further part: drift cannot be told from delay there.
  */
 #include <string.h>
 
@@ -62,9 +64,9 @@ static bool any_open(struct verify *v)
 	return any;
 }
 
-static void cannot_tell(struct verify *v, size_t i, const struct err *why)
+static void leave_behind(struct verify *v, size_t i, const struct err *why)
 {
-	v->replicas[i].behind = true;
+	v->replicas[i].part = VERIFY_BEHIND;
 	v->replicas[i].why = *why;
 	leave_open(v, i);
 }
@@ -92,8 +94,8 @@ static bool retries_are_done(struct amqp_link *link, const char *replica, unsign
 	return true;
 }
 
-/* settled stays true for those whose retry queues are empty now. If the broker cannot be asked nobody is: heartbeats will
- * tell why. */
+/* settled stays true only for replicas whose retry queues are empty now: for none, if the broker
+ * cannot be asked. */
 static void look_at_retries(struct round *round)
 {
 	struct verify *v = round->v;
@@ -244,7 +246,7 @@ static void give_up(struct round *round, size_t i, const struct beats *b)
 		err_set(&why,
 			"%zu products look different, but its heartbeats are ahead of the primary's clock",
 			count_open(v, i));
-	cannot_tell(v, i, &why);
+	leave_behind(v, i, &why);
 }
 
 /* What one replica has of what it is waited for. */
@@ -269,6 +271,7 @@ static bool look_at_beats(struct round *round, size_t i, struct catching_up *c)
 		return false;
 	c->arrived = verify_arrived(c->beats.sync, c->beats.delete, round->now,
 				    mono_diff_us(now, round->now_at));
+	v->replicas[i].part = c->arrived ? VERIFY_COMPARED : VERIFY_AWAITED;
 	if (c->arrived)
 		return false;
 	if (slower(&c->beats) > slower(&c->moved)) {
@@ -281,7 +284,7 @@ static bool look_at_beats(struct round *round, size_t i, struct catching_up *c)
 	return false;
 }
 
-/* Rule 3, for all replicas at once. However far one is behind: as long as it moves on it will arrive. */
+/* Rule 3, for all replicas at once. A replica that moves on is waited for, however far behind. */
 static bool wait_for_replicas(struct round *round)
 {
 	struct verify *v = round->v;
@@ -299,16 +302,14 @@ static bool wait_for_replicas(struct round *round)
 		if (!verify_gather(v))
 			return false;
 		any = false;
-		for (size_t i = 0; i < v->n; i++) {
-			v->replicas[i].waiting = look_at_beats(round, i, &of[i]);
-			any = any || v->replicas[i].waiting;
-		}
+		for (size_t i = 0; i < v->n; i++)
+			any = look_at_beats(round, i, &of[i]) || any;
 		v->tick(v);
 	} while (any && !stop_sleep_ms(POLL_MS));
 	return !stop_requested();
 }
 
-/* A change that is to be tried again for longer than anybody waits. */
+/* For replicas whose retry queues have not been empty for VERIFY_TIMEOUT_MS. */
 static void give_up_unsettled(struct round *round)
 {
 	struct verify *v = round->v;
@@ -324,12 +325,12 @@ static void give_up_unsettled(struct round *round)
 			err_set(&why,
 				"%zu products look different, but changes wait in its retry queues, or the broker cannot be asked",
 				count_open(v, i));
-			cannot_tell(v, i, &why);
+			leave_behind(v, i, &why);
 		}
 	}
 }
 
-/* ---- rounds ---- */
+/* ---- rounds; the numbers are those of the rule ---- */
 
 static bool run_round(struct round *round)
 {
@@ -338,11 +339,11 @@ static bool run_round(struct round *round)
 	for (size_t i = 0; i < v->n; i++)
 		round->settled[i] = true;
 	look_at_retries(round);
-	if (!look_at_primary(round) || !wait_for_replicas(round))
+	if (!look_at_primary(round) /* 2 */ || !wait_for_replicas(round) /* 3 */)
 		return false;
 	look_at_retries(round);
 	round->judging = true;
-	if (!look_at_replicas(round))
+	if (!look_at_replicas(round)) /* 4, and 5 to 8 as the answers come */
 		return false;
 	give_up_unsettled(round);
 	return true;
@@ -357,11 +358,9 @@ bool verify_settle(struct verify *v)
 		return true;
 	for (size_t i = 0; i < v->n; i++)
 		round.unsettled_until[i] = mono_add_ms(mono_now(), v->settings->verify_timeout_ms);
-	ok = look_at_replicas(&round);
+	ok = look_at_replicas(&round); /* 1 */
 	while (ok && any_open(v))
 		ok = run_round(&round);
-	for (size_t i = 0; i < v->n; i++)
-		v->replicas[i].waiting = false;
 	pgarray_clear(&round.ids);
 	pgarray_clear(&round.places);
 	return ok;

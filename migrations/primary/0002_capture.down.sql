@@ -1,5 +1,6 @@
--- Changes are no longer recorded as they happen. Which transaction wrote which row is remembered, so that the next `up` finds what changed
--- meanwhile and records it then. Recorded changes that wait for the broker stay, and so does the sequence: versions never go back.
+-- Changes are no longer recorded as they happen. Which transaction wrote which row is remembered,
+-- so that the next `up` finds what changed meanwhile and records it then. Recorded changes that
+-- wait for the broker stay, and so does the sequence: versions never go back.
 DROP TRIGGER IF EXISTS products_capture_insert ON products;
 DROP TRIGGER IF EXISTS products_capture_update ON products;
 DROP TRIGGER IF EXISTS products_capture_delete ON products;
@@ -11,6 +12,9 @@ DROP FUNCTION IF EXISTS products_capture_row();
 DROP FUNCTION IF EXISTS products_capture_truncate();
 DROP FUNCTION IF EXISTS products_source();
 
--- After the triggers are gone: dropping them has waited for all writers, and keeps them out until this commits.
+-- After the triggers are gone: dropping them has waited for all writers, and keeps them out until
+-- this commits.
 CREATE TABLE IF NOT EXISTS products_capture_paused AS SELECT id, xmin AS written FROM products;
-COMMENT ON TABLE products_capture_paused IS 'pgfanout: which transaction had written which product when pgfanout-migrate down ended the recording; the next up compares, and drops it';
+COMMENT ON TABLE products_capture_paused
+	IS 'pgfanout: which transaction had written which product when pgfanout-migrate down '
+		'ended the recording; the next up compares, and drops it';

@@ -1,27 +1,37 @@
--- Change capture: every writer of products leaves a change record in its own transaction (transactional outbox).
+-- Change capture: every writer of products leaves a change record in its own transaction
+-- (transactional outbox).
 --
 -- The rule, and why it is exact:
---   1. A change record is made AFTER the row was written, when the writer holds the row (or, for a deleted id, its place in the
---      unique index) until it commits. The next writer of the same id can write only after that commit, so its record takes a
---      later number from the sequence: versions grow per product in commit order, in every isolation level. A number taken
---      in a BEFORE trigger or a default would be taken before the wait and could be older than the one it waited for.
---   2. The record holds the product as it is in the table at that moment, not as the statement left it: so other triggers that
---      write products again, in whatever order they fire, cannot leave an older state under a newer version. No row: a delete.
---      In a REPEATABLE READ or SERIALIZABLE transaction the snapshot may still show a product that somebody else has deleted since, beside the
---      one of the same id that this transaction has just inserted. Reading with a row lock refuses the older one: SQLSTATE 40001.
---   3. The record holds the transaction's id. The relay reads what became visible between two snapshots, and a replica that was
---      reset from a snapshot knows which changes that snapshot contained.
---   4. What leaves this server must be on its disk: a crash that takes back a change which replicas have already, and its version with
---      it, leaves them ahead for good. So a transaction with synchronous_commit = off, as subscriptions have it, waits for
---      the disk once it has changed products. (TRUNCATE always does.)
+--   1. A change record is made AFTER the row was written, when the writer holds the row (or, for a
+--      deleted id, its place in the unique index) until it commits. The next writer of the same id
+--      can write only after that commit, so its record takes a later number from the sequence:
+--      versions grow per product in commit order, in every isolation level. A number taken in a
+--      BEFORE trigger or a default would be taken before the wait and could be older than the one
+--      it waited for.
+--   2. The record holds the product as it is in the table at that moment, not as the statement left
+--      it: so other triggers that write products again, in whatever order they fire, cannot leave
+--      an older state under a newer version. No row: a delete. In a REPEATABLE READ or SERIALIZABLE
+--      transaction the snapshot may still show a product that somebody else has deleted since,
+--      beside the one of the same id that this transaction has just inserted. Reading with a row
+--      lock refuses the older one: SQLSTATE 40001.
+--   3. The record holds the transaction's id. The relay reads what became visible between two
+--      snapshots, and a replica that was reset from a snapshot knows which changes that snapshot
+--      contained.
+--   4. What leaves this server must be on its disk: if a crash lost a change, and its version, that
+--      replicas have already, they would be ahead for good. So a transaction with
+--      synchronous_commit = off, the default of subscriptions, waits for the disk once it has
+--      changed products. (TRUNCATE always does.)
 --
--- The functions see this schema and pg_catalog first, and temporary tables last: a loader with a temporary table of its own that is
--- called products must not turn changes into deletes. They ignore row security, or fail where they may not: a row that the owner
--- is not shown is not a deleted one. jit = off: with scans ruled out an odd plan looks dear enough to be compiled each time.
+-- The functions see this schema and pg_catalog first, and temporary tables last: a session with a
+-- temporary table products of its own must not turn changes into deletes. They ignore row security,
+-- or fail where they may not: a row that is hidden from the owner would look deleted. jit = off:
+-- with scans disabled a plan may seem expensive enough to be compiled on every call.
 --
--- The sequence survives `down`, so that versions never go back. CACHE 1: a cached number would be taken before its moment.
+-- The sequence survives `down`, so that versions never go back. CACHE 1: a cached number would be
+-- taken before its moment.
 CREATE SEQUENCE IF NOT EXISTS products_version_seq AS bigint CACHE 1;
-COMMENT ON SEQUENCE products_version_seq IS 'pgfanout: versions of products; never reset it, replicas ignore what is older';
+COMMENT ON SEQUENCE products_version_seq
+	IS 'pgfanout: versions of products; never reset it, replicas ignore what is older';
 
 CREATE TABLE IF NOT EXISTS products_outbox (
 	xid        xid8   NOT NULL DEFAULT pg_current_xact_id(),
@@ -32,7 +42,8 @@ CREATE TABLE IF NOT EXISTS products_outbox (
 	stock      integer,
 	created_at timestamptz,
 	updated_at timestamptz,
-	heartbeat  timestamptz, -- set in a heartbeat alone, which is no change: when the relay wrote it, to measure lag
+	-- not NULL: this is a heartbeat, no change; when the relay wrote it, to measure lag
+	heartbeat  timestamptz,
 	PRIMARY KEY (xid, version)
 ) WITH (
 	autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
@@ -40,17 +51,25 @@ CREATE TABLE IF NOT EXISTS products_outbox (
 	autovacuum_analyze_scale_factor = 0, autovacuum_analyze_threshold = 1000000,
 	autovacuum_vacuum_cost_delay = 0
 );
-COMMENT ON TABLE products_outbox IS 'pgfanout: changes of products that the broker has not confirmed yet; filled by triggers, emptied by the relay';
+COMMENT ON TABLE products_outbox
+	IS 'pgfanout: changes of products that the broker has not confirmed yet; filled by '
+		'triggers, emptied by the relay';
 
 CREATE TABLE IF NOT EXISTS products_queues (
 	replica      text        PRIMARY KEY,
-	declared_at  timestamptz NOT NULL DEFAULT now(), -- since then all that was published had its place in them
-	reset_due_at timestamptz, -- when changes for the replica were last found to be lost: only a reset from a later snapshot makes it complete
-	reason       text         -- how
+	-- since then they have received all that was published
+	declared_at  timestamptz NOT NULL DEFAULT now(),
+	-- when changes for the replica were last found to be lost: only a reset from a later
+	-- snapshot makes it complete
+	reset_due_at timestamptz,
+	reason       text         -- how they were lost
 );
-COMMENT ON TABLE products_queues IS 'pgfanout: the replicas whose queues have been declared, and which of them lost changes there; written by the relay';
+COMMENT ON TABLE products_queues
+	IS 'pgfanout: the replicas whose queues have been declared, and which of them lost '
+		'changes there; written by the relay';
 
--- Names the space that transaction ids belong to: ids of a restored dump mean something else than those of its origin.
+-- Names the space that transaction ids belong to: ids of a restored dump mean something else than
+-- those of its origin.
 CREATE FUNCTION products_source() RETURNS text
 	LANGUAGE plpgsql STABLE SECURITY DEFINER
 AS $$
@@ -61,28 +80,36 @@ EXCEPTION WHEN insufficient_privilege THEN
 END $$;
 COMMENT ON FUNCTION products_source() IS 'pgfanout: names the transaction id space of this primary';
 
--- SECURITY DEFINER: a role that may write products need not know of the outbox. The planner settings keep the cached plan at an index
--- look-up for each changed row, whatever the first call in a session looked like.
+-- SECURITY DEFINER: a role that may write products need not know of the outbox. The planner
+-- settings keep the cached plan at an index look-up for each changed row, whatever the first call
+-- in a session looked like.
 CREATE FUNCTION products_capture_statement() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET row_security = off SET jit = off
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+	SET enable_material = off
 AS $$
 BEGIN
 	IF current_setting('synchronous_commit') = 'off' THEN
-		PERFORM set_config('synchronous_commit', 'local', true); -- to the end of the transaction
+		PERFORM set_config('synchronous_commit', 'local', true); -- in this transaction
 	END IF;
 	IF current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
-		INSERT INTO products_outbox (version, id, name, price, stock, created_at, updated_at)
-		SELECT nextval('products_version_seq'), c.id, p.name, p.price, p.stock, p.created_at, p.updated_at
+		INSERT INTO products_outbox
+			(version, id, name, price, stock, created_at, updated_at)
+		SELECT nextval('products_version_seq'), c.id, p.name, p.price, p.stock,
+			p.created_at, p.updated_at
 		FROM changed c LEFT JOIN products p ON p.id = c.id;
 	ELSE
-		INSERT INTO products_outbox (version, id, name, price, stock, created_at, updated_at)
-		SELECT nextval('products_version_seq'), c.id, p.name, p.price, p.stock, p.created_at, p.updated_at
-		FROM changed c LEFT JOIN LATERAL (SELECT * FROM products q WHERE q.id = c.id FOR KEY SHARE) p ON true;
+		INSERT INTO products_outbox
+			(version, id, name, price, stock, created_at, updated_at)
+		SELECT nextval('products_version_seq'), c.id, p.name, p.price, p.stock,
+			p.created_at, p.updated_at
+		FROM changed c LEFT JOIN LATERAL (
+			SELECT * FROM products q WHERE q.id = c.id FOR KEY SHARE) p ON true;
 	END IF;
 	RETURN NULL;
 END $$;
-COMMENT ON FUNCTION products_capture_statement() IS 'pgfanout: records the products that a statement changed';
+COMMENT ON FUNCTION products_capture_statement()
+	IS 'pgfanout: records the products that a statement changed';
 
 CREATE FUNCTION products_capture_row() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET row_security = off SET jit = off
@@ -92,7 +119,7 @@ DECLARE
 	changed uuid[];
 BEGIN
 	IF current_setting('synchronous_commit') = 'off' THEN
-		PERFORM set_config('synchronous_commit', 'local', true); -- to the end of the transaction
+		PERFORM set_config('synchronous_commit', 'local', true); -- in this transaction
 	END IF;
 	IF TG_OP = 'INSERT' THEN
 		changed := ARRAY[NEW.id];
@@ -104,32 +131,43 @@ BEGIN
 		changed := ARRAY[OLD.id, NEW.id];
 	END IF;
 	IF current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
-		INSERT INTO products_outbox (version, id, name, price, stock, created_at, updated_at)
-		SELECT nextval('products_version_seq'), c.id, p.name, p.price, p.stock, p.created_at, p.updated_at
+		INSERT INTO products_outbox
+			(version, id, name, price, stock, created_at, updated_at)
+		SELECT nextval('products_version_seq'), c.id, p.name, p.price, p.stock,
+			p.created_at, p.updated_at
 		FROM unnest(changed) AS c (id) LEFT JOIN products p ON p.id = c.id;
 	ELSE
-		INSERT INTO products_outbox (version, id, name, price, stock, created_at, updated_at)
-		SELECT nextval('products_version_seq'), c.id, p.name, p.price, p.stock, p.created_at, p.updated_at
+		INSERT INTO products_outbox
+			(version, id, name, price, stock, created_at, updated_at)
+		SELECT nextval('products_version_seq'), c.id, p.name, p.price, p.stock,
+			p.created_at, p.updated_at
 		FROM unnest(changed) AS c (id)
-		LEFT JOIN LATERAL (SELECT * FROM products q WHERE q.id = c.id FOR KEY SHARE) p ON true;
+		LEFT JOIN LATERAL (
+			SELECT * FROM products q WHERE q.id = c.id FOR KEY SHARE) p ON true;
 	END IF;
 	RETURN NULL;
 END $$;
-COMMENT ON FUNCTION products_capture_row() IS 'pgfanout: records the products of one changed row: where ids change, and where rows are applied by logical replication';
+COMMENT ON FUNCTION products_capture_row()
+	IS 'pgfanout: records the products of one changed row: where ids change, and where '
+		'rows are applied by logical replication';
 
--- TRUNCATE is a delete of every product. It is not transaction-safe for older snapshots: such a transaction would not see,
--- and so not record, what others added since; it is refused there.
+-- TRUNCATE is a delete of every product. It is not transaction-safe for older snapshots: such a
+-- transaction would not see, and so not record, what others have added since: it is refused.
 CREATE FUNCTION products_capture_truncate() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET row_security = off
 AS $$
 BEGIN
-	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+	IF current_setting('transaction_isolation')
+		NOT IN ('read committed', 'read uncommitted')
+	THEN
 		RAISE EXCEPTION 'pgfanout cannot replicate TRUNCATE products in a % transaction',
 			current_setting('transaction_isolation')
 			USING ERRCODE = 'feature_not_supported',
-			HINT = 'Use DELETE FROM products, or TRUNCATE in a READ COMMITTED transaction.';
+			HINT = 'Use DELETE FROM products, or TRUNCATE in a READ COMMITTED '
+				'transaction.';
 	END IF;
-	INSERT INTO products_outbox (version, id) SELECT nextval('products_version_seq'), id FROM products;
+	INSERT INTO products_outbox (version, id)
+	SELECT nextval('products_version_seq'), id FROM products;
 	RETURN NULL;
 END $$;
 COMMENT ON FUNCTION products_capture_truncate() IS 'pgfanout: records a TRUNCATE as deletes';
@@ -138,10 +176,12 @@ DO $$
 DECLARE
 	f regprocedure;
 BEGIN
-	FOREACH f IN ARRAY ARRAY['products_source()', 'products_capture_statement()', 'products_capture_row()',
+	FOREACH f IN ARRAY ARRAY['products_source()', 'products_capture_statement()',
+		'products_capture_row()',
 		'products_capture_truncate()']::regprocedure[]
 	LOOP
-		EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', f, current_schema());
+		EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', f,
+			current_schema());
 	END LOOP;
 END $$;
 
@@ -157,19 +197,23 @@ CREATE TRIGGER products_capture_truncate BEFORE TRUNCATE ON products
 	FOR EACH STATEMENT EXECUTE FUNCTION products_capture_truncate();
 ALTER TABLE products ENABLE ALWAYS TRIGGER products_capture_truncate;
 
--- With session_replication_role = replica (logical replication into this primary, some loaders) the triggers above are silent, and logical
--- replication fires row triggers only: this one speaks up exactly then.
+-- With session_replication_role = replica (logical replication into this primary, some loaders) the
+-- triggers above do not fire, and logical replication fires row triggers only: this one fires then,
+-- and only then.
 CREATE TRIGGER products_capture_applied AFTER INSERT OR UPDATE OR DELETE ON products
 	FOR EACH ROW EXECUTE FUNCTION products_capture_row();
 ALTER TABLE products ENABLE REPLICA TRIGGER products_capture_applied;
 
--- What was written while `down` had silenced the triggers is recorded now: the rows that another transaction wrote than the one that had,
--- and those that are gone. The triggers hold off all writers until this commits.
+-- What was written after `down` had dropped the triggers is recorded now: the rows whose last
+-- writer is another transaction than then, and those that are gone. CREATE TRIGGER keeps out all
+-- writers until this commits.
 DO $$
 BEGIN
 	IF to_regclass('products_capture_paused') IS NOT NULL THEN
-		INSERT INTO products_outbox (version, id, name, price, stock, created_at, updated_at)
-		SELECT nextval('products_version_seq'), coalesce(p.id, b.id), p.name, p.price, p.stock, p.created_at, p.updated_at
+		INSERT INTO products_outbox
+			(version, id, name, price, stock, created_at, updated_at)
+		SELECT nextval('products_version_seq'), coalesce(p.id, b.id), p.name, p.price,
+			p.stock, p.created_at, p.updated_at
 		FROM products p FULL JOIN products_capture_paused b ON b.id = p.id
 		WHERE p.xmin IS DISTINCT FROM b.written;
 		DROP TABLE products_capture_paused;

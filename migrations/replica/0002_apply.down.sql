@@ -1,5 +1,8 @@
 -- What is known about deleted products and the last reset stays.
-DROP FUNCTION IF EXISTS products_apply(text, uuid[], bigint[], xid8[], boolean[], text[], text[], integer[], timestamptz[], timestamptz[],
+DROP FUNCTION IF EXISTS products_apply(text, uuid[], bigint[], xid8[], boolean[], text[], text[],
+	integer[], timestamptz[], timestamptz[],
 	timestamptz, timestamptz);
-DROP FUNCTION IF EXISTS products_apply_new(products_replication, boolean, boolean, text, uuid[], bigint[], xid8[], boolean[], text[], text[],
+DROP FUNCTION IF EXISTS products_apply_new(products_replication, boolean, boolean, text, uuid[],
+	bigint[], xid8[], boolean[], text[], text[],
 	integer[], timestamptz[], timestamptz[]);
+DROP FUNCTION IF EXISTS products_stale(xid8, bigint, text, text, pg_snapshot, bigint);

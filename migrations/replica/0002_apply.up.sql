@@ -3,24 +3,36 @@ CREATE TABLE IF NOT EXISTS products_tombstones (
 	id      uuid   PRIMARY KEY,
 	version bigint NOT NULL
 );
-COMMENT ON TABLE products_tombstones IS 'pgfanout: deleted products and the version they were deleted at, so that an older message cannot bring them back; emptied by a reset';
+COMMENT ON TABLE products_tombstones
+	IS 'pgfanout: deleted products and the version they were deleted at, so that an older '
+		'message cannot bring them back; emptied by a reset';
 
 CREATE TABLE IF NOT EXISTS products_replication (
 	only_row    boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
 	needs_reset boolean     NOT NULL,
 	reason      text,                      -- why it needs a reset
-	auto_reset  boolean     NOT NULL DEFAULT false, -- it lost changes in its queues, so the consumer may reset it by itself
-	reset_due_at       timestamptz, -- products_queues.reset_due_at of the primary, as far as it is accounted for here
-	queues_declared_at timestamptz, -- since then its queues exist; if one is missing it was deleted
-	source      text,                      -- of the last reset's snapshot: the primary's transaction id space,
-	snapshot    pg_snapshot,               -- the snapshot itself: changes by transactions visible in it are in the table,
-	floor       bigint      NOT NULL DEFAULT 0, -- and the newest version at that time, for messages that do not name their transaction
+	-- it lost changes in its queues, so the consumer may reset it by itself
+	auto_reset  boolean     NOT NULL DEFAULT false,
+	-- the newest products_queues.reset_due_at of the primary that is dealt with here
+	reset_due_at       timestamptz,
+	-- since then its queues exist; if one is missing it was deleted
+	queues_declared_at timestamptz,
+	-- of the last reset's snapshot: products_source() of the primary
+	source      text,
+	-- the snapshot itself: changes by transactions visible in it are in the table
+	snapshot    pg_snapshot,
+	-- the newest version at that time, for messages that do not name their transaction
+	floor       bigint      NOT NULL DEFAULT 0,
 	reset_at    timestamptz,
 	reset_rows  bigint,
-	heartbeat_sync   timestamptz, -- newest heartbeat of the primary that came through the sync queue
-	heartbeat_delete timestamptz  -- and through the delete queue: all committed before the older of the two has arrived here
+	-- newest heartbeats of the primary that came through the sync and the delete queue: all
+	-- that was committed before the older one has arrived here
+	heartbeat_sync   timestamptz,
+	heartbeat_delete timestamptz
 );
-COMMENT ON TABLE products_replication IS 'pgfanout: one row: whether this replica is complete, and the snapshot it was last reset from';
+COMMENT ON TABLE products_replication
+	IS 'pgfanout: one row: whether this replica is complete, and the snapshot it was last '
+		'reset from';
 CREATE TABLE IF NOT EXISTS products_dead_letters (
 	id      uuid        PRIMARY KEY,
 	version bigint      NOT NULL,
@@ -28,19 +40,37 @@ CREATE TABLE IF NOT EXISTS products_dead_letters (
 	error   text        NOT NULL,
 	died_at timestamptz NOT NULL DEFAULT now()
 );
-COMMENT ON TABLE products_dead_letters IS 'pgfanout: products that are wrong on this replica, because a change of theirs was given up; cured by a newer change, a replay, a repair or a reset';
+COMMENT ON TABLE products_dead_letters
+	IS 'pgfanout: products that are wrong on this replica, because a change of theirs was '
+		'given up; cured by a newer change, a replay, a repair or a reset';
 
--- A replica is complete from the start only if the primary was empty then: pgfanout-migrate finds out.
-INSERT INTO products_replication (needs_reset, reason) VALUES (true, 'it has never been loaded from the primary')
+-- A replica is complete from the start only if the primary was empty then; pgfanout-migrate checks.
+INSERT INTO products_replication (needs_reset, reason)
+	VALUES (true, 'it has never been loaded from the primary')
 	ON CONFLICT DO NOTHING;
 
--- Adds the products that are not there. all_new: the caller believes that none is, so that the look for each can be spared; if one is
--- there after all, the unique index refuses (SQLSTATE 23505). A row that is there is newer than its tombstone. Should somebody else add
--- the same product at this very moment, the batch fails, and finds it there when it is tried again.
--- Arrays are unnested in the SELECT list, in step: in FROM each of them would become a table of its own first.
--- OFFSET 0: the planner could otherwise choose to read the whole table into a hash, and keep that plan while the table grows.
-CREATE FUNCTION products_apply_new(state products_replication, buried boolean, all_new boolean, msg_source text, ids uuid[], versions bigint[],
-	xids xid8[], deleted boolean[], names text[], prices text[], stocks integer[], created timestamptz[], updated timestamptz[]) RETURNS bigint
+-- Whether the snapshot of the last reset contains a change, so that it is stale here: if the change
+-- names a transaction of the same source, that decides, else its version. A single expression
+-- without settings of its own, so the planner puts it in the place of the call.
+CREATE FUNCTION products_stale(change_xid xid8, change_version bigint, change_source text,
+	reset_source text, reset_snapshot pg_snapshot, reset_floor bigint) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN CASE WHEN change_xid <> '0'::xid8 AND change_source = reset_source
+		THEN pg_visible_in_snapshot(change_xid, reset_snapshot)
+		ELSE change_version <= reset_floor END;
+COMMENT ON FUNCTION products_stale(xid8, bigint, text, text, pg_snapshot, bigint)
+	IS 'pgfanout: whether the last reset''s snapshot contains a change';
+
+-- Adds the products that are not there. all_new: the caller expects that none is, so none is looked
+-- up; if one is there after all, the unique index refuses it (SQLSTATE 23505). A row that is there
+-- is newer than its tombstone. If somebody else adds the same product at the same time, the batch
+-- fails, and finds it there at the next attempt. Arrays are unnested in the SELECT list, in step:
+-- in FROM each of them would first become a table of its own. OFFSET 0: otherwise the planner could
+-- choose to hash the whole table, and keep that plan while the table grows.
+CREATE FUNCTION products_apply_new(state products_replication, buried boolean, all_new boolean,
+	msg_source text, ids uuid[], versions bigint[], xids xid8[], deleted boolean[],
+	names text[], prices text[], stocks integer[], created timestamptz[], updated timestamptz[])
+	RETURNS bigint
 	LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -48,37 +78,46 @@ DECLARE
 BEGIN
 	INSERT INTO products (id, name, price, stock, created_at, updated_at, version)
 	SELECT m.id, m.name, m.price::numeric, m.stock, m.created_at, m.updated_at, m.version
-	FROM (SELECT unnest(ids) AS id, unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(names) AS name,
-		unnest(prices) AS price, unnest(stocks) AS stock, unnest(created) AS created_at, unnest(updated) AS updated_at) AS m
+	FROM (SELECT unnest(ids) AS id, unnest(versions) AS version, unnest(xids) AS xid,
+		unnest(deleted) AS deleted, unnest(names) AS name, unnest(prices) AS price,
+		unnest(stocks) AS stock, unnest(created) AS created_at,
+		unnest(updated) AS updated_at) AS m
 	WHERE NOT m.deleted
-		AND CASE WHEN all_new THEN true ELSE NOT EXISTS (SELECT FROM products p WHERE p.id = m.id OFFSET 0) END
-		AND CASE WHEN buried THEN coalesce((SELECT t.version FROM products_tombstones t WHERE t.id = m.id) < m.version, true) ELSE true END
-		AND NOT CASE WHEN m.xid <> '0'::xid8 AND msg_source = state.source
-			THEN pg_visible_in_snapshot(m.xid, state.snapshot) ELSE m.version <= state.floor END;
+		AND CASE WHEN all_new THEN true
+			ELSE NOT EXISTS (SELECT FROM products p WHERE p.id = m.id OFFSET 0) END
+		AND CASE WHEN buried THEN coalesce((SELECT t.version FROM products_tombstones t
+			WHERE t.id = m.id) < m.version, true) ELSE true END
+		AND NOT products_stale(m.xid, m.version, msg_source, state.source, state.snapshot,
+			state.floor);
 	GET DIAGNOSTICS n = ROW_COUNT;
 	RETURN n;
 END $$;
-COMMENT ON FUNCTION products_apply_new(products_replication, boolean, boolean, text, uuid[], bigint[], xid8[], boolean[], text[], text[],
-	integer[], timestamptz[], timestamptz[])
+COMMENT ON FUNCTION products_apply_new(products_replication, boolean, boolean, text, uuid[],
+	bigint[], xid8[], boolean[], text[], text[], integer[], timestamptz[], timestamptz[])
 	IS 'pgfanout: part of products_apply()';
 
--- Applies a batch: one element a product (the newest change of it), in one transaction, and says how many changed something.
+-- Applies a batch: one element a product (the newest change of it), in one transaction, and says
+-- how many changed something.
 --
---   1. While a reset of this replica runs (advisory lock 1885824609/1), nothing is applied: SQLSTATE PF001.
---   2. Batches of one replica run one after another (advisory lock 1885824609/2), whoever sends them: what one deleted the next one sees.
---   3. A change that the snapshot of the last reset contains is stale: by its transaction where it names one of the same source, else by
---      its version.
+--   1. While a reset of this replica runs (advisory lock 1885824609/1), nothing is applied:
+--      SQLSTATE PF001.
+--   2. Batches of one replica run one after another (advisory lock 1885824609/2), whoever sends
+--      them: what one deleted the next one sees.
+--   3. A change that the snapshot of the last reset contains is stale: products_stale().
 --   4. A change that is not newer than the row or the tombstone is stale.
 --   5. A delete leaves a tombstone, also where there is no row yet: the sync may come later.
 --   6. A product whose change was given up is right again when that change or a newer one has come.
 --   7. Heartbeats that came with the batch count when it is committed.
 --
--- READ COMMITTED only: the waits of 1 and 2 come before the reads, and an older snapshot would miss what they waited for.
-CREATE FUNCTION products_apply(msg_source text, ids uuid[], versions bigint[], xids xid8[], deleted boolean[], names text[],
-	prices text[], stocks integer[], created timestamptz[], updated timestamptz[],
+-- READ COMMITTED only: the waits of 1 and 2 come before the reads, and an older snapshot would miss
+-- what they waited for.
+CREATE FUNCTION products_apply(msg_source text, ids uuid[], versions bigint[], xids xid8[],
+	deleted boolean[], names text[], prices text[], stocks integer[],
+	created timestamptz[], updated timestamptz[],
 	beat_sync timestamptz DEFAULT NULL, beat_delete timestamptz DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET jit = off
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET enable_material = off
+	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
+	SET enable_material = off
 AS $$
 DECLARE
 	state   products_replication;
@@ -90,39 +129,47 @@ BEGIN
 		RAISE EXCEPTION 'the replica is being reset' USING ERRCODE = 'PF001';
 	END IF;
 	IF current_setting('transaction_isolation') <> 'read committed' THEN
-		RAISE EXCEPTION 'products_apply() needs a READ COMMITTED transaction' USING ERRCODE = 'object_not_in_prerequisite_state';
+		RAISE EXCEPTION 'products_apply() needs a READ COMMITTED transaction'
+			USING ERRCODE = 'object_not_in_prerequisite_state';
 	END IF;
 	PERFORM pg_advisory_xact_lock(1885824609, 2);
 	SELECT r.source, r.snapshot, r.floor, r.heartbeat_sync, r.heartbeat_delete,
 		EXISTS (SELECT FROM products_tombstones)
-	INTO state.source, state.snapshot, state.floor, state.heartbeat_sync, state.heartbeat_delete, buried
+	INTO state.source, state.snapshot, state.floor, state.heartbeat_sync,
+		state.heartbeat_delete, buried
 	FROM products_replication r;
 	IF NOT FOUND THEN
-		RAISE EXCEPTION 'products_replication has lost its row' USING ERRCODE = 'object_not_in_prerequisite_state',
+		RAISE EXCEPTION 'products_replication has lost its row'
+			USING ERRCODE = 'object_not_in_prerequisite_state',
 			HINT = 'Run reset-replicas for this replica.';
 	END IF;
 
-	-- New products by a plain INSERT, which costs half of ON CONFLICT. Many that were never changed are likely to be all new. If they are
-	-- not, mostly none is, which shows at the first; at worst the last one is there, and all others are inserted twice.
+	-- New products by a plain INSERT, which costs half of ON CONFLICT. Many products that were
+	-- never updated are probably all new. If not, probably none is, and the first one fails. At
+	-- worst only the last one is there, and all others are inserted twice.
 	IF created = updated AND cardinality(ids) >= 50 THEN
 		BEGIN
-			changed := products_apply_new(state, buried, true, msg_source, ids, versions, xids, deleted, names, prices, stocks, created, updated);
+			changed := products_apply_new(state, buried, true, msg_source, ids,
+				versions, xids, deleted, names, prices, stocks, created, updated);
 		EXCEPTION WHEN unique_violation THEN
 			changed := NULL;
 		END;
 	END IF;
 	IF changed IS NULL THEN
-		changed := products_apply_new(state, buried, false, msg_source, ids, versions, xids, deleted, names, prices, stocks, created, updated);
+		changed := products_apply_new(state, buried, false, msg_source, ids, versions, xids,
+			deleted, names, prices, stocks, created, updated);
 	END IF;
 
 	IF changed < cardinality(ids) THEN
 		UPDATE products AS p SET name = m.name, price = m.price::numeric, stock = m.stock,
 			created_at = m.created_at, updated_at = m.updated_at, version = m.version
-		FROM (SELECT unnest(ids) AS id, unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(names) AS name,
-			unnest(prices) AS price, unnest(stocks) AS stock, unnest(created) AS created_at, unnest(updated) AS updated_at) AS m
+		FROM (SELECT unnest(ids) AS id, unnest(versions) AS version, unnest(xids) AS xid,
+			unnest(deleted) AS deleted, unnest(names) AS name, unnest(prices) AS price,
+			unnest(stocks) AS stock, unnest(created) AS created_at,
+			unnest(updated) AS updated_at) AS m
 		WHERE p.id = m.id AND NOT m.deleted AND p.version < m.version
-			AND NOT CASE WHEN m.xid <> '0'::xid8 AND msg_source = state.source
-				THEN pg_visible_in_snapshot(m.xid, state.snapshot) ELSE m.version <= state.floor END;
+			AND NOT products_stale(m.xid, m.version, msg_source, state.source,
+				state.snapshot, state.floor);
 		GET DIAGNOSTICS n = ROW_COUNT;
 		changed := changed + n;
 	END IF;
@@ -133,11 +180,13 @@ BEGIN
 			FROM unnest(ids, versions, xids, deleted) AS m (id, version, xid, deleted)
 			LEFT JOIN products p ON p.id = m.id
 			WHERE m.deleted AND (p.version IS NULL OR p.version < m.version)
-				AND NOT CASE WHEN m.xid <> '0'::xid8 AND msg_source = state.source
-					THEN pg_visible_in_snapshot(m.xid, state.snapshot) ELSE m.version <= state.floor END
+				AND NOT products_stale(m.xid, m.version, msg_source, state.source,
+					state.snapshot, state.floor)
 		), buried AS (
-			INSERT INTO products_tombstones AS t (id, version) SELECT g.id, g.version FROM gone g
-			ON CONFLICT (id) DO UPDATE SET version = excluded.version WHERE t.version < excluded.version
+			INSERT INTO products_tombstones AS t (id, version)
+			SELECT g.id, g.version FROM gone g
+			ON CONFLICT (id) DO UPDATE SET version = excluded.version
+				WHERE t.version < excluded.version
 			RETURNING t.id
 		)
 		DELETE FROM products p USING gone g WHERE p.id = g.id;
@@ -151,16 +200,19 @@ BEGIN
 	END IF;
 	IF beat_sync > coalesce(state.heartbeat_sync, '-infinity') OR
 	   beat_delete > coalesce(state.heartbeat_delete, '-infinity') THEN
-		UPDATE products_replication SET heartbeat_sync = greatest(heartbeat_sync, beat_sync),
+		UPDATE products_replication
+			SET heartbeat_sync = greatest(heartbeat_sync, beat_sync),
 			heartbeat_delete = greatest(heartbeat_delete, beat_delete);
 	END IF;
 	RETURN changed;
 END $$;
-COMMENT ON FUNCTION products_apply(text, uuid[], bigint[], xid8[], boolean[], text[], text[], integer[], timestamptz[], timestamptz[],
+COMMENT ON FUNCTION products_apply(text, uuid[], bigint[], xid8[], boolean[], text[], text[],
+	integer[], timestamptz[], timestamptz[],
 	timestamptz, timestamptz)
 	IS 'pgfanout: applies a batch of changes, newest version wins';
 DO $$
 BEGIN
 	-- Temporary tables last, whoever calls.
-	EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp', 'products_apply'::regproc::oid::regprocedure, current_schema());
+	EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp',
+		'products_apply'::regproc::oid::regprocedure, current_schema());
 END $$;

@@ -1,8 +1,9 @@
--- On a replica, in the reset's transaction: the statements that make products_reset, an empty table like products without indexes
--- (they are built after the load), in the order of their numbers. Everything that LIKE leaves out is carried over here or by
--- reset_finish.sql.
+-- On a replica, in the reset's transaction: the statements that make products_reset, an empty table
+-- like products without indexes (they are built after the load), in the order of their numbers.
+-- Everything that LIKE leaves out is carried over here or by reset_finish.sql.
 WITH t AS (
-	SELECT c.*, format('%I.%I', n.nspname, c.relname) AS old, format('%I.%I', n.nspname, 'products_reset') AS new,
+	SELECT c.*, format('%I.%I', n.nspname, c.relname) AS old,
+		format('%I.%I', n.nspname, 'products_reset') AS new,
 		(SELECT amname FROM pg_am WHERE oid = c.relam) AS access_method,
 		(SELECT spcname FROM pg_tablespace WHERE oid = c.reltablespace) AS tablespace
 	FROM pg_class c
@@ -14,10 +15,12 @@ WITH t AS (
 	FROM (
 		SELECT '' AS prefix, unnest(t.reloptions) AS text FROM t
 		UNION ALL
-		SELECT 'toast.', unnest(toast.reloptions) FROM t JOIN pg_class toast ON toast.oid = t.reltoastrelid
+		SELECT 'toast.', unnest(toast.reloptions) FROM t
+			JOIN pg_class toast ON toast.oid = t.reltoastrelid
 	) AS o
 )
-SELECT 1 AS number, format('CREATE %s TABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES EXCLUDING STATISTICS) USING %I%s%s',
+SELECT 1 AS number, format('CREATE %s TABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES'
+		' EXCLUDING STATISTICS) USING %I%s%s',
 	CASE relpersistence WHEN 'u' THEN 'UNLOGGED' ELSE '' END, new, old, access_method,
 	' WITH (' || options.list || ')', ' TABLESPACE ' || quote_ident(tablespace)) AS statement
 FROM t, options
@@ -25,12 +28,16 @@ UNION ALL
 SELECT 2, format('ALTER TABLE %s OWNER TO %I', new, pg_get_userbyid(relowner))
 FROM t WHERE pg_get_userbyid(relowner) <> current_user
 UNION ALL
-SELECT 3, format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', new, a.attname, a.attstattarget)
-FROM t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attstattarget >= 0
+SELECT 3,
+	format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', new, a.attname, a.attstattarget)
+FROM t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
+	AND a.attstattarget >= 0
 UNION ALL
-SELECT 4, format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', new, a.attname, o.list) -- servers keep options of their own there too
+-- Only n_distinct: some servers keep options of their own there.
+SELECT 4, format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', new, a.attname, o.list)
 FROM t
 JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
-CROSS JOIN LATERAL (SELECT string_agg(text, ', ') AS list FROM unnest(a.attoptions) AS text WHERE text LIKE 'n\_distinct%') AS o
+CROSS JOIN LATERAL (SELECT string_agg(text, ', ') AS list FROM unnest(a.attoptions) AS text
+	WHERE text LIKE 'n\_distinct%') AS o
 WHERE o.list IS NOT NULL
 ORDER BY number

@@ -1,2 +1,3 @@
--- On the primary, in the snapshot's transaction: which replicas were known to have lost changes when the snapshot was taken.
+-- On the primary, in the snapshot's transaction: which replicas were known to have lost changes
+-- when the snapshot was taken.
 SELECT replica, reset_due_at FROM products_queues WHERE reset_due_at IS NOT NULL

@@ -1,33 +1,47 @@
--- On a replica, in the reset's transaction, after the load: the statements that turn products_reset into products.
+-- On a replica, in the reset's transaction, after the load: the statements that turn products_reset
+-- into products.
 --
---   step   run one by one, as long as they take: indexes and constraints under names for the time being, statistics, grants
---   swap   run as one, under an ACCESS EXCLUSIVE lock on products, and all of it quick: the old table goes, names fall into place
+--   step   run one by one, however long they take: indexes and constraints under temporary names,
+--          statistics, grants
+--   swap   run as one, under an ACCESS EXCLUSIVE lock on products, all of it quick: the old table
+--          is dropped, the new one and its indexes get the old names
 --
--- what: for the progress shown. The old table is locked against changes of its definition, so this is how it is.
+-- what: for the progress shown. The old table is locked against changes of its definition, so what
+-- is read here stays true.
 WITH t AS (
-	SELECT c.*, n.nspname, format('%I.%I', n.nspname, c.relname) AS old, format('%I.%I', n.nspname, 'products_reset') AS new,
+	SELECT c.*, n.nspname, format('%I.%I', n.nspname, c.relname) AS old,
+		format('%I.%I', n.nspname, 'products_reset') AS new,
 		format('%I.%I', n.nspname, 'products_reset')::regclass AS new_oid
 	FROM pg_class c
 	JOIN pg_namespace n ON n.oid = c.relnamespace
 	WHERE c.oid = to_regclass('products')
-), i AS ( -- indexes; an invalid one was never finished and helps nobody
-	SELECT x.indexrelid, c.relname AS called, 'products_reset_' || row_number() OVER (ORDER BY NOT x.indisprimary, c.relname) AS meanwhile,
+), i AS ( -- indexes; without invalid ones, which were never finished
+	SELECT x.indexrelid, c.relname AS called,
+		'products_reset_' || row_number() OVER (ORDER BY NOT x.indisprimary, c.relname)
+			AS meanwhile,
 		k.contype, k.condeferrable, k.condeferred, x.indisclustered, x.indisreplident,
 		pg_get_constraintdef(k.oid) AS constraint_definition,
-		coalesce((SELECT spcname FROM pg_tablespace WHERE oid = c.reltablespace), '') AS tablespace,
+		coalesce((SELECT spcname FROM pg_tablespace WHERE oid = c.reltablespace), '')
+			AS tablespace,
 		CASE WHEN x.indisunique THEN 'UNIQUE ' ELSE '' END AS uniqueness,
 		substr(d.text, strpos(d.text, ' USING ') + 1) AS using_what, d.text AS definition,
-		obj_description(x.indexrelid, 'pg_class') AS index_comment, obj_description(k.oid, 'pg_constraint') AS constraint_comment
+		obj_description(x.indexrelid, 'pg_class') AS index_comment,
+		obj_description(k.oid, 'pg_constraint') AS constraint_comment
 	FROM t
 	JOIN pg_index x ON x.indrelid = t.oid AND x.indisvalid
 	JOIN pg_class c ON c.oid = x.indexrelid
-	CROSS JOIN LATERAL (SELECT substr(pg_get_indexdef(x.indexrelid), length(format('CREATE %sINDEX %I ON %s',
-		CASE WHEN x.indisunique THEN 'UNIQUE ' ELSE '' END, c.relname, t.old)) + 1) AS text) AS d
-	LEFT JOIN pg_constraint k ON k.conindid = x.indexrelid AND k.conrelid = t.oid AND k.contype IN ('p', 'u', 'x')
+	CROSS JOIN LATERAL (SELECT substr(pg_get_indexdef(x.indexrelid),
+		length(format('CREATE %sINDEX %I ON %s',
+			CASE WHEN x.indisunique THEN 'UNIQUE ' ELSE '' END, c.relname, t.old)) + 1)
+		AS text) AS d
+	LEFT JOIN pg_constraint k ON k.conindid = x.indexrelid AND k.conrelid = t.oid
+		AND k.contype IN ('p', 'u', 'x')
 ), s AS ( -- extended statistics: CREATE STATISTICS name (kinds) ON columns FROM table
-	SELECT e.oid, e.stxname AS called, n.nspname AS schema, 'products_reset_s' || row_number() OVER (ORDER BY e.oid) AS meanwhile,
+	SELECT e.oid, e.stxname AS called, n.nspname AS schema,
+		'products_reset_s' || row_number() OVER (ORDER BY e.oid) AS meanwhile,
 		substr(left(d.text, length(d.text) - length(' FROM ' || t.oid::regclass)),
-			length(format('CREATE STATISTICS %I.%I', n.nspname, e.stxname)) + 1) AS rest,
+			length(format('CREATE STATISTICS %I.%I', n.nspname, e.stxname)) + 1)
+			AS rest,
 		obj_description(e.oid, 'pg_statistic_ext') AS statistics_comment
 	FROM t
 	JOIN pg_statistic_ext e ON e.stxrelid = t.oid
@@ -42,25 +56,32 @@ WITH t AS (
 	) AS g
 )
 SELECT 'step' AS part, 1 AS number, 'building index ' || called AS what,
-	CASE WHEN contype = 'x' THEN format('SET LOCAL default_tablespace = %L; ALTER TABLE %s ADD CONSTRAINT %I %s',
+	CASE WHEN contype = 'x' THEN format(
+		'SET LOCAL default_tablespace = %L; ALTER TABLE %s ADD CONSTRAINT %I %s',
 		tablespace, new, meanwhile, constraint_definition)
-	ELSE format('SET LOCAL default_tablespace = %L; CREATE %sINDEX %I ON %s %s', tablespace, uniqueness, meanwhile, new, using_what)
+	ELSE format('SET LOCAL default_tablespace = %L; CREATE %sINDEX %I ON %s %s', tablespace,
+		uniqueness, meanwhile, new, using_what)
 	END AS statement
 FROM t, i
 UNION ALL
-SELECT 'step', 2, 'building index ' || called, format('ALTER TABLE %s ADD CONSTRAINT %I %s USING INDEX %I%s', new, meanwhile,
+SELECT 'step', 2, 'building index ' || called,
+	format('ALTER TABLE %s ADD CONSTRAINT %I %s USING INDEX %I%s', new, meanwhile,
 	CASE contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, meanwhile,
-	CASE WHEN condeferred THEN ' DEFERRABLE INITIALLY DEFERRED' WHEN condeferrable THEN ' DEFERRABLE' END)
+	CASE WHEN condeferred THEN ' DEFERRABLE INITIALLY DEFERRED'
+		WHEN condeferrable THEN ' DEFERRABLE' END)
 FROM t, i WHERE contype IN ('p', 'u')
 UNION ALL
-SELECT 'step', 3, 'building statistics', format('CREATE STATISTICS %I.%I%s FROM %s', schema, meanwhile, rest, new) FROM t, s
+SELECT 'step', 3, 'building statistics',
+	format('CREATE STATISTICS %I.%I%s FROM %s', schema, meanwhile, rest, new) FROM t, s
 UNION ALL
 SELECT 'step', 4, 'analyzing', format('ANALYZE %s', new) FROM t
 UNION ALL
 SELECT 'step', 5, 'carrying over properties', statement FROM (
-	SELECT format('COMMENT ON TABLE %s IS %L', new, obj_description(t.oid, 'pg_class')) AS statement FROM t
+	SELECT format('COMMENT ON TABLE %s IS %L', new,
+		obj_description(t.oid, 'pg_class')) AS statement FROM t
 	UNION ALL
-	SELECT format('COMMENT ON INDEX %I.%I IS %L', nspname, meanwhile, index_comment) FROM t, i WHERE index_comment IS NOT NULL
+	SELECT format('COMMENT ON INDEX %I.%I IS %L', nspname, meanwhile, index_comment) FROM t, i
+		WHERE index_comment IS NOT NULL
 	UNION ALL
 	SELECT format('COMMENT ON CONSTRAINT %I ON %s IS %L', meanwhile, new, constraint_comment)
 	FROM t, i WHERE constraint_comment IS NOT NULL
@@ -70,19 +91,25 @@ SELECT 'step', 5, 'carrying over properties', statement FROM (
 	UNION ALL
 	SELECT format('ALTER TABLE %s CLUSTER ON %I', new, meanwhile) FROM t, i WHERE indisclustered
 	UNION ALL
-	SELECT format('ALTER TABLE %s REPLICA IDENTITY %s', new, CASE relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)
+	SELECT format('ALTER TABLE %s REPLICA IDENTITY %s', new,
+		CASE relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)
 	FROM t WHERE relreplident IN ('f', 'n')
 	UNION ALL
-	SELECT format('ALTER TABLE %s REPLICA IDENTITY USING INDEX %I', new, meanwhile) FROM t, i WHERE indisreplident
+	SELECT format('ALTER TABLE %s REPLICA IDENTITY USING INDEX %I', new, meanwhile) FROM t, i
+		WHERE indisreplident
 ) AS carried
 UNION ALL
 SELECT 'step', 6, 'carrying over grants', format('REVOKE ALL ON TABLE %s FROM %s', new, role) FROM (
-	SELECT DISTINCT t.new, CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role
-	FROM t JOIN pg_class n ON n.oid = t.new_oid, aclexplode(coalesce(n.relacl, acldefault('r', n.relowner))) a
+	SELECT DISTINCT t.new, CASE a.grantee WHEN 0 THEN 'PUBLIC'
+		ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role
+	FROM t JOIN pg_class n ON n.oid = t.new_oid,
+		aclexplode(coalesce(n.relacl, acldefault('r', n.relowner))) a
 	WHERE t.relacl IS NOT NULL OR a.grantee <> n.relowner
 ) AS defaults
 UNION ALL
-SELECT 'step', 7, 'carrying over grants', format('GRANT %s%s ON TABLE %s TO %s%s', privilege_type, '(' || quote_ident(attname) || ')', new,
+SELECT 'step', 7, 'carrying over grants',
+	format('GRANT %s%s ON TABLE %s TO %s%s',
+		privilege_type, '(' || quote_ident(attname) || ')', new,
 	CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
 	CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END)
 FROM grants
@@ -93,9 +120,11 @@ SELECT 'swap', 9, '', format('DROP TABLE %s', old) FROM t
 UNION ALL
 SELECT 'swap', 10, '', format('ALTER TABLE %s RENAME TO %I', new, relname) FROM t
 UNION ALL
-SELECT 'swap', 11, '', CASE WHEN contype IS NULL THEN format('ALTER INDEX %I.%I RENAME TO %I', nspname, meanwhile, called)
+SELECT 'swap', 11, '', CASE WHEN contype IS NULL
+	THEN format('ALTER INDEX %I.%I RENAME TO %I', nspname, meanwhile, called)
 	ELSE format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', old, meanwhile, called) END
 FROM t, i
 UNION ALL
-SELECT 'swap', 12, '', format('ALTER STATISTICS %I.%I RENAME TO %I', schema, meanwhile, called) FROM s
+SELECT 'swap', 12, '', format('ALTER STATISTICS %I.%I RENAME TO %I', schema, meanwhile, called)
+	FROM s
 ORDER BY number, what, statement

@@ -1,5 +1,6 @@
--- On a replica: what a new table in the place of products would lose, or what would not let the old one go; a phrase each, most of
--- which a person drops before the reset and makes again after. No row: nothing is in the way.
+-- On a replica: what would be lost with the old table products, or would keep it from being
+-- dropped, a phrase each. Most of it can be dropped before the reset and made again after it. No
+-- row: nothing is in the way.
 WITH t AS (
 	SELECT c.*, n.nspname, format('%I.%I', n.nspname, c.relname) AS called,
 		ARRAY[c.reltype, (SELECT typarray FROM pg_type WHERE oid = c.reltype)] AS types
@@ -7,22 +8,26 @@ WITH t AS (
 	JOIN pg_namespace n ON n.oid = c.relnamespace
 	WHERE c.oid = to_regclass('products')
 ), wanted (attname, types) AS (
-	VALUES ('id', '{uuid}'::regtype[]), ('name', '{text,varchar}'), ('price', '{numeric}'), ('stock', '{integer}'),
-		('created_at', '{timestamptz}'), ('updated_at', '{timestamptz}'), ('version', '{bigint}')
+	VALUES ('id', '{uuid}'::regtype[]), ('name', '{text,varchar}'), ('price', '{numeric}'),
+		('stock', '{integer}'), ('created_at', '{timestamptz}'),
+		('updated_at', '{timestamptz}'), ('version', '{bigint}')
 ), dependents AS ( -- what refers to the table or its row type, apart from its own parts
 	SELECT DISTINCT CASE WHEN d.classid = 'pg_rewrite'::regclass
-		THEN (SELECT pg_describe_object('pg_class'::regclass, r.ev_class, 0) FROM pg_rewrite r WHERE r.oid = d.objid)
+		THEN (SELECT pg_describe_object('pg_class'::regclass, r.ev_class, 0)
+			FROM pg_rewrite r WHERE r.oid = d.objid)
 		ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END AS what
 	FROM t
 	JOIN pg_depend d ON (d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid)
 		OR (d.refclassid = 'pg_type'::regclass AND d.refobjid = ANY (t.types))
 	WHERE d.deptype = 'n'
 		AND NOT (d.classid = 'pg_rewrite'::regclass
-			AND EXISTS (SELECT FROM pg_rewrite r WHERE r.oid = d.objid AND r.ev_class = t.oid))
+			AND EXISTS (SELECT FROM pg_rewrite r
+				WHERE r.oid = d.objid AND r.ev_class = t.oid))
 		AND NOT (d.classid = 'pg_constraint'::regclass)
 		AND NOT (d.classid = 'pg_class'::regclass AND d.objid = t.oid)
 		AND NOT (d.classid = 'pg_attrdef'::regclass
-			AND EXISTS (SELECT FROM pg_attrdef a WHERE a.oid = d.objid AND a.adrelid = t.oid))
+			AND EXISTS (SELECT FROM pg_attrdef a
+				WHERE a.oid = d.objid AND a.adrelid = t.oid))
 		AND NOT (d.classid = 'pg_trigger'::regclass)
 		AND NOT (d.classid = 'pg_policy'::regclass)
 )
@@ -32,7 +37,8 @@ SELECT format('%s inherits from a table, or is inherited from', called)
 FROM t WHERE EXISTS (SELECT FROM pg_inherits i WHERE t.oid IN (i.inhrelid, i.inhparent))
 UNION ALL
 SELECT CASE WHEN a.attname IS NULL THEN format('%s has no column %I', called, w.attname)
-	ELSE format('column %I of %s is of type %s, not %s', w.attname, called, format_type(a.atttypid, a.atttypmod), w.types[1]) END
+	ELSE format('column %I of %s is of type %s, not %s', w.attname, called,
+		format_type(a.atttypid, a.atttypmod), w.types[1]) END
 FROM t CROSS JOIN wanted w
 LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attname = w.attname AND NOT a.attisdropped
 WHERE a.attname IS NULL OR NOT a.atttypid = ANY (w.types)
@@ -58,13 +64,15 @@ SELECT format('publication %I, whose subscribers would miss the reset', p.pubnam
 FROM t JOIN pg_publication_tables p ON p.schemaname = t.nspname AND p.tablename = t.relname
 UNION ALL
 SELECT format('%s is owned by a column of it', pg_describe_object(d.classid, d.objid, 0))
-FROM t JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid AND d.deptype = 'a'
+FROM t JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
+	AND d.deptype = 'a'
 JOIN pg_class s ON d.classid = 'pg_class'::regclass AND s.oid = d.objid AND s.relkind = 'S'
 UNION ALL
 SELECT format('a table %I.products_reset (not a reset''s: it leaves none behind)', t.nspname)
 FROM t JOIN pg_class o ON o.relnamespace = t.relnamespace AND o.relname = 'products_reset'
 UNION ALL
-SELECT format('%s belongs to %I, whose rights %I lacks: connect as that user', called, pg_get_userbyid(relowner), current_user)
+SELECT format('%s belongs to %I, whose rights %I lacks: connect as that user', called,
+	pg_get_userbyid(relowner), current_user)
 FROM t WHERE NOT pg_has_role(current_user, relowner, 'USAGE')
 UNION ALL
 SELECT format('%I may not create tables in schema %I: GRANT CREATE', current_user, nspname)

@@ -1,15 +1,20 @@
--- On a replica: versions that the primary has never given out ($2 of the rows, $3 of the tombstones of the products $1; 0: none) would turn away every
--- change to come. They become $4, the newest version that the primary had given out when it was asked after they had been seen.
+-- On a replica: versions that the primary has never given out ($2 of the rows, $3 of the tombstones
+-- of the products $1; 0: none) would make it refuse every change to come. They become $4, the
+-- newest version that the primary had given out when it was asked after they had been seen.
 --
--- A product cannot go backwards by it: every change up to $4 is still turned away, and one above it is newer than anything that the
--- replica has had in order. 0 would let in an old message that comes late. Only what still has the very version that was seen is
--- touched: a row that has been replaced since keeps its own. Batches wait meanwhile (advisory lock 1885824609/2), as they do for one another.
+-- A product cannot go backwards by it: every change up to $4 is still refused, and one above $4 is
+-- newer than all that the replica has applied in order. 0 would let in an old message that comes
+-- late. Only a row that still has the version that was seen is changed. Batches wait meanwhile
+-- (advisory lock 1885824609/2), as they wait for one another.
 WITH locked AS MATERIALIZED (
 	SELECT pg_advisory_xact_lock(1885824609, 2)
 ), wrong AS MATERIALIZED (
 	SELECT w.id, w.version, w.buried
-	FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS w (id, version, buried) CROSS JOIN locked
+	FROM unnest($1::uuid[], $2::bigint[], $3::bigint[]) AS w (id, version, buried)
+		CROSS JOIN locked
 ), lowered AS (
-	UPDATE products p SET version = $4::bigint FROM wrong w WHERE p.id = w.id AND p.version = w.version AND p.version > $4::bigint
+	UPDATE products p SET version = $4::bigint FROM wrong w
+		WHERE p.id = w.id AND p.version = w.version AND p.version > $4::bigint
 )
-UPDATE products_tombstones t SET version = $4::bigint FROM wrong w WHERE t.id = w.id AND t.version = w.buried AND t.version > $4::bigint
+UPDATE products_tombstones t SET version = $4::bigint FROM wrong w
+	WHERE t.id = w.id AND t.version = w.buried AND t.version > $4::bigint

@@ -1,12 +1,16 @@
--- On a replica: the chunk of verify_chunk.sql, from the id $1 to the id $2, of which at most $3 products are looked at: more than the primary
--- has is different anyway. newest: the newest version of a product or tombstone there. dead: whether a change of a product there was given up.
+-- On a replica: the chunk of verify_chunk.sql, from the id $1 to the id $2, at most $3 products of
+-- it: one more than the primary has is enough to differ. newest: the newest version of a product or
+-- tombstone in it. dead: whether a change of a product in it was given up.
 SELECT count(*)::integer AS products,
 	sha256(convert_to(coalesce(string_agg(line, '' ORDER BY id), ''), 'UTF8')) AS digest,
-	greatest(coalesce(max(version), 0), (SELECT coalesce(max(t.version), 0) FROM products_tombstones t
-		WHERE t.id >= $1::uuid AND t.id <= $2::uuid)) AS newest,
-	EXISTS (SELECT FROM products_dead_letters d WHERE d.id >= $1::uuid AND d.id <= $2::uuid) AS dead
+	greatest(coalesce(max(version), 0),
+		(SELECT coalesce(max(t.version), 0) FROM products_tombstones t
+			WHERE t.id >= $1::uuid AND t.id <= $2::uuid)) AS newest,
+	EXISTS (SELECT FROM products_dead_letters d
+		WHERE d.id >= $1::uuid AND d.id <= $2::uuid) AS dead
 FROM (
-	SELECT id, version, id || ' ' || length(name) || ' ' || name || ' ' || price::numeric || ' ' || stock::integer || ' '
+	SELECT id, version, id || ' ' || length(name) || ' ' || name || ' ' || price::numeric || ' '
+		|| stock::integer || ' '
 		|| created_at::timestamptz || ' ' || updated_at::timestamptz AS line
 	FROM products
 	WHERE id >= $1::uuid AND id <= $2::uuid

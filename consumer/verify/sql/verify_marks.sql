@@ -1,9 +1,11 @@
--- On a replica: the products from the id $1 to the id $2 that may be wrong whatever their columns say, at most $3 of them: a version
--- above $4, the newest that the primary has given out, would turn away every change to come; of others a change was given up.
+-- On a replica: the products from the id $1 to the id $2 that may be wrong whatever their columns
+-- say, at most $3 of them: a version above $4, the newest that the primary has given out, would
+-- turn away every change to come; of others a change was given up.
 SELECT id FROM (
 	SELECT id FROM products WHERE id >= $1::uuid AND id <= $2::uuid AND version > $4::bigint
 	UNION
-	SELECT id FROM products_tombstones WHERE id >= $1::uuid AND id <= $2::uuid AND version > $4::bigint
+	SELECT id FROM products_tombstones
+		WHERE id >= $1::uuid AND id <= $2::uuid AND version > $4::bigint
 	UNION
 	SELECT id FROM products_dead_letters WHERE id >= $1::uuid AND id <= $2::uuid
 ) marked
