@@ -38,10 +38,9 @@
 #include "consumer/apply/side.h"
 #include "consumer/apply/wrong.h"
 
-#define MOVES_BYTES ((size_t)32 << 20) /* failed changes that wait to be moved */
-#define STATE_MS    5000	       /* how often the replica is asked whether it needs a reset */
-#define ACK_MS	    20		       /* an ack waits so long at most, for others to join it */
-#define ACK_SHARE   4		       /* or until this part of the prefetch window waits for it */
+#define STATE_MS  5000 /* how often the replica is asked whether it needs a reset */
+#define ACK_MS	  20   /* an ack waits so long at most, for others to join it */
+#define ACK_SHARE 4    /* or until this part of the prefetch window waits for it */
 
 struct session {
 	const struct consumer_settings *settings;
@@ -86,8 +85,7 @@ static void end_with(struct session *s, enum session_end end, const char *senten
 
 static bool may_receive(const struct session *s)
 {
-	return !s->draining && !inbox_full(&s->inbox) &&
-	       retry_pending_bytes(s->retry) < MOVES_BYTES;
+	return !s->draining && !inbox_full(&s->inbox) && !retry_full(s->retry);
 }
 
 static void on_delivery(void *arg, const struct amqp_delivery *d)
