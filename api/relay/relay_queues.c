@@ -125,7 +125,7 @@ static enum relay_queues look(struct relay *r, size_t i, bool declare, struct er
 		if (!mark(r, i, "a queue of it was deleted, with the changes in it", &known, err))
 			return RELAY_QUEUES_DATABASE;
 		if (known)
-			log_error("a queue of a replica was deleted, and is made anew: the replica "
+			log_error("a queue of a replica was deleted, and is recreated: the replica "
 				  "needs a reset",
 				  KV_S("replica", replica));
 	}

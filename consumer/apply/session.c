@@ -5,7 +5,7 @@
  *
  *   delivery ──▶ [collecting] … [applying] ──▶ commit ──▶ ack
  *                                    └─ failures ──▶ retry.c: publish ──▶ confirm ──▶ ack
- *                                                    (given up: wrong.c records it on the replica first)
+ *                                                    (given up: wrong_records.c records it on the replica first)
  *
  * What the process's death means at each place: before the commit, nothing has happened, and the
  * broker delivers again. Between the commit and the ack, the broker delivers again what is then
@@ -36,7 +36,7 @@
 #include "consumer/apply/replica.h"
 #include "consumer/apply/retry.h"
 #include "consumer/apply/side.h"
-#include "consumer/apply/wrong.h"
+#include "consumer/apply/wrong_records.h"
 
 #define STATE_MS  5000 /* how often the replica is asked whether it needs a reset */
 #define ACK_MS	  20   /* an ack waits so long at most, for others to join it */
@@ -50,7 +50,7 @@ struct session {
 	struct retry *retry;
 	struct inbox inbox;
 	struct side *side;
-	struct wrong *wrong;
+	struct wrong_records *wrong;
 
 	/* Of the stretch that runs: */
 	struct db *db;
@@ -368,7 +368,7 @@ static void loop(struct session *s)
 		work(s, now);
 		if (s->ack_tag && mono_reached(s->ack_at, now))
 			ack_gathered(s);
-		if (!s->ending && wrong_step(s->wrong, s->db, now))
+		if (!s->ending && wrong_records_step(s->wrong, s->db, now))
 			s->state_at = now; /* one more is wrong */
 		if (!s->ending && !db_alive(s->db)) {
 			s->result->outcome = DB_LOST;
@@ -397,7 +397,7 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	s->ending = s->draining = false;
 	s->after_trouble = after_trouble;
 	s->applying = NULL;
-	wrong_start(s->wrong);
+	wrong_records_start(s->wrong);
 	s->state_at = mono_add_ms(mono_now(), STATE_MS);
 	err_set(&s->db_error, "the server closed the connection");
 	apply_use(s->apply, db);
@@ -447,7 +447,7 @@ struct session *session_new(const struct consumer_settings *settings, const char
 	s->apply = apply_new(settings);
 	s->retry = retry_new(settings, replica, status, on_moved, s);
 	s->side = side_new(settings, replica, status, s->retry);
-	s->wrong = wrong_new(settings, replica, s->retry);
+	s->wrong = wrong_records_new(settings, replica, s->retry);
 	return s;
 }
 
@@ -457,7 +457,7 @@ struct session *session_free(struct session *s)
 		return NULL;
 	apply_free(s->apply);
 	side_free(s->side);
-	wrong_free(s->wrong);
+	wrong_records_free(s->wrong);
 	retry_free(s->retry);
 	inbox_clear(&s->inbox);
 	free(s);

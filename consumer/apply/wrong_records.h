@@ -1,5 +1,5 @@
 /*
- * wrong.h: records on the replica which products are wrong there, because a change of theirs is being given up
+ * wrong_records.h: records on the replica which products are wrong there, because a change of theirs is being given up
  * (products_dead_letters); whoever reads from replicas then reads them elsewhere.
  *
  * The rule: a change is recorded first, and published to the dead-letter queue then. A crash in between leaves a record of a change
@@ -7,24 +7,24 @@
  *
  * Owned by one worker's thread. Never waits. Logs what could not be recorded.
  */
-#ifndef PGFANOUT_CONSUMER_APPLY_WRONG_H
-#define PGFANOUT_CONSUMER_APPLY_WRONG_H
+#ifndef PGFANOUT_CONSUMER_APPLY_WRONG_RECORDS_H
+#define PGFANOUT_CONSUMER_APPLY_WRONG_RECORDS_H
 
 #include "common/pg/db.h"
 #include "consumer/apply/retry.h"
 #include "consumer/settings.h"
 
-struct wrong;
+struct wrong_records;
 
 /* All borrowed for life. */
-struct wrong *wrong_new(const struct consumer_settings *settings, const char *replica,
-			struct retry *retry);
-struct wrong *wrong_free(struct wrong *w); /* NULL is fine; returns NULL */
+struct wrong_records *wrong_records_new(const struct consumer_settings *settings,
+					const char *replica, struct retry *retry);
+struct wrong_records *wrong_records_free(struct wrong_records *w); /* NULL is fine; returns NULL */
 
 /* At the beginning of a stretch: nothing is in flight. */
-void wrong_start(struct wrong *w);
+void wrong_records_start(struct wrong_records *w);
 /* Sends what is to be recorded, one statement at a time; its answer lets the changes go. Call it after each db_io(). True: something
  * was recorded since the last call. */
-bool wrong_step(struct wrong *w, struct db *db, struct mono now);
+bool wrong_records_step(struct wrong_records *w, struct db *db, struct mono now);
 
 #endif
