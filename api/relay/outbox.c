@@ -117,8 +117,8 @@ static void ask(struct outbox *o, enum statement st, const struct db_param *para
 struct outbox *outbox_open(const char *uri, const char *application_name, size_t chunk_max,
 			   struct err *err)
 {
-	/* The planner must never think of reading the whole table; the server must not wait for
-	 * ever for a relay that stopped reading. If a crash takes back what was forgotten, it is
+	/* The planner must never read the whole table; the server must not wait for ever for a
+	 * relay that stopped reading. may_be_lost: what a crash of the server brings back is
 	 * published again. */
 	const struct db_options options = {
 		.application_name = application_name,
@@ -150,7 +150,7 @@ void outbox_close(struct outbox *o)
 {
 	if (!o)
 		return;
-	o->state = OUTBOX_FAILED; /* what db_close() answers is no news */
+	o->state = OUTBOX_FAILED; /* the callbacks that db_close() calls do nothing then */
 	db_close(o->db);
 	strbuf_clear(&o->previous);
 	strbuf_clear(&o->sweep);
@@ -329,8 +329,8 @@ static int compare_changes(const void *a, const void *b)
 	return x->version < y->version ? -1 : x->version > y->version;
 }
 
-/* A courtesy to other subscribers, and fewer messages: those of one kind share one. Mostly there is
- * nothing to do. */
+/* Other subscribers get a product's changes in order, and there are fewer messages, since changes
+ * of one kind share one. Mostly they are sorted already. */
 static void sort_chunk(struct outbox_chunk *c)
 {
 	for (size_t i = 1; i < c->n; i++) {

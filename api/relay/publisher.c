@@ -34,10 +34,10 @@
 #define XIDS_MAX     (16 * 1024)
 #define OVERHEAD     1024 /* bytes on the wire beside body and x-xid, generously */
 #define RUN_MESSAGES 64	  /* sent before the relay looks again what the broker says */
-#define RING \
-	16384 /* messages between the oldest that is unanswered and the newest; a power of two */
-#define RING_SPARE \
-	1024 /* heartbeats have numbers of the same sequence: more than may lie between two changes */
+/* Messages between the oldest that is unanswered and the newest; a power of two. */
+#define RING	     16384
+/* Heartbeats have numbers of the same sequence: more than may be between two changes. */
+#define RING_SPARE   1024
 
 enum chunk_state { CHUNK_FREE, CHUNK_LENT, CHUNK_QUEUED, CHUNK_SENT };
 

@@ -57,7 +57,8 @@ size_t publisher_confirmed_count(const struct publisher *p);
  * must be claimed again. */
 bool publisher_refused(const struct publisher *p, enum amqp_settled *ret_how);
 
-/* Everything added so far, for publisher_passed(): whether all of it is confirmed. A drop voids it. */
+/* Everything added so far, for publisher_passed(): whether all of it is confirmed. Not valid after
+ * a drop. */
 uint64_t publisher_mark(const struct publisher *p);
 bool publisher_passed(const struct publisher *p, uint64_t mark);
 

@@ -146,7 +146,7 @@ static struct mono connect_broker(struct relay *r, struct mono now)
 	r->phase = RELAY_CONNECT_DATABASE;
 	r->broker_connections++;
 	r->progress_at = r->connected_at = mono_now();
-	/* While a trouble lasts that shows only later (a queue), this is no news. */
+	/* While a trouble lasts that shows only later (a queue), this is not worth a line. */
 	LOG_AT(r->broker.trouble ? LOG_DEBUG : LOG_INFO, "relay connected to the broker",
 	       KV_S("broker", amqp_peer(r->link)));
 	return now;

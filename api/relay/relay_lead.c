@@ -7,9 +7,9 @@
  * everything restarts with a sweep from the first recorded change: nothing that was claimed before
  * needs to be remembered, because whatever is not confirmed is still recorded.
  *
- * Heartbeats measure how far the replicas are behind. A leader records one every heartbeat_ms like a
- * change, finds it in a sweep like a change, and so it waits for all that changes wait for. None is
- * recorded while one is; the first sweep of a lead finds those of earlier leaders.
+ * Heartbeats measure how far the replicas are behind. A leader records one every heartbeat_ms like
+ * a change, finds it in a sweep like a change, and so it waits for all that changes wait for. None
+ * is recorded while one is; the first sweep of a lead finds those of earlier leaders.
  */
 #include "api/relay/relay_private.h"
 #include "common/base/log.h"
@@ -114,8 +114,8 @@ static void take_claim(struct relay *r, struct mono now)
 	r->claim = NULL;
 	r->sweep_rows += c->n;
 	if (c->sweep_ends) {
-		/* Work: look again soon. None for a while: look ever less often. Much work: let more
-		 * of it gather. */
+		/* Work: look again soon. None for a while: look ever less often. Much work: let
+		 * more of it gather. */
 		if (r->sweep_rows > 0) {
 			r->pause_us = BUSY_US;
 			r->busy_until = mono_add_ms(now, BUSY_FOR_MS);

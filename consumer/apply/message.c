@@ -5,7 +5,7 @@
  *   1. x-attempt is read as a number, from an integer or a text; absent or anything else: 0.
  *   2. x-xid and x-source are kept as they are, unless they are larger than any sender of ours
  *      makes them.
- *   3. x-error, x-queue and x-died-at are ours and written anew. Headers that the broker adds when
+ *   3. x-error, x-queue and x-died-at are ours and written again. Headers that the broker adds when
  *      it moves messages are left out.
  *   4. Other small ones travel on, so that another publisher's own marks survive a retry.
  */
@@ -253,7 +253,8 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 		};
 		struct jscan_value document;
 		struct err ignored;
-		/* Of the wrong content type, say: what it was about may be readable all the same. */
+		/* Of the wrong content type, say: what it was about may be readable all the
+		 * same. */
 		if (d->len <= MESSAGE_BYTES_MAX &&
 		    jscan_document(b->bodies.data + body.at, body.len, &document, &ignored))
 			(void)message_identify(&document, &f.id, &f.version);

@@ -306,7 +306,8 @@ bool retry_send(struct retry *r, struct amqp_link *link, struct mono now, struct
 {
 	if (r->moves.n == 0 || !mono_reached(r->not_before, now))
 		return true;
-	/* A question, so only while nothing published is unanswered: the broker might not read it. */
+	/* A question, so only while nothing published is unanswered: the broker might not read
+	 * it. */
 	if (r->declare) {
 		if (amqp_blocked(link) || amqp_unsettled(link) > 0)
 			return true;

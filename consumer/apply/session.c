@@ -4,20 +4,20 @@
  *   received messages collect in the last batch of a list; the first batch is the one being applied
  *
  *   delivery ──▶ [collecting] … [applying] ──▶ commit ──▶ ack
- *                                    └─ failures ──▶ retry.c: publish ──▶ confirm ──▶ ack
- *                                                    (given up: wrong_records.c records it on the replica first)
+ *                                   └─ failures ──▶ retry.c: publish ──▶ confirm ──▶ ack
+ *                                      (given up: wrong_records.c records it on the replica first)
  *
  * What the process's death means at each place: before the commit, nothing has happened, and the
  * broker delivers again. Between the commit and the ack, the broker delivers again what is then
  * stale. Between the confirm of a moved change and its ack, the change is in two queues; applying
  * it twice is harmless. Nothing is ever acknowledged before it is committed or confirmed elsewhere.
  *
- * Acks are not urgent: a few messages' are gathered into one, because each is an entry in the broker's log, and a wait for its
- * disk that the changes behind it have to share. Who dies before has them delivered again.
+ * Acks are gathered for a moment and sent as one, because each is an entry in the broker's log that
+ * waits for its disk. If the process dies before, the messages are delivered again.
  *
  * Batches form by themselves: nobody waits for more messages while the replica is idle, and what
- * comes while it is busy becomes the next batch. While the next batch is full the socket is left
- * alone (but for heartbeats), so memory stays bounded.
+ * comes while it is busy becomes the next batch. While the next batch is full nothing is read from
+ * the socket but heartbeats, so memory stays bounded.
  */
 #include "consumer/apply/session.h"
 
@@ -293,8 +293,8 @@ static void on_wrong(void *arg, enum db_outcome outcome, const struct pg_result 
 		status_set_wrong(s->status, strtoll(db_value(r, 0, 0), NULL, 10));
 }
 
-/* Now and then, between two batches: somebody may have reset the replica; and one that hangs while
- * idle is found out. */
+/* Every STATE_MS, between two batches: the replica may have been reset meanwhile; and one that
+ * hangs while idle is noticed. */
 static void ask_state(struct session *s, struct mono now)
 {
 	struct err err = { .text = "" };
@@ -419,7 +419,8 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 
 bool session_subscribe(struct session *s, struct amqp_link *link, struct err *err)
 {
-	/* The bulky queue last: the answer to a question comes behind all that is delivered before. */
+	/* The bulky queue last: the answer to a question comes behind all that is delivered
+	 * before. */
 	static const enum change_kind kinds[] = { CHANGE_DELETE, CHANGE_SYNC };
 	char queue[TOPOLOGY_NAME_MAX];
 

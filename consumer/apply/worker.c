@@ -2,19 +2,20 @@
  * worker.c: one thread a replica: the outer loop around session.c, which turns each reason into
  * back-off, reconnecting or the end.
  *
- *   state               owns           moves on when
- *   CONNECTING_REPLICA  nothing        connected, schema right  -> CONNECTING_BROKER
- *   NOT_MIGRATED                       not so                   -> itself, 200 ms … 5 s later
- *   RESETTING           database       the reset is over        -> CONNECTING_BROKER
- *                                      not yet                  -> itself, 200 ms later
- *   CONNECTING_BROKER   database       declared and consuming   -> APPLYING
- *                                      not so                   -> itself, 200 ms … 5 s later
- *   APPLYING            database,      replica lost or unfit    -> CONNECTING_REPLICA, after a back-off
- *                       two broker     replica being reset      -> RESETTING
- *                       links          broker lost              -> CONNECTING_BROKER, after a back-off
- *                                      a queue was deleted      -> marks the replica, CONNECTING_BROKER
- *                                     marked, reset due        -> RESETTING, in this very thread
- *   STOPPED             nothing        (the thread ends)
+ *   state (STATUS_…)    owns          moves on when
+ *   CONNECTING_REPLICA  nothing       connected, schema right  -> CONNECTING_BROKER
+ *   NOT_MIGRATED                      not so                   -> itself, 200 ms … 5 s later
+ *   RESETTING           database      the reset is over        -> CONNECTING_BROKER
+ *                                     not yet                  -> itself, 200 ms later
+ *   CONNECTING_BROKER   database      declared and consuming   -> APPLYING
+ *                                     not so                   -> itself, 200 ms … 5 s later
+ *   APPLYING            database,     replica lost or unfit    -> CONNECTING_REPLICA, back-off
+ *                       two broker    replica being reset      -> RESETTING
+ *                       links         broker lost              -> CONNECTING_BROKER, back-off
+ *                                     a queue was deleted      -> marks the replica,
+ *                                                                 CONNECTING_BROKER
+ *                                     marked, reset due        -> RESETTING, by this thread
+ *   STOPPED             nothing       (the thread ends)
  *
  * The database comes first, and the broker's link is closed whenever the replica cannot take
  * changes: so its messages wait in their queues, where they are safe, visible and use up no
@@ -22,9 +23,10 @@
  *
  * What a crash between any two lines does: nothing but the redelivery of messages. What has been
  * received and not acknowledged goes back to the queues as soon as the broker sees the connection
- * end; see session.c for the order of commit, confirm and ack. One thing lives in memory for a
- * moment only: that a queue was deleted, until the replica is marked. A worker that dies before finds the queue missing
- * when it comes back, since nobody makes it anew before the replica is marked: neither this one nor the API.
+ * end; see session.c for the order of commit, confirm and ack. Only one thing is in memory alone,
+ * for a moment: that a queue was deleted, until the replica is marked. A worker that dies before
+ * finds the queue missing when it comes back: neither it nor the API recreates the queue before the
+ * replica is marked.
  */
 #include "consumer/apply/worker.h"
 
@@ -202,8 +204,8 @@ static bool reset_if_due(struct apply_worker *w)
 	return true;
 }
 
-/* Declares the queues, but never makes a missing one anew before the replica is marked. False: err says why, or the
- * replica was lost, or err is empty because a reset comes first. */
+/* Declares the queues, but never recreates a missing one before the replica is marked. False: err
+ * says why, or the replica was lost, or err is empty because a reset comes first. */
 static bool declare_and_subscribe(struct apply_worker *w, struct amqp_link *link, struct err *err)
 {
 	uint64_t ready;
@@ -259,7 +261,7 @@ static void apply_session(struct apply_worker *w, struct amqp_link *link)
 
 	status_set_state(w->status, STATUS_APPLYING);
 	status_set_broker(w->status, amqp_peer(link));
-	/* While a known trouble lasts, connections that come up are no news yet. */
+	/* While a known trouble lasts, a connection that comes up is not worth a line. */
 	LOG_AT(w->told ? LOG_DEBUG : LOG_INFO, "applying changes", KV_S("broker", amqp_peer(link)));
 	session_run(w->session, w->db, link, w->told, &w->auto_reset, &r);
 	amqp_close(link);

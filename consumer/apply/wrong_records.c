@@ -11,7 +11,7 @@
 #include "consumer/apply/replica.h"
 
 #define RECORDS_MAX 1000 /* in one statement */
-/* A batch may be in front of it on the connection, and take its whole time. */
+/* A batch may be in front of it on the connection, and take its own whole timeout. */
 #define GRACE_MS    8000
 
 struct wrong_records {

@@ -1,9 +1,10 @@
 /*
- * wrong_records.h: records on the replica which products are wrong there, because a change of theirs is being given up
- * (products_dead_letters); whoever reads from replicas then reads them elsewhere.
+ * wrong_records.h: records on the replica, in products_dead_letters, which products are wrong there
+ * because a change of theirs is given up. The API then reads them elsewhere.
  *
- * The rule: a change is recorded first, and published to the dead-letter queue then. A crash in between leaves a record of a change
- * that comes again. A replica that refuses the record keeps nobody from parking the change.
+ * The rule: a change is recorded first, and published to the dead-letter queue then. A crash in
+ * between leaves a record of a change that is delivered again. If the replica refuses the record,
+ * the change is published all the same.
  *
  * Owned by one worker's thread. Never waits. Logs what could not be recorded.
  */
@@ -23,8 +24,8 @@ struct wrong_records *wrong_records_free(struct wrong_records *w); /* NULL is fi
 
 /* At the beginning of a stretch: nothing is in flight. */
 void wrong_records_start(struct wrong_records *w);
-/* Sends what is to be recorded, one statement at a time; its answer lets the changes go. Call it after each db_io(). True: something
- * was recorded since the last call. */
+/* Sends what is to be recorded, one statement at a time; after its answer the changes may be
+ * published. Call it after each db_io(). True: something was recorded since the last call. */
 bool wrong_records_step(struct wrong_records *w, struct db *db, struct mono now);
 
 #endif

@@ -3,11 +3,12 @@
  *
  * What happens to a letter:
  *   list, show   it is written out, and goes back when the connection is closed
- *   replay       it is published to the queue it came from; confirmed there, it is acknowledged here, and that is said
+ *   replay       it is published to the queue it came from; when that is confirmed it is
+ *                acknowledged here, and "replayed" is written out
  *   discard      it is written out, and when that worked it is acknowledged
  *
- * The process's death at any place leaves each letter here, or in its queue, or in both. Replaying is safe at any age: a replica
- * takes no change that is older than what it has.
+ * If the process dies, each letter is here, or in its queue, or in both. Replaying is safe at any
+ * age: a replica takes no change that is older than what it has.
  */
 #include "consumer/letters/dead_letters.h"
 
@@ -235,14 +236,15 @@ static void wait_for_events(const struct command *c, bool more)
 
 	if (c->replay != NULL)
 		wait_ms = dead_replay_wait_ms(c->replay, wait_ms);
-	/* A publish that waits for room in its socket is not told of it. */
+	/* No event says that a socket has room again for the next publish. */
 	if (c->replay != NULL && dead_replay_pending(c->replay) > 0 && wait_ms > 20)
 		wait_ms = 20;
 	if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
 		fatal("poll: %s", strerror(errno));
 }
 
-/* Until all letters were looked at and, of a replay, settled. After a stop what was published is still waited for. */
+/* Until all letters were looked at and, of a replay, answered. After a stop it still waits 3 s for
+ * the answers to what was published. */
 static bool work(struct command *c, struct err *err)
 {
 	struct mono stopped = MONO_NEVER;

@@ -33,7 +33,7 @@ static bool parse_options(int argc, char **argv, struct dead_args *a, struct err
 	};
 	int c;
 
-	optind = 0; /* glibc: begin anew */
+	optind = 0; /* glibc: reset getopt */
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":yh", options, NULL)) != -1) {
 		switch (c) {

@@ -204,7 +204,8 @@ void dead_text_short(struct strbuf *out, const struct dead_letter *l)
 			    w.version);
 }
 
-/* Text for a terminal, of any length: what is neither printable nor UTF-8 as \xNN; line ends and tabs stay. */
+/* Text for a terminal, of any length: what is neither printable nor UTF-8 as \xNN; line ends and
+ * tabs stay. */
 static void add_shown(struct strbuf *out, const char *s, size_t len)
 {
 	for (size_t i = 0; i < len;) {
