@@ -126,22 +126,14 @@ bool publisher_has_room(const struct publisher *p)
 	return false;
 }
 
-static struct chunk *chunk_of(struct publisher *p, const struct outbox_chunk *c)
+void publisher_release(struct outbox_chunk *c)
 {
-	for (size_t i = 0; i < p->nchunks; i++)
-		if (&p->chunks[i].c == c)
-			return &p->chunks[i];
-	fatal("a chunk that is not the publisher's");
-}
-
-void publisher_release(struct publisher *p, struct outbox_chunk *c)
-{
-	chunk_of(p, c)->state = CHUNK_FREE;
+	((struct chunk *)c)->state = CHUNK_FREE;
 }
 
 void publisher_add(struct publisher *p, struct outbox_chunk *c)
 {
-	struct chunk *k = chunk_of(p, c);
+	struct chunk *k = (struct chunk *)c;
 
 	if (c->n == 0) {
 		k->state = CHUNK_FREE;
@@ -273,22 +265,14 @@ void publisher_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
 	if (p->unanswered == 0 || publish_no < p->oldest || publish_no >= p->next || !s->chunk)
 		return; /* dropped */
 	k = s->chunk;
-	switch (how) {
-	case AMQP_CONFIRMED:
+	if (how == AMQP_CONFIRMED) {
 		confirm(p, s);
 		p->counts.confirmed += s->n;
 		p->cautious = p->refused;
-		break;
-	case AMQP_RETURNED:
-		p->counts.returned += s->n;
+	} else {
+		*(how == AMQP_RETURNED ? &p->counts.returned : &p->counts.nacked) += s->n;
 		p->refused = p->cautious = true;
 		p->refused_how = how;
-		break;
-	case AMQP_NACKED:
-		p->counts.nacked += s->n;
-		p->refused = p->cautious = true;
-		p->refused_how = how;
-		break;
 	}
 	p->changes -= s->n;
 	p->unanswered--;

@@ -31,7 +31,7 @@ struct outbox_chunk *publisher_chunk(struct publisher *p);
 bool publisher_has_room(const struct publisher *p); /* whether publisher_chunk() has one */
 void publisher_add(struct publisher *p,
 		   struct outbox_chunk *c); /* an empty one is released at once */
-void publisher_release(struct publisher *p, struct outbox_chunk *c);
+void publisher_release(struct outbox_chunk *c);
 
 enum publisher_run {
 	PUBLISHER_IDLE,	 /* nothing to send */

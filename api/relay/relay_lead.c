@@ -128,7 +128,7 @@ static void take_claim(struct relay *r, struct mono now)
 		r->sweeps++;
 	}
 	if (r->phase == RELAY_HOLD) {
-		publisher_release(r->publisher, c);
+		publisher_release(c);
 		return;
 	}
 	publisher_add(r->publisher, c);
