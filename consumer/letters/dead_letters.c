@@ -57,7 +57,7 @@ static const char help[] =
 	"\n"
 	"  list             one line a letter; nothing is changed\n"
 	"  show             all that is known of them, with their bodies; nothing is changed\n"
-	"  replay           puts them back into the queues they came from, with all attempts left;\n"
+	"  replay           puts them back into the queues they came from, all attempts left;\n"
 	"                   safe at any age: a replica takes no change older than what it has\n"
 	"  discard          removes them; their products stay as they are on the replica\n"
 	"  ID               of a message or a product, as list shows it: all letters that have it\n"
