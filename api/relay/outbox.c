@@ -1,12 +1,15 @@
 /*
  * outbox.c: the primary's table of unconfirmed changes, seen from the relay's session.
  *
- *   state      what is asked of the primary                       moves on when
- *   WAITING    the advisory lock, each time the relay asks        it is granted -> BEGINNING
- *   BEGINNING  the name of the transaction id space; strange      both are answered -> LEADING
- *              records are adopted
+ *   state      what is asked of the primary                  moves on when
+ *   WAITING    nothing                                       outbox_try_lead()   -> ASKING
+ *   ASKING     the advisory lock                             it is granted       -> BEGINNING
+ *                                                            it is not           -> WAITING
+ *   BEGINNING  the name of the transaction id space; what    both are answered   -> LEADING
+ *              outbox_adopt.sql does
  *   LEADING    claims, forgets
- *   FAILED     nothing: any unit that was not answered well       outbox_close()
+ *   any        an answer is an error, or none comes                              -> FAILED
+ *   FAILED     nothing                                       outbox_close()
  *
  * Who leads is the server's knowledge, not ours: the lock ends with the session, and the session
  * ends when it is idle longer than IDLE_SESSION_MS, so a process that hangs (or its machine) cannot
@@ -66,13 +69,18 @@ enum column {
 	COL_HEARTBEAT
 };
 
-enum outbox_state { OUTBOX_WAITING, OUTBOX_BEGINNING, OUTBOX_LEADING, OUTBOX_FAILED };
+enum outbox_state {
+	OUTBOX_WAITING,
+	OUTBOX_ASKING,
+	OUTBOX_BEGINNING,
+	OUTBOX_LEADING,
+	OUTBOX_FAILED
+};
 
 struct outbox {
 	struct db *db;
 	enum outbox_state state;
 	struct err why; /* of OUTBOX_FAILED */
-	bool asking;
 	char source[128];
 	struct mono touched;
 
@@ -232,14 +240,12 @@ static void lead_answered(void *arg, enum db_outcome outcome, const struct pg_re
 {
 	struct outbox *o = arg;
 
-	o->asking = false;
-	if (outcome != DB_OK) {
+	if (outcome != DB_OK)
 		fail(o, "asking for the lead", err);
+	else if (o->state == OUTBOX_ASKING)
+		o->state = *db_value(r, 0, 0) == 't' ? OUTBOX_BEGINNING : OUTBOX_WAITING;
+	if (o->state != OUTBOX_BEGINNING)
 		return;
-	}
-	if (*db_value(r, 0, 0) != 't' || o->state != OUTBOX_WAITING)
-		return;
-	o->state = OUTBOX_BEGINNING;
 	ask(o, ST_BEGIN, NULL, false, begun);
 	ask(o, ST_ADOPT, NULL, false, adopted);
 }
@@ -247,15 +253,15 @@ static void lead_answered(void *arg, enum db_outcome outcome, const struct pg_re
 void outbox_try_lead(struct outbox *o)
 {
 	/* Only while waiting: a session that asks twice holds the lock twice. */
-	if (o->state != OUTBOX_WAITING || o->asking)
+	if (o->state != OUTBOX_WAITING)
 		return;
-	o->asking = true;
+	o->state = OUTBOX_ASKING;
 	ask(o, ST_LEAD, NULL, false, lead_answered);
 }
 
 bool outbox_asking(const struct outbox *o)
 {
-	return o->asking;
+	return o->state == OUTBOX_ASKING;
 }
 
 bool outbox_leading(const struct outbox *o)
