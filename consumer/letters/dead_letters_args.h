@@ -23,7 +23,8 @@ struct dead_args {
 	enum dead_action action;
 	const char *replica[REPLICAS_MAX]; /* none: all */
 	size_t nreplicas;
-	bool all, yes, json;
+	bool yes;
+	int all, json; /* as getopt_long() sets them: 0 or 1 */
 	struct dead_id *ids; /* owned */
 	size_t nids;
 };
