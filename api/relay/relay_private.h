@@ -79,17 +79,16 @@ struct relay {
 	struct mono sweep_at;	  /* when the next sweep is due */
 	struct mono swept_at;	  /* when the last one began */
 	int64_t pause_us, gap_us; /* to the next sweep: if nobody wakes us; in any case */
-	struct mono busy_until;	  /* so long the pause does not grow */
+	struct mono busy_until;	  /* the pause does not grow until then */
 	size_t sweep_rows;	  /* of the sweep under way */
 	struct mono forget_at;	  /* when what is confirmed is forgotten; never: nothing waits */
-	struct mono look_at,
-		declare_at; /* when the queues were last looked at; declared, all of them */
-	size_t look_next;   /* replica */
-	bool declaring;	    /* in this round */
-	bool declared[REPLICAS_MAX]; /* products_queues has a row */
-	struct pg_conn *notes;	     /* the primary, while something is written; else NULL */
-	uint64_t restart_sweeps;     /* sweeps, at the last restart */
-	struct mono beat_at;	     /* when the next heartbeat is due */
+	struct mono look_at, declare_at; /* the queues were last looked at; all were declared */
+	size_t look_next;		 /* replica */
+	bool declaring;			 /* in this round */
+	bool declared[REPLICAS_MAX];	 /* products_queues has a row */
+	struct pg_conn *notes;		 /* the primary, while something is written; else NULL */
+	uint64_t restart_sweeps;	 /* sweeps, at the last restart */
+	struct mono beat_at;		 /* when the next heartbeat is due */
 	uint64_t beat_sweeps; /* how many sweeps must have ended, so that none is unclaimed */
 
 	uint64_t sweeps, broker_connections, database_connections; /* for the status */
