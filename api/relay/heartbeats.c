@@ -2,9 +2,13 @@
  * heartbeats.c: see heartbeats.h.
  *
  *   a heartbeat   moves on when
- *   WAITING       all chunks up to its own are confirmed       -> GOING
- *   GOING         its messages are sent, two for each replica, and all are answered: confirmed,
- *                 returned (the queue is missing) or nacked (the queue refused it)  -> forgotten
+ *   waiting       all chunks up to its own are confirmed        -> going
+ *   going         its messages are sent, two for each replica, and all are answered: confirmed,
+ *                 returned (the queue is missing) or nacked (the queue refused it)  -> done
+ *   done          heartbeats_done() says so                     -> forgotten
+ *
+ * One can be in each state at the same time: each state is a place, and a place without a heartbeat
+ * has the key 0.
  *
  * They go through the default exchange, whose routing keys are names of queues: so nobody else can
  * be bound to them, and one replica's missing queue shows by name and holds up nobody.
@@ -23,18 +27,17 @@ struct heartbeats {
 	const char *const *replicas;
 	size_t nreplicas;
 
-	bool waiting;
-	struct outbox_key next; /* these three: of the one that waits */
-	int64_t next_us;
-	uint64_t mark; /* publisher_passed() */
+	struct outbox_key waiting;
+	int64_t waiting_us; /* its time, since 2000-01-01 UTC */
+	uint64_t mark;	    /* for publisher_passed(): all chunks up to its own */
 
-	size_t sent, open;     /* of the one that is going: messages sent, and not answered */
-	struct outbox_key key; /* 0: none is going */
+	struct outbox_key going;
+	size_t sent, open; /* its messages: sent; of them not answered */
 	struct strbuf body;
 	uint64_t *numbers; /* of its messages, in the order of replicas and kinds */
 
-	struct outbox_key done; /* 0: none */
-	const char *missing;
+	struct outbox_key done;
+	const char *missing; /* a replica with a missing queue; NULL: none */
 };
 
 struct heartbeats *heartbeats_new(const char *const *replicas, size_t nreplicas)
@@ -56,30 +59,30 @@ void heartbeats_free(struct heartbeats *h)
 	free(h);
 }
 
+/* Whether a place has a heartbeat. */
+static bool has_one(struct outbox_key place)
+{
+	return place.xid != 0;
+}
+
 bool heartbeats_take(struct heartbeats *h, const struct outbox_chunk *c, const struct publisher *p,
 		     struct outbox_key *ret_old)
 {
-	bool replaces = h->waiting;
+	bool replaces = has_one(h->waiting);
 
 	if (!c->has_beat)
 		return false;
 	if (replaces)
-		*ret_old = h->next;
-	h->waiting = true;
-	h->next = c->beat;
-	h->next_us = c->beat_us;
+		*ret_old = h->waiting;
+	h->waiting = c->beat;
+	h->waiting_us = c->beat_us;
 	h->mark = publisher_mark(p);
 	return replaces;
 }
 
-static bool going(const struct heartbeats *h)
-{
-	return h->key.xid != 0;
-}
-
 bool heartbeats_busy(const struct heartbeats *h)
 {
-	return h->waiting || going(h);
+	return has_one(h->waiting) || has_one(h->going);
 }
 
 static bool send_one(struct heartbeats *h, struct amqp_link *l, const char *source, struct err *err)
@@ -108,21 +111,21 @@ static void finish(struct heartbeats *h)
 {
 	if (h->sent < h->nreplicas * KINDS || h->open > 0)
 		return;
-	h->done = h->key;
-	h->key = (struct outbox_key){ 0 };
+	h->done = h->going;
+	h->going = (struct outbox_key){ 0 };
 }
 
 enum publisher_run heartbeats_run(struct heartbeats *h, const struct publisher *p,
 				  struct amqp_link *l, const char *source, struct err *err)
 {
-	if (h->waiting && !going(h) && publisher_passed(p, h->mark)) {
-		h->waiting = false;
-		h->key = h->next;
+	if (has_one(h->waiting) && !has_one(h->going) && publisher_passed(p, h->mark)) {
+		h->going = h->waiting;
+		h->waiting = (struct outbox_key){ 0 };
 		h->sent = h->open = 0;
 		strbuf_reset(&h->body);
-		heartbeat_write(&h->body, h->next_us);
+		heartbeat_write(&h->body, h->waiting_us);
 	}
-	if (!going(h))
+	if (!has_one(h->going))
 		return PUBLISHER_IDLE;
 	while (h->sent < h->nreplicas * KINDS) {
 		if (!amqp_can_publish(l, h->body.len + OVERHEAD))
@@ -157,7 +160,7 @@ size_t heartbeats_unanswered(const struct heartbeats *h)
 
 bool heartbeats_done(struct heartbeats *h, struct outbox_key *ret)
 {
-	if (h->done.xid == 0)
+	if (!has_one(h->done))
 		return false;
 	*ret = h->done;
 	h->done = (struct outbox_key){ 0 };
@@ -175,8 +178,7 @@ bool heartbeats_missing(struct heartbeats *h, const char **ret_replica)
 
 void heartbeats_drop(struct heartbeats *h)
 {
-	h->waiting = false;
-	h->key = h->done = (struct outbox_key){ 0 };
+	h->waiting = h->going = h->done = (struct outbox_key){ 0 };
 	h->sent = h->open = 0;
 	h->missing = NULL;
 }

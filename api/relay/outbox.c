@@ -1,12 +1,15 @@
 /*
  * outbox.c: the primary's table of unconfirmed changes, seen from the relay's session.
  *
- *   state      what is asked of the primary                       moves on when
- *   WAITING    the advisory lock, each time the relay asks        it is granted -> BEGINNING
- *   BEGINNING  the name of the transaction id space; strange      both are answered -> LEADING
- *              records are adopted
+ *   state      what is asked of the primary                  moves on when
+ *   WAITING    nothing                                       outbox_try_lead()   -> ASKING
+ *   ASKING     the advisory lock                             it is granted       -> BEGINNING
+ *                                                            it is not           -> WAITING
+ *   BEGINNING  the name of the transaction id space; what    both are answered   -> LEADING
+ *              outbox_adopt.sql does
  *   LEADING    claims, forgets
- *   FAILED     nothing: any unit that was not answered well       outbox_close()
+ *   any        an answer is an error, or none comes                              -> FAILED
+ *   FAILED     nothing                                       outbox_close()
  *
  * Who leads is the server's knowledge, not ours: the lock ends with the session, and the session
  * ends when it is idle longer than IDLE_SESSION_MS, so a process that hangs (or its machine) cannot
@@ -66,13 +69,18 @@ enum column {
 	COL_HEARTBEAT
 };
 
-enum outbox_state { OUTBOX_WAITING, OUTBOX_BEGINNING, OUTBOX_LEADING, OUTBOX_FAILED };
+enum outbox_state {
+	OUTBOX_WAITING,
+	OUTBOX_ASKING,
+	OUTBOX_BEGINNING,
+	OUTBOX_LEADING,
+	OUTBOX_FAILED
+};
 
 struct outbox {
 	struct db *db;
 	enum outbox_state state;
 	struct err why; /* of OUTBOX_FAILED */
-	bool asking;
 	char source[128];
 	struct mono touched;
 
@@ -117,8 +125,8 @@ static void ask(struct outbox *o, enum statement st, const struct db_param *para
 struct outbox *outbox_open(const char *uri, const char *application_name, size_t chunk_max,
 			   struct err *err)
 {
-	/* The planner must never think of reading the whole table; the server must not wait for
-	 * ever for a relay that stopped reading. If a crash takes back what was forgotten, it is
+	/* The planner must never read the whole table; the server must not wait for ever for a
+	 * relay that stopped reading. may_be_lost: what a crash of the server brings back is
 	 * published again. */
 	const struct db_options options = {
 		.application_name = application_name,
@@ -150,7 +158,7 @@ void outbox_close(struct outbox *o)
 {
 	if (!o)
 		return;
-	o->state = OUTBOX_FAILED; /* what db_close() answers is no news */
+	o->state = OUTBOX_FAILED; /* the callbacks that db_close() calls do nothing then */
 	db_close(o->db);
 	strbuf_clear(&o->previous);
 	strbuf_clear(&o->sweep);
@@ -232,14 +240,12 @@ static void lead_answered(void *arg, enum db_outcome outcome, const struct pg_re
 {
 	struct outbox *o = arg;
 
-	o->asking = false;
-	if (outcome != DB_OK) {
+	if (outcome != DB_OK)
 		fail(o, "asking for the lead", err);
+	else if (o->state == OUTBOX_ASKING)
+		o->state = *db_value(r, 0, 0) == 't' ? OUTBOX_BEGINNING : OUTBOX_WAITING;
+	if (o->state != OUTBOX_BEGINNING)
 		return;
-	}
-	if (*db_value(r, 0, 0) != 't' || o->state != OUTBOX_WAITING)
-		return;
-	o->state = OUTBOX_BEGINNING;
 	ask(o, ST_BEGIN, NULL, false, begun);
 	ask(o, ST_ADOPT, NULL, false, adopted);
 }
@@ -247,15 +253,15 @@ static void lead_answered(void *arg, enum db_outcome outcome, const struct pg_re
 void outbox_try_lead(struct outbox *o)
 {
 	/* Only while waiting: a session that asks twice holds the lock twice. */
-	if (o->state != OUTBOX_WAITING || o->asking)
+	if (o->state != OUTBOX_WAITING)
 		return;
-	o->asking = true;
+	o->state = OUTBOX_ASKING;
 	ask(o, ST_LEAD, NULL, false, lead_answered);
 }
 
 bool outbox_asking(const struct outbox *o)
 {
-	return o->asking;
+	return o->state == OUTBOX_ASKING;
 }
 
 bool outbox_leading(const struct outbox *o)
@@ -329,8 +335,8 @@ static int compare_changes(const void *a, const void *b)
 	return x->version < y->version ? -1 : x->version > y->version;
 }
 
-/* A courtesy to other subscribers, and fewer messages: those of one kind share one. Mostly there is
- * nothing to do. */
+/* Other subscribers get a product's changes in order, and there are fewer messages, since changes
+ * of one kind share one. Mostly they are sorted already. */
 static void sort_chunk(struct outbox_chunk *c)
 {
 	for (size_t i = 1; i < c->n; i++) {

@@ -44,8 +44,8 @@ void outbox_close(struct outbox *o); /* gives up the lead; NULL is fine */
 
 int outbox_fd(const struct outbox *o);
 bool outbox_wants_write(const struct outbox *o);
-/* When outbox_io() has something to do without the fd: to keep the session alive, or to give it up.
- */
+/* When outbox_io() has something to do without the fd: to keep the session alive, or to give it
+ * up. */
 struct mono outbox_deadline(const struct outbox *o);
 /* Reads, writes, keeps the session alive. False: the session has failed; close it. */
 MUST_CHECK bool outbox_io(struct outbox *o, struct mono now, struct err *err);
@@ -54,8 +54,8 @@ MUST_CHECK bool outbox_io(struct outbox *o, struct mono now, struct err *err);
 void outbox_try_lead(struct outbox *o);
 bool outbox_asking(const struct outbox *o); /* no answer yet */
 bool outbox_leading(const struct outbox *o);
-const char *outbox_source(
-	const struct outbox *o); /* of a leader: names the primary's transaction id space */
+/* Of a leader: names the space that the primary's transaction ids belong to. */
+const char *outbox_source(const struct outbox *o);
 
 /* The next sweep begins at the first record. Not while claiming. */
 void outbox_restart(struct outbox *o);

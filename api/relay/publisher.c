@@ -34,10 +34,10 @@
 #define XIDS_MAX     (16 * 1024)
 #define OVERHEAD     1024 /* bytes on the wire beside body and x-xid, generously */
 #define RUN_MESSAGES 64	  /* sent before the relay looks again what the broker says */
-#define RING \
-	16384 /* messages between the oldest that is unanswered and the newest; a power of two */
-#define RING_SPARE \
-	1024 /* heartbeats have numbers of the same sequence: more than may lie between two changes */
+/* Messages between the oldest that is unanswered and the newest; a power of two. */
+#define RING	     16384
+/* Heartbeats have numbers of the same sequence: more than may be between two changes. */
+#define RING_SPARE   1024
 
 enum chunk_state { CHUNK_FREE, CHUNK_LENT, CHUNK_QUEUED, CHUNK_SENT };
 
@@ -126,22 +126,14 @@ bool publisher_has_room(const struct publisher *p)
 	return false;
 }
 
-static struct chunk *chunk_of(struct publisher *p, const struct outbox_chunk *c)
+void publisher_release(struct outbox_chunk *c)
 {
-	for (size_t i = 0; i < p->nchunks; i++)
-		if (&p->chunks[i].c == c)
-			return &p->chunks[i];
-	fatal("a chunk that is not the publisher's");
-}
-
-void publisher_release(struct publisher *p, struct outbox_chunk *c)
-{
-	chunk_of(p, c)->state = CHUNK_FREE;
+	((struct chunk *)c)->state = CHUNK_FREE;
 }
 
 void publisher_add(struct publisher *p, struct outbox_chunk *c)
 {
-	struct chunk *k = chunk_of(p, c);
+	struct chunk *k = (struct chunk *)c;
 
 	if (c->n == 0) {
 		k->state = CHUNK_FREE;
@@ -273,22 +265,14 @@ void publisher_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
 	if (p->unanswered == 0 || publish_no < p->oldest || publish_no >= p->next || !s->chunk)
 		return; /* dropped */
 	k = s->chunk;
-	switch (how) {
-	case AMQP_CONFIRMED:
+	if (how == AMQP_CONFIRMED) {
 		confirm(p, s);
 		p->counts.confirmed += s->n;
 		p->cautious = p->refused;
-		break;
-	case AMQP_RETURNED:
-		p->counts.returned += s->n;
+	} else {
+		*(how == AMQP_RETURNED ? &p->counts.returned : &p->counts.nacked) += s->n;
 		p->refused = p->cautious = true;
 		p->refused_how = how;
-		break;
-	case AMQP_NACKED:
-		p->counts.nacked += s->n;
-		p->refused = p->cautious = true;
-		p->refused_how = how;
-		break;
 	}
 	p->changes -= s->n;
 	p->unanswered--;

@@ -29,17 +29,15 @@ void publisher_free(struct publisher *p);
  * next two. */
 struct outbox_chunk *publisher_chunk(struct publisher *p);
 bool publisher_has_room(const struct publisher *p); /* whether publisher_chunk() has one */
-void publisher_add(struct publisher *p,
-		   struct outbox_chunk *c); /* an empty one is released at once */
-void publisher_release(struct publisher *p, struct outbox_chunk *c);
+/* An empty one is released at once. */
+void publisher_add(struct publisher *p, struct outbox_chunk *c);
+void publisher_release(struct outbox_chunk *c);
 
 enum publisher_run {
-	PUBLISHER_IDLE,	 /* nothing to send */
-	PUBLISHER_MORE,	 /* there is more, and the link may take it: look what the broker says, then
-			    come again */
-	PUBLISHER_WAITS, /* for an answer, which comes through the link */
-	PUBLISHER_FULL,	 /* for room in the socket, or the end of a pause that the broker asked for
-			  */
+	PUBLISHER_IDLE,	  /* nothing to send */
+	PUBLISHER_MORE,	  /* there is more: look what the broker says, then call again */
+	PUBLISHER_WAITS,  /* for an answer, which comes through the link */
+	PUBLISHER_FULL,	  /* for room in the socket, or the end of the broker's pause */
 	PUBLISHER_BROKEN, /* the link failed; err is set */
 };
 /* source: of the primary, for x-source. */
@@ -57,7 +55,8 @@ size_t publisher_confirmed_count(const struct publisher *p);
  * must be claimed again. */
 bool publisher_refused(const struct publisher *p, enum amqp_settled *ret_how);
 
-/* Everything added so far, for publisher_passed(): whether all of it is confirmed. A drop voids it. */
+/* Everything added so far, for publisher_passed(): whether all of it is confirmed. Not valid after
+ * a drop. */
 uint64_t publisher_mark(const struct publisher *p);
 bool publisher_passed(const struct publisher *p, uint64_t mark);
 

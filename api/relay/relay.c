@@ -2,17 +2,22 @@
  * relay.c: the thread that publishes recorded changes. It owns the broker's connection, one session
  * with the primary (api/relay/outbox.c) and the messages under way (api/relay/publisher.c).
  *
- *   state        it has                 moves on when
- *   NO_BROKER    nothing                connected -> NO_DATABASE
- *   NO_DATABASE  the broker             a session with the primary -> STANDBY
- *   STANDBY      … and a session        the lead is ours -> LEADING
- *   LEADING      … and the lead         never (relay_lead.c says what it does: first of all it
- *                                       declares the queues of all replicas)
- *   STOPPED      nothing                never
- *   any of them                         session lost -> NO_DATABASE
- *                                       broker lost -> NO_BROKER, and the session is closed: that
- *                                       gives up the lead, and another relay may have a way to
- *                                       the broker when this one has none
+ *   phase              moves on when
+ *   CONNECT_BROKER     connected                                   -> CONNECT_DATABASE
+ *   CONNECT_DATABASE   a session with the primary                  -> ASK
+ *   ASK                another relay has the lead                  -> WAIT
+ *   ASK, WAIT          the lead is ours                            -> DECLARE
+ *   DECLARE            the queues of all replicas are declared     -> PUBLISH
+ *   PUBLISH            a queue did not take a message              -> HOLD
+ *   HOLD               the back-off is over, and the queues are declared again    -> PUBLISH
+ *   those with a lead  stop is requested                           -> WIND_UP
+ *   the others         stop is requested                           -> END
+ *   WIND_UP            all is answered and forgotten, or STOP_MS are over         -> END
+ *   any                the session is lost                         -> CONNECT_DATABASE
+ *                      the broker is lost                          -> CONNECT_BROKER
+ *
+ * When the broker is lost the session is closed too: that gives up the lead, and another relay may
+ * have a way to the broker when this one has none.
  *
  * Whenever anything fails, everything claimed is dropped and the next sweep begins at the first
  * recorded change. So, if the process dies
@@ -22,9 +27,9 @@
  *   between confirm and forget        recognize by its version
  * and at no moment is a change here only.
  *
- * Waiting: for the primary, the broker, relay_wake() and relay_stop() at once, with a deadline
- * computed from the next duty. Connecting and declaring (a few seconds at most) are the only calls
- * that block; a lead that is not looked after for 10 s meanwhile is lost, as it should be.
+ * The thread waits for the primary, the broker, relay_wake() and relay_stop() at once, until the
+ * next duty. Connecting and declaring (a few seconds at most) are the only calls that block. The
+ * server ends a session that was silent for 10 s, and with it the lead.
  */
 #include <errno.h>
 #include <poll.h>
@@ -56,22 +61,13 @@ const char *relay_state_name(enum relay_state s)
 
 /* ---- status ---- */
 
-static enum relay_state state(const struct relay *r)
-{
-	if (!r->link)
-		return RELAY_NO_BROKER;
-	if (!r->outbox)
-		return RELAY_NO_DATABASE;
-	return outbox_leading(r->outbox) ? RELAY_LEADING : RELAY_STANDBY;
-}
-
-static void show_status(struct relay *r)
+static void show_status(struct relay *r, enum relay_state state)
 {
 	struct publisher_counts counts;
 
 	publisher_counts(r->publisher, &counts);
 	pthread_mutex_lock(&r->lock);
-	r->status.state = state(r);
+	r->status.state = state;
 	r->status.broker_blocked = r->link && amqp_blocked(r->link);
 	snprintf(r->status.broker, sizeof(r->status.broker), "%s",
 		 r->link ? amqp_peer(r->link) : "");
@@ -94,16 +90,18 @@ void relay_show_error(struct relay *r, const char *what, const char *text)
 	pthread_mutex_unlock(&r->lock);
 }
 
-/* Logs a failure unless the same was logged last. */
-static void log_trouble(struct relay *r, struct relay_trouble *t, const char *what,
-			const struct err *err)
+/* Says when to try again, and logs the failure unless the same was logged last. */
+static struct mono trouble(struct relay *r, struct relay_peer *t, const char *what,
+			   const struct err *err)
 {
-	if (!t->on || strcmp(t->text, err->text) != 0)
+	if (!t->trouble || strcmp(t->text, err->text) != 0)
 		log_warn(what, KV_S("error", err->text),
 			 KV_S("next", "changes stay recorded; trying again"));
-	t->on = true;
+	t->trouble = true;
 	snprintf(t->text, sizeof(t->text), "%s", err->text);
 	relay_show_error(r, what, err->text);
+	t->at = mono_add_ms(mono_now(), backoff_next_ms(&t->backoff));
+	return t->at;
 }
 
 /* ---- connections ---- */
@@ -115,14 +113,11 @@ void relay_lose_database(struct relay *r, const struct err *err)
 	r->claim = NULL;
 	publisher_drop(r->publisher, false);
 	heartbeats_drop(r->heartbeats);
-	r->hold_until = MONO_NEVER;
-	r->leading = r->standing_by = r->asked = false;
-	if (err) {
-		r->database_at = mono_add_ms(mono_now(), backoff_next_ms(&r->database_backoff));
-		log_trouble(r, &r->database_trouble, "relay lost the primary", err);
-	} else {
-		r->database_at = mono_now();
-	}
+	r->phase = RELAY_CONNECT_DATABASE;
+	if (err)
+		trouble(r, &r->database, "relay lost the primary", err);
+	else
+		r->database.at = mono_now();
 }
 
 void relay_lose_broker(struct relay *r, const struct err *err)
@@ -133,42 +128,76 @@ void relay_lose_broker(struct relay *r, const struct err *err)
 		relay_lose_database(r, NULL);
 	publisher_drop(r->publisher, true);
 	heartbeats_drop(r->heartbeats);
+	r->phase = RELAY_CONNECT_BROKER;
 	r->was_blocked = false;
-	r->broker_at = mono_add_ms(mono_now(), backoff_next_ms(&r->broker_backoff));
-	log_trouble(r, &r->broker_trouble, "relay lost the broker", err);
+	trouble(r, &r->broker, "relay lost the broker", err);
 }
 
-static void connect_broker(struct relay *r)
+static struct mono connect_broker(struct relay *r, struct mono now)
 {
 	struct err err;
 
+	if (!mono_reached(r->broker.at, now))
+		return r->broker.at;
 	r->link = amqp_open(r->opt.rabbitmq_urls, r->opt.application_name, RELAY_BROKER_TIMEOUT_MS,
 			    &err);
-	if (!r->link) {
-		r->broker_at = mono_add_ms(mono_now(), backoff_next_ms(&r->broker_backoff));
-		log_trouble(r, &r->broker_trouble, "relay cannot connect to the broker", &err);
-		return;
-	}
+	if (!r->link)
+		return trouble(r, &r->broker, "relay cannot connect to the broker", &err);
+	r->phase = RELAY_CONNECT_DATABASE;
 	r->broker_connections++;
 	r->progress_at = r->connected_at = mono_now();
-	/* While a trouble lasts that shows only later (a queue), this is no news. */
-	LOG_AT(r->broker_trouble.on ? LOG_DEBUG : LOG_INFO, "relay connected to the broker",
+	/* While a trouble lasts that shows only later (a queue), this is not worth a line. */
+	LOG_AT(r->broker.trouble ? LOG_DEBUG : LOG_INFO, "relay connected to the broker",
 	       KV_S("broker", amqp_peer(r->link)));
+	return now;
 }
 
-static void connect_database(struct relay *r)
+static struct mono connect_database(struct relay *r, struct mono now)
 {
 	struct err err;
 
+	if (!mono_reached(r->database.at, now))
+		return r->database.at;
 	r->outbox = outbox_open(r->opt.database_url, r->opt.application_name, RELAY_CHUNK_MAX,
 				&err);
-	if (!r->outbox) {
-		r->database_at = mono_add_ms(mono_now(), backoff_next_ms(&r->database_backoff));
-		log_trouble(r, &r->database_trouble, "relay cannot use the primary", &err);
-		return;
-	}
+	if (!r->outbox)
+		return trouble(r, &r->database, "relay cannot use the primary", &err);
+	r->phase = RELAY_ASK;
 	r->database_connections++;
-	r->lead_at = mono_now();
+	outbox_try_lead(r->outbox);
+	r->lead_at = mono_add_ms(mono_now(), LEAD_EVERY_MS);
+	return now;
+}
+
+/* ASK and WAIT. */
+static struct mono ask_for_lead(struct relay *r, struct mono now)
+{
+	if (outbox_leading(r->outbox)) {
+		r->phase = RELAY_DECLARE;
+		return now;
+	}
+	if (!mono_reached(r->lead_at, now))
+		return r->lead_at;
+	if (r->phase == RELAY_ASK && !outbox_asking(r->outbox)) {
+		r->phase = RELAY_WAIT;
+		r->broker.trouble = false;
+		r->database.trouble = false;
+		backoff_reset(&r->database.backoff);
+		log_info("relay stands by: another one leads");
+	}
+	outbox_try_lead(r->outbox);
+	r->lead_at = mono_add_ms(now, LEAD_EVERY_MS);
+	return r->lead_at;
+}
+
+static struct mono wind_up(struct relay *r, struct mono now)
+{
+	relay_forget(r);
+	if (mono_reached(r->stop_at, now) ||
+	    (publisher_unanswered(r->publisher) == 0 &&
+	     publisher_confirmed_count(r->publisher) == 0 && outbox_forgetting(r->outbox) == 0))
+		r->phase = RELAY_END;
+	return mono_earlier(r->stop_at, mono_add_ms(now, RELAY_IDLE_MS));
 }
 
 /* ---- the loop ---- */
@@ -207,9 +236,9 @@ static void service(struct relay *r, struct mono now)
 		r->was_blocked = blocked;
 		if (before == 0 || unanswered(r) < before || blocked)
 			r->progress_at = now;
-		if (r->broker_backoff.failures &&
+		if (r->broker.backoff.failures &&
 		    mono_reached(mono_add_ms(r->connected_at, STABLE_MS), now))
-			backoff_reset(&r->broker_backoff);
+			backoff_reset(&r->broker.backoff);
 		if (mono_reached(mono_add_ms(r->progress_at, CONFIRM_MS), now)) {
 			err_set(&err, "no confirm for %d s", CONFIRM_MS / 1000);
 			relay_lose_broker(r, &err);
@@ -220,63 +249,40 @@ static void service(struct relay *r, struct mono now)
 		relay_lose_database(r, &err);
 }
 
-static struct mono stand_by(struct relay *r, struct mono now)
-{
-	if (mono_reached(r->lead_at, now)) {
-		if (r->asked && !outbox_asking(r->outbox) && !r->standing_by) {
-			r->standing_by = true;
-			r->broker_trouble.on = false;
-			r->database_trouble.on = false;
-			backoff_reset(&r->database_backoff);
-			log_info("relay stands by: another one leads");
-		}
-		outbox_try_lead(r->outbox);
-		r->asked = true;
-		r->lead_at = mono_add_ms(now, LEAD_EVERY_MS);
-	}
-	return r->lead_at;
-}
+static const struct {
+	enum relay_state shown;
+	struct mono (*turn)(struct relay *r, struct mono now);
+} phases[] = {
+	[RELAY_CONNECT_BROKER] = { RELAY_NO_BROKER, connect_broker },
+	[RELAY_CONNECT_DATABASE] = { RELAY_NO_DATABASE, connect_database },
+	[RELAY_ASK] = { RELAY_STANDBY, ask_for_lead },
+	[RELAY_WAIT] = { RELAY_STANDBY, ask_for_lead },
+	[RELAY_DECLARE] = { RELAY_LEADING, relay_declare },
+	[RELAY_PUBLISH] = { RELAY_LEADING, relay_publish },
+	[RELAY_HOLD] = { RELAY_LEADING, relay_hold },
+	[RELAY_WIND_UP] = { RELAY_LEADING, wind_up },
+	[RELAY_END] = { RELAY_STOPPED, NULL },
+};
 
 /* Does what is due, and returns until when there is nothing more unless something comes. */
 static struct mono turn(struct relay *r)
 {
 	struct mono now = mono_now();
 
-	if (!r->link && mono_reached(r->broker_at, now)) {
-		connect_broker(r);
-		now = mono_now();
-	}
-	if (r->link && !r->outbox && mono_reached(r->database_at, now)) {
-		connect_database(r);
-		now = mono_now();
-	}
 	service(r, now);
+	if (atomic_load(&r->stop) && r->phase != RELAY_WIND_UP) {
+		r->phase = phases[r->phase].shown == RELAY_LEADING ? RELAY_WIND_UP : RELAY_END;
+		r->stop_at = mono_add_ms(now, STOP_MS);
+	}
+	if (r->phase == RELAY_END)
+		return now;
+	struct mono due = phases[r->phase].turn(r, now);
 	if (!r->link)
-		return r->broker_at;
-	struct mono due = r->database_at;
-	if (r->outbox)
-		due = outbox_leading(r->outbox) ? relay_lead(r, now) : stand_by(r, now);
-	if (!r->link || amqp_pending(r->link))
+		return due;
+	if (amqp_pending(r->link))
 		return now;
 	due = mono_earlier(due, mono_add_ms(now, amqp_service_ms(r->link)));
 	return r->outbox ? mono_earlier(due, outbox_deadline(r->outbox)) : due;
-}
-
-/* The last seconds: answers are taken and confirmed changes forgotten, nothing new begins. True:
- * done. */
-static bool wind_up(struct relay *r, struct mono *ret_due)
-{
-	struct mono now = mono_now();
-
-	if (mono_is_never(r->stop_at))
-		r->stop_at = mono_add_ms(now, STOP_MS);
-	service(r, now);
-	if (!r->link || !r->outbox || !outbox_leading(r->outbox) || mono_reached(r->stop_at, now))
-		return true;
-	relay_forget(r);
-	*ret_due = mono_earlier(r->stop_at, mono_add_ms(now, RELAY_IDLE_MS));
-	return publisher_unanswered(r->publisher) == 0 &&
-	       publisher_confirmed_count(r->publisher) == 0 && outbox_forgetting(r->outbox) == 0;
 }
 
 static void wait_for_events(struct relay *r, struct mono due)
@@ -307,26 +313,17 @@ static void wait_for_events(struct relay *r, struct mono due)
 static void *run(void *arg)
 {
 	struct relay *r = arg;
-	struct mono due = { 0 };
 
 	log_thread("relay");
 	for (;;) {
-		if (atomic_load(&r->stop)) {
-			if (wind_up(r, &due))
-				break;
-		} else {
-			due = turn(r);
-		}
-		show_status(r);
+		struct mono due = turn(r);
+		show_status(r, phases[r->phase].shown);
+		if (r->phase == RELAY_END)
+			break;
 		wait_for_events(r, due);
 	}
 	outbox_close(r->outbox);
 	amqp_close(r->link);
-	r->outbox = NULL;
-	r->link = NULL;
-	pthread_mutex_lock(&r->lock);
-	r->status.state = RELAY_STOPPED;
-	pthread_mutex_unlock(&r->lock);
 	return NULL;
 }
 
@@ -340,7 +337,7 @@ struct relay *relay_start(const struct relay_options *options, struct err *err)
 	r->opt = *options;
 	if (r->opt.message_max_changes == 0)
 		r->opt.message_max_changes = CHANGES_MAX;
-	r->stop_at = r->hold_until = r->forget_at = MONO_NEVER;
+	r->forget_at = MONO_NEVER;
 	r->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (r->wake_fd < 0) {
 		err_set(err, "eventfd: %s", strerror(errno));
@@ -351,8 +348,8 @@ struct relay *relay_start(const struct relay_options *options, struct err *err)
 	r->publisher = publisher_new(RELAY_CHUNKS, r->opt.message_max_changes);
 	r->heartbeats = heartbeats_new(r->opt.replicas, r->opt.nreplicas);
 	r->handler = (struct amqp_handler){ .arg = r, .settled = on_settled };
-	backoff_init(&r->broker_backoff, 200, 5000);
-	backoff_init(&r->database_backoff, 200, 5000);
+	backoff_init(&r->broker.backoff, 200, 5000);
+	backoff_init(&r->database.backoff, 200, 5000);
 	backoff_init(&r->hold_backoff, 200, 5000);
 	rc = pthread_create(&r->thread, NULL, run, r);
 	if (rc != 0) {

@@ -17,8 +17,8 @@ struct relay_options { /* strings are borrowed until relay_stop() */
 	const char *database_url;
 	const char *rabbitmq_urls;
 	const char *application_name; /* of the session and of the broker's connection */
-	const char *const *replicas;  /* names; the queues of all of them are declared before
-					 anything is published */
+	/* Names; the queues of all of them are declared before anything is published. */
+	const char *const *replicas;
 	size_t nreplicas;
 	unsigned max_attempts;
 	unsigned message_max_changes; /* 0: 200; 1: no arrays */
@@ -33,8 +33,8 @@ enum relay_state {
 	RELAY_LEADING,
 	RELAY_STOPPED,
 };
-const char *relay_state_name(
-	enum relay_state s); /* "no broker", "no database", "standby", "leading", "stopped" */
+/* "no broker", "no database", "standby", "leading", "stopped" */
+const char *relay_state_name(enum relay_state s);
 
 struct relay_status {
 	enum relay_state state;

@@ -2,20 +2,14 @@
  * relay_lead.c: what the leading relay does in each turn of its loop: claim what became visible,
  * publish it, forget what the broker has confirmed and not returned.
  *
- *   state      what happens                                  moves on when
- *   going      sweeps, publishes, forgets                    a message was returned (no queue is
- *                                                            bound) or nacked (a queue refused it)
- *                                                            -> holding
- *   holding    nothing new is published; answers still       they have come and the back-off is
- *              awaited are taken, and confirmed changes      over: the queues are declared again,
- *              forgotten                                     and all begins anew -> going
+ * While it holds, nothing new is published; answers still awaited are taken, and confirmed changes
+ * forgotten. When that is done and the back-off is over, the queues are declared again and
+ * everything restarts with a sweep from the first recorded change: nothing that was claimed before
+ * needs to be remembered, because whatever is not confirmed is still recorded.
  *
- * "Anew" is a sweep from the first recorded change: nothing that was claimed before needs to be
- * remembered, because whatever is not confirmed is still recorded.
- *
- * Heartbeats measure how far the replicas are behind. A leader records one every heartbeat_ms like a
- * change, finds it in a sweep like a change, and so it waits for all that changes wait for. None is
- * recorded while one is; the first sweep of a lead finds those of earlier leaders.
+ * Heartbeats measure how far the replicas are behind. A leader records one every heartbeat_ms like
+ * a change, finds it in a sweep like a change, and so it waits for all that changes wait for. None
+ * is recorded while one is; the first sweep of a lead finds those of earlier leaders.
  */
 #include "api/relay/relay_private.h"
 #include "common/base/log.h"
@@ -28,21 +22,18 @@
 #define IDLE_US	    (RELAY_IDLE_MS * INT64_C(1000))
 #define FULL_MS	    2 /* until a full socket is looked at again */
 
-static bool holding(const struct relay *r)
+/* All over again, from the first recorded change. */
+static void restart(struct relay *r, bool new_link)
 {
-	return !mono_is_never(r->hold_until);
-}
-
-static void begin_anew(struct relay *r, bool new_link)
-{
+	r->phase = RELAY_PUBLISH;
 	publisher_drop(r->publisher, new_link);
 	heartbeats_drop(r->heartbeats);
 	outbox_restart(r->outbox);
-	r->hold_until = r->forget_at = MONO_NEVER;
+	r->forget_at = MONO_NEVER;
 	r->sweep_at = mono_now();
 	r->pause_us = r->gap_us = BUSY_US;
 	r->sweep_rows = 0;
-	r->anew_sweeps = r->sweeps;
+	r->restart_sweeps = r->sweeps;
 	r->beat_sweeps = r->sweeps + 1;
 }
 
@@ -56,23 +47,20 @@ static bool keep_queues(struct relay *r, enum relay_queues outcome, const struct
 	return outcome == RELAY_QUEUES_OK;
 }
 
-/* False: the broker or the session was lost. */
-static bool start_leading(struct relay *r)
+struct mono relay_declare(struct relay *r, struct mono now)
 {
 	struct err err;
 
-	if (amqp_blocked(
-		    r->link)) /* it would not answer: the queues are declared when it goes on */
-		return true;
+	if (amqp_blocked(r->link)) /* it would not answer */
+		return mono_add_ms(now, RELAY_IDLE_MS);
 	if (!keep_queues(r, relay_queues_declare(r, &err), &err))
-		return false;
-	r->leading = true;
-	r->broker_trouble.on = false;
-	r->database_trouble.on = false;
-	backoff_reset(&r->database_backoff);
+		return now;
+	r->broker.trouble = false;
+	r->database.trouble = false;
+	backoff_reset(&r->database.backoff);
 	log_info("relay leads", KV_S("source", outbox_source(r->outbox)));
-	begin_anew(r, false);
-	return true;
+	restart(r, false);
+	return now;
 }
 
 /* Some queue did not take a message. */
@@ -87,6 +75,7 @@ static void hold(struct relay *r, enum amqp_settled how)
 		log_warn("relay holds", KV_S("error", text),
 			 KV_S("next", "declaring the queues again, then publishing again"));
 	relay_show_error(r, "relay holds", text);
+	r->phase = RELAY_HOLD;
 	r->hold_until = mono_add_ms(mono_now(), backoff_next_ms(&r->hold_backoff));
 	r->hold_how = how;
 }
@@ -113,7 +102,7 @@ static bool end_hold(struct relay *r, struct mono now)
 	}
 	if (!keep_queues(r, relay_queues_declare(r, &err), &err))
 		return false;
-	begin_anew(r, r->hold_how == AMQP_NACKED);
+	restart(r, r->hold_how == AMQP_NACKED);
 	return true;
 }
 
@@ -125,8 +114,8 @@ static void take_claim(struct relay *r, struct mono now)
 	r->claim = NULL;
 	r->sweep_rows += c->n;
 	if (c->sweep_ends) {
-		/* Work: look again soon. None for a while: look ever less often. Much work: let more
-		 * of it gather. */
+		/* Work: look again soon. None for a while: look ever less often. Much work: let
+		 * more of it gather. */
 		if (r->sweep_rows > 0) {
 			r->pause_us = BUSY_US;
 			r->busy_until = mono_add_ms(now, BUSY_FOR_MS);
@@ -138,8 +127,8 @@ static void take_claim(struct relay *r, struct mono now)
 		r->sweep_rows = 0;
 		r->sweeps++;
 	}
-	if (holding(r)) {
-		publisher_release(r->publisher, c);
+	if (r->phase == RELAY_HOLD) {
+		publisher_release(c);
 		return;
 	}
 	publisher_add(r->publisher, c);
@@ -158,7 +147,7 @@ static void claim(struct relay *r, struct mono now)
 {
 	if (r->claim && !outbox_claiming(r->outbox))
 		take_claim(r, now);
-	if (r->claim || holding(r) || !sweep_due(r, now))
+	if (r->claim || r->phase == RELAY_HOLD || !sweep_due(r, now))
 		return;
 	r->claim = publisher_chunk(r->publisher);
 	if (!r->claim)
@@ -177,7 +166,7 @@ static void claim(struct relay *r, struct mono now)
 /* Whether no heartbeat is recorded any more, as far as this relay can know. */
 static bool may_beat(const struct relay *r)
 {
-	return !holding(r) && r->sweeps >= r->beat_sweeps && !heartbeats_busy(r->heartbeats);
+	return r->sweeps >= r->beat_sweeps && !heartbeats_busy(r->heartbeats);
 }
 
 static void beat(struct relay *r, struct mono now)
@@ -191,23 +180,12 @@ static void beat(struct relay *r, struct mono now)
 	atomic_store(&r->woken, true);
 }
 
-/* False: the broker was lost. */
-static bool send_beats(struct relay *r, enum publisher_run *ran)
+/* What the queues have answered to them. */
+static void settle_beats(struct relay *r)
 {
-	enum publisher_run beats = PUBLISHER_IDLE;
 	struct outbox_key done;
 	const char *replica;
-	struct err err;
 
-	if (!holding(r))
-		beats = heartbeats_run(r->heartbeats, r->publisher, r->link,
-				       outbox_source(r->outbox), &err);
-	if (beats == PUBLISHER_BROKEN) {
-		relay_lose_broker(r, &err);
-		return false;
-	}
-	if (beats == PUBLISHER_FULL && *ran != PUBLISHER_MORE)
-		*ran = PUBLISHER_FULL;
 	if (heartbeats_done(r->heartbeats, &done))
 		outbox_forget(r->outbox, &done, 1);
 	/* A queue is not there: looked at next, out of turn. */
@@ -217,18 +195,17 @@ static bool send_beats(struct relay *r, enum publisher_run *ran)
 				r->look_next = i;
 		r->look_at.us = 0;
 	}
-	return true;
 }
 
 /* Full sets at once; the rest gathers for a while, so that one transaction forgets what many have
- * written. Not while holding: what is not forgotten when that ends is published again. */
+ * written. */
 static void forget(struct relay *r, struct mono now)
 {
 	size_t n = publisher_confirmed_count(r->publisher);
 
 	if (n > 0 && mono_is_never(r->forget_at))
 		r->forget_at = mono_add_ms(now, FORGET_MS);
-	if (holding(r) || n >= RELAY_CHUNK_MAX || (n > 0 && mono_reached(r->forget_at, now)))
+	if (n >= RELAY_CHUNK_MAX || (n > 0 && mono_reached(r->forget_at, now)))
 		relay_forget(r);
 }
 
@@ -261,36 +238,45 @@ static struct mono next_duty(const struct relay *r)
 	return may_beat(r) ? mono_earlier(due, r->beat_at) : due;
 }
 
-struct mono relay_lead(struct relay *r, struct mono now)
+/* Publishes changes and heartbeats. PUBLISHER_BROKEN: the broker was lost. */
+static enum publisher_run publish(struct relay *r)
 {
-	enum publisher_run ran = PUBLISHER_WAITS;
+	const char *source = outbox_source(r->outbox);
+	struct err err;
+	enum publisher_run beats = PUBLISHER_BROKEN,
+			   ran = publisher_run(r->publisher, r->link, source, &err);
+
+	if (ran != PUBLISHER_BROKEN)
+		beats = heartbeats_run(r->heartbeats, r->publisher, r->link, source, &err);
+	if (beats == PUBLISHER_BROKEN)
+		relay_lose_broker(r, &err);
+	return beats == PUBLISHER_BROKEN || (beats == PUBLISHER_FULL && ran != PUBLISHER_MORE)
+		       ? beats
+		       : ran;
+}
+
+struct mono relay_publish(struct relay *r, struct mono now)
+{
+	enum publisher_run ran;
 	enum amqp_settled how;
 	struct err err;
 
-	if (!r->leading && !start_leading(r))
-		return now;
-	if (!r->leading)
-		return mono_add_ms(now, RELAY_IDLE_MS);
-	if (!holding(r) && publisher_refused(r->publisher, &how))
+	if (publisher_refused(r->publisher, &how)) {
 		hold(r, how);
-	else if (holding(r) && !end_hold(r, now))
-		return now;
-	beat(r, now);
-	claim(r, now);
-	if (!holding(r))
-		ran = publisher_run(r->publisher, r->link, outbox_source(r->outbox), &err);
-	if (ran == PUBLISHER_BROKEN) {
-		relay_lose_broker(r, &err);
 		return now;
 	}
-	if (!send_beats(r, &ran))
+	beat(r, now);
+	claim(r, now);
+	ran = publish(r);
+	if (ran == PUBLISHER_BROKEN)
 		return now;
+	settle_beats(r);
 	forget(r, now);
 	if (!keep_queues(r, relay_queues_look(r, now, &err), &err))
 		return now;
 
 	/* All that was recorded has gone through since. */
-	if (r->hold_backoff.failures && !holding(r) && r->sweeps > r->anew_sweeps &&
+	if (r->hold_backoff.failures && r->sweeps > r->restart_sweeps &&
 	    publisher_changes(r->publisher) == 0) {
 		backoff_reset(&r->hold_backoff);
 		log_info("relay goes on: the queues take messages again");
@@ -299,9 +285,21 @@ struct mono relay_lead(struct relay *r, struct mono now)
 		return now;
 	if (ran == PUBLISHER_FULL && !amqp_blocked(r->link))
 		return mono_add_ms(now, FULL_MS);
-	if (holding(r)) /* over, but it cannot end yet: what ends that comes through an fd */
-		return publisher_unanswered(r->publisher) || mono_reached(r->hold_until, now)
-			       ? mono_add_ms(now, RELAY_IDLE_MS)
-			       : r->hold_until;
 	return next_duty(r);
+}
+
+struct mono relay_hold(struct relay *r, struct mono now)
+{
+	struct err err;
+
+	claim(r, now);
+	settle_beats(r);
+	relay_forget(r); /* at once: what is not forgotten when this ends is published again */
+	if (!keep_queues(r, relay_queues_look(r, now, &err), &err) || !end_hold(r, now) ||
+	    r->phase == RELAY_PUBLISH)
+		return now;
+	/* The time is over, but it cannot end yet: what ends it comes through an fd. */
+	return publisher_unanswered(r->publisher) || mono_reached(r->hold_until, now)
+		       ? mono_add_ms(now, RELAY_IDLE_MS)
+		       : r->hold_until;
 }

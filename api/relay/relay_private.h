@@ -24,8 +24,23 @@
 #define RELAY_IDLE_MS		100   /* the longest pause between sweeps */
 #define RELAY_POLL_MAX_MS	2500  /* the longest wait */
 
-struct relay_trouble { /* what was logged last about one of the peers, so that it is logged once */
-	bool on;
+/* Where the relay's thread is. The table in relay.c says what it does there, and what it shows. */
+enum relay_phase {
+	RELAY_CONNECT_BROKER,	/* it has nothing */
+	RELAY_CONNECT_DATABASE, /* it has the broker */
+	RELAY_ASK,     /* … and a session with the primary; the first answer is awaited */
+	RELAY_WAIT,    /* … and another relay has the lead */
+	RELAY_DECLARE, /* it has the lead; the queues are not declared yet */
+	RELAY_PUBLISH, /* it claims, publishes, forgets */
+	RELAY_HOLD,    /* a queue did not take a message: nothing new is published */
+	RELAY_WIND_UP, /* stop: answers are awaited, nothing new begins */
+	RELAY_END,
+};
+
+struct relay_peer { /* the broker, the primary */
+	struct backoff backoff;
+	struct mono at; /* when to try next */
+	bool trouble;	/* these two: logged last, so that it is logged once */
 	char text[512];
 };
 
@@ -42,39 +57,38 @@ struct relay {
 	struct relay_status status; /* under lock */
 
 	/* the relay's thread */
+	enum relay_phase phase;
 	struct amqp_link *link;
 	struct amqp_handler handler;
 	struct outbox *outbox;
 	struct publisher *publisher;
 	struct heartbeats *heartbeats;
 	struct outbox_chunk *claim; /* being filled by the outbox */
-	struct backoff broker_backoff, database_backoff, hold_backoff;
-	struct mono broker_at, database_at, lead_at; /* when to try next */
-	struct relay_trouble broker_trouble, database_trouble;
-	bool asked;				/* for the lead, in this session */
-	bool leading, standing_by, was_blocked; /* as logged */
+	struct relay_peer broker, database;
+	struct mono lead_at; /* when to ask next */
+	struct backoff hold_backoff;
+	bool was_blocked; /* as logged */
 
 	struct mono connected_at; /* to the broker */
 	struct mono progress_at;  /* when the broker last answered, or nothing was awaited */
-	struct mono stop_at;	  /* when to wait no longer for answers; never: not stopping */
+	struct mono stop_at;	  /* WIND_UP: when to wait no longer for answers */
 
 	/* of a leader */
-	struct mono hold_until; /* never: not holding */
+	struct mono hold_until; /* these two: HOLD */
 	enum amqp_settled hold_how;
 	struct mono sweep_at;	  /* when the next sweep is due */
 	struct mono swept_at;	  /* when the last one began */
 	int64_t pause_us, gap_us; /* to the next sweep: if nobody wakes us; in any case */
-	struct mono busy_until;	  /* so long the pause does not grow */
+	struct mono busy_until;	  /* the pause does not grow until then */
 	size_t sweep_rows;	  /* of the sweep under way */
 	struct mono forget_at;	  /* when what is confirmed is forgotten; never: nothing waits */
-	struct mono look_at,
-		declare_at; /* when the queues were last looked at; declared, all of them */
-	size_t look_next;   /* replica */
-	bool declaring;	    /* in this round */
-	bool declared[REPLICAS_MAX]; /* products_queues has a row */
-	struct pg_conn *notes;	     /* the primary, while something is written; else NULL */
-	uint64_t anew_sweeps;	     /* sweeps, when all began anew */
-	struct mono beat_at;	     /* when the next heartbeat is due */
+	struct mono look_at, declare_at; /* the queues were last looked at; all were declared */
+	size_t look_next;		 /* replica */
+	bool declaring;			 /* in this round */
+	bool declared[REPLICAS_MAX];	 /* products_queues has a row */
+	struct pg_conn *notes;		 /* the primary, while something is written; else NULL */
+	uint64_t restart_sweeps;	 /* sweeps, at the last restart */
+	struct mono beat_at;		 /* when the next heartbeat is due */
 	uint64_t beat_sweeps; /* how many sweeps must have ended, so that none is unclaimed */
 
 	uint64_t sweeps, broker_connections, database_connections; /* for the status */
@@ -99,9 +113,11 @@ void relay_queues_forget(struct relay *r); /* closes what it keeps open */
 
 /* ---- relay_lead.c ---- */
 
-/* One turn of a leader. Returns until when there is nothing to do unless something comes; broker or session may be lost
- * after it. */
-struct mono relay_lead(struct relay *r, struct mono now);
+/* One turn in DECLARE, PUBLISH, HOLD. As all turns: until when there is nothing to do unless
+ * something comes; broker or session may be lost after it. */
+struct mono relay_declare(struct relay *r, struct mono now);
+struct mono relay_publish(struct relay *r, struct mono now);
+struct mono relay_hold(struct relay *r, struct mono now);
 /* Deletes what was confirmed, without waiting for more. */
 void relay_forget(struct relay *r);
 

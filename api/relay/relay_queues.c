@@ -1,26 +1,31 @@
 /*
- * relay_queues.c: the replicas' queues as the leading relay keeps them: declared, none missing unnoticed, none longer than the
- * operator allows (MAX_BACKLOG_MESSAGES). The relay's thread.
+ * relay_queues.c: the replicas' queues as the leading relay keeps them: declared, none missing
+ * unnoticed, none longer than the operator allows (MAX_BACKLOG_MESSAGES). The relay's thread.
  *
- * What is lost in a queue only a reset brings back: its snapshot has everything that left the outbox before. So whoever
- * loses changes of a replica marks the replica, and the mark has to survive until a reset whose snapshot came later. It is
- * a moment, reset_due_at in products_queues on the primary, where the relay can write it whatever is the matter with the
- * replica. Every API learns it by looking at the primary and notes it on the replica before that serves reads
- * (connector.c); a reset reads it in its own snapshot and writes that one down with the new table (reset_record.sql). Due is what is
- * newer than that. The rules:
+ * What is lost in a queue only a reset brings back: its snapshot has everything that left the
+ * outbox before. So whoever loses changes of a replica marks the replica, and the mark stays until
+ * a reset whose snapshot was taken later. The mark is a time, reset_due_at in products_queues on
+ * the primary, where the relay can write it also when the replica is down. Every API reads it there
+ * and notes it on the replica before that replica serves reads (connector.c). A reset reads the
+ * mark in its own snapshot and stores it with the new table (reset_record.sql): a newer mark means
+ * that another reset is due. The rules:
  *
- *   1. A missing queue of a replica whose queues were declared before (it has a row in products_queues): mark, commit, and
- *      only then make the queue anew. Dying in between leaves a mark too much, never one too few. If a reset's snapshot
- *      falls between the two, the reset has made the queue itself before that.
- *   2. A missing queue of a replica that has no row: it is new. Make the queue, then the row. Nothing is published
- *      before both are there for all replicas, so dying in between loses nothing.
- *   3. Too long: mark, drop both queues, mark again. The first mark is for dying in between. The second one is for a
- *      snapshot that falls between the first and the drop: changes published after that snapshot are dropped with the
- *      rest, and the second mark is newer than the snapshot.
+ *   1. A queue is missing, and the replica's queues were declared before (it has a row in
+ *      products_queues): mark, commit, and only then recreate the queue. A crash in between leaves
+ *      a mark too much, never one too few. If a reset's snapshot falls between the two, the reset
+ *      has created the queue itself before it.
+ *   2. A queue is missing, and the replica has no row: the replica is new. Create the queue, then
+ *      the row. Nothing is published before all replicas have both, so a crash in between loses
+ *      nothing.
+ *   3. The queues are too long: mark, drop what is in both, mark again. The first mark is for a
+ *      crash in between. The second one is for a snapshot that falls between the first mark and the
+ *      drop: changes published after that snapshot are dropped with the rest, and the second mark
+ *      is newer than the snapshot.
  *
- * The queues stay bound meanwhile and are looked at every few seconds, so what is published until the reset is kept, or dropped
- * again, and nothing waits beyond the bound for longer than that. What the reset's snapshot does not have is published after
- * it, and is in the queues; or was dropped there, and then rule 3 has marked the replica anew.
+ * The queues stay bound meanwhile and are looked at every few seconds. So what is published until
+ * the reset is kept, or dropped again, and the bound is exceeded for a few seconds at most. What
+ * the reset's snapshot does not have is published after it: it is in the queues, or was dropped
+ * there, and then rule 3 has marked the replica again.
  *
  * This blocks: on the broker for some questions, on the primary where something is to be written.
  */
@@ -66,7 +71,8 @@ static bool note(struct relay *r, const char *sql, const char *replica, const ch
 	return true;
 }
 
-/* *ret_known: whether the queues had been declared before. If not, nothing was lost and nothing is marked. */
+/* *ret_known: whether the queues were declared before. If not, nothing was lost and nothing is
+ * marked. */
 static bool mark(struct relay *r, size_t i, const char *reason, bool *ret_known, struct err *err)
 {
 	int rows;
@@ -125,7 +131,7 @@ static enum relay_queues look(struct relay *r, size_t i, bool declare, struct er
 		if (!mark(r, i, "a queue of it was deleted, with the changes in it", &known, err))
 			return RELAY_QUEUES_DATABASE;
 		if (known)
-			log_error("a queue of a replica was deleted, and is made anew: the replica "
+			log_error("a queue of a replica was deleted, and is recreated: the replica "
 				  "needs a reset",
 				  KV_S("replica", replica));
 	}
@@ -145,7 +151,8 @@ enum relay_queues relay_queues_declare(struct relay *r, struct err *err)
 {
 	enum relay_queues outcome = RELAY_QUEUES_OK;
 
-	/* Asked anew at each beginning: the primary may be another one, or an earlier one. */
+	/* Asked again by each new leader: the primary may be another one, or restored from a
+	 * backup. */
 	for (size_t i = 0; i < r->opt.nreplicas; i++)
 		r->declared[i] = false;
 	for (size_t i = 0; i < r->opt.nreplicas && outcome == RELAY_QUEUES_OK; i++)

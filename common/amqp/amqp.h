@@ -23,13 +23,19 @@ struct amqp_header {
 	int64_t num;
 };
 
+/* NULL if there is none; its text, "" if it has none. */
+const struct amqp_header *amqp_find_header(const struct amqp_header *headers, size_t n,
+					   const char *key);
+const char *amqp_header_text(const struct amqp_header *headers, size_t n, const char *key);
+
 struct amqp_publish {
 	const char *exchange;
 	const char *routing_key;
-	const char *type;	  /* NULL: none */
-	const char *content_type; /* NULL: application/json */
-	const char *message_id;	  /* NULL: made from the link's boot id and the publish number */
-	const char *expiration;	  /* per-message TTL in ms as text, NULL: none */
+	/* These four may be NULL or empty: */
+	const char *type;
+	const char *content_type; /* then application/json */
+	const char *message_id;	  /* then made from the link's boot id and the publish number */
+	const char *expiration;	  /* per-message TTL in ms as text */
 	int64_t timestamp_s;	  /* 0: now */
 	const struct amqp_header *headers;
 	size_t nheaders;

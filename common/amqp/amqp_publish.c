@@ -126,6 +126,11 @@ static amqp_bytes_t borrow(const char *p, size_t len)
 	return (amqp_bytes_t){ .len = len, .bytes = (void *)(uintptr_t)p };
 }
 
+static bool has(const char *text)
+{
+	return text && *text;
+}
+
 bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_no, struct err *err)
 {
 	amqp_table_entry_t headers[HEADERS_MAX];
@@ -143,7 +148,7 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	if (mono_reached(mono_add_ms(l->serviced, 6 * (int64_t)amqp_service_ms(l)), mono_now()) &&
 	    !amqp_readable(l))
 		return amqp_link_broken(l, err, "no sign of life from the broker");
-	if (!message_id) {
+	if (!has(message_id)) {
 		snprintf(id, sizeof(id), "%s-%llu", l->boot, (unsigned long long)l->next);
 		message_id = id;
 	}
@@ -159,16 +164,16 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	}
 	props._flags = AMQP_BASIC_CONTENT_TYPE_FLAG | AMQP_BASIC_DELIVERY_MODE_FLAG |
 		       AMQP_BASIC_MESSAGE_ID_FLAG | AMQP_BASIC_TIMESTAMP_FLAG;
-	props.content_type = amqp_cstring_bytes(p->content_type ? p->content_type
-								: "application/json");
+	props.content_type = amqp_cstring_bytes(has(p->content_type) ? p->content_type
+								     : "application/json");
 	props.delivery_mode = AMQP_DELIVERY_PERSISTENT;
 	props.message_id = amqp_cstring_bytes(message_id);
 	props.timestamp = (uint64_t)(p->timestamp_s ? p->timestamp_s : wall_now_us() / 1000000);
-	if (p->type) {
+	if (has(p->type)) {
 		props._flags |= AMQP_BASIC_TYPE_FLAG;
 		props.type = amqp_cstring_bytes(p->type);
 	}
-	if (p->expiration) {
+	if (has(p->expiration)) {
 		props._flags |= AMQP_BASIC_EXPIRATION_FLAG;
 		props.expiration = amqp_cstring_bytes(p->expiration);
 	}

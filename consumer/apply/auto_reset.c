@@ -2,12 +2,14 @@
  * auto_reset.c: see auto_reset.h.
  *
  * The rule:
- *   1. Only replicas that were marked because changes were lost in their queues: one that was never loaded, or that somebody
- *      marked by hand, waits for reset-replicas.
- *   2. At once the first time. After each try, also a good one, the next one waits, 5 s to 10 min: a bound that is too
- *      small for the time a reset takes makes it necessary again and again.
- *   3. A primary, replica or broker that does not answer, and a reset by somebody else, are waited for. Of other failures TRIES
- *      in a row end it: a person has to look. A start of the consumer, or QUIET_MS without a try, begins anew.
+ *   1. It resets only a replica that is marked because changes were lost in its queues. One that
+ *      was never loaded, or was marked by hand, waits for reset-replicas.
+ *   2. The first time at once. After each try, also a good one, the next one waits 5 s to 10 min:
+ *      when MAX_BACKLOG_MESSAGES is too small for the time a reset takes, each reset makes the next
+ *      one necessary.
+ *   3. While a primary, replica or broker does not answer, or another reset runs, it waits. After
+ *      TRIES other failures in a row it gives up: a person has to look. A start of the consumer, or
+ *      QUIET_MS without a try, resets the count.
  */
 #include "consumer/apply/auto_reset.h"
 
@@ -81,8 +83,8 @@ void auto_reset_run(struct auto_reset *a, const char *reason)
 	if (code != EXIT_UNREACHABLE && code != EXIT_BUSY && ++a->failures >= TRIES) {
 		a->given_up = true;
 		log_error(
-			"the replica could not reset itself, and does not try again: mend what is said above, then run "
-			"reset-replicas --replica with its name",
+			"the replica could not reset itself, and does not try again: mend what is "
+			"said above, then run reset-replicas --replica with its name",
 			KV_S("replica", replica), KV_I("tries", TRIES));
 		return;
 	}

@@ -1,7 +1,9 @@
 /*
- * auto_reset.h: a replica that has lost changes in its queues resets itself: when, and how often it is tried.
+ * auto_reset.h: a replica that has lost changes in its queues is reset by its worker: when, and how
+ * often it is tried.
  *
- * Owned by one worker's thread, which does nothing else meanwhile: the replica takes no changes during a reset anyway.
+ * Owned by one worker's thread, which does nothing else meanwhile: a replica takes no changes while
+ * it is being reset.
  */
 #ifndef PGFANOUT_CONSUMER_APPLY_AUTO_RESET_H
 #define PGFANOUT_CONSUMER_APPLY_AUTO_RESET_H
@@ -15,7 +17,7 @@ struct auto_reset {
 		*settings; /* immutable, as index: of the replica in settings->replicas */
 	size_t index;
 	struct backoff backoff;
-	unsigned failures;  /* that waiting does not mend, in a row */
+	unsigned failures;  /* in a row, of those that end it */
 	struct mono at;	    /* not before */
 	struct mono ran_at; /* when the last one ended */
 	bool given_up;

@@ -8,7 +8,7 @@
 
 #include "consumer/apply/message.h"
 
-#define BYTES_MAX   ((size_t)4 << 20) /* raw messages in a batch; a larger one fills a batch alone */
+#define BYTES_MAX   ((size_t)4 << 20) /* raw messages in a batch; a larger one is a batch alone */
 #define BATCHES_MAX ((size_t)8)
 
 void inbox_init(struct inbox *in, size_t max_changes)
@@ -41,7 +41,8 @@ static struct inbox_batch *collecting(const struct inbox *in)
 
 static bool is_full(const struct inbox *in, const struct batch *b)
 {
-	/* What could not be read counts too: a body of "[1,1,1,…" is small, its failures are not. */
+	/* What could not be read counts too: a body like "[1,1,1]" is small, its failures are
+	 * not. */
 	return b->nchanges + b->nfailures >= in->max_changes || b->bodies.len >= BYTES_MAX;
 }
 

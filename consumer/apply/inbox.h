@@ -16,7 +16,8 @@ struct inbox_batch {
 };
 
 struct inbox {
-	size_t max_changes; /* a batch with so many changes, bad ones included, takes no further message */
+	/* A batch with so many changes, bad ones included, takes no further message. */
+	size_t max_changes;
 	struct inbox_batch *first, *last;
 	size_t nbatches; /* from first to last */
 	bool busy;	 /* the first one is being applied: nothing may join it */

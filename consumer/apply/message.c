@@ -5,7 +5,7 @@
  *   1. x-attempt is read as a number, from an integer or a text; absent or anything else: 0.
  *   2. x-xid and x-source are kept as they are, unless they are larger than any sender of ours
  *      makes them.
- *   3. x-error, x-queue and x-died-at are ours and written anew. Headers that the broker adds when
+ *   3. x-error, x-queue and x-died-at are ours and written again. Headers that the broker adds when
  *      it moves messages are left out.
  *   4. Other small ones travel on, so that another publisher's own marks survive a retry.
  */
@@ -26,27 +26,17 @@
 #define OTHER_MAX   ((size_t)256)   /* bytes of another header's text */
 #define OTHERS_MAX  10		    /* other headers: with ours, 16 of a publish */
 
-static const struct amqp_header *find_header(const struct amqp_delivery *d, const char *key)
-{
-	for (size_t i = 0; i < d->nheaders; i++)
-		if (strcmp(d->headers[i].key, key) == 0)
-			return &d->headers[i];
-	return NULL;
-}
-
 const char *message_source(const struct amqp_delivery *d)
 {
-	const struct amqp_header *h = find_header(d, "x-source");
+	const char *source = amqp_header_text(d->headers, d->nheaders, "x-source");
+	size_t len = strlen(source);
 
-	if (h == NULL || h->str == NULL)
-		return "";
-	size_t len = strlen(h->str);
-	return len <= SOURCE_MAX && jscan_utf8(h->str, len, NULL) ? h->str : "";
+	return len <= SOURCE_MAX && jscan_utf8(source, len, NULL) ? source : "";
 }
 
 static unsigned read_attempt(const struct amqp_delivery *d)
 {
-	const struct amqp_header *h = find_header(d, "x-attempt");
+	const struct amqp_header *h = amqp_find_header(d->headers, d->nheaders, "x-attempt");
 	int64_t n = 0;
 
 	if (h == NULL)
@@ -224,9 +214,9 @@ static bool take_body(struct batch *b, const struct amqp_delivery *d, enum chang
 
 void message_take(struct batch *b, const struct amqp_delivery *d, enum change_kind kind)
 {
-	const struct amqp_header *xids = find_header(d, "x-xid");
+	const struct amqp_header *xids = amqp_find_header(d->headers, d->nheaders, "x-xid");
 	const char *source = message_source(d);
-	const char *xids_text = xids != NULL && xids->str != NULL ? xids->str : "";
+	const char *xids_text = amqp_header_text(d->headers, d->nheaders, "x-xid");
 	struct batch_slice body = { b->bodies.len, d->len };
 	struct err err = { .text = "" };
 	char number[24];
@@ -263,7 +253,8 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 		};
 		struct jscan_value document;
 		struct err ignored;
-		/* Of the wrong content type, say: what it was about may be readable all the same. */
+		/* Of the wrong content type, say: what it was about may be readable all the
+		 * same. */
 		if (d->len <= MESSAGE_BYTES_MAX &&
 		    jscan_document(b->bodies.data + body.at, body.len, &document, &ignored))
 			(void)message_identify(&document, &f.id, &f.version);

@@ -1,9 +1,10 @@
 /*
  * message.h: reads one delivery into a batch: its changes, and what of it could not be read.
  *
- * Strict: whatever is not exactly what common/wire/change.h describes is a failure with a reason, never
- * a guess. A message that cannot be read at all fails as a whole; of an array only the bad elements
- * fail. A message of type products.heartbeat is no change: the batch takes its time along. Pure.
+ * Strict: whatever is not exactly what common/wire/change.h describes is a failure with a reason,
+ * never a guess. A message that cannot be read at all fails as a whole; of an array only the bad
+ * elements fail. A message of type products.heartbeat is no change: the batch takes its time along.
+ * Pure.
  */
 #ifndef PGFANOUT_CONSUMER_APPLY_MESSAGE_H
 #define PGFANOUT_CONSUMER_APPLY_MESSAGE_H
@@ -22,10 +23,12 @@ const char *message_source(const struct amqp_delivery *d);
  * source. */
 void message_take(struct batch *b, const struct amqp_delivery *d, enum change_kind kind);
 
-/* Which product and version a change means, also if the rest of it cannot be read. False, and nothing is set: not to be told. */
+/* Which product and version a change means, also if the rest of it cannot be read. False, and
+ * nothing is set, if these two cannot be read either. */
 bool message_identify(const struct jscan_value *object, struct uuid *ret_id, int64_t *ret_version);
 
-/* Whether a header of another publisher goes with a message that is moved: not ours, not the broker's, not large. */
+/* Whether a header goes with a message that is moved: another publisher's that is not large; not
+ * ours, not the broker's. */
 bool message_header_travels(const struct amqp_header *h);
 
 #endif

@@ -1,11 +1,9 @@
 /*
  * retry.h: moves failed changes out of the way: to the replica's retry queue, or to its dead-letter
- * queue.
+ * queue. common/amqp/outgoing.h says what a crash means.
  *
- * The rule: the copy is published (persistent, mandatory) and confirmed before the message it came
- * from may be acknowledged. Until then the move is kept here and tried again for as long as it
- * takes; a crash leaves the message in its queue, and maybe a copy in the next one, which is
- * harmless.
+ * A move is kept here and tried again for as long as it takes. The message it came from may be
+ * acknowledged when all its moves are confirmed.
  *
  * Owned by one worker's thread. Logs each move once.
  */
@@ -29,16 +27,18 @@ struct retry *retry_new(const struct consumer_settings *settings, const char *re
 			struct status *status, retry_done done, void *arg);
 struct retry *retry_free(struct retry *r); /* NULL is fine; returns NULL */
 
-/* Takes over all failures of a batch (copies). Whether the message with this index has any is the
- * caller's to know. */
+/* Copies all failures of a batch. Whether the message with this index has any is the caller's to
+ * know. */
 void retry_take(struct retry *r, const struct batch *b);
 /* The deliveries' connection is gone and their tags with it: they will come again. */
 void retry_forget(struct retry *r);
 
-size_t retry_pending(const struct retry *r);	   /* moves not yet confirmed */
-size_t retry_pending_bytes(const struct retry *r); /* memory that they take, about */
+size_t retry_pending(const struct retry *r); /* moves not yet confirmed */
+/* They take so much memory that no further messages should be received. */
+bool retry_full(const struct retry *r);
 
-/* A change that is given up, and whose product is to be recorded as wrong on the replica before it is published. */
+/* A change that is given up. Its product is recorded as wrong on the replica before the change is
+ * published. */
 struct retry_record {
 	const struct uuid *id;
 	int64_t version;
@@ -46,20 +46,20 @@ struct retry_record {
 	const char *source; /* "": not known */
 	const char *queue, *error;
 };
-/* Hands out those that were not handed out yet, at most max; returns how many. They wait for retry_recorded(). */
+/* Hands out those that were not handed out yet, at most max; returns how many. They wait for
+ * retry_recorded(). */
 size_t retry_take_records(struct retry *r, size_t max,
 			  void (*each)(void *arg, const struct retry_record *record), void *arg);
 void retry_recorded(struct retry *r); /* all that were handed out may be published */
 
-/* Publishes what can be published now. False: the link is broken, which retry_unsend() must be
- * told. */
+/* Publishes what can be published now. False: the link is broken; call retry_unsend(). */
 MUST_CHECK bool retry_send(struct retry *r, struct amqp_link *link, struct mono now,
 			   struct err *err);
 /* The broker's answer to one of them. */
 void retry_settled(struct retry *r, uint64_t publish_no, enum amqp_settled how);
 /* The link is gone: what was not answered is published again on the next one. */
 void retry_unsend(struct retry *r);
-/* When retry_send() has something to do that no answer of the broker would wake it for. */
+/* Until retry_send() has something to do that no answer of the broker wakes it for. */
 int retry_wait_ms(const struct retry *r, struct mono now, int max_ms);
 
 #endif

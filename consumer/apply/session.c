@@ -4,20 +4,25 @@
  *   received messages collect in the last batch of a list; the first batch is the one being applied
  *
  *   delivery ──▶ [collecting] … [applying] ──▶ commit ──▶ ack
- *                                    └─ failures ──▶ retry.c: publish ──▶ confirm ──▶ ack
- *                                                    (given up: wrong.c records it on the replica first)
+ *                                   └─ failures ──▶ retry.c: publish ──▶ confirm ──▶ ack
+ *                                      (given up: wrong_records.c records it on the replica first)
+ *
+ *   a stretch is  moves on when
+ *   RECEIVING     stop is requested, or a queue was deleted          -> DRAINING
+ *   DRAINING      nothing that must be finished is left, or DRAIN_TIMEOUT_MS are over  -> ENDED
+ *   both          a connection is lost, or the replica cannot take changes             -> ENDED
  *
  * What the process's death means at each place: before the commit, nothing has happened, and the
  * broker delivers again. Between the commit and the ack, the broker delivers again what is then
  * stale. Between the confirm of a moved change and its ack, the change is in two queues; applying
  * it twice is harmless. Nothing is ever acknowledged before it is committed or confirmed elsewhere.
  *
- * Acks are not urgent: a few messages' are gathered into one, because each is an entry in the broker's log, and a wait for its
- * disk that the changes behind it have to share. Who dies before has them delivered again.
+ * Acks are gathered for a moment and sent as one, because each is an entry in the broker's log that
+ * waits for its disk. If the process dies before, the messages are delivered again.
  *
  * Batches form by themselves: nobody waits for more messages while the replica is idle, and what
- * comes while it is busy becomes the next batch. While the next batch is full the socket is left
- * alone (but for heartbeats), so memory stays bounded.
+ * comes while it is busy becomes the next batch. While the next batch is full nothing is read from
+ * the socket but heartbeats, so memory stays bounded.
  */
 #include "consumer/apply/session.h"
 
@@ -36,12 +41,13 @@
 #include "consumer/apply/replica.h"
 #include "consumer/apply/retry.h"
 #include "consumer/apply/side.h"
-#include "consumer/apply/wrong.h"
+#include "consumer/apply/wrong_records.h"
 
-#define MOVES_BYTES ((size_t)32 << 20) /* failed changes that wait to be moved */
-#define STATE_MS    5000	       /* how often the replica is asked whether it needs a reset */
-#define ACK_MS	    20		       /* an ack waits so long at most, for others to join it */
-#define ACK_SHARE   4		       /* or until this part of the prefetch window waits for it */
+#define STATE_MS  5000 /* how often the replica is asked whether it needs a reset */
+#define ACK_MS	  20   /* an ack waits so long at most, for others to join it */
+#define ACK_SHARE 4    /* or until this part of the prefetch window waits for it */
+
+enum stretch { STRETCH_RECEIVING, STRETCH_DRAINING, STRETCH_ENDED };
 
 struct session {
 	const struct consumer_settings *settings;
@@ -51,16 +57,15 @@ struct session {
 	struct retry *retry;
 	struct inbox inbox;
 	struct side *side;
-	struct wrong *wrong;
+	struct wrong_records *wrong;
 
 	/* Of the stretch that runs: */
 	struct db *db;
 	struct amqp_link *link;
 	const struct auto_reset *auto_reset;
 	struct session_result *result;
-	bool ending;   /* a reason was found; result says which */
-	bool draining; /* stop or cancelled: nothing more is received */
-	struct mono drain_by;
+	enum stretch stretch;
+	struct mono drain_by;	/* from DRAINING on; until then never */
 	bool after_trouble;	/* that was logged, and its end is to be logged too */
 	struct mono state_at;	/* when to ask the replica for its state */
 	struct err db_error;	/* why the connection died without a batch on it */
@@ -73,9 +78,9 @@ struct session {
 static void end_with(struct session *s, enum session_end end, const char *sentence,
 		     const struct err *err)
 {
-	if (s->ending)
+	if (s->stretch == STRETCH_ENDED)
 		return;
-	s->ending = true;
+	s->stretch = STRETCH_ENDED;
 	s->result->end = end;
 	s->result->sentence = sentence;
 	if (err != NULL)
@@ -86,15 +91,14 @@ static void end_with(struct session *s, enum session_end end, const char *senten
 
 static bool may_receive(const struct session *s)
 {
-	return !s->draining && !inbox_full(&s->inbox) &&
-	       retry_pending_bytes(s->retry) < MOVES_BYTES;
+	return s->stretch == STRETCH_RECEIVING && !inbox_full(&s->inbox) && !retry_full(s->retry);
 }
 
 static void on_delivery(void *arg, const struct amqp_delivery *d)
 {
 	struct session *s = arg;
 
-	if (s->draining)
+	if (s->stretch != STRETCH_RECEIVING)
 		return; /* goes back to its queue when the link is closed */
 	/* The kind is the queue's, and the consumer's tag names the queue. */
 	bool deletes = strcmp(d->consumer_tag, change_kind_name(CHANGE_DELETE)) == 0;
@@ -105,7 +109,7 @@ static void on_delivery(void *arg, const struct amqp_delivery *d)
 
 static void start_draining(struct session *s)
 {
-	s->draining = true;
+	s->stretch = STRETCH_DRAINING;
 	s->drain_by = mono_add_ms(mono_now(), s->settings->drain_timeout_ms);
 }
 
@@ -114,7 +118,7 @@ static void queue_missing(struct session *s, const char *kind)
 	s->result->end = SESSION_CANCELLED;
 	s->result->cancelled = true;
 	err_set(&s->result->err, "queue products.%s.%s was deleted", kind, s->replica);
-	if (!s->draining)
+	if (s->stretch == STRETCH_RECEIVING)
 		start_draining(s);
 }
 
@@ -139,7 +143,7 @@ static void ack(struct session *s, uint64_t tag, bool multiple)
 {
 	struct err err = { .text = "" };
 
-	bool broken = s->ending && s->result->end == SESSION_BROKER;
+	bool broken = s->stretch == STRETCH_ENDED && s->result->end == SESSION_BROKER;
 	if (!broken && !amqp_ack(s->link, tag, multiple, &err))
 		end_with(s, SESSION_BROKER, "the connection to the broker is lost; trying again",
 			 &err);
@@ -244,9 +248,9 @@ static void replica_trouble(struct session *s)
 /* Moves batches on as far as possible without waiting. A stop begins no further batch. */
 static void work(struct session *s, struct mono now)
 {
-	while (!s->ending) {
+	while (s->stretch != STRETCH_ENDED) {
 		if (s->applying == NULL) {
-			if (s->draining && !s->result->cancelled)
+			if (s->stretch == STRETCH_DRAINING && !s->result->cancelled)
 				return;
 			s->applying = inbox_begin(&s->inbox);
 			if (s->applying == NULL)
@@ -295,13 +299,14 @@ static void on_wrong(void *arg, enum db_outcome outcome, const struct pg_result 
 		status_set_wrong(s->status, strtoll(db_value(r, 0, 0), NULL, 10));
 }
 
-/* Now and then, between two batches: somebody may have reset the replica; and one that hangs while
- * idle is found out. */
+/* Every STATE_MS, between two batches: the replica may have been reset meanwhile; and one that
+ * hangs while idle is noticed. */
 static void ask_state(struct session *s, struct mono now)
 {
 	struct err err = { .text = "" };
 
-	if (s->ending || s->draining || !mono_reached(s->state_at, now) || db_in_flight(s->db) > 0)
+	if (s->stretch != STRETCH_RECEIVING || !mono_reached(s->state_at, now) ||
+	    db_in_flight(s->db) > 0)
 		return;
 	s->state_at = mono_add_ms(now, STATE_MS);
 	/* With the deadline of a batch, since a batch may be sent behind it. If it cannot be sent
@@ -318,7 +323,7 @@ static void wait_for_events(struct session *s, bool receiving)
 {
 	struct mono now = mono_now();
 	struct pollfd fds[4] = {
-		{ .fd = s->draining ? -1 : stop_fd(), .events = POLLIN },
+		{ .fd = s->stretch == STRETCH_DRAINING ? -1 : stop_fd(), .events = POLLIN },
 		{ .fd = receiving ? amqp_fd(s->link) : -1, .events = POLLIN },
 		{ .fd = db_fd(s->db),
 		  .events = (short)(POLLIN | (db_wants_write(s->db) ? POLLOUT : 0)) },
@@ -330,7 +335,7 @@ static void wait_for_events(struct session *s, bool receiving)
 	wait_ms = mono_until_ms(apply_wake(s->apply), now, wait_ms);
 	wait_ms = side_wait_ms(s->side, now, wait_ms);
 	wait_ms = mono_until_ms(s->ack_at, now, wait_ms);
-	if (s->draining)
+	if (s->stretch == STRETCH_DRAINING)
 		wait_ms = mono_until_ms(s->drain_by, now, wait_ms);
 	else if (db_in_flight(s->db) == 0) /* else its answer wakes us */
 		wait_ms = mono_until_ms(s->state_at, now, wait_ms);
@@ -352,11 +357,11 @@ static void loop(struct session *s)
 {
 	struct mono serviced = mono_now();
 
-	while (!s->ending) {
+	while (s->stretch != STRETCH_ENDED) {
 		struct mono now = mono_now();
 		bool receiving = may_receive(s);
 
-		if (stop_requested() && !s->draining)
+		if (stop_requested() && s->stretch == STRETCH_RECEIVING)
 			start_draining(s);
 		/* With no room for messages only heartbeats are seen to. */
 		if (receiving ||
@@ -370,20 +375,21 @@ static void loop(struct session *s)
 		work(s, now);
 		if (s->ack_tag && mono_reached(s->ack_at, now))
 			ack_gathered(s);
-		if (!s->ending && wrong_step(s->wrong, s->db, now))
+		if (s->stretch != STRETCH_ENDED && wrong_records_step(s->wrong, s->db, now))
 			s->state_at = now; /* one more is wrong */
-		if (!s->ending && !db_alive(s->db)) {
+		if (s->stretch != STRETCH_ENDED && !db_alive(s->db)) {
 			s->result->outcome = DB_LOST;
 			end_with(s, SESSION_REPLICA, verdict_of_unit(DB_LOST, 1, 1).sentence,
 				 &s->db_error);
 		}
-		if (!s->ending)
-			side_step(s->side, now, !s->draining);
-		if (side_missing(s->side) && !s->draining)
+		if (s->stretch != STRETCH_ENDED)
+			side_step(s->side, now, s->stretch == STRETCH_RECEIVING);
+		if (side_missing(s->side) && s->stretch == STRETCH_RECEIVING)
 			queue_missing(s, "sync or delete");
-		if (s->draining && (drained(s) || mono_reached(s->drain_by, now)))
+		if (s->stretch == STRETCH_DRAINING &&
+		    (drained(s) || mono_reached(s->drain_by, now)))
 			end_with(s, s->result->end, NULL, NULL);
-		if (!s->ending)
+		if (s->stretch != STRETCH_ENDED)
 			wait_for_events(s, may_receive(s));
 	}
 }
@@ -396,10 +402,11 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	s->db = db;
 	s->link = link;
 	s->result = ret;
-	s->ending = s->draining = false;
+	s->stretch = STRETCH_RECEIVING;
+	s->drain_by = MONO_NEVER;
 	s->after_trouble = after_trouble;
 	s->applying = NULL;
-	wrong_start(s->wrong);
+	wrong_records_start(s->wrong);
 	s->state_at = mono_add_ms(mono_now(), STATE_MS);
 	err_set(&s->db_error, "the server closed the connection");
 	apply_use(s->apply, db);
@@ -409,7 +416,7 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	/* No answer may come back later to a batch that is gone. What it commits is delivered again
 	 * and then stale. */
 	if (db_in_flight(db) > 0) {
-		if (!s->draining)
+		if (mono_is_never(s->drain_by))
 			start_draining(s);
 		(void)db_drain(db, s->drain_by);
 	}
@@ -421,7 +428,8 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 
 bool session_subscribe(struct session *s, struct amqp_link *link, struct err *err)
 {
-	/* The bulky queue last: the answer to a question comes behind all that is delivered before. */
+	/* The bulky queue last: the answer to a question comes behind all that is delivered
+	 * before. */
 	static const enum change_kind kinds[] = { CHANGE_DELETE, CHANGE_SYNC };
 	char queue[TOPOLOGY_NAME_MAX];
 
@@ -449,7 +457,7 @@ struct session *session_new(const struct consumer_settings *settings, const char
 	s->apply = apply_new(settings);
 	s->retry = retry_new(settings, replica, status, on_moved, s);
 	s->side = side_new(settings, replica, status, s->retry);
-	s->wrong = wrong_new(settings, replica, s->retry);
+	s->wrong = wrong_records_new(settings, replica, s->retry);
 	return s;
 }
 
@@ -459,7 +467,7 @@ struct session *session_free(struct session *s)
 		return NULL;
 	apply_free(s->apply);
 	side_free(s->side);
-	wrong_free(s->wrong);
+	wrong_records_free(s->wrong);
 	retry_free(s->retry);
 	inbox_clear(&s->inbox);
 	free(s);

@@ -17,7 +17,7 @@ struct session;
 
 enum session_end {
 	SESSION_STOPPED,   /* stop was requested; what was in flight is done, if there was time */
-	SESSION_REPLICA,   /* lost, or cannot take changes: its connection is to be made anew */
+	SESSION_REPLICA,   /* lost, or cannot take changes: its connection is opened again */
 	SESSION_RESETTING, /* the replica is being reset; its connection is good */
 	SESSION_BROKER,	   /* the broker's connection is lost */
 	SESSION_CANCELLED, /* a queue was deleted; what had been received from it is applied */
@@ -43,7 +43,8 @@ MUST_CHECK bool session_subscribe(struct session *s, struct amqp_link *link, str
 
 /* Runs until a reason. Afterwards the link is good for amqp_close() only: what was delivered and
  * not acknowledged goes back to its queue. A unit may be left in flight on db only if it did not
- * end in time. after_trouble: the log tells when it is over. auto_reset says when SESSION_RESET_DUE may end it. */
+ * end in time. after_trouble: the log says when it is over. auto_reset says when SESSION_RESET_DUE
+ * may end it. */
 void session_run(struct session *s, struct db *db, struct amqp_link *link, bool after_trouble,
 		 const struct auto_reset *auto_reset, struct session_result *ret);
 

@@ -150,9 +150,9 @@ failed:
 	side_close(s);
 	s->open_at = mono_add_ms(mono_now(), backoff_next_ms(&s->backoff));
 	if (status_set_error(s->status, err.text))
-		log_warn(
-			"the broker connection for failed changes and questions is lost; opening it again",
-			KV_S("error", err.text));
+		log_warn("the broker connection for failed changes and questions is lost; opening "
+			 "it again",
+			 KV_S("error", err.text));
 }
 
 bool side_missing(const struct side *s)

@@ -31,7 +31,8 @@ struct side *side_free(struct side *s); /* NULL is fine; returns NULL */
 void side_step(struct side *s, struct mono now, bool duties);
 int side_fd(const struct side *s); /* -1: none */
 int side_wait_ms(const struct side *s, struct mono now, int max_ms);
-/* A main queue was not there when the messages were counted. It is not made anew here: the replica must be marked before. */
+/* A main queue was not there when the messages were counted. It is not recreated here: the replica
+ * must be marked before. */
 bool side_missing(const struct side *s);
 void side_close(struct side *s);
 

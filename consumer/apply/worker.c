@@ -2,19 +2,20 @@
  * worker.c: one thread a replica: the outer loop around session.c, which turns each reason into
  * back-off, reconnecting or the end.
  *
- *   state               owns           moves on when
- *   CONNECTING_REPLICA  nothing        connected, schema right  -> CONNECTING_BROKER
- *   NOT_MIGRATED                       not so                   -> itself, 200 ms … 5 s later
- *   RESETTING           database       the reset is over        -> CONNECTING_BROKER
- *                                      not yet                  -> itself, 200 ms later
- *   CONNECTING_BROKER   database       declared and consuming   -> APPLYING
- *                                      not so                   -> itself, 200 ms … 5 s later
- *   APPLYING            database,      replica lost or unfit    -> CONNECTING_REPLICA, after a back-off
- *                       two broker     replica being reset      -> RESETTING
- *                       links          broker lost              -> CONNECTING_BROKER, after a back-off
- *                                      a queue was deleted      -> marks the replica, CONNECTING_BROKER
- *                                     marked, reset due        -> RESETTING, in this very thread
- *   STOPPED             nothing        (the thread ends)
+ * Each turn of the loop goes through these steps (the table `steps`). A step that does not succeed
+ * has waited a little (a back-off of 200 ms … 5 s), and the next turn begins at the first step.
+ *
+ *   step              status it shows               succeeds when
+ *   connect_replica   CONNECTING_REPLICA,           there is a connection, and the schema fits
+ *                     NOT_MIGRATED
+ *   replica_ready     RESETTING                     nobody else is resetting the replica
+ *   mark_replica      CONNECTING_REPLICA            a queue was not deleted, or that is noted
+ *   no_reset_due      RESETTING                     no reset is due; else this thread does it
+ *   connect_broker    CONNECTING_BROKER             the queues are declared and consumed
+ *   apply_session     APPLYING                      (it ends with the turn; session.h says why)
+ *
+ * A replica that is lost in any step is closed: connect_replica opens it again. When stop is
+ * requested the thread ends: STOPPED.
  *
  * The database comes first, and the broker's link is closed whenever the replica cannot take
  * changes: so its messages wait in their queues, where they are safe, visible and use up no
@@ -22,9 +23,10 @@
  *
  * What a crash between any two lines does: nothing but the redelivery of messages. What has been
  * received and not acknowledged goes back to the queues as soon as the broker sees the connection
- * end; see session.c for the order of commit, confirm and ack. One thing lives in memory for a
- * moment only: that a queue was deleted, until the replica is marked. A worker that dies before finds the queue missing
- * when it comes back, since nobody makes it anew before the replica is marked: neither this one nor the API.
+ * end; see session.c for the order of commit, confirm and ack. Only one thing is in memory alone,
+ * for a moment: that a queue was deleted, until the replica is marked. A worker that dies before
+ * finds the queue missing when it comes back: neither it nor the API recreates the queue before the
+ * replica is marked.
  */
 #include "consumer/apply/worker.h"
 
@@ -56,6 +58,7 @@ struct apply_worker {
 
 	/* All below: the thread's own. */
 	struct db *db;
+	struct amqp_link *link; /* from connect_broker to apply_session */
 	struct session *session;
 	struct backoff replica_backoff, broker_backoff;
 	bool told;		    /* the present trouble is in the log, under status.error */
@@ -115,11 +118,14 @@ static bool read_state(struct apply_worker *w)
 	return true;
 }
 
-static void connect_replica(struct apply_worker *w)
+static bool connect_replica(struct apply_worker *w)
 {
 	struct err err = { .text = "" };
 	enum db_outcome outcome;
 
+	if (w->db != NULL)
+		return true;
+	status_set_state(w->status, STATUS_CONNECTING_REPLICA);
 	w->db = replica_open(w->settings, w->replica, &outcome, &err);
 	if (w->db == NULL) {
 		replica_failed(
@@ -128,12 +134,12 @@ static void connect_replica(struct apply_worker *w)
 				? verdict_of_unit(DB_SCHEMA, 1, 1).sentence
 				: "no connection to the replica; its messages wait, trying again",
 			&err);
-		return;
+		return false;
 	}
 	LOG_AT(w->told ? LOG_DEBUG : LOG_INFO, "replica connected",
 	       KV_S("database", w->status->database),
 	       KV_I("server_version", db_server_version(w->db)));
-	(void)read_state(w);
+	return read_state(w);
 }
 
 /* Whether batches can be applied now; if not, has waited a little. */
@@ -179,8 +185,10 @@ static void note_deleted_queue(struct apply_worker *w, const char *error)
 static bool mark_replica(struct apply_worker *w)
 {
 	struct err err = { .text = "" };
-	enum db_outcome outcome = replica_mark(w->db, w->mark_reason, &err);
 
+	if (!w->mark)
+		return true;
+	enum db_outcome outcome = replica_mark(w->db, w->mark_reason, &err);
 	if (outcome != DB_OK) {
 		replica_failed(w, outcome,
 			       "the replica could not be marked as incomplete; trying again", &err);
@@ -190,20 +198,20 @@ static bool mark_replica(struct apply_worker *w)
 	return read_state(w);
 }
 
-/* Whether a reset was tried; it has taken its time. */
-static bool reset_if_due(struct apply_worker *w)
+/* Else it is tried here and now, however long that takes. */
+static bool no_reset_due(struct apply_worker *w)
 {
 	if (!w->state.may_reset || !auto_reset_due(&w->auto_reset, mono_now()))
-		return false;
+		return true;
 	status_set_state(w->status, STATUS_RESETTING);
 	auto_reset_run(&w->auto_reset, w->state.reason);
 	if (!stop_requested())
 		(void)read_state(w);
-	return true;
+	return false;
 }
 
-/* Declares the queues, but never makes a missing one anew before the replica is marked. False: err says why, or the
- * replica was lost, or err is empty because a reset comes first. */
+/* Declares the queues, but never recreates a missing one before the replica is marked. False: err
+ * says why, or the replica was lost, or err is empty because a reset comes first. */
 static bool declare_and_subscribe(struct apply_worker *w, struct amqp_link *link, struct err *err)
 {
 	uint64_t ready;
@@ -232,34 +240,34 @@ static bool declare_and_subscribe(struct apply_worker *w, struct amqp_link *link
 	return w->state.declared;
 }
 
-static struct amqp_link *connect_broker(struct apply_worker *w)
+static bool connect_broker(struct apply_worker *w)
 {
 	struct err err = { .text = "" };
 	char name[128];
 
 	status_set_state(w->status, STATUS_CONNECTING_BROKER);
 	snprintf(name, sizeof(name), "pgfanout-consumer %s", w->replica->name);
-	struct amqp_link *link = amqp_open(w->settings->rabbitmq_url, name, BROKER_TIMEOUT_MS,
-					   &err);
-	if (link != NULL && declare_and_subscribe(w, link, &err))
-		return link;
-	amqp_close(link);
-	if (w->db == NULL ||
-	    err.text[0] == '\0') /* the replica was lost, and that was told; or a reset is due */
-		return NULL;
+	w->link = amqp_open(w->settings->rabbitmq_url, name, BROKER_TIMEOUT_MS, &err);
+	if (w->link != NULL && declare_and_subscribe(w, w->link, &err))
+		return true;
+	amqp_close(w->link);
+	/* The replica was lost, and that was logged; or a reset is due. */
+	if (w->db == NULL || err.text[0] == '\0')
+		return false;
 	tell(w, "no connection to the broker; trying again", err.text);
 	stop_sleep_ms(backoff_next_ms(&w->broker_backoff));
-	return NULL;
+	return false;
 }
 
-static void apply_session(struct apply_worker *w, struct amqp_link *link)
+static bool apply_session(struct apply_worker *w)
 {
+	struct amqp_link *link = w->link;
 	struct session_result r;
 	struct mono start = mono_now();
 
 	status_set_state(w->status, STATUS_APPLYING);
 	status_set_broker(w->status, amqp_peer(link));
-	/* While a known trouble lasts, connections that come up are no news yet. */
+	/* While a known trouble lasts, a connection that comes up is not worth a line. */
 	LOG_AT(w->told ? LOG_DEBUG : LOG_INFO, "applying changes", KV_S("broker", amqp_peer(link)));
 	session_run(w->session, w->db, link, w->told, &w->auto_reset, &r);
 	amqp_close(link);
@@ -291,25 +299,21 @@ static void apply_session(struct apply_worker *w, struct amqp_link *link)
 	case SESSION_STOPPED:
 		break;
 	}
+	return true;
 }
+
+static bool (*const steps[])(struct apply_worker *w) = {
+	connect_replica, replica_ready, mark_replica, no_reset_due, connect_broker, apply_session,
+};
 
 static void *worker_main(void *arg)
 {
 	struct apply_worker *w = arg;
+	size_t step = 0;
 
 	log_thread(w->replica->name);
-	while (!stop_requested()) {
-		if (w->db == NULL) {
-			status_set_state(w->status, STATUS_CONNECTING_REPLICA);
-			connect_replica(w);
-			continue;
-		}
-		if (!replica_ready(w) || (w->mark && !mark_replica(w)) || reset_if_due(w))
-			continue;
-		struct amqp_link *link = connect_broker(w);
-		if (link != NULL)
-			apply_session(w, link);
-	}
+	while (step > 0 || !stop_requested()) /* a turn that was begun is ended */
+		step = steps[step](w) ? (step + 1) % ARRAY_SIZE(steps) : 0;
 	close_replica(w);
 	status_set_state(w->status, STATUS_STOPPED);
 	return NULL;

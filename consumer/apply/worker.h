@@ -9,8 +9,8 @@
 
 struct apply_worker;
 
-/* Settings, replica and status are borrowed until apply_worker_join(). NULL if the thread cannot be made.
- * */
+/* Settings, replica and status are borrowed until apply_worker_join(). NULL if the thread cannot be
+ * started. */
 struct apply_worker *apply_worker_start(const struct consumer_settings *settings,
 					const struct replica_setting *replica,
 					struct status *status, struct err *err);

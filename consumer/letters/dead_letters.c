@@ -3,11 +3,12 @@
  *
  * What happens to a letter:
  *   list, show   it is written out, and goes back when the connection is closed
- *   replay       it is published to the queue it came from; confirmed there, it is acknowledged here, and that is said
+ *   replay       it is published to the queue it came from; when that is confirmed it is
+ *                acknowledged here, and "replayed" is written out
  *   discard      it is written out, and when that worked it is acknowledged
  *
- * The process's death at any place leaves each letter here, or in its queue, or in both. Replaying is safe at any age: a replica
- * takes no change that is older than what it has.
+ * If the process dies, each letter is here, or in its queue, or in both. Replaying is safe at any
+ * age: a replica takes no change that is older than what it has.
  */
 #include "consumer/letters/dead_letters.h"
 
@@ -45,30 +46,31 @@ struct command {
 	enum exit_code code;
 };
 
-static void help(void)
-{
-	puts("pgfanout-consumer dead-letters: changes that were given up, each in its replica's queue products.dead.NAME\n"
-	     "\n"
-	     "Usage: pgfanout-consumer dead-letters list    [--replica NAME]... [--json] [ID...]\n"
-	     "       pgfanout-consumer dead-letters show    [--replica NAME]... [--json] --all | ID...\n"
-	     "       pgfanout-consumer dead-letters replay  [--replica NAME]... [--json] --all | ID...\n"
-	     "       pgfanout-consumer dead-letters discard [--replica NAME]... [--json] [--yes] --all | ID...\n"
-	     "\n"
-	     "  list             one line a letter; nothing is changed\n"
-	     "  show             all that is known of them, with their bodies; nothing is changed\n"
-	     "  replay           puts them back into the queues they came from, with all attempts before them; safe at any\n"
-	     "                   age, as a replica takes no change older than what it has\n"
-	     "  discard          removes them; their products stay as they are on the replica\n"
-	     "  ID               of a message or of a product, as list shows them; all letters that have it are meant\n"
-	     "  --all            all letters\n"
-	     "  --replica NAME   of this replica only; may be given several times (default: all)\n"
-	     "  --json           one JSON object a line\n"
-	     "  --yes, -y        discard --all: do not ask\n"
-	     "\n"
-	     "It works while the consumer runs. Settings: RABBITMQ_URL and the replicas, as pgfanout-consumer --help says.\n"
-	     "Exit codes: 0 done; 1 no such replica or letter, or a letter could not be replayed; 2 wrong argument or setting;\n"
-	     "3 the broker does not answer; 6 the output cannot be written; 7 stopped by a signal, or not answered with yes.");
-}
+static const char help[] =
+	"pgfanout-consumer dead-letters: changes that were given up, in queues products.dead.NAME\n"
+	"\n"
+	"Usage: pgfanout-consumer dead-letters list    [--replica NAME]... [--json] [ID...]\n"
+	"       pgfanout-consumer dead-letters show    [--replica NAME]... [--json] --all | ID...\n"
+	"       pgfanout-consumer dead-letters replay  [--replica NAME]... [--json] --all | ID...\n"
+	"       pgfanout-consumer dead-letters discard [--replica NAME]... [--json] [--yes]\n"
+	"                                              --all | ID...\n"
+	"\n"
+	"  list             one line a letter; nothing is changed\n"
+	"  show             all that is known of them, with their bodies; nothing is changed\n"
+	"  replay           puts them back into the queues they came from, all attempts left;\n"
+	"                   safe at any age: a replica takes no change older than what it has\n"
+	"  discard          removes them; their products stay as they are on the replica\n"
+	"  ID               of a message or a product, as list shows it: all letters that have it\n"
+	"  --all            all letters\n"
+	"  --replica NAME   of this replica only; may be given several times (default: all)\n"
+	"  --json           one JSON object a line\n"
+	"  --yes, -y        discard --all: do not ask\n"
+	"\n"
+	"It works while the consumer runs. Settings: RABBITMQ_URL and the replicas, as\n"
+	"pgfanout-consumer --help says.\n"
+	"Exit codes: 0 done; 1 no such replica or letter, or a letter could not be replayed;\n"
+	"2 wrong argument or setting; 3 the broker does not answer; 6 the output cannot be\n"
+	"written; 7 stopped by a signal, or not answered with yes.\n";
 
 static void complain(const char *fmt, ...) PRINTF_LIKE(1, 2);
 static void complain(const char *fmt, ...)
@@ -235,14 +237,15 @@ static void wait_for_events(const struct command *c, bool more)
 
 	if (c->replay != NULL)
 		wait_ms = dead_replay_wait_ms(c->replay, wait_ms);
-	/* A publish that waits for room in its socket is not told of it. */
+	/* No event says that a socket has room again for the next publish. */
 	if (c->replay != NULL && dead_replay_pending(c->replay) > 0 && wait_ms > 20)
 		wait_ms = 20;
 	if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
 		fatal("poll: %s", strerror(errno));
 }
 
-/* Until all letters were looked at and, of a replay, settled. After a stop what was published is still waited for. */
+/* Until all letters were looked at and, of a replay, answered. After a stop it still waits 3 s for
+ * the answers to what was published. */
 static bool work(struct command *c, struct err *err)
 {
 	struct mono stopped = MONO_NEVER;
@@ -299,9 +302,9 @@ done:
 	dead_queue_close(&c->queue, urls);
 	if (c->discarded > 0)
 		fprintf(stderr,
-			"The products of discarded letters stay as they are on %s, and the API goes on reading them "
-			"elsewhere, until a newer change of theirs comes. To mend them now: reset-replicas --repair "
-			"--replica %s\n",
+			"The products of discarded letters stay as they are on %s, and the API "
+			"goes on reading them elsewhere, until a newer change of theirs comes. "
+			"To mend them now: reset-replicas --repair --replica %s\n",
 			replica, replica);
 }
 
@@ -433,7 +436,7 @@ int dead_letters_main(int argc, char **argv)
 	if (!dead_args_parse(argc, argv, &args, &err)) {
 		complain("dead-letters: %s; see pgfanout-consumer dead-letters --help", err.text);
 	} else if (args.help) {
-		help();
+		fputs(help, stdout);
 		code = EXIT_OK;
 	} else if (!consumer_settings_load(&settings, &err)) {
 		complain("%s", err.text);

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { OPT_REPLICA = 256, OPT_ALL, OPT_JSON };
+enum { OPT_REPLICA = 256 };
 
 static bool parse_action(const char *word, enum dead_action *ret, struct err *err)
 {
@@ -23,17 +23,17 @@ static bool parse_action(const char *word, enum dead_action *ret, struct err *er
 
 static bool parse_options(int argc, char **argv, struct dead_args *a, struct err *err)
 {
-	static const struct option options[] = {
+	const struct option options[] = {
 		{ "replica", required_argument, NULL, OPT_REPLICA },
-		{ "all", no_argument, NULL, OPT_ALL },
+		{ "all", no_argument, &a->all, true },
 		{ "yes", no_argument, NULL, 'y' },
-		{ "json", no_argument, NULL, OPT_JSON },
+		{ "json", no_argument, &a->json, true },
 		{ "help", no_argument, NULL, 'h' },
 		{ NULL, 0, NULL, 0 },
 	};
 	int c;
 
-	optind = 0; /* glibc: begin anew */
+	optind = 0; /* glibc: reset getopt */
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":yh", options, NULL)) != -1) {
 		switch (c) {
@@ -42,14 +42,10 @@ static bool parse_options(int argc, char **argv, struct dead_args *a, struct err
 				return err_set(err, "too many --replica");
 			a->replica[a->nreplicas++] = optarg;
 			break;
-		case OPT_ALL:
-			a->all = true;
-			break;
 		case 'y':
 			a->yes = true;
 			break;
-		case OPT_JSON:
-			a->json = true;
+		case 0: /* --all, --json: getopt has set them */
 			break;
 		case 'h':
 			a->help = true;

@@ -1,9 +1,11 @@
 /*
  * dead_letters_queue.c: see dead_letters_queue.h.
  *
- * A consumer's prefetch says how many letters it may hold unacknowledged, and cannot be raised later. So there are several, all on one
- * channel: when all that was asked for is here and more is to be looked at, a further one is started with a prefetch of its own. Broker
- * versions cap what one may hold; therefore one is also started when nothing comes although letters are ready.
+ * A consumer's prefetch says how many letters it may hold unacknowledged, and cannot be raised
+ * later. So there are several consumers on one channel: when all that was asked for is here and
+ * more is wanted, another one is started with a prefetch of its own. Some broker versions cap what
+ * one consumer may hold; so another one is also started when nothing comes although letters are
+ * ready.
  */
 #include "consumer/letters/dead_letters_queue.h"
 
@@ -70,7 +72,7 @@ static bool find_out(struct dead_queue *q, struct err *err)
 	if (!amqp_queue_count(q->link, q->name, &ready, &exists, err) && exists)
 		return false;
 	if (ready == 0) {
-		/* Others look at the rest, or took it. */
+		/* Another process holds the rest, or took it. */
 		q->ready = q->seen;
 		return true;
 	}
@@ -151,7 +153,7 @@ bool dead_queue_ack(struct dead_queue *q, uint64_t tag, struct err *err)
 	return true;
 }
 
-/* Any question: it is answered after what was sent before it. */
+/* Any request with an answer: the broker has then read everything that was sent before it. */
 bool dead_queue_flush(struct dead_queue *q, struct err *err)
 {
 	return q->acked == 0 || amqp_qos(q->link, FIRST_LETTERS, err);
@@ -169,7 +171,7 @@ void dead_queue_close(struct dead_queue *q, const char *urls)
 	if (expected == 0)
 		return;
 	struct amqp_link *link = amqp_open(urls, CONNECTION_NAME, OPEN_TIMEOUT_MS, &err);
-	/* Somebody else may take letters meanwhile: then the time passes, and no harm is done. */
+	/* Another process may take letters meanwhile: then this waits GIVEN_BACK_MS, no more. */
 	while (link != NULL && amqp_queue_count(link, q->name, &ready, &exists, &err) &&
 	       ready < expected && !mono_reached(until, mono_now()) && !stop_sleep_ms(10))
 		;

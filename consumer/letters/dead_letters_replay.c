@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/base.h"
+#include "common/amqp/outgoing.h"
 #include "consumer/apply/message.h"
 
 #define OPEN_TIMEOUT_MS 5000
@@ -16,26 +16,28 @@
 #define HEADERS_MAX	16 /* of a publish */
 
 struct letter_copy {
-	struct letter_copy *next;
+	struct outgoing_copy copy;
 	uint64_t tag;
-	uint64_t publish_no; /* 0: not sent */
 	struct dead_letter letter;
-	char *message_id, *type, *content_type;
-	int64_t timestamp_s;
-	struct amqp_header headers[HEADERS_MAX]; /* strings are ours */
-	size_t nheaders;
-	char *body;
-	size_t len;
 };
 
 struct dead_replay {
 	struct amqp_link *link;
 	dead_replay_settled settled;
 	void *arg;
-	struct letter_copy *first, **last;
-	size_t pending, pending_bytes;
-	struct mono progress; /* something was confirmed, or there was nothing to confirm */
+	struct outgoing copies;
+	struct mono progress; /* something was answered, or there was nothing to answer */
 };
+
+static bool on_settled(void *arg, struct outgoing_copy *copy, enum amqp_settled how)
+{
+	struct dead_replay *r = arg;
+	const struct letter_copy *c = (const struct letter_copy *)copy;
+
+	r->progress = mono_now();
+	r->settled(r->arg, c->tag, &c->letter, how);
+	return true;
+}
 
 struct dead_replay *dead_replay_open(const char *urls, dead_replay_settled settled, void *arg,
 				     struct err *err)
@@ -49,33 +51,15 @@ struct dead_replay *dead_replay_open(const char *urls, dead_replay_settled settl
 	r->link = link;
 	r->settled = settled;
 	r->arg = arg;
-	r->last = &r->first;
-	r->progress = mono_now();
+	outgoing_init(&r->copies, PENDING_MAX, PENDING_BYTES, on_settled, r);
 	return r;
-}
-
-static void copy_free(struct letter_copy *c)
-{
-	for (size_t i = 0; i < c->nheaders; i++) {
-		free((void *)(uintptr_t)c->headers[i].key);
-		free((void *)(uintptr_t)c->headers[i].str);
-	}
-	free(c->message_id);
-	free(c->type);
-	free(c->content_type);
-	free(c->body);
-	free(c);
 }
 
 void dead_replay_close(struct dead_replay *r)
 {
 	if (r == NULL)
 		return;
-	while (r->first != NULL) {
-		struct letter_copy *c = r->first;
-		r->first = c->next;
-		copy_free(c);
-	}
+	outgoing_clear(&r->copies);
 	amqp_close(r->link);
 	free(r);
 }
@@ -85,111 +69,67 @@ static bool says_what_it_is(const struct amqp_header *h)
 	return strcmp(h->key, "x-xid") == 0 || strcmp(h->key, "x-source") == 0;
 }
 
-/* x-attempt is not among them: the count begins anew. Nor are x-error, x-queue and x-died-at, and what the broker adds. If there are
- * more than fit, those that replication needs come first. */
-static void copy_headers(struct letter_copy *c, const struct amqp_delivery *d,
-			 bool (*wanted)(const struct amqp_header *h))
+static size_t add_headers(struct amqp_header *headers, size_t n, const struct amqp_delivery *d,
+			  bool (*wanted)(const struct amqp_header *h))
 {
-	for (size_t i = 0; i < d->nheaders && c->nheaders < HEADERS_MAX; i++) {
-		const struct amqp_header *h = &d->headers[i];
-		if (wanted(h))
-			c->headers[c->nheaders++] = (struct amqp_header){
-				.key = xstrdup(h->key),
-				.str = h->str != NULL ? xstrdup(h->str) : NULL,
-				.num = h->num,
-			};
-	}
+	for (size_t i = 0; i < d->nheaders && n < HEADERS_MAX; i++)
+		if (wanted(&d->headers[i]))
+			headers[n++] = d->headers[i];
+	return n;
 }
 
 void dead_replay_add(struct dead_replay *r, const struct dead_letter *letter,
 		     const struct amqp_delivery *d)
 {
-	struct letter_copy *c = xcalloc(1, sizeof(*c));
+	struct amqp_header headers[HEADERS_MAX];
+	struct amqp_publish p = {
+		.exchange = "",
+		.routing_key = letter->queue,
+		.type = d->type,
+		.content_type = d->content_type,
+		.message_id = d->message_id,
+		.timestamp_s = d->timestamp_s,
+		.headers = headers,
+		.body = d->body,
+		.len = d->len,
+	};
 
+	/* x-attempt is not among them: the attempts are counted from 0 again. Nor are x-error,
+	 * x-queue and x-died-at, and what the broker adds. If there are more than fit, those that
+	 * replication needs come first. */
+	p.nheaders = add_headers(headers, 0, d, says_what_it_is);
+	p.nheaders = add_headers(headers, p.nheaders, d, message_header_travels);
+	if (r->copies.n == 0)
+		r->progress = mono_now();
+	struct letter_copy *c = (struct letter_copy *)outgoing_add(&r->copies, &p, sizeof(*c));
 	c->tag = d->tag;
 	c->letter = *letter;
-	c->message_id = xstrdup(d->message_id);
-	c->type = xstrdup(d->type);
-	c->content_type = xstrdup(d->content_type);
-	c->timestamp_s = d->timestamp_s;
-	copy_headers(c, d, says_what_it_is);
-	copy_headers(c, d, message_header_travels);
-	c->body = xmalloc(d->len + 1);
-	memcpy(c->body, d->body, d->len);
-	c->len = d->len;
-	if (r->pending == 0)
-		r->progress = mono_now();
-	*r->last = c;
-	r->last = &c->next;
-	r->pending++;
-	r->pending_bytes += c->len;
 }
 
 bool dead_replay_room(const struct dead_replay *r)
 {
-	return r->pending < PENDING_MAX && r->pending_bytes < PENDING_BYTES;
+	return !outgoing_full(&r->copies);
 }
 
 size_t dead_replay_pending(const struct dead_replay *r)
 {
-	return r->pending;
+	return r->copies.n;
 }
 
-static void on_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
+static void on_answer(void *arg, uint64_t publish_no, enum amqp_settled how)
 {
 	struct dead_replay *r = arg;
-	struct letter_copy **at = &r->first;
 
-	while (*at != NULL && (*at)->publish_no != publish_no)
-		at = &(*at)->next;
-	struct letter_copy *c = *at;
-	if (c == NULL)
-		return;
-	*at = c->next;
-	if (*at == NULL)
-		r->last = at;
-	r->pending--;
-	r->pending_bytes -= c->len;
-	r->progress = mono_now();
-	r->settled(r->arg, c->tag, &c->letter, how);
-	copy_free(c);
-}
-
-static bool send_copy(struct dead_replay *r, struct letter_copy *c, struct err *err)
-{
-	const struct amqp_publish p = {
-		.exchange = "",
-		.routing_key = c->letter.queue,
-		.type = *c->type != '\0' ? c->type : NULL,
-		.content_type = *c->content_type != '\0' ? c->content_type : NULL,
-		.message_id = *c->message_id != '\0' ? c->message_id : NULL,
-		.timestamp_s = c->timestamp_s,
-		.headers = c->headers,
-		.nheaders = c->nheaders,
-		.body = c->body,
-		.len = c->len,
-	};
-
-	return amqp_send(r->link, &p, &c->publish_no, err);
+	outgoing_settled(&r->copies, publish_no, how);
 }
 
 bool dead_replay_step(struct dead_replay *r, struct err *err)
 {
-	const struct amqp_handler handler = { .arg = r, .settled = on_settled };
+	const struct amqp_handler handler = { .arg = r, .settled = on_answer };
 
-	if (!amqp_service(r->link, &handler, err))
+	if (!amqp_service(r->link, &handler, err) || !outgoing_send(&r->copies, r->link, err))
 		return false;
-	for (struct letter_copy *c = r->first; c != NULL; c = c->next) {
-		if (c->publish_no != 0)
-			continue;
-		/* One that is larger than the window goes alone. */
-		if (amqp_blocked(r->link) ||
-		    (amqp_unsettled(r->link) > 0 && !amqp_can_publish(r->link, c->len)))
-			break;
-		if (!send_copy(r, c, err))
-			return false;
-	}
-	if (r->pending == 0 || !mono_reached(mono_add_ms(r->progress, PATIENCE_MS), mono_now()))
+	if (r->copies.n == 0 || !mono_reached(mono_add_ms(r->progress, PATIENCE_MS), mono_now()))
 		return true;
 	return err_set(err, "%s: %s", amqp_peer(r->link),
 		       amqp_blocked(r->link)

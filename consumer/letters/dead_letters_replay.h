@@ -1,10 +1,11 @@
 /*
  * dead_letters_replay.h: publishes dead letters back to the queues they came from.
  *
- * The rule: a letter may be acknowledged in the dead-letter queue when its copy is confirmed in its queue, and not before. A crash in
- * between leaves it in both, which is harmless: the second one is stale.
+ * The rule is that of common/amqp/outgoing.h: a letter may be acknowledged in the dead-letter queue
+ * when its copy is confirmed in its queue, and not before. A second copy is stale on the replica.
  *
- * On a connection of its own: a broker with an alarm stops reading from those that publish. Main thread; never waits.
+ * It has a connection of its own, because a broker with an alarm stops reading from those that
+ * publish. Main thread; never waits.
  */
 #ifndef PGFANOUT_CONSUMER_LETTERS_DEAD_LETTERS_REPLAY_H
 #define PGFANOUT_CONSUMER_LETTERS_DEAD_LETTERS_REPLAY_H
@@ -29,8 +30,8 @@ void dead_replay_add(struct dead_replay *r, const struct dead_letter *letter,
 /* Whether further letters should be read for now. */
 bool dead_replay_room(const struct dead_replay *r);
 size_t dead_replay_pending(const struct dead_replay *r);
-/* Publishes what can be published and takes in what was confirmed. False: the connection is lost, or the broker has confirmed nothing
- * for 30 s. */
+/* Publishes what can be published and takes the broker's answers. False: the connection is lost, or
+ * the broker has answered nothing for 30 s. */
 MUST_CHECK bool dead_replay_step(struct dead_replay *r, struct err *err);
 int dead_replay_fd(const struct dead_replay *r);
 int dead_replay_wait_ms(const struct dead_replay *r, int max_ms);

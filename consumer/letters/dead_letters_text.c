@@ -14,19 +14,9 @@
 
 #define PG_EPOCH_US (INT64_C(946684800) * 1000000)
 
-static const struct amqp_header *find(const struct amqp_delivery *d, const char *key)
-{
-	for (size_t i = 0; i < d->nheaders; i++)
-		if (strcmp(d->headers[i].key, key) == 0)
-			return &d->headers[i];
-	return NULL;
-}
-
 static const char *find_text(const struct amqp_delivery *d, const char *key)
 {
-	const struct amqp_header *h = find(d, key);
-
-	return h != NULL && h->str != NULL ? h->str : "";
+	return amqp_header_text(d->headers, d->nheaders, key);
 }
 
 /* ---- reading ---- */
@@ -111,7 +101,7 @@ static bool note_product(void *arg, const struct uuid *id, int64_t version)
 
 void dead_letter_read(struct dead_letter *l, const char *replica, const struct amqp_delivery *d)
 {
-	const struct amqp_header *attempt = find(d, "x-attempt");
+	const struct amqp_header *attempt = amqp_find_header(d->headers, d->nheaders, "x-attempt");
 
 	*l = (struct dead_letter){ .replica = replica, .kind = "" };
 	clip_text(l->message_id, sizeof(l->message_id), d->message_id);
@@ -215,7 +205,8 @@ void dead_text_short(struct strbuf *out, const struct dead_letter *l)
 			    w.version);
 }
 
-/* Text for a terminal, of any length: what is neither printable nor UTF-8 as \xNN; line ends and tabs stay. */
+/* Text for a terminal, of any length: what is neither printable nor UTF-8 as \xNN; line ends and
+ * tabs stay. */
 static void add_shown(struct strbuf *out, const char *s, size_t len)
 {
 	for (size_t i = 0; i < len;) {

@@ -1,8 +1,9 @@
 /*
- * dead_letters_text.h: one dead letter: what can be told of it, and how it is written, as a line of a table, in full, or as JSON.
+ * dead_letters_text.h: one dead letter: what is known of it, and how it is written: as a line of a
+ * table, in full, or as JSON.
  *
- * Everything in a letter may come from anybody: it is clipped and made harmless to a terminal before it is shown. JSON has it
- * exactly as it is. Pure.
+ * A letter may come from any publisher: its texts are clipped and made harmless to a terminal
+ * before they are shown. JSON has them exactly as they are. Pure.
  */
 #ifndef PGFANOUT_CONSUMER_LETTERS_DEAD_LETTERS_TEXT_H
 #define PGFANOUT_CONSUMER_LETTERS_DEAD_LETTERS_TEXT_H
@@ -17,14 +18,14 @@
 struct dead_letter {
 	const char *replica; /* borrowed */
 	char message_id[256];
-	const char *kind; /* "sync", "delete", "" if nobody can tell */
-	char queue
-		[TOPOLOGY_NAME_MAX]; /* where it came from; "": not to be told, or not a queue of this replica */
+	const char *kind; /* "sync", "delete"; "" if not known */
+	/* Where it came from; "" if that is not known, or not a queue of this replica. */
+	char queue[TOPOLOGY_NAME_MAX];
 	size_t products; /* in the body, as far as they can be read */
 	struct uuid id;	 /* these two: of the first */
-	int64_t version; /* 0: not to be told */
+	int64_t version; /* 0: not known */
 	int64_t attempts;
-	int64_t died_us; /* wall clock; 0: not to be told */
+	int64_t died_us; /* wall clock; 0: not known */
 	char error[501];
 };
 
@@ -40,7 +41,8 @@ void dead_text_full(struct strbuf *out, const struct dead_letter *l, const struc
 		    int64_t now_us);
 /* "replica-1 1f-7 (sync of product …, version 5)" */
 void dead_text_short(struct strbuf *out, const struct dead_letter *l);
-/* One line. d NULL: without body, headers and so on. extra: further members, as `,"key":value`; may be NULL. */
+/* One line. d NULL: without body, headers and so on. extra: more members, as `,"key":value`; may be
+ * NULL. */
 void dead_text_json(struct strbuf *out, const struct dead_letter *l, const struct amqp_delivery *d,
 		    int64_t now_us, const char *extra);
 

@@ -1,31 +1,39 @@
--- One chunk of a sweep: the recorded changes that became visible since the snapshot of the last sweep, $1, in the order of the primary key.
---   $2 how many, $3 the snapshot of this sweep (NULL: the sweep begins, with the snapshot that this very statement runs under),
---   $4, $5 the key of the last record of the chunk before.
--- Each bound is one that an index scan can start at: two lower bounds side by side would start it at the lower one.
--- The first row holds the snapshot of this sweep and nothing else, so that it comes also when there is no change.
+-- One chunk of a sweep: the recorded changes that became visible since the snapshot of the last
+-- sweep, $1, in the order of the primary key.
+--   $2 how many
+--   $3 the snapshot of this sweep; NULL: the sweep begins, with the snapshot of this statement
+--   $4, $5 the key of the last record of the chunk before
+-- Each bound is one that an index scan can start at: two lower bounds side by side would start it
+-- at the lower one. The first row holds the snapshot of this sweep and nothing else, so that it
+-- comes also when there is no change.
 --
--- A record that is visible in this sweep's snapshot and was not in the last one's belongs to a transaction that was running then (xip)
--- or began since (xid >= xmax). Records below are never looked at, so dead ones that vacuum may not remove yet cost nothing; nor are those
--- of a transaction that is still running, however many it has written. What commits while the sweep goes on is left to the next sweep,
--- which would find it anyway.
+-- A record that is visible in this sweep's snapshot and was not in the last one's belongs to a
+-- transaction that was running then (xip) or began since (xid >= xmax). Records below are never
+-- looked at, so dead ones that vacuum may not remove yet cost nothing; nor are those of a
+-- transaction that is still running, however many it has written. What commits while the sweep goes
+-- on is left to the next sweep, which would find it anyway.
 WITH sweep AS MATERIALIZED (
 	SELECT coalesce($3::pg_snapshot, pg_current_snapshot()) AS snapshot
 )
-SELECT snapshot::text AS snapshot, NULL::xid8 AS xid, NULL::bigint AS version, NULL::uuid AS id, NULL::text AS name, NULL::text AS price,
-	NULL::integer AS stock, NULL::timestamptz AS created_at, NULL::timestamptz AS updated_at, NULL::timestamptz AS heartbeat
+SELECT snapshot::text AS snapshot, NULL::xid8 AS xid, NULL::bigint AS version, NULL::uuid AS id,
+	NULL::text AS name, NULL::text AS price, NULL::integer AS stock,
+	NULL::timestamptz AS created_at, NULL::timestamptz AS updated_at, NULL::timestamptz AS heartbeat
 FROM sweep
 UNION ALL
-SELECT NULL, o.xid, o.version, o.id, o.name, o.price::text, o.stock, o.created_at, o.updated_at, o.heartbeat
+SELECT NULL, o.xid, o.version, o.id, o.name, o.price::text, o.stock, o.created_at, o.updated_at,
+	o.heartbeat
 FROM (
 	SELECT * FROM (
 		(SELECT o.*
 		FROM pg_snapshot_xip($1::pg_snapshot) AS running (xid)
 		CROSS JOIN LATERAL (
 			SELECT * FROM products_outbox o
-			WHERE o.xid = running.xid AND o.version > CASE WHEN running.xid = $4::xid8 THEN $5::bigint ELSE 0 END
+			WHERE o.xid = running.xid
+				AND o.version > CASE WHEN running.xid = $4::xid8 THEN $5::bigint ELSE 0 END
 			ORDER BY o.xid, o.version LIMIT $2::bigint
 		) o
-		WHERE running.xid >= $4::xid8 AND pg_visible_in_snapshot(running.xid, (SELECT snapshot FROM sweep))
+		WHERE running.xid >= $4::xid8
+			AND pg_visible_in_snapshot(running.xid, (SELECT snapshot FROM sweep))
 		ORDER BY o.xid, o.version LIMIT $2::bigint)
 		UNION ALL
 		(SELECT o.* FROM products_outbox o

@@ -1,6 +1,7 @@
--- On the primary: this replica has lost changes, or is about to; only a reset from a later snapshot has them. No row: its queues have never
--- been declared, so nothing can be missing.
+-- On the primary: this replica has lost changes, or is about to; only a reset from a later snapshot
+-- has them. No row: its queues have never been declared, so nothing can be missing.
 UPDATE products_queues
-SET reset_due_at = greatest(clock_timestamp(), reset_due_at + interval '1 microsecond'), reason = $2::text
+SET reset_due_at = greatest(clock_timestamp(), reset_due_at + interval '1 microsecond'),
+	reason = $2::text
 WHERE replica = $1::text
 RETURNING replica

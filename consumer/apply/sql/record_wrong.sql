@@ -1,6 +1,6 @@
 -- Changes that are given up: their products are wrong on this replica from now on, until that
--- change or a newer one is applied. Not recorded: a change that the last reset's snapshot contains,
--- and one that is not newer than the row or its tombstone.
+-- change or a newer one is applied. A change is not recorded if it is in the last reset's snapshot,
+-- or if the row or its tombstone has its version or a newer one.
 INSERT INTO products_dead_letters AS d (id, version, queue, error)
 SELECT DISTINCT ON (m.id) m.id, m.version, m.queue, m.error
 FROM unnest($1::uuid[], $2::bigint[], $3::xid8[], $4::text[], $5::text[], $6::text[])
@@ -12,5 +12,5 @@ WHERE coalesce((SELECT p.version FROM products p WHERE p.id = m.id), -1) < m.ver
 	AND NOT products_stale(m.xid, m.version, m.source, r.source, r.snapshot, r.floor)
 ORDER BY m.id, m.version DESC
 ON CONFLICT (id) DO UPDATE SET version = excluded.version, queue = excluded.queue,
-	error = excluded.error, died_at = now()
+		error = excluded.error, died_at = now()
 	WHERE d.version <= excluded.version

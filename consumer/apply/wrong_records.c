@@ -1,7 +1,7 @@
 /*
- * wrong.c: see wrong.h.
+ * wrong_records.c: see wrong_records.h.
  */
-#include "consumer/apply/wrong.h"
+#include "consumer/apply/wrong_records.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -11,22 +11,22 @@
 #include "consumer/apply/replica.h"
 
 #define RECORDS_MAX 1000 /* in one statement */
-/* A batch may be in front of it on the connection, and take its whole time. */
+/* A batch may be in front of it on the connection, and take its own whole timeout. */
 #define GRACE_MS    8000
 
-struct wrong {
+struct wrong_records {
 	const struct consumer_settings *settings;
 	const char *replica;
 	struct retry *retry;
 	bool in_flight;
-	bool recorded; /* since wrong_step() was last called */
+	bool recorded; /* since wrong_records_step() was last called */
 	struct pgarray ids, versions, xids, sources, queues, errors;
 };
 
-struct wrong *wrong_new(const struct consumer_settings *settings, const char *replica,
-			struct retry *retry)
+struct wrong_records *wrong_records_new(const struct consumer_settings *settings,
+					const char *replica, struct retry *retry)
 {
-	struct wrong *w = xcalloc(1, sizeof(*w));
+	struct wrong_records *w = xcalloc(1, sizeof(*w));
 
 	w->settings = settings;
 	w->replica = replica;
@@ -34,7 +34,7 @@ struct wrong *wrong_new(const struct consumer_settings *settings, const char *re
 	return w;
 }
 
-struct wrong *wrong_free(struct wrong *w)
+struct wrong_records *wrong_records_free(struct wrong_records *w)
 {
 	if (w == NULL)
 		return NULL;
@@ -48,14 +48,14 @@ struct wrong *wrong_free(struct wrong *w)
 	return NULL;
 }
 
-void wrong_start(struct wrong *w)
+void wrong_records_start(struct wrong_records *w)
 {
 	w->in_flight = w->recorded = false;
 }
 
 static void add(void *arg, const struct retry_record *r)
 {
-	struct wrong *w = arg;
+	struct wrong_records *w = arg;
 
 	pgarray_add_uuid(&w->ids, r->id);
 	pgarray_add_int8(&w->versions, r->version);
@@ -69,7 +69,7 @@ static void add(void *arg, const struct retry_record *r)
 static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result *r,
 		      const struct err *err)
 {
-	struct wrong *w = arg;
+	struct wrong_records *w = arg;
 
 	(void)r;
 	w->in_flight = false;
@@ -84,7 +84,7 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 	retry_recorded(w->retry);
 }
 
-static void send_records(struct wrong *w, struct db *db, struct mono now)
+static void send_records(struct wrong_records *w, struct db *db, struct mono now)
 {
 	struct err err = { .text = "" };
 
@@ -107,7 +107,7 @@ static void send_records(struct wrong *w, struct db *db, struct mono now)
 			       on_answer, w, &err);
 }
 
-bool wrong_step(struct wrong *w, struct db *db, struct mono now)
+bool wrong_records_step(struct wrong_records *w, struct db *db, struct mono now)
 {
 	bool recorded = w->recorded;
 
