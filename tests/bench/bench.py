@@ -100,7 +100,7 @@ def writes(l, results):
             return rate
         pair = interleave(REPETITIONS, ours, lambda: pgbench(l.primary, "insert_plain.sql", clients, SECONDS))
     results.compare(4, "POST, 64 connections, capture, all running / pgbench INSERT, bare table", "1/s", pair, "≥ 1.0",
-                    f"pgbench -c {clients}; ours includes relay, broker, consumer and replicas on the same cores")
+                    f"pgbench -c {clients}; pgfanout includes relay, broker, consumer and replicas on the same cores")
 
 
 class Native:
@@ -194,7 +194,7 @@ def drain(l, results):
     pair = interleave(REPETITIONS, ours, theirs)
     native.drop()
     results.compare(6, f"backlog of {rows:,} to 2 replicas / native logical replication", "rows/s", pair, "≥ 2.0",
-                    "ours from the start of the API")
+                    "pgfanout timed from the start of the API")
 
 
 def probe(l, table, seconds, rate=500):
@@ -438,7 +438,7 @@ def main():
             sys.exit(f"no part {name}: one of {', '.join(PARTS)}")
     results, where = Results(), report.machine()
     print("  ".join(f"{k}: {v}" for k, v in where.items()))
-    print(f"{'#':>3}  {'work: ours / theirs':<58} {'ours':>11} {'theirs':>11} {'':<8} {'ratio':>8} {'wanted':>9}")
+    print(f"{'#':>3}  {'pgfanout / alternative':<58} {'pgfanout':>11} {'alternative':>11} {'':<8} {'ratio':>8} {'target':>9}")
     failed = []
     for name in names:
         results.part = name

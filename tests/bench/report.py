@@ -91,7 +91,7 @@ def table(bench):
     yield f"| versions | pgfanout {where['pgfanout']}, PostgreSQL {where['postgresql']}, RabbitMQ {where['rabbitmq']}, Node {where['node']} |"
     yield f"| measured | {' to '.join(dict.fromkeys((days[0], days[-1])))}, {settings['repetitions']} times each, {settings['seconds']} s at a time |"
     yield ""
-    yield "| # | ours / theirs | ours | theirs | unit | ratio | wanted | met | note |"
+    yield "| # | pgfanout / alternative | pgfanout | alternative | unit | pgfanout ÷ alternative | target | met | note |"
     yield "|---:|---|---:|---:|---|---:|---:|---|---|"
     for r in rows:
         yield (f"| {r['number']} | {r['work']} | {figure(r['ours'])} | {figure(r['theirs'])} | {r['unit']} | {ratio(r)} | {r['wanted']} "
@@ -100,7 +100,7 @@ def table(bench):
 
 def short(bench):
     where = bench["settings"]["machine"]
-    yield f"| on {where['cores']} cores ({where['cpu']}) with everything on them | | beside | | |"
+    yield f"| on {where['cores']} cores ({where['cpu']}) shared by all processes | pgfanout | alternative | | pgfanout ÷ alternative |"
     yield "|---|---:|---|---:|---:|"
     for r in bench["results"]:
         if r["number"] in IN_SHORT and r["wanted"]:
