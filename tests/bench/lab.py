@@ -1,7 +1,8 @@
-"""The bench's laboratory: servers, programs, load generators and clocks.
+"""The bench's servers, programs, load generators and clocks.
 
-Everything runs on this machine, all servers with fsync on. What is compared is measured in turn, A B A B …, in one run, because
-machines are noisy: the ratio of neighbours is worth more than any figure.
+Everything runs on this machine, all servers with fsync on. The two sides are measured alternately
+(A B, B A, …) in one run, because machines are noisy: the ratio of neighbouring measurements is more
+reliable than the absolute figures.
 """
 import contextlib
 import os
@@ -30,7 +31,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Lab:
-    """A primary and n replicas with the product tables, a RabbitMQ, and our programs when asked for."""
+    """A primary and n replicas with the product tables, a RabbitMQ, and our programs when asked
+    for."""
 
     def __init__(self, replicas=2):
         self.folder = new_folder()
@@ -127,8 +129,9 @@ class Lab:
         return self.wait_equal("products", self.drained, timeout)
 
     def wait_equal(self, table, equal, timeout=300):
-        """Until equal() holds; returns when that was. It is seen by what costs the servers next to nothing, a row that is written last.
-        equal() is asked afterwards, and counts for the time only if it does not hold at once."""
+        """Until equal() holds; returns when that was. It is seen by what costs the servers next to
+        nothing, a row that is written last. equal() is asked afterwards, and counts for the time
+        only if it does not hold at once."""
         key = str(uuid.uuid4())
         self.primary.psql(f"insert into {table} (id, name, price, stock) values ('{key}', 'last', 1, 1)")
         for replica in self.replicas:
@@ -146,7 +149,8 @@ class Lab:
         return time.monotonic()
 
     def drained(self):
-        """Whether the outbox is empty and all replicas hold as many rows with the same sums as the primary."""
+        """Whether the outbox is empty and all replicas hold as many rows with the same sums as the
+        primary."""
         if self.primary.psql("select exists (select from products_outbox where heartbeat is null)").strip() == "t":
             return False
         digest = "select count(*), sum(stock), max(updated_at) from products"
@@ -190,8 +194,8 @@ def wrk(base, script, connections, seconds, threads=1, env=None):
 
 
 def pgbench(server, script, clients, seconds=None, transactions=None, rate=None):
-    """Transactions per second of a script file, prepared statements, for some seconds or for so many transactions in all; no more than
-    rate a second."""
+    """Transactions per second of a script file, prepared statements, for some seconds or for so
+    many transactions in all; no more than rate a second."""
     length = ["-T", str(round(seconds))] if transactions is None else ["-t", str(transactions // clients)]
     if rate is not None:
         length += ["-R", str(rate)]
@@ -213,7 +217,8 @@ def timed(fn, *args, **kwargs):
 
 
 def medians(pairs, least=0):
-    """Of pairs (ours, theirs): the median of each, and the median of the neighbours' ratios. Theirs counts as `least` at least."""
+    """Of pairs (ours, theirs): the median of each, and the median of the neighbours' ratios. Theirs
+    counts as `least` at least."""
     return {"ours": statistics.median(a for a, _ in pairs), "theirs": statistics.median(b for _, b in pairs),
             "ratio": statistics.median(a / max(b, least) for a, b in pairs)}
 

@@ -1,12 +1,12 @@
-"""make demo: the whole of pgfanout on this machine, on private servers, with a real catalogue.
+"""make demo: all of pgfanout on this machine, on private servers, with a real catalogue.
 
 Starts a primary, two replicas and a RabbitMQ, migrates, starts the API and the consumer, imports
-tests/data/catalogue.ndjson, waits until nothing is on its way and compares primary and replicas
-row by row. Then it stays, with commands to try, until Ctrl-C or SIGTERM. DEMO=once: it ends after
-the comparison; exit code 0 only if all are equal.
+tests/data/catalogue.ndjson, waits until no change is in flight, and compares primary and replicas
+row by row. Then it keeps running, with commands to try, until Ctrl-C or SIGTERM. With DEMO=once it
+ends after the comparison; the exit code is 0 only if all are equal.
 
-Promises: takes no port that is in use, prefers the well-known ones; writes the settings to
-BUILD/demo/env for other terminals; stops all it started, and its data goes with it.
+Promises: it takes no port that is in use, and prefers the well-known ones; it writes the settings
+to BUILD/demo/env for other terminals; it stops all it started and deletes its data.
 """
 import hashlib
 import itertools

@@ -1,12 +1,14 @@
-"""Where faults happen: servers, our programs, writers and readers, and the order of a round.
+"""The environment of the fault suite: servers, programs, writers and readers, and the order of a
+round.
 
-A round: the writers run; after a random moment the fault begins (several may, each at a moment and
-for a time of its own), and ends. The writers rest, what the fault may have lost is put right with
-reset-replicas, and from the end of the fault on everything must converge within the row's limit:
-compared row by row with the primary, and the primary with the ledger of what was acknowledged.
+A round: the writers run. After a random moment the fault begins (several may, each with its own
+moment and duration), and ends. The writers pause, reset-replicas restores what the fault may have
+lost, and everything must converge within the row's limit, counted from the end of the fault. The
+replicas are compared row by row with the primary, and the primary with the ledger of acknowledged
+writes.
 
-All that is random is drawn from the round's seed: the same seed, fault and form begin, hold and
-end at the same moments. How the threads interleave in between is the machine's affair.
+All random values are drawn from the round's seed: with the same seed, fault and form a fault begins
+and ends at the same moments. Only the interleaving of threads differs.
 """
 import random
 import threading

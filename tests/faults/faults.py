@@ -1,8 +1,8 @@
 """The faults, one row each. A row's trouble(arena, rng) is a context: entering it begins the fault,
-leaving it ends it, and puts back what the operator would put back, nothing else. Some also want
-something to happen meanwhile: what that needs counts among their victims.
+leaving it ends it and restores only what an operator would restore. Some faults need another action
+at the same time: what that action needs counts among their victims.
 
-Rows with loses set take messages away by hand: nobody can know which, so the round resets the
+Rows with loses delete messages by hand. Nothing records which ones, so the round resets the
 replicas afterwards. Two rows that share a victim never run as a pair.
 """
 import contextlib
@@ -48,7 +48,8 @@ def programs_end(how, which):
 
 
 def one_of_two(kind):
-    """A second one joins (kind "both": of each); one of the two is killed, and both take turns at it."""
+    """A second one joins (kind "both": of each); one of the two is killed, and both take turns at
+    it."""
     @contextlib.contextmanager
     def trouble(arena, rng):
         both = {"api": [arena.apis], "consumer": [arena.consumers],
@@ -330,7 +331,8 @@ def network(edge, how):
 
 
 def own_reset(how):
-    """The consumer has no business with the primary but to reset, unasked, a replica whose queue was lost."""
+    """The consumer has no business with the primary but to reset, unasked, a replica whose queue
+    was lost."""
     @contextlib.contextmanager
     def trouble(arena, rng):
         asked = "select reset_at::text from products_replication"

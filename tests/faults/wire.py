@@ -1,7 +1,7 @@
-"""The wires between the processes: one proxy for each pair, which the network faults trouble.
+"""The connections between the processes: one proxy for each pair, which the network faults break.
 
 EDGES names the pairs. A wired arena gives every program the addresses of its own proxies, so that a
-fault of one pair leaves the others alone.
+fault of one pair does not affect the others.
 """
 import threading
 
@@ -19,7 +19,8 @@ class Wire(Proxy):
         super().__init__(host, port)
 
     def cut_after(self, count):
-        """Passes count bytes on, in whatever direction, and resets the connection that comes then."""
+        """Passes count bytes on, in whatever direction, and resets the connection that comes
+        then."""
         with self._mutex:
             self._left = count
 

@@ -1,15 +1,15 @@
-"""The writers of the fault suite, and the ledger of what they were told is done.
+"""The writers of the fault suite, and the ledger of the writes that were acknowledged to them.
 
-Promise: what the ledger holds as acknowledged was answered 2xx by the API or committed by the
-primary; nothing else is. Two ways to know a product's truth, whatever dies:
+Promise: exactly what was answered 2xx by the API or committed by the primary is in the ledger as
+acknowledged. There are two ways to know what a product must be, whatever dies:
 
   owned    one writer alone writes the id, one write after another, each with a stock one higher. A
-           write without an answer leaves two possible states; the writer then retires the id.
+           write without an answer leaves two possible states; the writer then stops using the id.
   counted  several writers share the id. Each transaction first raises the id's row in the primary's
-           table workload_counters, which makes writers queue up in commit order, and writes that
-           number as stock. The table's row and the product must agree for ever.
+           table workload_counters, which makes writers wait for each other in commit order, and
+           writes that number as stock. The table's row and the product must always agree.
 
-So the stock of a product only ever grows, over deletes and re-inserts too: checks.py builds on it.
+So the stock of a product only ever grows, over deletes and re-inserts too: checks.py relies on it.
 Every writer is a thread with random numbers of its own, drawn from the seed and the writer's name.
 """
 import collections

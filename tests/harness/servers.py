@@ -1,4 +1,5 @@
-"""Private, throw-away servers and programs for the tests and the demo (Python standard library only).
+"""Private, throw-away servers and programs for the tests and the demo (Python standard library
+only).
 
 Owns every process and folder that a run starts, and promises that none outlives it: whatever way
 the run ends, a small watchdog process (the last function) kills what is left and removes the
@@ -530,8 +531,8 @@ cluster_formation.classic_config.nodes.1 = {join.node}
     def kill9(self):
         """SIGKILL, but not within the first seconds of a queue's life.
 
-        RabbitMQ 3.10 writes the register of its quorum queues to disk some seconds late: one that is
-        killed before comes back with a last queue that answers nobody, ever. That is its own
+        RabbitMQ 3.10 writes the register of its quorum queues to disk some seconds late: one that
+        is killed before comes back with a last queue that answers nobody, ever. That is its own
         defect, and not what the tests are about.
         """
         if self.running():

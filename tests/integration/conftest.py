@@ -1,4 +1,4 @@
-"""What every integration test stands on: real servers, one clean environment, our real programs.
+"""The fixtures of the integration tests: real servers, one clean environment, the real programs.
 
 Fixtures
   stack_servers  session: one primary, two replicas (each a server of its own) and one RabbitMQ
@@ -6,9 +6,9 @@ Fixtures
   module_stack   module: the same, shared by the tests of a file that do not disturb each other
   bare_stack     function: a Stack with empty databases, nothing migrated
 
-A Stack promises that nothing of another test is in it, that it stops what it started, and that
-each program which the test did not kill itself ends with code 0 on SIGTERM. When a test fails, the
-end of every program's log is in the report.
+A Stack promises that it holds nothing of another test, that it stops what it started, and that each
+program which the test did not kill itself exits with code 0 on SIGTERM. When a test fails, the end
+of every program's log is in the report.
 """
 import datetime
 import itertools

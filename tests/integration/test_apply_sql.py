@@ -1,6 +1,7 @@
-"""A replica takes changes in any order, any number of times: the SQL function products_apply alone.
+"""A replica takes changes in any order, any number of times: the SQL function products_apply()
+alone.
 
-The law: the newest version of each product wins, whatever came in whichever batches before.
+The rule: the newest version of each product wins, in whatever batches and order the changes came.
 """
 import random
 import threading

@@ -1,7 +1,7 @@
 """A replica's backlog is bounded, and a replica that lost changes in the broker resets itself.
 
-Each test loses changes on purpose, and asks for two things: nobody reads what is incomplete, and in the
-end everything is there.
+Each test loses changes on purpose and checks two things: no read uses the incomplete replica, and
+in the end the replica has everything.
 """
 import time
 
@@ -109,7 +109,8 @@ def test_what_is_dropped_after_the_snapshot_of_a_reset_makes_another_one_due(sta
         wait_until(lambda r=replica: due(stack, r) is not None, 20 * SLOWNESS, f"{replica} due")
         wait_until(lambda r=replica: stack.queue_depth(f"products.sync.{r}") <= BOUND,
                    20 * SLOWNESS, "the bound")
-    time.sleep(2)  # the connector has tried to note it on the replica: that must not hold up anything
+    # the connector has tried to note it on the replica: that must not hold up anything
+    time.sleep(2)
     assert stack.get("/status").json()["data"]["replicas"][0]["state"] == "needs reset"
     reader.rollback()
     assert reset.wait(30 * SLOWNESS) == 0

@@ -1,4 +1,6 @@
-"""RABBITMQ_URL with the nodes of a cluster: any one of them may die at any moment under writes."""
+"""RABBITMQ_URL with the nodes of a cluster: any one of them may die at any moment while writes
+continue.
+"""
 import threading
 import time
 import urllib.parse

@@ -1,4 +1,6 @@
-"""reset-replicas --verify finds exactly what differs, while everything goes on; --repair mends exactly that."""
+"""reset-replicas --verify finds exactly what differs while everything runs; --repair repairs
+exactly that.
+"""
 import re
 import time
 import uuid
@@ -203,7 +205,8 @@ def test_a_replica_that_is_down_is_named_and_the_other_compared(stack):
 
 
 def test_repair_against_a_writer_of_the_same_product(stack):
-    """What differs is just now being inserted, or changed, by a transaction that takes its time: the writer's state wins."""
+    """What differs is just now being inserted, or changed, by a transaction that takes its time:
+    the writer's state wins."""
     start(stack, 100)
     extra, changed = str(uuid.uuid4()), ident(stack, 7)
     stack.sql("replica-1", "insert into products values (%s, 'stranger', 1, 1, now(), now(), 1)", extra)
@@ -212,7 +215,8 @@ def test_repair_against_a_writer_of_the_same_product(stack):
     with writer.cursor() as c:
         c.execute("insert into products (id, name, price, stock) values (%s, 'mine', 2, 2)", (extra,))
         c.execute("update products set name = 'mine' where id = %s", (changed,))
-        # While it holds both, they cannot be recorded once more; that is said, and costs nobody anything.
+        # While it holds both, they cannot be recorded once more; that is said, and costs nobody
+        # anything.
         repair = stack.start_program("reset-replicas", "--repair")
         repair.may_fail = True
         wait_until(lambda: stack.sql("primary", "select 1 from pg_stat_activity where wait_event_type = 'Lock' "
@@ -231,7 +235,8 @@ def test_what_cannot_be_combined(module_stack, args):
 
 
 def test_many_differences(module_stack):
-    """An empty replica: more differences than are judged at a time, and more rows in a range than the primary has."""
+    """An empty replica: more differences than are judged at a time, and more rows in a range than
+    the primary has."""
     stack = module_stack
     stack.start_api()
     stack.start_consumer()
