@@ -16,7 +16,7 @@ import pathlib
 import re
 import sys
 
-# From the ground up. What stands in one line does not know its neighbours.
+# From the lowest floor up. Rooms in one string do not include each other.
 FLOORS = {
     "common": ["base", "settings json pg", "amqp http", "wire"],
     "api": ["settings measures", "relay pool", "serve", "products", "routes", "main"],

@@ -122,7 +122,7 @@ class Native:
         return int(server.psql("select count(*) from products_native"))
 
     def wait_drained(self, timeout=300):
-        """Until both replicas have all; returns when that was."""
+        """Waits until both replicas have all changes; returns the time."""
         return self.l.wait_equal("products_native", lambda: len({self.count(s) for s in [self.l.primary, *self.l.replicas]}) == 1, timeout)
 
     def pause(self):
@@ -345,8 +345,8 @@ def memory(l, results):
 
 
 def replicas(_, results):
-    """At the same pace with any number of replicas, below what the machine can do with the most of
-    them: what differs is their number alone."""
+    """All numbers of replicas get the same write rate, one that the machine can sustain with the
+    most of them, so that only the number differs."""
     numbers = (1, 2, 4, 8)
     pace = {"SCRIPT": os.path.join(HERE, "write_one.lua"), "PACE_MS": "8"}
     figures = {n: [] for n in numbers}
@@ -385,9 +385,9 @@ def cpu(l, results):
 
 
 def longtx(l, results):
-    """Bursts of 50,000 changes, committed at once: how fast the relay carries them, after the
-    transaction has begun and ten minutes of other writes later. Those writes leave dead records
-    which vacuum may not remove, and which the relay must not look at again."""
+    """How fast the relay publishes bursts of 50,000 changes, each committed at once: right after
+    the transaction has begun, and after ten minutes of other writes. These leave dead records,
+    which vacuum must keep and the relay must not read again."""
     minutes = float(os.environ.get("BENCH_LONG_MINUTES", "10"))
     burst = int(50_000 * SCALE)
     l.fill(HUNDRED_THOUSAND)
@@ -410,7 +410,7 @@ def longtx(l, results):
         return statistics.median(rates)
     with l.running("pgfanout-api", "pgfanout-consumer"):
         pass  # declares the queues
-    # the bursts wait in the queues: nobody else is at work while the relay is
+    # the bursts wait in the queues: nothing else runs beside the relay
     with l.running("pgfanout-api"):
         carried(3)
         with l.running("pgfanout-consumer"):

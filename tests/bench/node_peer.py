@@ -22,8 +22,8 @@ FILES = ("package.json", "package-lock.json", "common.js", "api.js", "consumer.j
 
 
 def installed():
-    """The folder with the peer and its modules, all below build/: npm ci runs where the lock file
-    is another than last time."""
+    """The folder with the peer and its modules, below build/. npm ci runs if the lock file has
+    changed."""
     folder = os.path.join(lab.BUILD, "bench-node")
     os.makedirs(folder, exist_ok=True)
     done, lock = os.path.join(folder, "installed"), os.path.join(HERE, "peer", "package-lock.json")
@@ -105,7 +105,7 @@ class Peer:
         return self.apis[pool, workers]
 
     def warm(self, base):
-        """V8 compiles what runs often, and only while it runs."""
+        """V8 compiles code only after it has run often."""
         wrk(base, "read.lua", 64, 2, env=self.paths)
         wrk(base, "write_one.lua", 64, 2)
 
@@ -120,7 +120,7 @@ class Peer:
         return len({s.psql(digest, "peer") for s in [self.l.primary, *self.l.replicas]}) == 1
 
     def wait_drained(self, timeout=300):
-        """Until both replicas have all; returns when that was, like Lab.wait_equal. Seen by the
+        """Waits until both replicas have all; returns the time, like Lab.wait_equal. It watches the
         consumer's count, which costs nothing."""
         new = self.count() - self.rows
         wait_until(lambda: min(json.loads(get(self.health))["applied"]) >= new, timeout, "the peer's consumer to keep up", 0.01)
@@ -132,7 +132,7 @@ class Peer:
 
 
 def until_there(whose, base, seconds):
-    """Writes a second, the time until both replicas have them included."""
+    """Writes a second, including the time until both replicas have them."""
     begun = time.monotonic()
     rate = wrk(base, "write_one.lua", 64, seconds)
     last = time.monotonic()
@@ -140,7 +140,8 @@ def until_there(whose, base, seconds):
 
 
 def written(whose, base, seconds):
-    """Writes a second; what is still on its way then disturbs no later measurement."""
+    """Writes a second; returns when nothing is in flight, so that the next measurement is not
+    disturbed."""
     rate = wrk(base, "write_one.lua", 64, seconds)
     whose.wait_drained()
     return rate

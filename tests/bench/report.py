@@ -54,8 +54,8 @@ def machine():
 # ---- the file ----
 
 def save(settings, parts, rows, failed):
-    """settings: what must be equal for rows to stand side by side. parts: what was run, failed:
-    those of them that ended early."""
+    """Rows with the same settings may stand in one table. parts: those that ran; failed: those of
+    them that ended early."""
     kept, kept_failed = [], []
     with contextlib.suppress(OSError, ValueError, KeyError), open(FILE, encoding="utf-8") as f:
         old = json.load(f)
@@ -117,7 +117,7 @@ PAGES = {os.path.join(lab.ROOT, "docs", "benchmarks.md"): table, os.path.join(la
 
 
 def why_not(bench):
-    """What keeps results from being published, or None."""
+    """The reason why the results are not complete, or None."""
     missing = sorted(set(PARTS) - {r["number"] for r in bench["results"]})
     if bench["failed"]:
         return f"failed: {', '.join(bench['failed'])}"

@@ -63,7 +63,7 @@ class Clock:
 
 
 class Demo:
-    """All that runs. close() may be called at any moment, half-started ones included."""
+    """All that runs. close() may be called at any moment, also while something is starting."""
 
     def __init__(self, build):
         self.build = os.path.abspath(os.path.join(ROOT, build))
@@ -108,7 +108,7 @@ class Demo:
         log = os.path.join(self.home, f"{name}.log")
         if os.path.exists(log):
             os.unlink(log)
-        # Not the caller's directory: a .env file there is none of the demo's business.
+        # Not the caller's directory: a .env file there must not affect the demo.
         program = Program([os.path.join(self.build, name), *args], self.env, name, log, self.folder)
         self.programs.append(program)
         return program
@@ -161,7 +161,7 @@ class Demo:
                               if n and not q.startswith("products.dead.")}
             if last["queues"]:
                 return False
-            # The queues' numbers are a moment old; the tables' are not.
+            # The queues' counts are a moment old; the tables' are not.
             sums = [s.psql(f"select md5(string_agg(r::text, '')) from ({ROWS}) r")
                     for s in (self.primary, *self.replicas)]
             last["equal"] = len(set(sums)) == 1
@@ -238,7 +238,7 @@ class Demo:
             self.check_programs()
 
     def close(self):
-        """Programs first, in reverse; true if each ended in order."""
+        """Programs first, in reverse; true if each exited with 0."""
         clean = True
         for program in reversed(self.programs):
             if program.running():

@@ -52,8 +52,8 @@ class Arena:
     def __init__(self, stack, seed, form, wired):
         self.stack, self.seed, self.form, self.wired = stack, seed, form, wired
         self.wires, self.marker = {}, 0
-        self.others = []  # addresses of APIs besides, that no fault is aimed at
-        self.every_moment = []  # what a fault does again and again as long as it lasts
+        self.others = []  # addresses of further APIs, which no fault is aimed at
+        self.every_moment = []  # what a fault repeats as long as it lasts
         self.awaited = []  # (what, function): must also come true by itself once the fault is over
         # Short rounds must see the deadlines pass too.
         self.settings = {"APPLY_TIMEOUT_MS": 3000} if form == "short" else {}
@@ -88,7 +88,7 @@ class Arena:
             "reset-replicas", "--quiet", *args, env=wired_env(self.stack, self.wires, "reset"))
 
     def sigterm(self, program):
-        """In order: exit code 0, within the drain limit."""
+        """Exit code 0, within the drain limit."""
         began = time.monotonic()
         code = program.stop(DRAIN_LIMIT * SLOWNESS)
         assert code == 0, (f"{program.name}: exit code {code} {time.monotonic() - began:.1f} s "
@@ -161,7 +161,7 @@ class Arena:
             result.stepped_back = found.stepped_back
 
     def _trouble(self, faults, rng):
-        """Each fault in a thread of its own, with a random moment, and a hold, of its own."""
+        """Each fault in a thread of its own, with its own random moment and duration."""
         failures = []
 
         def run(fault, fault_rng):
@@ -193,7 +193,7 @@ class Arena:
             time.sleep(0.02)
 
     def _settle(self, faults, ended, result):
-        """Everything in order again, and equal."""
+        """Waits until everything works again and is equal."""
         limit = max(f.limit for f in faults) * SLOWNESS
         for program in (*self.apis, *self.consumers):
             assert program.running(), f"{program.name} ended by itself:\n{program.log(40)}"

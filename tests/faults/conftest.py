@@ -43,7 +43,7 @@ def selected():
 
 
 def beside_resets():
-    """Each selected fault together with a reset, as far as they can go together."""
+    """Each selected fault together with a reset, unless the two share a victim."""
     names = selected()
     return [f"{n}+resets" for n in names if "resets" in names and "reset" not in FAULTS[n].victims]
 
@@ -82,7 +82,7 @@ class Arenas:
         return self.arena
 
     def close(self):
-        """What a failed round left behind is no further finding."""
+        """What a failed round left behind is not another finding."""
         arena, environment = self.arena, self.stack
         self.arena = self.stack = None
         if environment is None:
@@ -106,8 +106,8 @@ def arenas(stack_servers, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture
 def tell(request):
-    """Prints a line at once, between pytest's own, and keeps it in faults.txt beside the
-    programs."""
+    """Prints a line at once, between pytest's lines, and appends it to faults.txt in the build
+    folder."""
     plugins = request.config.pluginmanager
     reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
 

@@ -338,7 +338,7 @@ def test_a_wrong_product_is_read_elsewhere_until_it_is_cured(stack, consumer):
     assert names == {"primary"} and {a.json()["data"]["name"] for a in answers} == {"newer"}
     assert served_by(stack, "/api/products")[0] == {"primary"}
 
-    # Nobody else: an old product is better than none.
+    # No other server: an old product is better than none.
     stack.primary.stop("immediate")
     wait_until(lambda: stack.get(f"/api/products/{mine}").headers.get("X-Served-By") in BOTH,
                20 * SLOWNESS, "an answer by a replica")

@@ -239,8 +239,8 @@ def test_an_unreachable_replica_uses_up_no_attempts(stack):
 
 
 def test_queues_unbound_deleted_and_none_at_all(stack):
-    """With no queue bound nothing counts as published; a deleted queue is made again and its
-    replica marked."""
+    """With no queue bound nothing counts as published; a deleted queue is recreated and its replica
+    marked."""
     api = stack.start_api()
     consumer = stack.start_consumer(AUTO_RESET="false")
     stack.create("first")
@@ -251,7 +251,7 @@ def test_queues_unbound_deleted_and_none_at_all(stack):
         for kind in ("sync", "delete"):
             channel.queue_unbind(f"products.{kind}.{replica}", "products", f"products.{kind}")
     ids = [stack.create(f"unroutable {n}")["id"] for n in range(20)]
-    # The relay declares its topology again and goes on by itself; nothing may be missing.
+    # The relay declares its topology again and continues by itself; nothing may be missing.
     wait_until(lambda: stack.sql("primary", "select count(*) from products_outbox where heartbeat is null") == [(0,)], 60, "outbox empty")
     stack.start_consumer(AUTO_RESET="false")
     stack.wait_converged(60)

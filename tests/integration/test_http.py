@@ -115,8 +115,7 @@ def test_clients_that_leave_in_the_middle_leave_nothing_behind(api):
 
 
 def test_reads_right_after_ready_are_served(stack):
-    """/ready tells of the process; a worker whose own connections are not there yet lets its reads
-    wait."""
+    """/ready is about the process; a worker that has no connections yet lets its reads wait."""
     api = stack.start_api(WORKERS=8)
     got = []
     threads = [threading.Thread(target=lambda: got.append(get(api)[0])) for _ in range(64)]

@@ -147,8 +147,8 @@ def test_the_same_database_twice_is_refused(stack):
 
 
 def test_a_new_replica_of_an_empty_primary(bare_stack):
-    """Nothing was ever written, but a relay that does not know the replica runs: what it publishes
-    must not be missing there."""
+    """Nothing was ever written, but a relay that does not know the replica is running: what it
+    publishes must not be missing there."""
     stack = bare_stack
     second = stack.env.pop("REPLICA_2_URL")
     stack.migrate()
@@ -166,7 +166,7 @@ def test_a_new_replica_of_an_empty_primary(bare_stack):
 
 
 def test_a_new_replica_without_a_broker(bare_stack):
-    """As above, but the migration cannot declare the queues: then only a reset can tell."""
+    """As above, but the migration cannot declare the queues: then the replica needs a reset."""
     stack = bare_stack
     second = stack.env.pop("REPLICA_2_URL")
     stack.migrate()

@@ -113,7 +113,7 @@ def test_reset_under_writers_readers_and_a_long_transaction(stack):
     stack.start_consumer()
     fill(stack, 20000)
     stack.wait_converged(60)
-    # What is wrong on the replica and must be mended.
+    # What is wrong on the replica and must be repaired.
     stack.sql("replica-1", "delete from products where stock % 3 = 0 and stock > 6000")
     stack.sql("replica-1", "update products set name = 'drifted' where stock % 7 = 0")
     stack.sql("replica-2", "insert into products select gen_random_uuid(), 'only here', 1, 1, now(), now(), 99999999 "
@@ -279,7 +279,7 @@ def test_views_and_grants(stack):
 @pytest.mark.skipif(SANITIZED, reason="sanitizers change what memory means")
 def test_a_million_rows_in_flat_memory(stack):
     fill(stack, 1_000_000)
-    # nobody relays here: the changes are not the point
+    # no relay is needed here
     stack.sql("primary", "truncate products_outbox")
     program = stack.start_program("reset-replicas", "--yes")
     most = 0
