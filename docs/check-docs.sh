@@ -8,6 +8,7 @@
 #   routes      `METHOD PATH` lines of pgfanout-api --routes         docs/http.md
 #   exit codes  EXIT_NAME = NUMBER in common/base/base.h             docs/programs.md: first table
 #   benchmarks  the numbers of the rows in tests/bench/              docs/benchmarks.md: column 1
+#   files       each exists                                          `api/...` etc. in all pages
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
@@ -88,5 +89,14 @@ sed "${results}d" docs/benchmarks.md | sed -n "$numbers" >"$tmp/docs"
 compare benchmark docs/benchmarks.md
 sed -n "${results}p" docs/benchmarks.md | sed -n "$numbers" >"$tmp/docs"
 test ! -s "$tmp/docs" || compare benchmark "the results in docs/benchmarks.md"
+
+grep -oE '`(api|common|consumer|docs|migrations|tests)/[A-Za-z0-9_./-]*`' README.md docs/*.md |
+	tr -d '`' >"$tmp/docs"
+while IFS=: read -r page path; do
+	if [ ! -e "$path" ]; then
+		echo "check-docs: $page names $path, which does not exist" >&2
+		failed=1
+	fi
+done <"$tmp/docs"
 
 exit $failed
