@@ -6,7 +6,7 @@ import os
 
 from conftest import ROOT
 
-CLAIM = os.path.join(ROOT, "api", "sql", "outbox_claim.sql")
+CLAIM = os.path.join(ROOT, "api", "relay", "sql", "outbox_claim.sql")
 SETTINGS = ("enable_seqscan = off", "enable_bitmapscan = off", "enable_hashjoin = off",
             "enable_mergejoin = off", "enable_material = off", "jit = off",
             "max_parallel_workers_per_gather = 0", "plan_cache_mode = force_generic_plan")
