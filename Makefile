@@ -1,4 +1,4 @@
-# pgfanout: everything that is built, tested, checked or shown starts here; `make help` lists it.
+# pgfanout: builds, tests, checks, benchmarks and the demo; `make help` lists the targets.
 #
 # One Makefile for the whole tree. All output goes to build/ (SAN=asan: build-asan/, SAN=tsan:
 # build-tsan/), so `rm -r build*` is always safe. V=1 shows the commands.
@@ -40,7 +40,7 @@ harden_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-san
 harden_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
 HARDEN   := $(harden_$(SAN))
 
-# The libraries' headers are not ours to warn about.
+# No warnings about the libraries' headers.
 PKG_CFLAGS := $(patsubst -I%,-isystem %,$(shell $(PKG_CONFIG) --cflags $(PACKAGES) 2>/dev/null))
 PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
 
@@ -74,7 +74,7 @@ programs := $(addprefix $(B)/,$(PROGRAMS))
 unit     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(unit_src))
 archives := $(B)/libapi.a $(B)/libconsumer.a $(B)/libcommon.a
 
-# Files that the programs carry inside: statements, pages, migrations.
+# Files that are embedded in the programs: statements, pages, migrations.
 sql_src       := $(wildcard api/*/sql/*.sql consumer/*/sql/*.sql)
 static_src    := $(wildcard api/*/static/*)
 migration_src := $(sort $(wildcard migrations/primary/*.up.sql migrations/primary/*.down.sql \
@@ -103,20 +103,20 @@ $(archives):
 	$(say) AR $@
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
-# A test sees the archives in the order in which the sides may use each other: never but common.
+# A test is linked with the archives in this order, so that the sides can use only common.
 $(unit): $(B)/unit/%: $(B)/tests/unit/%.o $(archives)
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
 
-# Generated headers must be there before the first compilation; afterwards the .d files know
-# exactly who reads which.
+# Generated headers must exist before the first compilation; afterwards the .d files say which
+# object needs which header.
 $(B)/%.o: %.c $(B)/flags | $(generated)
 	$(say) CC $<
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) -MMD -MP -c -o $@ $<
 
-# Holds the compiler and its flags; objects are made anew when they change.
+# Holds the compiler and its flags; objects are rebuilt when they change.
 compiling := $(CC) $(CPPFLAGS_ALL) $(CFLAGS_ALL) $(LDFLAGS_ALL)
 .PHONY: force
 $(B)/flags: force
@@ -140,7 +140,7 @@ $(patsubst %,$(B)/gen/%.h,$(static_src)): $(B)/gen/%.h: % common/embed.awk
 	$(Q)mkdir -p $(@D)
 	$(Q)$(call embed,static_$$(printf %s '$(notdir $*)' | tr -c 'A-Za-z0-9' _))
 
-# The folders are prerequisites as well: a removed migration must leave the table.
+# The folders are prerequisites too, so that a removed migration leaves the table.
 $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 		$(wildcard migrations/primary migrations/replica)
 	$(say) EMBED migrations
@@ -155,13 +155,13 @@ $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 deps:
 	$(Q)tests/deps.sh build run test
 
-# The demo takes the terminal over: exec, so that Ctrl-C reaches it and nothing else has to tidy up.
+# exec: Ctrl-C reaches the demo itself, which stops all it started.
 demo:
 	$(Q)tests/deps.sh build run
 	$(Q)+$(MAKE) --no-print-directory all
 	@exec $(PYTHON) -B tests/demo/demo.py $(B)
 
-# Later steps need what earlier ones install or build, hence one recipe, not prerequisites.
+# One recipe, not prerequisites: later steps need what earlier ones install or build.
 test:
 	$(Q)tests/deps.sh build run test
 	$(Q)+$(MAKE) --no-print-directory all test-unit
@@ -191,8 +191,8 @@ test-integration: all
 		$(PYTHON) -m pytest -p no:cacheprovider -q $(or $(T),tests/integration)
 
 # Faults at random moments. SEED repeats a run, FAULTS selects (patterns, or a pair "one+two"),
-# ROUNDS is how often; in the short form each takes seconds. Every round's line shows its seed: one
-# that is drawn, but always the same in `make test`, unless SEED says another.
+# ROUNDS is how often; in the short form each takes seconds. Every round's line shows its seed: a
+# random one, but 1 in `make test`, unless SEED is set.
 faults = PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 FAULTS_FORM=$(1) SEED='$(SEED)' \
 	FAULTS='$(FAULTS)' ROUNDS='$(ROUNDS)'
 
@@ -205,8 +205,9 @@ test-faults-short: all
 soak: all
 	$(Q)$(call faults,short) SOAK_MINUTES='$(SOAK_MINUTES)' $(PYTHON) tests/faults/soak.py
 
-# Beside what people would use instead; PARTS names some of them, see tests/bench/bench.py. bench-reads is one part alone.
-# Results stay in build/bench.json; bench-docs puts those of all parts into docs/benchmarks.md and README.md.
+# Compared with what people would use instead; PARTS selects, see tests/bench/bench.py; bench-reads
+# is one part alone. Results are in build/bench.json; bench-docs puts those of all parts into
+# docs/benchmarks.md and README.md.
 bench_run = PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 $(PYTHON) tests/bench/$(1)
 
 bench: all
@@ -244,7 +245,7 @@ lint: $(generated)
 		-I. -I$(B)/gen $(lint_src)
 
 # Who may include whom. Each line names what is forbidden and where; exceptions are listed by name,
-# so that a new one is a change that people see.
+# so that reviewers see a new one.
 may_libpq  := $(wildcard common/pg/db*.[ch] consumer/reset/reset*.[ch] consumer/reset/rebuild*.[ch] migrations/*.[ch])
 may_amqp   := $(wildcard common/amqp/amqp*.c common/amqp/amqp_private.h)
 may_http   := $(wildcard common/http/http*.c common/http/http_private.h)
@@ -293,21 +294,21 @@ clean:
 help:
 	@echo 'make                   build the four programs into build/'
 	@echo 'make deps              install the Debian packages that are missing'
-	@echo 'make demo              private servers, sample catalogue, all running until Ctrl-C'
-	@echo '                       (DEMO=once: exit after primary and replicas were compared)'
-	@echo 'make test              everything below but lint, on fresh private servers'
+	@echo 'make demo              private servers and a sample catalogue, until Ctrl-C'
+	@echo '                       (DEMO=once: exit when primary and replicas were compared)'
+	@echo 'make test              all tests and checks but lint and soak, on private servers'
 	@echo 'make test-unit         unit tests'
-	@echo 'make test-integration  pytest; T=selects, for example T="tests/integration -k reset"'
-	@echo 'make test-faults       every fault, alone and in pairs, about two hours: SEED= FAULTS= ROUNDS='
-	@echo '                       (test-faults-short: each for seconds, as in make test)'
+	@echo 'make test-integration  pytest; T selects: T="tests/integration/test_reset.py -k online"'
+	@echo 'make test-faults       all faults, single and in pairs, two hours: SEED= FAULTS= ROUNDS='
+	@echo '                       (test-faults-short: seconds for each, as in make test)'
 	@echo 'make soak              random faults for SOAK_MINUTES, 10 by default'
-	@echo 'make bench             beside pgbench, psql, logical replication and Node; PARTS="reads drain"'
-	@echo '                       (bench-reads: one part; bench-docs: results to the pages)'
+	@echo 'make bench             against pgbench, psql, logical replication, Node; PARTS="reads drain"'
+	@echo '                       (bench-reads: one part; bench-docs: writes the tables in docs)'
 	@echo 'make layers            who includes whom'
-	@echo 'make check-docs        settings, metrics and routes against docs/'
+	@echo 'make check-docs        compares settings, metrics, routes, exit codes with docs/'
 	@echo 'make format            clang-format 14; format-check only looks'
 	@echo 'make lint              clang-tidy 14 and cppcheck'
 	@echo 'make install           PREFIX=/usr/local DESTDIR=; uninstall likewise'
 	@echo 'make clean             remove build*/'
 	@echo
-	@echo 'V=1 shows commands, SAN=asan|tsan builds with sanitizers, CC=clang is fine too.'
+	@echo 'V=1 shows commands, SAN=asan|tsan builds with sanitizers, CC=clang works too.'

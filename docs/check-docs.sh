@@ -1,13 +1,14 @@
 #!/bin/sh
-# check-docs.sh [BUILD]: the documentation against the programs, both ways. What people script
-# against - settings, metrics, routes - cannot be added, renamed or dropped without its page.
+# check-docs.sh [BUILD]: compares the documentation with the programs, in both directions. What
+# people use in scripts cannot be added, renamed or dropped without its page.
 #
-#   settings  the lines `  NAME  ...` of each program's --help        docs/settings.md, first column,
-#             `(MIN to MAX, default N)` in them                        programs, default and bounds
-#   metrics   "pgfanout_..." literals in api/ and consumer/           docs/metrics.md
-#   routes    `METHOD PATH` lines of pgfanout-api --routes            docs/http.md
-#   exit codes EXIT_NAME = NUMBER in common/base/base.h                     docs/programs.md, exit code table
-#   benchmarks the numbers that tests/bench/ gives to its rows         docs/benchmarks.md, first columns
+#   settings    the lines `  NAME  ...` of each program's --help,    docs/settings.md: first column,
+#               with `(MIN to MAX, default N)`                       programs, default, bounds
+#   metrics     "pgfanout_..." literals in api/ and consumer/        docs/metrics.md
+#   routes      `METHOD PATH` lines of pgfanout-api --routes         docs/http.md
+#   exit codes  EXIT_NAME = NUMBER in common/base/base.h             docs/programs.md: first table
+#   benchmarks  the numbers of the rows in tests/bench/              docs/benchmarks.md: column 1
+#   files       each exists                                          `api/...` etc. in all pages
 set -u
 export LC_ALL=C
 cd "$(dirname "$0")/.." || exit 1
@@ -44,7 +45,8 @@ for program in pgfanout-api pgfanout-consumer reset-replicas pgfanout-migrate; d
 		t
 		s/^  ([A-Z][A-Z0-9_n]+)( .*)?$/\1 of $short/p" "$tmp/help" >>"$tmp/code"
 done
-# A setting is a `NAME` in the first column of the table. Bounds may differ by program: `api 0 to 9; consumer 1 to 9`.
+# A setting is a `NAME` in the first column of the table. Bounds may differ by program:
+# `api 0 to 9; consumer 1 to 9`.
 awk -F ' *[|] *' '$2 ~ /^`[A-Z]/ {
 	gsub(/`/, "")
 	programs = $3 == "all" ? "api, consumer, reset, migrate" : $3
@@ -79,7 +81,7 @@ tr -s '[:space:]' ' ' <common/base/base.h | grep -oE '\bEXIT_[A-Z]+ = [0-9]+' | 
 sed -n 's/^| *\([0-9]\{1,\}\) *| *`\(EXIT_[A-Z]*\)` *|.*/\2=\1/p' docs/programs.md >"$tmp/docs"
 compare "exit code" docs/programs.md
 
-# Two tables: what is compared, and, once a full run is recorded, what came out.
+# Two tables: what is compared, and, once a full run is recorded, the results.
 results='/^<!-- results/,/^<!-- end of results/'
 numbers='s/^| *\([0-9]\{1,\}\) *|.*/\1/p'
 grep -ohE 'results\.(add|compare)\([0-9]+,' tests/bench/*.py | tr -cd '0-9\n' >"$tmp/code"
@@ -87,5 +89,14 @@ sed "${results}d" docs/benchmarks.md | sed -n "$numbers" >"$tmp/docs"
 compare benchmark docs/benchmarks.md
 sed -n "${results}p" docs/benchmarks.md | sed -n "$numbers" >"$tmp/docs"
 test ! -s "$tmp/docs" || compare benchmark "the results in docs/benchmarks.md"
+
+grep -oE '`(api|common|consumer|docs|migrations|tests)/[A-Za-z0-9_./-]*`' README.md docs/*.md |
+	tr -d '`' >"$tmp/docs"
+while IFS=: read -r page path; do
+	if [ ! -e "$path" ]; then
+		echo "check-docs: $page names $path, which does not exist" >&2
+		failed=1
+	fi
+done <"$tmp/docs"
 
 exit $failed

@@ -1,22 +1,22 @@
 #!/usr/bin/env python3
-"""layers.py: who may include whom. `make layers` fails on an arrow that runs up.
+"""layers.py: who may include whom. `make layers` fails on an include of a higher or the same floor.
 
-1. Project includes are written from the root.
-2. A room includes rooms of floors below it on its own side, and common/. Rooms of one floor do not
-   know each other. migrations/ includes common/ only; common/ knows neither side.
-3. Files do not include each other in a circle, but a module and its _private.h.
-4. A _private.h is included by the files of its module only.
-5. Each library's headers are included by the files named here.
-6. A function, an object and a struct have one name in the whole tree.
+1. Project includes are written from the root of the tree.
+2. A room may include rooms of lower floors on its own side, and common/. Rooms of one floor do not
+   include each other. migrations/ includes only common/; common/ includes neither side.
+3. Files do not include each other in a circle, except a module and its _private.h.
+4. A _private.h is included only by the files of its module.
+5. Each library's headers are included only by the files named here.
+6. A function, an object or a struct has one name in the whole tree.
 
-A new exception is a line in this file, so that people see it.
+An exception is a line in this file, so that reviewers see it.
 """
 import collections
 import pathlib
 import re
 import sys
 
-# From the ground up. What stands in one line does not know its neighbours.
+# From the lowest floor up. Rooms in one string do not include each other.
 FLOORS = {
     "common": ["base", "settings json pg", "amqp http", "wire"],
     "api": ["settings measures", "relay pool", "serve", "products", "routes", "main"],

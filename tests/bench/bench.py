@@ -1,8 +1,9 @@
-"""make bench: pgfanout beside what people would use instead, on this machine, in this run.
+"""make bench: pgfanout compared with its alternatives, on this machine, in this run.
 
-`bench.py [PART…]` runs all parts or the named ones (reads, pages, list, writes, sustained, drain, latency, reset, import, node, memory,
-replicas, cpu, longtx), prints a table and writes build/bench.json. BENCH_SECONDS and BENCH_REPETITIONS make it shorter or longer.
-Ratios are ours/theirs; "wanted" says which side of which number is good; rows that want nothing are there for comparison.
+`bench.py [PART…]` runs all parts or the named ones (see PARTS), prints a table and writes
+build/bench.json. BENCH_SECONDS and BENCH_REPETITIONS make it shorter or longer. Ratios are pgfanout
+÷ alternative, "ours" and "theirs" in the code. "wanted" is the target; rows without one are there
+for comparison.
 """
 import base64
 import os
@@ -100,7 +101,7 @@ def writes(l, results):
             return rate
         pair = interleave(REPETITIONS, ours, lambda: pgbench(l.primary, "insert_plain.sql", clients, SECONDS))
     results.compare(4, "POST, 64 connections, capture, all running / pgbench INSERT, bare table", "1/s", pair, "≥ 1.0",
-                    f"pgbench -c {clients}; ours includes relay, broker, consumer and replicas on the same cores")
+                    f"pgbench -c {clients}; pgfanout includes relay, broker, consumer and replicas on the same cores")
 
 
 class Native:
@@ -121,7 +122,7 @@ class Native:
         return int(server.psql("select count(*) from products_native"))
 
     def wait_drained(self, timeout=300):
-        """Until both replicas have all; returns when that was."""
+        """Waits until both replicas have all changes; returns the time."""
         return self.l.wait_equal("products_native", lambda: len({self.count(s) for s in [self.l.primary, *self.l.replicas]}) == 1, timeout)
 
     def pause(self):
@@ -194,11 +195,12 @@ def drain(l, results):
     pair = interleave(REPETITIONS, ours, theirs)
     native.drop()
     results.compare(6, f"backlog of {rows:,} to 2 replicas / native logical replication", "rows/s", pair, "≥ 2.0",
-                    "ours from the start of the API")
+                    "pgfanout timed from the start of the API")
 
 
 def probe(l, table, seconds, rate=500):
-    """Commit -> visible on both replicas, seconds: a list. One writer on the primary, one reader a replica on a held connection."""
+    """Commit -> visible on both replicas, seconds: a list. One writer on the primary, one reader a
+    replica on a held connection."""
     import psycopg2  # pylint: disable=import-outside-toplevel
     writer = psycopg2.connect(l.primary.url())
     writer.autocommit = True
@@ -301,7 +303,8 @@ def imports(l, results):
             key = f"{key[:8]}-{key[8:12]}-4{key[13:16]}-8{key[17:20]}-{key[20:]}"
             a.write(f'{{"id":"{key}","name":"Product number {n}","price":{n % 100000 / 100:.2f},"stock":{n % 500}}}\n')
             b.write(f"{key}\tProduct number {n}\t{n % 100000 / 100:.2f}\t{n % 500}\n")
-    with l.running("pgfanout-api", RABBITMQ_URL=f"amqp://user:password@{HOST}:1"):  # capture on, publishing apart
+    # capture on, publishing apart
+    with l.running("pgfanout-api", RABBITMQ_URL=f"amqp://user:password@{HOST}:1"):
         def ours():
             l.primary.psql("truncate products, products_outbox")
             l.primary.psql("truncate products_outbox")
@@ -342,7 +345,8 @@ def memory(l, results):
 
 
 def replicas(_, results):
-    """At the same pace with any number of replicas, below what the machine can do with the most of them: what differs is their number alone."""
+    """All numbers of replicas get the same write rate, one that the machine can sustain with the
+    most of them, so that only the number differs."""
     numbers = (1, 2, 4, 8)
     pace = {"SCRIPT": os.path.join(HERE, "write_one.lua"), "PACE_MS": "8"}
     figures = {n: [] for n in numbers}
@@ -381,8 +385,9 @@ def cpu(l, results):
 
 
 def longtx(l, results):
-    """Bursts of 50,000 changes, committed at once: how fast the relay carries them, after the transaction has begun and ten minutes of
-    other writes later. Those writes leave dead records which vacuum may not remove, and which the relay must not look at again."""
+    """How fast the relay publishes bursts of 50,000 changes, each committed at once: right after
+    the transaction has begun, and after ten minutes of other writes. These leave dead records,
+    which vacuum must keep and the relay must not read again."""
     minutes = float(os.environ.get("BENCH_LONG_MINUTES", "10"))
     burst = int(50_000 * SCALE)
     l.fill(HUNDRED_THOUSAND)
@@ -405,7 +410,8 @@ def longtx(l, results):
         return statistics.median(rates)
     with l.running("pgfanout-api", "pgfanout-consumer"):
         pass  # declares the queues
-    with l.running("pgfanout-api"):  # the bursts wait in the queues: nobody else is at work while the relay is
+    # the bursts wait in the queues: nothing else runs beside the relay
+    with l.running("pgfanout-api"):
         carried(3)
         with l.running("pgfanout-consumer"):
             l.wait_drained()
@@ -438,7 +444,7 @@ def main():
             sys.exit(f"no part {name}: one of {', '.join(PARTS)}")
     results, where = Results(), report.machine()
     print("  ".join(f"{k}: {v}" for k, v in where.items()))
-    print(f"{'#':>3}  {'work: ours / theirs':<58} {'ours':>11} {'theirs':>11} {'':<8} {'ratio':>8} {'wanted':>9}")
+    print(f"{'#':>3}  {'pgfanout / alternative':<58} {'pgfanout':>11} {'alternative':>11} {'':<8} {'ratio':>8} {'target':>9}")
     failed = []
     for name in names:
         results.part = name

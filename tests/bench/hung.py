@@ -1,9 +1,12 @@
-"""The part `hung`: what a hung replica-1 costs those who do not need it. Our run with the fault beside our run without it.
+"""The part `hung`: what a hung replica-1 costs clients that do not need it, compared with the same
+run without the fault.
 
-Moderate load, reads by id and new products at the same time. In the run with the fault all processes of replica-1's server are
-stopped (SIGSTOP: connections stay open, nothing answers) a second after the load began and stay so to its end, so that the time in
-which nobody knows yet is measured too. wrk says the percentiles; replica-2's lag is measured twice: as /status shows it, which moves
-with the heartbeats, and from the commit of a product to the moment it is seen on replica-2.
+A moderate load of reads by id and of new products at the same time. In the run with the fault all
+processes of replica-1's server are stopped with SIGSTOP (connections stay open, nothing answers)
+one second after the load began, until its end, so that the time before the fault is noticed is
+measured too. wrk reports the percentiles. replica-2's lag is measured twice: as /status shows it,
+which advances with the heartbeats, and from the commit of a product to the moment it is visible on
+replica-2.
 """
 import json
 import os
@@ -22,14 +25,15 @@ SECONDS = 3 * int(os.environ.get("BENCH_SECONDS", "5"))
 REPETITIONS = int(os.environ.get("BENCH_REPETITIONS", "3"))
 ROWS = int(100_000 * float(os.environ.get("BENCH_SCALE", "1")))
 HEARTBEAT_MS = 250
-READERS, WRITERS, PACE_MS = 64, 16, 40  # connections; each pauses so long on average
+READERS, WRITERS, PACE_MS = 64, 16, 40  # connections; PACE_MS is each one's average pause
 PROBE_ID = "00000000-0000-4000-8000-00000000beef"
 PROBE_EVERY_S = 0.02
 UNITS = {"us": 0.001, "ms": 1, "s": 1000}
 
 
 class Paced(threading.Thread):
-    """wrk at a moderate load; p99_ms, worst_ms and rate when it has ended. Any answer but 2xx fails the measurement."""
+    """wrk at a moderate load; p99_ms, worst_ms and rate when it has ended. Any answer but 2xx fails
+    the measurement."""
 
     def __init__(self, base, script, connections, paths=None):
         super().__init__()
@@ -53,7 +57,8 @@ class Paced(threading.Thread):
 
 
 class Probe(threading.Thread):
-    """From the commit of a product to the moment it is on replica-2, again and again; and the lag that /status shows."""
+    """From the commit of a product to the moment it is on replica-2, again and again; and the lag
+    that /status shows."""
 
     def __init__(self, l):
         super().__init__()

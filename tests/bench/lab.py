@@ -1,7 +1,8 @@
-"""The bench's laboratory: servers, programs, load generators and clocks.
+"""The bench's servers, programs, load generators and clocks.
 
-Everything runs on this machine, all servers with fsync on. What is compared is measured in turn, A B A B …, in one run, because
-machines are noisy: the ratio of neighbours is worth more than any figure.
+Everything runs on this machine, all servers with fsync on. The two sides are measured alternately
+(A B, B A, …) in one run, because machines are noisy: the ratio of neighbouring measurements is more
+reliable than the absolute figures.
 """
 import contextlib
 import os
@@ -30,7 +31,8 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Lab:
-    """A primary and n replicas with the product tables, a RabbitMQ, and our programs when asked for."""
+    """A primary and n replicas with the product tables, a RabbitMQ, and pgfanout's programs on
+    request."""
 
     def __init__(self, replicas=2):
         self.folder = new_folder()
@@ -113,7 +115,7 @@ class Lab:
         return self.primary.psql(f"select md5(n::text)::uuid from generate_series(1, {rows}) n").split()
 
     def paths(self, start, ends):
-        """What read.lua needs to know to ask for start + each of ends."""
+        """The environment that makes read.lua request start + each of ends."""
         path = os.path.join(self.folder, "paths")
         with open(path, "w", encoding="ascii") as f:
             f.writelines(f"{start}{end}\n" for end in ends)
@@ -123,12 +125,13 @@ class Lab:
         return self.paths("/api/products/", self.ids(rows))
 
     def wait_drained(self, timeout=300):
-        """Until no change is on its way; returns when that was."""
+        """Waits until no change is in flight; returns the time."""
         return self.wait_equal("products", self.drained, timeout)
 
     def wait_equal(self, table, equal, timeout=300):
-        """Until equal() holds; returns when that was. It is seen by what costs the servers next to nothing, a row that is written last.
-        equal() is asked afterwards, and counts for the time only if it does not hold at once."""
+        """Waits until equal() holds; returns the time. It waits for a row that is written last,
+        which costs the servers next to nothing. equal() is called afterwards, and counts for the
+        time only if it does not hold at once."""
         key = str(uuid.uuid4())
         self.primary.psql(f"insert into {table} (id, name, price, stock) values ('{key}', 'last', 1, 1)")
         for replica in self.replicas:
@@ -146,7 +149,8 @@ class Lab:
         return time.monotonic()
 
     def drained(self):
-        """Whether the outbox is empty and all replicas hold as many rows with the same sums as the primary."""
+        """Whether the outbox is empty and all replicas hold as many rows with the same sums as the
+        primary."""
         if self.primary.psql("select exists (select from products_outbox where heartbeat is null)").strip() == "t":
             return False
         digest = "select count(*), sum(stock), max(updated_at) from products"
@@ -190,8 +194,8 @@ def wrk(base, script, connections, seconds, threads=1, env=None):
 
 
 def pgbench(server, script, clients, seconds=None, transactions=None, rate=None):
-    """Transactions per second of a script file, prepared statements, for some seconds or for so many transactions in all; no more than
-    rate a second."""
+    """Transactions per second of a script file, prepared statements, for some seconds or for so
+    many transactions in all; at most rate a second."""
     length = ["-T", str(round(seconds))] if transactions is None else ["-t", str(transactions // clients)]
     if rate is not None:
         length += ["-R", str(rate)]
@@ -202,7 +206,7 @@ def pgbench(server, script, clients, seconds=None, transactions=None, rate=None)
 
 
 def best_clients(server, script, seconds, choices=(8, 16, 32, 64)):
-    """The client count that does best, found once with short runs: the comparison then uses it."""
+    """The number of clients that is fastest, found once with short runs, for the comparison."""
     return max(choices, key=lambda c: pgbench(server, script, c, seconds))
 
 
@@ -213,13 +217,14 @@ def timed(fn, *args, **kwargs):
 
 
 def medians(pairs, least=0):
-    """Of pairs (ours, theirs): the median of each, and the median of the neighbours' ratios. Theirs counts as `least` at least."""
+    """Of pairs (ours, theirs): the median of each, and the median of the neighbours' ratios. Theirs
+    counts as at least `least`."""
     return {"ours": statistics.median(a for a, _ in pairs), "theirs": statistics.median(b for _, b in pairs),
             "ratio": statistics.median(a / max(b, least) for a, b in pairs)}
 
 
 def interleave(repetitions, ours, theirs):
-    """Runs both in turn: medians()."""
+    """Runs both alternately: medians()."""
     pairs = []
     for n in range(repetitions):
         # Who goes first changes, so that a trend of the machine favours neither.

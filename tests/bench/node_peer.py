@@ -1,10 +1,11 @@
-"""Part 10: the API with fan-out that people write by hand in Node (peer/), beside pgfanout.
+"""Part 10: the API with fan-out as people write it by hand in Node (peer/), compared with pgfanout.
 
-Both use the same servers of PostgreSQL and RabbitMQ: the peer a database and a vhost of its own there, both named peer, and a table
-without triggers. Both run all the time; the one that is not measured idles. Node runs as one process, as it mostly does, and once
-more as a cluster of two workers, for the record: rows without a limit. Its connection pools have the size that does best, found
-once with short runs, as pgbench's clients are. The peer's times are timestamptz(3), all that a JavaScript Date holds, so that its
-replicas can become equal to its primary at all.
+Both use the same PostgreSQL and RabbitMQ servers: Node has a database and a vhost of its own there,
+both named peer, and a table without triggers. Both run all the time; the one that is not measured
+is idle. Node runs as one process, as is usual, and once more as a cluster of two workers, in rows
+without a target. Its connection pools have the size that is fastest, found before with short runs,
+like the number of pgbench's clients. Its times are timestamptz(3), because a JavaScript Date holds
+no more: otherwise its replicas could never equal its primary.
 """
 import json
 import os
@@ -21,7 +22,8 @@ FILES = ("package.json", "package-lock.json", "common.js", "api.js", "consumer.j
 
 
 def installed():
-    """The folder with the peer and its modules, all below build/: npm ci runs where the lock file is another than last time."""
+    """The folder with the peer and its modules, below build/. npm ci runs if the lock file has
+    changed."""
     folder = os.path.join(lab.BUILD, "bench-node")
     os.makedirs(folder, exist_ok=True)
     done, lock = os.path.join(folder, "installed"), os.path.join(HERE, "peer", "package-lock.json")
@@ -46,7 +48,8 @@ def installed():
 
 
 class Peer:
-    """The peer's databases, its consumer, and an API for each size of pool and number of workers that was asked for."""
+    """The peer's databases, its consumer, and an API for each size of pool and number of workers
+    that was asked for."""
 
     def __init__(self, l, rows, paths):
         self.l, self.rows, self.paths, self.programs, self.apis, self.health = l, rows, paths, [], {}, None
@@ -102,7 +105,7 @@ class Peer:
         return self.apis[pool, workers]
 
     def warm(self, base):
-        """V8 compiles what runs often, and only while it runs."""
+        """V8 compiles code only after it has run often."""
         wrk(base, "read.lua", 64, 2, env=self.paths)
         wrk(base, "write_one.lua", 64, 2)
 
@@ -117,7 +120,8 @@ class Peer:
         return len({s.psql(digest, "peer") for s in [self.l.primary, *self.l.replicas]}) == 1
 
     def wait_drained(self, timeout=300):
-        """Until both replicas have all; returns when that was, like Lab.wait_equal. Seen by the consumer's count, which costs nothing."""
+        """Waits until both replicas have all; returns the time, like Lab.wait_equal. It watches the
+        consumer's count, which costs nothing."""
         new = self.count() - self.rows
         wait_until(lambda: min(json.loads(get(self.health))["applied"]) >= new, timeout, "the peer's consumer to keep up", 0.01)
         seen = time.monotonic()
@@ -128,7 +132,7 @@ class Peer:
 
 
 def until_there(whose, base, seconds):
-    """Writes a second, the time until both replicas have them included."""
+    """Writes a second, including the time until both replicas have them."""
     begun = time.monotonic()
     rate = wrk(base, "write_one.lua", 64, seconds)
     last = time.monotonic()
@@ -136,7 +140,8 @@ def until_there(whose, base, seconds):
 
 
 def written(whose, base, seconds):
-    """Writes a second; what is still on its way then disturbs no later measurement."""
+    """Writes a second; returns when nothing is in flight, so that the next measurement is not
+    disturbed."""
     rate = wrk(base, "write_one.lua", 64, seconds)
     whose.wait_drained()
     return rate

@@ -1,4 +1,4 @@
--- The script SCRIPT at a moderate load: each connection waits PACE_MS on average between two requests.
+-- Runs SCRIPT at a moderate load: each connection waits PACE_MS on average between two requests.
 dofile(os.getenv("SCRIPT"))
 local pace = tonumber(os.getenv("PACE_MS"))
 function delay()

@@ -1,4 +1,4 @@
--- Random paths of those in the file PATHS. The requests are made once: the generator must not take the machine.
+-- Random paths from the file PATHS. All requests are made once, at the start, to save CPU.
 local requests = {}
 init = function()
 	for path in io.lines(os.getenv("PATHS")) do

@@ -1,8 +1,10 @@
-"""What the bench leaves behind: build/bench.json, and from it the table in docs/benchmarks.md and the short one in README.md.
+"""The results of the bench: build/bench.json, and the tables made from it in docs/benchmarks.md and
+README.md.
 
-bench.json holds the newest rows of every part. A run of some parts replaces those and keeps the others, as long as machine, versions
-and settings are the same; otherwise it begins anew. `report.py` puts the tables into the pages, between the two marks there, and refuses
-to do so with less than every part, measured in full.
+bench.json holds the newest rows of every part. A run of some parts replaces those and keeps the
+others, as long as machine, versions and settings are the same; otherwise it starts with an empty
+file. `report.py` writes the tables into the pages, between the two marks there, and refuses to do
+so unless all parts were measured in full.
 """
 import contextlib
 import datetime
@@ -32,7 +34,8 @@ def first_match(pattern, path):
 
 
 def version_of(*argv):
-    """The first number with a dot in what a program says, or None where there is no such program."""
+    """The first number with a dot in what a program says, or None where there is no such
+    program."""
     if not shutil.which(argv[0]):
         return None
     found = re.search(r"\d+\.[\d.]*\d", subprocess.run(argv, capture_output=True, text=True, check=False).stdout)
@@ -51,7 +54,8 @@ def machine():
 # ---- the file ----
 
 def save(settings, parts, rows, failed):
-    """settings: what must be equal for rows to stand side by side. parts: what was run, failed: those of them that ended early."""
+    """Rows with the same settings may stand in one table. parts: those that ran; failed: those of
+    them that ended early."""
     kept, kept_failed = [], []
     with contextlib.suppress(OSError, ValueError, KeyError), open(FILE, encoding="utf-8") as f:
         old = json.load(f)
@@ -60,7 +64,8 @@ def save(settings, parts, rows, failed):
             kept_failed = [p for p in old["failed"] if p not in parts]
     today = datetime.date.today().isoformat()
     rows = kept + [{**r, "date": today} for r in rows]
-    rows.sort(key=lambda r: (not isinstance(r["number"], int), str(r["number"]).zfill(2)))  # those without a number last
+    # those without a number last
+    rows.sort(key=lambda r: (not isinstance(r["number"], int), str(r["number"]).zfill(2)))
     os.makedirs(lab.BUILD, exist_ok=True)
     with open(FILE, "w", encoding="utf-8") as f:
         json.dump({"settings": settings, "results": rows, "failed": kept_failed + failed}, f, indent=1)
@@ -91,7 +96,7 @@ def table(bench):
     yield f"| versions | pgfanout {where['pgfanout']}, PostgreSQL {where['postgresql']}, RabbitMQ {where['rabbitmq']}, Node {where['node']} |"
     yield f"| measured | {' to '.join(dict.fromkeys((days[0], days[-1])))}, {settings['repetitions']} times each, {settings['seconds']} s at a time |"
     yield ""
-    yield "| # | ours / theirs | ours | theirs | unit | ratio | wanted | met | note |"
+    yield "| # | pgfanout / alternative | pgfanout | alternative | unit | pgfanout ÷ alternative | target | met | note |"
     yield "|---:|---|---:|---:|---|---:|---:|---|---|"
     for r in rows:
         yield (f"| {r['number']} | {r['work']} | {figure(r['ours'])} | {figure(r['theirs'])} | {r['unit']} | {ratio(r)} | {r['wanted']} "
@@ -100,7 +105,7 @@ def table(bench):
 
 def short(bench):
     where = bench["settings"]["machine"]
-    yield f"| on {where['cores']} cores ({where['cpu']}) with everything on them | | beside | | |"
+    yield f"| on {where['cores']} cores ({where['cpu']}) shared by all processes | pgfanout | alternative | | pgfanout ÷ alternative |"
     yield "|---|---:|---|---:|---:|"
     for r in bench["results"]:
         if r["number"] in IN_SHORT and r["wanted"]:
@@ -112,7 +117,7 @@ PAGES = {os.path.join(lab.ROOT, "docs", "benchmarks.md"): table, os.path.join(la
 
 
 def why_not(bench):
-    """What keeps results from being published, or None."""
+    """The reason why the results are not complete, or None."""
     missing = sorted(set(PARTS) - {r["number"] for r in bench["results"]})
     if bench["failed"]:
         return f"failed: {', '.join(bench['failed'])}"

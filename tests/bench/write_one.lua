@@ -1,4 +1,4 @@
--- A new product each, always of the same length, so that the request is made once but for its number.
+-- Each request creates a product. All have the same length: only the number in the text changes.
 local head, tail
 init = function()
 	wrk.headers["Content-Type"] = "application/json"

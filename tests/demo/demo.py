@@ -1,12 +1,12 @@
-"""make demo: the whole of pgfanout on this machine, on private servers, with a real catalogue.
+"""make demo: all of pgfanout on this machine, on private servers, with a real catalogue.
 
 Starts a primary, two replicas and a RabbitMQ, migrates, starts the API and the consumer, imports
-tests/data/catalogue.ndjson, waits until nothing is on its way and compares primary and replicas
-row by row. Then it stays, with commands to try, until Ctrl-C or SIGTERM. DEMO=once: it ends after
-the comparison; exit code 0 only if all are equal.
+tests/data/catalogue.ndjson, waits until no change is in flight, and compares primary and replicas
+row by row. Then it keeps running, with commands to try, until Ctrl-C or SIGTERM. With DEMO=once it
+ends after the comparison; the exit code is 0 only if all are equal.
 
-Promises: takes no port that is in use, prefers the well-known ones; writes the settings to
-BUILD/demo/env for other terminals; stops all it started, and its data goes with it.
+Promises: it takes no port that is in use, and prefers the well-known ones; it writes the settings
+to BUILD/demo/env for other terminals; it stops all it started and deletes its data.
 """
 import hashlib
 import itertools
@@ -63,7 +63,7 @@ class Clock:
 
 
 class Demo:
-    """All that runs. close() may be called at any moment, half-started ones included."""
+    """All that runs. close() may be called at any moment, also while something is starting."""
 
     def __init__(self, build):
         self.build = os.path.abspath(os.path.join(ROOT, build))
@@ -108,7 +108,7 @@ class Demo:
         log = os.path.join(self.home, f"{name}.log")
         if os.path.exists(log):
             os.unlink(log)
-        # Not the caller's directory: a .env file there is none of the demo's business.
+        # Not the caller's directory: a .env file there must not affect the demo.
         program = Program([os.path.join(self.build, name), *args], self.env, name, log, self.folder)
         self.programs.append(program)
         return program
@@ -161,7 +161,7 @@ class Demo:
                               if n and not q.startswith("products.dead.")}
             if last["queues"]:
                 return False
-            # The queues' numbers are a moment old; the tables' are not.
+            # The queues' counts are a moment old; the tables' are not.
             sums = [s.psql(f"select md5(string_agg(r::text, '')) from ({ROWS}) r")
                     for s in (self.primary, *self.replicas)]
             last["equal"] = len(set(sums)) == 1
@@ -238,7 +238,7 @@ class Demo:
             self.check_programs()
 
     def close(self):
-        """Programs first, in reverse; true if each ended in order."""
+        """Programs first, in reverse; true if each exited with 0."""
         clean = True
         for program in reversed(self.programs):
             if program.running():

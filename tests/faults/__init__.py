@@ -1,1 +1,1 @@
-"""The fault suite: what the promises are worth while processes, servers and wires fail."""
+"""The fault suite: do the promises hold while processes, servers and connections fail?"""

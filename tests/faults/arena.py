@@ -1,12 +1,14 @@
-"""Where faults happen: servers, our programs, writers and readers, and the order of a round.
+"""The environment of the fault suite: servers, programs, writers and readers, and the order of a
+round.
 
-A round: the writers run; after a random moment the fault begins (several may, each at a moment and
-for a time of its own), and ends. The writers rest, what the fault may have lost is put right with
-reset-replicas, and from the end of the fault on everything must converge within the row's limit:
-compared row by row with the primary, and the primary with the ledger of what was acknowledged.
+A round: the writers run. After a random moment the fault begins (several may, each with its own
+moment and duration), and ends. The writers pause, reset-replicas restores what the fault may have
+lost, and everything must converge within the row's limit, counted from the end of the fault. The
+replicas are compared row by row with the primary, and the primary with the ledger of acknowledged
+writes.
 
-All that is random is drawn from the round's seed: the same seed, fault and form begin, hold and
-end at the same moments. How the threads interleave in between is the machine's affair.
+All random values are drawn from the round's seed: with the same seed, fault and form a fault begins
+and ends at the same moments. Only the interleaving of threads differs.
 """
 import random
 import threading
@@ -50,8 +52,8 @@ class Arena:
     def __init__(self, stack, seed, form, wired):
         self.stack, self.seed, self.form, self.wired = stack, seed, form, wired
         self.wires, self.marker = {}, 0
-        self.others = []  # addresses of APIs besides, that no fault is aimed at
-        self.every_moment = []  # what a fault does again and again as long as it lasts
+        self.others = []  # addresses of further APIs, which no fault is aimed at
+        self.every_moment = []  # what a fault repeats as long as it lasts
         self.awaited = []  # (what, function): must also come true by itself once the fault is over
         # Short rounds must see the deadlines pass too.
         self.settings = {"APPLY_TIMEOUT_MS": 3000} if form == "short" else {}
@@ -86,7 +88,7 @@ class Arena:
             "reset-replicas", "--quiet", *args, env=wired_env(self.stack, self.wires, "reset"))
 
     def sigterm(self, program):
-        """In order: exit code 0, within the drain limit."""
+        """Exit code 0, within the drain limit."""
         began = time.monotonic()
         code = program.stop(DRAIN_LIMIT * SLOWNESS)
         assert code == 0, (f"{program.name}: exit code {code} {time.monotonic() - began:.1f} s "
@@ -159,7 +161,7 @@ class Arena:
             result.stepped_back = found.stepped_back
 
     def _trouble(self, faults, rng):
-        """Each fault in a thread of its own, with a random moment, and a hold, of its own."""
+        """Each fault in a thread of its own, with its own random moment and duration."""
         failures = []
 
         def run(fault, fault_rng):
@@ -191,7 +193,7 @@ class Arena:
             time.sleep(0.02)
 
     def _settle(self, faults, ended, result):
-        """Everything in order again, and equal."""
+        """Waits until everything works again and is equal."""
         limit = max(f.limit for f in faults) * SLOWNESS
         for program in (*self.apis, *self.consumers):
             assert program.running(), f"{program.name} ended by itself:\n{program.log(40)}"

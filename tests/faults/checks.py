@@ -90,7 +90,7 @@ class StepCheck:
 
 
 class Reader(threading.Thread):
-    """Calls look() for ever; what look() cannot reach is tried again."""
+    """Calls look() again and again; if look() reaches nothing, it is tried again."""
 
     pace = 0.05
     trouble = (psycopg2.Error, OSError, http.client.HTTPException)
@@ -160,7 +160,7 @@ class ApiReader(Reader):
             self.client = http.client.HTTPConnection(*self.rng.choice(self.addresses()), timeout=15)
         self.client.request("GET", path)
         answer = self.client.getresponse()
-        # A list that ends too early is an HTTPException here: nobody takes it for a whole one.
+        # A list that ends too early is an HTTPException here, never a shorter list.
         body = json.loads(answer.read())
         return answer.status, answer.getheader("X-Served-By"), body
 
@@ -194,8 +194,8 @@ class ApiReader(Reader):
                 self.check_of(place).present(product["id"], product["stock"])
 
     def look_at_list(self):
-        """Whole and in order. Not whether it steps back: when a replica fails in the middle, the
-        list goes on at another one, under the first one's name."""
+        """Complete and in order. It may step back: when a replica fails in the middle, another one
+        continues the list, under the first one's name."""
         status, place, body = self.get("/api/products")
         if status != 200:
             return
@@ -212,9 +212,9 @@ class ApiReader(Reader):
 
 
 class MetricReader(Reader):
-    """Adds up a counter of the consumers over their deaths: what was delivered and changed nothing.
+    """Adds up a counter of the consumers across restarts: changes delivered that changed nothing.
 
-    What a consumer counted in its last fraction of a second before a kill -9 is not in it.
+    What a consumer counted in the last fraction of a second before a kill -9 is missing.
     """
 
     pace = 0.25
@@ -267,7 +267,7 @@ class Readers:
 
 
 def check_ledger(workload, rows, counters):
-    """What of the acknowledged is not on the primary, as a list of texts.
+    """Acknowledged writes that are not on the primary, as a list of texts.
 
     rows: id -> stock of all products there; counters: (id, n, present) of workload_counters.
     """

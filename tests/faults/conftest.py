@@ -4,8 +4,8 @@ Settings come from the environment, as make passes them:
   FAULTS_FORM  short (default) or long
   SEED         a number; without it one is drawn, and every round's line shows it
   FAULTS       patterns separated by commas, for example "replica-*,api-kill9"; a pair is "one+two"
-  ROUNDS       how often each fault runs, and as many times the pairs that the seed draws
-The long form also runs each fault with reset-replicas running all the while.
+  ROUNDS       how often each fault runs, and how many times as many pairs the seed draws
+The long form also runs each fault while reset-replicas runs again and again.
 An arena in which a round failed is not used again: the next round gets a new one.
 """
 import fnmatch
@@ -29,7 +29,8 @@ ROUNDS = int(os.environ.get("ROUNDS") or 1)
 PATTERNS = [p.strip() for p in (os.environ.get("FAULTS") or "*").split(",")]
 PAIRS = {"short": 3, "long": 10}  # of a round, drawn by the seed
 
-# What the short form has no time for: the programs meet both replicas in the same way, and a torn connection is a cut one too.
+# What the short form has no time for: the programs meet both replicas in the same way, and a torn
+# connection is a cut one too.
 SHORT_LEAVES_OUT = ("replica-2-*", "*-cut")
 
 
@@ -42,7 +43,7 @@ def selected():
 
 
 def beside_resets():
-    """Each selected fault together with a reset, as far as they can go together."""
+    """Each selected fault together with a reset, unless the two share a victim."""
     names = selected()
     return [f"{n}+resets" for n in names if "resets" in names and "reset" not in FAULTS[n].victims]
 
@@ -81,7 +82,7 @@ class Arenas:
         return self.arena
 
     def close(self):
-        """What a failed round left behind is no further finding."""
+        """What a failed round left behind is not another finding."""
         arena, environment = self.arena, self.stack
         self.arena = self.stack = None
         if environment is None:
@@ -105,7 +106,8 @@ def arenas(stack_servers, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture
 def tell(request):
-    """Prints a line at once, between pytest's own, and keeps it in faults.txt beside the programs."""
+    """Prints a line at once, between pytest's lines, and appends it to faults.txt in the build
+    folder."""
     plugins = request.config.pluginmanager
     reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
 

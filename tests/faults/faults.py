@@ -1,8 +1,8 @@
 """The faults, one row each. A row's trouble(arena, rng) is a context: entering it begins the fault,
-leaving it ends it, and puts back what the operator would put back, nothing else. Some also want
-something to happen meanwhile: what that needs counts among their victims.
+leaving it ends it and restores only what an operator would restore. Some faults need another action
+at the same time: what that action needs counts among their victims.
 
-Rows with loses set take messages away by hand: nobody can know which, so the round resets the
+Rows with loses delete messages by hand. Nothing records which ones, so the round resets the
 replicas afterwards. Two rows that share a victim never run as a pair.
 """
 import contextlib
@@ -48,7 +48,7 @@ def programs_end(how, which):
 
 
 def one_of_two(kind):
-    """A second one joins (kind "both": of each); one of the two is killed, and both take turns at it."""
+    """Starts a second one (kind "both": of each), and kills the two in turn."""
     @contextlib.contextmanager
     def trouble(arena, rng):
         both = {"api": [arena.apis], "consumer": [arena.consumers],
@@ -253,8 +253,9 @@ def password_changed(name, arena, rng):
 
 @contextlib.contextmanager
 def own_constraint(name, arena, rng):
-    """One product that this replica refuses: it is parked, and cured by a newer change. Attempts of
-    repeats that are under way when the constraint goes are stale then, and no dead letters."""
+    """One product that this replica refuses: it becomes a dead letter, and a newer change cures it.
+    Repeated messages that are in flight when the constraint is dropped are stale then, not dead
+    letters."""
     stack, queue = arena.stack, f"products.dead.{name}"
     stack.sql(name, "alter table products add constraint fault check (name <> 'refused here')")
     try:
@@ -320,7 +321,7 @@ def network(edge, how):
                     time.sleep(rng.uniform(0.2, 0.6))
                     for line in lines:
                         line.cut_after(rng.randint(1, 3000))
-            # A reset has the wires for itself, or nothing would be on them.
+            # Only the reset uses these wires: without it no traffic would be on them.
             with reset_on(arena) if edge.startswith("reset-") else contextlib.nullcontext():
                 yield
         finally:
@@ -330,7 +331,7 @@ def network(edge, how):
 
 
 def own_reset(how):
-    """The consumer has no business with the primary but to reset, unasked, a replica whose queue was lost."""
+    """The consumer needs the primary only to reset a replica whose queue was lost."""
     @contextlib.contextmanager
     def trouble(arena, rng):
         asked = "select reset_at::text from products_replication"
@@ -348,7 +349,7 @@ def own_reset(how):
 
 # ---- 6. reset-replicas -------------------------------------------------------------------------
 
-RESET_LIMIT = 120  # a reset comes to an end by itself, whatever happens to it
+RESET_LIMIT = 120  # seconds: a reset ends by itself, whatever happens to it
 RESET_CODES = (0, 1, 3, 5, 6)
 
 
@@ -385,7 +386,7 @@ def resets(arena, rng):
 
 @contextlib.contextmanager
 def resets_killed(arena, rng):
-    """Killed at ten points spread over the time that one takes; then one goes through."""
+    """Killed at ten points spread over the duration of one; then one completes."""
     began = time.monotonic()
     arena.reset()
     took = time.monotonic() - began
@@ -430,8 +431,8 @@ def clock_steps(arena, rng):
 
 @dataclasses.dataclass
 class Fault:
-    """limit: seconds from the end of the fault until everything is equal, writers' last turns
-    included. hold: how long the fault lasts, at least and at most, in the two forms."""
+    """limit: seconds from the end of the fault until everything is equal, including the writers'
+    last turns. hold: the shortest and longest duration of the fault, in the two forms."""
     name: str
     trouble: object
     victims: tuple
@@ -543,7 +544,7 @@ FAULTS = {fault.name: fault for group in (_programs, _broker, _replicas, _primar
 
 
 def pair(rng, names):
-    """Two of the named faults that do not get in each other's way, or None."""
+    """Two of the named faults that share no victim, or None."""
     for _ in range(100):
         one, two = (FAULTS[name] for name in rng.sample(sorted(names), 2))
         if not set(one.victims) & set(two.victims):

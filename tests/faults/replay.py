@@ -1,8 +1,8 @@
-"""A nuisance on the broker: delivers old messages again, late and in any order, while all else runs.
+"""Delivers old messages again, late and in any order, while everything else runs.
 
-A queue of its own hears every message; some of them go, unchanged, into a random replica's sync or
-delete queue a second time, seconds after they were sent. Replicas must not care. Without it the
-broker's good order would hide a replica that takes whatever comes last.
+A queue of its own receives every message. Some of them are published, unchanged, to a random
+replica's sync or delete queue a second time, seconds later. They must change nothing. Without this
+the broker's usual order would hide a replica that simply takes what comes last.
 """
 import collections
 

@@ -3,9 +3,9 @@
 The environment variables are those of the suite (conftest.py): SEED, FAULTS. Every round is a line;
 the first one that fails ends the run with the programs' logs and code 1.
 
-Two more programs, an API and a consumer, take part from the first round to the last. No fault is
-aimed at them, but they meet those of all servers, and what the other programs' deaths leave to them.
-After each round their memory, descriptors and threads are looked at: none may grow with time.
+Two more programs, an API and a consumer, run from the first round to the last. No fault is aimed at
+them, but they meet the faults of all servers, and what the deaths of other programs cause. After
+each round their memory, descriptors and threads are measured: none may grow with time.
 """
 import os
 import pathlib

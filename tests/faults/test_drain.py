@@ -1,4 +1,6 @@
-"""SIGTERM drains: what was accepted is answered, what was begun is done once, and the exit is 0."""
+"""SIGTERM drains: accepted requests are answered, work that was begun is done once, and the exit
+code is 0.
+"""
 import http.client
 import json
 import re
@@ -43,12 +45,14 @@ def api(stack):
     for db in ("replica-1", "replica-2"):
         stack.sql(db, "insert into products select gen_random_uuid(), 'row', 1, 1, now(), now(), 1 "
                       "from generate_series(1, %s)", ROWS)
-    # On the primary too, unrecorded: right after the start it may be the only one that answers reads.
+    # On the primary too, unrecorded: right after the start it may be the only one that answers
+    # reads.
     stack.psql("primary", f"""
         begin; alter table products disable trigger user;
         insert into products (id, name, price, stock) select gen_random_uuid(), 'row', 1, 1 from generate_series(1, {ROWS});
         alter table products enable trigger user; commit""")
-    return stack.start_api(REQUEST_TIMEOUT_MS=30000)  # longer than a slow machine takes up to the signal
+    # longer than a slow machine takes up to the signal
+    return stack.start_api(REQUEST_TIMEOUT_MS=30000)
 
 
 def test_the_api_answers_what_it_accepted(stack, api):
@@ -104,7 +108,8 @@ def test_the_api_answers_what_it_accepted(stack, api):
 
 
 def test_connections_under_way_are_still_opened(stack):
-    """SIGTERM while those to the primary are being opened: an import that was accepted waits for one."""
+    """SIGTERM while those to the primary are being opened: an import that was accepted waits for
+    one."""
     wire = stack.proxy(stack.primary)
     api = stack.start_api(WORKERS=1, DRAIN_TIMEOUT_MS=30000, DATABASE_URL=stack.proxied_url(stack.primary, wire))
     wire.delay(100)  # opening one takes a second

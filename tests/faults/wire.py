@@ -1,7 +1,7 @@
-"""The wires between the processes: one proxy for each pair, which the network faults trouble.
+"""The connections between the processes: one proxy for each pair, which the network faults break.
 
 EDGES names the pairs. A wired arena gives every program the addresses of its own proxies, so that a
-fault of one pair leaves the others alone.
+fault of one pair does not affect the others.
 """
 import threading
 
@@ -12,14 +12,14 @@ EDGES = ("client-api", "api-primary", "api-replica-1", "api-rabbitmq", "consumer
 
 
 class Wire(Proxy):
-    """A Proxy that can also break in the middle of what is being said."""
+    """A Proxy that can also break a connection in the middle of a frame."""
 
     def __init__(self, host, port):
         self._left, self._mutex = None, threading.Lock()
         super().__init__(host, port)
 
     def cut_after(self, count):
-        """Passes count bytes on, in whatever direction, and resets the connection that comes then."""
+        """Forwards count bytes, in any direction, and then resets the connection."""
         with self._mutex:
             self._left = count
 

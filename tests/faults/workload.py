@@ -1,15 +1,15 @@
-"""The writers of the fault suite, and the ledger of what they were told is done.
+"""The writers of the fault suite, and the ledger of the writes that were acknowledged to them.
 
-Promise: what the ledger holds as acknowledged was answered 2xx by the API or committed by the
-primary; nothing else is. Two ways to know a product's truth, whatever dies:
+Promise: exactly what was answered 2xx by the API or committed by the primary is in the ledger as
+acknowledged. There are two ways to know what a product must be, whatever dies:
 
   owned    one writer alone writes the id, one write after another, each with a stock one higher. A
-           write without an answer leaves two possible states; the writer then retires the id.
+           write without an answer leaves two possible states; the writer then stops using the id.
   counted  several writers share the id. Each transaction first raises the id's row in the primary's
-           table workload_counters, which makes writers queue up in commit order, and writes that
-           number as stock. The table's row and the product must agree for ever.
+           table workload_counters, which makes writers wait for each other in commit order, and
+           writes that number as stock. The table's row and the product must always agree.
 
-So the stock of a product only ever grows, over deletes and re-inserts too: checks.py builds on it.
+So the stock of a product only ever grows, over deletes and re-inserts too: checks.py relies on it.
 Every writer is a thread with random numbers of its own, drawn from the seed and the writer's name.
 """
 import collections
@@ -24,7 +24,7 @@ import uuid
 
 import psycopg2
 
-BASE_ROWS = 1500  # never written again: whoever reads fewer saw a table that was not whole
+BASE_ROWS = 1500  # never written again: a read that finds fewer saw an incomplete table
 HOT_IDS, OWNED_IDS, MANY_IDS, COPY_ROWS = 12, 40, 400, 200
 
 BASE = "base"  # the name of the rows that are never written again
@@ -46,7 +46,7 @@ class Ledger:
         self.owned = {}      # id -> set of possible states: a stock, or None where deleted
         self.counted = {}    # id -> the highest number acknowledged
         self.recent = collections.deque(maxlen=4 * OWNED_IDS)  # ids of the API's, for readers
-        self.missing = []    # what the API did not know although it had acknowledged it
+        self.missing = []    # acknowledged by the API, but not found by it later
 
     def own(self, states):
         """Acknowledged writes of owned ids: id -> stock or None."""
@@ -88,7 +88,7 @@ class Ledger:
 
 
 class Writer(threading.Thread):
-    """A thread that calls turn() for ever, and rests while the workload is paused."""
+    """A thread that calls turn() again and again, and rests while the workload is paused."""
 
     pace = (0.005, 0.03)  # seconds between two turns
 
@@ -110,7 +110,7 @@ class Writer(threading.Thread):
                 self.turn()
                 time.sleep(self.rng.uniform(*self.pace))
         except Exception as e:  # pylint: disable=broad-except
-            self.broken = f"writer {self.name}: {e!r}"  # a defect of the suite, told at the end
+            self.broken = f"writer {self.name}: {e!r}"  # a defect of the suite, reported at the end
         self.resting.set()
 
     def rest(self):
@@ -229,7 +229,7 @@ class ApiWriter(Writer):
 
 
 class SqlWriter(Writer):
-    """What somebody does at a psql prompt: transactions of several statements on shared ids."""
+    """Work as at a psql prompt: transactions of several statements on shared ids."""
 
     connection = None
 

@@ -1,4 +1,5 @@
-"""Private, throw-away servers and programs for the tests and the demo (Python standard library only).
+"""Private, throw-away servers and programs for the tests and the demo (Python standard library
+only).
 
 Owns every process and folder that a run starts, and promises that none outlives it: whatever way
 the run ends, a small watchdog process (the last function) kills what is left and removes the
@@ -39,7 +40,7 @@ HOST = "127.0.0.1"
 
 
 class HarnessError(Exception):
-    """A server or program did not do what was asked of it; the text carries its log's end."""
+    """A server or program failed; the text contains the end of its log."""
 
 
 def wait_until(fn, timeout, what, interval=0.05):
@@ -63,7 +64,7 @@ def wait_until(fn, timeout, what, interval=0.05):
 
 
 def tail(path, lines=60):
-    """The end of a log file, or a word on why there is none."""
+    """The end of a log file, or the reason why there is none."""
     try:
         with open(path, errors="replace") as f:
             return "".join(collections.deque(f, lines))
@@ -165,7 +166,7 @@ def process_tree(root):
 
 
 def signal_tree(root, number):
-    # Root first and stopped, so that it cannot make children behind our back.
+    # Root first, and stopped, so that it cannot start children meanwhile.
     tree = process_tree(root)
     if tree:
         with contextlib.suppress(ProcessLookupError):
@@ -181,7 +182,8 @@ def kill_tree(root):
 
 
 class Process:
-    """One process of ours with its log. Own session, so that the terminal's Ctrl-C passes it by."""
+    """One process started here, with its log. It has its own session, so the terminal's Ctrl-C does
+    not reach it."""
 
     def __init__(self, argv, env, log, cwd, user=None):
         self.argv, self.env, self.log_path, self.cwd, self.user = argv, env, log, cwd, user
@@ -220,7 +222,7 @@ class Process:
         return code
 
     def kill9(self):
-        """SIGKILL for the whole tree at once, like the machine's power going."""
+        """SIGKILL for the whole tree at once, like a power failure."""
         if self.running():
             doomed = self.pids()
             kill_tree(self.popen.pid)
@@ -315,7 +317,7 @@ class Server:
         return self.start()
 
     def discard(self):
-        """The end of it, its data included; also while another thread is still starting it."""
+        """Ends it and deletes its data; also while another thread is still starting it."""
         self.discarded = True
         self.kill9()
 
@@ -360,7 +362,7 @@ class Postgres(Server):
         os.mkdir(self.sockets)
         _write(f"{self.dir}/pw", PASSWORD + "\n")
         _own(self.dir, self.user)
-        # Checked with run(): initdb is short, and its own words are the best error.
+        # initdb is short, and its own output is the best error message.
         extra = {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid,
                  "extra_groups": []} if self.user else {}
         done = subprocess.run(
@@ -502,7 +504,8 @@ cluster_formation.classic_config.nodes.1 = {join.node}
                 "-kernel inet_dist_use_interface {127,0,0,1}"}
 
     def _launch(self):
-        # Ours to end, not a daemon that Erlang leaves behind.
+        # epmd started here, so that it ends with the broker, and not as a daemon that Erlang leaves
+        # behind.
         if not (self.epmd and self.epmd.running()) and not _accepts(self.epmd_port):
             epmd = shutil.which("epmd") or "/usr/bin/epmd"
             self.epmd = Process([epmd, "-port", str(self.epmd_port), "-address", HOST], self.env,
@@ -530,8 +533,8 @@ cluster_formation.classic_config.nodes.1 = {join.node}
     def kill9(self):
         """SIGKILL, but not within the first seconds of a queue's life.
 
-        RabbitMQ 3.10 writes the register of its quorum queues to disk some seconds late: one that is
-        killed before comes back with a last queue that answers nobody, ever. That is its own
+        RabbitMQ 3.10 writes the register of its quorum queues to disk some seconds late: one that
+        is killed before comes back with a last queue that answers nobody, ever. That is its own
         defect, and not what the tests are about.
         """
         if self.running():
@@ -591,7 +594,7 @@ cluster_formation.classic_config.nodes.1 = {join.node}
         return {row["name"]: row.get("messages", 0) for row in rows}
 
     def close_connections(self):
-        """Cuts every client off, as an operator would; they may come back at once."""
+        """Closes every client connection, as an operator would; clients may reconnect at once."""
         for row in self.api("GET", "/connections") or []:
             path = f"/connections/{urllib.parse.quote(row['name'], safe='')}"
             try:
@@ -629,7 +632,7 @@ cluster_formation.classic_config.nodes.1 = {join.node}
 
 
 def start_all(servers):
-    """Boots them side by side; raises the first failure after all have come to an end."""
+    """Starts them in parallel; raises the first failure after all have finished."""
     failures = []
 
     def run(server):
@@ -648,12 +651,13 @@ def start_all(servers):
 
 
 def discard_all(servers):
-    """Ends servers whose data nobody needs any more."""
+    """Ends servers and deletes their data."""
     for server in servers:
         server.discard()
 
 
-# ---- our own programs --------------------------------------------------------------------------
+# ---- pgfanout's programs
+# --------------------------------------------------------------------------
 
 SANITIZER_ENV = {
     "ASAN_OPTIONS": "detect_leaks=1:detect_stack_use_after_return=1:exitcode=99",
@@ -740,7 +744,7 @@ class Program(Process):
 # ---- the wire ----------------------------------------------------------------------------------
 
 class _Pipe:
-    """One direction of one connection: bytes waiting for their time."""
+    """One direction of one connection: delayed bytes."""
 
     def __init__(self, source, sink):
         self.source, self.sink = source, sink
@@ -749,7 +753,7 @@ class _Pipe:
 
 
 class Proxy:
-    """A TCP proxy for one target, to put trouble on the wire. url-ready port in .port.
+    """A TCP proxy for one target, to cause network faults. Its port is in .port.
 
     cut()    resets all connections and every new one, until resume()
     stall()  nothing moves, nothing closes: a peer that hangs, or a lost network
@@ -973,7 +977,7 @@ def watchdog_main():
         elif word == "gone" and value in folders:
             folders.remove(value)
     for pid, started in roots.items():
-        # A pid that was given to somebody else meanwhile has another start time.
+        # A pid that was reused meanwhile has another start time.
         if started is not None and _start_time(pid) == started:
             kill_tree(pid)
     deadline = time.monotonic() + 5

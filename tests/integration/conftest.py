@@ -1,4 +1,4 @@
-"""What every integration test stands on: real servers, one clean environment, our real programs.
+"""The fixtures of the integration tests: real servers, one clean environment, the real programs.
 
 Fixtures
   stack_servers  session: one primary, two replicas (each a server of its own) and one RabbitMQ
@@ -6,9 +6,9 @@ Fixtures
   module_stack   module: the same, shared by the tests of a file that do not disturb each other
   bare_stack     function: a Stack with empty databases, nothing migrated
 
-A Stack promises that nothing of another test is in it, that it stops what it started, and that
-each program which the test did not kill itself ends with code 0 on SIGTERM. When a test fails, the
-end of every program's log is in the report.
+A Stack promises that it holds nothing of another test, that it stops what it started, and that each
+program which the test did not kill itself exits with code 0 on SIGTERM. When a test fails, the end
+of every program's log is in the report.
 """
 import datetime
 import itertools
@@ -81,7 +81,7 @@ class Stack:
             "RABBITMQ_URL": self.rabbitmq.create_vhost(self.vhost),
             "HOST": HOST, "PORT": self.port(),
             "CONSUMER_HOST": HOST, "CONSUMER_PORT": self.port(),
-            "WORKERS": 2,  # whatever the machine: what two share must be seen to work
+            "WORKERS": 2,  # on any machine: what two workers share must be tested
         }
         for n, replica in enumerate(self.replicas, 1):
             self.env[f"REPLICA_{n}_URL"] = replica.create_database(self.database)
@@ -100,7 +100,7 @@ class Stack:
         return path
 
     def run(self, name, *args, timeout=60, check=False, cwd=None, **env):
-        """Runs one of our programs to its end; returns the CompletedProcess (text)."""
+        """Runs one of the programs to its end; returns the CompletedProcess (text)."""
         done = subprocess.run([self.program(name), *map(str, args)],
                               env=program_env(self._merged(env)), stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, timeout=timeout * SLOWNESS,
@@ -122,7 +122,7 @@ class Stack:
         return self.run("reset-replicas", *args, timeout=120, **env)
 
     def start_program(self, name, *args, env=None, label=None):
-        """Starts one and does not wait for anything; for those that are meant to fail or hang."""
+        """Starts one without waiting; for programs that are meant to fail or hang."""
         label = label or f"{name}-{len(self.programs) + 1}"
         program = Program([self.program(name), *args], self._merged(env or {}), label,
                           os.path.join(self.folder, f"{label}.log"), self.folder)
@@ -287,7 +287,8 @@ class Stack:
         assert not wrong, f"{len(wrong)} rows differ:\n" + "\n".join(wrong[:10])
 
     def wait_converged(self, timeout=30, dbs=("replica-1", "replica-2")):
-        """Until nothing is on its way and the replicas equal the primary; then proves the latter.
+        """Waits until nothing is in flight and the replicas equal the primary; then proves the
+        latter.
 
         On its way: change records, and messages in the sync, delete and retry queues of dbs,
         unacknowledged ones included. Dead letters have arrived, if not where they should.
@@ -346,7 +347,7 @@ class Stack:
 
     def close(self):
         try:
-            # What the test paused or took away must be back, or a program cannot end in order.
+            # Undo what the test paused or removed: otherwise a program cannot exit cleanly.
             self.servers.ensure_up()
             wrong = self.stop_programs()
         finally:
@@ -374,7 +375,7 @@ def _show(row):
         v.isoformat() if isinstance(v, datetime.datetime) else v for v in row)
 
 
-LIVE = set()  # stacks whose logs belong into a failure's report
+LIVE = set()  # stacks whose logs go into a failure's report
 
 
 @pytest.hookimpl(hookwrapper=True)

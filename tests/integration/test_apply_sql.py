@@ -1,6 +1,7 @@
-"""A replica takes changes in any order, any number of times: the SQL function products_apply alone.
+"""A replica takes changes in any order, any number of times: the SQL function products_apply()
+alone.
 
-The law: the newest version of each product wins, whatever came in whichever batches before.
+The rule: the newest version of each product wins, in whatever batches and order the changes came.
 """
 import random
 import threading
@@ -114,7 +115,7 @@ def test_any_order_and_repetition_end_in_the_same_rows(replica, products_in_all,
         assert products(replica) == expected
 
 
-# Many that were never changed are taken for new at first.
+# A batch of products that were never changed is first assumed to be new.
 @pytest.mark.parametrize("there", [None, "first", "last", "all"])
 @pytest.mark.parametrize("version", [5, 7])
 def test_many_products_that_look_new(replica, there, version):
@@ -211,7 +212,7 @@ def test_nothing_is_applied_while_a_reset_holds_the_lock(module_stack, replica):
 
 
 def test_a_reset_that_waits_for_a_batch_keeps_later_batches_out(module_stack, replica):
-    # Or a busy consumer would keep it waiting for ever.
+    # Otherwise a busy consumer would keep it waiting without end.
     first, reset = module_stack.connect("replica-1"), module_stack.connect("replica-1")
     with first.cursor() as cursor:
         apply(cursor, sync(A, 1))
@@ -277,7 +278,7 @@ def test_older_snapshots_are_refused(module_stack, isolation):
 @pytest.mark.parametrize("bad, error", [
     (sync(B, 2, price="dear"), errors.InvalidTextRepresentation),
     ((B, 2, "0", False, None, "1", 1, TIME, TIME), errors.NotNullViolation),
-    (sync(A, 3), errors.UniqueViolation),  # A twice: the caller did not keep the newest alone
+    (sync(A, 3), errors.UniqueViolation),  # A twice: the caller must keep only the newest
 ])
 def test_one_bad_change_fails_the_batch_and_leaves_nothing(replica, bad, error):
     with pytest.raises(error):

@@ -1,7 +1,7 @@
 """A replica's backlog is bounded, and a replica that lost changes in the broker resets itself.
 
-Each test loses changes on purpose, and asks for two things: nobody reads what is incomplete, and in the
-end everything is there.
+Each test loses changes on purpose and checks two things: no read uses the incomplete replica, and
+in the end the replica has everything.
 """
 import time
 
@@ -49,7 +49,7 @@ def served_by(stack, n=8):
 
 
 def test_a_backlog_over_the_bound_is_dropped_and_the_replica_resets_itself(stack):
-    """The consumer is dead and one replica is down: broker and API alone keep the bound."""
+    """The consumer is dead and one replica is down: the API enforces the limit without them."""
     api = stack.start_api(**API)
     stack.create("first")
     assert not any(marked(stack, r) for r in REPLICAS), "a new replica has lost nothing"
@@ -94,7 +94,7 @@ def test_a_backlog_over_the_bound_is_dropped_and_the_replica_resets_itself(stack
 
 
 def test_what_is_dropped_after_the_snapshot_of_a_reset_makes_another_one_due(stack):
-    """The reset must not take a mark away that is newer than its snapshot."""
+    """The reset must not remove a mark that is newer than its snapshot."""
     stack.start_api(**API)
     stack.create("first")
     reader = stack.connect("replica-1")
@@ -109,7 +109,8 @@ def test_what_is_dropped_after_the_snapshot_of_a_reset_makes_another_one_due(sta
         wait_until(lambda r=replica: due(stack, r) is not None, 20 * SLOWNESS, f"{replica} due")
         wait_until(lambda r=replica: stack.queue_depth(f"products.sync.{r}") <= BOUND,
                    20 * SLOWNESS, "the bound")
-    time.sleep(2)  # the connector has tried to note it on the replica: that must not hold up anything
+    # the connector has tried to note it on the replica: that must not hold up anything
+    time.sleep(2)
     assert stack.get("/status").json()["data"]["replicas"][0]["state"] == "needs reset"
     reader.rollback()
     assert reset.wait(30 * SLOWNESS) == 0
@@ -125,7 +126,7 @@ def test_what_is_dropped_after_the_snapshot_of_a_reset_makes_another_one_due(sta
 
 @pytest.mark.parametrize("finder", ["api", "consumer", "reset"])
 def test_a_queue_deleted_while_nobody_consumed(stack, finder):
-    """Whoever comes first marks the replica before it makes the queue anew."""
+    """The first program that finds it marks the replica before it recreates the queue."""
     api = stack.start_api()
     consumer = stack.start_consumer(AUTO_RESET="false")
     write(stack, 5)
@@ -184,7 +185,7 @@ def test_without_auto_reset_a_person_does_it(stack):
 
 
 def test_a_deleted_queue_is_made_good_at_once(stack):
-    """With everything running nobody has to do anything."""
+    """With everything running no operator has to act."""
     stack.start_api(**API)
     consumer = stack.start_consumer()
     write(stack, 5)

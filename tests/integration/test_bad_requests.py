@@ -1,7 +1,7 @@
 """Promise 10: bad input gets a clear error and changes nothing.
 
-One row a request: what is sent, the exact status, the field that is blamed (None: no field), a word the error must hold.
-After all of them the catalogue is what it was.
+One row a request: what is sent, the exact status, the value of "field" (None: no field), a word
+that the error must contain. After all of them the catalogue is unchanged.
 """
 import http.client
 import json
@@ -177,7 +177,8 @@ def test_bad_request(running, row):
         assert got_headers.get("Allow"), "405 must come with Allow"
 
 
-# Requests that no client library would send, byte for byte; the exact status, and the connection must not be confused by them.
+# Requests that no client library would send, byte for byte; the exact status, and the connection
+# must not be confused by them.
 RAW = [
     ("GET /api/products/{id} HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", 400),
     ("POST /api/products HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 5\r\n"

@@ -1,7 +1,7 @@
-"""Every writer counts: whatever changes products on the primary, the outbox says so, exactly.
+"""Promise 2: whatever changes products on the primary is recorded in the outbox, exactly.
 
-The law that all of these tests state: replaying the change records in the order of their versions
-onto the table as it was gives the table as it is. No program of ours runs here, only the SQL.
+The rule behind all of these tests: replaying the change records in the order of their versions onto
+the old table gives the new one. None of the programs runs here, only the SQL.
 """
 import contextlib
 import random

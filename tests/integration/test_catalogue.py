@@ -45,7 +45,8 @@ def rss_kb(pid):
 
 @pytest.mark.skipif(SANITIZED, reason="sanitizers change what memory means, and a million rows take them long")
 def test_a_million_products_to_a_slow_reader(stack):
-    """Streamed with flat memory; the list is whole, in order, and well-formed; other requests do not wait."""
+    """Streamed with flat memory; the list is whole, in order, and well-formed; other requests do
+    not wait."""
     count = 1_000_000
     api = stack.start_api(MAX_REPLICA_LAG_MS=0)  # no consumer is needed for this
     stack.sql("replica-1", "insert into products select md5(n::text)::uuid, 'product ' || n, n, 1, now(), now(), 0 "

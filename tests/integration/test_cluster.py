@@ -1,4 +1,6 @@
-"""RABBITMQ_URL with the nodes of a cluster: any one of them may die at any moment under writes."""
+"""RABBITMQ_URL with the nodes of a cluster: any one of them may die at any moment while writes
+continue.
+"""
 import threading
 import time
 import urllib.parse
@@ -84,7 +86,7 @@ def test_any_node_may_die_under_writes(stack, nodes):
             alive = nodes[(number + 1) % 3]
             before = len(writer.acknowledged)
             node.kill9()
-            # Not only accepted: it arrives, while the node is away.
+            # Not only accepted: it arrives while the node is down.
             made = stack.create(f"while {node.name} is away")["id"]
             wait_until(lambda m=made: all(stack.sql(r, "select 1 from products where id = %s", m)
                                           for r in REPLICAS), 40 * SLOWNESS, "it arrives")

@@ -1,7 +1,7 @@
 """The consumer alone, against real servers: messages are published by hand, as any publisher could.
 
-What it promises: newest version wins whatever comes in whatever order; a message that cannot be
-applied costs only itself; a replica's trouble is its own and uses up no attempts; nothing is
+What it promises: the newest version wins in any order; a message that cannot be applied costs only
+itself; the trouble of one replica does not affect the others and uses up no attempts; nothing is
 acknowledged before it is committed, or confirmed in its next queue.
 """
 import json
@@ -412,7 +412,8 @@ def test_broker_restart(stack, consumer):
     publisher = Publisher(stack)
     for n in range(1, 101):
         publisher.send("sync", product(n, n))
-    # RabbitMQ writes its list of quorum queues down half a second late: killed before that, it comes
+    # RabbitMQ writes its list of quorum queues down half a second late: killed before that, it
+    # comes
     # back with queues that answer nothing. That is not what this test is about.
     time.sleep(2)
     stack.rabbitmq.kill9()

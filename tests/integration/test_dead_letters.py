@@ -1,5 +1,5 @@
-"""Changes that were given up: they can be listed, shown, replayed and discarded, none is lost on the way, and the products they left
-wrong on a replica are read elsewhere until they are right again.
+"""Changes that were given up: they can be listed, shown, replayed and discarded, and none is lost
+meanwhile. The products they left wrong on a replica are read elsewhere until they are right again.
 """
 import json
 import time
@@ -225,7 +225,8 @@ def test_kill_9_in_the_middle_of_a_replay_loses_nothing(stack, consumer):
                                      label=f"replay-{round_number}")
         wait_until(replay.log, 20 * SLOWNESS, "its first words", 0.001)
         replay.kill9()
-        # The broker puts back what the dead process held, and nothing is missing: each letter is there or was applied.
+        # The broker puts back what the dead process held, and nothing is missing: each letter is
+        # there or was applied.
         wait_until(lambda: not stack.queues().get("products.sync.replica-1") and
                    stack.queue_depth("products.dead.replica-1") + len(found(stack, "replica-1")) >= count,
                    30 * SLOWNESS, "all letters back")
@@ -337,7 +338,7 @@ def test_a_wrong_product_is_read_elsewhere_until_it_is_cured(stack, consumer):
     assert names == {"primary"} and {a.json()["data"]["name"] for a in answers} == {"newer"}
     assert served_by(stack, "/api/products")[0] == {"primary"}
 
-    # Nobody else: an old product is better than none.
+    # No other server: an old product is better than none.
     stack.primary.stop("immediate")
     wait_until(lambda: stack.get(f"/api/products/{mine}").headers.get("X-Served-By") in BOTH,
                20 * SLOWNESS, "an answer by a replica")

@@ -1,4 +1,4 @@
-"""Promises 3, 4 and 6: duplicates, reordering, poison; queues that vanish."""
+"""Promises 3, 4 and 6: duplicates, reordering, poison messages; queues that are deleted."""
 import json
 import random
 import time
@@ -161,8 +161,8 @@ POISON = [
 
 
 def test_poison_costs_only_itself(stack):
-    """Ten and more kinds: three attempts in all, 1 s and 2 s apart, then the dead-letter queue with the reason; what comes
-    behind is applied long before."""
+    """Ten and more kinds: three attempts in all, 1 s and 2 s apart, then the dead-letter queue with
+    the reason; what comes behind is applied long before."""
     stack.start_api()
     stack.start_consumer()
     send = Sender(stack)
@@ -205,7 +205,8 @@ def test_a_bad_element_is_split_off(stack):
 
 
 def test_a_row_that_only_this_replica_refuses(stack):
-    """The database refuses one row of a batch: the rest of the batch is applied, the row is retried and parked, alone."""
+    """The database refuses one row of a batch: the rest of the batch is applied, the row is retried
+    and parked, alone."""
     stack.start_api()
     stack.start_consumer(RETRY_DELAY_MS=50)
     stack.sql("replica-1", "alter table products add constraint no_bad check (name not like 'bad%')")
@@ -238,7 +239,8 @@ def test_an_unreachable_replica_uses_up_no_attempts(stack):
 
 
 def test_queues_unbound_deleted_and_none_at_all(stack):
-    """With no queue bound nothing counts as published; a deleted queue is made again and its replica marked."""
+    """With no queue bound nothing counts as published; a deleted queue is recreated and its replica
+    marked."""
     api = stack.start_api()
     consumer = stack.start_consumer(AUTO_RESET="false")
     stack.create("first")
@@ -249,7 +251,7 @@ def test_queues_unbound_deleted_and_none_at_all(stack):
         for kind in ("sync", "delete"):
             channel.queue_unbind(f"products.{kind}.{replica}", "products", f"products.{kind}")
     ids = [stack.create(f"unroutable {n}")["id"] for n in range(20)]
-    # The relay declares its topology again and goes on by itself; nothing may be missing.
+    # The relay declares its topology again and continues by itself; nothing may be missing.
     wait_until(lambda: stack.sql("primary", "select count(*) from products_outbox where heartbeat is null") == [(0,)], 60, "outbox empty")
     stack.start_consumer(AUTO_RESET="false")
     stack.wait_converged(60)
@@ -269,7 +271,8 @@ def test_queues_unbound_deleted_and_none_at_all(stack):
 
 @pytest.mark.parametrize("seed", [1, 2, 3, 4])
 def test_any_history_any_order_any_duplicates(stack, seed):
-    """Property: a random history, delivered with random duplication and reordering, ends in the primary's rows."""
+    """Property: a random history, delivered with random duplication and reordering, ends in the
+    primary's rows."""
     rng = random.Random(seed)
     channel = stack.amqp().channel()
     stack.start_api(MESSAGE_MAX_CHANGES=rng.choice([1, 3, 200]))
@@ -299,7 +302,8 @@ def test_any_history_any_order_any_duplicates(stack, seed):
     wait_until(lambda: stack.sql("primary", "select count(*) from products_outbox where heartbeat is null") == [(0,)], 30, "outbox empty")
     messages = stack.take_all(channel, tap)
     assert messages
-    # Take everything out of replica-1's queues, and put it back shuffled and doubled; replica-2 keeps the broker's order.
+    # Take everything out of replica-1's queues, and put it back shuffled and doubled; replica-2
+    # keeps the broker's order.
     for kind in ("sync", "delete"):
         channel.queue_purge(f"products.{kind}.replica-1")
     again = messages + rng.choices(messages, k=len(messages) // 2)

@@ -1,8 +1,8 @@
-"""Promise 1 at its root: what leaves the primary is on the primary's disk.
+"""Promise 1: a change is published only when it is on the primary's disk.
 
-A change that a crash takes back would leave the replicas ahead of the primary, for good if nobody
-writes that product again; and if its version is given out a second time, the change that has it
-then counts as old.
+If a crash of the primary took back a published change, the replicas would be ahead of the primary
+until the product is written again. If its version were then given out a second time, the replicas
+would reject the new change as old.
 """
 import pytest
 
@@ -44,7 +44,8 @@ def test_what_replicas_have_survives_a_crash_of_the_primary(lazy, writer):
 
 
 def test_ids_of_transactions_in_a_resets_snapshot_are_not_given_out_again(lazy):
-    """Those that were rolled back, or committed without waiting for the disk, leave nothing there."""
+    """Those that were rolled back, or committed without waiting for the disk, leave nothing
+    there."""
     api = lazy.start_api()
     lazy.start_consumer()
     key = lazy.create("before")["id"]

@@ -1,5 +1,6 @@
-"""A catalogue that was there before pgfanout: taken over if every change of it can be told, else
-refused before anything is changed."""
+"""A table products that was there before pgfanout: migrate takes it over if all its changes can be
+replicated, or refuses before it changes anything.
+"""
 import pytest
 
 TIMES = ", created_at timestamptz, updated_at timestamptz"

@@ -1,4 +1,6 @@
-"""GET /api/products without a limit: every product, from one replica, however many parts it takes."""
+"""GET /api/products without a limit: every product, from one replica, however many parts it
+takes.
+"""
 from collections import Counter
 
 ROWS = 2600  # six parts

@@ -1,5 +1,6 @@
-"""HTTP as clients really speak it: bodies that are refused, ends that come early, limits that are reached, the first moment after
-/ready."""
+"""HTTP as real clients use it: refused bodies, connections closed early, limits that are reached,
+the first moments after /ready.
+"""
 import json
 import signal
 import socket
@@ -60,7 +61,8 @@ def get(program, path="/api/products/" + NOBODY):
 def test_body_over_the_limit_is_answered_and_the_connection_kept(api, size):
     with dial(api) as s:
         s.sendall(head("POST", "/api/products", "Content-Type: application/json", f"Content-Length: {size}"))
-        for _ in range(10):  # in pieces: a connection that the server has closed would not take them all
+        # in pieces: a connection that the server has closed would not take them all
+        for _ in range(10):
             s.sendall(b" " * (size // 10))
             time.sleep(0.02)
         status, _, answer = read_answer(s)
@@ -113,7 +115,7 @@ def test_clients_that_leave_in_the_middle_leave_nothing_behind(api):
 
 
 def test_reads_right_after_ready_are_served(stack):
-    """/ready tells of the process; a worker whose own connections are not there yet lets its reads wait."""
+    """/ready is about the process; a worker that has no connections yet lets its reads wait."""
     api = stack.start_api(WORKERS=8)
     got = []
     threads = [threading.Thread(target=lambda: got.append(get(api)[0])) for _ in range(64)]
@@ -168,7 +170,8 @@ def test_more_than_max_connections_wait_their_turn(stack):
 
 
 def test_stop_finishes_what_was_accepted(stack):
-    """SIGTERM while clients keep asking on kept connections: every request that was sent is answered."""
+    """SIGTERM while clients keep asking on kept connections: every request that was sent is
+    answered."""
     api = stack.start_api()
     wrong, closes = [], []
 

@@ -1,7 +1,7 @@
-"""Promise 5: a replica that hangs delays no read, not even those that were under way to it.
+"""Promise 5: a replica that hangs delays no read, not even one that was already sent to it.
 
-The read deadline is set so long that no connection is given up for it: what is answered here, is answered because the API noticed
-the silence before.
+The read deadline is so long that no connection is given up because of it: a read is answered here
+only because the API noticed the silence earlier.
 """
 import re
 import threading

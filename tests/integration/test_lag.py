@@ -1,7 +1,8 @@
-"""Lag, measured by heartbeats through outbox, broker and queues; and reads that avoid replicas far behind.
+"""Lag, measured by heartbeats through outbox, broker and queues; reads avoid replicas that are far
+behind.
 
-A heartbeat says: everything that was committed on the primary before its time is here. So lag is true when nothing is
-written, and when nobody applies.
+A heartbeat says: everything committed on the primary before its time has arrived. So the lag is
+right also when nothing is written, and when nothing is applied.
 """
 import re
 import threading
@@ -133,7 +134,7 @@ def test_the_nearest_of_lagging_replicas_serves(stack):
 
 
 def test_without_a_heartbeat_a_replica_is_trusted_for_a_while(stack):
-    """No broker: nobody leads, nothing is measured."""
+    """No broker: no relay leads, no lag is measured."""
     stack.start_api(RABBITMQ_URL="amqp://user:password@127.0.0.1:1/none", **QUICK)
     assert served_by(stack) == set(REPLICAS)
     assert lag_ms(stack, "replica-1") is None
@@ -239,7 +240,8 @@ def test_a_reset_counts_as_a_heartbeat(stack):
 
 
 class Writers:
-    """Threads that change products in all kinds of transactions, and note what was committed by when."""
+    """Threads that change products in all kinds of transactions, and note what was committed by
+    when."""
 
     def __init__(self, stack, n):
         self.stop, self.done, self.doomed, self.lock = False, {}, set(), threading.Lock()
@@ -278,7 +280,8 @@ class Writers:
 
 
 def test_a_heartbeat_never_overtakes_a_change(stack):
-    """Whatever was committed before a replica's heartbeat is visible on it, at any moment, whoever is killed."""
+    """Whatever was committed before a replica's heartbeat is visible on it, at any moment,
+    whichever process is killed."""
     stack.sql("primary", "insert into products (id, name, price, stock) "
               "select gen_random_uuid(), 'n' || n, 1, 1 from generate_series(1, 3000) n")
     apis = stack.start_api(2, HEARTBEAT_MS=100)

@@ -1,4 +1,6 @@
-"""The relay's statements alone: what a sweep finds, and what it does not even look at."""
+"""The relay's SQL statements alone: which records a sweep finds, and which it does not even
+read.
+"""
 import json
 import os
 

@@ -1,4 +1,4 @@
-"""Each product route with its good inputs: envelope, status, exact values, pagination, import."""
+"""Each product route with valid input: envelope, status, exact values, pagination, import."""
 import concurrent.futures
 import json
 import re
@@ -100,7 +100,8 @@ def test_prices_to_the_last_digit(api):
 
 
 def test_prices_that_only_sql_can_make(api):
-    """The API takes 4 decimals and 15 digits; what SQL computes is longer, and replicates to the last digit all the same."""
+    """The API takes 4 decimals and 15 digits; what SQL computes is longer, and replicates to the
+    last digit all the same."""
     api.sql("primary", "insert into products (id, name, price, stock) select gen_random_uuid(), 'by sql', p, 1 from "
             "unnest(array[19.99 / 3, 5329 / 100.0, 0.00001, 123456789012345.678901234567890123456789, 1 / 3.0]) p")
     api.wait_converged()
@@ -257,7 +258,8 @@ def test_import_streams_any_length(api):
 
 
 def test_import_that_lost_the_answer_makes_no_product_twice(stack):
-    """The connection breaks in a batch's transaction, which commits all the same: ids that the API made are sent again."""
+    """The connection breaks in a batch's transaction, which commits all the same: ids that the API
+    made are sent again."""
     proxy = stack.proxy(stack.primary)
     stack.sql("primary", "create function slow() returns trigger language plpgsql as "
               "$$ begin perform pg_sleep(1); return null; end $$")
@@ -274,7 +276,8 @@ def test_import_that_lost_the_answer_makes_no_product_twice(stack):
 
 
 def test_import_of_batches_that_share_ids(api):
-    """Two batches may be at the database at once: lines with the same id still take effect in their order."""
+    """Two batches may be at the database at once: lines with the same id still take effect in their
+    order."""
     shared = [str(uuid.uuid4()) for _ in range(3)]
     lines, last = [], {}
     for n in range(12):

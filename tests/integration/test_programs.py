@@ -1,4 +1,6 @@
-"""Promise 10 for the programs: settings, arguments, unmigrated databases; migrations; exit codes; several at once."""
+"""Promise 10 for the programs: settings, arguments, missing migrations, exit codes, several
+programs at once.
+"""
 import os
 import re
 import socket
@@ -145,7 +147,8 @@ def test_the_same_database_twice_is_refused(stack):
 
 
 def test_a_new_replica_of_an_empty_primary(bare_stack):
-    """Nothing was ever written, but a relay that does not know the replica runs: what it publishes must not be missing there."""
+    """Nothing was ever written, but a relay that does not know the replica is running: what it
+    publishes must not be missing there."""
     stack = bare_stack
     second = stack.env.pop("REPLICA_2_URL")
     stack.migrate()
@@ -163,7 +166,7 @@ def test_a_new_replica_of_an_empty_primary(bare_stack):
 
 
 def test_a_new_replica_without_a_broker(bare_stack):
-    """As above, but the migration cannot declare the queues: then only a reset can tell."""
+    """As above, but the migration cannot declare the queues: then the replica needs a reset."""
     stack = bare_stack
     second = stack.env.pop("REPLICA_2_URL")
     stack.migrate()
@@ -226,7 +229,8 @@ def test_broker_alarm_writes_go_on(stack):
 
 @pytest.mark.parametrize("victim", ["api", "consumer", "both"])
 def test_kill_9_at_random_moments(stack, victim):
-    """Writers go on while the programs are killed and started again; whatever was answered 2xx is on every replica."""
+    """Writers go on while the programs are killed and started again; whatever was answered 2xx is
+    on every replica."""
     api, consumer = stack.start_api(), stack.start_consumer()
     acknowledged, stop, base = {}, threading.Event(), api.base
 

@@ -1,4 +1,6 @@
-"""Promise 7: reset is online. One snapshot, all replicas at once, old table until the new one replaces it, nothing lost."""
+"""Promise 7: reset is online. One snapshot, all replicas at once, the old table until the new one
+replaces it, nothing lost.
+"""
 import random
 import re
 import threading
@@ -20,7 +22,8 @@ def fill(stack, rows, db="primary"):
 
 
 class Writers(threading.Thread):
-    """Writes to the primary until stopped: inserts, updates, deletes, re-inserts, some rolled back."""
+    """Writes to the primary until stopped: inserts, updates, deletes, re-inserts, some rolled
+    back."""
 
     def __init__(self, stack, seed):
         super().__init__(daemon=True)
@@ -62,7 +65,8 @@ class Writers(threading.Thread):
 
 
 class Readers(threading.Thread):
-    """Reads the replica all the while: prepared and plain statements, and in REPEATABLE READ; counts must never fall below `least`."""
+    """Reads the replica all the while: prepared and plain statements, and in REPEATABLE READ;
+    counts must never fall below `least`."""
 
     def __init__(self, stack, db, least):
         super().__init__(daemon=True)
@@ -78,7 +82,8 @@ class Readers(threading.Thread):
                 c.execute("prepare total as select count(*) from products")
                 c.execute("prepare one (uuid) as select name from products where id = $1")
                 while not self.halt.is_set():
-                    # The snapshot is taken before the table is looked at: a swap may come in between.
+                    # The snapshot is taken before the table is looked at: a swap may come in
+                    # between.
                     s.execute("select count(*) from products_tombstones")
                     for statement in ("execute total", "select count(*) from products"):
                         c.execute(statement)
@@ -102,13 +107,13 @@ class Readers(threading.Thread):
 
 
 def test_reset_under_writers_readers_and_a_long_transaction(stack):
-    """The hard case: a transaction opened before the snapshot and committed after the swap holds versions lower than the
-    snapshot's newest."""
+    """The hard case: a transaction opened before the snapshot and committed after the swap holds
+    versions lower than the snapshot's newest."""
     stack.start_api()
     stack.start_consumer()
     fill(stack, 20000)
     stack.wait_converged(60)
-    # What is wrong on the replica and must be mended.
+    # What is wrong on the replica and must be repaired.
     stack.sql("replica-1", "delete from products where stock % 3 = 0 and stock > 6000")
     stack.sql("replica-1", "update products set name = 'drifted' where stock % 7 = 0")
     stack.sql("replica-2", "insert into products select gen_random_uuid(), 'only here', 1, 1, now(), now(), 99999999 "
@@ -138,7 +143,8 @@ def test_reset_under_writers_readers_and_a_long_transaction(stack):
 
 
 def test_old_messages_after_a_reset(stack):
-    """A reset forgets versions and tombstones; late messages of any age must still not step back or resurrect."""
+    """A reset forgets versions and tombstones; late messages of any age must still not step back or
+    resurrect."""
     stack.start_api()
     consumer = stack.start_consumer()
     channel = stack.amqp().channel()
@@ -250,7 +256,8 @@ def test_a_replica_that_is_down_does_not_hold_up_the_other(stack):
 
 
 def test_views_and_grants(stack):
-    """Grants survive the swap; what would be lost with the old table is named, and nothing is changed."""
+    """Grants survive the swap; what would be lost with the old table is named, and nothing is
+    changed."""
     stack.start_consumer()
     fill(stack, 100)
     role = f"reader_{stack.database}"
@@ -272,7 +279,8 @@ def test_views_and_grants(stack):
 @pytest.mark.skipif(SANITIZED, reason="sanitizers change what memory means")
 def test_a_million_rows_in_flat_memory(stack):
     fill(stack, 1_000_000)
-    stack.sql("primary", "truncate products_outbox")  # nobody relays here: the changes are not the point
+    # no relay is needed here
+    stack.sql("primary", "truncate products_outbox")
     program = stack.start_program("reset-replicas", "--yes")
     most = 0
     while program.running():

@@ -1,4 +1,6 @@
-"""reset-replicas --verify finds exactly what differs, while everything goes on; --repair mends exactly that."""
+"""reset-replicas --verify finds exactly what differs while everything runs; --repair repairs
+exactly that.
+"""
 import re
 import time
 import uuid
@@ -41,7 +43,7 @@ def start(stack, rows):
 
 
 def drift(stack, spoil=None):
-    """Spoils replica-1 in every way; what --verify has to say of it."""
+    """Makes replica-1 differ in every way; returns what --verify must report."""
     ids = {n: ident(stack, n) for n in range(1, 9)}
     stranger, tomb = str(uuid.uuid4()), str(uuid.uuid4())
     run = spoil or (lambda *args: stack.sql("replica-1", *args))
@@ -102,7 +104,7 @@ def test_equal_then_every_kind_of_drift_then_repaired(stack):
     assert stack.sql("replica-1", "select count(*) from products_dead_letters") == [(0,)]
     assert stack.sql("primary", "select count(*) from products where name like 'held by%%'") == [(0,)]
     expect(verify(stack), 0, {})
-    # And what was mended takes changes again.
+    # And repaired products take changes again.
     stack.sql("primary", "update products set stock = stock + 1")
     stack.sql("primary", "insert into products (id, name, price, stock) select id::uuid, 'new', 1, 1 from unnest(%s) as id "
               "on conflict do nothing", sorted(wrong))
@@ -156,7 +158,7 @@ def test_nobody_can_tell_without_a_consumer(stack):
     consumer = start(stack, 1000)
     wait_until(lambda: verify(stack).returncode == 0, 30 * SLOWNESS, "equal")
     assert consumer.stop() == 0
-    expect(verify(stack, VERIFY_TIMEOUT_MS=2000), 0, {})  # equal is equal, whoever runs
+    expect(verify(stack, VERIFY_TIMEOUT_MS=2000), 0, {})  # equal replicas are equal, whatever runs
     stack.sql("primary", "update products set stock = 0 where stock <= 10")
     began = time.monotonic()
     for what in ("--verify", "--repair"):
@@ -170,7 +172,7 @@ def test_nobody_can_tell_without_a_consumer(stack):
 
 
 def test_a_change_that_waits_for_its_next_attempt_is_on_its_way(stack):
-    """It passed its heartbeat in the queue, but it was not given up."""
+    """Later heartbeats have arrived while it waits in the retry queue."""
     stack.start_api()
     stack.start_consumer(RETRY_DELAY_MS=2500)
     fill(stack, 100)
@@ -203,7 +205,8 @@ def test_a_replica_that_is_down_is_named_and_the_other_compared(stack):
 
 
 def test_repair_against_a_writer_of_the_same_product(stack):
-    """What differs is just now being inserted, or changed, by a transaction that takes its time: the writer's state wins."""
+    """The product that differs is being inserted, or changed, by a long transaction: the writer's
+    state wins."""
     start(stack, 100)
     extra, changed = str(uuid.uuid4()), ident(stack, 7)
     stack.sql("replica-1", "insert into products values (%s, 'stranger', 1, 1, now(), now(), 1)", extra)
@@ -212,7 +215,8 @@ def test_repair_against_a_writer_of_the_same_product(stack):
     with writer.cursor() as c:
         c.execute("insert into products (id, name, price, stock) values (%s, 'mine', 2, 2)", (extra,))
         c.execute("update products set name = 'mine' where id = %s", (changed,))
-        # While it holds both, they cannot be recorded once more; that is said, and costs nobody anything.
+        # While it holds both, they cannot be recorded once more; that is reported, and affects
+        # nothing else.
         repair = stack.start_program("reset-replicas", "--repair")
         repair.may_fail = True
         wait_until(lambda: stack.sql("primary", "select 1 from pg_stat_activity where wait_event_type = 'Lock' "
@@ -231,7 +235,8 @@ def test_what_cannot_be_combined(module_stack, args):
 
 
 def test_many_differences(module_stack):
-    """An empty replica: more differences than are judged at a time, and more rows in a range than the primary has."""
+    """An empty replica: more differences than are judged at a time, and more rows in a range than
+    the primary has."""
     stack = module_stack
     stack.start_api()
     stack.start_consumer()

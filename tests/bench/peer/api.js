@@ -1,7 +1,8 @@
 // The peer's API: writes to the primary and publishes each change, reads from the replicas in turn.
 //
-// A write is answered when the row is committed and the broker has confirmed its message. Between the two it can be lost for the
-// replicas: that is what such a program looks like, and what pgfanout exists for. WORKERS=n runs n processes on one port.
+// A write is answered when the row is committed and the broker has confirmed its message. If the
+// process dies between the two, the replicas never get the change: such programs have this gap, and
+// pgfanout closes it. WORKERS=n runs n processes on one port.
 'use strict';
 
 const cluster = require('node:cluster');

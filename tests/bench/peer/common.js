@@ -1,8 +1,8 @@
 // What both programs of the peer share: its settings, its pools, its exchange.
 //
-// This is the API with fan-out that people write by hand when they have no pgfanout: express, pg and amqplib, used the way
-// their manuals say, and nothing left out that makes such a program fast. What it does not promise is in
-// docs/benchmarks.md.
+// This is the API with fan-out that people write by hand without pgfanout: express, pg and amqplib,
+// used as their manuals recommend, with everything that makes such a program fast. What it does not
+// promise is in docs/benchmarks.md.
 'use strict';
 
 const pg = require('pg');
@@ -22,7 +22,8 @@ function openPool(url) {
   return pool;
 }
 
-// One fanout exchange, a durable queue for each replica: a write is one publish, whatever the number of replicas.
+// One fanout exchange, a durable queue for each replica: a write is one publish, whatever the
+// number of replicas.
 async function declare(channel) {
   await channel.assertExchange(EXCHANGE, 'fanout', { durable: true });
   const queues = [];

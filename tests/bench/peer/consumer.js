@@ -1,7 +1,9 @@
-// The peer's consumer: brings each message of a replica's queue to that replica, up to 100 of them at the same time.
+// The peer's consumer: applies each message of a replica's queue to that replica, up to 100 at the
+// same time.
 //
-// One statement a message, acknowledged after it is committed. Messages of one product may overtake each other on the way through the
-// pool; an older state loses by its time. A delete that is overtaken by an update loses, which this program lives with.
+// One statement for each message, acknowledged after it is committed. Messages of one product may
+// overtake each other in the pool; the state with the older time is ignored. If an update overtakes
+// a delete, the product comes back: this program does not prevent that.
 'use strict';
 
 const http = require('node:http');
