@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/utf8.h"
 
 #define LINE_MAX_BYTES	PIPE_BUF
 #define VALUE_MAX_BYTES 1024 /* a value as it is written, escapes included */
@@ -67,46 +68,15 @@ static void put_int(struct line *l, int64_t v)
 	put(l, digits, (size_t)n);
 }
 
-/* How many bytes the UTF-8 character at s has; 0 if it is none (overlong forms, surrogates and what is beyond
- * U+10FFFF are none). The NUL at the end of s stops every look ahead. */
-static size_t utf8_length(const char *s)
-{
-	const unsigned char *p = (const unsigned char *)s;
-	unsigned char low = 0x80, high = 0xbf;
-	size_t n;
-
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] >= 0xc2 && p[0] <= 0xdf) {
-		n = 2;
-	} else if (p[0] >= 0xe0 && p[0] <= 0xef) {
-		n = 3;
-		low = p[0] == 0xe0 ? 0xa0 : 0x80;
-		high = p[0] == 0xed ? 0x9f : 0xbf;
-	} else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-		n = 4;
-		low = p[0] == 0xf0 ? 0x90 : 0x80;
-		high = p[0] == 0xf4 ? 0x8f : 0xbf;
-	} else {
-		return 0;
-	}
-	if (p[1] < low || p[1] > high)
-		return 0;
-	for (size_t i = 2; i < n; i++)
-		if (p[i] < 0x80 || p[i] > 0xbf)
-			return 0;
-	return n;
-}
-
 /* Writes one character of s to out (8 bytes), escaped if it must be, and returns how many bytes of s it was.
  *
  *   invalid byte            text \xff      JSON U+FFFD
  *   control character       text \n, \x1b  JSON \n, \u001b; also U+007F … U+009F, which move terminals too
  *   quote and backslash     a backslash before, where quoted */
-static size_t escape(const char *s, bool quoted, char *out, size_t *ret_len)
+static size_t escape(const char *s, const char *end, bool quoted, char *out, size_t *ret_len)
 {
 	unsigned char c = (unsigned char)*s;
-	size_t n = utf8_length(s);
+	size_t n = utf8_step(s, end);
 	const char *short_form = c == '\n' ? "\\n" : c == '\t' ? "\\t" : c == '\r' ? "\\r" : NULL;
 
 	if (n == 0) {
@@ -132,13 +102,14 @@ static size_t escape(const char *s, bool quoted, char *out, size_t *ret_len)
 
 static void put_escaped(struct line *l, const char *s, bool quoted)
 {
+	const char *end = s + strlen(s);
 	size_t room = VALUE_MAX_BYTES;
 
-	while (*s) {
+	while (s < end) {
 		char piece[8];
 		size_t len;
 
-		s += escape(s, quoted, piece, &len);
+		s += escape(s, end, quoted, piece, &len);
 		if (len + strlen("...") > room) {
 			put_str(l, "...");
 			return;
@@ -158,11 +129,13 @@ static void put_quoted(struct line *l, const char *s)
 /* A plain word stands for itself in text. */
 static bool needs_quotes(const char *s)
 {
-	if (!*s)
+	const char *end = s + strlen(s);
+
+	if (s == end)
 		return true;
-	while (*s) {
+	while (s < end) {
 		unsigned char c = (unsigned char)*s;
-		size_t n = utf8_length(s);
+		size_t n = utf8_step(s, end);
 
 		if (n == 0 || c <= ' ' || c == 0x7f || c == '"' || c == '\\' || c == '=')
 			return true;

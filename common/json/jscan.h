@@ -58,7 +58,4 @@ bool jscan_int64(const struct jscan_value *number, int64_t *ret);
 /* Writes a JSON string with quotes from valid UTF-8: escapes ", \ and control characters only. */
 void jscan_write_string(struct strbuf *out, const char *s, size_t len);
 
-/* Whether the bytes are valid UTF-8 without NUL; ret_chars may be NULL. */
-bool jscan_utf8(const char *s, size_t len, size_t *ret_chars);
-
 #endif

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/utf8.h"
 #include "common/wire/heartbeat.h"
 #include "common/json/jscan.h"
 #include "common/wire/product.h"
@@ -41,7 +42,7 @@ const char *message_source(const struct amqp_delivery *d)
 	if (h == NULL || h->str == NULL)
 		return "";
 	size_t len = strlen(h->str);
-	return len <= SOURCE_MAX && jscan_utf8(h->str, len, NULL) ? h->str : "";
+	return len <= SOURCE_MAX && utf8_valid(h->str, len, NULL) ? h->str : "";
 }
 
 static unsigned read_attempt(const struct amqp_delivery *d)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/utf8.h"
 #include "common/json/jscan.h"
 #include "common/wire/product.h"
 #include "common/base/clip.h"
@@ -219,9 +220,8 @@ static void add_shown(struct strbuf *out, const char *s, size_t len)
 {
 	for (size_t i = 0; i < len;) {
 		unsigned char c = (unsigned char)s[i];
-		size_t take = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-		bool good = take <= len - i && jscan_utf8(s + i, take, NULL) && c != 0x7f &&
-			    (c >= 0x20 || c == '\n' || c == '\t');
+		size_t take = utf8_step(s + i, s + len);
+		bool good = take > 0 && c != 0x7f && (c >= 0x20 || c == '\n' || c == '\t');
 
 		/* U+0080 to U+009F are control characters too. */
 		if (good && c == 0xc2 && (unsigned char)s[i + 1] < 0xa0)
@@ -330,7 +330,7 @@ static void add_json_text(struct strbuf *out, const char *s)
 {
 	size_t len = strlen(s);
 
-	if (jscan_utf8(s, len, NULL)) {
+	if (utf8_valid(s, len, NULL)) {
 		jscan_write_string(out, s, len);
 		return;
 	}
@@ -350,7 +350,7 @@ static void add_member(struct strbuf *out, const char *key, const char *value)
 
 static void add_json_body(struct strbuf *out, const struct amqp_delivery *d)
 {
-	if (d->len == 0 || jscan_utf8(d->body, d->len, NULL)) {
+	if (d->len == 0 || utf8_valid(d->body, d->len, NULL)) {
 		strbuf_addstr(out, ",\"body\":");
 		jscan_write_string(out, d->body, d->len);
 		return;

@@ -5,6 +5,7 @@
  * Texts are handed over in a block of exactly their length, so that a sanitizer sees a read behind
  * the end.
  */
+#include "common/base/utf8.h"
 #include "common/json/jscan.h"
 
 #include <setjmp.h>
@@ -345,7 +346,7 @@ static void strings_are_resolved(void **state)
 			bool all = jscan_string_copy(&v, buf, cap, &len);
 			if (all != (cap >= full) || len > cap ||
 			    memcmp(buf, rows[i].expected, len) != 0 ||
-			    !jscan_utf8(buf, len, NULL) || (!all && cap - len >= 4) ||
+			    !utf8_valid(buf, len, NULL) || (!all && cap - len >= 4) ||
 			    (all && len != full))
 				fail_msg("%s: copied to %zu bytes: %zu", rows[i].json, cap, len);
 		}
@@ -484,7 +485,7 @@ static void every_code_point_survives(void **state)
 			fail_msg("%s: %s", json, err.text);
 		jscan_string(&v, &back, &chars);
 		size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-		if (chars != 1 || back.len != len || !jscan_utf8(back.data, back.len, &chars) ||
+		if (chars != 1 || back.len != len || !utf8_valid(back.data, back.len, &chars) ||
 		    chars != 1)
 			fail_msg("U+%04X: %zu bytes", c, back.len);
 
@@ -526,11 +527,11 @@ static void utf8_is_checked(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		size_t chars = 0;
-		if (jscan_utf8(rows[i].s, rows[i].len, &chars) != rows[i].ok ||
+		if (utf8_valid(rows[i].s, rows[i].len, &chars) != rows[i].ok ||
 		    chars != rows[i].chars)
 			fail_msg("row %zu, %s: %zu", i, rows[i].s, chars);
 	}
-	assert_true(jscan_utf8(NULL, 0, NULL));
+	assert_true(utf8_valid(NULL, 0, NULL));
 }
 
 int main(void)
