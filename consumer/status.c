@@ -11,8 +11,6 @@
 #include "common/base/uri.h"
 #include "common/base/clip.h"
 
-#define PG_EPOCH_US (INT64_C(946684800) * 1000000)
-
 static const char *const state_names[] = {
 	[STATUS_CONNECTING_REPLICA] = "connecting-replica",
 	[STATUS_NOT_MIGRATED] = "not-migrated",
@@ -185,7 +183,7 @@ static void add_time(struct strbuf *out, const char *key, int64_t wall_us)
 		strbuf_addf(out, ",\"%s\":null", key);
 		return;
 	}
-	clock_format_pg(wall_us - PG_EPOCH_US, text);
+	clock_format_wall(wall_us, text);
 	strbuf_addf(out, ",\"%s\":\"%s\"", key, text);
 }
 

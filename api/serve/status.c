@@ -14,8 +14,6 @@
 #include "api/serve/static/openapi.json.h"
 #include "api/serve/worker.h"
 
-#define PG_EPOCH_US INT64_C(946684800000000) /* 2000-01-01 in Unix time */
-
 /* Takes data over. */
 static void reply_data(struct request *r, int status, json_t *data, const char *message)
 {
@@ -34,7 +32,7 @@ static json_t *time_json(int64_t unix_us)
 {
 	char text[CLOCK_TIMESTAMP_MAX];
 
-	clock_format_pg(unix_us - PG_EPOCH_US, text);
+	clock_format_wall(unix_us, text);
 	return json_string(text);
 }
 

@@ -16,7 +16,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
@@ -148,16 +147,11 @@ static bool needs_quotes(const char *s)
 
 static void put_time(struct line *l)
 {
-	int64_t us = wall_now_us();
-	time_t s = (time_t)(us / 1000000);
-	struct tm tm;
-	char text[48];
+	char text[CLOCK_TIMESTAMP_MAX];
 
-	gmtime_r(&s, &tm);
-	int n = snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-			 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-			 tm.tm_sec, (int)(us / 1000 % 1000));
-	put(l, text, (size_t)n);
+	clock_format_wall(wall_now_us(), text);
+	put(l, text, strlen("2026-01-31T12:00:00.123"));
+	put_str(l, "Z");
 }
 
 /* ---- lines ---- */

@@ -8,6 +8,7 @@
  * any thread.
  */
 #include "common/json/jscan.h"
+#include "common/base/clock.h"
 #include "common/base/utf8.h"
 #include "common/json/jscan_bytes.h"
 
@@ -157,6 +158,19 @@ bool jscan_int64(const struct jscan_value *number, int64_t *ret)
 		return false;
 	*ret = v;
 	return true;
+}
+
+bool jscan_time(const struct jscan_value *v, int64_t *ret_pg_us, struct err *err)
+{
+	char text[27];
+	size_t len;
+
+	if (v->type == JSCAN_STRING && jscan_string_copy(v, text, sizeof(text), &len) &&
+	    clock_parse_pg(text, len, ret_pg_us))
+		return true;
+	return err_set(err, "must be a UTC time such as 2026-01-31T12:00:00.123456Z%s%s",
+		       v->type == JSCAN_STRING ? "" : ", not ",
+		       v->type == JSCAN_STRING ? "" : jscan_type_name(v->type));
 }
 
 static void write_escape(struct strbuf *out, unsigned char c)

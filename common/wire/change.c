@@ -48,7 +48,7 @@ static bool read_version(const struct jscan_value *v, int64_t *ret, struct err *
 
 static bool read_time(const struct jscan_value *v, const char *field, int64_t *ret, struct err *err)
 {
-	if (!product_time_from_json(v, ret, err))
+	if (!jscan_time(v, ret, err))
 		return err_prefix(err, "%s", field);
 	return true;
 }

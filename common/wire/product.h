@@ -72,11 +72,6 @@ MUST_CHECK bool product_stock_from_json(const struct jscan_value *v, int32_t *re
 MUST_CHECK bool product_name_from_json(const struct jscan_value *v, struct strbuf *append_to,
 				       struct err *err);
 
-/* "2026-01-31T12:00:00.123456Z" (1 to 6 or no decimals, Z only, years 0001-9999) as microseconds
- * since 2000-01-01. The error does not name the field: err_prefix() does. */
-MUST_CHECK bool product_time_from_json(const struct jscan_value *v, int64_t *ret_pg_us,
-				       struct err *err);
-
 /* Appends the product as the API shows it:
  * {"id":…,"name":…,"price":…,"stock":…,"createdAt":…,"updatedAt":…} without the closing brace, so
  * that a message can go on with ,"version":…; name is valid UTF-8, price plain numeric text. */

@@ -22,7 +22,6 @@
 #include "common/base/clip.h"
 #include "consumer/apply/verdict.h"
 
-#define PG_EPOCH_US (INT64_C(946684800) * 1000000)
 #define HEADERS_MAX 16	/* of a publish */
 #define LOG_MOVES   20	/* lines for one batch; a message may hold thousands of bad changes */
 #define ERROR_MAX   501 /* x-error: 500 bytes and the NUL */
@@ -230,7 +229,7 @@ static struct move *take_failure(struct retry *r, const struct batch *b,
 	else
 		m->xids = f->xid != 0 ? xasprintf("%llu", (unsigned long long)f->xid) : xstrdup("");
 	if (m->dead)
-		clock_format_pg(wall_now_us() - PG_EPOCH_US, m->died_at);
+		clock_format_wall(wall_now_us(), m->died_at);
 	if (m->dead && f->version > 0) {
 		m->record = RECORD_WANTED;
 		m->id = f->id;

@@ -12,8 +12,6 @@
 #include "common/base/clip.h"
 #include "consumer/apply/message.h"
 
-#define PG_EPOCH_US (INT64_C(946684800) * 1000000)
-
 static const struct amqp_header *find(const struct amqp_delivery *d, const char *key)
 {
 	for (size_t i = 0; i < d->nheaders; i++)
@@ -34,18 +32,9 @@ static const char *find_text(const struct amqp_delivery *d, const char *key)
 /* x-died-at as we write it; 0 if it is anything else. */
 static int64_t read_died_at(const char *text)
 {
-	char quoted[CLOCK_TIMESTAMP_MAX + 2];
-	struct jscan_value v;
-	struct err err;
 	int64_t pg_us;
 
-	if (strlen(text) >= CLOCK_TIMESTAMP_MAX)
-		return 0;
-	snprintf(quoted, sizeof(quoted), "\"%s\"", text);
-	if (!jscan_document(quoted, strlen(quoted), &v, &err) || v.type != JSCAN_STRING ||
-	    !product_time_from_json(&v, &pg_us, &err))
-		return 0;
-	return pg_us + PG_EPOCH_US;
+	return clock_parse_pg(text, strlen(text), &pg_us) ? clock_pg_to_wall(pg_us) : 0;
 }
 
 /*
@@ -175,7 +164,7 @@ static void say(const struct dead_letter *l, int64_t now_us, struct words *w)
 		snprintf(w->version, sizeof(w->version), "%lld", (long long)l->version);
 	}
 	if (l->died_us != 0)
-		clock_format_pg(l->died_us - PG_EPOCH_US, w->died_at);
+		clock_format_wall(l->died_us, w->died_at);
 	int64_t age_us = now_us > l->died_us ? now_us - l->died_us : 0;
 	dead_text_age(l->died_us != 0 ? age_us : -1, w->age, sizeof(w->age));
 }
@@ -258,7 +247,7 @@ static void add_seconds(struct strbuf *out, const char *name, int64_t unix_s)
 	char text[CLOCK_TIMESTAMP_MAX] = "";
 
 	if (unix_s > 0 && unix_s < INT64_C(253402300800)) /* the year 10000 */
-		clock_format_pg(unix_s * 1000000 - PG_EPOCH_US, text);
+		clock_format_wall(unix_s * 1000000, text);
 	add_field(out, name, text);
 }
 
@@ -369,7 +358,7 @@ static void add_json_rest(struct strbuf *out, const struct dead_letter *l,
 	strbuf_addstr(out, ",\"publishedAt\":");
 	char text[CLOCK_TIMESTAMP_MAX];
 	if (d->timestamp_s > 0 && d->timestamp_s < INT64_C(253402300800)) {
-		clock_format_pg(d->timestamp_s * 1000000 - PG_EPOCH_US, text);
+		clock_format_wall(d->timestamp_s * 1000000, text);
 		strbuf_addf(out, "\"%s\"", text);
 	} else {
 		strbuf_addstr(out, "null");
