@@ -2,7 +2,7 @@
  * uuid.c: UUIDs: read and printed by libuuid, made here.
  *
  * Made here because libuuid knows no version 7, and because its random numbers cost 1.8 us an id:
- * ours come from the kernel in blocks, one block a thread, for 0.04 us. Any thread.
+ * ours come from the kernel in blocks, one block a thread, for less than 0.1 us. Any thread.
  */
 #include "common/base/uuid.h"
 

@@ -33,8 +33,8 @@ void metric_add(size_t metric, size_t label, int64_t delta); /* label 0 where th
 void metric_set(size_t metric, size_t label, int64_t value);
 int64_t metric_get(size_t metric, size_t label);
 void metric_observe_us(size_t metric, size_t label, int64_t us);
-void metrics_write(
-	struct strbuf *
-		out); /* also process_resident_memory_bytes, process_cpu_seconds_total, process_open_fds, process_start_time_seconds */
+/* Appends all of them, and what the kernel knows of this process: process_resident_memory_bytes,
+ * process_cpu_seconds_total, process_start_time_seconds, process_open_fds. Any thread. */
+void metrics_write(struct strbuf *out);
 
 #endif
