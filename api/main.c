@@ -30,55 +30,6 @@
 #include "common/pg/schema.h"
 #include "common/base/stop.h"
 
-enum command { RUN, CHECK_CONFIG };
-
-static void usage(FILE *to)
-{
-	fprintf(to, "Usage: pgfanout-api [--help | --version | --check-config | --routes]\n"
-		    "Serves the product catalogue over HTTP and publishes its changes.\n\n"
-		    "  --help          this text\n"
-		    "  --version       the version\n"
-		    "  --check-config  checks the settings, shows them without secrets, and ends\n"
-		    "  --routes        the routes, one \"METHOD PATH\" a line\n");
-}
-
-static enum command read_arguments(int argc, char **argv)
-{
-	if (argc == 1)
-		return RUN;
-	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-		usage(stdout);
-		printf("\nSettings, from the environment and a .env file in the working directory:\n");
-		api_settings_help();
-		printf("\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port is taken; "
-		       "4 the primary is not migrated; 6 failed while at work; 7 stopped by a third signal.\n");
-		exit(EXIT_OK);
-	}
-	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-		printf("pgfanout-api %s\n", PGFANOUT_VERSION);
-		exit(EXIT_OK);
-	}
-	if (argc == 2 && strcmp(argv[1], "--routes") == 0) {
-		routes_print();
-		exit(EXIT_OK);
-	}
-	if (argc == 2 && strcmp(argv[1], "--check-config") == 0)
-		return CHECK_CONFIG;
-	fprintf(stderr, "pgfanout-api: unknown argument \"%s\": see --help\n",
-		argv[argc == 2 ? 1 : 2]);
-	exit(EXIT_USAGE);
-}
-
-static void load_settings(struct api_settings *s)
-{
-	struct err err;
-
-	if (config_load_env_file(".env", &err) && api_settings_load(s, &err))
-		return;
-	fprintf(stderr, "pgfanout-api: %s\n", err.text);
-	exit(EXIT_USAGE);
-}
-
 /* Not migrated is for a person to mend; not reachable may pass, and reads do not need the primary. */
 static void check_primary(const struct api_settings *s)
 {
@@ -236,20 +187,18 @@ static void run(const struct api_settings *s)
 
 int main(int argc, char **argv)
 {
-	enum command command = read_arguments(argc, argv);
 	static struct api_settings settings;
 
-	load_settings(&settings);
-	if (command == CHECK_CONFIG) {
-		api_settings_print(&settings);
-	} else {
-		if (!log_init("api", settings.log_level, settings.log_format))
-			fatal("unknown LOG_LEVEL or LOG_FORMAT");
-		log_thread("main");
-		stop_init();
-		raise_file_limit(&settings);
-		run(&settings);
+	if (argc == 2 && strcmp(argv[1], "--routes") == 0) {
+		routes_print();
+		return EXIT_OK;
 	}
-	api_settings_free(&settings);
+	int code = program_begin(&api_program, argc, argv, &settings);
+
+	if (code != PROGRAM_GOES_ON)
+		return code;
+	raise_file_limit(&settings);
+	run(&settings);
+	program_free(&api_program, &settings);
 	return EXIT_OK;
 }

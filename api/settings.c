@@ -3,7 +3,6 @@
  */
 #include "api/settings.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
 #define AT(member) offsetof(struct api_settings, member)
@@ -53,22 +52,15 @@ static const struct setting table[] = {
 };
 /* clang-format on */
 
-bool api_settings_load(struct api_settings *s, struct err *err)
+static bool finish(void *settings, struct err *err)
 {
-	*s = (struct api_settings){ 0 };
-	if (!config_load(table, ARRAY_SIZE(table), s, err))
-		return false;
-	if (!config_load_replicas(&s->replicas, 1, err)) {
-		config_free(table, ARRAY_SIZE(table), s);
-		return false;
-	}
-	if (s->max_replica_lag_ms && s->max_replica_lag_ms < 2 * s->heartbeat_ms) {
-		err_set(err,
+	struct api_settings *s = settings;
+
+	if (s->max_replica_lag_ms && s->max_replica_lag_ms < 2 * s->heartbeat_ms)
+		return err_set(
+			err,
 			"MAX_REPLICA_LAG_MS is %lld: it must be 0 or at least twice HEARTBEAT_MS, which is %lld",
 			(long long)s->max_replica_lag_ms, (long long)s->heartbeat_ms);
-		api_settings_free(s);
-		return false;
-	}
 	if (s->workers == 0) {
 		/* Fewer workers make larger batches, which costs the databases less; and mostly
 		 * these are near, or others want the processors too. */
@@ -79,18 +71,23 @@ bool api_settings_load(struct api_settings *s, struct err *err)
 	return true;
 }
 
-void api_settings_free(struct api_settings *s)
-{
-	config_free_replicas(&s->replicas);
-	config_free(table, ARRAY_SIZE(table), s);
-}
-
-void api_settings_help(void)
-{
-	config_help(table, ARRAY_SIZE(table), true);
-}
-
-void api_settings_print(const struct api_settings *s)
-{
-	config_print(table, ARRAY_SIZE(table), s, &s->replicas);
-}
+const struct program api_program = {
+	.name = "pgfanout-api",
+	.log_name = "api",
+	.help = "Usage: pgfanout-api [--help | --version | --check-config | --routes]\n"
+		"Serves the product catalogue over HTTP and publishes its changes.\n\n"
+		"  --help          this text\n"
+		"  --version       the version\n"
+		"  --check-config  checks the settings, shows them without secrets, and ends\n"
+		"  --routes        the routes, one \"METHOD PATH\" a line\n"
+		"\nSettings, from the environment and a .env file in the working directory:",
+	.codes =
+		"\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port is taken; "
+		"4 the primary is not migrated; 6 failed while at work; 7 stopped by a third signal.",
+	.table = table,
+	.ntable = ARRAY_SIZE(table),
+	.replicas_at = AT(replicas),
+	.log_level_at = AT(log_level),
+	.log_format_at = AT(log_format),
+	.finish = finish,
+};
