@@ -113,7 +113,8 @@ static bool has_ended(struct http_conn *c)
 {
 	char byte;
 
-	if (!c->heard || (c->request && (c->request->whole || c->request->suspended)))
+	if (!c->heard ||
+	    (c->request && c->request->state != HTTP_COMING && c->request->state != HTTP_EARLY))
 		return false;
 	ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
@@ -134,6 +135,7 @@ static void sweep(struct http_server *s)
 	s->next_sweep = mono_add_ms(s->now, s->draining ? SWEEP_DRAINING_MS : SWEEP_MS);
 }
 
+/* Paths and queries are compared as they were sent: "%2F" is no slash and "%00" ends no name. */
 static size_t on_unescape(void *cls, struct MHD_Connection *mhd, char *s)
 {
 	(void)cls;
@@ -250,11 +252,11 @@ void http_close(struct http_server *s)
 
 		if (!r)
 			continue;
-		if ((r->resting || r->suspended) && !r->replied)
+		if (r->state == HTTP_RESTING || r->state == HTTP_HELD)
 			http_reply_error(
 				r, 503, NULL,
 				"the server is stopping: a change may or may not have been made");
-		http_unrest(r);
+		http_move(r, HTTP_ON_WAKE);
 	}
 	/* Queues those answers and takes what was resumed off the list of the suspended, then sends. */
 	for (int i = 0; i < 2; i++)

@@ -32,6 +32,7 @@
 struct http_server;
 struct http_request;
 
+/* http_request.c has their names in this order. */
 enum http_method {
 	HTTP_GET, /* and HEAD: its answer is made like GET's and sent without the body */
 	HTTP_POST,
