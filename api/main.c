@@ -1,5 +1,6 @@
 /*
- * main.c: pgfanout-api: takes reads and writes over HTTP, spreads the reads over the replicas, and publishes every change.
+ * main.c: pgfanout-api: takes reads and writes over HTTP, spreads the reads over the replicas, and
+ * publishes every change.
  *
  * Threads: name                owns                                     waits on                        stopped by
  *          main                the life of the others                   stop_fd()                       a signal
@@ -8,9 +9,10 @@
  *                                                                       bounded by connect timeouts
  *          relay               broker and outbox connections            see relay.h                     relay_stop()
  *
- * The end, on SIGTERM or SIGINT: /ready answers 503, nothing new is accepted, requests under way are finished (at most
- * DRAIN_TIMEOUT_MS); then the relay gets a few seconds for what was written last; what it does not manage waits in the
- * primary for the next start. A kill -9 at any moment loses nothing that was acknowledged.
+ * The end, on SIGTERM or SIGINT: /ready answers 503, nothing new is accepted, requests under way
+ * are finished (at most DRAIN_TIMEOUT_MS); then the relay gets a few seconds for what was written
+ * last; what it does not manage waits in the primary for the next start. A kill -9 at any moment
+ * loses nothing that was acknowledged.
  */
 #include <errno.h>
 #include <poll.h>
@@ -30,7 +32,8 @@
 #include "common/pg/schema.h"
 #include "common/base/stop.h"
 
-/* Not migrated is for a person to mend; not reachable may pass, and reads do not need the primary. */
+/* Not migrated is for a person to mend; not reachable may pass, and reads do not need the
+ * primary. */
 static void check_primary(const struct api_settings *s)
 {
 	struct db_options opt = { .application_name = "pgfanout-api" };
@@ -81,7 +84,8 @@ static void upstream_init(struct upstreams *all, const char *name, const char *u
 	snprintf(up->reason, sizeof(up->reason), "not reached yet");
 	pthread_mutex_init(&up->lock, NULL);
 	wrong_place_init(&up->wrong);
-	/* Until the first look says otherwise writes may wait for the primary instead of being turned away. */
+	/* Until the first look says otherwise writes may wait for the primary instead of being
+	 * turned away. */
 	atomic_init(&up->fit, primary);
 }
 
@@ -108,7 +112,8 @@ static void start_workers(const struct api_settings *s, struct service *service,
 			  struct worker **workers)
 {
 	struct err err;
-	/* SO_REUSEPORT would let a second process of the same user share the port in silence: this socket would not. */
+	/* SO_REUSEPORT would let a second process of the same user share the port in silence: this
+	 * socket would not. */
 	int probe = http_listen(s->host, (int)s->port, false, &err);
 
 	if (probe < 0) {

@@ -1,5 +1,6 @@
 /*
- * settings.c: the one table of settings; --help, --check-config and the documentation check read it too. Main thread.
+ * settings.c: the one table of settings; --help, --check-config and the documentation check read it
+ * too. Main thread.
  */
 #include "api/settings.h"
 

@@ -1,9 +1,11 @@
 /*
- * main.c: pgfanout-migrate. Brings the primary and all replicas to the newest schema, takes one step back, or lists.
+ * main.c: pgfanout-migrate. Brings the primary and all replicas to the newest schema, takes one
+ * step back, or lists.
  *
- * Promises: every database is tried, also when another one fails; what was done and what was not is said, a line each on
- * stdout and stderr; the exit code is that of the first database that failed. One thread (and the one that waits for
- * signals); SIGTERM ends it at once, and the migration it was in is rolled back.
+ * Promises: every database is tried, also when another one fails; what was done and what was not is
+ * said, a line each on stdout and stderr; the exit code is that of the first database that failed.
+ * One thread (and the one that waits for signals); SIGTERM ends it at once, and the migration it
+ * was in is rolled back.
  */
 #include <stdio.h>
 #include <string.h>
@@ -134,7 +136,8 @@ static bool all_up(struct target *t)
 	return true;
 }
 
-/* From here on everything that is published reaches the replica. False: no broker at hand, which is no failure. */
+/* From here on everything that is published reaches the replica. False: no broker at hand, which is
+ * no failure. */
 static bool declare_queues(const struct targets *ts, const char *replica)
 {
 	struct err err;
@@ -154,8 +157,9 @@ static bool declare_queues(const struct targets *ts, const char *replica)
 	return declared;
 }
 
-/* Whether a new replica is complete depends on the primary as it is now, with its triggers in place and the replica's
- * queues declared: what is written from here on is recorded, and published to them. */
+/* Whether a new replica is complete depends on the primary as it is now, with its triggers in place
+ * and the replica's queues declared: what is written from here on is recorded, and published to
+ * them. */
 static bool settle(struct targets *ts, struct target *t, struct err *err)
 {
 	bool needs_reset = false, pristine = false;

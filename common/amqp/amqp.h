@@ -75,8 +75,8 @@ const char *amqp_peer(const struct amqp_link *l); /* "host:port" */
 bool amqp_blocked(const struct amqp_link
 			  *l); /* the broker asked publishers to pause (memory or disk alarm) */
 size_t amqp_unsettled(const struct amqp_link *l); /* publishes without an answer */
-/* Whether a publish of so many bytes now could not stall: the broker did not ask for a pause, and the
- * socket's buffer has room for it. */
+/* Whether a publish of so many bytes now could not stall: the broker did not ask for a pause, and
+ * the socket's buffer has room for it. */
 bool amqp_can_publish(const struct amqp_link *l, size_t bytes);
 
 /* Publishes; returns its number (1, 2, …) in *ret_no, which comes back in settled(). False: the

@@ -55,7 +55,8 @@ bool amqp_ack(struct amqp_link *l, uint64_t tag, bool multiple, struct err *err)
 	return true;
 }
 
-/* Whether the answer to a declaration is that it is there with other settings; reason says which. */
+/* Whether the answer to a declaration is that it is there with other settings; reason says
+ * which. */
 static bool exists_otherwise(struct amqp_link *l, char *reason, size_t size)
 {
 	amqp_rpc_reply_t r = amqp_get_rpc_reply(l->conn);
@@ -161,7 +162,8 @@ bool amqp_queue_count(struct amqp_link *l, const char *queue, uint32_t *ret_mess
 		if (rc != AMQP_STATUS_OK)
 			return amqp_link_broken(l, err, "closing a channel: %s",
 						amqp_error_string2(rc));
-		/* A queue whose node is down or that has just failed is 404 as well, in other words. */
+		/* A queue whose node is down or that has just failed is 404 as well, in other
+		 * words. */
 		*ret_exists = code != AMQP_NOT_FOUND || !strstr(reason, "no queue");
 		return err_set(err, "queue %s: %s", queue, reason);
 	}

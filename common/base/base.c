@@ -1,9 +1,9 @@
 /*
  * base.c: allocation that cannot fail, and the one way to end a process that cannot go on.
  *
- * Promise: an x-allocator returns memory or does not return. Ending the process there is safe, because
- * nothing is acknowledged to a client or to the broker before it is durable: whatever was in memory is
- * delivered again. Any thread; no state of its own.
+ * Promise: an x-allocator returns memory or does not return. Ending the process there is safe,
+ * because nothing is acknowledged to a client or to the broker before it is durable: whatever was
+ * in memory is delivered again. Any thread; no state of its own.
  */
 #include "common/base/base.h"
 

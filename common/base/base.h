@@ -1,8 +1,8 @@
 /*
  * base.h: what every file may use. Memory, attributes and small macros.
  *
- * The x-allocators never return NULL: out of memory ends the process with a line on stderr, which is safe because
- * nothing is ever acknowledged before it is durable. Any thread.
+ * The x-allocators never return NULL: out of memory ends the process with a line on stderr, which
+ * is safe because nothing is ever acknowledged before it is durable. Any thread.
  */
 #ifndef PGFANOUT_COMMON_BASE_BASE_H
 #define PGFANOUT_COMMON_BASE_BASE_H

@@ -35,13 +35,14 @@ int mono_until_ms(struct mono t, struct mono now, int max_ms)
 	if (t.us <= now.us)
 		return 0;
 
-	/* Rounded up: a poll() that ended just before the moment would go round once more for nothing. */
+	/* Rounded up: a poll() that ended just before the moment would go round once more for
+	 * nothing. */
 	int64_t ms = (t.us - now.us - 1) / 1000 + 1;
 	return ms < max_ms ? (int)ms : max_ms;
 }
 
-/* The day 2000-03-01 + days in the proleptic Gregorian calendar. The year is counted from March, so that the
- * leap day is its last one; 400 years have 146097 days. */
+/* The day 2000-03-01 + days in the proleptic Gregorian calendar. The year is counted from March, so
+ * that the leap day is its last one; 400 years have 146097 days. */
 static void civil_from_days(int64_t days, int64_t *ret_year, unsigned *ret_month, unsigned *ret_day)
 {
 	int64_t era = (days >= 0 ? days : days - 146096) / 146097;

@@ -1,6 +1,7 @@
 /*
- * clock.h: time. A moment on the monotonic clock has its own type so that it cannot meet a duration or wall time by
- * accident. Durations are int64_t milliseconds in names ending _ms, microseconds in names ending _us. Any thread.
+ * clock.h: time. A moment on the monotonic clock has its own type so that it cannot meet a duration
+ * or wall time by accident. Durations are int64_t milliseconds in names ending _ms, microseconds in
+ * names ending _us. Any thread.
  */
 #ifndef PGFANOUT_COMMON_BASE_CLOCK_H
 #define PGFANOUT_COMMON_BASE_CLOCK_H
@@ -42,8 +43,8 @@ static inline int64_t mono_diff_us(struct mono later, struct mono earlier)
 	return later.us - earlier.us;
 }
 
-/* Wall clock, microseconds since 1970-01-01T00:00:00Z, and PostgreSQL's binary timestamptz, microseconds
- * since 2000-01-01T00:00:00Z: names end in wall_us and pg_us. */
+/* Wall clock, microseconds since 1970-01-01T00:00:00Z, and PostgreSQL's binary timestamptz,
+ * microseconds since 2000-01-01T00:00:00Z: names end in wall_us and pg_us. */
 #define CLOCK_PG_EPOCH_US INT64_C(946684800000000)
 int64_t wall_now_us(void);
 static inline int64_t clock_wall_to_pg(int64_t wall_us)

@@ -1,8 +1,9 @@
 /*
  * err.c: writes and extends the one line that explains a failure.
  *
- * Promise: the text is one line without control characters, NUL-terminated, and where it had to be cut it is
- * not cut inside a character. The arguments may point into the same struct err. Pure; any thread, one owner.
+ * Promise: the text is one line without control characters, NUL-terminated, and where it had to be
+ * cut it is not cut inside a character. The arguments may point into the same struct err. Pure; any
+ * thread, one owner.
  */
 #include "common/base/err.h"
 
@@ -26,7 +27,8 @@ static void drop_partial_character(char *text, size_t len)
 		text[start - 1] = '\0';
 }
 
-/* Fills a buffer as large as err->text, from there and back, since the arguments may live in err->text. */
+/* Fills a buffer as large as err->text, from there and back, since the arguments may live in
+ * err->text. */
 static void PRINTF_LIKE(3, 0) format_line(char *line, size_t size, const char *fmt, va_list ap)
 {
 	int n = vsnprintf(line, size, fmt, ap);

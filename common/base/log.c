@@ -1,14 +1,15 @@
 /*
  * log.c: makes one line of an event and writes it to stderr.
  *
- * Promise: whatever the values hold, the result is exactly one line that can be taken apart again: in text every
- * value that is more than a plain word is quoted, in JSON the line is a valid object of valid UTF-8, and no
- * control character reaches a terminal. A line is at most PIPE_BUF bytes and goes out in one write(2), so lines of
- * several threads never mix, not even in a pipe. To stay within it a long value is cut (it then ends in "..."), and
- * pairs that still find no room are left out and truncated=true is said instead.
+ * Promise: whatever the values hold, the result is exactly one line that can be taken apart again:
+ * in text every value that is more than a plain word is quoted, in JSON the line is a valid object
+ * of valid UTF-8, and no control character reaches a terminal. A line is at most PIPE_BUF bytes and
+ * goes out in one write(2), so lines of several threads never mix, not even in a pipe. To stay
+ * within it a long value is cut (it then ends in "..."), and pairs that still find no room are left
+ * out and truncated=true is said instead.
  *
- * Level, format and program are set before the first thread starts and do not change. Any thread; no lock, no
- * allocation, errno is kept.
+ * Level, format and program are set before the first thread starts and do not change. Any thread;
+ * no lock, no allocation, errno is kept.
  */
 #include "common/base/log.h"
 
@@ -67,7 +68,8 @@ static void put_int(struct line *l, int64_t v)
 	put(l, digits, (size_t)n);
 }
 
-/* Writes one character of s to out (8 bytes), escaped if it must be, and returns how many bytes of s it was.
+/* Writes one character of s to out (8 bytes), escaped if it must be, and returns how many bytes of
+ * s it was.
  *
  *   invalid byte            text \xff      JSON U+FFFD
  *   control character       text \n, \x1b  JSON \n, \u001b; also U+007F … U+009F, which move terminals too
@@ -207,8 +209,9 @@ static void put_pair(struct line *l, const struct log_kv *kv)
 
 static void write_out(const char *p, size_t n)
 {
-	/* A short write happens only where the disk is full or a signal came in: then the rest is worth more than
-	 * the promise that nothing comes between. A log that cannot be written stops nobody. */
+	/* A short write happens only where the disk is full or a signal came in: then the rest is
+	 * worth more than the promise that nothing comes between. A log that cannot be written
+	 * stops nobody. */
 	while (n > 0) {
 		ssize_t done = write(STDERR_FILENO, p, n);
 

@@ -1,6 +1,7 @@
 /*
- * progress.h: how far a reset is, as words: what a line says, how fast it goes, how long it will take. Pure: time comes as an
- * argument, lines go into a strbuf. progress_screen.h puts them on the terminal.
+ * progress.h: how far a reset is, as words: what a line says, how fast it goes, how long it will
+ * take. Pure: time comes as an argument, lines go into a strbuf. progress_screen.h puts them on the
+ * terminal.
  */
 #ifndef PGFANOUT_COMMON_BASE_PROGRESS_H
 #define PGFANOUT_COMMON_BASE_PROGRESS_H
@@ -20,7 +21,8 @@ struct progress_meter {
 	size_t n, newest;
 };
 void progress_meter_add(struct progress_meter *m, struct mono now, int64_t rows, int64_t bytes);
-/* Between the oldest sample and the newest; false (nothing written) as long as there are not two. */
+/* Between the oldest sample and the newest; false (nothing written) as long as there are not
+ * two. */
 bool progress_meter_rate(const struct progress_meter *m, int64_t *ret_rows_per_s,
 			 int64_t *ret_bytes_per_s);
 
@@ -35,7 +37,8 @@ struct progress_row {
 	int64_t rows_per_s, bytes_per_s; /* if measured */
 };
 
-/* 0 … 99: whatever the estimate, a load is not complete before its end. -1: not known. While something else is done: 100. */
+/* 0 … 99: whatever the estimate, a load is not complete before its end. -1: not known. While
+ * something else is done: 100. */
 int progress_percent(const struct progress_row *row);
 int64_t progress_seconds_left(const struct progress_row *row); /* of the load; -1: not known */
 

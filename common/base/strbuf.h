@@ -1,7 +1,8 @@
 /*
  * strbuf.h: a growing byte string, always NUL-terminated. One owner, no locking. Pure.
  *
- * Embedded: STRBUF_INIT, then strbuf_clear() frees. strbuf_reset() keeps the memory for the next use.
+ * Embedded: STRBUF_INIT, then strbuf_clear() frees. strbuf_reset() keeps the memory for the next
+ * use.
  */
 #ifndef PGFANOUT_COMMON_BASE_STRBUF_H
 #define PGFANOUT_COMMON_BASE_STRBUF_H

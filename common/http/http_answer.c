@@ -1,5 +1,6 @@
 /*
- * http_answer.c: what callers read of a request, what they want done with its body, and how they answer. The server's thread.
+ * http_answer.c: what callers read of a request, what they want done with its body, and how they
+ * answer. The server's thread.
  */
 #include <string.h>
 

@@ -1,5 +1,6 @@
 /*
- * http_private.h: what the http*.c files share and nobody else needs. libmicrohttpd's types stay among them.
+ * http_private.h: what the http*.c files share and nobody else needs. libmicrohttpd's types stay
+ * among them.
  *
  * http.c          the server: listening, connections and their deadlines, the loop's side
  * http_request.c  a request from libmicrohttpd's first handler call to its last
@@ -18,13 +19,14 @@
 #define HTTP_PROGRESS_MS	60000
 #define HTTP_SENDING_MS		60000
 #define HTTP_HEADERS_MAX	4
-/* After a body that was to be streamed was answered early: the client hears it when it has sent the rest, within reason. */
+/* After a body that was to be streamed was answered early: the client hears it when it has sent the
+ * rest, within reason. */
 #define HTTP_DISCARD_STREAM_MAX ((size_t)1 << 30)
 
 enum body_plan { BODY_DISCARD, BODY_COLLECT, BODY_STREAM };
 
-/* Where a request is; http_request.c has the table of what moves it on. From HTTP_EARLY on the caller
- * has answered. */
+/* Where a request is; http_request.c has the table of what moves it on. From HTTP_EARLY on the
+ * caller has answered. */
 enum http_state {
 	HTTP_STAY,     /* no state, but "as before" in that table */
 	HTTP_COMING,   /* its head or body is coming; body_plan says what becomes of the body */

@@ -11,7 +11,8 @@
 
 #include "common/http/http_private.h"
 
-/* A body that nobody wants is read up to this size so that the connection can be kept and the client sees the answer. */
+/* A body that nobody wants is read up to this size so that the connection can be kept and the
+ * client sees the answer. */
 #define DISCARD_MAX ((size_t)1 << 20)
 
 /* What moves a request on. Where nothing is written, an event changes nothing. */
@@ -182,8 +183,8 @@ static enum MHD_Result queue_answer(struct http_request *r)
 	if (r->server->draining)
 		ok = ok && MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") ==
 				   MHD_YES;
-	/* To a HEAD libmicrohttpd 0.9.75 sends the end mark of a chunked body, which the client would read as the next answer:
-	 * such an answer is not chunked and ends its connection. */
+	/* To a HEAD libmicrohttpd 0.9.75 sends the end mark of a chunked body, which the client
+	 * would read as the next answer: such an answer is not chunked and ends its connection. */
 	if (r->is_head && r->reader)
 		ok = ok && MHD_set_response_options(response, MHD_RF_HTTP_VERSION_1_0_ONLY,
 						    MHD_RO_END) == MHD_YES;
@@ -208,9 +209,10 @@ static const char *path_of(const char *url)
 }
 
 /*
- * The first call, when the head is here. An answer queued now makes libmicrohttpd close the connection, which is right for
- * a malformed head (what follows it cannot be trusted) and for a body too large to be read in passing; every other answer
- * waits for the last call, which comes at once if there is no body.
+ * The first call, when the head is here. An answer queued now makes libmicrohttpd close the
+ * connection, which is right for a malformed head (what follows it cannot be trusted) and for a
+ * body too large to be read in passing; every other answer waits for the last call, which comes at
+ * once if there is no body.
  */
 static enum MHD_Result first_call(struct http_server *s, struct MHD_Connection *mhd,
 				  const char *url, const char *method, const char *version,
@@ -253,7 +255,8 @@ static enum MHD_Result upload_call(struct http_server *s, struct http_request *r
 	case BODY_DISCARD:
 		r->discarded += n;
 		*size = 0;
-		/* libmicrohttpd can take no answer now, so a client that goes on and on is cut off. */
+		/* libmicrohttpd can take no answer now, so a client that goes on and on is cut
+		 * off. */
 		if (r->discard_max == HTTP_DISCARD_STREAM_MAX)
 			http_within(r->conn, r->server->now, HTTP_PROGRESS_MS);
 		return r->discarded <= r->discard_max ? MHD_YES : MHD_NO;

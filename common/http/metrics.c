@@ -33,7 +33,8 @@ static const struct {
 	{ 1000000, "1" },   { 2500000, "2.5" }, { 5000000, "5" },   { 10000000, "10" },
 };
 
-/* Cells of one label of a histogram: how many fell into each bucket and above the last, then the sum in us. */
+/* Cells of one label of a histogram: how many fell into each bucket and above the last, then the
+ * sum in us. */
 #define CELL_ABOVE	ARRAY_SIZE(buckets)
 #define CELL_SUM	(CELL_ABOVE + 1)
 #define HISTOGRAM_CELLS (CELL_SUM + 1)
@@ -289,7 +290,8 @@ static void add_times(struct strbuf *out)
 	if (!read_start("/proc/self/stat", text, sizeof(text)))
 		return;
 
-	/* The second field is the program's name in parentheses, which may hold blanks and parentheses itself. */
+	/* The second field is the program's name in parentheses, which may hold blanks and
+	 * parentheses itself. */
 	const char *rest = strrchr(text, ')');
 	if (!rest || sscanf(rest + 1,
 			    " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu %llu" /* 14, 15 */

@@ -1,7 +1,8 @@
 /*
  * metrics.h: counters, gauges and histograms, shown in Prometheus text format.
  *
- * A program describes its metrics in one table; the documentation check reads it. Values are atomics: any thread may add.
+ * A program describes its metrics in one table; the documentation check reads it. Values are
+ * atomics: any thread may add.
  */
 #ifndef PGFANOUT_COMMON_HTTP_METRICS_H
 #define PGFANOUT_COMMON_HTTP_METRICS_H
@@ -26,7 +27,8 @@ struct metric_def {
 /* Of METRIC_SECONDS: not known, not shown. */
 #define METRIC_UNKNOWN INT64_MIN
 
-/* table borrowed for ever; labels: the values of every label (replica names, "primary", …), borrowed for ever. Once, before threads. */
+/* table borrowed for ever; labels: the values of every label (replica names, "primary", …),
+ * borrowed for ever. Once, before threads. */
 void metrics_init(const struct metric_def *table, size_t n, const char *const *labels,
 		  size_t nlabels);
 void metric_add(size_t metric, size_t label, int64_t delta); /* label 0 where the metric has none */

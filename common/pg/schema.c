@@ -1,7 +1,8 @@
 /*
  * schema.c: compares a database's newest registered migration with what the program needs.
  *
- * A database that is newer is refused as well: what the next version changed in it, this version cannot know. Any thread.
+ * A database that is newer is refused as well: what the next version changed in it, this version
+ * cannot know. Any thread.
  */
 #include "common/pg/schema.h"
 

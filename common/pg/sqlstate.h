@@ -1,6 +1,6 @@
 /*
- * sqlstate.h: what a database error means for the one who sent the statement: one table from SQLSTATE to an outcome.
- * Pure.
+ * sqlstate.h: what a database error means for the one who sent the statement: one table from
+ * SQLSTATE to an outcome. Pure.
  */
 #ifndef PGFANOUT_COMMON_PG_SQLSTATE_H
 #define PGFANOUT_COMMON_PG_SQLSTATE_H

@@ -1,9 +1,9 @@
 /*
  * config.c: fills a settings struct from the environment by a table, and shows it.
  *
- * Promise: a value is taken as it was meant or refused with a line that names the setting, what is wrong and what
- * would be right; the value of a secret setting appears in no line. Main thread, before others start. The .env file
- * is config_env.c, the replicas are config_replicas.c.
+ * Promise: a value is taken as it was meant or refused with a line that names the setting, what is
+ * wrong and what would be right; the value of a secret setting appears in no line. Main thread,
+ * before others start. The .env file is config_env.c, the replicas are config_replicas.c.
  */
 #include "common/settings/config.h"
 
@@ -35,7 +35,8 @@ static char **string_member(const struct setting *s, void *settings)
 
 /* ---- checks ---- */
 
-/* 'NAME is "value": it', or 'NAME' alone for a secret, as the beginning of a refusal; size is room for both. */
+/* 'NAME is "value": it', or 'NAME' alone for a secret, as the beginning of a refusal; size is room
+ * for both. */
 static void describe(const struct setting *s, const char *value, char *out, size_t size)
 {
 	if (is_secret(s))

@@ -53,7 +53,8 @@ static bool read_time(const struct jscan_value *v, const char *field, int64_t *r
 	return true;
 }
 
-/* What the primary's table may hold: what the API takes, or a longer decimal that SQL made (19.99 / 3). */
+/* What the primary's table may hold: what the API takes, or a longer decimal that SQL made (19.99 /
+ * 3). */
 static bool read_price(const struct jscan_value *v, char *ret, struct err *err)
 {
 	const size_t most = sizeof(((struct change *)NULL)->price) - 1;

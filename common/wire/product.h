@@ -63,8 +63,8 @@ MUST_CHECK bool product_parse(const char *text, size_t len, unsigned required, u
 			      struct product_input *in, struct product_fault *fault);
 void product_input_clear(struct product_input *in);
 
-/* The rules of single fields, shared with the messages (common/wire/change.c). What an error says starts
- * with the field's name. */
+/* The rules of single fields, shared with the messages (common/wire/change.c). What an error says
+ * starts with the field's name. */
 MUST_CHECK bool product_id_from_json(const struct jscan_value *v, struct uuid *ret,
 				     struct err *err);
 MUST_CHECK bool product_price_from_json(const struct jscan_value *v, char *ret, struct err *err);

@@ -1,5 +1,6 @@
 /*
- * reset_settings.h: what reset-replicas can be told by the environment, in one table. Read once by main, immutable afterwards.
+ * reset_settings.h: what reset-replicas can be told by the environment, in one table. Read once by
+ * main, immutable afterwards.
  */
 #ifndef PGFANOUT_CONSUMER_RESET_RESET_SETTINGS_H
 #define PGFANOUT_CONSUMER_RESET_RESET_SETTINGS_H
