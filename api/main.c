@@ -66,9 +66,9 @@ static void raise_file_limit(const struct api_settings *s)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || (int64_t)limit.rlim_cur < needed)
-		log_warn(
-			"fewer files can be open than MAX_CONNECTIONS needs: raise the limit (ulimit -n)",
-			KV_I("limit", (int64_t)limit.rlim_cur), KV_I("needed", needed));
+		log_warn("fewer files can be open than MAX_CONNECTIONS needs: raise the limit "
+			 "(ulimit -n)",
+			 KV_I("limit", (int64_t)limit.rlim_cur), KV_I("needed", needed));
 }
 
 static void upstream_init(struct upstreams *all, const char *name, const char *url, bool primary)

@@ -21,7 +21,8 @@ static const struct setting table[] = {
 	{ "READ_BALANCE", SETTING_CHOICE, AT(read_balance), "round-robin", 0, 0, false, "round-robin|random",
 	  "how reads are spread over the replicas" },
 	{ "MAX_REPLICA_LAG_MS", SETTING_INT, AT(max_replica_lag_ms), "10000", 0, 86400000, false, NULL,
-	  "a replica that is further behind gets no reads; 0: any may be; else at least twice HEARTBEAT_MS" },
+	  "a replica that is further behind gets no reads; 0: any may be; else at least "
+	  "twice HEARTBEAT_MS" },
 	{ "HEARTBEAT_MS", SETTING_INT, AT(heartbeat_ms), "1000", 100, 10000, false, NULL,
 	  "how often lag is measured by a heartbeat through the queues" },
 	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
@@ -29,7 +30,8 @@ static const struct setting table[] = {
 	{ "MESSAGE_MAX_CHANGES", SETTING_INT, AT(message_max_changes), "200", 1, 1000, false, NULL,
 	  "changes in one message at most when they pile up; 1: always one" },
 	{ "MAX_BACKLOG_MESSAGES", SETTING_INT, AT(max_backlog_messages), "0", 0, 1000000000, false, NULL,
-	  "messages that may wait for a replica; when there are more they are dropped and it needs a reset; 0: no limit" },
+	  "messages that may wait for a replica; when there are more they are dropped and it "
+	  "needs a reset; 0: no limit" },
 	{ "WORKERS", SETTING_INT, AT(workers), "0", 0, 256, false, NULL,
 	  "worker threads; 0: one for every two processors" },
 	{ "REQUEST_TIMEOUT_MS", SETTING_INT, AT(request_timeout_ms), "5000", 100, 600000, false, NULL,
@@ -58,10 +60,10 @@ static bool finish(void *settings, struct err *err)
 	struct api_settings *s = settings;
 
 	if (s->max_replica_lag_ms && s->max_replica_lag_ms < 2 * s->heartbeat_ms)
-		return err_set(
-			err,
-			"MAX_REPLICA_LAG_MS is %lld: it must be 0 or at least twice HEARTBEAT_MS, which is %lld",
-			(long long)s->max_replica_lag_ms, (long long)s->heartbeat_ms);
+		return err_set(err,
+			       "MAX_REPLICA_LAG_MS is %lld: it must be 0 or at least twice "
+			       "HEARTBEAT_MS, which is %lld",
+			       (long long)s->max_replica_lag_ms, (long long)s->heartbeat_ms);
 	if (s->workers == 0) {
 		/* Fewer workers make larger batches, which costs the databases less; and mostly
 		 * these are near, or others want the processors too. */
@@ -82,9 +84,10 @@ const struct program api_program = {
 		"  --check-config  checks the settings, shows them without secrets, and ends\n"
 		"  --routes        the routes, one \"METHOD PATH\" a line\n"
 		"\nSettings, from the environment and a .env file in the working directory:",
-	.codes =
-		"\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port is taken; "
-		"4 the primary is not migrated; 6 failed while at work; 7 stopped by a third signal.",
+	.codes = "\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port "
+		 "is taken; "
+		 "4 the primary is not migrated; 6 failed while at work; 7 stopped by a third "
+		 "signal.",
 	.table = table,
 	.ntable = ARRAY_SIZE(table),
 	.replicas_at = AT(replicas),

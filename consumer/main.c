@@ -55,9 +55,9 @@ static int run(const struct consumer_settings *settings)
 	struct ops_server *ops = ops_start(settings->host, (int)settings->port, routes,
 					   ARRAY_SIZE(routes), &all, &err);
 	if (ops == NULL) {
-		log_error(
-			"cannot serve /health, /status and /metrics: choose another CONSUMER_HOST or CONSUMER_PORT",
-			KV_S("error", err.text));
+		log_error("cannot serve /health, /status and /metrics: choose another "
+			  "CONSUMER_HOST or CONSUMER_PORT",
+			  KV_S("error", err.text));
 		code = EXIT_USAGE;
 	}
 	for (size_t i = 0; i < n && code == EXIT_OK; i++) {
@@ -73,8 +73,8 @@ static int run(const struct consumer_settings *settings)
 		log_info("up", KV_S("version", PGFANOUT_VERSION), KV_I("replicas", (int64_t)n),
 			 KV_S("host", settings->host), KV_I("port", settings->port));
 		if (settings->auto_reset && settings->database_url[0] == '\0')
-			log_warn(
-				"replicas that lose changes do not reset themselves: AUTO_RESET needs DATABASE_URL");
+			log_warn("replicas that lose changes do not reset themselves: "
+				 "AUTO_RESET needs DATABASE_URL");
 		wait_for_stop();
 		log_info("stopping", KV_I("at_most_ms", settings->drain_timeout_ms));
 	}

@@ -85,7 +85,8 @@ static bool parse(int argc, char **argv, struct arguments *a, enum exit_code *re
 	}
 	if (optind < argc) {
 		*ret_code = usage_error(
-			"it takes no arguments but options; a replica is named with --replica NAME");
+			"it takes no arguments but options; a replica is named with --replica "
+			"NAME");
 		return false;
 	}
 	if (a->verify + a->repair + a->dry_run > 1) {

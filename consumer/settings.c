@@ -51,9 +51,9 @@ const struct program consumer_program = {
 		"dead-letters is about changes that were given up: see dead-letters --help.\n"
 		"\n"
 		"Settings, from the environment or a .env file in the working directory:",
-	.codes =
-		"\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port is taken; "
-		"6 failed while at work; 7 stopped by a third signal.",
+	.codes = "\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port "
+		 "is taken; "
+		 "6 failed while at work; 7 stopped by a third signal.",
 	.table = table,
 	.ntable = ARRAY_SIZE(table),
 	.replicas_at = AT(replicas),

@@ -38,7 +38,8 @@ static const struct metric_def metrics[] = {
 	[METRIC_CONSUMING] = { "pgfanout_consumer_consuming", METRIC_GAUGE, "replica",
 			       "1 while the replica's queues are consumed, else 0" },
 	[METRIC_NEEDS_RESET] = { "pgfanout_consumer_needs_reset", METRIC_GAUGE, "replica",
-				 "1 if the replica may be incomplete until reset-replicas has run" },
+				 "1 if the replica may be incomplete until reset-replicas "
+				 "has run" },
 	[METRIC_WAITING] = { "pgfanout_consumer_waiting_messages", METRIC_GAUGE, "replica",
 			     "Messages ready in the sync, delete and (first) retry queue" },
 	[METRIC_DEAD_WAITING] = { "pgfanout_consumer_dead_messages", METRIC_GAUGE, "replica",
@@ -46,7 +47,8 @@ static const struct metric_def metrics[] = {
 	[METRIC_LAST_APPLIED] = { "pgfanout_consumer_last_batch_timestamp_seconds", METRIC_GAUGE,
 				  "replica", "Wall time of the last batch's commit" },
 	[METRIC_WRONG] = { "pgfanout_consumer_wrong_products", METRIC_GAUGE, "replica",
-			   "Products that are wrong on the replica, as changes of theirs were given up" },
+			   "Products that are wrong on the replica, as changes of theirs "
+			   "were given up" },
 };
 
 const char *status_state_name(enum status_state s)

@@ -32,7 +32,8 @@ static const struct setting settings_table[] = {
 	{ "DATABASE_URL", SETTING_PG_URL, AT(database_url), NULL, 1, 4096, true, NULL,
 	  "the primary, any libpq URI" },
 	{ "RABBITMQ_URL", SETTING_AMQP_URL, AT(rabbitmq_url), "", 0, 4096, true, NULL,
-	  "the broker: where it can be reached, a new replica's queues are declared before it is called complete" },
+	  "the broker: where it can be reached, a new replica's queues are declared before "
+	  "it is called complete" },
 	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
 	  "attempts for a message, as the consumer has it: how many retry queues there are" },
 	{ "LOG_LEVEL", SETTING_CHOICE, AT(log_level), "info", 0, 0, false, "error|warn|info|debug",
@@ -90,9 +91,9 @@ static bool targets_differ(const struct targets *ts)
 			const struct target *a = &ts->all[k], *b = &ts->all[i];
 			if (a->identity[0] == '\0' || strcmp(a->identity, b->identity) != 0)
 				continue;
-			log_error(
-				"two settings lead to one database: the primary and each replica need their own",
-				KV_S("database", a->name), KV_S("and", b->name));
+			log_error("two settings lead to one database: the primary and each "
+				  "replica need their own",
+				  KV_S("database", a->name), KV_S("and", b->name));
 			return false;
 		}
 	}
@@ -273,7 +274,8 @@ static const struct program program = {
 	.name = "pgfanout-migrate",
 	.log_name = "migrate",
 	.help = USAGE
-	"\nBrings the tables of the primary and of all replicas up to date. Safe to run twice, and from two places at\n"
+	"\nBrings the tables of the primary and of all replicas up to date. Safe to run twice, "
+	"and from two places at\n"
 	"once: each migration is one transaction, registered in the table pgfanout_migrations.\n\n"
 	"  up               bring the primary and all replicas to the newest schema\n"
 	"  down             take the newest migration of each database back; no product is lost\n"
@@ -282,11 +284,13 @@ static const struct program program = {
 	"  --help           this text\n"
 	"  --version        the version\n\n"
 	"Settings (environment, or .env in the working directory):",
-	.codes =
-		"\nExit codes: 0 done; 2 wrong argument or setting, or one database given twice; 3 a database did not answer;\n"
-		"4 status: something is pending, or a database is newer than this program; 5 another pgfanout-migrate or a long\n"
-		"transaction is in the way; 6 a migration failed and was rolled back; 7 interrupted. With several failures the\n"
-		"first database's counts, the primary first.",
+	.codes = "\nExit codes: 0 done; 2 wrong argument or setting, or one database given "
+		 "twice; 3 a database did not answer;\n"
+		 "4 status: something is pending, or a database is newer than this program; 5 "
+		 "another pgfanout-migrate or a long\n"
+		 "transaction is in the way; 6 a migration failed and was rolled back; 7 "
+		 "interrupted. With several failures the\n"
+		 "first database's counts, the primary first.",
 	.table = settings_table,
 	.ntable = ARRAY_SIZE(settings_table),
 	.replicas_at = AT(replicas),

@@ -151,9 +151,10 @@ struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, st
 	if (parsed == NULL || strcmp(shown, "(hidden)") == 0 || has_at(parsed, "host") ||
 	    has_at(parsed, "dbname")) {
 		PQconninfoFree(parsed);
-		err_set(err,
-			"a database's connection string cannot be read: write postgresql://user:password@host:port/database, "
-			"with special characters of the password percent-encoded (@ as %%40, / as %%2F)");
+		err_set(err, "a database's connection string cannot be read: write "
+			     "postgresql://user:password@host:port/database, "
+			     "with special characters of the password percent-encoded (@ as %%40, "
+			     "/ as %%2F)");
 		return NULL;
 	}
 

@@ -37,7 +37,8 @@ enum db_outcome db_check_schema(struct pg_conn *c, const char *side, int needed,
 			side, name, newest + 1, needed);
 	else
 		err_set(err,
-			"%s (%s): has migration %d, this program knows %d: install the newer version",
+			"%s (%s): has migration %d, this program knows %d: install the newer "
+			"version",
 			side, name, newest, needed);
 	return DB_SCHEMA;
 }

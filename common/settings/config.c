@@ -154,11 +154,11 @@ bool config_check_pg_url(const char *name, const char *value, struct err *err)
 		p++;
 	if (key && *p == '=')
 		return true;
-	return err_set(
-		err,
-		"%s must be a PostgreSQL URI such as postgresql://user:password@host:5432/products, or a "
-		"string such as \"host=... dbname=... user=...\"",
-		name);
+	return err_set(err,
+		       "%s must be a PostgreSQL URI such as "
+		       "postgresql://user:password@host:5432/products, or a "
+		       "string such as \"host=... dbname=... user=...\"",
+		       name);
 }
 
 static bool check_amqp_url(const char *name, const char *value, struct err *err)
@@ -173,8 +173,10 @@ static bool check_amqp_url(const char *name, const char *value, struct err *err)
 		if (!scheme || len <= scheme)
 			return err_set(
 				err,
-				"%s: entry %u of the list must begin with amqp:// or amqps://, such as "
-				"amqp://user:password@host:5672/ (a comma inside a password is written %%2C)",
+				"%s: entry %u of the list must begin with amqp:// or amqps://, "
+				"such as "
+				"amqp://user:password@host:5672/ (a comma inside a password is "
+				"written %%2C)",
 				name, entry);
 		if (!value[len])
 			return true;

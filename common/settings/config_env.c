@@ -118,8 +118,8 @@ static bool read_line(const char *p, const char *end, struct strbuf *out, struct
 			"underscores and begins with no digit");
 	if (p == end || *p != '=')
 		return err_set(
-			err,
-			"\"=\" must follow directly on the name; write NAME=value, or # for a comment");
+			err, "\"=\" must follow directly on the name; write NAME=value, or # for a "
+			     "comment");
 	strbuf_add(out, name, (size_t)(p - name));
 	strbuf_addch(out, '\0');
 

@@ -159,7 +159,8 @@ bool config_load_replicas(struct replica_settings *ret, size_t at_least, struct 
 			number++;
 		good = err_set(
 			err,
-			"REPLICA_%u_URL is not set: %zu replica%s needed and %zu %s there; set it to "
+			"REPLICA_%u_URL is not set: %zu replica%s needed and %zu %s there; set "
+			"it to "
 			"a URI such as postgresql://user:password@host:5432/products",
 			number, at_least, at_least == 1 ? " is" : "s are", r.n,
 			r.n == 1 ? "is" : "are");

@@ -70,7 +70,8 @@ void program_start(const struct program *p, const void *settings)
 {
 	if (!log_init(p->log_name, text_at(settings, p->log_level_at),
 		      text_at(settings, p->log_format_at)))
-		fatal("the table of settings allows a LOG_LEVEL or LOG_FORMAT that the log does not know");
+		fatal("the table of settings allows a LOG_LEVEL or LOG_FORMAT that the log "
+		      "does not know");
 	stop_init();
 }
 

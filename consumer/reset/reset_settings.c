@@ -14,12 +14,14 @@ static const struct setting table[] = {
 	  "as pgfanout-consumer's: decides which queues a replica has" },
 	{ "RESET_STALL_TIMEOUT_MS", SETTING_INT, AT(stall_timeout_ms), "30000", 1000, 3600000,
 	  false, NULL,
-	  "a replica that takes nothing for so long is left out, a primary that sends nothing ends the reset" },
+	  "a replica that takes nothing for so long is left out, a primary that sends "
+	  "nothing ends the reset" },
 	{ "RESET_SWAP_TIMEOUT_MS", SETTING_INT, AT(swap_timeout_ms), "60000", 1000, 86400000, false,
 	  NULL, "how long to go on trying to replace a table that readers keep in use" },
 	{ "VERIFY_TIMEOUT_MS", SETTING_INT, AT(verify_timeout_ms), "30000", 1000, 3600000, false,
 	  NULL,
-	  "--verify, --repair: a replica whose heartbeats do not move for so long is given up: nobody can tell" },
+	  "--verify, --repair: a replica whose heartbeats do not move for so long is given "
+	  "up: nobody can tell" },
 	{ "LOG_LEVEL", SETTING_CHOICE, AT(log_level), "info", 0, 0, false, "error|warn|info|debug",
 	  "the least important lines to write" },
 	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json",
@@ -32,12 +34,16 @@ const struct program reset_program = {
 	.help = "reset-replicas [--replica NAME]... [--dry-run] [--yes] [--quiet]\n"
 		"reset-replicas --verify | --repair [--replica NAME]... [--quiet]\n"
 		"\n"
-		"Rebuilds replicas from one consistent snapshot of the primary, all at the same time, while writes, the consumer and\n"
-		"readers go on. Readers see a replica's old table until the new one takes its place at once. Rows that only the\n"
-		"replica had are gone, changes that are made meanwhile are there in the end. Whatever goes wrong: a replica has\n"
+		"Rebuilds replicas from one consistent snapshot of the primary, all at the same "
+		"time, while writes, the consumer and\n"
+		"readers go on. Readers see a replica's old table until the new one takes its "
+		"place at once. Rows that only the\n"
+		"replica had are gone, changes that are made meanwhile are there in the end. "
+		"Whatever goes wrong: a replica has\n"
 		"either its old table or the new one, complete, and the reset can be run again.\n"
 		"\n"
-		"With --verify it compares only, and lists the products that differ; with --repair the primary then publishes those\n"
+		"With --verify it compares only, and lists the products that differ; with "
+		"--repair the primary then publishes those\n"
 		"once more. Changes that are on their way are no differences. Nothing is locked.\n"
 		"\n"
 		"  --replica NAME   this one only; may be given several times (default: all)\n"
@@ -45,25 +51,29 @@ const struct program reset_program = {
 		"  --verify         compare products, change nothing\n"
 		"  --repair         compare, mend what differs, compare that again\n"
 		"  --yes, -y        do not ask (without a terminal nobody is asked anyway)\n"
-		"  --quiet, -q      errors only, on standard error; --verify, --repair: ids that differ\n"
+		"  --quiet, -q      errors only, on standard error; --verify, --repair: ids "
+		"that differ\n"
 		"  --check-config   check the settings, print them without secrets, and end\n"
 		"  --version, --help\n"
 		"\n"
 		"Settings (environment, or .env in the working directory):",
-	.codes =
-		"\n"
-		"Exit codes:\n"
-		"  0  all named replicas were rebuilt; --verify: are equal; --repair: are equal or mended\n"
-		"  1  a replica's table cannot be replaced, or several replicas failed for different reasons; the lines say why;\n"
-		"     --verify: products differ; --repair: some still do\n"
-		"  2  wrong argument or setting: nothing was started\n"
-		"  3  a database or the broker could not be reached\n"
-		"  4  a database has not been migrated: run pgfanout-migrate up\n"
-		"  5  another reset of the replica is running\n"
-		"  6  failed while at work\n"
-		"  7  stopped by a signal, or the question was not answered with yes\n"
-		"  8  --verify, --repair: nobody can tell, because a replica does not catch up, or products change too fast\n"
-		"A replica that fails does not keep the others from being rebuilt, and serves the table it had.",
+	.codes = "\n"
+		 "Exit codes:\n"
+		 "  0  all named replicas were rebuilt; --verify: are equal; --repair: are equal "
+		 "or mended\n"
+		 "  1  a replica's table cannot be replaced, or several replicas failed for "
+		 "different reasons; the lines say why;\n"
+		 "     --verify: products differ; --repair: some still do\n"
+		 "  2  wrong argument or setting: nothing was started\n"
+		 "  3  a database or the broker could not be reached\n"
+		 "  4  a database has not been migrated: run pgfanout-migrate up\n"
+		 "  5  another reset of the replica is running\n"
+		 "  6  failed while at work\n"
+		 "  7  stopped by a signal, or the question was not answered with yes\n"
+		 "  8  --verify, --repair: nobody can tell, because a replica does not catch up, "
+		 "or products change too fast\n"
+		 "A replica that fails does not keep the others from being rebuilt, and serves "
+		 "the table it had.",
 	.table = table,
 	.ntable = ARRAY_SIZE(table),
 	.replicas_at = AT(replicas),
