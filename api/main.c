@@ -2,12 +2,13 @@
  * main.c: pgfanout-api: takes reads and writes over HTTP, spreads the reads over the replicas, and
  * publishes every change.
  *
- * Threads: name                owns                                     waits on                        stopped by
- *          main                the life of the others                   stop_fd()                       a signal
- *          worker-N            its HTTP server, loop and connections    its epoll, at most 200 ms       worker_stop()
- *          <database>          one look-out connection each             its condition, or the server,   connector_stop()
- *                                                                       bounded by connect timeouts
- *          relay               broker and outbox connections            see relay.h                     relay_stop()
+ *   thread      owns                            waits on                        stopped by
+ *   main        the life of the others          stop_fd()                       a signal
+ *   worker-N    its HTTP server, event loop     its epoll, at most 200 ms       worker_stop()
+ *               and database connections
+ *   <database>  one connection that looks       its condition, or the server,   connector_stop()
+ *               whether the database serves     bounded by connect timeouts
+ *   relay       broker and outbox connections   see relay.h                     relay_stop()
  *
  * The end, on SIGTERM or SIGINT: /ready answers 503, nothing new is accepted, requests under way
  * are finished (at most DRAIN_TIMEOUT_MS); then the relay gets a few seconds for what was written

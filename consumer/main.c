@@ -1,12 +1,12 @@
 /*
  * main.c: pgfanout-consumer: keeps every replica in step with what the broker delivers.
  *
- *   thread          owns                          waits on                  stopped by
- *   main            settings, status structs      the stop flag             a signal
- *   signals         nothing                       the signals               the process's end
- *   <replica name>  a database connection,        their sockets, the stop   the stop flag, within
- *                   two broker connections        flag, its next duty       DRAIN_TIMEOUT_MS and a few seconds
- *   ops             the HTTP listener             its sockets               main, last
+ *   thread          owns                      waits on                  stopped by
+ *   main            settings, status structs  the stop flag             a signal
+ *   signals         nothing                   the signals               the process's end
+ *   <replica name>  a database connection,    their sockets, the stop   the stop flag, at most a
+ *                   two broker connections    flag, its next duty       few s after DRAIN_TIMEOUT_MS
+ *   ops             the HTTP listener         its sockets               main, last
  */
 #include <poll.h>
 #include <string.h>

@@ -71,9 +71,11 @@ static void put_int(struct line *l, int64_t v)
 /* Writes one character of s to out (8 bytes), escaped if it must be, and returns how many bytes of
  * s it was.
  *
- *   invalid byte            text \xff      JSON U+FFFD
- *   control character       text \n, \x1b  JSON \n, \u001b; also U+007F … U+009F, which move terminals too
- *   quote and backslash     a backslash before, where quoted */
+ *   invalid byte          text \xff      JSON U+FFFD
+ *   control character     text \n, \x1b  JSON \n, \u001b
+ *   quote and backslash   a backslash before it, where the value is quoted
+ *
+ * U+007F to U+009F are control characters too: terminals obey them. */
 static size_t escape(const char *s, const char *end, bool quoted, char *out, size_t *ret_len)
 {
 	unsigned char c = (unsigned char)*s;

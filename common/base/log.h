@@ -2,7 +2,8 @@
  * log.h: one line an event on stderr, as key=value text or as JSON, with stable keys.
  *
  * text: 2026-01-31T12:00:00.123Z info api relay connected broker=127.0.0.1:5672 attempts=3
- * json: {"time":"…","level":"info","program":"api","thread":"relay","message":"connected","broker":"…","attempts":3}
+ * json: {"time":"…","level":"info","program":"api","thread":"relay","message":"connected",
+ *        "broker":"127.0.0.1:5672","attempts":3}
  *
  * A line is written with one write(2), so lines of threads do not mix. Secrets never reach this
  * module: connection strings are logged through uri_scrub() only. Any thread.

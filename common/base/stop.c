@@ -5,10 +5,10 @@
  * thread and taken by one thread that only waits for them (it lives as long as the process and owns
  * nothing):
  *
- *   first signal   flag set, eventfd readable for ever: everybody winds up
- *   second         nothing more: a terminal's Ctrl-C and a supervisor's SIGTERM may come together
- *   third          the process ends at once with EXIT_INTERRUPTED; safe, as after a kill -9, because nothing
- *                  is acknowledged before it is durable
+ *   first signal   the flag is set, the eventfd readable for ever: every thread comes to its end
+ *   second         nothing more: Ctrl-C of a terminal and SIGTERM of a supervisor may come together
+ *   third          the process ends at once with EXIT_INTERRUPTED; that is safe, as kill -9 is,
+ *                  because nothing is acknowledged before it is durable
  */
 #include "common/base/stop.h"
 

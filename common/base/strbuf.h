@@ -10,7 +10,7 @@
 #include "common/base/base.h"
 
 struct strbuf {
-	char *data; /* NULL until the first byte; use strbuf_str() for a string that is never NULL */
+	char *data; /* NULL until the first byte; strbuf_str() is never NULL */
 	size_t len;
 	size_t cap;
 };

@@ -11,7 +11,8 @@
  *   2. what follows the first '?' or '#' is dropped; an '@' in there hides everything
  *   3. the authority ends at the first '/'; an '@' or ':' behind it hides everything
  *   4. up to the last '@' of the authority stands user[:password]; the user ends at the first ':'
- *   5. the rest are hosts with ports, separated by commas, made of the characters that hosts have, or nothing is shown
+ *   5. the rest are hosts with ports, separated by commas; any character that no host has hides
+ *      everything
  */
 #include "common/base/uri.h"
 

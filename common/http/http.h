@@ -7,12 +7,15 @@
  * turn, after the turn's answers and before the turn's sends.
  *
  * A request's life, and who moves it on:
- *   head    callback head(): the head has come and is well formed. It may answer at once (the body is then thrown away),
- *           or choose what is to become of the body: nothing (default), http_collect(), http_stream().
- *   body    callback body(): a piece of a streamed body.
- *   whole   callback whole(): everything is here. It answers, or somebody does later: until then the connection rests.
- *   sending http_reply() or http_reply_stream() was called, once.
- *   gone    callback gone(): the answer was sent or the client is lost. The last call; the request is not valid after it.
+ *   head     callback head(): the head has come and is well formed. It may answer at once (the body
+ *            is then thrown away), or choose what becomes of the body: nothing (default),
+ *            http_collect(), http_stream().
+ *   body     callback body(): a piece of a streamed body.
+ *   whole    callback whole(): everything is here. It answers, or somebody does later; until then
+ *            the request rests.
+ *   sending  http_reply() or http_reply_stream() was called, once.
+ *   gone     callback gone(): the answer was sent or the client is lost. The last call; the request
+ *            is not valid after it.
  *
  * Deadlines: the head of a new connection, and a body that is not streamed, within 30 s; the next
  * request on a kept connection, progress of a streamed body or answer, and the sending of any other

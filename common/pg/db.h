@@ -38,10 +38,14 @@ struct db_options {
 	int connect_timeout_s;	      /* 0: 3; libpq takes at least 2 */
 	int64_t statement_timeout_ms; /* 0: none */
 	int64_t lock_timeout_ms;      /* 0: none */
-	int64_t idle_session_timeout_ms; /* 0: none; the server ends the session when we hang longer than this */
-	bool may_be_lost; /* what is committed here, if the server crashes: synchronous_commit = off */
+	/* 0: none; the server ends the session when nothing came from us for so long. */
+	int64_t idle_session_timeout_ms;
+	/* What is committed here may be lost if the server crashes: synchronous_commit = off. */
+	bool may_be_lost;
 	const char *guc; /* further session settings as "-c enable_seqscan=off -c …"; NULL: none */
-	int stop_fd; /* opening is given up when it is readable; 0: that of stop.h. For those who go on while the process drains */
+	/* Opening is given up when this is readable; 0: stop_fd(). For those who go on while the
+	 * process drains. */
+	int stop_fd;
 };
 
 struct db_statement {

@@ -5,11 +5,9 @@
  * only after its Sync came back, so after its commit; nothing here blocks but db_open() and
  * db_drain(). One thread at a time.
  *
- *   state   where                                      moves on when
- *   alive   db_open() made it; units come and go       the connection breaks, a deadline passes, or the session's prepared
- *                                                      statements are void -> broken
- *   broken  nothing is read or sent any more; every    db_io(), db_tick() or db_close() answered the units in flight
- *           unit left is DB_LOST
+ * A connection is alive from db_open() on. It is broken for good when the connection ends, a
+ * deadline passes, or the session has lost its prepared statements: nothing is read or sent any
+ * more, and db_io(), db_tick() or db_close() answers what is in flight with DB_LOST.
  *
  * A unit on the wire is Bind, Execute, Sync. The server answers with a result or an error, then
  * with the Sync's. It commits at the Sync: a result before it proves nothing yet, and an error may

@@ -26,7 +26,7 @@ struct setting {
 	size_t offset; /* of the member in the program's settings struct: char *, int64_t or bool */
 	const char *fallback; /* default as text; NULL: required; "" is "not set" for strings */
 	int64_t min, max;
-	bool secret; /* shown through uri_scrub() only; a name that ends in _URL is secret by itself */
+	bool secret; /* shown through uri_scrub() only; so is every name that ends in _URL */
 	const char *choices;
 	const char *help; /* one line */
 };
@@ -65,8 +65,8 @@ void config_free_replicas(struct replica_settings *r);
  * value. */
 MUST_CHECK bool config_check_pg_url(const char *name, const char *value, struct err *err);
 
-/* The settings part of --help: a line "  NAME  help (default …)" each, to stdout. replicas: also REPLICA_n_URL/_NAME
- * lines. */
+/* The settings part of --help: a line "  NAME  help (default …)" each, to stdout. replicas: lines
+ * for REPLICA_n_URL and REPLICA_n_NAME too. */
 void config_help(const struct setting *table, size_t n, bool replicas);
 /* What --check-config prints: "NAME=value", secrets scrubbed. replicas may be NULL. */
 void config_print(const struct setting *table, size_t n, const void *settings,
