@@ -4,8 +4,8 @@
  *   thread          owns                      waits on                  stopped by
  *   main            settings, status structs  the stop flag             a signal
  *   signals         nothing                   the signals               the process's end
- *   <replica name>  a database connection,    their sockets, the stop   the stop flag, at most a
- *                   two broker connections    flag, its next duty       few s after DRAIN_TIMEOUT_MS
+ *   <replica name>  a database connection,    their sockets, the stop   the stop flag, soon after
+ *                   two broker connections    flag, its next duty       DRAIN_TIMEOUT_MS
  *   ops             the HTTP listener         its sockets               main, last
  */
 #include <poll.h>

@@ -40,9 +40,9 @@ static inline size_t min_size(size_t a, size_t b)
 /* Process exit codes, the same for all four programs; docs/programs.md lists them. */
 enum exit_code {
 	EXIT_OK = 0,
-	EXIT_DIFFERENT =
-		1,	/* a comparison found a difference, or part of the work could not be done */
-	EXIT_USAGE = 2, /* wrong argument or setting: nothing was started */
+	/* A comparison found a difference, or part of the work could not be done. */
+	EXIT_DIFFERENT = 1,
+	EXIT_USAGE = 2,	      /* wrong argument or setting: nothing was started */
 	EXIT_UNREACHABLE = 3, /* a database or the broker did not answer */
 	EXIT_SCHEMA = 4,      /* a database has not been migrated, or is newer than the program */
 	EXIT_BUSY = 5,	      /* another process is doing the same work */

@@ -1,7 +1,6 @@
 /*
- * progress.h: how far a reset is, as words: what a line says, how fast it goes, how long it will
- * take. Pure: time comes as an argument, lines go into a strbuf. progress_screen.h puts them on the
- * terminal.
+ * progress.h: how far a reset or a comparison is, in words: rows done, speed, time left. Pure: time
+ * comes as an argument, lines go into a strbuf. progress_screen.h puts them on the terminal.
  */
 #ifndef PGFANOUT_COMMON_BASE_PROGRESS_H
 #define PGFANOUT_COMMON_BASE_PROGRESS_H
@@ -53,8 +52,8 @@ void progress_line(struct strbuf *out, const struct progress_row *row);
 void progress_summary(struct strbuf *out, const char *name, int64_t rows, int64_t bytes,
 		      int64_t took_us);
 
-void progress_add_bytes(struct strbuf *out,
-			int64_t bytes); /* "512 B", "12.3 kB", "12.3 MB", "1.2 GB": steps of 1000 */
+/* "512 B", "12.3 kB", "12.3 MB", "1.2 GB": steps of 1000. */
+void progress_add_bytes(struct strbuf *out, int64_t bytes);
 void progress_add_seconds(struct strbuf *out, int64_t seconds); /* "0:05", "12:34", "1:02:03" */
 
 #endif

@@ -27,6 +27,20 @@ size_t utf8_count(const char *s, size_t len)
 	return n;
 }
 
+size_t utf8_whole(const char *s, size_t len)
+{
+	size_t first = len;
+
+	while (first > 0 && len - first < 3 && ((unsigned char)s[first - 1] & 0xc0) == 0x80)
+		first--;
+	if (first == 0)
+		return len;
+
+	unsigned char lead = (unsigned char)s[--first];
+	size_t wanted = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
+	return wanted > len - first ? first : len;
+}
+
 size_t utf8_put(uint32_t c, char *out)
 {
 	if (c < 0x80) {

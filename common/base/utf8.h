@@ -36,6 +36,8 @@ static inline size_t utf8_step(const char *p, const char *end)
 bool utf8_valid(const char *s, size_t len, size_t *ret_chars);
 /* How many characters there are in valid UTF-8. */
 size_t utf8_count(const char *s, size_t len);
+/* How many of the len bytes are left without a character that was cut at their end. */
+size_t utf8_whole(const char *s, size_t len);
 /* Writes the character c (no surrogate, at most U+10FFFF) and returns its length, 1 to 4 bytes. */
 size_t utf8_put(uint32_t c, char *out);
 

@@ -3,13 +3,14 @@
  *
  * Ownership: a struct http_conn lives as long as libmicrohttpd's connection (on_connection), a
  * struct http_request from the first handler call to http_on_completed; both go back to free lists
- * of the server. A connection that is suspended is in libmicrohttpd's hands again only through
- * http_reply(), http_resume() and http_wake(); http_close() resumes what is left, because
- * libmicrohttpd ends the process if a suspended connection is there when it stops.
+ * of the server. libmicrohttpd looks at a suspended connection again only after http_reply(),
+ * http_resume() or http_wake(); http_close() resumes what is left, because libmicrohttpd ends the
+ * process if it is stopped while a connection is suspended.
  *
- * A whole request that waits for its answer is not suspended: that, and resuming, cost three system
- * calls. It rests instead: libmicrohttpd asks for the answer in every MHD_run(), and for another
- * one at once; so http_wait_ms() believes it only as long as something moves.
+ * A whole request that waits for its answer is not suspended: suspending and resuming cost three
+ * system calls. It rests: libmicrohttpd calls the handler for it in every MHD_run(), and says each
+ * time that it wants to run again at once. So while requests rest, http_wait_ms() follows
+ * libmicrohttpd only after a run in which something was done.
  *
  * libmicrohttpd's own timeout counts idle time only, so a client that sends a byte a second would
  * stay for ever. The deadlines of http.h are kept here: http_run() walks the connections once a
@@ -109,9 +110,9 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_c
 	*socket_context = NULL;
 }
 
-/* libmicrohttpd 0.9.75 overlooks an end that comes together with the bytes before it: its epoll
- * tells of both at once. A client whose request is whole may have ended its side and still waits
- * for the answer. */
+/* Whether the client has closed its side. libmicrohttpd 0.9.75 does not see that when epoll reports
+ * it together with the last bytes. Not asked once the request is whole: the client may have closed
+ * its side and still wait for the answer. */
 static bool has_ended(struct http_conn *c)
 {
 	char byte;

@@ -79,10 +79,10 @@ void http_close(struct http_server *s);
 
 /* ---- what came ---- */
 enum http_method http_request_method(const struct http_request *r);
-bool http_request_is_head(
-	const struct http_request *r); /* a HEAD: no byte of a body will be sent */
-const char *http_request_path(
-	const struct http_request *r); /* as sent, nothing decoded; borrowed until gone */
+/* A HEAD: no byte of a body will be sent. */
+bool http_request_is_head(const struct http_request *r);
+/* As sent, nothing decoded; borrowed until gone. */
+const char *http_request_path(const struct http_request *r);
 const struct http_head *http_request_head(const struct http_request *r);
 struct http_param {
 	const char *key;
@@ -111,8 +111,8 @@ struct strbuf *http_out(struct http_request *r);
  * Content-Type. */
 #define HTTP_VALUE_MAX 127
 void http_header(struct http_request *r, const char *name, const char *value);
-void http_content_type(struct http_request *r,
-		       const char *type); /* a constant; default application/json */
+/* A constant; application/json without it. */
+void http_content_type(struct http_request *r, const char *type);
 void http_reply(struct http_request *r, int status);
 /* The envelope of a failure: {"success":false,"error":text,"field":field}; field may be NULL.
  * Throws away what http_out() held. */

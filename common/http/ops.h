@@ -12,9 +12,8 @@
 struct ops_route {
 	const char *path;
 	const char *content_type;
-	int (*answer)(
-		void *arg,
-		struct strbuf *body); /* returns the HTTP status; called in the server's thread */
+	/* Returns the HTTP status; called in the server's thread. */
+	int (*answer)(void *arg, struct strbuf *body);
 };
 
 struct ops_server;

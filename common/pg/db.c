@@ -1,6 +1,6 @@
 /*
- * db.c: the one door to libpq: explaining errors, results, and single statements with a deadline.
- * Connecting is db_connect.c, the pipeline db_pipeline.c.
+ * db.c: plain connections through libpq: explaining errors, results, and single statements with a
+ * deadline. Connecting is db_connect.c, the pipeline db_pipeline.c.
  *
  * Promise: no call here waits longer than its deadline, also when the server is stopped in the
  * middle of an answer. Any thread; a connection belongs to one at a time.

@@ -56,7 +56,7 @@ struct db_statement {
 };
 
 /* Blocking connect, bounded by connect_timeout an address (the name look-up by the resolver alone),
- * and by as much again for the session's first words. NULL and err (scrubbed) on failure;
+ * and by as much again for the session's settings. NULL and err (scrubbed) on failure;
  * err->sqlstate is set where the server gave one after the login (libpq does not hand on that of a
  * refused login). For use with libpq directly; db_conn_close() closes. Any thread. */
 struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, struct err *err);

@@ -182,9 +182,9 @@ void db_conn_close(struct pg_conn *c)
 {
 	if (c == NULL)
 		return;
-	/* PQfinish() says good-bye first, and a blocking connection would wait for room for that
-	 * for ever if the server takes nothing. With a command under way it is not at the other end
-	 * of a conversation anyway. */
+	/* PQfinish() sends a last message, and on a blocking connection it would wait for ever if
+	 * the server takes nothing. In the middle of a command nobody expects that message: the
+	 * socket is shut down first. */
 	if (PQtransactionStatus(c) == PQTRANS_ACTIVE && PQsocket(c) >= 0)
 		shutdown(PQsocket(c), SHUT_RDWR);
 	PQfinish(c);

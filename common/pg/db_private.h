@@ -6,7 +6,7 @@
 
 #include "common/pg/db.h"
 
-/* How long a new connection may take: the login an address, then the session's first words. */
+/* How long a new connection may take: the login for each address, then the session's settings. */
 int db_connect_timeout_s(const struct db_options *opt);
 
 /* Polls the socket, and stop (an fd as stop_fd(); -1: none), until the deadline. False: the
