@@ -1,5 +1,5 @@
 /*
- * base.h: what every file may use. Memory, attributes and small macros.
+ * base.h: what every file may use: memory, attributes, small helpers, exit codes.
  *
  * The x-allocators never return NULL: out of memory ends the process with a line on stderr, which
  * is safe because nothing is ever acknowledged before it is durable. Any thread.
@@ -31,6 +31,10 @@ void fatal(const char *fmt, ...) NORETURN PRINTF_LIKE(1, 2);
 /* For AUTO_FREE: frees the pointer that p points at. */
 void auto_free(void *p);
 #define AUTO_FREE CLEANUP(auto_free)
+
+/* Decimal digits, perhaps with a minus in front, and nothing else; false too where it does not
+ * fit. */
+MUST_CHECK bool int64_from_text(const char *s, size_t len, int64_t *ret);
 
 static inline size_t min_size(size_t a, size_t b)
 {

@@ -141,23 +141,7 @@ bool jscan_string_is(const struct jscan_value *string, const char *word)
 
 bool jscan_int64(const struct jscan_value *number, int64_t *ret)
 {
-	const char *p = number->text, *end = p + number->len;
-	bool negative = p < end && *p == '-';
-	int64_t v = 0;
-
-	if (number->type != JSCAN_NUMBER)
-		return false;
-	/* Counted downwards: there is one more number below zero than above. */
-	for (p += negative; p < end; p++) {
-		if (*p < '0' || *p > '9')
-			return false;
-		if (__builtin_mul_overflow(v, 10, &v) || __builtin_sub_overflow(v, *p - '0', &v))
-			return false;
-	}
-	if (!negative && __builtin_sub_overflow(0, v, &v))
-		return false;
-	*ret = v;
-	return true;
+	return number->type == JSCAN_NUMBER && int64_from_text(number->text, number->len, ret);
 }
 
 bool jscan_time(const struct jscan_value *v, int64_t *ret_pg_us, struct err *err)

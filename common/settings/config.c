@@ -48,26 +48,10 @@ static void describe(const struct setting *s, const char *value, char *out, size
 
 static bool parse_int(const struct setting *s, const char *value, int64_t *ret, struct err *err)
 {
-	const char *p = value;
-	bool negative = *p == '-';
-	int64_t v = 0;
-	bool good = true;
 	char what[256];
+	int64_t v;
 
-	if (negative)
-		p++;
-	if (!*p)
-		good = false;
-	for (; *p && good; p++) {
-		int digit = *p - '0';
-
-		/* Gathered as a negative number: there is one more of them. */
-		good = digit >= 0 && digit <= 9 && !__builtin_mul_overflow(v, 10, &v) &&
-		       !__builtin_sub_overflow(v, digit, &v);
-	}
-	if (good && !negative)
-		good = !__builtin_sub_overflow(0, v, &v);
-	if (!good || v < s->min || v > s->max) {
+	if (!int64_from_text(value, strlen(value), &v) || v < s->min || v > s->max) {
 		describe(s, value, what, sizeof(what));
 		return err_set(err, "%s must be a whole number from %lld to %lld", what,
 			       (long long)s->min, (long long)s->max);
