@@ -1,16 +1,19 @@
 /*
- * main.c: pgfanout-api: takes reads and writes over HTTP, spreads the reads over the replicas, and publishes every change.
+ * main.c: pgfanout-api: takes reads and writes over HTTP, spreads the reads over the replicas, and
+ * publishes every change.
  *
- * Threads: name                owns                                     waits on                        stopped by
- *          main                the life of the others                   stop_fd()                       a signal
- *          worker-N            its HTTP server, loop and connections    its epoll, at most 200 ms       worker_stop()
- *          <database>          one look-out connection each             its condition, or the server,   connector_stop()
- *                                                                       bounded by connect timeouts
- *          relay               broker and outbox connections            see relay.h                     relay_stop()
+ *   thread      owns                            waits on                        stopped by
+ *   main        the life of the others          stop_fd()                       a signal
+ *   worker-N    its HTTP server, event loop     its epoll, at most 200 ms       worker_stop()
+ *               and database connections
+ *   <database>  one connection that looks       its condition, or the server,   connector_stop()
+ *               whether the database serves     bounded by connect timeouts
+ *   relay       broker and outbox connections   see relay.h                     relay_stop()
  *
- * The end, on SIGTERM or SIGINT: /ready answers 503, nothing new is accepted, requests under way are finished (at most
- * DRAIN_TIMEOUT_MS); then the relay gets a few seconds for what was written last; what it does not manage waits in the
- * primary for the next start. A kill -9 at any moment loses nothing that was acknowledged.
+ * The end, on SIGTERM or SIGINT: /ready answers 503, nothing new is accepted, requests under way
+ * are finished (at most DRAIN_TIMEOUT_MS); then the relay gets a few seconds for what was written
+ * last; what it does not manage waits in the primary for the next start. A kill -9 at any moment
+ * loses nothing that was acknowledged.
  */
 #include <errno.h>
 #include <poll.h>
@@ -30,56 +33,8 @@
 #include "common/pg/schema.h"
 #include "common/base/stop.h"
 
-enum command { RUN, CHECK_CONFIG };
-
-static void usage(FILE *to)
-{
-	fprintf(to, "Usage: pgfanout-api [--help | --version | --check-config | --routes]\n"
-		    "Serves the product catalogue over HTTP and publishes its changes.\n\n"
-		    "  --help          this text\n"
-		    "  --version       the version\n"
-		    "  --check-config  checks the settings, shows them without secrets, and ends\n"
-		    "  --routes        the routes, one \"METHOD PATH\" a line\n");
-}
-
-static enum command read_arguments(int argc, char **argv)
-{
-	if (argc == 1)
-		return RUN;
-	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
-		usage(stdout);
-		printf("\nSettings, from the environment and a .env file in the working directory:\n");
-		api_settings_help();
-		printf("\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port is taken; "
-		       "4 the primary is not migrated; 6 failed while at work; 7 stopped by a third signal.\n");
-		exit(EXIT_OK);
-	}
-	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
-		printf("pgfanout-api %s\n", PGFANOUT_VERSION);
-		exit(EXIT_OK);
-	}
-	if (argc == 2 && strcmp(argv[1], "--routes") == 0) {
-		routes_print();
-		exit(EXIT_OK);
-	}
-	if (argc == 2 && strcmp(argv[1], "--check-config") == 0)
-		return CHECK_CONFIG;
-	fprintf(stderr, "pgfanout-api: unknown argument \"%s\": see --help\n",
-		argv[argc == 2 ? 1 : 2]);
-	exit(EXIT_USAGE);
-}
-
-static void load_settings(struct api_settings *s)
-{
-	struct err err;
-
-	if (config_load_env_file(".env", &err) && api_settings_load(s, &err))
-		return;
-	fprintf(stderr, "pgfanout-api: %s\n", err.text);
-	exit(EXIT_USAGE);
-}
-
-/* Not migrated is for a person to mend; not reachable may pass, and reads do not need the primary. */
+/* Not migrated is for a person to mend; not reachable may pass, and reads do not need the
+ * primary. */
 static void check_primary(const struct api_settings *s)
 {
 	struct db_options opt = { .application_name = "pgfanout-api" };
@@ -112,9 +67,9 @@ static void raise_file_limit(const struct api_settings *s)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || (int64_t)limit.rlim_cur < needed)
-		log_warn(
-			"fewer files can be open than MAX_CONNECTIONS needs: raise the limit (ulimit -n)",
-			KV_I("limit", (int64_t)limit.rlim_cur), KV_I("needed", needed));
+		log_warn("fewer files can be open than MAX_CONNECTIONS needs: raise the limit "
+			 "(ulimit -n)",
+			 KV_I("limit", (int64_t)limit.rlim_cur), KV_I("needed", needed));
 }
 
 static void upstream_init(struct upstreams *all, const char *name, const char *url, bool primary)
@@ -130,7 +85,8 @@ static void upstream_init(struct upstreams *all, const char *name, const char *u
 	snprintf(up->reason, sizeof(up->reason), "not reached yet");
 	pthread_mutex_init(&up->lock, NULL);
 	wrong_place_init(&up->wrong);
-	/* Until the first look says otherwise writes may wait for the primary instead of being turned away. */
+	/* Until the first look says otherwise writes may wait for the primary instead of being
+	 * turned away. */
 	atomic_init(&up->fit, primary);
 }
 
@@ -157,7 +113,8 @@ static void start_workers(const struct api_settings *s, struct service *service,
 			  struct worker **workers)
 {
 	struct err err;
-	/* SO_REUSEPORT would let a second process of the same user share the port in silence: this socket would not. */
+	/* SO_REUSEPORT would let a second process of the same user share the port in silence: this
+	 * socket would not. */
 	int probe = http_listen(s->host, (int)s->port, false, &err);
 
 	if (probe < 0) {
@@ -236,20 +193,18 @@ static void run(const struct api_settings *s)
 
 int main(int argc, char **argv)
 {
-	enum command command = read_arguments(argc, argv);
 	static struct api_settings settings;
 
-	load_settings(&settings);
-	if (command == CHECK_CONFIG) {
-		api_settings_print(&settings);
-	} else {
-		if (!log_init("api", settings.log_level, settings.log_format))
-			fatal("unknown LOG_LEVEL or LOG_FORMAT");
-		log_thread("main");
-		stop_init();
-		raise_file_limit(&settings);
-		run(&settings);
+	if (argc == 2 && strcmp(argv[1], "--routes") == 0) {
+		routes_print();
+		return EXIT_OK;
 	}
-	api_settings_free(&settings);
+	int code = program_begin(&api_program, argc, argv, &settings);
+
+	if (code != PROGRAM_GOES_ON)
+		return code;
+	raise_file_limit(&settings);
+	run(&settings);
+	program_free(&api_program, &settings);
 	return EXIT_OK;
 }

@@ -1,9 +1,9 @@
 /*
- * settings.c: the one table of settings; --help, --check-config and the documentation check read it too. Main thread.
+ * settings.c: the one table of settings; --help, --check-config and the documentation check read it
+ * too. Main thread.
  */
 #include "api/settings.h"
 
-#include <stdlib.h>
 #include <unistd.h>
 
 #define AT(member) offsetof(struct api_settings, member)
@@ -18,21 +18,27 @@ static const struct setting table[] = {
 	  "address the API listens on" },
 	{ "PORT", SETTING_INT, AT(port), "8000", 1, 65535, false, NULL,
 	  "port the API listens on" },
-	{ "READ_BALANCE", SETTING_CHOICE, AT(read_balance), "round-robin", 0, 0, false, "round-robin|random",
+	{ "READ_BALANCE", SETTING_CHOICE, AT(read_balance), "round-robin", 0, 0, false,
+	  "round-robin|random",
 	  "how reads are spread over the replicas" },
-	{ "MAX_REPLICA_LAG_MS", SETTING_INT, AT(max_replica_lag_ms), "10000", 0, 86400000, false, NULL,
-	  "a replica that is further behind gets no reads; 0: any may be; else at least twice HEARTBEAT_MS" },
+	{ "MAX_REPLICA_LAG_MS", SETTING_INT, AT(max_replica_lag_ms), "10000", 0, 86400000, false,
+	  NULL,
+	  "a replica that is further behind gets no reads; 0: any may be; else at least "
+	  "twice HEARTBEAT_MS" },
 	{ "HEARTBEAT_MS", SETTING_INT, AT(heartbeat_ms), "1000", 100, 10000, false, NULL,
 	  "how often lag is measured by a heartbeat through the queues" },
 	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
 	  "attempts for a message; decides which retry queues are declared" },
 	{ "MESSAGE_MAX_CHANGES", SETTING_INT, AT(message_max_changes), "200", 1, 1000, false, NULL,
 	  "changes in one message at most when they pile up; 1: always one" },
-	{ "MAX_BACKLOG_MESSAGES", SETTING_INT, AT(max_backlog_messages), "0", 0, 1000000000, false, NULL,
-	  "messages that may wait for a replica; when there are more they are dropped and it needs a reset; 0: no limit" },
+	{ "MAX_BACKLOG_MESSAGES", SETTING_INT, AT(max_backlog_messages), "0", 0, 1000000000,
+	  false, NULL,
+	  "messages that may wait for a replica; when there are more they are dropped and it "
+	  "needs a reset; 0: no limit" },
 	{ "WORKERS", SETTING_INT, AT(workers), "0", 0, 256, false, NULL,
 	  "worker threads; 0: one for every two processors" },
-	{ "REQUEST_TIMEOUT_MS", SETTING_INT, AT(request_timeout_ms), "5000", 100, 600000, false, NULL,
+	{ "REQUEST_TIMEOUT_MS", SETTING_INT, AT(request_timeout_ms), "5000", 100, 600000, false,
+	  NULL,
 	  "a request that is not answered by then gets 504" },
 	{ "READ_TIMEOUT_MS", SETTING_INT, AT(read_timeout_ms), "1000", 50, 600000, false, NULL,
 	  "a database that has not answered a read by then is given up, the read goes elsewhere" },
@@ -53,22 +59,15 @@ static const struct setting table[] = {
 };
 /* clang-format on */
 
-bool api_settings_load(struct api_settings *s, struct err *err)
+static bool finish(void *settings, struct err *err)
 {
-	*s = (struct api_settings){ 0 };
-	if (!config_load(table, ARRAY_SIZE(table), s, err))
-		return false;
-	if (!config_load_replicas(&s->replicas, 1, err)) {
-		config_free(table, ARRAY_SIZE(table), s);
-		return false;
-	}
-	if (s->max_replica_lag_ms && s->max_replica_lag_ms < 2 * s->heartbeat_ms) {
-		err_set(err,
-			"MAX_REPLICA_LAG_MS is %lld: it must be 0 or at least twice HEARTBEAT_MS, which is %lld",
-			(long long)s->max_replica_lag_ms, (long long)s->heartbeat_ms);
-		api_settings_free(s);
-		return false;
-	}
+	struct api_settings *s = settings;
+
+	if (s->max_replica_lag_ms && s->max_replica_lag_ms < 2 * s->heartbeat_ms)
+		return err_set(err,
+			       "MAX_REPLICA_LAG_MS is %lld: it must be 0 or at least twice "
+			       "HEARTBEAT_MS, which is %lld",
+			       (long long)s->max_replica_lag_ms, (long long)s->heartbeat_ms);
 	if (s->workers == 0) {
 		/* Fewer workers make larger batches, which costs the databases less; and mostly
 		 * these are near, or others want the processors too. */
@@ -79,18 +78,24 @@ bool api_settings_load(struct api_settings *s, struct err *err)
 	return true;
 }
 
-void api_settings_free(struct api_settings *s)
-{
-	config_free_replicas(&s->replicas);
-	config_free(table, ARRAY_SIZE(table), s);
-}
-
-void api_settings_help(void)
-{
-	config_help(table, ARRAY_SIZE(table), true);
-}
-
-void api_settings_print(const struct api_settings *s)
-{
-	config_print(table, ARRAY_SIZE(table), s, &s->replicas);
-}
+const struct program api_program = {
+	.name = "pgfanout-api",
+	.log_name = "api",
+	.help = "Usage: pgfanout-api [--help | --version | --check-config | --routes]\n"
+		"Serves the product catalogue over HTTP and publishes its changes.\n\n"
+		"  --help          this text\n"
+		"  --version       the version\n"
+		"  --check-config  checks the settings, shows them without secrets, and ends\n"
+		"  --routes        the routes, one \"METHOD PATH\" a line\n"
+		"\nSettings, from the environment and a .env file in the working directory:",
+	.codes = "\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port "
+		 "is taken; "
+		 "4 the primary is not migrated; 6 failed while at work; 7 stopped by a third "
+		 "signal.",
+	.table = table,
+	.ntable = ARRAY_SIZE(table),
+	.replicas_at = AT(replicas),
+	.log_level_at = AT(log_level),
+	.log_format_at = AT(log_format),
+	.finish = finish,
+};

@@ -4,7 +4,7 @@
 #ifndef PGFANOUT_API_SETTINGS_H
 #define PGFANOUT_API_SETTINGS_H
 
-#include "common/settings/config.h"
+#include "common/settings/program.h"
 
 struct api_settings {
 	char *database_url;
@@ -17,7 +17,7 @@ struct api_settings {
 	int64_t max_attempts;
 	int64_t message_max_changes;
 	int64_t max_backlog_messages;
-	int64_t workers; /* after api_settings_load never 0 */
+	int64_t workers; /* 0 is set only in the environment: then half the processors */
 	int64_t request_timeout_ms;
 	int64_t read_timeout_ms;
 	int64_t max_in_flight; /* these three: of the whole process */
@@ -30,9 +30,6 @@ struct api_settings {
 	struct replica_settings replicas;
 };
 
-MUST_CHECK bool api_settings_load(struct api_settings *s, struct err *err);
-void api_settings_free(struct api_settings *s);
-void api_settings_help(void);
-void api_settings_print(const struct api_settings *s);
+extern const struct program api_program;
 
 #endif

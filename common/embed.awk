@@ -10,7 +10,7 @@
 
 BEGIN {
 	for (i = 1; i < 256; i++)
-		escape[sprintf("%c", i)] = i < 32 || i > 126 ? sprintf("\\%03o", i) : sprintf("%c", i)
+		escape[sprintf("%c", i)] = sprintf(i < 32 || i > 126 ? "\\%03o" : "%c", i)
 	escape["\t"] = "\\t"
 	escape["\""] = "\\\""
 	escape["\\"] = "\\\\"

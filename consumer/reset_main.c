@@ -8,8 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/base/log.h"
-#include "common/base/stop.h"
 #include "common/base/strbuf.h"
 #include "consumer/reset/reset.h"
 #include "consumer/verify/verify.h"
@@ -21,46 +19,6 @@ struct arguments {
 	size_t nreplicas;
 	bool dry_run, verify, repair, yes, quiet, check_config;
 };
-
-static void help(void)
-{
-	puts("reset-replicas [--replica NAME]... [--dry-run] [--yes] [--quiet]\n"
-	     "reset-replicas --verify | --repair [--replica NAME]... [--quiet]\n"
-	     "\n"
-	     "Rebuilds replicas from one consistent snapshot of the primary, all at the same time, while\n"
-	     "writes, the consumer and readers go on. Readers see a replica's old table until the new one\n"
-	     "takes its place at once. Rows that only the replica had are gone, changes that are made\n"
-	     "meanwhile are there in the end. Whatever goes wrong: a replica has either its old table or\n"
-	     "the new one, complete, and the reset can be run again.\n"
-	     "\n"
-	     "With --verify it compares only, and lists the products that differ; with --repair the\n"
-	     "primary then publishes those once more. Changes in flight are not reported. Nothing is locked.\n"
-	     "\n"
-	     "  --replica NAME   this one only; may be given several times (default: all)\n"
-	     "  --dry-run        check everything, say what would be done, change nothing\n"
-	     "  --verify         compare products, change nothing\n"
-	     "  --repair         compare, mend what differs, compare that again\n"
-	     "  --yes, -y        do not ask (without a terminal nobody is asked anyway)\n"
-	     "  --quiet, -q      errors only, on standard error; --verify, --repair: ids that differ\n"
-	     "  --check-config   check the settings, print them without secrets, and end\n"
-	     "  --version, --help\n"
-	     "\n"
-	     "Settings (environment, or .env in the working directory):");
-	reset_settings_help();
-	puts("\n"
-	     "Exit codes:\n"
-	     "  0  all named replicas were rebuilt; --verify: are equal; --repair: are equal or mended\n"
-	     "  1  a replica's table cannot be replaced, or several replicas failed for different reasons;\n"
-	     "     the lines say why; --verify: products differ; --repair: some still do\n"
-	     "  2  wrong argument or setting: nothing was started\n"
-	     "  3  a database or the broker could not be reached\n"
-	     "  4  a database has not been migrated: run pgfanout-migrate up\n"
-	     "  5  another reset of the replica is running\n"
-	     "  6  failed while at work\n"
-	     "  7  stopped by a signal, or the question was not answered with yes\n"
-	     "  8  --verify, --repair: undetermined, a replica is not catching up, or products change too fast\n"
-	     "A replica that fails does not keep the others from being rebuilt, and serves the table it had.");
-}
 
 static enum exit_code usage_error(const char *text)
 {
@@ -113,11 +71,11 @@ static bool parse(int argc, char **argv, struct arguments *a, enum exit_code *re
 			a->check_config = true;
 			break;
 		case OPT_VERSION:
-			puts("reset-replicas " PGFANOUT_VERSION);
+			program_version(&reset_program);
 			*ret_code = EXIT_OK;
 			return false;
 		case 'h':
-			help();
+			program_help(&reset_program);
 			*ret_code = EXIT_OK;
 			return false;
 		default: /* getopt has said what is wrong */
@@ -127,7 +85,8 @@ static bool parse(int argc, char **argv, struct arguments *a, enum exit_code *re
 	}
 	if (optind < argc) {
 		*ret_code = usage_error(
-			"it takes no arguments but options; a replica is named with --replica NAME");
+			"it takes no arguments but options; a replica is named with --replica "
+			"NAME");
 		return false;
 	}
 	if (a->verify + a->repair + a->dry_run > 1) {
@@ -180,12 +139,10 @@ static enum exit_code run(const struct arguments *a, const struct reset_settings
 		return EXIT_USAGE;
 	memcpy(comparison.chosen, request.chosen, sizeof(comparison.chosen));
 	if (a->check_config) {
-		reset_settings_print(settings);
+		program_print(&reset_program, settings);
 		return EXIT_OK;
 	}
-	if (!log_init("reset", settings->log_level, settings->log_format))
-		return usage_error("LOG_LEVEL or LOG_FORMAT is wrong");
-	stop_init();
+	program_start(&reset_program, settings);
 	return a->verify || a->repair ? verify_run(&comparison) : reset_run(&request);
 }
 
@@ -194,13 +151,12 @@ int main(int argc, char **argv)
 	struct arguments arguments = { 0 };
 	struct reset_settings settings;
 	enum exit_code code;
-	struct err err;
 
 	if (!parse(argc, argv, &arguments, &code))
 		return (int)code;
-	if (!reset_settings_load(&settings, &err))
-		return (int)usage_error(err.text);
+	if (!program_load(&reset_program, &settings))
+		return EXIT_USAGE;
 	code = run(&arguments, &settings);
-	reset_settings_free(&settings);
+	program_free(&reset_program, &settings);
 	return (int)code;
 }

@@ -3,8 +3,6 @@
  */
 #include "consumer/settings.h"
 
-#include <string.h>
-
 #define AT(member) offsetof(struct consumer_settings, member)
 
 static const struct setting table[] = {
@@ -40,26 +38,25 @@ static const struct setting table[] = {
 	  "key=value lines, or JSON" },
 };
 
-bool consumer_settings_load(struct consumer_settings *s, struct err *err)
-{
-	memset(s, 0, sizeof(*s));
-	if (!config_load_env_file(".env", err) || !config_load(table, ARRAY_SIZE(table), s, err))
-		return false;
-	return config_load_replicas(&s->replicas, 1, err);
-}
-
-void consumer_settings_free(struct consumer_settings *s)
-{
-	config_free(table, ARRAY_SIZE(table), s);
-	config_free_replicas(&s->replicas);
-}
-
-void consumer_settings_help(void)
-{
-	config_help(table, ARRAY_SIZE(table), true);
-}
-
-void consumer_settings_print(const struct consumer_settings *s)
-{
-	config_print(table, ARRAY_SIZE(table), s, &s->replicas);
-}
+const struct program consumer_program = {
+	.name = "pgfanout-consumer",
+	.log_name = "consumer",
+	.help = "pgfanout-consumer applies the changes that the broker delivers to every replica.\n"
+		"\n"
+		"Usage: pgfanout-consumer [--help | --version | --check-config]\n"
+		"       pgfanout-consumer dead-letters list | show | replay | discard ...\n"
+		"\n"
+		"It runs until SIGTERM or SIGINT, and then finishes what is in flight.\n"
+		"GET /health, /status and /metrics tell how it is.\n"
+		"dead-letters is about changes that were given up: see dead-letters --help.\n"
+		"\n"
+		"Settings, from the environment or a .env file in the working directory:",
+	.codes = "\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port "
+		 "is taken; "
+		 "6 failed while at work; 7 stopped by a third signal.",
+	.table = table,
+	.ntable = ARRAY_SIZE(table),
+	.replicas_at = AT(replicas),
+	.log_level_at = AT(log_level),
+	.log_format_at = AT(log_format),
+};

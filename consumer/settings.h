@@ -5,7 +5,7 @@
 #ifndef PGFANOUT_CONSUMER_SETTINGS_H
 #define PGFANOUT_CONSUMER_SETTINGS_H
 
-#include "common/settings/config.h"
+#include "common/settings/program.h"
 
 struct consumer_settings {
 	char *rabbitmq_url;
@@ -26,10 +26,6 @@ struct consumer_settings {
 	struct replica_settings replicas;
 };
 
-/* Environment and .env. The settings' strings live until consumer_settings_free(). */
-MUST_CHECK bool consumer_settings_load(struct consumer_settings *s, struct err *err);
-void consumer_settings_free(struct consumer_settings *s);
-void consumer_settings_help(void);				 /* to stdout */
-void consumer_settings_print(const struct consumer_settings *s); /* to stdout, secrets scrubbed */
+extern const struct program consumer_program;
 
 #endif

@@ -6,12 +6,10 @@
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "common/json/jscan.h"
+#include "common/json/report.h"
 #include "common/http/metrics.h"
 #include "common/base/uri.h"
 #include "common/base/clip.h"
-
-#define PG_EPOCH_US (INT64_C(946684800) * 1000000)
 
 static const char *const state_names[] = {
 	[STATUS_CONNECTING_REPLICA] = "connecting-replica",
@@ -40,7 +38,8 @@ static const struct metric_def metrics[] = {
 	[METRIC_CONSUMING] = { "pgfanout_consumer_consuming", METRIC_GAUGE, "replica",
 			       "1 while the replica's queues are consumed, else 0" },
 	[METRIC_NEEDS_RESET] = { "pgfanout_consumer_needs_reset", METRIC_GAUGE, "replica",
-				 "1 if the replica may be incomplete until reset-replicas has run" },
+				 "1 if the replica may be incomplete until reset-replicas "
+				 "has run" },
 	[METRIC_WAITING] = { "pgfanout_consumer_waiting_messages", METRIC_GAUGE, "replica",
 			     "Messages ready in the sync, delete and (first) retry queue" },
 	[METRIC_DEAD_WAITING] = { "pgfanout_consumer_dead_messages", METRIC_GAUGE, "replica",
@@ -48,7 +47,8 @@ static const struct metric_def metrics[] = {
 	[METRIC_LAST_APPLIED] = { "pgfanout_consumer_last_batch_timestamp_seconds", METRIC_GAUGE,
 				  "replica", "Wall time of the last batch's commit" },
 	[METRIC_WRONG] = { "pgfanout_consumer_wrong_products", METRIC_GAUGE, "replica",
-			   "Products that are wrong on the replica, as changes of theirs were given up" },
+			   "Products that are wrong on the replica, as changes of theirs "
+			   "were given up" },
 };
 
 const char *status_state_name(enum status_state s)
@@ -156,8 +156,8 @@ void status_metrics_init(const char *const *replicas, size_t n)
 int status_health(void *arg, struct strbuf *body)
 {
 	(void)arg;
-	strbuf_addstr(body, "{\"success\":true,\"data\":{\"status\":\"ok\"},"
-			    "\"message\":\"Health retrieved successfully\"}\n");
+	report_write(body, json_pack("{s:s}", "status", "ok"), "Health retrieved successfully");
+	strbuf_addch(body, '\n');
 	return 200;
 }
 
@@ -168,34 +168,16 @@ int status_metrics(void *arg, struct strbuf *body)
 	return 200;
 }
 
-static void add_string(struct strbuf *out, const char *key, const char *value)
+static json_t *queues_json(const struct status *s)
 {
-	strbuf_addf(out, ",\"%s\":", key);
-	if (*value == '\0')
-		strbuf_addstr(out, "null");
-	else
-		jscan_write_string(out, value, strlen(value));
+	if (!s->counted)
+		return json_null();
+	return json_pack("{s:I, s:I, s:I, s:I}", "sync", (json_int_t)s->waiting_sync, "delete",
+			 (json_int_t)s->waiting_delete, "retry", (json_int_t)s->waiting_retry,
+			 "dead", (json_int_t)s->waiting_dead);
 }
 
-static void add_time(struct strbuf *out, const char *key, int64_t wall_us)
-{
-	char text[CLOCK_TIMESTAMP_MAX];
-
-	if (wall_us == 0) {
-		strbuf_addf(out, ",\"%s\":null", key);
-		return;
-	}
-	clock_format_pg(wall_us - PG_EPOCH_US, text);
-	strbuf_addf(out, ",\"%s\":\"%s\"", key, text);
-}
-
-static void add_number(struct strbuf *out, const char *key, int64_t value)
-{
-	strbuf_addf(out, ",\"%s\":", key);
-	strbuf_addint(out, value);
-}
-
-static void add_replica(struct strbuf *out, struct status *s)
+static json_t *replica_json(struct status *s)
 {
 	static const struct {
 		const char *key;
@@ -206,47 +188,34 @@ static void add_replica(struct strbuf *out, struct status *s)
 		{ "retried", METRIC_RETRIED },	 { "dead", METRIC_DEAD },
 	};
 
-	strbuf_addstr(out, "{\"name\":");
-	jscan_write_string(out, s->replica, strlen(s->replica));
-	add_string(out, "database", s->database);
 	pthread_mutex_lock(&s->lock);
-	add_string(out, "state", status_state_name(s->state));
-	add_time(out, "since", s->since_us);
-	add_string(out, "broker", s->broker);
-	add_string(out, "lastError", s->error);
-	add_time(out, "lastErrorAt", s->error_us);
-	strbuf_addf(out, ",\"needsReset\":%s", s->needs_reset ? "true" : "false");
-	add_string(out, "needsResetReason", s->reset_reason);
-	if (s->wrong >= 0)
-		add_number(out, "wrongProducts", s->wrong);
-	else
-		strbuf_addstr(out, ",\"wrongProducts\":null");
-	if (s->counted)
-		strbuf_addf(out, ",\"queues\":{\"sync\":%u,\"delete\":%u,\"retry\":%u,\"dead\":%u}",
-			    s->waiting_sync, s->waiting_delete, s->waiting_retry, s->waiting_dead);
-	else
-		strbuf_addstr(out, ",\"queues\":null");
+	json_t *o = json_pack(
+		"{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "name", s->replica,
+		"database", report_text(s->database), "state", status_state_name(s->state), "since",
+		report_time(s->since_us), "broker", report_text(s->broker), "lastError",
+		report_text(s->error), "lastErrorAt",
+		s->error_us != 0 ? report_time(s->error_us) : json_null(), "needsReset",
+		s->needs_reset, "needsResetReason", report_text(s->reset_reason), "wrongProducts",
+		s->wrong >= 0 ? json_integer(s->wrong) : json_null(), "queues", queues_json(s));
 	pthread_mutex_unlock(&s->lock);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
-		add_number(out, counters[i].key, metric_get(counters[i].metric, s->label));
-	strbuf_addch(out, '}');
+		json_object_set_new(o, counters[i].key,
+				    json_integer(metric_get(counters[i].metric, s->label)));
+	return o;
 }
 
 int status_json(void *arg, struct strbuf *body)
 {
 	const struct status_all *all = arg;
+	json_t *replicas = json_array();
 
-	strbuf_addstr(
-		body,
-		"{\"success\":true,\"data\":{\"program\":\"pgfanout-consumer\",\"version\":\"" PGFANOUT_VERSION
-		"\"");
-	add_time(body, "startedAt", all->started_us);
-	strbuf_addstr(body, ",\"replicas\":[");
-	for (size_t i = 0; i < all->n; i++) {
-		if (i > 0)
-			strbuf_addch(body, ',');
-		add_replica(body, all->replicas[i]);
-	}
-	strbuf_addstr(body, "]},\"message\":\"Status retrieved successfully\"}\n");
+	for (size_t i = 0; i < all->n; i++)
+		json_array_append_new(replicas, replica_json(all->replicas[i]));
+	report_write(body,
+		     json_pack("{s:s, s:s, s:o, s:o}", "program", "pgfanout-consumer", "version",
+			       PGFANOUT_VERSION, "startedAt", report_time(all->started_us),
+			       "replicas", replicas),
+		     "Status retrieved successfully");
+	strbuf_addch(body, '\n');
 	return 200;
 }

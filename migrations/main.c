@@ -8,11 +8,10 @@
  * way is rolled back.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "common/amqp/amqp.h"
-#include "common/settings/config.h"
+#include "common/settings/program.h"
 #include "common/base/log.h"
 #include "common/base/stop.h"
 #include "common/wire/topology.h"
@@ -33,7 +32,8 @@ static const struct setting settings_table[] = {
 	{ "DATABASE_URL", SETTING_PG_URL, AT(database_url), NULL, 1, 4096, true, NULL,
 	  "the primary, any libpq URI" },
 	{ "RABBITMQ_URL", SETTING_AMQP_URL, AT(rabbitmq_url), "", 0, 4096, true, NULL,
-	  "the broker: where it can be reached, a new replica's queues are declared before it is called complete" },
+	  "the broker: where it can be reached, a new replica's queues are declared before "
+	  "it is called complete" },
 	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
 	  "attempts for a message, as the consumer has it: how many retry queues there are" },
 	{ "LOG_LEVEL", SETTING_CHOICE, AT(log_level), "info", 0, 0, false, "error|warn|info|debug",
@@ -91,9 +91,9 @@ static bool targets_differ(const struct targets *ts)
 			const struct target *a = &ts->all[k], *b = &ts->all[i];
 			if (a->identity[0] == '\0' || strcmp(a->identity, b->identity) != 0)
 				continue;
-			log_error(
-				"two settings lead to one database: the primary and each replica need their own",
-				KV_S("database", a->name), KV_S("and", b->name));
+			log_error("two settings lead to one database: the primary and each "
+				  "replica need their own",
+				  KV_S("database", a->name), KV_S("and", b->name));
 			return false;
 		}
 	}
@@ -265,61 +265,45 @@ static int command_status(struct targets *ts)
 static const struct command {
 	const char *name;
 	int (*run)(struct targets *ts);
-	const char *help;
-} commands[] = {
-	{ "up", command_up, "bring the primary and all replicas to the newest schema" },
-	{ "down", command_down,
-	  "take the newest migration of each database back; no product is lost" },
-	{ "status", command_status, "list the migrations of each database" },
+} commands[] = { { "up", command_up }, { "down", command_down }, { "status", command_status } };
+
+#define USAGE "Usage: pgfanout-migrate up | down | status | --check-config | --help | --version\n"
+
+static const struct program program = {
+	.name = "pgfanout-migrate",
+	.log_name = "migrate",
+	.help = USAGE
+	"\nBrings the tables of the primary and of all replicas up to date. Safe to run twice, "
+	"and from two places at\n"
+	"once: each migration is one transaction, registered in the table pgfanout_migrations.\n\n"
+	"  up               bring the primary and all replicas to the newest schema\n"
+	"  down             take the newest migration of each database back; no product is lost\n"
+	"  status           list the migrations of each database\n"
+	"  --check-config   print the settings as they are understood, and exit\n"
+	"  --help           this text\n"
+	"  --version        the version\n\n"
+	"Settings (environment, or .env in the working directory):",
+	.codes = "\nExit codes: 0 done; 2 wrong argument or setting, or one database given "
+		 "twice; 3 a database did not answer;\n"
+		 "4 status: something is pending, or a database is newer than this program; 5 "
+		 "another pgfanout-migrate or a long\n"
+		 "transaction is in the way; 6 a migration failed and was rolled back; 7 "
+		 "interrupted. With several failures the\n"
+		 "first database's counts, the primary first.",
+	.table = settings_table,
+	.ntable = ARRAY_SIZE(settings_table),
+	.replicas_at = AT(replicas),
+	.log_level_at = AT(log_level),
+	.log_format_at = AT(log_format),
 };
-
-static void usage(FILE *out)
-{
-	fputs("Usage: pgfanout-migrate up | down | status | --check-config | --help | --version\n",
-	      out);
-}
-
-static void help(void)
-{
-	usage(stdout);
-	puts("\nBrings the tables of the primary and of all replicas up to date. Safe to run twice, and from\n"
-	     "two places at once: each migration is one transaction, registered in the table\n"
-	     "pgfanout_migrations.\n");
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		printf("  %-16s %s\n", commands[i].name, commands[i].help);
-	puts("  --check-config   print the settings as they are understood, and exit\n"
-	     "  --help           this text\n"
-	     "  --version        the version\n\n"
-	     "Settings (environment, or .env in the working directory):");
-	config_help(settings_table, ARRAY_SIZE(settings_table), true);
-	puts("\nExit codes: 0 done; 2 wrong argument or setting, or one database given twice; 3 a database did\n"
-	     "not answer; 4 status: something is pending, or a database is newer than this program; 5 another\n"
-	     "pgfanout-migrate or a long transaction is in the way; 6 a migration failed and was rolled back;\n"
-	     "7 interrupted. With several failures the first database's counts, the primary first.");
-}
-
-static bool load(struct settings *s, struct err *err)
-{
-	memset(s, 0, sizeof(*s));
-	if (!config_load_env_file(".env", err) ||
-	    !config_load(settings_table, ARRAY_SIZE(settings_table), s, err))
-		return false;
-	if (config_load_replicas(&s->replicas, 1, err))
-		return true;
-	config_free(settings_table, ARRAY_SIZE(settings_table), s);
-	return false;
-}
 
 static int run(const struct command *command, const struct settings *s)
 {
 	static struct targets ts;
 	struct err err;
 
-	if (!log_init("migrate", s->log_level, s->log_format))
-		fatal("the settings table allows a log level or format that the log does not know");
 	if (!migrations_check(&err))
 		fatal("this build is broken: %s", err.text);
-	stop_init();
 	targets_init(&ts, s);
 	targets_open(&ts);
 	int code = targets_differ(&ts) ? command->run(&ts) : EXIT_USAGE;
@@ -330,43 +314,21 @@ static int run(const struct command *command, const struct settings *s)
 
 int main(int argc, char **argv)
 {
-	const char *word = argc == 2 ? argv[1] : "";
 	const struct command *command = NULL;
 	struct settings s;
-	struct err err;
 
-	for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
-		if (strcmp(word, commands[i].name) == 0)
+	if (argc < 2) {
+		fputs(USAGE, stderr);
+		return EXIT_USAGE;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(commands) && argc == 2; i++)
+		if (strcmp(argv[1], commands[i].name) == 0)
 			command = &commands[i];
-	bool check = strcmp(word, "--check-config") == 0;
+	int code = program_begin(&program, command ? 1 : argc, argv, &s);
 
-	if (strcmp(word, "--help") == 0) {
-		help();
-		return EXIT_OK;
-	}
-	if (strcmp(word, "--version") == 0) {
-		puts("pgfanout-migrate " PGFANOUT_VERSION);
-		return EXIT_OK;
-	}
-	if (command == NULL && !check) {
-		if (argc < 2)
-			usage(stderr);
-		else
-			fprintf(stderr,
-				"pgfanout-migrate: \"%s\" is not a command: up, down or status; see --help\n",
-				argv[argc > 2 ? 2 : 1]);
-		return EXIT_USAGE;
-	}
-	if (!load(&s, &err)) {
-		fprintf(stderr, "pgfanout-migrate: %s\n", err.text);
-		return EXIT_USAGE;
-	}
-	int code = EXIT_OK;
-	if (check)
-		config_print(settings_table, ARRAY_SIZE(settings_table), &s, &s.replicas);
-	else
-		code = run(command, &s);
-	config_free(settings_table, ARRAY_SIZE(settings_table), &s);
-	config_free_replicas(&s.replicas);
+	if (code != PROGRAM_GOES_ON)
+		return code;
+	code = run(command, &s);
+	program_free(&program, &s);
 	return code;
 }

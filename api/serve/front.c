@@ -19,6 +19,7 @@
 #include "api/measures.h"
 #include "api/serve/routes.h"
 #include "api/serve/worker.h"
+#include "common/base/utf8.h"
 
 #define PARAMS_MAX 8
 
@@ -36,7 +37,7 @@ static bool check_params(struct request *r)
 
 		snprintf(name, sizeof(name), "%.*s", (int)min_size(params[i].key_len, 63),
 			 params[i].key);
-		if (!jscan_utf8(name, strlen(name), NULL))
+		if (!utf8_valid(name, strlen(name), NULL))
 			snprintf(name, sizeof(name), "?");
 		if (!route_knows_param(r->route, params[i].key, params[i].key_len)) {
 			request_fail(r, 400, name, "unknown query parameter \"%s\"", name);

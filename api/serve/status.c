@@ -3,39 +3,19 @@
  */
 #include "api/serve/status.h"
 
-#include <jansson.h>
-#include <stdlib.h>
-#include <string.h>
-
 #include "api/measures.h"
 #include "api/relay/relay.h"
 #include "api/serve/routes.h"
 #include "api/service.h"
 #include "api/serve/static/openapi.json.h"
 #include "api/serve/worker.h"
-
-#define PG_EPOCH_US INT64_C(946684800000000) /* 2000-01-01 in Unix time */
+#include "common/json/report.h"
 
 /* Takes data over. */
-static void reply_data(struct request *r, int status, json_t *data, const char *message)
+static void reply_data(struct request *r, json_t *data, const char *message)
 {
-	json_t *body = json_pack("{s:b, s:o, s:s}", "success", 1, "data", data, "message", message);
-	char *text = body ? json_dumps(body, JSON_COMPACT) : NULL;
-
-	json_decref(body);
-	if (!text)
-		fatal("out of memory");
-	strbuf_addstr(http_out(r->http), text);
-	free(text);
-	request_reply(r, status);
-}
-
-static json_t *time_json(int64_t unix_us)
-{
-	char text[CLOCK_TIMESTAMP_MAX];
-
-	clock_format_pg(unix_us - PG_EPOCH_US, text);
-	return json_string(text);
+	report_write(http_out(r->http), data, message);
+	request_reply(r, 200);
 }
 
 /* The routes, from their own table. */
@@ -48,7 +28,7 @@ void status_get_index(struct request *r)
 							route_method_name(route_table[i].method),
 							"path", route_table[i].pattern, "help",
 							route_table[i].help));
-	reply_data(r, 200,
+	reply_data(r,
 		   json_pack("{s:s, s:s, s:o}", "program", "pgfanout-api", "version",
 			     PGFANOUT_VERSION, "routes", routes),
 		   "pgfanout: a product catalogue with replicas");
@@ -56,7 +36,7 @@ void status_get_index(struct request *r)
 
 void status_get_health(struct request *r)
 {
-	reply_data(r, 200, json_pack("{s:s}", "status", "ok"), "The process works");
+	reply_data(r, json_pack("{s:s}", "status", "ok"), "The process works");
 }
 
 /* Whether every worker reads from every replica that serves, after a start: before, the primary would be read instead. That is so when
@@ -105,14 +85,14 @@ void status_get_ready(struct request *r)
 		return;
 	}
 	atomic_store(&s->warm, true);
-	reply_data(r, 200, json_pack("{s:s}", "status", "ready"), "Reads and writes are possible");
+	reply_data(r, json_pack("{s:s}", "status", "ready"), "Reads and writes are possible");
 }
 
 static json_t *upstream_json(struct upstream *up)
 {
 	pthread_mutex_lock(&up->lock);
 	json_t *o = json_pack("{s:s, s:s, s:o, s:b, s:i, s:i, s:I}", "name", up->name, "state",
-			      upstream_state_name(up->state), "since", time_json(up->since_us),
+			      upstream_state_name(up->state), "since", report_time(up->since_us),
 			      "needsReset", up->state == UPSTREAM_NEEDS_RESET, "serverVersion",
 			      up->server_version, "connections",
 			      atomic_load(&up->readers) + atomic_load(&up->writers), "reads",
@@ -146,7 +126,7 @@ static json_t *relay_json(struct service *s)
 
 	if (st.last_error[0]) {
 		json_object_set_new(o, "lastError", json_string(st.last_error));
-		json_object_set_new(o, "lastErrorAt", time_json(st.last_error_at_s * 1000000));
+		json_object_set_new(o, "lastErrorAt", report_time(st.last_error_at_s * 1000000));
 	}
 	return o;
 }
@@ -158,10 +138,10 @@ void status_get_status(struct request *r)
 
 	for (size_t i = 0; i + 1 < s->upstreams.n; i++)
 		json_array_append_new(replicas, upstream_json(&s->upstreams.list[i]));
-	reply_data(r, 200,
+	reply_data(r,
 		   json_pack("{s:s, s:s, s:o, s:I, s:b, s:I, s:o, s:o, s:o}", "program",
 			     "pgfanout-api", "version", PGFANOUT_VERSION, "startedAt",
-			     time_json(s->started_us), "uptimeSeconds",
+			     report_time(s->started_us), "uptimeSeconds",
 			     (json_int_t)((wall_now_us() - s->started_us) / 1000000), "stopping",
 			     (int)atomic_load(&s->draining), "workers",
 			     (json_int_t)s->settings->workers, "primary",
@@ -203,7 +183,7 @@ void status_get_stats(struct request *r)
 		json_object_set_new(data, counters[i].name,
 				    json_integer((json_int_t)metric_get(counters[i].measure, 0)));
 	json_object_set_new(data, "reads", reads);
-	reply_data(r, 200, data, "Counters since the start retrieved successfully");
+	reply_data(r, data, "Counters since the start retrieved successfully");
 }
 
 void status_get_metrics(struct request *r)

@@ -2,7 +2,7 @@
  * amqp.h: one connection with one channel to RabbitMQ, owned by one thread.
  *
  * librabbitmq stays behind this module. Every wait has a deadline; a link that fails in any way is
- * closed and made anew (amqp_open tries the URLs of a comma-separated list in turn). Publishes are
+ * closed and opened again (amqp_open tries the URLs of a comma-separated list in turn). Publishes are
  * persistent and mandatory, with publisher confirms; a basic.return before the ack turns that ack
  * into AMQP_RETURNED. Everything handed to callbacks is borrowed for the call: copy at the border.
  */
@@ -53,8 +53,8 @@ struct amqp_delivery {
 	const char *content_type;
 	int64_t timestamp_s; /* 0 if absent */
 	bool redelivered;
-	const struct amqp_header *headers; /* string, integer and boolean headers only; tables
-					      (x-death) are left out */
+	/* Strings, integers and booleans only: tables (x-death) are left out. */
+	const struct amqp_header *headers;
 	size_t nheaders;
 	const char *body;
 	size_t len;
@@ -62,8 +62,8 @@ struct amqp_delivery {
 
 struct amqp_handler {
 	void *arg;
-	void (*settled)(void *arg, uint64_t publish_no,
-			enum amqp_settled how); /* each publish once, in any order */
+	/* Each publish once, in any order. */
+	void (*settled)(void *arg, uint64_t publish_no, enum amqp_settled how);
 	void (*delivery)(void *arg, const struct amqp_delivery *d);
 	void (*cancelled)(void *arg, const char *consumer_tag); /* the broker took the queue away */
 };
@@ -72,17 +72,17 @@ struct amqp_handler {
  * switched on. NULL on failure (err scrubbed). */
 MUST_CHECK struct amqp_link *amqp_open(const char *urls, const char *connection_name,
 				       int64_t timeout_ms, struct err *err);
-/* Tells the broker good-bye if that takes no time; frees. Unsettled publishes are simply forgotten.
- * NULL is fine. */
+/* Closes the connection, politely if the broker answers within 200 ms; frees. Unsettled publishes
+ * are forgotten. NULL is fine. */
 void amqp_close(struct amqp_link *l);
 
 int amqp_fd(const struct amqp_link *l);
 const char *amqp_peer(const struct amqp_link *l); /* "host:port" */
-bool amqp_blocked(const struct amqp_link
-			  *l); /* the broker asked publishers to pause (memory or disk alarm) */
+/* The broker asked publishers to pause (memory or disk alarm). */
+bool amqp_blocked(const struct amqp_link *l);
 size_t amqp_unsettled(const struct amqp_link *l); /* publishes without an answer */
-/* Whether a publish of so many bytes now could not stall: the broker did not ask for a pause, and the
- * socket's buffer has room for it. */
+/* Whether a publish of so many bytes now could not stall: the broker did not ask for a pause, and
+ * the socket's buffer has room for it. */
 bool amqp_can_publish(const struct amqp_link *l, size_t bytes);
 
 /* Publishes; returns its number (1, 2, …) in *ret_no, which comes back in settled(). False: the

@@ -55,7 +55,8 @@ bool amqp_ack(struct amqp_link *l, uint64_t tag, bool multiple, struct err *err)
 	return true;
 }
 
-/* Whether the answer to a declaration is that it is there with other settings; reason says which. */
+/* Whether the answer to a declaration is that it is there with other settings; reason says
+ * which. */
 static bool exists_otherwise(struct amqp_link *l, char *reason, size_t size)
 {
 	amqp_rpc_reply_t r = amqp_get_rpc_reply(l->conn);
@@ -74,7 +75,7 @@ bool amqp_declare_exchange(struct amqp_link *l, const char *name, const char *ty
 	if (exists_otherwise(l, reason, sizeof(reason)))
 		return amqp_link_broken(
 			l, err,
-			"exchange %s exists with other settings: delete it, it is made anew (%s)",
+			"exchange %s exists with other settings: delete it, pgfanout recreates it (%s)",
 			name, reason);
 	return answered(l, "declaring exchange", name, err);
 }
@@ -105,7 +106,7 @@ bool amqp_declare_queue(struct amqp_link *l, const char *name, const struct amqp
 		return amqp_link_broken(
 			l, err,
 			"queue %s exists with other settings: let it run empty and delete it, "
-			"it is made anew; or "
+			"pgfanout recreates it; or "
 			"undo the change of settings (%s)",
 			name, reason);
 	return answered(l, "declaring queue", name, err);
@@ -161,7 +162,8 @@ bool amqp_queue_count(struct amqp_link *l, const char *queue, uint32_t *ret_mess
 		if (rc != AMQP_STATUS_OK)
 			return amqp_link_broken(l, err, "closing a channel: %s",
 						amqp_error_string2(rc));
-		/* A queue whose node is down or that has just failed is 404 as well, in other words. */
+		/* A queue whose node is down or that has just failed is 404 as well, in other
+		 * words. */
 		*ret_exists = code != AMQP_NOT_FOUND || !strstr(reason, "no queue");
 		return err_set(err, "queue %s: %s", queue, reason);
 	}

@@ -23,8 +23,8 @@
 
 /* One publish that the broker has not answered, or has answered while an older one still waits. */
 struct amqp_slot {
-	uint64_t hash; /* of message id, exchange and routing key: a basic.return names nothing else
-			*/
+	/* Of message id, exchange and routing key: a basic.return names nothing else. */
+	uint64_t hash;
 	uint8_t state; /* enum amqp_slot_state */
 };
 enum amqp_slot_state { SLOT_OPEN, SLOT_RETURNED /* its ack will follow */, SLOT_SETTLED };
@@ -56,8 +56,8 @@ struct amqp_link {
 	char peer[264];
 	char boot[17]; /* random; the first part of the message ids */
 
-	uint64_t first, next; /* publishes first … next-1 are in the ring, at their number modulo
-				 its capacity */
+	/* Publishes first … next-1 are in the ring, at their number modulo its capacity. */
+	uint64_t first, next;
 	struct amqp_slot *ring;
 	size_t cap; /* a power of two */
 	size_t unsettled;

@@ -8,7 +8,8 @@
  *   2. basic.return comes before the ack of the same message and turns that ack into "returned":
  *      the message reached no queue. It does not carry the number, so it is matched by message
  *      id, exchange and routing key, oldest first, as the broker handles publishes in order.
- *      Twins that are equal in all three share their fate: same route, same moment.
+ *      Messages that are equal in all three take the same route at the same moment, so either
+ *      all of them were returned or none: it does not matter which is marked.
  *   3. A return that matches nothing, or a confirm of a publish that never was, breaks the link:
  *      everything unsettled is then the caller's to publish again, which is always safe.
  */
@@ -103,11 +104,11 @@ size_t amqp_unsettled(const struct amqp_link *l)
  * librabbitmq writes until everything is written, however long the broker does not read. So a
  * publish is allowed only if
  *   1. the broker did not ask for a pause;
- *   2. the socket was read not long ago: after a longer pause the library may wait for a heartbeat
- * inside a publish;
- *   3. at least a third of the send buffer is free (amqp_writable), and the message needs less than
- * that; one that needs more goes alone, and may at worst wait until TCP_USER_TIMEOUT ends the
- * connection.
+ *   2. the socket was read not long ago: after a longer pause the library may wait for a
+ *      heartbeat inside a publish;
+ *   3. at least a third of the send buffer is free (amqp_writable), and the message needs less
+ *      than that; one that needs more goes alone, and may at worst wait until TCP_USER_TIMEOUT
+ *      ends the connection.
  */
 bool amqp_can_publish(const struct amqp_link *l, size_t bytes)
 {

@@ -1,8 +1,9 @@
 /*
  * backoff.c: the next wait after a failure.
  *
- * Promise: wait k (k = 0, 1, …) lies between half and all of min(first * 2^k, most), at random, so that
- * many workers that lost the same server do not come back in the same moment. One owner; sleeps nowhere.
+ * Promise: wait k (k = 0, 1, …) lies between half and all of min(first * 2^k, most), at random, so
+ * that many workers that lost the same server do not come back in the same moment. One owner;
+ * sleeps nowhere.
  */
 #include "common/base/backoff.h"
 
@@ -14,7 +15,8 @@ void backoff_init(struct backoff *b, int64_t first_ms, int64_t most_ms)
 {
 	*b = (struct backoff){ .first_ms = first_ms, .most_ms = most_ms };
 
-	/* Early in a machine's life there may be no entropy yet; spreading out needs only some difference. */
+	/* Early in a machine's life there may be no entropy yet; spreading out needs only some
+	 * difference. */
 	if (getrandom(&b->seed, sizeof(b->seed), GRND_NONBLOCK) != (ssize_t)sizeof(b->seed))
 		b->seed = (uint64_t)mono_now().us ^ (uint64_t)(uintptr_t)b;
 }

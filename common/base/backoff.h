@@ -1,6 +1,7 @@
 /*
- * backoff.h: how long to wait before the next try: doubling from first to most, with jitter (half to all of it).
- * The policy is data; the caller sleeps. Pure but for the random number (own state, seeded once). One owner.
+ * backoff.h: how long to wait before the next try: doubling from first to most, with jitter (half
+ * to all of it). The policy is data; the caller sleeps. Pure but for the random number (own state,
+ * seeded once). One owner.
  */
 #ifndef PGFANOUT_COMMON_BASE_BACKOFF_H
 #define PGFANOUT_COMMON_BASE_BACKOFF_H

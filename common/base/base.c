@@ -1,9 +1,10 @@
 /*
- * base.c: allocation that cannot fail, and the one way to end a process that cannot go on.
+ * base.c: allocation that cannot fail, the one way to end a process that cannot go on, and numbers
+ * from text.
  *
- * Promise: an x-allocator returns memory or does not return. Ending the process there is safe, because
- * nothing is acknowledged to a client or to the broker before it is durable: whatever was in memory is
- * delivered again. Any thread; no state of its own.
+ * Promise: an x-allocator returns memory or does not return. Ending the process there is safe,
+ * because nothing is acknowledged to a client or to the broker before it is durable: whatever was
+ * in memory is delivered again. Any thread; no state of its own.
  */
 #include "common/base/base.h"
 
@@ -97,4 +98,24 @@ void auto_free(void *p)
 
 	memcpy(&memory, p, sizeof(memory));
 	free(memory);
+}
+
+bool int64_from_text(const char *s, size_t len, int64_t *ret)
+{
+	const char *p = s, *end = s + len;
+	bool negative = p < end && *p == '-';
+	int64_t v = 0;
+
+	p += negative;
+	if (p == end)
+		return false;
+	/* Counted downwards: there is one more number below zero than above. */
+	for (; p < end; p++)
+		if (*p < '0' || *p > '9' || __builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_sub_overflow(v, *p - '0', &v))
+			return false;
+	if (!negative && __builtin_sub_overflow(0, v, &v))
+		return false;
+	*ret = v;
+	return true;
 }

@@ -1,8 +1,8 @@
 /*
- * base.h: what every file may use. Memory, attributes and small macros.
+ * base.h: what every file may use: memory, attributes, small helpers, exit codes.
  *
- * The x-allocators never return NULL: out of memory ends the process with a line on stderr, which is safe because
- * nothing is ever acknowledged before it is durable. Any thread.
+ * The x-allocators never return NULL: out of memory ends the process with a line on stderr, which
+ * is safe because nothing is ever acknowledged before it is durable. Any thread.
  */
 #ifndef PGFANOUT_COMMON_BASE_BASE_H
 #define PGFANOUT_COMMON_BASE_BASE_H
@@ -32,6 +32,10 @@ void fatal(const char *fmt, ...) NORETURN PRINTF_LIKE(1, 2);
 void auto_free(void *p);
 #define AUTO_FREE CLEANUP(auto_free)
 
+/* Decimal digits, perhaps with a minus in front, and nothing else; false too where it does not
+ * fit. */
+MUST_CHECK bool int64_from_text(const char *s, size_t len, int64_t *ret);
+
 static inline size_t min_size(size_t a, size_t b)
 {
 	return a < b ? a : b;
@@ -40,9 +44,9 @@ static inline size_t min_size(size_t a, size_t b)
 /* Process exit codes, the same for all four programs; docs/programs.md lists them. */
 enum exit_code {
 	EXIT_OK = 0,
-	EXIT_DIFFERENT =
-		1,	/* a comparison found a difference, or part of the work could not be done */
-	EXIT_USAGE = 2, /* wrong argument or setting: nothing was started */
+	/* A comparison found a difference, or part of the work could not be done. */
+	EXIT_DIFFERENT = 1,
+	EXIT_USAGE = 2,	      /* wrong argument or setting: nothing was started */
 	EXIT_UNREACHABLE = 3, /* a database or the broker did not answer */
 	EXIT_SCHEMA = 4,      /* a database has not been migrated, or is newer than the program */
 	EXIT_BUSY = 5,	      /* another process is doing the same work */

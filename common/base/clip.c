@@ -1,35 +1,28 @@
 /*
- * clip.c: see clip.h. Pure.
+ * clip.c: see clip.h. Any thread.
  */
 #include "common/base/clip.h"
 
 #include <string.h>
 
-#include "common/json/jscan.h"
-
-static size_t sequence_length(unsigned char first)
-{
-	return first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
-}
+#include "common/base/utf8.h"
 
 void clip_text(char *out, size_t size, const char *s)
 {
-	size_t len = strlen(s), n = 0;
+	const char *end = s + strlen(s);
+	size_t n = 0;
 
-	for (size_t i = 0; i < len;) {
-		size_t take = sequence_length((unsigned char)s[i]);
-		bool good = take <= len - i && jscan_utf8(s + i, take, NULL);
-		if (!good)
-			take = 1;
+	while (s < end) {
+		size_t valid = utf8_step(s, end), take = valid > 0 ? valid : 1;
 		if (n + take >= size)
 			break;
-		memcpy(out + n, s + i, take);
-		if (!good)
+		memcpy(out + n, s, take);
+		if (valid == 0)
 			out[n] = '?';
-		else if (take == 1 && ((unsigned char)s[i] < 0x20 || s[i] == 0x7f))
+		else if ((unsigned char)*s < 0x20 || *s == 0x7f)
 			out[n] = ' ';
 		n += take;
-		i += take;
+		s += take;
 	}
 	out[n] = '\0';
 }

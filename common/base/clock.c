@@ -35,13 +35,14 @@ int mono_until_ms(struct mono t, struct mono now, int max_ms)
 	if (t.us <= now.us)
 		return 0;
 
-	/* Rounded up: a poll() that ended just before the moment would go round once more for nothing. */
+	/* Rounded up: a poll() that ended just before the moment would go round once more for
+	 * nothing. */
 	int64_t ms = (t.us - now.us - 1) / 1000 + 1;
 	return ms < max_ms ? (int)ms : max_ms;
 }
 
-/* The day 2000-03-01 + days in the proleptic Gregorian calendar. The year is counted from March, so that the
- * leap day is its last one; 400 years have 146097 days. */
+/* The day 2000-03-01 + days in the proleptic Gregorian calendar. The year is counted from March, so
+ * that the leap day is its last one; 400 years have 146097 days. */
 static void civil_from_days(int64_t days, int64_t *ret_year, unsigned *ret_month, unsigned *ret_day)
 {
 	int64_t era = (days >= 0 ? days : days - 146096) / 146097;
@@ -110,4 +111,73 @@ size_t clock_format_pg(int64_t pg_us, char *buf)
 	*p++ = 'Z';
 	*p = '\0';
 	return (size_t)(p - buf);
+}
+
+size_t clock_format_wall(int64_t wall_us, char *buf)
+{
+	return clock_format_pg(clock_wall_to_pg(wall_us), buf);
+}
+
+/* ---- reading ---- */
+
+/* n digits at p; -1 if they are not. */
+static int digits_at(const char *p, size_t n)
+{
+	int v = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (p[i] < '0' || p[i] > '9')
+			return -1;
+		v = v * 10 + (p[i] - '0');
+	}
+	return v;
+}
+
+static bool is_leap(int year)
+{
+	return year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+}
+
+/* Days from 2000-01-01 in the Gregorian calendar, for the years from 1 on. */
+static int64_t days_from_2000(int year, int month, int day)
+{
+	static const int before_month[] = { 0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334 };
+	int64_t y = year - 1;
+	int64_t days = y * 365 + y / 4 - y / 100 + y / 400; /* of the years before this one */
+
+	days += before_month[month - 1] + (month > 2 && is_leap(year)) + day - 1;
+	return days - 730119; /* 2000-01-01 counted alike */
+}
+
+bool clock_parse_pg(const char *s, size_t len, int64_t *ret_pg_us)
+{
+	static const int month_days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+
+	if (len < 20 || len > 27 || s[4] != '-' || s[7] != '-' || s[10] != 'T' || s[13] != ':' ||
+	    s[16] != ':' || s[len - 1] != 'Z')
+		return false;
+	int year = digits_at(s, 4), month = digits_at(s + 5, 2), day = digits_at(s + 8, 2);
+	int hour = digits_at(s + 11, 2), minute = digits_at(s + 14, 2),
+	    second = digits_at(s + 17, 2);
+	if (year < 1 || month < 1 || month > 12 || day < 1 || hour < 0 || hour > 23 || minute < 0 ||
+	    minute > 59 || second < 0 || second > 59)
+		return false;
+	if (day > month_days[month - 1] + (month == 2 && is_leap(year)))
+		return false;
+
+	int micros = 0;
+	if (len > 20) {
+		size_t n = len - 21; /* between the point and the Z */
+		if (s[19] != '.' || n == 0)
+			return false;
+		micros = digits_at(s + 20, n);
+		if (micros < 0)
+			return false;
+		for (; n < 6; n++)
+			micros *= 10;
+	}
+	int64_t seconds = days_from_2000(year, month, day) * 86400 + hour * 3600 + minute * 60 +
+			  second;
+	*ret_pg_us = seconds * US_PER_S + micros;
+	return true;
 }

@@ -1,6 +1,7 @@
 /*
- * clock.h: time. A moment on the monotonic clock has its own type so that it cannot meet a duration or wall time by
- * accident. Durations are int64_t milliseconds in names ending _ms, microseconds in names ending _us. Any thread.
+ * clock.h: time. A moment on the monotonic clock has its own type so that it cannot meet a duration
+ * or wall time by accident. Durations are int64_t milliseconds in names ending _ms, microseconds in
+ * names ending _us. Any thread.
  */
 #ifndef PGFANOUT_COMMON_BASE_CLOCK_H
 #define PGFANOUT_COMMON_BASE_CLOCK_H
@@ -42,14 +43,27 @@ static inline int64_t mono_diff_us(struct mono later, struct mono earlier)
 	return later.us - earlier.us;
 }
 
-/* Wall clock, microseconds since 1970-01-01T00:00:00Z. */
+/* Wall clock, microseconds since 1970-01-01T00:00:00Z, and PostgreSQL's binary timestamptz,
+ * microseconds since 2000-01-01T00:00:00Z: names end in wall_us and pg_us. */
+#define CLOCK_PG_EPOCH_US INT64_C(946684800000000)
 int64_t wall_now_us(void);
+static inline int64_t clock_wall_to_pg(int64_t wall_us)
+{
+	return wall_us - CLOCK_PG_EPOCH_US;
+}
+static inline int64_t clock_pg_to_wall(int64_t pg_us)
+{
+	return pg_us + CLOCK_PG_EPOCH_US;
+}
 
-/* PostgreSQL's binary timestamptz (microseconds since 2000-01-01 UTC) as "2026-01-31T12:00:00.123456Z", exactly 27
- * bytes plus NUL for the years 0001 to 9999; other years get more digits or a sign (as in ISO
- * 8601, the year before 0001 is 0000), infinities "infinity" and
- * "-infinity". Returns the length. buf holds at least CLOCK_TIMESTAMP_MAX bytes. */
+/* Writes "2026-01-31T12:00:00.123456Z" and returns its length: exactly 27 bytes plus NUL for the
+ * years 0001 to 9999; other years get more digits or a sign (as in ISO 8601, the year before 0001
+ * is 0000), infinities are "infinity" and "-infinity". buf has CLOCK_TIMESTAMP_MAX bytes. */
 #define CLOCK_TIMESTAMP_MAX 40
 size_t clock_format_pg(int64_t pg_us, char *buf);
+size_t clock_format_wall(int64_t wall_us, char *buf);
+/* Reads len bytes such as "2026-01-31T12:00:00.123456Z": 0 to 6 decimals, Z only, years 0001-9999;
+ * anything else is refused. */
+MUST_CHECK bool clock_parse_pg(const char *s, size_t len, int64_t *ret_pg_us);
 
 #endif

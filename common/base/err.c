@@ -1,8 +1,9 @@
 /*
  * err.c: writes and extends the one line that explains a failure.
  *
- * Promise: the text is one line without control characters, NUL-terminated, and where it had to be cut it is
- * not cut inside a character. The arguments may point into the same struct err. Pure; any thread, one owner.
+ * Promise: the text is one line without control characters, NUL-terminated, and where it had to be
+ * cut it is not cut inside a character. The arguments may point into the same struct err. Pure; any
+ * thread, one owner.
  */
 #include "common/base/err.h"
 
@@ -10,23 +11,10 @@
 #include <stdio.h>
 #include <string.h>
 
-/* A UTF-8 character that was cut at the end of the buffer goes altogether. */
-static void drop_partial_character(char *text, size_t len)
-{
-	size_t start = len;
+#include "common/base/utf8.h"
 
-	while (start > 0 && len - start < 3 && ((unsigned char)text[start - 1] & 0xc0) == 0x80)
-		start--;
-	if (start == 0)
-		return;
-
-	unsigned char lead = (unsigned char)text[start - 1];
-	size_t want = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1;
-	if (want > len - start + 1)
-		text[start - 1] = '\0';
-}
-
-/* Fills a buffer as large as err->text, from there and back, since the arguments may live in err->text. */
+/* Fills a buffer as large as err->text, from there and back, since the arguments may live in
+ * err->text. */
 static void PRINTF_LIKE(3, 0) format_line(char *line, size_t size, const char *fmt, va_list ap)
 {
 	int n = vsnprintf(line, size, fmt, ap);
@@ -34,7 +22,7 @@ static void PRINTF_LIKE(3, 0) format_line(char *line, size_t size, const char *f
 	if (n < 0)
 		line[0] = '\0';
 	else if ((size_t)n >= size)
-		drop_partial_character(line, size - 1);
+		line[utf8_whole(line, size - 1)] = '\0';
 	for (char *p = line; *p; p++)
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			*p = ' ';
@@ -68,7 +56,7 @@ bool err_prefix(struct err *err, const char *fmt, ...)
 	size_t room = sizeof(line) - at;
 	int n = snprintf(line + at, room, ": %s", err->text);
 	if (n >= 0 && (size_t)n >= room)
-		drop_partial_character(line, sizeof(line) - 1);
+		line[utf8_whole(line, sizeof(line) - 1)] = '\0';
 	memcpy(err->text, line, strlen(line) + 1);
 	return false;
 }

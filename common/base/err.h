@@ -1,7 +1,8 @@
 /*
  * err.h: why something failed, as one line for a person.
  *
- * common/ explains into a struct err and stays quiet; whoever decides what happens next logs it once. Pure.
+ * common/ explains into a struct err and stays quiet; whoever decides what happens next logs it
+ * once. Pure.
  */
 #ifndef PGFANOUT_COMMON_BASE_ERR_H
 #define PGFANOUT_COMMON_BASE_ERR_H
@@ -13,7 +14,8 @@ struct err {
 	char sqlstate[6]; /* of a database error, else "" */
 };
 
-/* Writes the line (control characters become blanks). Always returns false, so that `return err_set(…)` reads well. */
+/* Writes the line (control characters become blanks). Always returns false, so that `return
+ * err_set(…)` reads well. */
 bool err_set(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Puts "what: " in front of the line that is there. Returns false. */

@@ -1,14 +1,15 @@
 /*
  * log.c: makes one line of an event and writes it to stderr.
  *
- * Promise: whatever the values hold, the result is exactly one line that can be taken apart again: in text every
- * value that is more than a plain word is quoted, in JSON the line is a valid object of valid UTF-8, and no
- * control character reaches a terminal. A line is at most PIPE_BUF bytes and goes out in one write(2), so lines of
- * several threads never mix, not even in a pipe. To stay within it a long value is cut (it then ends in "..."), and
- * pairs that still find no room are left out and truncated=true is said instead.
+ * Promise: whatever the values hold, the result is exactly one line that can be taken apart again:
+ * in text every value that is more than a plain word is quoted, in JSON the line is a valid object
+ * of valid UTF-8, and no control character reaches a terminal. A line is at most PIPE_BUF bytes and
+ * goes out in one write(2), so lines of several threads never mix, not even in a pipe. To stay
+ * within it a long value is cut (it then ends in "..."), and pairs that still find no room are left
+ * out and truncated=true is said instead.
  *
- * Level, format and program are set before the first thread starts and do not change. Any thread; no lock, no
- * allocation, errno is kept.
+ * Level, format and program are set before the first thread starts and do not change. Any thread;
+ * no lock, no allocation, errno is kept.
  */
 #include "common/base/log.h"
 
@@ -16,10 +17,10 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/utf8.h"
 
 #define LINE_MAX_BYTES	PIPE_BUF
 #define VALUE_MAX_BYTES 1024 /* a value as it is written, escapes included */
@@ -67,46 +68,18 @@ static void put_int(struct line *l, int64_t v)
 	put(l, digits, (size_t)n);
 }
 
-/* How many bytes the UTF-8 character at s has; 0 if it is none (overlong forms, surrogates and what is beyond
- * U+10FFFF are none). The NUL at the end of s stops every look ahead. */
-static size_t utf8_length(const char *s)
-{
-	const unsigned char *p = (const unsigned char *)s;
-	unsigned char low = 0x80, high = 0xbf;
-	size_t n;
-
-	if (p[0] < 0x80)
-		return 1;
-	if (p[0] >= 0xc2 && p[0] <= 0xdf) {
-		n = 2;
-	} else if (p[0] >= 0xe0 && p[0] <= 0xef) {
-		n = 3;
-		low = p[0] == 0xe0 ? 0xa0 : 0x80;
-		high = p[0] == 0xed ? 0x9f : 0xbf;
-	} else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
-		n = 4;
-		low = p[0] == 0xf0 ? 0x90 : 0x80;
-		high = p[0] == 0xf4 ? 0x8f : 0xbf;
-	} else {
-		return 0;
-	}
-	if (p[1] < low || p[1] > high)
-		return 0;
-	for (size_t i = 2; i < n; i++)
-		if (p[i] < 0x80 || p[i] > 0xbf)
-			return 0;
-	return n;
-}
-
-/* Writes one character of s to out (8 bytes), escaped if it must be, and returns how many bytes of s it was.
+/* Writes one character of s to out (8 bytes), escaped if it must be, and returns how many bytes of
+ * s it was.
  *
- *   invalid byte            text \xff      JSON U+FFFD
- *   control character       text \n, \x1b  JSON \n, \u001b; also U+007F … U+009F, which move terminals too
- *   quote and backslash     a backslash before, where quoted */
-static size_t escape(const char *s, bool quoted, char *out, size_t *ret_len)
+ *   invalid byte          text \xff      JSON U+FFFD
+ *   control character     text \n, \x1b  JSON \n, \u001b
+ *   quote and backslash   a backslash before it, where the value is quoted
+ *
+ * U+007F to U+009F are control characters too: terminals obey them. */
+static size_t escape(const char *s, const char *end, bool quoted, char *out, size_t *ret_len)
 {
 	unsigned char c = (unsigned char)*s;
-	size_t n = utf8_length(s);
+	size_t n = utf8_step(s, end);
 	const char *short_form = c == '\n' ? "\\n" : c == '\t' ? "\\t" : c == '\r' ? "\\r" : NULL;
 
 	if (n == 0) {
@@ -132,13 +105,14 @@ static size_t escape(const char *s, bool quoted, char *out, size_t *ret_len)
 
 static void put_escaped(struct line *l, const char *s, bool quoted)
 {
+	const char *end = s + strlen(s);
 	size_t room = VALUE_MAX_BYTES;
 
-	while (*s) {
+	while (s < end) {
 		char piece[8];
 		size_t len;
 
-		s += escape(s, quoted, piece, &len);
+		s += escape(s, end, quoted, piece, &len);
 		if (len + strlen("...") > room) {
 			put_str(l, "...");
 			return;
@@ -158,11 +132,13 @@ static void put_quoted(struct line *l, const char *s)
 /* A plain word stands for itself in text. */
 static bool needs_quotes(const char *s)
 {
-	if (!*s)
+	const char *end = s + strlen(s);
+
+	if (s == end)
 		return true;
-	while (*s) {
+	while (s < end) {
 		unsigned char c = (unsigned char)*s;
-		size_t n = utf8_length(s);
+		size_t n = utf8_step(s, end);
 
 		if (n == 0 || c <= ' ' || c == 0x7f || c == '"' || c == '\\' || c == '=')
 			return true;
@@ -175,16 +151,11 @@ static bool needs_quotes(const char *s)
 
 static void put_time(struct line *l)
 {
-	int64_t us = wall_now_us();
-	time_t s = (time_t)(us / 1000000);
-	struct tm tm;
-	char text[48];
+	char text[CLOCK_TIMESTAMP_MAX];
 
-	gmtime_r(&s, &tm);
-	int n = snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ",
-			 tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
-			 tm.tm_sec, (int)(us / 1000 % 1000));
-	put(l, text, (size_t)n);
+	clock_format_wall(wall_now_us(), text);
+	put(l, text, strlen("2026-01-31T12:00:00.123"));
+	put_str(l, "Z");
 }
 
 /* ---- lines ---- */
@@ -240,8 +211,9 @@ static void put_pair(struct line *l, const struct log_kv *kv)
 
 static void write_out(const char *p, size_t n)
 {
-	/* A short write happens only where the disk is full or a signal came in: then the rest is worth more than
-	 * the promise that nothing comes between. A log that cannot be written stops nobody. */
+	/* A short write happens only where the disk is full or a signal came in: then the rest is
+	 * worth more than the promise that nothing comes between. A log that cannot be written
+	 * stops nobody. */
 	while (n > 0) {
 		ssize_t done = write(STDERR_FILENO, p, n);
 

@@ -2,10 +2,11 @@
  * log.h: one line an event on stderr, as key=value text or as JSON, with stable keys.
  *
  * text: 2026-01-31T12:00:00.123Z info api relay connected broker=127.0.0.1:5672 attempts=3
- * json: {"time":"…","level":"info","program":"api","thread":"relay","message":"connected","broker":"…","attempts":3}
+ * json: {"time":"…","level":"info","program":"api","thread":"relay","message":"connected",
+ *        "broker":"127.0.0.1:5672","attempts":3}
  *
- * A line is written with one write(2), so lines of threads do not mix. Secrets never reach this module: connection
- * strings are logged through uri_scrub() only. Any thread.
+ * A line is written with one write(2), so lines of threads do not mix. Secrets never reach this
+ * module: connection strings are logged through uri_scrub() only. Any thread.
  */
 #ifndef PGFANOUT_COMMON_BASE_LOG_H
 #define PGFANOUT_COMMON_BASE_LOG_H
@@ -22,11 +23,12 @@ struct log_kv {
 #define KV_S(k, v) ((struct log_kv){ .key = (k), .str = (v) })
 #define KV_I(k, v) ((struct log_kv){ .key = (k), .num = (v) })
 
-/* Before any thread starts. program: "api", "consumer", … (borrowed for ever). level and format as in LOG_LEVEL, LOG_FORMAT;
- * false if a word is unknown. */
+/* Before any thread starts. program: "api", "consumer", … (borrowed for ever). level and format as
+ * in LOG_LEVEL, LOG_FORMAT; false if a word is unknown. */
 bool log_init(const char *program, const char *level, const char *format);
 
-/* Names the calling thread in its lines ("relay", "worker-1", "replica-2"); copied, 31 bytes at most. */
+/* Names the calling thread in its lines ("relay", "worker-1", "replica-2"); copied, 31 bytes at
+ * most. */
 void log_thread(const char *name);
 
 bool log_enabled(enum log_level level);

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "common/base/utf8.h"
+
 #define BAR_MIN	 5
 #define BAR_MAX	 40
 #define STUCK_MS 2000
@@ -101,7 +103,7 @@ static void add_speed(struct strbuf *out, const struct progress_row *row, const 
 {
 	int64_t left = progress_seconds_left(row);
 
-	/* The slowest holds up all: whoever looks must see which one that is. */
+	/* The slowest replica holds up all others: it must be easy to see. */
 	if (row->stuck_ms >= STUCK_MS) {
 		strbuf_addf(out, "%stakes nothing for %lld s", separator,
 			    (long long)(row->stuck_ms / 1000));
@@ -122,15 +124,12 @@ static void add_speed(struct strbuf *out, const struct progress_row *row, const 
 	}
 }
 
-/* Not in the middle of a character of UTF-8. */
 static void cut(struct strbuf *out, size_t len)
 {
 	if (out->len <= len)
 		return;
-	while (len > 0 && ((unsigned char)out->data[len] & 0xc0) == 0x80)
-		len--;
-	out->len = len;
-	out->data[len] = '\0';
+	out->len = utf8_whole(out->data, len);
+	out->data[out->len] = '\0';
 }
 
 void progress_bar(struct strbuf *out, const struct progress_row *row, size_t name_width,

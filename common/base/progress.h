@@ -1,6 +1,6 @@
 /*
- * progress.h: how far a reset is, as words: what a line says, how fast it goes, how long it will take. Pure: time comes as an
- * argument, lines go into a strbuf. progress_screen.h puts them on the terminal.
+ * progress.h: how far a reset or a comparison is, in words: rows done, speed, time left. Pure: time
+ * comes as an argument, lines go into a strbuf. progress_screen.h puts them on the terminal.
  */
 #ifndef PGFANOUT_COMMON_BASE_PROGRESS_H
 #define PGFANOUT_COMMON_BASE_PROGRESS_H
@@ -20,7 +20,8 @@ struct progress_meter {
 	size_t n, newest;
 };
 void progress_meter_add(struct progress_meter *m, struct mono now, int64_t rows, int64_t bytes);
-/* Between the oldest sample and the newest; false (nothing written) as long as there are not two. */
+/* Between the oldest sample and the newest; false (nothing written) as long as there are not
+ * two. */
 bool progress_meter_rate(const struct progress_meter *m, int64_t *ret_rows_per_s,
 			 int64_t *ret_bytes_per_s);
 
@@ -35,7 +36,8 @@ struct progress_row {
 	int64_t rows_per_s, bytes_per_s; /* if measured */
 };
 
-/* 0 … 99: whatever the estimate, a load is not complete before its end. -1: not known. While something else is done: 100. */
+/* 0 … 99: whatever the estimate, a load is not complete before its end. -1: not known. While
+ * something else is done: 100. */
 int progress_percent(const struct progress_row *row);
 int64_t progress_seconds_left(const struct progress_row *row); /* of the load; -1: not known */
 
@@ -50,8 +52,8 @@ void progress_line(struct strbuf *out, const struct progress_row *row);
 void progress_summary(struct strbuf *out, const char *name, int64_t rows, int64_t bytes,
 		      int64_t took_us);
 
-void progress_add_bytes(struct strbuf *out,
-			int64_t bytes); /* "512 B", "12.3 kB", "12.3 MB", "1.2 GB": steps of 1000 */
+/* "512 B", "12.3 kB", "12.3 MB", "1.2 GB": steps of 1000. */
+void progress_add_bytes(struct strbuf *out, int64_t bytes);
 void progress_add_seconds(struct strbuf *out, int64_t seconds); /* "0:05", "12:34", "1:02:03" */
 
 #endif

@@ -1,6 +1,7 @@
 /*
- * progress_screen.c: see progress_screen.h. Bars are written with one write(2) a frame, so that they do not flicker. A terminal or
- * pipe that takes nothing loses the frame: the reset never waits for a screen.
+ * progress_screen.c: see progress_screen.h. Bars are written with one write(2) a frame, so that
+ * they do not flicker. A terminal or pipe that takes nothing loses the frame: the reset never waits
+ * for a screen.
  */
 #include "common/base/progress_screen.h"
 

@@ -1,6 +1,7 @@
 /*
- * progress_screen.h: shows progress on standard output: bars that are drawn over on a terminal, a line a replica now and then elsewhere,
- * nothing if it is to be quiet. Other output goes between progress_screen_clear() and the next show. Main thread.
+ * progress_screen.h: shows progress on standard output: bars that are drawn over on a terminal, a
+ * line a replica now and then elsewhere, nothing if it is to be quiet. Other output goes between
+ * progress_screen_clear() and the next show. Main thread.
  */
 #ifndef PGFANOUT_COMMON_BASE_PROGRESS_SCREEN_H
 #define PGFANOUT_COMMON_BASE_PROGRESS_SCREEN_H

@@ -1,13 +1,14 @@
 /*
  * stop.c: turns SIGTERM, SIGINT and SIGHUP into a flag and a readable eventfd.
  *
- * Promise: no code of ours ever runs inside a signal handler. The signals are blocked in every thread and taken
- * by one thread that only waits for them (it lives as long as the process and owns nothing):
+ * Promise: no code of ours ever runs inside a signal handler. The signals are blocked in every
+ * thread and taken by one thread that only waits for them (it lives as long as the process and owns
+ * nothing):
  *
- *   first signal   flag set, eventfd readable for ever: everybody winds up
- *   second         nothing more: a terminal's Ctrl-C and a supervisor's SIGTERM may come together
- *   third          the process ends at once with EXIT_INTERRUPTED; safe, as after a kill -9, because nothing
- *                  is acknowledged before it is durable
+ *   first signal   the flag is set, the eventfd readable for ever: every thread comes to its end
+ *   second         nothing more: Ctrl-C of a terminal and SIGTERM of a supervisor may come together
+ *   third          the process ends at once with EXIT_INTERRUPTED; that is safe, as kill -9 is,
+ *                  because nothing is acknowledged before it is durable
  */
 #include "common/base/stop.h"
 
@@ -30,8 +31,9 @@ void stop_request(void)
 {
 	const uint64_t one = 1;
 
-	/* Flag first: whoever is woken by the eventfd must see it. A failed write can only mean that the counter is
-	 * full, hence readable; or that stop_init was not called, and then nobody polls. */
+	/* Flag first: whoever is woken by the eventfd must see it. A failed write can only mean
+	 * that the counter is full, hence readable; or that stop_init was not called, and then
+	 * nobody polls. */
 	if (!atomic_exchange(&stopping, true) && write(event_fd, &one, sizeof(one)) < 0)
 		return;
 }

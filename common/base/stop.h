@@ -1,8 +1,9 @@
 /*
  * stop.h: SIGTERM, SIGINT and SIGHUP end the process in order; SIGPIPE is ignored.
  *
- * stop_init() blocks the signals in the calling thread (so in all threads made later) and starts a thread that waits for them;
- * the first one sets the flag and makes stop_fd() readable for ever (never read it), a third one ends the process at once.
+ * stop_init() blocks the signals in the calling thread (so in all threads made later) and starts a
+ * thread that waits for them; the first one sets the flag and makes stop_fd() readable for ever
+ * (never read it), a third one ends the process at once.
  */
 #ifndef PGFANOUT_COMMON_BASE_STOP_H
 #define PGFANOUT_COMMON_BASE_STOP_H

@@ -1,8 +1,8 @@
 /*
  * strbuf.c: a byte string that grows by doubling.
  *
- * Promise: after any call data is NUL-terminated (or NULL while nothing was ever added), and cap > len. What is
- * added must not point into the buffer itself: growing may move it. One owner; pure.
+ * Promise: after any call data is NUL-terminated (or NULL while nothing was ever added), and cap >
+ * len. What is added must not point into the buffer itself: growing may move it. One owner; pure.
  */
 #include "common/base/strbuf.h"
 
@@ -84,7 +84,8 @@ void strbuf_addch(struct strbuf *b, char c)
 
 void strbuf_addf(struct strbuf *b, const char *fmt, ...)
 {
-	/* Most lines fit the first time; a longer one is formatted again into room that is right. */
+	/* Most lines fit the first time; a longer one is formatted again into room that is
+	 * right. */
 	size_t room = 128;
 
 	for (;;) {

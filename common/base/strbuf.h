@@ -1,7 +1,8 @@
 /*
  * strbuf.h: a growing byte string, always NUL-terminated. One owner, no locking. Pure.
  *
- * Embedded: STRBUF_INIT, then strbuf_clear() frees. strbuf_reset() keeps the memory for the next use.
+ * Embedded: STRBUF_INIT, then strbuf_clear() frees. strbuf_reset() keeps the memory for the next
+ * use.
  */
 #ifndef PGFANOUT_COMMON_BASE_STRBUF_H
 #define PGFANOUT_COMMON_BASE_STRBUF_H
@@ -9,7 +10,7 @@
 #include "common/base/base.h"
 
 struct strbuf {
-	char *data; /* NULL until the first byte; use strbuf_str() for a string that is never NULL */
+	char *data; /* NULL until the first byte; strbuf_str() is never NULL */
 	size_t len;
 	size_t cap;
 };
@@ -21,18 +22,17 @@ struct strbuf {
 
 void strbuf_clear(struct strbuf *b); /* frees; b is STRBUF_INIT again */
 void strbuf_reset(struct strbuf *b); /* length 0, memory kept */
-char *strbuf_reserve(
-	struct strbuf *b,
-	size_t n); /* room for n more bytes; returns where they go; then strbuf_commit */
-void strbuf_commit(struct strbuf *b, size_t n); /* n bytes were written at strbuf_reserve's place */
+/* Makes room for n more bytes and returns where they go; strbuf_commit() then says how many were
+ * written there. */
+char *strbuf_reserve(struct strbuf *b, size_t n);
+void strbuf_commit(struct strbuf *b, size_t n);
 void strbuf_add(struct strbuf *b, const void *p, size_t n);
 void strbuf_addstr(struct strbuf *b, const char *s);
 void strbuf_addch(struct strbuf *b, char c);
 void strbuf_addf(struct strbuf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
 void strbuf_addint(struct strbuf *b, int64_t v); /* decimal, without printf */
 const char *strbuf_str(const struct strbuf *b);
-char *strbuf_detach(
-	struct strbuf *b,
-	size_t *ret_len); /* the caller frees; b is STRBUF_INIT again; ret_len may be NULL */
+/* The caller frees the text; b is STRBUF_INIT again. ret_len may be NULL. */
+char *strbuf_detach(struct strbuf *b, size_t *ret_len);
 
 #endif

@@ -1,16 +1,18 @@
 /*
  * uri.c: takes the secrets out of connection strings.
  *
- * Promise: the output is put together from parts that were recognised as user, host, port and path; it is never the
- * input with something removed. Wherever a password that was not percent-encoded ('@', '/', '?' or ',' inside) could
- * have moved the borders between the parts, nothing is shown at all. Pure; any thread.
+ * Promise: the output is put together from parts that were recognised as user, host, port and path;
+ * it is never the input with something removed. Wherever a password that was not percent-encoded
+ * ('@', '/', '?' or ',' inside) could have moved the borders between the parts, nothing is shown at
+ * all. Pure; any thread.
  *
  * The rule for one URI:
  *   1. the scheme, letters and digits, before "://"
  *   2. what follows the first '?' or '#' is dropped; an '@' in there hides everything
  *   3. the authority ends at the first '/'; an '@' or ':' behind it hides everything
  *   4. up to the last '@' of the authority stands user[:password]; the user ends at the first ':'
- *   5. the rest are hosts with ports, separated by commas, made of the characters that hosts have, or nothing is shown
+ *   5. the rest are hosts with ports, separated by commas; any character that no host has hides
+ *      everything
  */
 #include "common/base/uri.h"
 
@@ -155,7 +157,8 @@ static bool entry_begins(const char *s, size_t len)
 	return false;
 }
 
-/* A list is cut only where a URI follows on the comma: other commas belong to several hosts, or to a password. */
+/* A list is cut only where a URI follows on the comma: other commas belong to several hosts, or to
+ * a password. */
 static bool scrub_list(struct strbuf *out, const char *s, size_t len)
 {
 	size_t start = 0;
@@ -197,8 +200,8 @@ static bool keyword_is_shown(const char *key, size_t len)
 	return false;
 }
 
-/* Reads a value as libpq does: to the next blank, or between single quotes; a backslash takes the next character as it
- * is. Returns where it ends, NULL if a quote is not closed. */
+/* Reads a value as libpq does: to the next blank, or between single quotes; a backslash takes the
+ * next character as it is. Returns where it ends, NULL if a quote is not closed. */
 static const char *read_value(const char *p, struct strbuf *value)
 {
 	bool quoted = *p == '\'';
@@ -215,7 +218,8 @@ static const char *read_value(const char *p, struct strbuf *value)
 	return *p == '\'' ? p + 1 : NULL;
 }
 
-/* A value that is shown must be nothing but a name: dbname may be a whole connection string of its own. */
+/* A value that is shown must be nothing but a name: dbname may be a whole connection string of its
+ * own. */
 static bool value_is_plain(const struct strbuf *v)
 {
 	return made_of(strbuf_str(v), v->len, "._~%+$:,/@-") && !strstr(strbuf_str(v), "://");

@@ -1,18 +1,20 @@
 /*
  * http.c: the server of http.h: one libmicrohttpd daemon in external epoll mode.
  *
- * Ownership: a struct http_conn lives as long as libmicrohttpd's connection (on_connection), a struct http_request from the
- * first handler call to http_on_completed; both go back to free lists of the server. A connection that is suspended is in
- * libmicrohttpd's hands again only through http_reply(), http_resume() and http_wake(); http_close() resumes what is left,
- * because libmicrohttpd ends the process if a suspended connection is there when it stops.
+ * Ownership: a struct http_conn lives as long as libmicrohttpd's connection (on_connection), a
+ * struct http_request from the first handler call to http_on_completed; both go back to free lists
+ * of the server. libmicrohttpd looks at a suspended connection again only after http_reply(),
+ * http_resume() or http_wake(); http_close() resumes what is left, because libmicrohttpd ends the
+ * process if it is stopped while a connection is suspended.
  *
- * A whole request that waits for its answer is not suspended: that, and resuming, cost three system calls. It rests instead:
- * libmicrohttpd asks for the answer in every MHD_run(), and for another one at once; so http_wait_ms() believes it only as long
- * as something moves.
+ * A whole request that waits for its answer is not suspended: suspending and resuming cost three
+ * system calls. It rests: libmicrohttpd calls the handler for it in every MHD_run(), and says each
+ * time that it wants to run again at once. So while requests rest, http_wait_ms() follows
+ * libmicrohttpd only after a run in which something was done.
  *
- * libmicrohttpd's own timeout counts idle time only, so a client that sends a byte a second would stay for ever. The
- * deadlines of http.h are kept here: http_run() walks the connections once a second and shuts down the sockets of those
- * that are late; libmicrohttpd then ends them itself.
+ * libmicrohttpd's own timeout counts idle time only, so a client that sends a byte a second would
+ * stay for ever. The deadlines of http.h are kept here: http_run() walks the connections once a
+ * second and shuts down the sockets of those that are late; libmicrohttpd then ends them itself.
  */
 #include "common/http/http.h"
 
@@ -28,8 +30,9 @@
 
 #define SWEEP_MS	  1000
 #define SWEEP_DRAINING_MS 50
-/* While stopping, a client that keeps its connection has this long to send one more request, which is answered and told that the
- * connection ends; closing at once would cut off what it is just sending. */
+/* While stopping, a client that keeps its connection has this long to send one more request, which
+ * is answered and told that the connection ends; closing at once would cut off what it is just
+ * sending. */
 #define DRAIN_IDLE_MS	  500
 #define DRAIN_ACCEPT_RUNS 32
 #define CONNECTION_MEMORY 16384
@@ -107,13 +110,15 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_c
 	*socket_context = NULL;
 }
 
-/* libmicrohttpd 0.9.75 overlooks an end that comes together with the bytes before it: its epoll tells of both at once. A client
- * whose request is whole may have ended its side and still waits for the answer. */
+/* Whether the client has closed its side. libmicrohttpd 0.9.75 does not see that when epoll reports
+ * it together with the last bytes. Not asked once the request is whole: the client may have closed
+ * its side and still wait for the answer. */
 static bool has_ended(struct http_conn *c)
 {
 	char byte;
 
-	if (!c->heard || (c->request && (c->request->whole || c->request->suspended)))
+	if (!c->heard ||
+	    (c->request && c->request->state != HTTP_COMING && c->request->state != HTTP_EARLY))
 		return false;
 	ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
 
@@ -134,6 +139,7 @@ static void sweep(struct http_server *s)
 	s->next_sweep = mono_add_ms(s->now, s->draining ? SWEEP_DRAINING_MS : SWEEP_MS);
 }
 
+/* Paths and queries are compared as they were sent: "%2F" is no slash and "%00" ends no name. */
 static size_t on_unescape(void *cls, struct MHD_Connection *mhd, char *s)
 {
 	(void)cls;
@@ -221,7 +227,8 @@ void http_drain(struct http_server *s)
 	if (s->draining)
 		return;
 	s->draining = true;
-	/* What the kernel has accepted for us already; libmicrohttpd takes about ten of them in a run. */
+	/* What the kernel has accepted for us already; libmicrohttpd takes about ten of them in a
+	 * run. */
 	for (int i = 0; i < DRAIN_ACCEPT_RUNS; i++)
 		MHD_run(s->daemon);
 	MHD_socket fd = MHD_quiesce_daemon(s->daemon);
@@ -250,13 +257,14 @@ void http_close(struct http_server *s)
 
 		if (!r)
 			continue;
-		if ((r->resting || r->suspended) && !r->replied)
+		if (r->state == HTTP_RESTING || r->state == HTTP_HELD)
 			http_reply_error(
 				r, 503, NULL,
 				"the server is stopping: a change may or may not have been made");
-		http_unrest(r);
+		http_move(r, HTTP_ON_WAKE);
 	}
-	/* Queues those answers and takes what was resumed off the list of the suspended, then sends. */
+	/* Queues those answers and takes what was resumed off the list of the suspended, then
+	 * sends. */
 	for (int i = 0; i < 2; i++)
 		MHD_run(s->daemon);
 	MHD_stop_daemon(s->daemon);

@@ -1,22 +1,25 @@
 /*
- * http.h: an HTTP/1.1 server inside one thread's event loop, strict about what it reads and with a deadline on every
- * client.
+ * http.h: an HTTP/1.1 server inside one thread's event loop, strict about what it reads and with a
+ * deadline on every client.
  *
- * libmicrohttpd stays behind this module. A server belongs to one thread: everything here is called from that thread. Put
- * http_fd() into the loop's epoll (level-triggered) and call http_run() every turn, after the turn's answers and before
- * the turn's sends.
+ * libmicrohttpd stays behind this module. A server belongs to one thread: everything here is called
+ * from that thread. Put http_fd() into the loop's epoll (level-triggered) and call http_run() every
+ * turn, after the turn's answers and before the turn's sends.
  *
  * A request's life, and who moves it on:
- *   head    callback head(): the head has come and is well formed. It may answer at once (the body is then thrown away),
- *           or choose what is to become of the body: nothing (default), http_collect(), http_stream().
- *   body    callback body(): a piece of a streamed body.
- *   whole   callback whole(): everything is here. It answers, or somebody does later: until then the connection rests.
- *   sending http_reply() or http_reply_stream() was called, once.
- *   gone    callback gone(): the answer was sent or the client is lost. The last call; the request is not valid after it.
+ *   head     callback head(): the head has come and is well formed. It may answer at once (the body
+ *            is then thrown away), or choose what becomes of the body: nothing (default),
+ *            http_collect(), http_stream().
+ *   body     callback body(): a piece of a streamed body.
+ *   whole    callback whole(): everything is here. It answers, or somebody does later; until then
+ *            the request rests.
+ *   sending  http_reply() or http_reply_stream() was called, once.
+ *   gone     callback gone(): the answer was sent or the client is lost. The last call; the request
+ *            is not valid after it.
  *
- * Deadlines: the head of a new connection, and a body that is not streamed, within 30 s; the next request on a kept
- * connection, progress of a streamed body or answer, and the sending of any other answer within 60 s. While a request rests
- * there is none: whoever let it rest answers in time.
+ * Deadlines: the head of a new connection, and a body that is not streamed, within 30 s; the next
+ * request on a kept connection, progress of a streamed body or answer, and the sending of any other
+ * answer within 60 s. While a request rests there is none: whoever let it rest answers in time.
  */
 #ifndef PGFANOUT_COMMON_HTTP_HTTP_H
 #define PGFANOUT_COMMON_HTTP_HTTP_H
@@ -32,6 +35,7 @@
 struct http_server;
 struct http_request;
 
+/* http_request.c has their names in this order. */
 enum http_method {
 	HTTP_GET, /* and HEAD: its answer is made like GET's and sent without the body */
 	HTTP_POST,
@@ -43,8 +47,8 @@ enum http_method {
 
 struct http_callbacks {
 	void (*head)(void *arg, struct http_request *r);
-	/* Returns how many bytes it took. Fewer than len: the connection rests until http_resume() or an answer. NULL if
-	 * nothing is streamed. */
+	/* Returns how many bytes it took. Fewer than len: the connection rests until http_resume()
+	 * or an answer. NULL if nothing is streamed. */
 	size_t (*body)(void *arg, struct http_request *r, const char *data, size_t len);
 	void (*whole)(void *arg, struct http_request *r);
 	void (*gone)(void *arg, struct http_request *r);
@@ -52,8 +56,9 @@ struct http_callbacks {
 
 const char *http_library_version(void);
 
-/* A listening, non-blocking socket; -1 on failure. shared: others of this user may listen on the same port (SO_REUSEPORT):
- * one socket a thread. Not shared: refused while anybody else listens there. */
+/* A listening, non-blocking socket; -1 on failure. shared: others of this user may listen on the
+ * same port (SO_REUSEPORT): one socket a thread. Not shared: refused while anybody else listens
+ * there. */
 MUST_CHECK int http_listen(const char *host, int port, bool shared, struct err *err);
 
 /* Takes listen_fd over, also on failure. cb is borrowed for the server's life. */
@@ -65,7 +70,8 @@ int http_fd(const struct http_server *s);
 int http_wait_ms(struct http_server *s);
 /* Reads, calls callbacks, sends; never blocks. */
 void http_run(struct http_server *s, struct mono now);
-/* Stops accepting; every further answer closes its connection, and idle connections end half a second later. */
+/* Stops accepting; every further answer closes its connection, and idle connections end half a
+ * second later. */
 void http_drain(struct http_server *s);
 unsigned http_connections(const struct http_server *s);
 /* Cuts what is left: gone() is called for every request. NULL is fine. */
@@ -73,10 +79,10 @@ void http_close(struct http_server *s);
 
 /* ---- what came ---- */
 enum http_method http_request_method(const struct http_request *r);
-bool http_request_is_head(
-	const struct http_request *r); /* a HEAD: no byte of a body will be sent */
-const char *http_request_path(
-	const struct http_request *r); /* as sent, nothing decoded; borrowed until gone */
+/* A HEAD: no byte of a body will be sent. */
+bool http_request_is_head(const struct http_request *r);
+/* As sent, nothing decoded; borrowed until gone. */
+const char *http_request_path(const struct http_request *r);
 const struct http_head *http_request_head(const struct http_request *r);
 struct http_param {
 	const char *key;
@@ -84,7 +90,8 @@ struct http_param {
 	const char *value; /* NULL: "?key" without "=" */
 	size_t value_len;
 };
-/* The query's parameters, nothing decoded; returns how many there are, which may be more than max. */
+/* The query's parameters, nothing decoded; returns how many there are, which may be more than
+ * max. */
 size_t http_request_params(struct http_request *r, struct http_param *ret, size_t max);
 /* The collected body; valid until gone. */
 const struct strbuf *http_request_body(const struct http_request *r);
@@ -100,21 +107,23 @@ void http_resume(struct http_request *r); /* after body() took too little */
 /* ---- the answer ---- */
 /* To be filled before http_reply(); empty at first. */
 struct strbuf *http_out(struct http_request *r);
-/* name is a constant; value is copied (at most HTTP_VALUE_MAX bytes). At most 4, beside Content-Type. */
+/* name is a constant; value is copied (at most HTTP_VALUE_MAX bytes). At most 4, beside
+ * Content-Type. */
 #define HTTP_VALUE_MAX 127
 void http_header(struct http_request *r, const char *name, const char *value);
-void http_content_type(struct http_request *r,
-		       const char *type); /* a constant; default application/json */
+/* A constant; application/json without it. */
+void http_content_type(struct http_request *r, const char *type);
 void http_reply(struct http_request *r, int status);
-/* The envelope of a failure: {"success":false,"error":text,"field":field}; field may be NULL. Throws away what http_out() held. */
+/* The envelope of a failure: {"success":false,"error":text,"field":field}; field may be NULL.
+ * Throws away what http_out() held. */
 void http_reply_error(struct http_request *r, int status, const char *field, const char *text);
 /* Whether an answer was given. */
 bool http_replied(const struct http_request *r);
 
 #define HTTP_STREAM_END (-1)
 #define HTTP_STREAM_CUT (-2)
-/* Fills buf and returns how much; 0: nothing yet, http_wake() will tell; HTTP_STREAM_END; HTTP_STREAM_CUT closes the connection so
- * that the client sees that something is missing. */
+/* Fills buf and returns how much; 0: nothing yet, http_wake() will tell; HTTP_STREAM_END;
+ * HTTP_STREAM_CUT closes the connection so that the client sees that something is missing. */
 typedef ssize_t (*http_reader)(void *arg, char *buf, size_t max);
 void http_reply_stream(struct http_request *r, int status, http_reader reader, void *arg);
 void http_wake(struct http_request *r);

@@ -1,5 +1,6 @@
 /*
- * http_answer.c: what callers read of a request, what they want done with its body, and how they answer. The server's thread.
+ * http_answer.c: what callers read of a request, what they want done with its body, and how they
+ * answer. The server's thread.
  */
 #include <string.h>
 
@@ -82,7 +83,7 @@ void http_stream(struct http_request *r)
 
 void http_resume(struct http_request *r)
 {
-	http_unrest(r);
+	http_move(r, HTTP_ON_RESUME);
 }
 
 /* ---- the answer ---- */
@@ -112,8 +113,7 @@ void http_content_type(struct http_request *r, const char *type)
 void http_reply(struct http_request *r, int status)
 {
 	r->status = status;
-	r->replied = true;
-	http_unrest(r);
+	http_move(r, HTTP_ON_REPLY);
 }
 
 void http_reply_error(struct http_request *r, int status, const char *field, const char *text)
@@ -131,7 +131,7 @@ void http_reply_error(struct http_request *r, int status, const char *field, con
 
 bool http_replied(const struct http_request *r)
 {
-	return r->replied;
+	return r->state >= HTTP_EARLY;
 }
 
 void http_reply_stream(struct http_request *r, int status, http_reader reader, void *arg)
@@ -143,5 +143,5 @@ void http_reply_stream(struct http_request *r, int status, http_reader reader, v
 
 void http_wake(struct http_request *r)
 {
-	http_unrest(r);
+	http_move(r, HTTP_ON_WAKE);
 }

@@ -2,7 +2,7 @@
  * http_head.c: see http_head.h. The first fault counts; what comes after it is not looked at.
  *
  * The rules, in the order in which they are tried:
- *   1. A header's name is made of token characters (RFC 9110), its value holds no control characters.
+ *   1. A header's name is made of token characters (RFC 9110), its value has no control characters.
  *   2. Content-Length, Transfer-Encoding, Host and Content-Type come once at most.
  *   3. Transfer-Encoding is exactly "chunked" (else 501) and comes without Content-Length.
  *   4. Content-Length is plain decimal digits.

@@ -1,9 +1,10 @@
 /*
  * http_head.h: is this request's head one that every proxy in front would read as we do?
  *
- * libmicrohttpd 0.9.75 takes most forms that smuggle a second request past a proxy: two lengths, a length beside an
- * encoding, blanks in names. This is the check that refuses them, and at the same time the collection of the few headers
- * that matter here. Pure: the slices borrow the caller's text.
+ * libmicrohttpd 0.9.75 takes most forms that smuggle a second request past a proxy: two lengths, a
+ * length beside an encoding, blanks in names. This is the check that refuses them, and at the same
+ * time the collection of the few headers that matter here. Pure: the slices borrow the caller's
+ * text.
  */
 #ifndef PGFANOUT_COMMON_HTTP_HTTP_HEAD_H
 #define PGFANOUT_COMMON_HTTP_HTTP_HEAD_H
@@ -24,10 +25,12 @@ struct http_head {
 void http_head_begin(struct http_head *h);
 void http_head_add(struct http_head *h, const char *name, size_t name_len, const char *value,
 		   size_t value_len);
-/* After the last header. http11: HTTP/1.1, which must name a host. False: answer h->status with h->fault and close. */
+/* After the last header. http11: HTTP/1.1, which must name a host. False: answer h->status with
+ * h->fault and close. */
 bool http_head_end(struct http_head *h, bool http11);
 
-/* Whether a Content-Type is this media type, whatever its case, with no parameter but charset=utf-8. */
+/* Whether a Content-Type is this media type, whatever its case, with no parameter but
+ * charset=utf-8. */
 bool http_media_type_is(const char *value, size_t len, const char *type);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * http_private.h: what the http*.c files share and nobody else needs. libmicrohttpd's types stay among them.
+ * http_private.h: what the http*.c files share and nobody else needs. libmicrohttpd's types stay
+ * among them.
  *
  * http.c          the server: listening, connections and their deadlines, the loop's side
  * http_request.c  a request from libmicrohttpd's first handler call to its last
@@ -18,10 +19,35 @@
 #define HTTP_PROGRESS_MS	60000
 #define HTTP_SENDING_MS		60000
 #define HTTP_HEADERS_MAX	4
-/* After a body that was to be streamed was answered early: the client hears it when it has sent the rest, within reason. */
+/* After a body that was to be streamed was answered early: the client hears it when it has sent the
+ * rest, within reason. */
 #define HTTP_DISCARD_STREAM_MAX ((size_t)1 << 30)
 
 enum body_plan { BODY_DISCARD, BODY_COLLECT, BODY_STREAM };
+
+/* Where a request is; http_request.c has the table of what moves it on. From HTTP_EARLY on the
+ * caller has answered. */
+enum http_state {
+	HTTP_STAY,     /* no state, but "as before" in that table */
+	HTTP_COMING,   /* its head or body is coming; body_plan says what becomes of the body */
+	HTTP_HELD,     /* the caller took too little of its body: suspended */
+	HTTP_WHOLE,    /* everything is here, the caller is being told */
+	HTTP_RESTING,  /* whole, and waits for the answer, without being suspended */
+	HTTP_EARLY,    /* answered before it was whole: the rest of its body is thrown away */
+	HTTP_ANSWERED, /* whole and answered: libmicrohttpd takes the answer at its next call */
+	HTTP_SENDING,  /* libmicrohttpd has the answer */
+	HTTP_WAITING,  /* there is nothing to send yet of a streamed answer: suspended */
+	HTTP_STATES
+};
+enum http_event {
+	HTTP_ON_REPLY,	/* the caller answers */
+	HTTP_ON_RESUME, /* the caller takes more of the body */
+	HTTP_ON_WAKE,	/* the caller has more of the answer */
+	HTTP_ON_END,	/* all of the request is here */
+	HTTP_ON_HOLD,	/* the caller cannot go on now */
+	HTTP_ON_QUEUE,	/* libmicrohttpd is given the answer */
+	HTTP_EVENTS
+};
 
 struct http_conn {
 	struct http_conn *next, *prev;
@@ -41,9 +67,9 @@ struct http_request {
 	enum http_method method;
 	bool is_head;
 	struct http_head head;
+	enum http_state state;
 	enum body_plan plan;
 	size_t body_max, discarded, discard_max;
-	bool whole, resting, suspended, replied, queued;
 	struct strbuf body, out;
 	int status;
 	const char *content_type;
@@ -79,10 +105,8 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mhd, const cha
 void http_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 		       enum MHD_RequestTerminationCode code);
 
-/* Takes the connection out of libmicrohttpd's hands, without a deadline. */
-void http_suspend(struct http_request *r);
-/* Goes on with a connection that rests or is suspended; does nothing with another. */
-void http_unrest(struct http_request *r);
+/* Moves the request on: an event that means nothing in its state changes nothing. */
+void http_move(struct http_request *r, enum http_event event);
 
 static inline void http_within(struct http_conn *c, struct mono now, int64_t ms)
 {

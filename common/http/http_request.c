@@ -1,13 +1,9 @@
 /*
  * http_request.c: a request's way through libmicrohttpd's handler. The server's thread.
  *
- * libmicrohttpd calls the handler once with the head, then with pieces of the body, then once more when all is here, and again
- * whenever a resting connection is resumed; the fields of struct http_request say how far it is:
- *   whole      the last piece has come, the caller was told
- *   resting    whole, and waits for the caller's answer; libmicrohttpd asks for it and sees the client's end
- *   suspended  the body or the answer waits for the caller: libmicrohttpd does not look at the connection at all
- *   replied    the caller has answered
- *   queued     libmicrohttpd has the answer
+ * libmicrohttpd calls the handler once with the head, then with pieces of the body, then once more
+ * when all is here, and again whenever a connection was resumed. How far a request is stands in its
+ * state; next_state[] below is the whole rule of what moves it on.
  */
 #include <stddef.h>
 #include <string.h>
@@ -15,23 +11,62 @@
 
 #include "common/http/http_private.h"
 
-/* A body that nobody wants is read up to this size so that the connection can be kept and the client sees the answer. */
+/* A body that nobody wants is read up to this size so that the connection can be kept and the
+ * client sees the answer. */
 #define DISCARD_MAX ((size_t)1 << 20)
+
+/* What moves a request on. Where nothing is written, an event changes nothing. */
+static const enum http_state next_state[HTTP_STATES][HTTP_EVENTS] = {
+	[HTTP_COMING] = { [HTTP_ON_REPLY] = HTTP_EARLY,
+			  [HTTP_ON_END] = HTTP_WHOLE,
+			  [HTTP_ON_HOLD] = HTTP_HELD },
+	[HTTP_HELD] = { [HTTP_ON_REPLY] = HTTP_EARLY, [HTTP_ON_RESUME] = HTTP_COMING },
+	[HTTP_WHOLE] = { [HTTP_ON_REPLY] = HTTP_ANSWERED, [HTTP_ON_HOLD] = HTTP_RESTING },
+	[HTTP_RESTING] = { [HTTP_ON_REPLY] = HTTP_ANSWERED },
+	[HTTP_EARLY] = { [HTTP_ON_QUEUE] = HTTP_SENDING },
+	[HTTP_ANSWERED] = { [HTTP_ON_QUEUE] = HTTP_SENDING },
+	[HTTP_SENDING] = { [HTTP_ON_HOLD] = HTTP_WAITING },
+	[HTTP_WAITING] = { [HTTP_ON_WAKE] = HTTP_SENDING },
+};
+
+static bool waits(enum http_state s)
+{
+	return s == HTTP_HELD || s == HTTP_RESTING || s == HTTP_WAITING;
+}
+
+void http_move(struct http_request *r, enum http_event event)
+{
+	enum http_state from = r->state, to = next_state[from][event];
+
+	if (to == HTTP_STAY)
+		return;
+	r->state = to;
+	if (waits(from)) {
+		if (from == HTTP_RESTING)
+			r->server->resting--;
+		else
+			MHD_resume_connection(r->mhd);
+		r->server->resumed = true;
+		http_within(r->conn, r->server->now, HTTP_PROGRESS_MS);
+	}
+	if (waits(to)) {
+		if (to == HTTP_RESTING)
+			r->server->resting++;
+		else
+			MHD_suspend_connection(r->mhd);
+		r->conn->deadline = MONO_NEVER; /* the caller keeps its own */
+	}
+}
 
 static enum http_method read_method(const char *m, bool *ret_head)
 {
+	static const char *const names[] = { "GET", "POST", "PUT", "PATCH", "DELETE" };
+	size_t i = 0;
+
 	*ret_head = strcmp(m, "HEAD") == 0;
-	if (*ret_head || strcmp(m, "GET") == 0)
-		return HTTP_GET;
-	if (strcmp(m, "POST") == 0)
-		return HTTP_POST;
-	if (strcmp(m, "PUT") == 0)
-		return HTTP_PUT;
-	if (strcmp(m, "PATCH") == 0)
-		return HTTP_PATCH;
-	if (strcmp(m, "DELETE") == 0)
-		return HTTP_DELETE;
-	return HTTP_OTHER;
+	while (!*ret_head && i < ARRAY_SIZE(names) && strcmp(m, names[i]) != 0)
+		i++;
+	return (enum http_method)i;
 }
 
 static struct http_request *request_new(struct http_server *s, struct MHD_Connection *mhd)
@@ -51,6 +86,7 @@ static struct http_request *request_new(struct http_server *s, struct MHD_Connec
 	}
 	/* The header values need no clearing: nheaders says which are set. */
 	memset(r, 0, offsetof(struct http_request, header));
+	r->state = HTTP_COMING;
 	r->server = s;
 	r->mhd = mhd;
 	r->conn = info ? info->socket_context : NULL;
@@ -83,7 +119,7 @@ void http_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 		return;
 	*con_cls = NULL;
 	s->moved = true;
-	if (r->resting)
+	if (r->state == HTTP_RESTING)
 		s->resting--;
 	s->cb->gone(s->arg, r);
 	if (r->conn) {
@@ -120,7 +156,7 @@ static ssize_t on_read(void *cls, uint64_t pos, char *buf, size_t max)
 		return n;
 	}
 	if (n == 0) {
-		http_suspend(r);
+		http_move(r, HTTP_ON_HOLD);
 		return 0;
 	}
 	return n == HTTP_STREAM_END ? MHD_CONTENT_READER_END_OF_STREAM
@@ -147,45 +183,18 @@ static enum MHD_Result queue_answer(struct http_request *r)
 	if (r->server->draining)
 		ok = ok && MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") ==
 				   MHD_YES;
-	/* To a HEAD libmicrohttpd 0.9.75 sends the end mark of a chunked body, which the client would read as the next answer:
-	 * such an answer is not chunked and ends its connection. */
+	/* To a HEAD libmicrohttpd 0.9.75 sends the end mark of a chunked body, which the client
+	 * would read as the next answer: such an answer is not chunked and ends its connection. */
 	if (r->is_head && r->reader)
 		ok = ok && MHD_set_response_options(response, MHD_RF_HTTP_VERSION_1_0_ONLY,
 						    MHD_RO_END) == MHD_YES;
-	r->queued = true;
+	http_move(r, HTTP_ON_QUEUE);
 	http_within(r->conn, r->server->now, HTTP_SENDING_MS);
 	enum MHD_Result result = ok ? MHD_queue_response(r->mhd, (unsigned)r->status, response)
 				    : MHD_NO;
 
 	MHD_destroy_response(response);
 	return result;
-}
-
-void http_suspend(struct http_request *r)
-{
-	r->suspended = true;
-	r->conn->deadline = MONO_NEVER;
-	MHD_suspend_connection(r->mhd);
-}
-
-static void rest(struct http_request *r)
-{
-	r->resting = true;
-	r->server->resting++;
-	r->conn->deadline = MONO_NEVER;
-}
-
-void http_unrest(struct http_request *r)
-{
-	if (!r->resting && !r->suspended)
-		return;
-	if (r->resting)
-		r->server->resting--;
-	else
-		MHD_resume_connection(r->mhd);
-	r->resting = r->suspended = false;
-	r->server->resumed = true;
-	http_within(r->conn, r->server->now, HTTP_PROGRESS_MS);
 }
 
 /* A client that takes us for a proxy names the host too: "GET http://host/path". */
@@ -200,9 +209,10 @@ static const char *path_of(const char *url)
 }
 
 /*
- * The first call, when the head is here. An answer queued now makes libmicrohttpd close the connection, which is right for
- * a malformed head (what follows it cannot be trusted) and for a body too large to be read in passing; every other answer
- * waits for the last call, which comes at once if there is no body.
+ * The first call, when the head is here. An answer queued now makes libmicrohttpd close the
+ * connection, which is right for a malformed head (what follows it cannot be trusted) and for a
+ * body too large to be read in passing; every other answer waits for the last call, which comes at
+ * once if there is no body.
  */
 static enum MHD_Result first_call(struct http_server *s, struct MHD_Connection *mhd,
 				  const char *url, const char *method, const char *version,
@@ -224,9 +234,10 @@ static enum MHD_Result first_call(struct http_server *s, struct MHD_Connection *
 		return queue_answer(r);
 	}
 	s->cb->head(s->arg, r);
-	if (!r->replied && r->plan == BODY_COLLECT && r->head.content_length > (int64_t)r->body_max)
+	if (!http_replied(r) && r->plan == BODY_COLLECT &&
+	    r->head.content_length > (int64_t)r->body_max)
 		http_reply_error(r, 413, NULL, "the body is larger than MAX_BODY_BYTES allows");
-	if (r->replied &&
+	if (http_replied(r) &&
 	    (r->head.expects_continue || r->head.content_length > (int64_t)r->discard_max))
 		return queue_answer(r);
 	return MHD_YES;
@@ -238,13 +249,14 @@ static enum MHD_Result upload_call(struct http_server *s, struct http_request *r
 	size_t n = *size;
 
 	r->conn->heard = true;
-	if (r->replied)
+	if (r->state == HTTP_EARLY)
 		r->plan = BODY_DISCARD;
 	switch (r->plan) {
 	case BODY_DISCARD:
 		r->discarded += n;
 		*size = 0;
-		/* libmicrohttpd can take no answer now, so a client that goes on and on is cut off. */
+		/* libmicrohttpd can take no answer now, so a client that goes on and on is cut
+		 * off. */
 		if (r->discard_max == HTTP_DISCARD_STREAM_MAX)
 			http_within(r->conn, r->server->now, HTTP_PROGRESS_MS);
 		return r->discarded <= r->discard_max ? MHD_YES : MHD_NO;
@@ -266,8 +278,8 @@ static enum MHD_Result upload_call(struct http_server *s, struct http_request *r
 	size_t taken = s->cb->body(s->arg, r, data, n);
 
 	*size = n - taken;
-	if (taken < n && !r->replied)
-		http_suspend(r);
+	if (taken < n && r->state != HTTP_EARLY)
+		http_move(r, HTTP_ON_HOLD);
 	else
 		*size = 0;
 	return MHD_YES;
@@ -280,24 +292,20 @@ enum MHD_Result http_on_request(void *cls, struct MHD_Connection *mhd, const cha
 	struct http_server *s = cls;
 	struct http_request *r = *con_cls;
 
-	if (s->closing && (!r || !r->replied))
+	if (s->closing && (!r || !http_replied(r)))
 		return MHD_NO;
-	if (r && r->resting)
+	if (r && r->state == HTTP_RESTING)
 		return MHD_YES;
 	s->moved = true;
 	if (!r)
 		return first_call(s, mhd, url, method, version, con_cls);
 	if (*upload_data_size > 0)
 		return upload_call(s, r, upload_data, upload_data_size);
-	if (!r->whole) {
-		r->whole = true;
-		if (!r->replied)
-			s->cb->whole(s->arg, r);
+	if (r->state == HTTP_COMING) {
+		http_move(r, HTTP_ON_END);
+		s->cb->whole(s->arg, r);
+		if (r->state == HTTP_WHOLE)
+			http_move(r, HTTP_ON_HOLD);
 	}
-	if (r->replied)
-		return r->queued ? MHD_YES : queue_answer(r);
-	rest(r);
-	return MHD_YES;
+	return r->state == HTTP_EARLY || r->state == HTTP_ANSWERED ? queue_answer(r) : MHD_YES;
 }
-
-/* Paths and queries are compared as they were sent: "%2F" is no slash and "%00" ends no name. */

@@ -1,21 +1,24 @@
 /*
- * metrics.c: the numbers of a process, and their Prometheus text.
+ * metrics.c: the numbers of a process, and their text in Prometheus' format.
  *
- * Promise: counting is one relaxed atomic addition, without a lock and without waiting for a reader. A reader sees each
- * number as it was at some moment; two numbers may be of different moments, but within one histogram the buckets
- * always grow and the count is exactly their last.
+ * Promise: counting is one relaxed atomic addition, without a lock and without waiting for a
+ * reader. A reader sees each number as it was at some moment; two numbers may be of different
+ * moments, but within one histogram the buckets always grow and the count is exactly their last.
  *
- * metrics_init comes once, before the first thread; a program that never calls it counts nothing. All cells live in one
- * block that nobody frees. Metrics and the labels of a histogram start on cache lines of their own, so that threads
- * that count different things do not slow each other down.
+ * metrics_init comes once, before the first thread; a program that never calls it counts nothing.
+ * All cells live in one block that nobody frees. Metrics and the labels of a histogram start on
+ * cache lines of their own, so that threads that count different things do not slow each other
+ * down.
  */
 #include "common/http/metrics.h"
 
+#include <dirent.h>
+#include <fcntl.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "common/http/metrics_process.h"
+#include <unistd.h>
 
 #define CACHE_LINE   64
 #define CELLS_A_LINE (CACHE_LINE / sizeof(int64_t))
@@ -30,7 +33,8 @@ static const struct {
 	{ 1000000, "1" },   { 2500000, "2.5" }, { 5000000, "5" },   { 10000000, "10" },
 };
 
-/* Cells of one label of a histogram: how many fell into each bucket and above the last, then the sum in us. */
+/* Cells of one label of a histogram: how many fell into each bucket and above the last, then the
+ * sum in us. */
 #define CELL_ABOVE	ARRAY_SIZE(buckets)
 #define CELL_SUM	(CELL_ABOVE + 1)
 #define HISTOGRAM_CELLS (CELL_SUM + 1)
@@ -219,6 +223,118 @@ static void write_seconds(struct strbuf *out, const struct metric_def *d, const 
 		    llabs(us % 1000000));
 }
 
+/* ---- the process, as the kernel knows it: what /proc does not tell is left out ---- */
+
+static void add_head(struct strbuf *out, const char *name, const char *type, const char *help)
+{
+	strbuf_addf(out, "# HELP %s %s\n# TYPE %s %s\n%s ", name, help, name, type, name);
+}
+
+/* The first bytes of a file; false if there are none. */
+static bool read_start(const char *path, char *buf, size_t size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+
+	ssize_t n = read(fd, buf, size - 1);
+	close(fd);
+	if (n <= 0)
+		return false;
+	buf[n] = '\0';
+	return true;
+}
+
+static void add_memory(struct strbuf *out)
+{
+	char text[256];
+	long long pages;
+
+	if (!read_start("/proc/self/statm", text, sizeof(text)) ||
+	    sscanf(text, "%*s %lld", &pages) != 1)
+		return;
+	add_head(out, "process_resident_memory_bytes", "gauge", "Resident memory size in bytes.");
+	strbuf_addint(out, pages * sysconf(_SC_PAGESIZE));
+	strbuf_addch(out, '\n');
+}
+
+/* Clock ticks as seconds with two decimals. */
+static void add_ticks(struct strbuf *out, unsigned long long ticks)
+{
+	unsigned long long rate = (unsigned long long)sysconf(_SC_CLK_TCK);
+
+	strbuf_addf(out, "%llu.%02llu\n", ticks / rate, ticks % rate * 100 / rate);
+}
+
+/* When the machine started, in seconds since 1970. */
+static bool read_boot_time(unsigned long long *ret)
+{
+	FILE *f = fopen("/proc/stat", "re");
+	char line[256];
+	bool found = false;
+
+	if (!f)
+		return false;
+	/* Some lines are longer than the buffer; their pieces do not begin with the word. */
+	while (!found && fgets(line, sizeof(line), f))
+		found = sscanf(line, "btime %llu", ret) == 1;
+	fclose(f);
+	return found;
+}
+
+static void add_times(struct strbuf *out)
+{
+	char text[2048];
+	unsigned long long user, system, start, boot;
+
+	if (!read_start("/proc/self/stat", text, sizeof(text)))
+		return;
+
+	/* The second field is the program's name in parentheses, which may hold blanks and
+	 * parentheses itself. */
+	const char *rest = strrchr(text, ')');
+	if (!rest || sscanf(rest + 1,
+			    " %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %llu %llu" /* 14, 15 */
+			    " %*s %*s %*s %*s %*s %*s %llu",			     /* 22 */
+			    &user, &system, &start) != 3)
+		return;
+	add_head(out, "process_cpu_seconds_total", "counter",
+		 "User and system CPU time spent in seconds.");
+	add_ticks(out, user + system);
+
+	if (!read_boot_time(&boot))
+		return;
+	add_head(out, "process_start_time_seconds", "gauge",
+		 "Start time of the process in seconds since 1970.");
+	add_ticks(out, boot * (unsigned long long)sysconf(_SC_CLK_TCK) + start);
+}
+
+static void add_open_fds(struct strbuf *out)
+{
+	DIR *dir = opendir("/proc/self/fd");
+	const struct dirent *entry;
+	int64_t n = -1; /* the directory's own */
+
+	if (!dir)
+		return;
+	while ((entry = readdir(dir)))
+		if (entry->d_name[0] != '.')
+			n++;
+	closedir(dir);
+	add_head(out, "process_open_fds", "gauge", "Number of open file descriptors.");
+	strbuf_addint(out, n);
+	strbuf_addch(out, '\n');
+}
+
+static void write_process(struct strbuf *out)
+{
+	add_memory(out);
+	add_times(out);
+	add_open_fds(out);
+}
+
+/* ---- all ---- */
+
 void metrics_write(struct strbuf *out)
 {
 	static const char *const types[] = { "counter", "gauge", "histogram", "gauge" };
@@ -244,5 +360,5 @@ void metrics_write(struct strbuf *out)
 			}
 		}
 	}
-	metrics_write_process(out);
+	write_process(out);
 }

@@ -1,7 +1,8 @@
 /*
  * metrics.h: counters, gauges and histograms, shown in Prometheus text format.
  *
- * A program describes its metrics in one table; the documentation check reads it. Values are atomics: any thread may add.
+ * A program describes its metrics in one table; the documentation check reads it. Values are
+ * atomics: any thread may add.
  */
 #ifndef PGFANOUT_COMMON_HTTP_METRICS_H
 #define PGFANOUT_COMMON_HTTP_METRICS_H
@@ -26,15 +27,16 @@ struct metric_def {
 /* Of METRIC_SECONDS: not known, not shown. */
 #define METRIC_UNKNOWN INT64_MIN
 
-/* table borrowed for ever; labels: the values of every label (replica names, "primary", …), borrowed for ever. Once, before threads. */
+/* table borrowed for ever; labels: the values of every label (replica names, "primary", …),
+ * borrowed for ever. Once, before threads. */
 void metrics_init(const struct metric_def *table, size_t n, const char *const *labels,
 		  size_t nlabels);
 void metric_add(size_t metric, size_t label, int64_t delta); /* label 0 where the metric has none */
 void metric_set(size_t metric, size_t label, int64_t value);
 int64_t metric_get(size_t metric, size_t label);
 void metric_observe_us(size_t metric, size_t label, int64_t us);
-void metrics_write(
-	struct strbuf *
-		out); /* also process_resident_memory_bytes, process_cpu_seconds_total, process_open_fds, process_start_time_seconds */
+/* Appends all of them, and what the kernel knows of this process: process_resident_memory_bytes,
+ * process_cpu_seconds_total, process_start_time_seconds, process_open_fds. Any thread. */
+void metrics_write(struct strbuf *out);
 
 #endif

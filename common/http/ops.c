@@ -1,8 +1,8 @@
 /*
  * ops.c: see ops.h. A thread with its own small loop around common/http/http.h.
  *
- * The thread owns the server; ops_stop() writes to the eventfd, the thread closes the server and ends. Routes are asked for
- * answers in this thread alone.
+ * The thread owns the server; ops_stop() writes to the eventfd, the thread closes the server and
+ * ends. Routes are asked for answers in this thread alone.
  */
 #include "common/http/ops.h"
 

@@ -1,6 +1,7 @@
 /*
- * ops.h: a small HTTP server for operations (/health, /status, /metrics) with one thread of its own, for programs that
- * serve nothing else. GET and HEAD only; 404 and 405 in the envelope of the API.
+ * ops.h: a small HTTP server for operations (/health, /status, /metrics) with one thread of its
+ * own, for programs that serve nothing else. GET and HEAD only; 404 and 405 in the envelope of the
+ * API.
  */
 #ifndef PGFANOUT_COMMON_HTTP_OPS_H
 #define PGFANOUT_COMMON_HTTP_OPS_H
@@ -11,9 +12,8 @@
 struct ops_route {
 	const char *path;
 	const char *content_type;
-	int (*answer)(
-		void *arg,
-		struct strbuf *body); /* returns the HTTP status; called in the server's thread */
+	/* Returns the HTTP status; called in the server's thread. */
+	int (*answer)(void *arg, struct strbuf *body);
 };
 
 struct ops_server;

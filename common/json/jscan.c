@@ -7,6 +7,7 @@
  * Strings are in jscan_text.c. Pure: any thread.
  */
 #include "common/json/jscan.h"
+#include "common/base/utf8.h"
 #include "common/json/jscan_bytes.h"
 
 #define DEPTH_MAX 32
@@ -90,7 +91,7 @@ static const char *scan_string(const struct scan *s, const char *p)
 		} else {
 			/* In other scripts than Latin these are long runs. */
 			do {
-				size_t n = jscan_utf8_sequence(p, s->end);
+				size_t n = utf8_step(p, s->end);
 				if (n == 0)
 					return refuse(s, p, "invalid UTF-8");
 				p += n;

@@ -54,11 +54,11 @@ int jscan_string_find(const struct jscan_value *string, const char *const *words
 /* A number that is an integer without fraction and exponent and fits; false otherwise (1.0 and 1e2
  * are not integers). */
 bool jscan_int64(const struct jscan_value *number, int64_t *ret);
+/* A string value that is a UTC time, as clock_parse_pg() reads it. The error does not name the
+ * member: err_prefix() does. */
+MUST_CHECK bool jscan_time(const struct jscan_value *v, int64_t *ret_pg_us, struct err *err);
 
 /* Writes a JSON string with quotes from valid UTF-8: escapes ", \ and control characters only. */
 void jscan_write_string(struct strbuf *out, const char *s, size_t len);
-
-/* Whether the bytes are valid UTF-8 without NUL; ret_chars may be NULL. */
-bool jscan_utf8(const char *s, size_t len, size_t *ret_chars);
 
 #endif

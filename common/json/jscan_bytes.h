@@ -1,6 +1,5 @@
 /*
- * jscan_bytes.h: how jscan.c and jscan_text.c look at bytes: runs eight at a time, one UTF-8
- * sequence, four hex digits.
+ * jscan_bytes.h: how jscan.c and jscan_text.c look at bytes: eight at a time, and four hex digits.
  *
  * Private to these two. Nothing here reads at or behind `end`. Pure.
  */
@@ -49,28 +48,6 @@ static inline const char *jscan_run_end(const char *p, const char *end, bool asc
 			break;
 	}
 	return p;
-}
-
-/* Length of the UTF-8 sequence at p, which starts with a byte above 0x7f; 0 if it is not a valid
- * one (RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF). */
-static inline size_t jscan_utf8_sequence(const char *p, const char *end)
-{
-	const unsigned char *u = (const unsigned char *)p;
-	size_t left = (size_t)(end - p);
-
-	if (u[0] < 0xc2 || u[0] > 0xf4 || left < 2)
-		return 0;
-	if (u[0] < 0xe0)
-		return (u[1] & 0xc0) == 0x80 ? 2 : 0;
-	/* The second byte's range depends on the first: this is where overlong forms and surrogates
-	 * are told apart. */
-	unsigned char low = u[0] == 0xe0 ? 0xa0 : u[0] == 0xf0 ? 0x90 : 0x80;
-	unsigned char high = u[0] == 0xed ? 0x9f : u[0] == 0xf4 ? 0x8f : 0xbf;
-	if (u[1] < low || u[1] > high || left < 3 || (u[2] & 0xc0) != 0x80)
-		return 0;
-	if (u[0] < 0xf0)
-		return 3;
-	return left >= 4 && (u[3] & 0xc0) == 0x80 ? 4 : 0;
 }
 
 /* Four hex digits as a number; -1 if they are not. */

@@ -8,31 +8,9 @@
  * any thread.
  */
 #include "common/json/jscan.h"
+#include "common/base/clock.h"
+#include "common/base/utf8.h"
 #include "common/json/jscan_bytes.h"
-
-static size_t put_utf8(uint32_t c, char *out)
-{
-	if (c < 0x80) {
-		out[0] = (char)c;
-		return 1;
-	}
-	if (c < 0x800) {
-		out[0] = (char)(0xc0 | c >> 6);
-		out[1] = (char)(0x80 | (c & 0x3f));
-		return 2;
-	}
-	if (c < 0x10000) {
-		out[0] = (char)(0xe0 | c >> 12);
-		out[1] = (char)(0x80 | (c >> 6 & 0x3f));
-		out[2] = (char)(0x80 | (c & 0x3f));
-		return 3;
-	}
-	out[0] = (char)(0xf0 | c >> 18);
-	out[1] = (char)(0x80 | (c >> 12 & 0x3f));
-	out[2] = (char)(0x80 | (c >> 6 & 0x3f));
-	out[3] = (char)(0x80 | (c & 0x3f));
-	return 4;
-}
 
 /* *p: at a backslash; moved behind the escape. Writes 1 to 4 bytes. */
 static size_t resolve_escape(const char **p, const char *end, char *out)
@@ -47,7 +25,7 @@ static size_t resolve_escape(const char **p, const char *end, char *out)
 			*p += 6;
 			unit = 0x10000 + ((unit - 0xd800) << 10) + (low - 0xdc00);
 		}
-		return put_utf8(unit, out);
+		return utf8_put(unit, out);
 	}
 	*p += 2;
 	switch (c) {
@@ -90,15 +68,6 @@ static size_t decode(const char *p, const char *end, char *out)
 	return (size_t)(to - out);
 }
 
-static size_t count_chars(const char *s, size_t len)
-{
-	size_t n = 0;
-
-	for (size_t i = 0; i < len; i++)
-		n += (s[i] & 0xc0) != 0x80;
-	return n;
-}
-
 void jscan_string(const struct jscan_value *string, struct strbuf *out, size_t *ret_chars)
 {
 	const char *p = string->text + 1, *end = string->text + string->len - 1;
@@ -107,7 +76,7 @@ void jscan_string(const struct jscan_value *string, struct strbuf *out, size_t *
 
 	strbuf_commit(out, n);
 	if (ret_chars != NULL)
-		*ret_chars = count_chars(to, n);
+		*ret_chars = utf8_count(to, n);
 }
 
 bool jscan_string_copy(const struct jscan_value *string, char *buf, size_t cap, size_t *ret_len)
@@ -125,9 +94,9 @@ bool jscan_string_copy(const struct jscan_value *string, char *buf, size_t cap, 
 		if (*p == '\\') {
 			n = resolve_escape(&p, end, c);
 		} else {
-			c[0] = *p++;
-			while (p < end && (*p & 0xc0) == 0x80)
-				c[n++] = *p++;
+			n = utf8_step(p, end);
+			memcpy(c, p, n);
+			p += n;
 		}
 		if (n > cap - len) {
 			*ret_len = len;
@@ -172,23 +141,20 @@ bool jscan_string_is(const struct jscan_value *string, const char *word)
 
 bool jscan_int64(const struct jscan_value *number, int64_t *ret)
 {
-	const char *p = number->text, *end = p + number->len;
-	bool negative = p < end && *p == '-';
-	int64_t v = 0;
+	return number->type == JSCAN_NUMBER && int64_from_text(number->text, number->len, ret);
+}
 
-	if (number->type != JSCAN_NUMBER)
-		return false;
-	/* Counted downwards: there is one more number below zero than above. */
-	for (p += negative; p < end; p++) {
-		if (*p < '0' || *p > '9')
-			return false;
-		if (__builtin_mul_overflow(v, 10, &v) || __builtin_sub_overflow(v, *p - '0', &v))
-			return false;
-	}
-	if (!negative && __builtin_sub_overflow(0, v, &v))
-		return false;
-	*ret = v;
-	return true;
+bool jscan_time(const struct jscan_value *v, int64_t *ret_pg_us, struct err *err)
+{
+	char text[27];
+	size_t len;
+
+	if (v->type == JSCAN_STRING && jscan_string_copy(v, text, sizeof(text), &len) &&
+	    clock_parse_pg(text, len, ret_pg_us))
+		return true;
+	return err_set(err, "must be a UTC time such as 2026-01-31T12:00:00.123456Z%s%s",
+		       v->type == JSCAN_STRING ? "" : ", not ",
+		       v->type == JSCAN_STRING ? "" : jscan_type_name(v->type));
 }
 
 static void write_escape(struct strbuf *out, unsigned char c)
@@ -222,26 +188,4 @@ void jscan_write_string(struct strbuf *out, const char *s, size_t len)
 		p = stop + 1;
 	}
 	strbuf_addch(out, '"');
-}
-
-bool jscan_utf8(const char *s, size_t len, size_t *ret_chars)
-{
-	const char *p = len > 0 ? s : "", *end = p + len;
-
-	while (p < end) {
-		if (end - p >= 8) {
-			uint64_t w = jscan_load8(p);
-			if ((w & JSCAN_HIGH) == 0 && jscan_zeros(w) == 0) {
-				p += 8;
-				continue;
-			}
-		}
-		size_t n = *p & 0x80 ? jscan_utf8_sequence(p, end) : *p != '\0';
-		if (n == 0)
-			return false;
-		p += n;
-	}
-	if (ret_chars != NULL)
-		*ret_chars = count_chars(end - len, len);
-	return true;
 }

@@ -1,9 +1,9 @@
 /*
- * db.c: the one door to libpq: explaining errors, results, and single statements with a deadline. Connecting is
- * db_connect.c, the pipeline db_pipeline.c.
+ * db.c: plain connections through libpq: explaining errors, results, and single statements with a
+ * deadline. Connecting is db_connect.c, the pipeline db_pipeline.c.
  *
- * Promise: no call here waits longer than its deadline, also when the server is stopped in the middle of an answer. Any thread; a
- * connection belongs to one at a time.
+ * Promise: no call here waits longer than its deadline, also when the server is stopped in the
+ * middle of an answer. Any thread; a connection belongs to one at a time.
  */
 #include "common/pg/db.h"
 
@@ -51,7 +51,8 @@ enum db_outcome db_explain(struct pg_conn *c, struct pg_result *r, struct err *e
 	const char *sqlstate = r ? PQresultErrorField(r, PG_DIAG_SQLSTATE) : NULL;
 
 	if (sqlstate == NULL) {
-		/* libpq's own words: the connection broke, or a result of a kind that was not asked for. */
+		/* libpq's own words: the connection broke, or a result of a kind that was not asked
+		 * for. */
 		const char *text = r ? PQresultErrorMessage(r) : PQerrorMessage(c);
 		if (*text == '\0')
 			text = "the server gave an unexpected answer";
@@ -76,7 +77,8 @@ bool db_needs_new_session(const struct pg_result *r)
 
 	if (sqlstate == NULL)
 		return false;
-	/* 0A000 says many things; "cached plan must not change result type" is told by who says it, in any language. */
+	/* 0A000 says many things; "cached plan must not change result type" is told by who says it,
+	 * in any language. */
 	return strcmp(sqlstate, "26000") == 0 || (strcmp(sqlstate, "0A000") == 0 && function &&
 						  strcmp(function, "RevalidateCachedQuery") == 0);
 }
@@ -117,7 +119,8 @@ struct pg_result *db_take_result(struct pg_conn *c, int stop, struct mono deadli
 		if (!db_wait_socket(c, unsent > 0, stop, deadline))
 			break;
 		bool ok = PQconsumeInput(c);
-		/* libpq may leave the rest of a TLS record inside OpenSSL, where poll() does not see it: one more read takes it. */
+		/* libpq may leave the rest of a TLS record inside OpenSSL, where poll() does not
+		 * see it: one more read takes it. */
 		if (ok && PQsslInUse(c) && PQisBusy(c))
 			ok = PQconsumeInput(c);
 		if (!ok && PQstatus(c) == CONNECTION_BAD && PQisBusy(c))

@@ -1,18 +1,25 @@
 /*
- * db.h: PostgreSQL connections: plain blocking ones with deadlines, and pipelined ones inside an event loop.
+ * db.h: PostgreSQL connections: plain blocking ones with deadlines, and pipelined ones inside an
+ * event loop.
  *
- * libpq stays behind this module (consumer/reset/rebuild.c and migrations/ use it too: COPY streams and whole scripts).
+ * libpq stays behind this module (consumer/reset/rebuild.c and migrations/ use it too: COPY streams
+ * and whole scripts).
  *
- * Sessions: timezone=UTC, datestyle=ISO, extra_float_digits=3, client_encoding=UTF8, plan_cache_mode=force_generic_plan,
- * transactions READ COMMITTED, synchronous_commit at least "local" where it was off (but see may_be_lost), jit off, application_name, connect_timeout,
- * keepalives, tcp_user_timeout, and the statement, lock and idle-in-transaction timeouts of struct db_options.
+ * Sessions: timezone=UTC, datestyle=ISO, extra_float_digits=3, client_encoding=UTF8,
+ * plan_cache_mode=force_generic_plan, transactions READ COMMITTED, synchronous_commit at least
+ * "local" where it was off (but see may_be_lost), jit off, application_name, connect_timeout,
+ * keepalives, tcp_user_timeout, and the statement, lock and idle-in-transaction timeouts of struct
+ * db_options.
  *
- * A pipelined connection (struct db) sends *units*: one prepared statement and its Sync, so a unit is a transaction of its own, and
- * is answered (its callback called) only when its Sync has come back: DB_OK means committed. Units are answered in the order
- * they were sent. When the connection dies every unit in flight is answered DB_LOST, from within db_io() or db_tick() or
- * db_close(), never from within db_send(). Callbacks may call db_send() on the same connection, but not db_close().
+ * A pipelined connection (struct db) sends *units*: one prepared statement and its Sync, so a unit
+ * is a transaction of its own, and is answered (its callback called) only when its Sync has come
+ * back: DB_OK means committed. Units are answered in the order they were sent. When the connection
+ * dies every unit in flight is answered DB_LOST, from within db_io() or db_tick() or db_close(),
+ * never from within db_send(). Callbacks may call db_send() on the same connection, but not
+ * db_close().
  *
- * A struct db belongs to one thread at a time; db_open() may run in a helper thread that then hands it over.
+ * A struct db belongs to one thread at a time; db_open() may run in a helper thread that then hands
+ * it over.
  */
 #ifndef PGFANOUT_COMMON_PG_DB_H
 #define PGFANOUT_COMMON_PG_DB_H
@@ -31,10 +38,14 @@ struct db_options {
 	int connect_timeout_s;	      /* 0: 3; libpq takes at least 2 */
 	int64_t statement_timeout_ms; /* 0: none */
 	int64_t lock_timeout_ms;      /* 0: none */
-	int64_t idle_session_timeout_ms; /* 0: none; the server ends the session when we hang longer than this */
-	bool may_be_lost; /* what is committed here, if the server crashes: synchronous_commit = off */
+	/* 0: none; the server ends the session when nothing came from us for so long. */
+	int64_t idle_session_timeout_ms;
+	/* What is committed here may be lost if the server crashes: synchronous_commit = off. */
+	bool may_be_lost;
 	const char *guc; /* further session settings as "-c enable_seqscan=off -c …"; NULL: none */
-	int stop_fd; /* opening is given up when it is readable; 0: that of stop.h. For those who go on while the process drains */
+	/* Opening is given up when this is readable; 0: stop_fd(). For those who go on while the
+	 * process drains. */
+	int stop_fd;
 };
 
 struct db_statement {
@@ -44,13 +55,14 @@ struct db_statement {
 	const unsigned *types; /* parameter type OIDs, NULL: let the server infer */
 };
 
-/* Blocking connect, bounded by connect_timeout an address (the name look-up by the resolver alone), and by as much again for the
- * session's first words. NULL and err (scrubbed) on failure; err->sqlstate is set where the server gave one after the login (libpq
- * does not hand on that of a refused login). For use with libpq directly; db_conn_close() closes. Any thread. */
+/* Blocking connect, bounded by connect_timeout an address (the name look-up by the resolver alone),
+ * and by as much again for the session's settings. NULL and err (scrubbed) on failure;
+ * err->sqlstate is set where the server gave one after the login (libpq does not hand on that of a
+ * refused login). For use with libpq directly; db_conn_close() closes. Any thread. */
 struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, struct err *err);
 
-/* Puts the server's message (one line, with detail and hint) and SQLSTATE of a failed result into err; r may be NULL: the connection's
- * error. Returns the outcome. */
+/* Puts the server's message (one line, with detail and hint) and SQLSTATE of a failed result into
+ * err; r may be NULL: the connection's error. Returns the outcome. */
 enum db_outcome db_explain(struct pg_conn *c, struct pg_result *r, struct err *err);
 
 /* Ends the connection and frees it, without ever waiting for the server. NULL is fine. */
@@ -63,18 +75,21 @@ void db_conn_name(const struct pg_conn *c, char *buf, size_t size);
 
 int db_rows(const struct pg_result *r);
 bool db_is_null(const struct pg_result *r, int row, int col);
-/* Text, or the binary value where binary was asked for; never NULL, "" for an SQL NULL; lives as long as the result. */
+/* Text, or the binary value where binary was asked for; never NULL, "" for an SQL NULL; lives as
+ * long as the result. */
 const char *db_value(const struct pg_result *r, int row, int col);
 int db_length(const struct pg_result *r, int row, int col); /* bytes, without the NUL */
-/* For results that are owned (db_query, db_wait_result), never inside a db_callback. NULL is fine. */
+/* For results that are owned (db_query, db_wait_result), never inside a db_callback. NULL is
+ * fine. */
 void db_result_clear(struct pg_result *r);
 
-/* Waits for and returns the next result of an asynchronous command, NULL at the end or at the deadline/stop (then *ret_lost is
- * true and the connection is of no more use). */
+/* Waits for and returns the next result of an asynchronous command, NULL at the end or at the
+ * deadline/stop (then *ret_lost is true and the connection is of no more use). */
 struct pg_result *db_wait_result(struct pg_conn *c, struct mono deadline, bool *ret_lost);
 
-/* One statement with parameters on a plain connection, with a deadline. The result (text format unless binary) is returned on
- * DB_OK only; db_result_clear() it. ret may be NULL: nobody wants it. */
+/* One statement with parameters on a plain connection, with a deadline. The result (text format
+ * unless binary) is returned on DB_OK only; db_result_clear() it. ret may be NULL: nobody wants
+ * it. */
 MUST_CHECK enum db_outcome db_query(struct pg_conn *c, const char *sql, int nparams,
 				    const struct db_param *params, bool binary,
 				    struct mono deadline, struct pg_result **ret, struct err *err);
@@ -87,8 +102,9 @@ struct db;
 typedef void (*db_callback)(void *arg, enum db_outcome outcome, const struct pg_result *r,
 			    const struct err *err);
 
-/* Blocking: connects, prepares the statements (index in the table is the statement number), enters pipeline and non-blocking
- * mode. NULL on failure. table is borrowed for the life of the connection. */
+/* Blocking: connects, prepares the statements (index in the table is the statement number), enters
+ * pipeline and non-blocking mode. NULL on failure. table is borrowed for the life of the
+ * connection. */
 MUST_CHECK struct db *db_open(const char *uri, const struct db_options *opt,
 			      const struct db_statement *table, size_t n, struct err *err);
 void db_close(struct db *db); /* answers what is in flight with DB_LOST; NULL is fine */
@@ -99,21 +115,23 @@ bool db_wants_write(const struct db *db); /* poll for writing too */
 size_t db_in_flight(const struct db *db);
 int db_server_version(const struct db *db); /* 150004 */
 
-/* Queues a unit; parameters are copied into libpq's buffer at once. binary: format of the result. The deadline is the unit's own; when
- * it passes the connection is given up (all its units DB_LOST), because later answers cannot come before it. False (err set,
- * callback not called) if the connection is dead or libpq refuses. */
+/* Queues a unit; parameters are copied into libpq's buffer at once. binary: format of the result.
+ * The deadline is the unit's own; when it passes the connection is given up (all its units
+ * DB_LOST), because later answers cannot come before it. False (err set, callback not called) if
+ * the connection is dead or libpq refuses. */
 MUST_CHECK bool db_send(struct db *db, size_t statement, const struct db_param *params, bool binary,
 			struct mono deadline, db_callback cb, void *arg, struct err *err);
 
-/* To be called when the fd is readable or writable, and after sends: flushes, reads, calls callbacks. After it the connection may be
- * dead (db_alive). */
+/* To be called when the fd is readable or writable, and after sends: flushes, reads, calls
+ * callbacks. After it the connection may be dead (db_alive). */
 void db_io(struct db *db);
 /* Gives the connection up if a deadline has passed. */
 void db_tick(struct db *db, struct mono now);
 struct mono db_next_deadline(
 	const struct db *db); /* when db_tick() has something to do; never: nothing is awaited */
 
-/* Waits, up to deadline, until nothing is in flight: polls the fd and runs db_io. For threads without a loop of their own. False: lost. */
+/* Waits, up to deadline, until nothing is in flight: polls the fd and runs db_io. For threads
+ * without a loop of their own. False: lost. */
 bool db_drain(struct db *db, struct mono deadline);
 
 /* The exit code of a program that ends because of this outcome. After a stop: EXIT_INTERRUPTED. */

@@ -1,8 +1,9 @@
 /*
  * db_connect.c: makes and ends connections to PostgreSQL.
  *
- * Promises: connecting is bounded by connect_timeout, closing never waits; every session has the settings that db.h lists, whatever
- * the server, the role or the connection string prefer; no password reaches an error text. Any thread.
+ * Promises: connecting is bounded by connect_timeout, closing never waits; every session has the
+ * settings that db.h lists, whatever the server, the role or the connection string prefer; no
+ * password reaches an error text. Any thread.
  */
 #include "common/pg/db.h"
 
@@ -49,15 +50,17 @@ static bool has_at(const PQconninfoOption *parsed, const char *keyword)
 	return value && strchr(value, '@') && value[0] != '@'; /* "@name" is an abstract socket */
 }
 
-/* The session's settings as a command line. What the connection string or PGOPTIONS ask for stays, but ours come later and win. */
+/* The session's settings as a command line. What the connection string or PGOPTIONS ask for stays,
+ * but ours come later and win. */
 static void session_options(struct strbuf *out, const struct db_options *opt, const char *theirs)
 {
 	if (theirs == NULL)
 		theirs = getenv("PGOPTIONS");
 	if (theirs)
 		strbuf_addf(out, "%s ", theirs);
-	/* READ COMMITTED: a batch that waited for another one must see what that one did. jit: statements here are short, and a
-	 * planner switch that rules out scans makes them look dear enough to be compiled each time. */
+	/* READ COMMITTED: a batch that waited for another one must see what that one did. jit:
+	 * statements here are short, and a planner switch that rules out scans makes them look dear
+	 * enough to be compiled each time. */
 	strbuf_addstr(out, "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=3"
 			   " -c plan_cache_mode=force_generic_plan -c jit=off"
 			   " -c default_transaction_isolation=read\\ committed");
@@ -100,7 +103,8 @@ static PGconn *login(const PQconninfoOption *parsed, const struct db_options *op
 	const char *values[ARRAY_SIZE(keywords)];
 	size_t n = 0;
 
-	/* Of a keyword that comes twice libpq takes the later one: defaults, connection string, what is fixed. */
+	/* Of a keyword that comes twice libpq takes the later one: defaults, connection string,
+	 * what is fixed. */
 	for (size_t i = 0; i < ARRAY_SIZE(ours); i++) {
 		if (!ours[i].fixed) {
 			keywords[n] = ours[i].keyword;
@@ -123,8 +127,8 @@ static PGconn *login(const PQconninfoOption *parsed, const struct db_options *op
 	return PQconnectdbParams(keywords, values, 0);
 }
 
-/* What is acknowledged outward must be on this server's disk: synchronous_commit=off of the server or role is not followed, any other
- * value is. */
+/* What is acknowledged outward must be on this server's disk: synchronous_commit=off of the server
+ * or role is not followed, any other value is. */
 static bool make_durable(PGconn *c, const struct db_options *opt, struct err *err)
 {
 	static const char sql[] = "SELECT set_config('synchronous_commit', 'local', false)"
@@ -139,17 +143,18 @@ struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, st
 	char shown[DB_NAME_MAX];
 	uri_scrub(uri, shown, sizeof(shown));
 
-	/* libpq quotes what it cannot read or reach, and that may be a piece of the password: where the parts cannot be told apart
-	 * for sure, its words are not passed on. */
+	/* libpq quotes what it cannot read or reach, and that may be a piece of the password: where
+	 * the parts cannot be told apart for sure, its words are not passed on. */
 	char *complaint = NULL;
 	PQconninfoOption *parsed = PQconninfoParse(uri, &complaint);
 	PQfreemem(complaint);
 	if (parsed == NULL || strcmp(shown, "(hidden)") == 0 || has_at(parsed, "host") ||
 	    has_at(parsed, "dbname")) {
 		PQconninfoFree(parsed);
-		err_set(err,
-			"a database's connection string cannot be read: write postgresql://user:password@host:port/database, "
-			"with special characters of the password percent-encoded (@ as %%40, / as %%2F)");
+		err_set(err, "a database's connection string cannot be read: write "
+			     "postgresql://user:password@host:port/database, "
+			     "with special characters of the password percent-encoded (@ as %%40, "
+			     "/ as %%2F)");
 		return NULL;
 	}
 
@@ -177,8 +182,9 @@ void db_conn_close(struct pg_conn *c)
 {
 	if (c == NULL)
 		return;
-	/* PQfinish() says good-bye first, and a blocking connection would wait for room for that for ever if the server takes nothing. With
-	 * a command under way it is not at the other end of a conversation anyway. */
+	/* PQfinish() sends a last message, and on a blocking connection it would wait for ever if
+	 * the server takes nothing. In the middle of a command nobody expects that message: the
+	 * socket is shut down first. */
 	if (PQtransactionStatus(c) == PQTRANS_ACTIVE && PQsocket(c) >= 0)
 		shutdown(PQsocket(c), SHUT_RDWR);
 	PQfinish(c);

@@ -1,21 +1,22 @@
 /*
  * db_pipeline.c: a connection in libpq's pipeline mode inside somebody's event loop.
  *
- * Promises: each unit that db_send() took is answered exactly once, in the order of sending; DB_OK only after its Sync came back, so
- * after its commit; nothing here blocks but db_open() and db_drain(). One thread at a time.
+ * Promises: each unit that db_send() took is answered exactly once, in the order of sending; DB_OK
+ * only after its Sync came back, so after its commit; nothing here blocks but db_open() and
+ * db_drain(). One thread at a time.
  *
- *   state   where                                      moves on when
- *   alive   db_open() made it; units come and go       the connection breaks, a deadline passes, or the session's prepared
- *                                                      statements are void -> broken
- *   broken  nothing is read or sent any more; every    db_io(), db_tick() or db_close() answered the units in flight
- *           unit left is DB_LOST
+ * A connection is alive from db_open() on. It is broken for good when the connection ends, a
+ * deadline passes, or the session has lost its prepared statements: nothing is read or sent any
+ * more, and db_io(), db_tick() or db_close() answers what is in flight with DB_LOST.
  *
- * A unit on the wire is Bind, Execute, Sync. The server answers with a result or an error, then with the Sync's. It commits
- * at the Sync: a result before it proves nothing yet, and an error may come at the commit itself. When this process or the
- * server dies between the two, the unit's outcome is unknown: DB_LOST.
+ * A unit on the wire is Bind, Execute, Sync. The server answers with a result or an error, then
+ * with the Sync's. It commits at the Sync: a result before it proves nothing yet, and an error may
+ * come at the commit itself. When this process or the server dies between the two, the unit's
+ * outcome is unknown: DB_LOST.
  *
- * libpq's PQgetResult() returns NULL for ever on a dead connection, without an answer for the units behind the first: so
- * a broken connection is never asked again, and the queue here, not libpq's, says who is to be told.
+ * libpq's PQgetResult() returns NULL for ever on a dead connection, without an answer for the units
+ * behind the first: so a broken connection is never asked again, and the queue here, not libpq's,
+ * says who is to be told.
  */
 #include "common/pg/db.h"
 
@@ -83,7 +84,8 @@ static bool prepare_all(struct db *db, int stop, struct mono deadline, struct er
 	if (!PQpipelineSync(db->conn))
 		goto refused;
 
-	/* Each statement: a result and a NULL; then the Sync. The first failure explains it, the others are only "aborted". */
+	/* Each statement: a result and a NULL; then the Sync. The first failure explains it, the
+	 * others are only "aborted". */
 	for (size_t i = 0; i <= db->nstatements; i++) {
 		bool lost = false;
 		PGresult *r = db_take_result(db->conn, stop, deadline, &lost);
@@ -165,7 +167,8 @@ static void answer_lost(struct db *db)
 {
 	PQclear(db->result);
 	db->result = NULL;
-	/* What came without its Sync did not count, but the server's last words say more than "connection closed". */
+	/* What came without its Sync did not count, but the server's last words say more than
+	 * "connection closed". */
 	if (db->answered && db->outcome != DB_OK)
 		err_set(&db->why, "%s", db->err.text);
 	db->answered = false;
@@ -239,7 +242,8 @@ static void unit_push(struct db *db, struct unit u)
 		db->cap = cap;
 		db->head = 0;
 	}
-	/* Answers come in order: whoever is in front must be answered by then too. So the head's deadline is always the nearest. */
+	/* Answers come in order: whoever is in front must be answered by then too. So the head's
+	 * deadline is always the nearest. */
 	for (size_t i = db->count; i > 0 && unit_at(db, i - 1)->deadline.us > u.deadline.us; i--)
 		unit_at(db, i - 1)->deadline = u.deadline;
 	db->count++;
@@ -268,7 +272,8 @@ bool db_send(struct db *db, size_t statement, const struct db_param *params, boo
 		return false;
 	}
 	unit_push(db, (struct unit){ .cb = cb, .arg = arg, .deadline = deadline });
-	/* From here on the unit may be on its way: a failure makes it DB_LOST, it does not make it unsent. */
+	/* From here on the unit may be on its way: a failure makes it DB_LOST, it does not make it
+	 * unsent. */
 	if (!PQpipelineSync(db->conn))
 		give_up(db, NULL);
 	else
@@ -353,17 +358,20 @@ static bool readable(const struct db *db)
 	return poll(&fd, 1, 0) > 0;
 }
 
-/* PQconsumeInput() reads a buffer at a time: a large answer takes many. The bound keeps one connection from holding the loop. */
+/* PQconsumeInput() reads a buffer at a time: a large answer takes many. The bound keeps one
+ * connection from holding the loop. */
 #define READS_MOST 64
 
 void db_io(struct db *db)
 {
 	if (!db->broken)
 		flush(db);
-	/* libpq may leave the rest of a TLS record inside OpenSSL (or GSS), where poll() does not see it: so one read more than poll() says. */
+	/* libpq may leave the rest of a TLS record inside OpenSSL (or GSS), where poll() does not
+	 * see it: so one read more than poll() says. */
 	bool tls = PQsslInUse(db->conn) != 0 || PQgssEncInUse(db->conn) != 0, more = tls;
 	for (int i = 0; i < READS_MOST && !db->broken; i++) {
-		/* The first read needs no question, the caller's poll has told; when all is answered, it will tell of more. */
+		/* The first read needs no question, the caller's poll has told; when all is
+		 * answered, it will tell of more. */
 		if (i > 0) {
 			if (db->count == 0 && !tls)
 				break;
@@ -412,7 +420,8 @@ bool db_drain(struct db *db, struct mono deadline)
 			return true;
 
 		struct mono first = mono_earlier(db_next_deadline(db), deadline);
-		/* Not ended by a stop: what is in flight is awaited, that is what draining is for. */
+		/* Not ended by a stop: what is in flight is awaited, that is what draining is
+		 * for. */
 		if (!db_wait_socket(db->conn, db->flush_pending, -1, first) &&
 		    mono_reached(deadline, mono_now()) && db->count > 0)
 			return false;

@@ -10,14 +10,15 @@
 #include "common/base/strbuf.h"
 #include "common/base/uuid.h"
 
-enum pgarray_type { /* type OIDs of the elements */
-		    PGARRAY_BOOL = 16,
-		    PGARRAY_INT8 = 20,
-		    PGARRAY_INT4 = 23,
-		    PGARRAY_TEXT = 25,
-		    PGARRAY_TIMESTAMPTZ = 1184,
-		    PGARRAY_UUID = 2950,
-		    PGARRAY_XID8 = 5069,
+/* Type OIDs of the elements. */
+enum pgarray_type {
+	PGARRAY_BOOL = 16,
+	PGARRAY_INT8 = 20,
+	PGARRAY_INT4 = 23,
+	PGARRAY_TEXT = 25,
+	PGARRAY_TIMESTAMPTZ = 1184,
+	PGARRAY_UUID = 2950,
+	PGARRAY_XID8 = 5069,
 };
 
 struct pgarray {
@@ -29,8 +30,8 @@ struct pgarray {
 void pgarray_begin(struct pgarray *a, enum pgarray_type type); /* empties it */
 void pgarray_add_bool(struct pgarray *a, bool v);
 void pgarray_add_int4(struct pgarray *a, int32_t v);
-void pgarray_add_int8(struct pgarray *a,
-		      int64_t v); /* also timestamptz (microseconds since 2000) and xid8 */
+/* Also timestamptz (microseconds since 2000-01-01) and xid8. */
+void pgarray_add_int8(struct pgarray *a, int64_t v);
 void pgarray_add_text(struct pgarray *a, const char *s, size_t len);
 void pgarray_add_uuid(struct pgarray *a, const struct uuid *u);
 void pgarray_add_null(struct pgarray *a);
@@ -38,7 +39,7 @@ void pgarray_add_null(struct pgarray *a);
 struct db_param pgarray_finish(struct pgarray *a);
 void pgarray_clear(struct pgarray *a);
 
-/* Reading big-endian results of binary result columns. */
+/* Numbers of binary columns and of COPY: big-endian. */
 int32_t pg_get_int4(const char *p);
 int64_t pg_get_int8(const char *p);
 void pg_put_int4(char *p, int32_t v);

@@ -1,7 +1,8 @@
 /*
  * schema.c: compares a database's newest registered migration with what the program needs.
  *
- * A database that is newer is refused as well: what the next version changed in it, this version cannot know. Any thread.
+ * A database that is newer is refused as well: what the next version changed in it, this version
+ * cannot know. Any thread.
  */
 #include "common/pg/schema.h"
 
@@ -36,7 +37,8 @@ enum db_outcome db_check_schema(struct pg_conn *c, const char *side, int needed,
 			side, name, newest + 1, needed);
 	else
 		err_set(err,
-			"%s (%s): has migration %d, this program knows %d: install the newer version",
+			"%s (%s): has migration %d, this program knows %d: install the newer "
+			"version",
 			side, name, newest, needed);
 	return DB_SCHEMA;
 }

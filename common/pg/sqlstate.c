@@ -1,8 +1,9 @@
 /*
  * sqlstate.c: one table from SQLSTATE to what it means for the sender. Pure; any thread.
  *
- * The promise behind the choice: DB_REFUSED may end in the dead-letter queue, so only that is refused which comes from the
- * data of the statement itself. What a person or time must put right (disk full, not migrated) never uses up an attempt.
+ * The promise behind the choice: DB_REFUSED may end in the dead-letter queue, so only that is
+ * refused which comes from the data of the statement itself. What a person or time must put right
+ * (disk full, not migrated) never uses up an attempt.
  */
 #include "common/pg/sqlstate.h"
 
@@ -49,7 +50,8 @@ static const struct rule {
 	{ "XX001", DB_BROKEN, "a corrupt table: of the server, not of the data sent" },
 	{ "XX002", DB_BROKEN, "a corrupt index" },
 
-	/* The statement's own data. What is not listed at all is refused too: a trigger may raise any code it likes. */
+	/* The statement's own data. What is not listed at all is refused too: a trigger may raise
+	 * any code it likes. */
 	{ "21", DB_REFUSED, "cardinality: one product twice in a batch" },
 	{ "22", DB_REFUSED, "data: out of range, not representable, NUL byte" },
 	{ "23", DB_REFUSED, "a constraint" },

@@ -1,19 +1,30 @@
 /*
- * sqlstate.h: what a database error means for the one who sent the statement: one table from SQLSTATE to an outcome.
- * Pure.
+ * sqlstate.h: what a database error means for the one who sent the statement: one table from
+ * SQLSTATE to an outcome. Pure.
  */
 #ifndef PGFANOUT_COMMON_PG_SQLSTATE_H
 #define PGFANOUT_COMMON_PG_SQLSTATE_H
 
 enum db_outcome {
-	DB_OK,	    /* done, and committed where it was its own transaction */
-	DB_REFUSED, /* this statement's own data is at fault (classes 22, 23, a raise in a trigger, …): others would succeed */
-	DB_RETRY, /* worth the same try again at once or soon (serialization, deadlock, lock timeout) */
-	DB_UNFIT, /* the server answers but cannot serve now: full, read-only, no connections, out of resources, shutting down */
-	DB_SCHEMA, /* table, column, function or permission missing: not migrated, or a wrong user */
-	DB_BROKEN, /* the server's own fault (corruption: XX001, XX002): a person must act. Other rows may still be fine */
-	DB_BUSY,   /* the replica is being reset (SQLSTATE PF001): wait, keep the messages */
-	DB_LOST,   /* the connection died or the deadline passed: the outcome is unknown */
+	/* Done, and committed where it was its own transaction. */
+	DB_OK,
+	/* The statement's own data is at fault (classes 22 and 23, an error raised in a trigger):
+	 * other data would succeed. */
+	DB_REFUSED,
+	/* The same statement may succeed at once or soon: serialization, deadlock, lock timeout. */
+	DB_RETRY,
+	/* The server answers but cannot serve now: full, read-only, out of connections or other
+	 * resources, shutting down. */
+	DB_UNFIT,
+	/* Table, column, function or permission missing: not migrated, or a wrong user. */
+	DB_SCHEMA,
+	/* The server's data is corrupt (XX001, XX002): a person must act; other rows may
+	 * be fine. */
+	DB_BROKEN,
+	/* The replica is being reset (SQLSTATE PF001): wait, keep the messages. */
+	DB_BUSY,
+	/* The connection died or the deadline passed: the outcome is unknown. */
+	DB_LOST,
 };
 
 /* sqlstate: five characters, or NULL/"" for a lost connection. */

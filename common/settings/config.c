@@ -1,9 +1,9 @@
 /*
  * config.c: fills a settings struct from the environment by a table, and shows it.
  *
- * Promise: a value is taken as it was meant or refused with a line that names the setting, what is wrong and what
- * would be right; the value of a secret setting appears in no line. Main thread, before others start. The .env file
- * is config_env.c, the replicas are config_replicas.c.
+ * Promise: a value is taken as it was meant or refused with a line that names the setting, what is
+ * wrong and what would be right; the value of a secret setting appears in no line. Main thread,
+ * before others start. The .env file is config_env.c, the replicas are config_replicas.c.
  */
 #include "common/settings/config.h"
 
@@ -35,7 +35,8 @@ static char **string_member(const struct setting *s, void *settings)
 
 /* ---- checks ---- */
 
-/* 'NAME is "value": it', or 'NAME' alone for a secret, as the beginning of a refusal; size is room for both. */
+/* 'NAME is "value": it', or 'NAME' alone for a secret, as the beginning of a refusal; size is room
+ * for both. */
 static void describe(const struct setting *s, const char *value, char *out, size_t size)
 {
 	if (is_secret(s))
@@ -47,26 +48,10 @@ static void describe(const struct setting *s, const char *value, char *out, size
 
 static bool parse_int(const struct setting *s, const char *value, int64_t *ret, struct err *err)
 {
-	const char *p = value;
-	bool negative = *p == '-';
-	int64_t v = 0;
-	bool good = true;
 	char what[256];
+	int64_t v;
 
-	if (negative)
-		p++;
-	if (!*p)
-		good = false;
-	for (; *p && good; p++) {
-		int digit = *p - '0';
-
-		/* Gathered as a negative number: there is one more of them. */
-		good = digit >= 0 && digit <= 9 && !__builtin_mul_overflow(v, 10, &v) &&
-		       !__builtin_sub_overflow(v, digit, &v);
-	}
-	if (good && !negative)
-		good = !__builtin_sub_overflow(0, v, &v);
-	if (!good || v < s->min || v > s->max) {
+	if (!int64_from_text(value, strlen(value), &v) || v < s->min || v > s->max) {
 		describe(s, value, what, sizeof(what));
 		return err_set(err, "%s must be a whole number from %lld to %lld", what,
 			       (long long)s->min, (long long)s->max);
@@ -153,11 +138,11 @@ bool config_check_pg_url(const char *name, const char *value, struct err *err)
 		p++;
 	if (key && *p == '=')
 		return true;
-	return err_set(
-		err,
-		"%s must be a PostgreSQL URI such as postgresql://user:password@host:5432/products, or a "
-		"string such as \"host=... dbname=... user=...\"",
-		name);
+	return err_set(err,
+		       "%s must be a PostgreSQL URI such as "
+		       "postgresql://user:password@host:5432/products, or a "
+		       "string such as \"host=... dbname=... user=...\"",
+		       name);
 }
 
 static bool check_amqp_url(const char *name, const char *value, struct err *err)
@@ -172,8 +157,10 @@ static bool check_amqp_url(const char *name, const char *value, struct err *err)
 		if (!scheme || len <= scheme)
 			return err_set(
 				err,
-				"%s: entry %u of the list must begin with amqp:// or amqps://, such as "
-				"amqp://user:password@host:5672/ (a comma inside a password is written %%2C)",
+				"%s: entry %u of the list must begin with amqp:// or amqps://, "
+				"such as "
+				"amqp://user:password@host:5672/ (a comma inside a password is "
+				"written %%2C)",
 				name, entry);
 		if (!value[len])
 			return true;

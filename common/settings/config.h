@@ -1,9 +1,9 @@
 /*
  * config.h: settings from the environment, filled in from a .env file in the working directory.
  *
- * A program describes its settings in one table (struct setting); --help, --check-config and the documentation check all
- * read that table. Values land in one struct that does not change after the start. Errors name the setting, say what
- * is wrong and what would be right. Main thread only.
+ * A program describes its settings in one table (struct setting); --help, --check-config and the
+ * documentation check all read that table. Values land in one struct that does not change after the
+ * start. Errors name the setting, say what is wrong and what would be right. Main thread only.
  */
 #ifndef PGFANOUT_COMMON_SETTINGS_CONFIG_H
 #define PGFANOUT_COMMON_SETTINGS_CONFIG_H
@@ -26,7 +26,7 @@ struct setting {
 	size_t offset; /* of the member in the program's settings struct: char *, int64_t or bool */
 	const char *fallback; /* default as text; NULL: required; "" is "not set" for strings */
 	int64_t min, max;
-	bool secret; /* shown through uri_scrub() only; a name that ends in _URL is secret by itself */
+	bool secret; /* shown through uri_scrub() only; so is every name that ends in _URL */
 	const char *choices;
 	const char *help; /* one line */
 };
@@ -45,24 +45,28 @@ struct replica_settings {
 	struct replica_setting replica[REPLICAS_MAX];
 };
 
-/* Reads .env if there is one ("KEY=value", "export KEY=value", # comments, single or double quotes; the environment wins; a
- * line that is none of these is an error naming file and line). */
+/* Reads .env if there is one ("KEY=value", "export KEY=value", # comments, single or double quotes;
+ * the environment wins; a line that is none of these is an error naming file and line). */
 MUST_CHECK bool config_load_env_file(const char *path, struct err *err);
 
-/* Fills *settings from the environment by the table; strings are owned by the settings and live until config_free. A setting that is
- * set to nothing counts as not set. On failure nothing is left to free. */
+/* Fills *settings from the environment by the table; strings are owned by the settings and live
+ * until config_free. A setting that is set to nothing counts as not set. On failure nothing is left
+ * to free. */
 MUST_CHECK bool config_load(const struct setting *table, size_t n, void *settings, struct err *err);
 void config_free(const struct setting *table, size_t n, void *settings);
 
-/* REPLICA_n_URL and REPLICA_n_NAME. At least `at_least` must be there, names must differ. On failure nothing is left to free. */
+/* REPLICA_n_URL and REPLICA_n_NAME. At least `at_least` must be there, names must differ. On
+ * failure nothing is left to free. */
 MUST_CHECK bool config_load_replicas(struct replica_settings *ret, size_t at_least,
 				     struct err *err);
 void config_free_replicas(struct replica_settings *r);
 
-/* Whether a value can be a libpq URI or keyword string; the error names the setting and not the value. */
+/* Whether a value can be a libpq URI or keyword string; the error names the setting and not the
+ * value. */
 MUST_CHECK bool config_check_pg_url(const char *name, const char *value, struct err *err);
 
-/* The settings part of --help: a line "  NAME  help (default …)" each, to stdout. replicas: also REPLICA_n_URL/_NAME lines. */
+/* The settings part of --help: a line "  NAME  help (default …)" each, to stdout. replicas: lines
+ * for REPLICA_n_URL and REPLICA_n_NAME too. */
 void config_help(const struct setting *table, size_t n, bool replicas);
 /* What --check-config prints: "NAME=value", secrets scrubbed. replicas may be NULL. */
 void config_print(const struct setting *table, size_t n, const void *settings,

@@ -1,10 +1,10 @@
 /*
  * config_env.c: reads a .env file into the environment.
  *
- * Promise: all of the file or nothing of it. A variable that the environment already has keeps its value, even if that
- * is empty; within the file the last line for a name counts. Nothing is expanded: a dollar sign is a dollar sign.
- * Error lines name file and line, never the text found there, which may be a password. Main thread, before others start
- * (setenv).
+ * Promise: all of the file or nothing of it. A variable that the environment already has keeps its
+ * value, even if that is empty; within the file the last line for a name counts. Nothing is
+ * expanded: a dollar sign is a dollar sign. Error lines name file and line, never the text found
+ * there, which may be a password. Main thread, before others start (setenv).
  *
  * A line, blanks around it and a carriage return at its end left aside:
  *   # comment, or nothing
@@ -42,7 +42,8 @@ static const char *skip_blanks(const char *p, const char *end)
 	return p;
 }
 
-/* What a backslash and this character stand for between double quotes; NUL: nothing, both are kept. */
+/* What a backslash and this character stand for between double quotes; NUL: nothing, both are
+ * kept. */
 static char unescape(char c)
 {
 	switch (c) {
@@ -61,7 +62,8 @@ static char unescape(char c)
 	}
 }
 
-/* A quoted value; *p stands on the opening quote and ends behind the closing one. False: it is not closed. */
+/* A quoted value; *p stands on the opening quote and ends behind the closing one. False: it is not
+ * closed. */
 static bool read_quoted(const char **p, const char *end, struct strbuf *out)
 {
 	char quote = *(*p)++;
@@ -116,8 +118,8 @@ static bool read_line(const char *p, const char *end, struct strbuf *out, struct
 			"underscores and begins with no digit");
 	if (p == end || *p != '=')
 		return err_set(
-			err,
-			"\"=\" must follow directly on the name; write NAME=value, or # for a comment");
+			err, "\"=\" must follow directly on the name; write NAME=value, or # for a "
+			     "comment");
 	strbuf_add(out, name, (size_t)(p - name));
 	strbuf_addch(out, '\0');
 
@@ -167,7 +169,8 @@ static bool read_file(const char *path, struct strbuf *out, bool *ret_exists, st
 	return true;
 }
 
-/* The environment wins: a name it had before is marked by emptying it, before the first one is set. */
+/* The environment wins: a name it had before is marked by emptying it, before the first one is
+ * set. */
 static void apply(struct strbuf *found)
 {
 	char *end = found->data + found->len;

@@ -1,8 +1,9 @@
 /*
  * config_replicas.c: collects REPLICA_n_URL and REPLICA_n_NAME, however many there are.
  *
- * Promise: the replicas come in the order of their numbers, with names that can be queue names, metric labels and HTTP
- * header values as they are, and that differ. No URL appears in an error line. Main thread, before others start.
+ * Promise: the replicas come in the order of their numbers, with names that can be queue names,
+ * metric labels and HTTP header values as they are, and that differ. No URL appears in an error
+ * line. Main thread, before others start.
  */
 #include "common/settings/config.h"
 
@@ -18,8 +19,8 @@ static const char prefix[] = "REPLICA_";
 
 enum variable { VARIABLE_OTHER, VARIABLE_URL, VARIABLE_NAME };
 
-/* Takes "REPLICA_12_URL=…" apart. What only looks like one of ours is an error rather than a replica that is missing
- * without a word. */
+/* Takes "REPLICA_12_URL=…" apart. What only looks like one of ours is an error rather than a
+ * replica that is missing without a word. */
 static bool read_variable(const char *entry, enum variable *ret, unsigned *ret_number,
 			  struct err *err)
 {
@@ -158,7 +159,8 @@ bool config_load_replicas(struct replica_settings *ret, size_t at_least, struct 
 			number++;
 		good = err_set(
 			err,
-			"REPLICA_%u_URL is not set: %zu replica%s needed and %zu %s there; set it to "
+			"REPLICA_%u_URL is not set: %zu replica%s needed and %zu %s there; set "
+			"it to "
 			"a URI such as postgresql://user:password@host:5432/products",
 			number, at_least, at_least == 1 ? " is" : "s are", r.n,
 			r.n == 1 ? "is" : "are");

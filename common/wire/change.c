@@ -4,7 +4,7 @@
  *
  * The promise: what change_write() wrote, change_read() reads back to the last digit and
  * microsecond; whatever else came into a queue is refused with the member at fault, so that it can
- * be parked with a reason. The list of transactions is in change_xids.c. Pure: any thread.
+ * be parked with a reason. Pure: any thread.
  */
 #include "common/wire/change.h"
 #include "common/wire/product.h"
@@ -48,12 +48,13 @@ static bool read_version(const struct jscan_value *v, int64_t *ret, struct err *
 
 static bool read_time(const struct jscan_value *v, const char *field, int64_t *ret, struct err *err)
 {
-	if (!product_time_from_json(v, ret, err))
+	if (!jscan_time(v, ret, err))
 		return err_prefix(err, "%s", field);
 	return true;
 }
 
-/* What the primary's table may hold: what the API takes, or a longer decimal that SQL made (19.99 / 3). */
+/* What the primary's table may hold: what the API takes, or a longer decimal that SQL made (19.99 /
+ * 3). */
 static bool read_price(const struct jscan_value *v, char *ret, struct err *err)
 {
 	const size_t most = sizeof(((struct change *)NULL)->price) - 1;
@@ -148,4 +149,113 @@ bool change_read(const struct jscan_value *object, enum change_kind kind, struct
 	}
 	*ret = c;
 	return true;
+}
+
+/* ---- x-xid: the transactions of a message's changes ---- */
+
+/*
+ * Items with one blank between them, each NUMBER or NUMBER*COUNT, in decimal without signs. What
+ * was added comes back exactly. A text that does not hold exactly as many numbers as the message
+ * has changes is of no use and gives zeros ("not known"): the versions then decide alone.
+ */
+
+/* strbuf_addint() is for signed numbers: what does not fit there is written in two halves. */
+static void add_unsigned(struct strbuf *out, uint64_t v)
+{
+	if (v > INT64_MAX) {
+		strbuf_addint(out, (int64_t)(v / 10));
+		v %= 10;
+	}
+	strbuf_addint(out, (int64_t)v);
+}
+
+static void end_run(struct change_xids *x)
+{
+	if (x->run == 0)
+		return;
+	if (x->text.len > 0)
+		strbuf_addch(&x->text, ' ');
+	add_unsigned(&x->text, x->last);
+	if (x->run > 1) {
+		strbuf_addch(&x->text, '*');
+		add_unsigned(&x->text, x->run);
+	}
+	x->run = 0;
+}
+
+void change_xids_add(struct change_xids *x, uint64_t xid)
+{
+	if (x->run > 0 && x->last != xid)
+		end_run(x);
+	x->last = xid;
+	x->run++;
+}
+
+const char *change_xids_finish(struct change_xids *x)
+{
+	end_run(x);
+	return strbuf_str(&x->text);
+}
+
+void change_xids_reset(struct change_xids *x)
+{
+	strbuf_reset(&x->text);
+	x->last = 0;
+	x->run = 0;
+}
+
+void change_xids_clear(struct change_xids *x)
+{
+	strbuf_clear(&x->text);
+	x->last = 0;
+	x->run = 0;
+}
+
+/* *p: moved behind the digits. */
+static bool read_number(const char **p, uint64_t *ret)
+{
+	const char *at = *p;
+	uint64_t v = 0;
+
+	for (; *at >= '0' && *at <= '9'; at++)
+		if (__builtin_mul_overflow(v, 10, &v) ||
+		    __builtin_add_overflow(v, (uint64_t)(*at - '0'), &v))
+			return false;
+	if (at == *p)
+		return false;
+	*p = at;
+	*ret = v;
+	return true;
+}
+
+static bool read_list(const char *p, uint64_t *ret, size_t n)
+{
+	size_t done = 0;
+
+	while (*p != '\0') {
+		uint64_t xid, count = 1;
+		if (done > 0 && *p++ != ' ')
+			return false;
+		if (!read_number(&p, &xid))
+			return false;
+		if (*p == '*') {
+			p++;
+			if (!read_number(&p, &count))
+				return false;
+		}
+		if (count == 0 || count > n - done)
+			return false;
+		while (count-- > 0)
+			ret[done++] = xid;
+	}
+	return done == n;
+}
+
+bool change_xids_read(const char *text, uint64_t *ret, size_t n)
+{
+	if (text != NULL && read_list(text, ret, n))
+		return true;
+	if (n > 0)
+		memset(ret, 0, n * sizeof(*ret));
+	return false;
 }

@@ -36,8 +36,7 @@ struct change {
 	size_t name_len;
 	char price[72]; /* plain numeric text */
 	int32_t stock;
-	int64_t created_us,
-		updated_us; /* microseconds since 2000-01-01 UTC, as PostgreSQL's binary format */
+	int64_t created_us, updated_us; /* as PostgreSQL has them: clock.h's pg_us */
 };
 
 /* Appends one change's JSON object. name is arena->data + name_at. */

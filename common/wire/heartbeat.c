@@ -4,7 +4,6 @@
 #include "common/wire/heartbeat.h"
 
 #include "common/base/clock.h"
-#include "common/wire/product.h"
 
 void heartbeat_write(struct strbuf *out, int64_t at_us)
 {
@@ -28,7 +27,7 @@ bool heartbeat_read(const struct jscan_value *body, int64_t *ret_at_us, struct e
 	for (jscan_iter_init(&it, body); jscan_iter_next(&it, &key, &value); n++) {
 		if (n > 0 || jscan_string_find(&key, members, ARRAY_SIZE(members)) < 0)
 			return err_set(err, "a heartbeat has the field \"at\", once, and no other");
-		if (!product_time_from_json(&value, &at_us, err))
+		if (!jscan_time(&value, &at_us, err))
 			return err_prefix(err, "at");
 	}
 	if (n == 0)

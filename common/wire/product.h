@@ -63,18 +63,13 @@ MUST_CHECK bool product_parse(const char *text, size_t len, unsigned required, u
 			      struct product_input *in, struct product_fault *fault);
 void product_input_clear(struct product_input *in);
 
-/* The rules of single fields, shared with the messages (common/wire/change.c). What an error says starts
- * with the field's name. */
+/* The rules of single fields, shared with the messages (common/wire/change.c). What an error says
+ * starts with the field's name. */
 MUST_CHECK bool product_id_from_json(const struct jscan_value *v, struct uuid *ret,
 				     struct err *err);
 MUST_CHECK bool product_price_from_json(const struct jscan_value *v, char *ret, struct err *err);
 MUST_CHECK bool product_stock_from_json(const struct jscan_value *v, int32_t *ret, struct err *err);
 MUST_CHECK bool product_name_from_json(const struct jscan_value *v, struct strbuf *append_to,
-				       struct err *err);
-
-/* "2026-01-31T12:00:00.123456Z" (1 to 6 or no decimals, Z only, years 0001-9999) as microseconds
- * since 2000-01-01. The error does not name the field: err_prefix() does. */
-MUST_CHECK bool product_time_from_json(const struct jscan_value *v, int64_t *ret_pg_us,
 				       struct err *err);
 
 /* Appends the product as the API shows it:

@@ -41,9 +41,10 @@ void topology_retry_queue(char *buf, const char *replica, unsigned attempt);
 void topology_retry_key(char *buf, enum change_kind kind, const char *replica, unsigned attempt);
 void topology_dead_queue(char *buf, const char *replica);
 
-/* Whether a main queue (sync, delete) of the replica does not exist, and how many messages are ready in both.
- * Whoever creates a missing one that has been there before must mark the replica as needing a reset first: what was
- * published meanwhile, and what was in it, is lost. False: the link is broken. */
+/* Whether a main queue (sync, delete) of the replica does not exist, and how many messages are
+ * ready in both. Whoever creates a missing one that has been there before must mark the replica as
+ * needing a reset first: what was published meanwhile, and what was in it, is lost. False: the link
+ * is broken. */
 MUST_CHECK bool topology_look(struct amqp_link *l, const char *replica, bool *ret_missing,
 			      uint64_t *ret_ready, struct err *err);
 

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/utf8.h"
 #include "common/wire/heartbeat.h"
 #include "common/json/jscan.h"
 #include "common/wire/product.h"
@@ -31,7 +32,7 @@ const char *message_source(const struct amqp_delivery *d)
 	const char *source = amqp_header_text(d->headers, d->nheaders, "x-source");
 	size_t len = strlen(source);
 
-	return len <= SOURCE_MAX && jscan_utf8(source, len, NULL) ? source : "";
+	return len <= SOURCE_MAX && utf8_valid(source, len, NULL) ? source : "";
 }
 
 static unsigned read_attempt(const struct amqp_delivery *d)

@@ -24,7 +24,6 @@
 #include "common/base/clip.h"
 #include "consumer/apply/verdict.h"
 
-#define PG_EPOCH_US (INT64_C(946684800) * 1000000)
 #define HEADERS_MAX 16	/* of a publish */
 #define LOG_MOVES   20	/* lines for one batch; a message may hold thousands of bad changes */
 #define ERROR_MAX   501 /* x-error: 500 bytes and the NUL */
@@ -169,7 +168,7 @@ static size_t write_headers(struct failed *x, const struct batch *b, const struc
 		x->headers[n++] = (struct amqp_header){ .key = "x-source",
 							.str = batch_text(b, b->source_at) };
 	if (dead) {
-		clock_format_pg(wall_now_us() - PG_EPOCH_US, x->died_at);
+		clock_format_wall(wall_now_us(), x->died_at);
 		x->headers[n++] = (struct amqp_header){ .key = "x-died-at", .str = x->died_at };
 	}
 	for (size_t i = 0; i < from->nheaders && n < HEADERS_MAX; i++) {

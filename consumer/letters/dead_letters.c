@@ -438,12 +438,9 @@ int dead_letters_main(int argc, char **argv)
 	} else if (args.help) {
 		fputs(help, stdout);
 		code = EXIT_OK;
-	} else if (!consumer_settings_load(&settings, &err)) {
-		complain("%s", err.text);
-		consumer_settings_free(&settings);
-	} else {
+	} else if (program_load(&consumer_program, &settings)) {
 		code = run(&settings, &args);
-		consumer_settings_free(&settings);
+		program_free(&consumer_program, &settings);
 	}
 	dead_args_clear(&args);
 	return (int)code;

@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/utf8.h"
 #include "common/json/jscan.h"
 #include "common/wire/product.h"
 #include "common/base/base64.h"
 #include "common/base/clip.h"
 #include "consumer/apply/message.h"
 
-#define PG_EPOCH_US (INT64_C(946684800) * 1000000)
 
 static const char *find_text(const struct amqp_delivery *d, const char *key)
 {
@@ -24,18 +24,9 @@ static const char *find_text(const struct amqp_delivery *d, const char *key)
 /* x-died-at as we write it; 0 if it is anything else. */
 static int64_t read_died_at(const char *text)
 {
-	char quoted[CLOCK_TIMESTAMP_MAX + 2];
-	struct jscan_value v;
-	struct err err;
 	int64_t pg_us;
 
-	if (strlen(text) >= CLOCK_TIMESTAMP_MAX)
-		return 0;
-	snprintf(quoted, sizeof(quoted), "\"%s\"", text);
-	if (!jscan_document(quoted, strlen(quoted), &v, &err) || v.type != JSCAN_STRING ||
-	    !product_time_from_json(&v, &pg_us, &err))
-		return 0;
-	return pg_us + PG_EPOCH_US;
+	return clock_parse_pg(text, strlen(text), &pg_us) ? clock_pg_to_wall(pg_us) : 0;
 }
 
 /*
@@ -165,7 +156,7 @@ static void say(const struct dead_letter *l, int64_t now_us, struct words *w)
 		snprintf(w->version, sizeof(w->version), "%lld", (long long)l->version);
 	}
 	if (l->died_us != 0)
-		clock_format_pg(l->died_us - PG_EPOCH_US, w->died_at);
+		clock_format_wall(l->died_us, w->died_at);
 	int64_t age_us = now_us > l->died_us ? now_us - l->died_us : 0;
 	dead_text_age(l->died_us != 0 ? age_us : -1, w->age, sizeof(w->age));
 }
@@ -211,9 +202,8 @@ static void add_shown(struct strbuf *out, const char *s, size_t len)
 {
 	for (size_t i = 0; i < len;) {
 		unsigned char c = (unsigned char)s[i];
-		size_t take = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-		bool good = take <= len - i && jscan_utf8(s + i, take, NULL) && c != 0x7f &&
-			    (c >= 0x20 || c == '\n' || c == '\t');
+		size_t take = utf8_step(s + i, s + len);
+		bool good = take > 0 && c != 0x7f && (c >= 0x20 || c == '\n' || c == '\t');
 
 		/* U+0080 to U+009F are control characters too. */
 		if (good && c == 0xc2 && (unsigned char)s[i + 1] < 0xa0)
@@ -250,7 +240,7 @@ static void add_seconds(struct strbuf *out, const char *name, int64_t unix_s)
 	char text[CLOCK_TIMESTAMP_MAX] = "";
 
 	if (unix_s > 0 && unix_s < INT64_C(253402300800)) /* the year 10000 */
-		clock_format_pg(unix_s * 1000000 - PG_EPOCH_US, text);
+		clock_format_wall(unix_s * 1000000, text);
 	add_field(out, name, text);
 }
 
@@ -305,7 +295,7 @@ static void add_json_text(struct strbuf *out, const char *s)
 {
 	size_t len = strlen(s);
 
-	if (jscan_utf8(s, len, NULL)) {
+	if (utf8_valid(s, len, NULL)) {
 		jscan_write_string(out, s, len);
 		return;
 	}
@@ -325,7 +315,7 @@ static void add_member(struct strbuf *out, const char *key, const char *value)
 
 static void add_json_body(struct strbuf *out, const struct amqp_delivery *d)
 {
-	if (d->len == 0 || jscan_utf8(d->body, d->len, NULL)) {
+	if (d->len == 0 || utf8_valid(d->body, d->len, NULL)) {
 		strbuf_addstr(out, ",\"body\":");
 		jscan_write_string(out, d->body, d->len);
 		return;
@@ -344,7 +334,7 @@ static void add_json_rest(struct strbuf *out, const struct dead_letter *l,
 	strbuf_addstr(out, ",\"publishedAt\":");
 	char text[CLOCK_TIMESTAMP_MAX];
 	if (d->timestamp_s > 0 && d->timestamp_s < INT64_C(253402300800)) {
-		clock_format_pg(d->timestamp_s * 1000000 - PG_EPOCH_US, text);
+		clock_format_wall(d->timestamp_s * 1000000, text);
 		strbuf_addf(out, "\"%s\"", text);
 	} else {
 		strbuf_addstr(out, "null");

@@ -3,8 +3,6 @@
  */
 #include "consumer/reset/reset_settings.h"
 
-#include <string.h>
-
 #define AT(member) offsetof(struct reset_settings, member)
 
 static const struct setting table[] = {
@@ -16,7 +14,8 @@ static const struct setting table[] = {
 	  "as pgfanout-consumer's: decides which queues a replica has" },
 	{ "RESET_STALL_TIMEOUT_MS", SETTING_INT, AT(stall_timeout_ms), "30000", 1000, 3600000,
 	  false, NULL,
-	  "a replica that takes nothing for so long is left out, a primary that sends nothing ends the reset" },
+	  "a replica that takes nothing for so long is left out, a primary that sends "
+	  "nothing ends the reset" },
 	{ "RESET_SWAP_TIMEOUT_MS", SETTING_INT, AT(swap_timeout_ms), "60000", 1000, 86400000, false,
 	  NULL, "how long to go on trying to replace a table that readers keep in use" },
 	{ "VERIFY_TIMEOUT_MS", SETTING_INT, AT(verify_timeout_ms), "30000", 1000, 3600000, false,
@@ -28,29 +27,48 @@ static const struct setting table[] = {
 	  "key=value lines, or JSON" },
 };
 
-bool reset_settings_load(struct reset_settings *s, struct err *err)
-{
-	memset(s, 0, sizeof(*s));
-	if (!config_load_env_file(".env", err) || !config_load(table, ARRAY_SIZE(table), s, err))
-		return false;
-	if (config_load_replicas(&s->replicas, 1, err))
-		return true;
-	config_free(table, ARRAY_SIZE(table), s);
-	return false;
-}
-
-void reset_settings_free(struct reset_settings *s)
-{
-	config_free(table, ARRAY_SIZE(table), s);
-	config_free_replicas(&s->replicas);
-}
-
-void reset_settings_help(void)
-{
-	config_help(table, ARRAY_SIZE(table), true);
-}
-
-void reset_settings_print(const struct reset_settings *s)
-{
-	config_print(table, ARRAY_SIZE(table), s, &s->replicas);
-}
+const struct program reset_program = {
+	.name = "reset-replicas",
+	.log_name = "reset",
+	.help = "reset-replicas [--replica NAME]... [--dry-run] [--yes] [--quiet]\n"
+		"reset-replicas --verify | --repair [--replica NAME]... [--quiet]\n"
+		"\n"
+		"Rebuilds replicas from one consistent snapshot of the primary, all at the same time, while\n"
+		"writes, the consumer and readers go on. Readers see a replica's old table until the new one\n"
+		"takes its place at once. Rows that only the replica had are gone, changes that are made\n"
+		"meanwhile are there in the end. Whatever goes wrong: a replica has either its old table or\n"
+		"the new one, complete, and the reset can be run again.\n"
+		"\n"
+		"With --verify it compares only, and lists the products that differ; with --repair the\n"
+		"primary then publishes those once more. Changes in flight are not reported. Nothing is locked.\n"
+		"\n"
+		"  --replica NAME   this one only; may be given several times (default: all)\n"
+		"  --dry-run        check everything, say what would be done, change nothing\n"
+		"  --verify         compare products, change nothing\n"
+		"  --repair         compare, repair what differs, compare that again\n"
+		"  --yes, -y        do not ask (without a terminal nobody is asked anyway)\n"
+		"  --quiet, -q      errors only, on standard error; --verify, --repair: ids that differ\n"
+		"  --check-config   check the settings, print them without secrets, and end\n"
+		"  --version, --help\n"
+		"\n"
+		"Settings (environment, or .env in the working directory):",
+	.codes =
+		"\n"
+		"Exit codes:\n"
+		"  0  all named replicas were rebuilt; --verify: are equal; --repair: are equal or repaired\n"
+		"  1  a replica's table cannot be replaced, or several replicas failed for different reasons;\n"
+		"     the lines say why; --verify: products differ; --repair: some still do\n"
+		"  2  wrong argument or setting: nothing was started\n"
+		"  3  a database or the broker could not be reached\n"
+		"  4  a database has not been migrated: run pgfanout-migrate up\n"
+		"  5  another reset of the replica is running\n"
+		"  6  failed while at work\n"
+		"  7  stopped by a signal, or the question was not answered with yes\n"
+		"  8  --verify, --repair: undetermined, a replica is not catching up, or products change too fast\n"
+		"A replica that fails does not keep the others from being rebuilt, and serves the table it had.",
+	.table = table,
+	.ntable = ARRAY_SIZE(table),
+	.replicas_at = AT(replicas),
+	.log_level_at = AT(log_level),
+	.log_format_at = AT(log_format),
+};

@@ -5,7 +5,7 @@
 #ifndef PGFANOUT_CONSUMER_RESET_RESET_SETTINGS_H
 #define PGFANOUT_CONSUMER_RESET_RESET_SETTINGS_H
 
-#include "common/settings/config.h"
+#include "common/settings/program.h"
 
 struct reset_settings {
 	char *database_url;
@@ -19,10 +19,6 @@ struct reset_settings {
 	struct replica_settings replicas;
 };
 
-/* Environment and .env. The settings' strings live until reset_settings_free(). */
-MUST_CHECK bool reset_settings_load(struct reset_settings *s, struct err *err);
-void reset_settings_free(struct reset_settings *s);
-void reset_settings_help(void);				   /* to stdout */
-void reset_settings_print(const struct reset_settings *s); /* to stdout, secrets scrubbed */
+extern const struct program reset_program;
 
 #endif

@@ -206,7 +206,7 @@ static void summarize(struct run *run)
 			strbuf_addf(&line, "%lld products differ%s", (long long)r->drifted,
 				    run->request->repair ? "ed" : "");
 		if (r->drifted > 0 && run->request->repair)
-			strbuf_addf(&line, ", %lld mended", (long long)r->mended);
+			strbuf_addf(&line, ", %lld repaired", (long long)r->mended);
 		if (replica_code(r) == EXIT_OK && r->drifted == 0)
 			strbuf_addf(&line, "equal, %lld products", (long long)run->v.rows);
 		else if (r->server.failed != EXIT_OK)

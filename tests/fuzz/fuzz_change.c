@@ -14,6 +14,7 @@
  *   3. A list of transactions gives exactly as many as were asked for, or zeros; what was added
  *      comes back.
  */
+#include "common/base/utf8.h"
 #include "common/wire/change.h"
 
 #include <stdlib.h>
@@ -33,7 +34,7 @@ static bool read_one(const struct jscan_value *v, enum change_kind kind)
 
 	strbuf_addstr(&arena, "before");
 	if (!change_read(v, kind, &arena, &c, &err)) {
-		PROMISE(err.text[0] != '\0' && jscan_utf8(err.text, strlen(err.text), NULL));
+		PROMISE(err.text[0] != '\0' && utf8_valid(err.text, strlen(err.text), NULL));
 		PROMISE(arena.len == 6 && memcmp(arena.data, "before", 7) == 0);
 		return false;
 	}

@@ -14,6 +14,7 @@
  *      as we write it.
  *   4. A fault has a status, a text, and a field in valid UTF-8.
  */
+#include "common/base/utf8.h"
 #include "common/wire/product.h"
 
 #include <jansson.h>
@@ -44,7 +45,7 @@ static void walk(const struct jscan_value *container)
 			AUTO_STRBUF s = STRBUF_INIT, json = STRBUF_INIT, back = STRBUF_INIT;
 			size_t chars, counted;
 			jscan_string(&value, &s, &chars);
-			PROMISE(jscan_utf8(s.data, s.len, &counted) && counted == chars);
+			PROMISE(utf8_valid(s.data, s.len, &counted) && counted == chars);
 			jscan_write_string(&json, s.data, s.len);
 			PROMISE(jscan_document(json.data, json.len, &again, &err));
 			jscan_string(&again, &back, NULL);
@@ -79,7 +80,7 @@ static void check_rules(const struct product_input *in)
 	size_t chars, len = strlen(in->price), digits = strspn(in->price, "0123456789");
 
 	if (in->given & PRODUCT_NAME) {
-		PROMISE(jscan_utf8(in->name.data, in->name.len, &chars));
+		PROMISE(utf8_valid(in->name.data, in->name.len, &chars));
 		PROMISE(chars >= 1 && chars <= PRODUCT_NAME_MAX);
 	}
 	if (in->given & PRODUCT_PRICE) {
@@ -142,8 +143,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	} else {
 		PROMISE(fault.status == 400 || fault.status == 422);
 		PROMISE(fault.err.text[0] != '\0');
-		PROMISE(jscan_utf8(fault.field, strlen(fault.field), NULL));
-		PROMISE(jscan_utf8(fault.err.text, strlen(fault.err.text), NULL));
+		PROMISE(utf8_valid(fault.field, strlen(fault.field), NULL));
+		PROMISE(utf8_valid(fault.err.text, strlen(fault.err.text), NULL));
 	}
 	product_input_clear(&in);
 	free(text);

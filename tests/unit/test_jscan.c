@@ -5,6 +5,8 @@
  * Texts are handed over in a block of exactly their length, so that a sanitizer sees a read behind
  * the end.
  */
+#include "common/base/clock.h"
+#include "common/base/utf8.h"
 #include "common/json/jscan.h"
 
 #include <setjmp.h>
@@ -345,7 +347,7 @@ static void strings_are_resolved(void **state)
 			bool all = jscan_string_copy(&v, buf, cap, &len);
 			if (all != (cap >= full) || len > cap ||
 			    memcmp(buf, rows[i].expected, len) != 0 ||
-			    !jscan_utf8(buf, len, NULL) || (!all && cap - len >= 4) ||
+			    !utf8_valid(buf, len, NULL) || (!all && cap - len >= 4) ||
 			    (all && len != full))
 				fail_msg("%s: copied to %zu bytes: %zu", rows[i].json, cap, len);
 		}
@@ -484,7 +486,7 @@ static void every_code_point_survives(void **state)
 			fail_msg("%s: %s", json, err.text);
 		jscan_string(&v, &back, &chars);
 		size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
-		if (chars != 1 || back.len != len || !jscan_utf8(back.data, back.len, &chars) ||
+		if (chars != 1 || back.len != len || !utf8_valid(back.data, back.len, &chars) ||
 		    chars != 1)
 			fail_msg("U+%04X: %zu bytes", c, back.len);
 
@@ -501,36 +503,108 @@ static void every_code_point_survives(void **state)
 	}
 }
 
-static void utf8_is_checked(void **state)
+static void times(void **state)
 {
 	static const struct {
-		const char *s;
-		size_t len;
-		bool ok;
-		size_t chars;
+		const char *json;
+		int64_t us;	  /* only where text is NULL */
+		const char *text; /* as it is written again; "-": refused */
 	} rows[] = {
-		{ T(""), true, 0 },
-		{ T("abc\n\t\x7f\""), true, 7 },
-		{ T("12345678\xc3\xa9"), true, 9 },
-		{ T("\xf0\x9f\x98\x80\xe2\x82\xac"), true, 2 },
-		{ T("\0"), false, 0 },
-		{ T("1234567\0"), false, 0 },
-		{ T("12345678\0"), false, 0 },
-		{ T("\xc3"), false, 0 },
-		{ T("1234567\xc3"), false, 0 },
-		{ T("\xed\xa0\x80"), false, 0 },
-		{ T("\xc0\xaf"), false, 0 },
-		{ T("\xf8\x88\x80\x80\x80"), false, 0 },
+		{ "\"2000-01-01T00:00:00Z\"", 0, NULL },
+		{ "\"2000-01-01T00:00:00.000001Z\"", 1, NULL },
+		{ "\"1999-12-31T23:59:59.999999Z\"", -1, NULL },
+		{ "\"1970-01-01T00:00:00Z\"", INT64_C(-946684800000000), NULL },
+		{ "\"2038-01-19T03:14:08Z\"", INT64_C(1200798848000000), NULL },
+		{ "\"2026-01-31T12:00:00.123456Z\"", 0, "2026-01-31T12:00:00.123456Z" },
+		{ "\"2026-01-31T12:00:00.1Z\"", 0, "2026-01-31T12:00:00.100000Z" },
+		{ "\"2026-01-31T12:00:00.012Z\"", 0, "2026-01-31T12:00:00.012000Z" },
+		{ "\"2026-01-31T12:00:00.00012Z\"", 0, "2026-01-31T12:00:00.000120Z" },
+		{ "\"2026\\u002d01-31T12:00:00\\u005A\"", 0, "2026-01-31T12:00:00.000000Z" },
+		{ "\"0001-01-01T00:00:00Z\"", 0, "0001-01-01T00:00:00.000000Z" },
+		{ "\"9999-12-31T23:59:59.999999Z\"", 0, "9999-12-31T23:59:59.999999Z" },
+		{ "\"2024-02-29T00:00:00Z\"", 0, "2024-02-29T00:00:00.000000Z" },
+		{ "\"2000-02-29T00:00:00Z\"", 0, "2000-02-29T00:00:00.000000Z" },
+		{ "\"2000-03-01T00:00:00Z\"", 0, "2000-03-01T00:00:00.000000Z" },
+		{ "\"1900-03-01T00:00:00Z\"", 0, "1900-03-01T00:00:00.000000Z" },
+		{ "\"2023-02-29T00:00:00Z\"", 0, "-" },
+		{ "\"1900-02-29T00:00:00Z\"", 0, "-" },
+		{ "\"2100-02-29T00:00:00Z\"", 0, "-" },
+		{ "\"2024-02-30T00:00:00Z\"", 0, "-" },
+		{ "\"2026-04-31T00:00:00Z\"", 0, "-" },
+		{ "\"2026-06-31T00:00:00Z\"", 0, "-" },
+		{ "\"2026-09-31T00:00:00Z\"", 0, "-" },
+		{ "\"2026-11-31T00:00:00Z\"", 0, "-" },
+		{ "\"2026-01-32T00:00:00Z\"", 0, "-" },
+		{ "\"2026-01-00T00:00:00Z\"", 0, "-" },
+		{ "\"2026-00-01T00:00:00Z\"", 0, "-" },
+		{ "\"2026-13-01T00:00:00Z\"", 0, "-" },
+		{ "\"0000-01-01T00:00:00Z\"", 0, "-" },
+		{ "\"2026-01-31T24:00:00Z\"", 0, "-" },
+		{ "\"2026-01-31T12:60:00Z\"", 0, "-" },
+		{ "\"2016-12-31T23:59:60Z\"", 0, "-" },
+		{ "\"2026-01-31T12:00:00\"", 0, "-" },
+		{ "\"2026-01-31T12:00:00z\"", 0, "-" },
+		{ "\"2026-01-31t12:00:00Z\"", 0, "-" },
+		{ "\"2026-01-31 12:00:00Z\"", 0, "-" },
+		{ "\"2026-01-31T12:00:00.Z\"", 0, "-" },
+		{ "\"2026-01-31T12:00:00.1234567Z\"", 0, "-" },
+		{ "\"2026-01-31T12:00:00,123Z\"", 0, "-" },
+		{ "\"2026-01-31T12:00:00.12 Z\"", 0, "-" },
+		{ "\"2026-01-31T12:00:00.-12Z\"", 0, "-" },
+		{ "\"2026-01-31T12:00:00+00:00\"", 0, "-" },
+		{ "\"2026-01-31T12:00Z\"", 0, "-" },
+		{ "\"2026-1-31T12:00:00Z\"", 0, "-" },
+		{ "\"+026-01-31T12:00:00Z\"", 0, "-" },
+		{ "\"12026-01-31T12:00:00Z\"", 0, "-" },
+		{ "\" 2026-01-31T12:00:00Z\"", 0, "-" },
+		{ "\"2026-01-31T12:00:00Z \"", 0, "-" },
+		{ "\"infinity\"", 0, "-" },
+		{ "\"\"", 0, "-" },
+		{ "823000000", 0, "-" },
+		{ "null", 0, "-" },
 	};
 	(void)state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		size_t chars = 0;
-		if (jscan_utf8(rows[i].s, rows[i].len, &chars) != rows[i].ok ||
-		    chars != rows[i].chars)
-			fail_msg("row %zu, %s: %zu", i, rows[i].s, chars);
+		struct jscan_value v;
+		struct err err = { .text = "" };
+		int64_t us = 4711;
+		char text[CLOCK_TIMESTAMP_MAX];
+		document(rows[i].json, &v);
+		bool ok = jscan_time(&v, &us, &err);
+		bool wanted = rows[i].text == NULL || rows[i].text[0] != '-';
+		if (ok != wanted)
+			fail_msg("%s: %s", rows[i].json, ok ? "accepted" : err.text);
+		if (!ok)
+			assert_int_equal(us, 4711);
+		else if (rows[i].text == NULL && us != rows[i].us)
+			fail_msg("%s: %lld", rows[i].json, (long long)us);
+		if (ok && rows[i].text != NULL) {
+			clock_format_pg(us, text);
+			assert_string_equal(text, rows[i].text);
+		}
 	}
-	assert_true(jscan_utf8(NULL, 0, NULL));
+}
+
+/* The calendar here and the one that writes times are two pieces of code: every day of 10,000 years
+ * must agree. */
+static void every_day_comes_back(void **state)
+{
+	const int64_t day_us = INT64_C(86400000000);
+	struct err err;
+	(void)state;
+
+	for (int64_t day = -730119; day <= 2921939; day += 1) {
+		char json[CLOCK_TIMESTAMP_MAX + 2] = "\"";
+		struct jscan_value v = { JSCAN_STRING, json, 0 };
+		int64_t us = day * day_us + 86399999999 - (day & 0xffff), back = 0;
+		size_t n = clock_format_pg(us, json + 1);
+		json[1 + n] = '"';
+		v.len = n + 2;
+		if (!jscan_time(&v, &back, &err) || back != us)
+			fail_msg("day %lld: %.*s: %lld", (long long)day, (int)v.len, json,
+				 (long long)back);
+	}
 }
 
 int main(void)
@@ -546,7 +620,8 @@ int main(void)
 		cmocka_unit_test(integers),
 		cmocka_unit_test(written_strings_escape_only_what_they_must),
 		cmocka_unit_test(every_code_point_survives),
-		cmocka_unit_test(utf8_is_checked),
+		cmocka_unit_test(times),
+		cmocka_unit_test(every_day_comes_back),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

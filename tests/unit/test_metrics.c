@@ -1,4 +1,4 @@
-/* test_metrics.c: counting, and the Prometheus text. Companions: common/http/metrics.c, common/http/metrics_process.c. */
+/* test_metrics.c: counting, and the Prometheus text. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

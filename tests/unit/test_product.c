@@ -3,7 +3,6 @@
  * bad one.
  */
 #include "common/wire/product.h"
-#include "common/base/clock.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -282,110 +281,6 @@ static void names_have_1_to_200_characters(void **state)
 	}
 }
 
-static void times(void **state)
-{
-	static const struct {
-		const char *json;
-		int64_t us;	  /* only where text is NULL */
-		const char *text; /* as it is written again; "-": refused */
-	} rows[] = {
-		{ "\"2000-01-01T00:00:00Z\"", 0, NULL },
-		{ "\"2000-01-01T00:00:00.000001Z\"", 1, NULL },
-		{ "\"1999-12-31T23:59:59.999999Z\"", -1, NULL },
-		{ "\"1970-01-01T00:00:00Z\"", INT64_C(-946684800000000), NULL },
-		{ "\"2038-01-19T03:14:08Z\"", INT64_C(1200798848000000), NULL },
-		{ "\"2026-01-31T12:00:00.123456Z\"", 0, "2026-01-31T12:00:00.123456Z" },
-		{ "\"2026-01-31T12:00:00.1Z\"", 0, "2026-01-31T12:00:00.100000Z" },
-		{ "\"2026-01-31T12:00:00.012Z\"", 0, "2026-01-31T12:00:00.012000Z" },
-		{ "\"2026-01-31T12:00:00.00012Z\"", 0, "2026-01-31T12:00:00.000120Z" },
-		{ "\"2026\\u002d01-31T12:00:00\\u005A\"", 0, "2026-01-31T12:00:00.000000Z" },
-		{ "\"0001-01-01T00:00:00Z\"", 0, "0001-01-01T00:00:00.000000Z" },
-		{ "\"9999-12-31T23:59:59.999999Z\"", 0, "9999-12-31T23:59:59.999999Z" },
-		{ "\"2024-02-29T00:00:00Z\"", 0, "2024-02-29T00:00:00.000000Z" },
-		{ "\"2000-02-29T00:00:00Z\"", 0, "2000-02-29T00:00:00.000000Z" },
-		{ "\"2000-03-01T00:00:00Z\"", 0, "2000-03-01T00:00:00.000000Z" },
-		{ "\"1900-03-01T00:00:00Z\"", 0, "1900-03-01T00:00:00.000000Z" },
-		{ "\"2023-02-29T00:00:00Z\"", 0, "-" },
-		{ "\"1900-02-29T00:00:00Z\"", 0, "-" },
-		{ "\"2100-02-29T00:00:00Z\"", 0, "-" },
-		{ "\"2024-02-30T00:00:00Z\"", 0, "-" },
-		{ "\"2026-04-31T00:00:00Z\"", 0, "-" },
-		{ "\"2026-06-31T00:00:00Z\"", 0, "-" },
-		{ "\"2026-09-31T00:00:00Z\"", 0, "-" },
-		{ "\"2026-11-31T00:00:00Z\"", 0, "-" },
-		{ "\"2026-01-32T00:00:00Z\"", 0, "-" },
-		{ "\"2026-01-00T00:00:00Z\"", 0, "-" },
-		{ "\"2026-00-01T00:00:00Z\"", 0, "-" },
-		{ "\"2026-13-01T00:00:00Z\"", 0, "-" },
-		{ "\"0000-01-01T00:00:00Z\"", 0, "-" },
-		{ "\"2026-01-31T24:00:00Z\"", 0, "-" },
-		{ "\"2026-01-31T12:60:00Z\"", 0, "-" },
-		{ "\"2016-12-31T23:59:60Z\"", 0, "-" },
-		{ "\"2026-01-31T12:00:00\"", 0, "-" },
-		{ "\"2026-01-31T12:00:00z\"", 0, "-" },
-		{ "\"2026-01-31t12:00:00Z\"", 0, "-" },
-		{ "\"2026-01-31 12:00:00Z\"", 0, "-" },
-		{ "\"2026-01-31T12:00:00.Z\"", 0, "-" },
-		{ "\"2026-01-31T12:00:00.1234567Z\"", 0, "-" },
-		{ "\"2026-01-31T12:00:00,123Z\"", 0, "-" },
-		{ "\"2026-01-31T12:00:00.12 Z\"", 0, "-" },
-		{ "\"2026-01-31T12:00:00.-12Z\"", 0, "-" },
-		{ "\"2026-01-31T12:00:00+00:00\"", 0, "-" },
-		{ "\"2026-01-31T12:00Z\"", 0, "-" },
-		{ "\"2026-1-31T12:00:00Z\"", 0, "-" },
-		{ "\"+026-01-31T12:00:00Z\"", 0, "-" },
-		{ "\"12026-01-31T12:00:00Z\"", 0, "-" },
-		{ "\" 2026-01-31T12:00:00Z\"", 0, "-" },
-		{ "\"2026-01-31T12:00:00Z \"", 0, "-" },
-		{ "\"infinity\"", 0, "-" },
-		{ "\"\"", 0, "-" },
-		{ "823000000", 0, "-" },
-		{ "null", 0, "-" },
-	};
-	(void)state;
-
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct jscan_value v;
-		struct err err = { .text = "" };
-		int64_t us = 4711;
-		char text[CLOCK_TIMESTAMP_MAX];
-		document(rows[i].json, &v);
-		bool ok = product_time_from_json(&v, &us, &err);
-		bool wanted = rows[i].text == NULL || rows[i].text[0] != '-';
-		if (ok != wanted)
-			fail_msg("%s: %s", rows[i].json, ok ? "accepted" : err.text);
-		if (!ok)
-			assert_int_equal(us, 4711);
-		else if (rows[i].text == NULL && us != rows[i].us)
-			fail_msg("%s: %lld", rows[i].json, (long long)us);
-		if (ok && rows[i].text != NULL) {
-			clock_format_pg(us, text);
-			assert_string_equal(text, rows[i].text);
-		}
-	}
-}
-
-/* The calendar here and the one that writes times are two pieces of code: every day of 10,000 years
- * must agree. */
-static void every_day_comes_back(void **state)
-{
-	const int64_t day_us = INT64_C(86400000000);
-	struct err err;
-	(void)state;
-
-	for (int64_t day = -730119; day <= 2921939; day += 1) {
-		char json[CLOCK_TIMESTAMP_MAX + 2] = "\"";
-		struct jscan_value v = { JSCAN_STRING, json, 0 };
-		int64_t us = day * day_us + 86399999999 - (day & 0xffff), back = 0;
-		size_t n = clock_format_pg(us, json + 1);
-		json[1 + n] = '"';
-		v.len = n + 2;
-		if (!product_time_from_json(&v, &back, &err) || back != us)
-			fail_msg("day %lld: %.*s: %lld", (long long)day, (int)v.len, json,
-				 (long long)back);
-	}
-}
-
 #define UUID	 "\"0190A6E4-7c1a-7000-8000-0123456789ab\""
 #define LONG_KEY "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk" /* 61 */
 
@@ -620,8 +515,6 @@ int main(void)
 		cmocka_unit_test(a_price_of_a_million_digits_takes_no_time),
 		cmocka_unit_test(stocks),
 		cmocka_unit_test(names_have_1_to_200_characters),
-		cmocka_unit_test(times),
-		cmocka_unit_test(every_day_comes_back),
 		cmocka_unit_test(faults_are_named),
 		cmocka_unit_test(good_products_are_read),
 		cmocka_unit_test(many_unknown_keys_are_no_burden),
