@@ -24,7 +24,7 @@
 #include "api/measures.h"
 #include "api/relay/relay.h"
 #include "api/serve/routes.h"
-#include "api/service.h"
+#include "api/serve/service.h"
 #include "api/serve/worker.h"
 #include "common/base/log.h"
 #include "common/pg/schema.h"

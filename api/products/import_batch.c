@@ -11,7 +11,7 @@
 #include "api/products/import_private.h"
 #include "api/measures.h"
 #include "api/relay/relay.h"
-#include "api/service.h"
+#include "api/serve/service.h"
 #include "api/serve/worker.h"
 
 #define PATIENCE_MS 30000 /* how long a batch is tried before the import is given up */

@@ -11,7 +11,7 @@
 
 #include "api/measures.h"
 #include "api/relay/relay.h"
-#include "api/service.h"
+#include "api/serve/service.h"
 #include "api/products/sql/products_delete.sql.h"
 #include "api/products/sql/products_import.sql.h"
 #include "api/products/sql/products_patch.sql.h"

@@ -10,7 +10,7 @@
 #include "api/measures.h"
 #include "api/relay/relay.h"
 #include "api/serve/routes.h"
-#include "api/service.h"
+#include "api/serve/service.h"
 #include "api/serve/static/openapi.json.h"
 #include "api/serve/worker.h"
 

@@ -20,7 +20,7 @@
 #include "api/pool/connector.h"
 #include "api/measures.h"
 #include "api/serve/front.h"
-#include "api/service.h"
+#include "api/serve/service.h"
 #include "api/pool/silence.h"
 #include "common/base/log.h"
 

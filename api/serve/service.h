@@ -1,8 +1,8 @@
 /*
  * service.h: what the whole process shares: settings, databases, and whether it is stopping. Made in main before the workers.
  */
-#ifndef PGFANOUT_API_SERVICE_H
-#define PGFANOUT_API_SERVICE_H
+#ifndef PGFANOUT_API_SERVE_SERVICE_H
+#define PGFANOUT_API_SERVE_SERVICE_H
 
 #include <stdatomic.h>
 
