@@ -1,7 +1,7 @@
 /*
- * routes.c: the table of routes. The index page, --routes and the documentation check read it.
+ * routes.c: see routes.h.
  */
-#include "api/serve/routes.h"
+#include "api/routes.h"
 
 #include <stdio.h>
 
@@ -10,41 +10,42 @@
 #include "api/serve/status.h"
 
 /* clang-format off */
-const struct route route_table[] = {
+static const struct route table[] = {
 	{ HTTP_GET, "/api/products", ROUTE_NO_BODY, "limit,cursor", products_list,
-	  "all products ordered by id, streamed; with limit or cursor a page of them" },
+	  .help = "all products ordered by id, streamed; with limit or cursor a page of them" },
 	{ HTTP_POST, "/api/products", ROUTE_JSON, NULL, products_create,
-	  "creates a product, or replaces the one with the id given" },
+	  .help = "creates a product, or replaces the one with the id given" },
 	{ HTTP_POST, "/api/products/import", ROUTE_NDJSON, NULL, import_start,
-	  "creates or replaces products, one JSON object a line" },
+	  .help = "creates or replaces products, one JSON object a line",
+	  .data = import_data, .end = import_end },
 	{ HTTP_GET, "/api/products/:id", ROUTE_NO_BODY, NULL, products_get,
-	  "one product" },
+	  .help = "one product" },
 	{ HTTP_PUT, "/api/products/:id", ROUTE_JSON, NULL, products_replace,
-	  "creates or replaces the product" },
+	  .help = "creates or replaces the product" },
 	{ HTTP_PATCH, "/api/products/:id", ROUTE_JSON, NULL, products_patch,
-	  "changes the fields that are given" },
+	  .help = "changes the fields that are given" },
 	{ HTTP_DELETE, "/api/products/:id", ROUTE_NO_BODY, NULL, products_delete,
-	  "deletes the product" },
+	  .help = "deletes the product" },
 	{ HTTP_GET, "/health", ROUTE_NO_BODY, NULL, status_get_health,
-	  "whether the process works" },
+	  .help = "whether the process works" },
 	{ HTTP_GET, "/ready", ROUTE_NO_BODY, NULL, status_get_ready,
-	  "whether reads and writes are possible; 503 with the reason if not" },
+	  .help = "whether reads and writes are possible; 503 with the reason if not" },
 	{ HTTP_GET, "/status", ROUTE_NO_BODY, NULL, status_get_status,
-	  "state of the databases and of the relay" },
+	  .help = "state of the databases and of the relay" },
 	{ HTTP_GET, "/stats", ROUTE_NO_BODY, NULL, status_get_stats,
-	  "counters as JSON" },
+	  .help = "counters as JSON" },
 	{ HTTP_GET, "/metrics", ROUTE_NO_BODY, NULL, status_get_metrics,
-	  "metrics in Prometheus text format" },
+	  .help = "metrics in Prometheus text format" },
 	{ HTTP_GET, "/openapi.json", ROUTE_NO_BODY, NULL, status_get_openapi,
-	  "description of this API for programs" },
+	  .help = "description of this API for programs" },
 	{ HTTP_GET, "/", ROUTE_NO_BODY, NULL, status_get_index,
-	  "this list" },
+	  .help = "this list" },
 };
 /* clang-format on */
-const size_t route_count = ARRAY_SIZE(route_table);
+const struct route_table api_routes = { table, ARRAY_SIZE(table) };
 
 void routes_print(void)
 {
-	for (size_t i = 0; i < route_count; i++)
-		printf("%s %s\n", route_method_name(route_table[i].method), route_table[i].pattern);
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++)
+		printf("%s %s\n", route_method_name(table[i].method), table[i].pattern);
 }

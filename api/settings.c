@@ -1,5 +1,6 @@
 /*
- * settings.c: the one table of settings; --help, --check-config and the documentation check read it too. Main thread.
+ * settings.c: the one table of settings; --help, --check-config and the documentation check read it
+ * too. Main thread.
  */
 #include "api/settings.h"
 
@@ -70,8 +71,8 @@ bool api_settings_load(struct api_settings *s, struct err *err)
 		return false;
 	}
 	if (s->workers == 0) {
-		/* Fewer workers make larger batches, which costs the databases less; and mostly
-		 * these are near, or others want the processors too. */
+		/* Fewer workers make larger batches, which cost the databases less; and the
+		 * databases often run on the same processors. */
 		long n = sysconf(_SC_NPROCESSORS_ONLN) / 2;
 
 		s->workers = n < 1 ? 1 : n > 32 ? 32 : n;
@@ -83,6 +84,11 @@ void api_settings_free(struct api_settings *s)
 {
 	config_free_replicas(&s->replicas);
 	config_free(table, ARRAY_SIZE(table), s);
+}
+
+size_t api_settings_share(const struct api_settings *s, int64_t total)
+{
+	return total < s->workers ? 1 : (size_t)(total / s->workers);
 }
 
 void api_settings_help(void)

@@ -20,7 +20,7 @@ struct api_settings {
 	int64_t workers; /* after api_settings_load never 0 */
 	int64_t request_timeout_ms;
 	int64_t read_timeout_ms;
-	int64_t max_in_flight; /* these three: of the whole process */
+	int64_t max_in_flight; /* these three: of the whole process, api_settings_share() */
 	int64_t max_connections;
 	int64_t max_lists;
 	int64_t max_body_bytes;
@@ -33,6 +33,8 @@ struct api_settings {
 MUST_CHECK bool api_settings_load(struct api_settings *s, struct err *err);
 void api_settings_free(struct api_settings *s);
 void api_settings_help(void);
+/* What one worker may have of a limit of the whole process; at least 1. */
+size_t api_settings_share(const struct api_settings *s, int64_t total);
 void api_settings_print(const struct api_settings *s);
 
 #endif

@@ -1,11 +1,11 @@
 /*
- * cursor.c: the query parameters of pages (products.h). Pure.
+ * cursor.c: see cursor.h.
  *
  * A cursor is the last id of the page before, in base64 for URLs: short, opaque, and no state here.
  */
-#include <string.h>
+#include "api/products/cursor.h"
 
-#include "api/products/products.h"
+#include <string.h>
 
 static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 

@@ -12,15 +12,9 @@
 #include <string.h>
 
 #include "api/measures.h"
-#include "api/serve/worker.h"
 #include "common/json/jscan.h"
 
 #define LINE_MAX_BYTES 65536
-
-void imports_init(struct imports *s)
-{
-	memset(s, 0, sizeof(*s));
-}
 
 void imports_clear(struct imports *s)
 {
@@ -261,16 +255,29 @@ void import_end(struct request *r)
 	import_pump(m);
 }
 
+static void import_gone(struct request *r)
+{
+	struct import *m = r->import;
+
+	r->import = NULL;
+	m->store->imports->n--;
+	metric_add(M_IMPORTS_RUNNING, 0, -1);
+	import_dequeue(m);
+	m->request = NULL;
+	if (m->in_flight == 0)
+		import_free(m);
+}
+
 void import_start(struct request *r)
 {
-	struct worker *w = r->worker;
+	struct store *s = store_of(r);
 
-	if (w->imports.n >= w->max_imports) {
+	if (s->imports->n >= s->imports->max) {
 		metric_add(M_OVERLOADED, 0, 1);
 		request_unavailable(r, "too many imports are running; try again");
 		return;
 	}
-	if (!atomic_load(&upstreams_primary(w->upstreams)->fit)) {
+	if (!atomic_load(&upstreams_primary(s->pool->upstreams)->fit)) {
 		request_unavailable(
 			r, "the primary cannot be used now, see /status: nothing was changed");
 		return;
@@ -278,22 +285,10 @@ void import_start(struct request *r)
 	struct import *m = xcalloc(1, sizeof(*m));
 
 	m->request = r;
-	m->worker = w;
-	w->imports.n++;
+	m->store = s;
+	s->imports->n++;
 	metric_add(M_IMPORTS_RUNNING, 0, 1);
 	r->import = m;
+	r->gone = import_gone;
 	r->state = REQUEST_STREAMING;
-}
-
-void import_gone(struct request *r)
-{
-	struct import *m = r->import;
-
-	r->import = NULL;
-	r->worker->imports.n--;
-	metric_add(M_IMPORTS_RUNNING, 0, -1);
-	import_dequeue(m);
-	m->request = NULL;
-	if (m->in_flight == 0)
-		import_free(m);
 }

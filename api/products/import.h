@@ -17,28 +17,26 @@
 #ifndef PGFANOUT_API_PRODUCTS_IMPORT_H
 #define PGFANOUT_API_PRODUCTS_IMPORT_H
 
-#include "api/pool/upstreams.h"
+#include "api/products/store.h"
 #include "common/pg/pgarray.h"
 
-#define IMPORT_BATCHES 2 /* of an import at the database; so many bulk links has a worker */
+#define IMPORT_BATCHES POOL_BULK_LINKS /* of an import at the database */
 
 struct import_batch;
 
 struct imports {
-	size_t n;
+	size_t n, max;
 	struct import_batch *waiting, *waiting_last;  /* for a bulk link, first come first served */
 	struct import_batch *current[IMPORT_BATCHES]; /* in flight, by bulk link */
 	struct pgarray ids, names, prices, stocks;
 };
 
-void imports_init(struct imports *s);
 void imports_clear(struct imports *s);
 
 void import_start(struct request *r); /* the head is here: streams the body or refuses */
 size_t import_data(struct request *r, const char *data, size_t len);
 void import_end(struct request *r); /* the body has ended */
-void import_gone(struct request *r);
-void import_dispatch(struct worker *w);
-void import_tick(struct worker *w);
+void import_dispatch(struct store *s);
+void import_tick(struct store *s);
 
 #endif

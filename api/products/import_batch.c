@@ -10,9 +10,7 @@
 
 #include "api/products/import_private.h"
 #include "api/measures.h"
-#include "api/relay/relay.h"
-#include "api/serve/service.h"
-#include "api/serve/worker.h"
+#include "api/products/write_batch.h"
 
 #define PATIENCE_MS 30000 /* how long a batch is tried before the import is given up */
 #define RETRY_MS    200
@@ -21,7 +19,7 @@
 
 static void enqueue(struct import_batch *b)
 {
-	struct imports *s = &b->import->worker->imports;
+	struct imports *s = b->import->store->imports;
 
 	b->next = NULL;
 	if (s->waiting_last)
@@ -34,7 +32,7 @@ static void enqueue(struct import_batch *b)
 
 static void dequeue(struct import_batch *b)
 {
-	struct imports *s = &b->import->worker->imports;
+	struct imports *s = b->import->store->imports;
 	struct import_batch *before = NULL;
 
 	if (!b->queued)
@@ -71,16 +69,16 @@ void import_batch_start(struct import *m, struct import_batch *b)
 
 static void later(struct import_batch *b, const struct err *err)
 {
-	struct worker *w = b->import->worker;
+	struct mono now = b->import->store->pool->now;
 
 	b->todo[b->ntodo++] = b->sent;
 	if (mono_is_never(b->patience))
-		b->patience = mono_add_ms(w->now, PATIENCE_MS);
-	if (mono_reached(b->patience, w->now)) {
+		b->patience = mono_add_ms(now, PATIENCE_MS);
+	if (mono_reached(b->patience, now)) {
 		import_give_up(b->import, err);
 		return;
 	}
-	b->retry_at = mono_add_ms(w->now, RETRY_MS);
+	b->retry_at = mono_add_ms(now, RETRY_MS);
 	enqueue(b);
 }
 
@@ -119,10 +117,10 @@ static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result 
 	struct import_batch *b = arg;
 	struct import *m = b->import;
 
-	m->worker->imports.current[b->link] = NULL;
+	m->store->imports->current[b->link] = NULL;
 	m->in_flight--;
 	if (outcome == DB_OK)
-		relay_wake(m->worker->service->relay);
+		relay_wake(m->store->service->relay);
 	if (!m->request) {
 		if (m->in_flight == 0)
 			import_free(m);
@@ -165,9 +163,9 @@ static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result 
 
 static void send_range(struct import_batch *b, size_t link)
 {
-	struct worker *w = b->import->worker;
-	struct imports *s = &w->imports;
-	struct link *l = w->bulk[link];
+	struct pool *p = b->import->store->pool;
+	struct imports *s = b->import->store->imports;
+	struct link *l = p->bulk[link];
 	struct err err;
 
 	b->sent = b->todo[--b->ntodo];
@@ -196,27 +194,27 @@ static void send_range(struct import_batch *b, size_t link)
 	l->touched = true;
 	metric_add(M_WRITE_UNITS, 0, 1);
 	if (!db_send(l->db, WRITE_IMPORT, params, true,
-		     mono_add_ms(w->now, w->settings->request_timeout_ms), on_batch, b, &err))
+		     mono_add_ms(p->now, p->settings->request_timeout_ms), on_batch, b, &err))
 		on_batch(b, DB_LOST, NULL, &err);
 }
 
 /* The first that waits and may be tried now; NULL: none. */
-static struct import_batch *next_batch(const struct worker *w)
+static struct import_batch *next_batch(const struct store *s)
 {
-	for (struct import_batch *b = w->imports.waiting; b; b = b->next)
-		if (mono_reached(b->retry_at, w->now))
+	for (struct import_batch *b = s->imports->waiting; b; b = b->next)
+		if (mono_reached(b->retry_at, s->pool->now))
 			return b;
 	return NULL;
 }
 
-void import_dispatch(struct worker *w)
+void import_dispatch(struct store *s)
 {
 	for (size_t i = 0; i < IMPORT_BATCHES; i++) {
 		struct import_batch *b;
 
-		if (w->imports.current[i] || !link_usable(w->bulk[i]))
+		if (s->imports->current[i] || !link_usable(s->pool->bulk[i]))
 			continue;
-		b = next_batch(w);
+		b = next_batch(s);
 		if (!b)
 			return;
 		b->retry_at = (struct mono){ 0 };
@@ -226,16 +224,16 @@ void import_dispatch(struct worker *w)
 }
 
 /* Gives up those that wait for a connection that does not come. */
-void import_tick(struct worker *w)
+void import_tick(struct store *s)
 {
 	for (size_t i = 0; i < IMPORT_BATCHES; i++)
-		if (link_usable(w->bulk[i]))
+		if (link_usable(s->pool->bulk[i]))
 			return;
-	for (struct import_batch *b = w->imports.waiting; b; b = b->next)
+	for (struct import_batch *b = s->imports->waiting; b; b = b->next)
 		if (mono_is_never(b->patience))
-			b->patience = mono_add_ms(w->now, PATIENCE_MS);
-	for (struct import_batch *b = w->imports.waiting; b;) {
-		if (!mono_reached(b->patience, w->now)) {
+			b->patience = mono_add_ms(s->pool->now, PATIENCE_MS);
+	for (struct import_batch *b = s->imports->waiting; b;) {
+		if (!mono_reached(b->patience, s->pool->now)) {
 			b = b->next;
 			continue;
 		}
@@ -243,6 +241,6 @@ void import_tick(struct worker *w)
 
 		err_set(&err, "the primary does not answer");
 		import_give_up(b->import, &err); /* takes all its batches out of the queue */
-		b = w->imports.waiting;
+		b = s->imports->waiting;
 	}
 }

@@ -38,7 +38,7 @@ struct import_batch {
 
 struct import {
 	struct request *request; /* NULL: the client has gone */
-	struct worker *worker;
+	struct store *store;
 
 	/* reading */
 	struct strbuf line;

@@ -3,15 +3,20 @@
  */
 #include "api/products/products.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "api/products/cursor.h"
+#include "api/products/import.h"
 #include "api/products/list.h"
-#include "api/serve/worker.h"
+#include "api/products/read_batch.h"
+#include "api/products/write_batch.h"
 
 /* ---- reads ---- */
 
 void products_get(struct request *r)
 {
+	r->want.id = &r->id;
 	if (request_admit(r))
 		read_submit(r);
 }
@@ -42,13 +47,10 @@ void products_list(struct request *r)
 	}
 	if (!request_admit(r))
 		return;
-	if (n == 0) {
+	if (n == 0)
 		list_start(r);
-		return;
-	}
-	/* One more than wanted tells whether there is a next page. */
-	r->limit = (r->limit ? r->limit : PAGE_DEFAULT) + 1;
-	scan_submit(r);
+	else
+		page_start(r);
 }
 
 /* ---- writes ---- */
@@ -113,3 +115,71 @@ void products_delete(struct request *r)
 {
 	submit(r, WRITE_DELETE);
 }
+
+/* ---- a worker's store ---- */
+
+struct whole_store {
+	struct store store; /* the first member */
+	struct read_batches reads;
+	struct write_batches writes;
+	struct lists lists;
+	struct imports imports;
+};
+
+static struct store *store_new(struct service *service, struct pool *pool)
+{
+	struct whole_store *s = xcalloc(1, sizeof(*s));
+	const struct api_settings *settings = service->settings;
+
+	s->store = (struct store){ service, pool, &s->reads, &s->writes, &s->lists, &s->imports };
+	s->lists.max = s->imports.max = api_settings_share(settings, settings->max_lists);
+	read_batches_init(&s->reads, pool);
+	write_batches_init(&s->writes);
+	return &s->store;
+}
+
+static void store_free(struct store *s)
+{
+	if (!s)
+		return;
+	read_batches_clear(s->reads);
+	write_batches_clear(s->writes);
+	imports_clear(s->imports);
+	free(s);
+}
+
+static void store_dispatch(struct store *s)
+{
+	read_dispatch(s);
+	write_dispatch(s);
+	import_dispatch(s);
+}
+
+static void store_tick(struct store *s)
+{
+	read_tick(s);
+	write_tick(s);
+	import_tick(s);
+	list_tick(s);
+}
+
+static bool store_busy(const struct store *s)
+{
+	return s->lists->n > 0 || s->imports->n > 0;
+}
+
+static struct mono store_next(const struct store *s)
+{
+	return s->writes->gather_until;
+}
+
+const struct store_calls products_calls = {
+	.reads = &read_kind,
+	.writes = &write_kind,
+	.new = store_new,
+	.free = store_free,
+	.dispatch = store_dispatch,
+	.tick = store_tick,
+	.busy = store_busy,
+	.next = store_next,
+};

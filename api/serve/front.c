@@ -14,11 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/products/import.h"
-#include "api/products/list.h"
 #include "api/measures.h"
-#include "api/serve/routes.h"
-#include "api/serve/worker.h"
+#include "api/serve/request.h"
 
 #define PARAMS_MAX 8
 
@@ -68,13 +65,13 @@ static bool check_type(struct request *r)
 
 static void on_head(void *arg, struct http_request *http)
 {
-	struct worker *w = arg;
-	struct request *r = request_new(w, http);
+	struct requests *all = arg;
+	struct request *r = request_new(all, http);
 	struct route_match match;
 
 	metric_add(M_REQUESTS, 0, 1);
-	switch (route_find(route_table, route_count, http_request_method(http),
-			   http_request_path(http), &match)) {
+	switch (route_find(all->service->routes, http_request_method(http), http_request_path(http),
+			   &match)) {
 	case ROUTE_FOUND:
 		break;
 	case ROUTE_NO_PATH:
@@ -99,10 +96,10 @@ static void on_head(void *arg, struct http_request *http)
 		return;
 	case ROUTE_JSON:
 		if (check_type(r))
-			http_collect(http, (size_t)w->settings->max_body_bytes);
+			http_collect(http, (size_t)all->service->settings->max_body_bytes);
 		return;
 	case ROUTE_NDJSON:
-		/* Also when it is refused: many a client reads the answer only after it has sent all. */
+		/* Also when it is refused: many clients read the answer only after they have sent all. */
 		http_stream(http);
 		if (check_type(r))
 			match.route->handle(r);
@@ -112,8 +109,10 @@ static void on_head(void *arg, struct http_request *http)
 
 static size_t on_body(void *arg, struct http_request *http, const char *data, size_t len)
 {
+	struct request *r = http_user(http);
+
 	(void)arg;
-	return import_data(http_user(http), data, len);
+	return r->route->data(r, data, len);
 }
 
 static void on_whole(void *arg, struct http_request *http)
@@ -122,7 +121,7 @@ static void on_whole(void *arg, struct http_request *http)
 
 	(void)arg;
 	if (r->route->body == ROUTE_NDJSON)
-		import_end(r);
+		r->route->end(r);
 	else
 		r->route->handle(r);
 }
@@ -136,10 +135,8 @@ static void on_gone(void *arg, struct http_request *http)
 		return;
 	request_settle(r);
 	r->http = NULL;
-	if (r->list)
-		list_free(r);
-	if (r->import)
-		import_gone(r);
+	if (r->gone)
+		r->gone(r);
 	request_unref(r);
 }
 

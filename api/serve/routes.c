@@ -1,13 +1,13 @@
 /*
- * route_match.c: the matching part of routes.h. Pure.
+ * routes.c: see routes.h. The rule:
  *
  *   1. A pattern matches a path if both have the same segments; ":id" matches any one non-empty segment.
  *   2. Of several patterns that match with the right method the one with a literal segment wins.
  *   3. If none has the right method, all that match tell what is allowed.
  */
-#include <string.h>
-
 #include "api/serve/routes.h"
+
+#include <string.h>
 
 const char *route_method_name(enum http_method method)
 {
@@ -49,9 +49,10 @@ static void list_methods(unsigned methods, struct route_match *ret)
 	}
 }
 
-enum route_verdict route_find(const struct route *table, size_t n, enum http_method method,
+enum route_verdict route_find(const struct route_table *routes, enum http_method method,
 			      const char *path, struct route_match *ret)
 {
+	const struct route *table = routes->list;
 	unsigned methods = 0;
 	const char *id;
 	size_t len;
@@ -60,10 +61,12 @@ enum route_verdict route_find(const struct route *table, size_t n, enum http_met
 	ret->id = NULL;
 	ret->id_len = 0;
 	ret->allow[0] = '\0';
-	for (size_t i = 0; i < n; i++) {
+	for (size_t i = 0; i < routes->n; i++) {
+		/* 1 */
 		if (table[i].method != method ||
 		    !pattern_matches(table[i].pattern, path, &id, &len))
 			continue;
+		/* 2 */
 		if (!ret->route || !id) {
 			ret->route = &table[i];
 			ret->id = id;
@@ -72,7 +75,8 @@ enum route_verdict route_find(const struct route *table, size_t n, enum http_met
 	}
 	if (ret->route)
 		return ROUTE_FOUND;
-	for (size_t i = 0; i < n; i++)
+	/* 3 */
+	for (size_t i = 0; i < routes->n; i++)
 		if (pattern_matches(table[i].pattern, path, &id, &len))
 			methods |= 1U << table[i].method;
 	if (methods == 0)
