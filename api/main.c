@@ -9,10 +9,10 @@
  *                                             timeouts)
  * relay       broker, outbox connections      see relay.h                          relay_stop()
  *
- * The end, on SIGTERM or SIGINT: /ready answers 503, nothing new is accepted, requests under way are
- * finished (at most DRAIN_TIMEOUT_MS). Then the relay has a few seconds for what was written last;
- * the rest waits in the primary for the next start. A kill -9 at any moment loses nothing that was
- * acknowledged.
+ * The end, on SIGTERM or SIGINT: /ready answers 503, nothing new is accepted, requests under way
+ * are finished (at most DRAIN_TIMEOUT_MS). Then the relay has a few seconds for what was written
+ * last; the rest waits in the primary for the next start. A kill -9 at any moment loses nothing
+ * that was acknowledged.
  */
 #include <errno.h>
 #include <poll.h>
@@ -48,10 +48,12 @@ static enum command read_arguments(int argc, char **argv)
 		return RUN;
 	if (argc == 2 && strcmp(argv[1], "--help") == 0) {
 		usage(stdout);
-		printf("\nSettings, from the environment and a .env file in the working directory:\n");
+		printf("\nSettings, from the environment and a .env file in the working "
+		       "directory:\n");
 		api_settings_help();
-		printf("\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the port is taken; "
-		       "4 the primary is not migrated; 6 failed while at work; 7 stopped by a third signal.\n");
+		printf("\nExit codes: 0 stopped by a signal; 2 wrong argument or setting, or the "
+		       "port is taken; 4 the primary is not migrated; 6 failed while at work; 7 "
+		       "stopped by a third signal.\n");
 		exit(EXIT_OK);
 	}
 	if (argc == 2 && strcmp(argv[1], "--version") == 0) {
@@ -79,7 +81,8 @@ static void load_settings(struct api_settings *s)
 	exit(EXIT_USAGE);
 }
 
-/* Not migrated: a person must act. Not reachable: that may pass, and reads do not need the primary. */
+/* Not migrated: a person must act. Not reachable: that may pass, and reads do not need the
+ * primary. */
 static void check_primary(const struct api_settings *s)
 {
 	struct db_options opt = { .application_name = "pgfanout-api" };
@@ -112,9 +115,9 @@ static void raise_file_limit(const struct api_settings *s)
 		return;
 	limit.rlim_cur = limit.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 || (int64_t)limit.rlim_cur < needed)
-		log_warn(
-			"fewer files can be open than MAX_CONNECTIONS needs: raise the limit (ulimit -n)",
-			KV_I("limit", (int64_t)limit.rlim_cur), KV_I("needed", needed));
+		log_warn("fewer files can be open than MAX_CONNECTIONS needs: raise the limit "
+			 "(ulimit -n)",
+			 KV_I("limit", (int64_t)limit.rlim_cur), KV_I("needed", needed));
 }
 
 static struct relay *start_relay(const struct api_settings *s, const char *const *names,

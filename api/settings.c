@@ -19,22 +19,24 @@ static const struct setting table[] = {
 	  "address the API listens on" },
 	{ "PORT", SETTING_INT, AT(port), "8000", 1, 65535, false, NULL,
 	  "port the API listens on" },
-	{ "READ_BALANCE", SETTING_CHOICE, AT(read_balance), "round-robin", 0, 0, false, "round-robin|random",
-	  "how reads are spread over the replicas" },
-	{ "MAX_REPLICA_LAG_MS", SETTING_INT, AT(max_replica_lag_ms), "10000", 0, 86400000, false, NULL,
-	  "a replica that is further behind gets no reads; 0: any may be; else at least twice HEARTBEAT_MS" },
+	{ "READ_BALANCE", SETTING_CHOICE, AT(read_balance), "round-robin", 0, 0, false,
+	  "round-robin|random", "how reads are spread over the replicas" },
+	{ "MAX_REPLICA_LAG_MS", SETTING_INT, AT(max_replica_lag_ms), "10000", 0, 86400000, false,
+	  NULL, "a replica that is further behind gets no reads; 0: any may be; "
+		"else at least twice HEARTBEAT_MS" },
 	{ "HEARTBEAT_MS", SETTING_INT, AT(heartbeat_ms), "1000", 100, 10000, false, NULL,
 	  "how often lag is measured by a heartbeat through the queues" },
 	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
 	  "attempts for a message; decides which retry queues are declared" },
 	{ "MESSAGE_MAX_CHANGES", SETTING_INT, AT(message_max_changes), "200", 1, 1000, false, NULL,
 	  "changes in one message at most when they pile up; 1: always one" },
-	{ "MAX_BACKLOG_MESSAGES", SETTING_INT, AT(max_backlog_messages), "0", 0, 1000000000, false, NULL,
-	  "messages that may wait for a replica; when there are more they are dropped and it needs a reset; 0: no limit" },
+	{ "MAX_BACKLOG_MESSAGES", SETTING_INT, AT(max_backlog_messages), "0", 0, 1000000000,
+	  false, NULL, "messages that may wait for a replica; when there are more they are "
+			"dropped and it needs a reset; 0: no limit" },
 	{ "WORKERS", SETTING_INT, AT(workers), "0", 0, 256, false, NULL,
 	  "worker threads; 0: one for every two processors" },
-	{ "REQUEST_TIMEOUT_MS", SETTING_INT, AT(request_timeout_ms), "5000", 100, 600000, false, NULL,
-	  "a request that is not answered by then gets 504" },
+	{ "REQUEST_TIMEOUT_MS", SETTING_INT, AT(request_timeout_ms), "5000", 100, 600000, false,
+	  NULL, "a request that is not answered by then gets 504" },
 	{ "READ_TIMEOUT_MS", SETTING_INT, AT(read_timeout_ms), "1000", 50, 600000, false, NULL,
 	  "a database that has not answered a read by then is given up, the read goes elsewhere" },
 	{ "MAX_IN_FLIGHT", SETTING_INT, AT(max_in_flight), "2000", 1, 1000000, false, NULL,
@@ -65,7 +67,8 @@ bool api_settings_load(struct api_settings *s, struct err *err)
 	}
 	if (s->max_replica_lag_ms && s->max_replica_lag_ms < 2 * s->heartbeat_ms) {
 		err_set(err,
-			"MAX_REPLICA_LAG_MS is %lld: it must be 0 or at least twice HEARTBEAT_MS, which is %lld",
+			"MAX_REPLICA_LAG_MS is %lld: it must be 0 or at least twice HEARTBEAT_MS, "
+			"which is %lld",
 			(long long)s->max_replica_lag_ms, (long long)s->heartbeat_ms);
 		api_settings_free(s);
 		return false;

@@ -2,14 +2,14 @@
  * choice.h: which link a read takes. A worker's thread.
  *
  * The rule:
- *   0. A list that has begun stays where it is while that database is fit and has not failed it: two
- *      replicas may be at different moments.
+ *   0. A list that has begun stays where it is while that database is fit and has not failed it:
+ *      two replicas may be at different moments.
  *   1. A replica that is fit, has a live link of this role in this worker, has not failed this read
  *      yet, and has it right as far as is known: a product by id is not among its wrong ones; for
  *      pages and lists, it has no wrong ones at all. They take turns (READ_BALANCE=random: by
  *      chance). Silent ones (silence.h) come after all others.
- *   2. Else the primary, if it answers and has not failed this read yet. While a link to it is being
- *      opened: NULL, and choice_expected() says that waiting is worth it.
+ *   2. Else the primary, if it answers and has not failed this read yet. While a link to it is
+ *      being opened: NULL, and choice_expected() says that waiting is worth it.
  *   3. Else a lagging replica that has it right, of those that are hardly further behind than the
  *      nearest one; they take turns.
  *   4. Else the primary, if it has a live link and has not failed this read yet.

@@ -10,9 +10,9 @@
  *              replicas lost changes in the broker (relay_queues.c)
  *   AWAY       the last look failed, or there was none: looks again after a back-off, opens nothing
  *   PRESENT    looks every second, opens what is wanted, one after another
- *   UNOPENED   as PRESENT, but the last link could not be opened (no more connections are allowed, a
- *              statement cannot be prepared): opens after a back-off. The upstream is unfit only if
- *              it has no other link.
+ *   UNOPENED   as PRESENT, but the last link could not be opened (no more connections are allowed,
+ *              a statement cannot be prepared): opens after a back-off. The upstream is unfit only
+ *              if it has no other link.
  *
  * The primary's connector gives what the primary knows of the replicas' queues to their upstreams.
  * Their own connectors let it count in their looks, and note it on the replica, where the consumer
@@ -43,8 +43,8 @@
 #define WAIT_EVERY_MS	 20
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MOST_MS	 3000
-/* For a row that somebody else has locked. The batch it is in is then sent again one by one, so that
- * only its own write goes on waiting. */
+/* For a row that somebody else has locked. The batch it is in is then sent again one by one, so
+ * that only its own write goes on waiting. */
 #define LOCK_TIMEOUT_MS	 500
 
 enum connector_state { WAITING, AWAY, PRESENT, UNOPENED, STATES };
@@ -81,10 +81,10 @@ struct connector {
 	struct mono started;
 };
 
-/* Plans are made once, maybe while the table is empty: the planner is to look up indexes whatever the
- * tables' statistics say. */
-static const char index_only[] =
-	"-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off";
+/* Plans are made once, maybe while the table is empty: the planner is to look up indexes whatever
+ * the tables' statistics say. */
+static const char index_only[] = "-c enable_seqscan=off -c enable_bitmapscan=off "
+				 "-c enable_hashjoin=off -c enable_mergejoin=off";
 
 /* ---- state ---- */
 
@@ -153,16 +153,12 @@ static bool has_links(const struct upstream *up)
 
 static void set_failed(struct connector *c, const struct err *err)
 {
-	enum db_outcome outcome = sqlstate_outcome(err->sqlstate);
+	bool schema = sqlstate_outcome(err->sqlstate) == DB_SCHEMA;
+	struct err text = *err;
 
-	if (outcome == DB_SCHEMA) {
-		struct err text = *err;
-
+	if (schema)
 		err_prefix(&text, "run 'pgfanout-migrate up'");
-		set_state(c, UPSTREAM_NOT_MIGRATED, text.text);
-	} else {
-		set_state(c, UPSTREAM_UNREACHABLE, err->text);
-	}
+	set_state(c, schema ? UPSTREAM_NOT_MIGRATED : UPSTREAM_UNREACHABLE, text.text);
 }
 
 /* ---- looking ---- */
@@ -182,12 +178,13 @@ struct look {
 	bool bad;
 	bool note; /* what is known of the replica's queues is to be noted on it */
 	char reason[256];
-	int64_t time_us; /* a replica's newest heartbeat, or the primary's clock; 0: there is none */
+	int64_t time_us; /* a replica's newest heartbeat, the primary's clock; 0: there is none */
 	struct wrong_set *wrong; /* owned; NULL: none, or too many */
 	bool too_many;
 };
 
-/* Rows of primary_watch.sql: tells the replicas' upstreams what the primary knows of their queues. */
+/* Rows of primary_watch.sql: tells the replicas' upstreams what the primary knows of their
+ * queues. */
 static void take_queues(struct upstreams *all, const struct pg_result *r)
 {
 	for (size_t i = 0; i + 1 < all->n; i++) {
@@ -260,8 +257,8 @@ static void on_note(void *arg, enum db_outcome outcome, const struct pg_result *
 	const struct look *look = arg;
 
 	(void)r;
-	/* Our user may only read there. It counts here all the same, and reset-replicas reads it on the
-	 * primary. */
+	/* Our user may only read there. It counts here all the same, and reset-replicas reads it on
+	 * the primary. */
 	if (outcome != DB_OK)
 		log_debug("what is known of the replica's queues could not be noted there",
 			  KV_S("database", look->connector->up->name), KV_S("error", err->text));
@@ -320,10 +317,9 @@ static void take_wrong(struct upstream *up, const struct look *look)
 	wrong_place_put(&up->wrong, look->wrong);
 	metric_set(M_WRONG_PRODUCTS, up->index, (int64_t)n);
 	if (before == 0 && n > 0)
-		log_warn(
-			"products are wrong on this replica, because changes of theirs were given up: "
-			"reading them elsewhere; see pgfanout-consumer dead-letters list",
-			KV_S("database", up->name), KV_I("products", (int64_t)n));
+		log_warn("products are wrong on this replica, because changes of theirs were given "
+			 "up: reading them elsewhere; see pgfanout-consumer dead-letters list",
+			 KV_S("database", up->name), KV_I("products", (int64_t)n));
 	else if (before > 0 && n == 0)
 		log_info("no product of this replica is known to be wrong any more",
 			 KV_S("database", up->name));

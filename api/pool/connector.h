@@ -2,9 +2,9 @@
  * connector.h: one thread for each database, which opens the workers' connections to it and watches
  * its state.
  *
- * Opening a connection blocks (name look-up, a hung server), so it is done here and not in a worker;
- * with a thread for each database a hung one delays only itself. The states of the thread are at
- * the head of connector.c.
+ * Opening a connection blocks (name look-up, a hung server), so it is done here and not in a
+ * worker; with a thread for each database a hung one delays only itself. The states of the thread
+ * are at the head of connector.c.
  */
 #ifndef PGFANOUT_API_POOL_CONNECTOR_H
 #define PGFANOUT_API_POOL_CONNECTOR_H

@@ -4,7 +4,6 @@
 #include "api/pool/pool.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
@@ -14,21 +13,14 @@
 
 /* ---- links ---- */
 
-static void link_count(struct link *l, int delta)
-{
-	if (l->roles & (LINK_POINT | LINK_SCAN))
-		atomic_fetch_add(&l->up->readers, delta);
-	if (l->roles & LINK_WRITE)
-		atomic_fetch_add(&l->up->writers, delta);
-}
-
 static void link_close(struct link *l)
 {
 	struct db *db = l->db;
 
 	if (!db)
 		return;
-	link_count(l, -1);
+	if (l->live)
+		atomic_fetch_sub(l->live, 1);
 	if (db_fd(db) >= 0)
 		epoll_ctl(l->pool->epoll_fd, EPOLL_CTL_DEL, db_fd(db), NULL);
 	l->silence.silent = l->give_up = false;
@@ -95,7 +87,8 @@ void pool_wake(struct pool *p)
 {
 	uint64_t one = 1;
 
-	/* EAGAIN: the counter is full, so the loop is awake. What a lost wake-up costs is one tick. */
+	/* EAGAIN: the counter is full, so the loop is awake. What a lost wake-up costs is one
+	 * tick. */
 	if (write(p->wake_fd, &one, sizeof(one)) < 0 && errno != EAGAIN)
 		log_warn("cannot wake a worker", KV_S("error", strerror(errno)));
 }
@@ -134,7 +127,8 @@ void pool_take(struct pool *p)
 		next = o->next; /* one that is closed at once is wanted again */
 		l->db = o->db;
 		l->polls_out = false;
-		link_count(l, 1);
+		if (l->live)
+			atomic_fetch_add(l->live, 1);
 		if (epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, db_fd(l->db), &ev) != 0)
 			link_close(l);
 	}
@@ -142,7 +136,7 @@ void pool_take(struct pool *p)
 
 /* ---- life ---- */
 
-static struct link *link_init(struct pool *p, struct upstream *up, unsigned roles,
+static struct link *link_init(struct pool *p, struct upstream *up, atomic_int *live,
 			      const struct connector_kind *kind)
 {
 	struct link *l = &p->links[p->nlinks];
@@ -150,7 +144,7 @@ static struct link *link_init(struct pool *p, struct upstream *up, unsigned role
 	l->order = (struct connector_order){ .up = up, .kind = kind, .deliver = deliver };
 	l->pool = p;
 	l->up = up;
-	l->roles = roles;
+	l->live = live;
 	l->number = p->nlinks++;
 	return l;
 }
@@ -159,7 +153,6 @@ bool pool_init(struct pool *p, unsigned number, const struct api_settings *setti
 	       struct upstreams *upstreams, const struct connector_kind *reads,
 	       const struct connector_kind *writes, int epoll_fd, struct err *err)
 {
-	size_t replicas = upstreams->n - 1;
 	struct upstream *primary = upstreams_primary(upstreams);
 
 	p->settings = settings;
@@ -168,21 +161,18 @@ bool pool_init(struct pool *p, unsigned number, const struct api_settings *setti
 	p->turn = number; /* workers begin at different replicas */
 	p->dice = (uint64_t)p->now.us * 2654435761U + number + 1;
 	pthread_mutex_init(&p->inbox_lock, NULL);
-	p->nreads = POOL_READ_LINKS * replicas + 1;
-	p->links = xcalloc(p->nreads + POOL_WRITE_LINKS + POOL_BULK_LINKS, sizeof(*p->links));
-	p->points = xcalloc(replicas + 1, sizeof(struct link *));
-	p->scans = xcalloc(replicas + 1, sizeof(struct link *));
-	p->wrong = xcalloc(replicas + 1, sizeof(*p->wrong));
-	for (size_t i = 0; i < replicas; i++) {
-		p->points[i] = link_init(p, &upstreams->list[i], LINK_POINT, reads);
-		p->scans[i] = link_init(p, &upstreams->list[i], LINK_SCAN, reads);
+	for (size_t i = 0; i < upstreams->n; i++) {
+		struct upstream *up = &upstreams->list[i];
+
+		p->points[i] = p->scans[i] = link_init(p, up, &up->readers, reads);
+		if (!up->primary)
+			p->scans[i] = link_init(p, up, &up->readers, reads);
 	}
-	p->points[replicas] = p->scans[replicas] = link_init(p, primary, LINK_POINT | LINK_SCAN,
-							     reads);
+	p->nreads = p->nlinks;
 	for (size_t i = 0; i < POOL_WRITE_LINKS; i++)
-		p->writes[i] = link_init(p, primary, LINK_WRITE, writes);
+		p->writes[i] = link_init(p, primary, &primary->writers, writes);
 	for (size_t i = 0; i < POOL_BULK_LINKS; i++)
-		p->bulk[i] = link_init(p, primary, LINK_BULK, writes);
+		p->bulk[i] = link_init(p, primary, NULL, writes);
 
 	struct epoll_event ev = { .events = EPOLLIN, .data.ptr = p };
 
@@ -215,10 +205,6 @@ void pool_clear(struct pool *p)
 	pthread_mutex_destroy(&p->inbox_lock);
 	for (size_t i = 0; i < p->upstreams->n; i++)
 		wrong_view_clear(&p->wrong[i]);
-	free(p->wrong);
-	free(p->scans);
-	free(p->points);
-	free(p->links);
 }
 
 uint64_t pool_random(struct pool *p)

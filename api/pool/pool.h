@@ -1,8 +1,8 @@
 /*
  * pool.h: the connections of one worker to all databases.
  *
- * A link's life: wanted from the connector -> delivered into the inbox, by the connector's thread ->
- * taken into the worker's loop, and used -> dead, or given up -> closed, which answers its units
+ * A link's life: wanted from the connector -> delivered into the inbox, by the connector's thread
+ * -> taken into the worker's loop, and used -> dead, or given up -> closed, which answers its units
  * with DB_LOST -> wanted again. All but pool_wake() belongs to the worker's thread.
  *
  * In a turn of the loop: pool_io() and pool_take() for the events; then units are sent, which sets
@@ -14,11 +14,10 @@
 #include "api/pool/connector.h"
 #include "api/pool/silence.h"
 
-/* A read by id has links of its own, so that it never waits behind a page or a list. */
-enum link_role { LINK_POINT = 1, LINK_SCAN = 2, LINK_WRITE = 4, LINK_BULK = 8 };
-
-#define POOL_READ_LINKS \
-	2 /* to each replica: LINK_POINT and LINK_SCAN; the primary has one for both */
+/* To each replica: one for reads by id, which so never wait behind a page or a list, and one for
+ * those. The primary has one for all reads. */
+#define POOL_READ_LINKS	 2
+#define POOL_READS_MAX	 (POOL_READ_LINKS * REPLICAS_MAX + 1)
 #define POOL_WRITE_LINKS 2
 #define POOL_BULK_LINKS	 2
 
@@ -26,12 +25,12 @@ struct link {
 	struct connector_order order; /* the first member */
 	struct pool *pool;
 	struct upstream *up;
-	unsigned roles; /* enum link_role */
-	size_t number;	/* in pool->links; those for reads come first */
-	struct db *db;	/* NULL while the connector opens one */
-	bool polls_out; /* the epoll entry asks for writability */
-	bool touched;	/* something was sent in this turn */
-	bool give_up;	/* closed at the end of the turn; a new one is opened */
+	atomic_int *live; /* counts those of its kind, of all workers; NULL: nobody counts */
+	size_t number;	  /* in pool->links; those for reads come first */
+	struct db *db;	  /* NULL while the connector opens one */
+	bool polls_out;	  /* the epoll entry asks for writability */
+	bool touched;	  /* something was sent in this turn */
+	bool give_up;	  /* closed at the end of the turn; a new one is opened */
 	unsigned points_in_flight, scans_in_flight, writes_in_flight; /* units */
 	size_t rows_in_flight;	/* of the newest unit of points or writes */
 	struct mono rows_since; /* when it was sent */
@@ -49,13 +48,13 @@ struct pool {
 
 	struct mono now; /* of this turn; the worker sets it */
 	bool ended;	 /* links are not opened again */
-	struct link *links;
+	struct link links[POOL_READS_MAX + POOL_WRITE_LINKS + POOL_BULK_LINKS];
 	size_t nlinks, nreads;
-	struct link **points, **scans; /* by upstream index: the link for that role */
+	struct link *points[REPLICAS_MAX + 1], *scans[REPLICAS_MAX + 1]; /* by upstream index */
 	struct link *writes[POOL_WRITE_LINKS];
 	struct link *bulk[POOL_BULK_LINKS];
-	struct wrong_view *wrong; /* by upstream index */
-	size_t turn;		  /* whose turn it is, choice.c */
+	struct wrong_view wrong[REPLICAS_MAX + 1]; /* by upstream index */
+	size_t turn;				   /* whose turn it is, choice.c */
 	uint64_t dice;
 };
 

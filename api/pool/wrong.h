@@ -6,7 +6,8 @@
  *
  *   struct wrong_place   one for each database: the newest set, under its lock, and its number,
  *                        atomic. The connector's thread replaces it.
- *   struct wrong_view    one for each worker and database: the set that the worker holds. Reading it
+ *   struct wrong_view    one for each worker and database: the set that the worker holds. Reading
+ *   it
  *                        costs one atomic load while nothing has changed. Mostly no product is
  *                        wrong: then there is no set at all.
  */

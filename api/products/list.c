@@ -2,7 +2,8 @@
  * list.c: see list.h.
  *
  * Two buffers: `sending` is what the reader callback copies from, `filled` is the chunk after it,
- * asked for as soon as `sending` begins. Both belong to the list, which lives until the request goes.
+ * asked for as soon as `sending` begins. Both belong to the list, which lives until the request
+ * goes.
  */
 #include "api/products/list.h"
 
@@ -20,8 +21,8 @@
 static const char head[] = "{\"success\":true,\"data\":[";
 static const char tail[] = "],\"message\":\"Products retrieved successfully\"}";
 
-/* The next chunk: not asked for, or the last one came -> asked -> filled -> idle, when the reader has
- * taken it. */
+/* The next chunk: not asked for, or the last one came -> asked -> filled -> idle, when the reader
+ * has taken it. */
 enum chunk_state { CHUNK_IDLE, CHUNK_ASKED, CHUNK_FILLED };
 
 struct list {
@@ -78,8 +79,6 @@ void page_start(struct request *r)
 {
 	static const struct scan_calls calls = { page_rows, page_none };
 
-	/* One more than wanted tells whether there is a next page. */
-	r->limit = (r->limit ? r->limit : PAGE_DEFAULT) + 1;
 	r->scan = &calls;
 	read_submit(r);
 }
@@ -93,7 +92,8 @@ static void ask(struct request *r)
 	read_submit(r);
 }
 
-/* The reader of http.h: copies, and asks for the next chunk as soon as the one before is being sent. */
+/* The reader of http.h: copies, and asks for the next chunk as soon as the one before is being
+ * sent. */
 static ssize_t read_list(void *arg, char *buf, size_t max)
 {
 	struct request *r = arg;
@@ -175,14 +175,11 @@ static void list_none(struct request *r)
 
 void list_tick(struct store *s)
 {
-	struct request_queue again = s->lists->waiting;
-	struct request *r;
+	/* Those that find no database again come back to the queue, behind the ones of this
+	 * tick. */
+	for (size_t n = s->lists->waiting.n; n > 0; n--) {
+		struct request *r = queue_pop(&s->lists->waiting);
 
-	/* Those that find no database again come back to the queue: they are not for this tick. */
-	s->lists->waiting = (struct request_queue){ 0 };
-	for (r = again.head; r; r = r->next)
-		r->queue = &again;
-	while ((r = queue_pop(&again)) != NULL) {
 		if (!mono_reached(r->list->patience, s->pool->now)) {
 			ask(r);
 			continue;

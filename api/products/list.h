@@ -1,15 +1,15 @@
 /*
- * list.h: the full list of products, streamed; and pages, which are one chunk with another envelope.
- * A worker's thread.
+ * list.h: the full list of products, streamed; and pages, which are one chunk with another
+ * envelope. A worker's thread.
  *
  * The list is read in chunks of LIST_CHUNK rows, each a short statement "after the last id" of its
- * own: no transaction stays open while a slow client reads, so vacuum and a reset of the replica are
- * not held up, and memory is two chunks whatever the table's size. What it costs: the list is no
- * snapshot of one moment; products that are created or deleted while it is sent may or may not be in
- * it, all others are, each once.
+ * own: no transaction stays open while a slow client reads, so vacuum and a reset of the replica
+ * are not held up, and memory is two chunks whatever the table's size. What it costs: the list is
+ * no snapshot of one moment; products that are created or deleted while it is sent may or may not
+ * be in it, all others are, each once.
  *
- * If the replica fails in the middle, the list goes on from the last id on another database. If none
- * answers, the connection is cut: a client must not take a short list for the whole one.
+ * If the replica fails in the middle, the list goes on from the last id on another database. If
+ * none answers, the connection is cut: a client must not take a short list for the whole one.
  */
 #ifndef PGFANOUT_API_PRODUCTS_LIST_H
 #define PGFANOUT_API_PRODUCTS_LIST_H
@@ -23,7 +23,8 @@ struct lists {
 
 #define LIST_CHUNK 500
 
-/* Both begin; the request is answered in the end. A page: limit, after, has_after. */
+/* Both begin; the request is answered in the end. A page: limit (one more than is shown), after,
+ * has_after. */
 void list_start(struct request *r);
 void page_start(struct request *r);
 void list_tick(struct store *s);

@@ -47,10 +47,13 @@ void products_list(struct request *r)
 	}
 	if (!request_admit(r))
 		return;
-	if (n == 0)
+	if (n == 0) {
 		list_start(r);
-	else
-		page_start(r);
+		return;
+	}
+	/* One more than wanted tells whether there is a next page. */
+	r->limit = (r->limit ? r->limit : PAGE_DEFAULT) + 1;
+	page_start(r);
 }
 
 /* ---- writes ---- */
@@ -133,15 +136,12 @@ static struct store *store_new(struct service *service, struct pool *pool)
 
 	s->store = (struct store){ service, pool, &s->reads, &s->writes, &s->lists, &s->imports };
 	s->lists.max = s->imports.max = api_settings_share(settings, settings->max_lists);
-	read_batches_init(&s->reads, pool);
 	write_batches_init(&s->writes);
 	return &s->store;
 }
 
 static void store_free(struct store *s)
 {
-	if (!s)
-		return;
 	read_batches_clear(s->reads);
 	write_batches_clear(s->writes);
 	imports_clear(s->imports);
@@ -163,14 +163,11 @@ static void store_tick(struct store *s)
 	list_tick(s);
 }
 
-static bool store_busy(const struct store *s)
+static struct mono store_next(const struct store *s, struct mono tick)
 {
-	return s->lists->n > 0 || s->imports->n > 0;
-}
+	bool busy = s->lists->n > 0 || s->imports->n > 0;
 
-static struct mono store_next(const struct store *s)
-{
-	return s->writes->gather_until;
+	return mono_earlier(s->writes->gather_until, busy ? tick : MONO_NEVER);
 }
 
 const struct store_calls products_calls = {
@@ -180,6 +177,5 @@ const struct store_calls products_calls = {
 	.free = store_free,
 	.dispatch = store_dispatch,
 	.tick = store_tick,
-	.busy = store_busy,
 	.next = store_next,
 };

@@ -6,8 +6,8 @@
  * passed over.
  *
  * A request that was asked twice, because the first link is silent, is in two units of two links,
- * each with a reference. Its state says whether it still wants an answer; request->asked, which link
- * was asked last: only when that one fails is it asked again.
+ * each with a reference. Its state says whether it still wants an answer; request->asked, which
+ * link was asked last: only when that one fails is it asked again.
  */
 #include "api/products/read_batch.h"
 
@@ -41,7 +41,6 @@ const struct connector_kind read_kind = { statements, ARRAY_SIZE(statements), fa
 
 struct read_unit {
 	struct reads_sent sent; /* the first member */
-	struct store *store;
 	struct link *link;
 	struct read_unit *next; /* free */
 	size_t n;
@@ -50,13 +49,7 @@ struct read_unit {
 
 /* ---- life ---- */
 
-void read_batches_init(struct read_batches *b, const struct pool *pool)
-{
-	b->lanes = xcalloc(pool->nreads, sizeof(*b->lanes));
-}
-
-static struct read_unit *unit_new(struct store *s, struct link *l, struct read_unit **list,
-				  size_t rows)
+static struct read_unit *unit_new(struct read_unit **list, struct link *l, size_t rows)
 {
 	struct read_unit *u = *list;
 
@@ -64,7 +57,6 @@ static struct read_unit *unit_new(struct store *s, struct link *l, struct read_u
 		*list = u->next;
 	else
 		u = xmalloc(sizeof(*u) + rows * sizeof(u->rows[0]));
-	u->store = s;
 	u->link = l;
 	u->n = 0;
 	return u;
@@ -96,7 +88,6 @@ void read_batches_clear(struct read_batches *b)
 	units_clear(b->free_points);
 	units_clear(b->free_scans);
 	pgarray_clear(&b->ids);
-	free(b->lanes);
 }
 
 /* ---- queues ---- */
@@ -147,6 +138,7 @@ static void on_points(void *arg, enum db_outcome outcome, const struct pg_result
 {
 	struct read_unit *u = arg;
 	struct link *l = u->link;
+	struct read_batches *b = store_of(u->rows[0])->reads;
 
 	(void)err; /* why a database does not answer is told by its connector */
 	l->points_in_flight--;
@@ -181,7 +173,7 @@ static void on_points(void *arg, enum db_outcome outcome, const struct pg_result
 		}
 		request_unref(r);
 	}
-	unit_free(u, &u->store->reads->free_points);
+	unit_free(u, &b->free_points);
 }
 
 /* Sends the unit. It may come back, lost, before this returns. */
@@ -203,7 +195,7 @@ static void send_unit(struct read_unit *u, size_t statement, const struct db_par
 
 static void send_points(struct store *s, struct link *l, struct request_queue *q)
 {
-	struct read_unit *u = unit_new(s, l, &s->reads->free_points, READ_ROWS);
+	struct read_unit *u = unit_new(&s->reads->free_points, l, READ_ROWS);
 	struct pgarray *ids = &s->reads->ids;
 
 	pgarray_begin(ids, PGARRAY_UUID);
@@ -232,7 +224,7 @@ static void on_scan(void *arg, enum db_outcome outcome, const struct pg_result *
 	(void)err;
 	l->scans_in_flight--;
 	silence_over(&l->silence, &u->sent, l->pool->now, outcome == DB_OK);
-	unit_free(u, &u->store->reads->free_scans);
+	unit_free(u, &store_of(r)->reads->free_scans);
 	if (r->state == REQUEST_IN_FLIGHT) {
 		if (outcome == DB_OK) {
 			metric_add(M_READS, l->up->index, 1);
@@ -246,7 +238,7 @@ static void on_scan(void *arg, enum db_outcome outcome, const struct pg_result *
 
 static void send_scan(struct store *s, struct link *l, struct request_queue *q)
 {
-	struct read_unit *u = unit_new(s, l, &s->reads->free_scans, 1);
+	struct read_unit *u = unit_new(&s->reads->free_scans, l, 1);
 	struct request *r = queue_pop(q);
 	char limit[4];
 

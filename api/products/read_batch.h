@@ -21,19 +21,19 @@ struct read_lane {
 };
 
 struct read_batches {
-	struct read_lane *lanes;      /* by link->number */
-	struct request_queue waiting; /* for a link that the connector is opening */
+	struct read_lane lanes[POOL_READS_MAX]; /* by link->number */
+	struct request_queue waiting;		/* for a link that the connector is opening */
 	struct pgarray ids;
 	struct read_unit *free_points, *free_scans;
 };
 
 extern const struct connector_kind read_kind;
 
-void read_batches_init(struct read_batches *b, const struct pool *pool);
+/* Zeroed: nothing is under way. */
 void read_batches_clear(struct read_batches *b);
 
-/* By request->want.id; or, with request->scan, a page or a chunk of a list: limit, has_after, after.
- * It is answered in the end. */
+/* By request->want.id; or, with request->scan, a page or a chunk of a list: limit, has_after,
+ * after. It is answered in the end. */
 void read_submit(struct request *r);
 void read_dispatch(struct store *s);
 /* Looks again for those that wait, and for those whose link is silent (silence.h). */

@@ -1,6 +1,6 @@
 /*
- * store.h: what the products' side keeps for one worker. Each part is its module's own. The worker's
- * thread.
+ * store.h: what the products' side keeps for one worker. Each part is its module's own. The
+ * worker's thread.
  */
 #ifndef PGFANOUT_API_PRODUCTS_STORE_H
 #define PGFANOUT_API_PRODUCTS_STORE_H

@@ -2,8 +2,8 @@
  * write_batch.c: see write_batch.h.
  *
  * A unit owns a reference to each of its writes and lives until its callback, which comes exactly
- * once, also when the connection dies. What a crash loses here was never acknowledged: the answer is
- * given only after the commit.
+ * once, also when the connection dies. What a crash loses here was never acknowledged: the answer
+ * is given only after the commit.
  */
 #include "api/products/write_batch.h"
 
@@ -40,7 +40,6 @@ static const struct db_statement statements[] = {
 const struct connector_kind write_kind = { statements, ARRAY_SIZE(statements), true };
 
 struct write_unit {
-	struct store *store;
 	struct link *link;
 	struct write_unit *next;
 	enum write_kind kind;
@@ -70,7 +69,8 @@ void write_batches_clear(struct write_batches *b)
 /*
  * Whether a write may wait for a connection:
  *   1. There is one.
- *   2. The connector has not said that the primary is away: a connection was lost, maybe just that one.
+ *   2. The connector has not said that the primary is away: a connection was lost, maybe just that
+ *      one.
  *   3. It was away for less than PATIENCE_MS: a restart takes no longer, and need not be noticed.
  * After that writes are turned away at once, until it is back.
  */
@@ -111,9 +111,8 @@ void write_submit(struct request *r)
 static void answer_row(struct request *r, const struct pg_result *res, int row)
 {
 	if (r->kind == WRITE_DELETE) {
-		strbuf_addstr(
-			http_out(r->http),
-			"{\"success\":true,\"data\":null,\"message\":\"Product deleted successfully\"}");
+		strbuf_addstr(http_out(r->http), "{\"success\":true,\"data\":null,"
+						 "\"message\":\"Product deleted successfully\"}");
 		request_reply(r, 200);
 		return;
 	}
@@ -132,11 +131,10 @@ static void answer_row(struct request *r, const struct pg_result *res, int row)
 
 static void answer_missing(struct request *r)
 {
-	if (r->kind == WRITE_UPSERT) {
+	if (r->kind == WRITE_UPSERT)
 		request_fail(r, 422, NULL, "the database took the product but did not keep it");
-	} else {
+	else
 		request_fail(r, 404, NULL, "there is no product with this id");
-	}
 }
 
 static void answer_rows(struct write_unit *u, const struct pg_result *res)
@@ -144,7 +142,8 @@ static void answer_rows(struct write_unit *u, const struct pg_result *res)
 	int rows = db_rows(res);
 	size_t at = 0;
 
-	/* Rows mostly come in the order of the ids: the search starts where the last one was found. */
+	/* Rows mostly come in the order of the ids: the search starts where the last one was
+	 * found. */
 	for (int i = 0; i < rows; i++) {
 		const char *id = db_value(res, i, 0);
 
@@ -197,8 +196,8 @@ static void redo(struct request *r, size_t n, enum db_outcome outcome, const str
 		return;
 	case DB_LOST:
 		request_unavailable(
-			r,
-			"the connection to the primary was lost: the change may or may not have been made");
+			r, "the connection to the primary was lost: the change may or may not have "
+			   "been made");
 		return;
 	case DB_SCHEMA:
 		request_unavailable(
@@ -217,7 +216,7 @@ static void on_unit(void *arg, enum db_outcome outcome, const struct pg_result *
 		    const struct err *err)
 {
 	struct write_unit *u = arg;
-	struct store *s = u->store;
+	struct store *s = store_of(u->rows[0]);
 
 	u->link->writes_in_flight--;
 	if (outcome == DB_OK) {
@@ -229,8 +228,8 @@ static void on_unit(void *arg, enum db_outcome outcome, const struct pg_result *
 		for (size_t i = 0; i < u->n; i++)
 			if (u->rows[i]->state == REQUEST_IN_FLIGHT)
 				redo(u->rows[i], u->n, outcome, err);
-		/* A standby. The connection string may name several hosts: a new connection finds the
-		 * one that takes writes. */
+		/* A standby. The connection string may name several hosts: a new connection finds
+		 * the one that takes writes. */
 		if (strcmp(err->sqlstate, "25006") == 0)
 			u->link->give_up = true;
 	}
@@ -265,7 +264,7 @@ static void add_row(struct write_batches *b, enum write_kind kind, const struct 
 
 static void send_unit(struct write_unit *u)
 {
-	struct write_batches *b = u->store->writes;
+	struct write_batches *b = store_of(u->rows[0])->writes;
 	struct link *l = u->link;
 	struct pool *p = l->pool;
 	struct err err;
@@ -304,7 +303,6 @@ static struct write_unit *unit_new(struct store *s, struct link *l, enum write_k
 		s->writes->free_units = u->next;
 	else
 		u = xmalloc(sizeof(*u));
-	u->store = s;
 	u->link = l;
 	u->kind = kind;
 	u->n = 0;

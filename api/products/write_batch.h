@@ -4,8 +4,8 @@
  *
  *   1. A batch holds at most one write of an id, and is sorted by id, so that batches of several
  *      workers and processes never lock rows in opposite orders.
- *   2. One batch is in flight on each of the worker's write links; what comes meanwhile is the next.
- *      While one is in flight, a smaller one waits to grow, for a few milliseconds at most.
+ *   2. One batch is in flight on each of the worker's write links; what comes meanwhile is the
+ *      next. While one is in flight, a smaller one waits to grow, for a few milliseconds at most.
  *   3. A batch that is refused (its data, or a lock) changed nothing; its writes are sent again one
  *      by one, each a transaction of its own, so that only the one at fault fails.
  *   4. A write whose outcome is unknown (the connection died) is answered so, and never sent again:
@@ -40,7 +40,8 @@ void write_batches_clear(struct write_batches *b);
 /* request->kind, id and in are set; it is answered in the end. */
 void write_submit(struct request *r);
 void write_dispatch(struct store *s);
-/* Sends the delayed ones whose time has come; fails those that have waited too long for the primary. */
+/* Sends the delayed ones whose time has come; fails those that have waited too long for the
+ * primary. */
 void write_tick(struct store *s);
 
 #endif

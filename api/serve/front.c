@@ -99,7 +99,8 @@ static void on_head(void *arg, struct http_request *http)
 			http_collect(http, (size_t)all->service->settings->max_body_bytes);
 		return;
 	case ROUTE_NDJSON:
-		/* Also when it is refused: many clients read the answer only after they have sent all. */
+		/* Also when it is refused: many clients read the answer only after they have sent
+		 * all. */
 		http_stream(http);
 		if (check_type(r))
 			match.route->handle(r);

@@ -170,15 +170,12 @@ void requests_expire(struct requests *all)
 		struct request *r = all->oldest;
 
 		metric_add(M_TIMEOUTS, 0, 1);
-		if (r->route->method == HTTP_GET)
-			request_fail(r, 504, NULL, "no database answered in time");
-		else if (r->state == REQUEST_IN_FLIGHT)
-			request_fail(
-				r, 504, NULL,
-				"the database did not answer in time: the change may or may not have been made");
-		else
-			request_fail(r, 504, NULL,
-				     "the database was not reached in time: nothing was changed");
+		request_fail(r, 504, NULL, "%s",
+			     r->route->method == HTTP_GET ? "no database answered in time"
+			     : r->state == REQUEST_IN_FLIGHT
+				     ? "the database did not answer in time: the change may or may "
+				       "not have been made"
+				     : "the database was not reached in time: nothing was changed");
 	}
 }
 
@@ -206,36 +203,20 @@ void request_reply(struct request *r, int status)
 		http_reply(http, status);
 }
 
-static void fail(struct request *r, int status, const char *field, const char *text)
-{
-	struct http_request *http = answering(r, status);
-
-	if (http)
-		http_reply_error(http, status, field, text);
-}
-
 void request_fail(struct request *r, int status, const char *field, const char *fmt, ...)
 {
+	struct http_request *http = answering(r, status);
 	char text[640];
 	va_list ap;
 
+	if (!http)
+		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	fail(r, status, field, text);
-}
-
-void request_unavailable(struct request *r, const char *fmt, ...)
-{
-	char text[640];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (r->http && !http_replied(r->http))
-		http_header(r->http, "Retry-After", "1");
-	fail(r, 503, NULL, text);
+	if (status == 503)
+		http_header(http, "Retry-After", "1");
+	http_reply_error(http, status, field, text);
 }
 
 void request_served_by(struct request *r, const struct upstream *up)

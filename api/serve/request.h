@@ -109,10 +109,10 @@ void requests_expire(struct requests *all);
 
 /* ---- answers: each settles the request ---- */
 void request_reply(struct request *r, int status); /* http_out() holds the body */
+/* 503: with Retry-After. */
 void request_fail(struct request *r, int status, const char *field, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
-/* 503 with Retry-After. */
-void request_unavailable(struct request *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
+#define request_unavailable(r, ...) request_fail(r, 503, NULL, __VA_ARGS__)
 /* Before the answer. */
 void request_served_by(struct request *r, const struct upstream *up);
 

@@ -1,7 +1,8 @@
 /*
  * routes.c: see routes.h. The rule:
  *
- *   1. A pattern matches a path if both have the same segments; ":id" matches any one non-empty segment.
+ *   1. A pattern matches a path if both have the same segments; ":id" matches any one non-empty
+ *      segment.
  *   2. Of several patterns that match with the right method the one with a literal segment wins.
  *   3. If none has the right method, all that match tell what is allowed.
  */

@@ -36,7 +36,8 @@ enum route_verdict { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 
 struct route_match {
 	const struct route *route; /* of ROUTE_FOUND */
-	/* What stands where the pattern says ":id", borrowed from path; NULL: it does not say so. */
+	/* What stands where the pattern says ":id", borrowed from path; NULL: it does not say
+	 * so. */
 	const char *id;
 	size_t id_len;
 	char allow[64]; /* of ROUTE_NO_METHOD: "GET, HEAD, PUT" */

@@ -16,11 +16,12 @@ struct store; /* what the rooms above keep for one worker */
 struct store_calls {
 	const struct connector_kind *reads, *writes; /* the two kinds of connections */
 	struct store *(*new)(struct service *service, struct pool *pool);
-	void (*free)(struct store *s);		    /* NULL is fine; no unit is in flight */
-	void (*dispatch)(struct store *s);	    /* at the end of a turn: sends what waits */
-	void (*tick)(struct store *s);		    /* every few milliseconds: deadlines, retries */
-	bool (*busy)(const struct store *s);	    /* there is something that ticks matter to */
-	struct mono (*next)(const struct store *s); /* when a turn is needed at the latest */
+	void (*free)(struct store *s);	   /* no unit is in flight */
+	void (*dispatch)(struct store *s); /* at the end of a turn: sends what waits */
+	void (*tick)(struct store *s);	   /* every few milliseconds: deadlines, retries */
+	/* When it needs the next turn at the latest; at tick, if something is under way that ticks
+	 * matter to. */
+	struct mono (*next)(const struct store *s, struct mono tick);
 };
 
 struct service {

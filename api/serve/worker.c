@@ -28,7 +28,6 @@ struct worker {
 	struct service *service;
 	int epoll_fd; /* an event's data: this for the HTTP server, else what pool.h says */
 	pthread_t thread;
-	bool started;
 	atomic_bool stopping;
 
 	/* The rest belongs to the thread, but what pool.h says. */
@@ -58,11 +57,6 @@ static void tick(struct worker *w)
 	w->seen_in_flight = w->requests.in_flight;
 }
 
-static bool busy(const struct worker *w)
-{
-	return w->requests.in_flight > 0 || w->service->calls->busy(w->requests.store);
-}
-
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
@@ -75,10 +69,11 @@ static void *worker_main(void *arg)
 	snprintf(name, sizeof(name), "worker-%u", w->number);
 	log_thread(name);
 	for (;;) {
-		int wait = http_wait_ms(w->http);
-		int mine = mono_until_ms(calls->next(store), mono_now(),
-					 busy(w) ? TICK_BUSY_MS : TICK_IDLE_MS);
-		int n = epoll_wait(w->epoll_fd, ev, EVENTS, wait < mine ? wait : mine);
+		struct mono now = mono_now();
+		struct mono next = calls->next(store, mono_add_ms(now, TICK_BUSY_MS));
+		int most = w->requests.in_flight > 0 ? TICK_BUSY_MS : TICK_IDLE_MS;
+		int wait = mono_until_ms(next, now, most), http_wait = http_wait_ms(w->http);
+		int n = epoll_wait(w->epoll_fd, ev, EVENTS, wait < http_wait ? wait : http_wait);
 
 		w->pool.now = mono_now();
 		for (int i = 0; i < n; i++) {
@@ -104,6 +99,7 @@ static void *worker_main(void *arg)
 		log_warn("stopping with requests under way: they are cut off",
 			 KV_I("connections", (int64_t)http_connections(w->http)));
 	http_close(w->http);
+	w->http = NULL;
 	pool_close(&w->pool);
 	return NULL;
 }
@@ -142,10 +138,7 @@ bool worker_start(struct worker *w, struct err *err)
 	pool_open(&w->pool);
 	int rc = pthread_create(&w->thread, NULL, worker_main, w);
 
-	if (rc != 0)
-		return err_set(err, "cannot start a worker thread: %s", strerror(rc));
-	w->started = true;
-	return true;
+	return rc == 0 || err_set(err, "cannot start a worker thread: %s", strerror(rc));
 }
 
 void worker_stop(struct worker *w)
@@ -156,20 +149,14 @@ void worker_stop(struct worker *w)
 
 void worker_join(struct worker *w)
 {
-	if (w->started)
-		pthread_join(w->thread, NULL);
-	else
-		http_close(w->http);
-	w->http = NULL;
-	w->started = false;
+	pthread_join(w->thread, NULL);
 }
 
 void worker_free(struct worker *w)
 {
 	if (!w)
 		return;
-	if (w->http)
-		worker_join(w);
+	http_close(w->http);
 	pool_clear(&w->pool);
 	w->service->calls->free(w->requests.store);
 	requests_clear(&w->requests);

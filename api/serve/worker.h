@@ -19,8 +19,8 @@ struct worker;
 struct worker *worker_new(unsigned number, struct service *service, int listen_fd, struct err *err);
 MUST_CHECK bool worker_start(struct worker *w, struct err *err);
 void worker_stop(struct worker *w); /* asks; any thread */
-void worker_join(struct worker *w);
-/* After worker_join() and after the connectors have stopped. NULL is fine. */
+void worker_join(struct worker *w); /* one that was started */
+/* After worker_join(), or never started; after the connectors have stopped. NULL is fine. */
 void worker_free(struct worker *w);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * test_routes.c: which route answers a method and a path, and what a page's parameters may look like.
+ * test_routes.c: which route answers a method and a path, and what a page's parameters may look
+ * like.
  */
 #include <setjmp.h>
 #include <stdarg.h>
