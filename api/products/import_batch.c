@@ -32,11 +32,12 @@ static void enqueue(struct import_batch *b)
 
 static void dequeue(struct import_batch *b)
 {
-	struct imports *s = b->import->store->imports;
 	struct import_batch *before = NULL;
 
-	if (!b->queued)
+	if (!b->queued) /* maybe it never was: then it has no import */
 		return;
+	struct imports *s = b->import->store->imports;
+
 	for (struct import_batch *i = s->waiting; i != b; i = i->next)
 		before = i;
 	if (before)

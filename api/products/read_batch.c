@@ -94,10 +94,10 @@ void read_batches_clear(struct read_batches *b)
 
 static void enqueue(struct request *r, const struct link *l)
 {
-	struct read_lane *lane = &store_of(r)->reads->lanes[l->number];
+	struct read_batches *b = store_of(r)->reads;
 
 	r->state = REQUEST_QUEUED;
-	queue_push(r->scan ? &lane->scans : &lane->points, r);
+	queue_push(&(r->scan ? b->scans : b->points)[l->number], r);
 }
 
 void read_submit(struct request *r)
@@ -123,12 +123,6 @@ static void elsewhere(struct request *r, const struct link *l)
 	metric_add(M_READ_FAILURES, l->up->index, 1);
 	choice_failed(&r->want, l->up);
 	read_submit(r);
-}
-
-static void queue_elsewhere(struct request_queue *q, const struct link *l)
-{
-	for (struct request *r; (r = queue_pop(q)) != NULL;)
-		elsewhere(r, l);
 }
 
 /* ---- products by id ---- */
@@ -262,25 +256,26 @@ static bool may_send_points(const struct link *l, const struct request_queue *q)
 
 void read_dispatch(struct store *s)
 {
-	struct read_lane *lanes = s->reads->lanes;
+	struct read_batches *b = s->reads;
+	struct request *r;
 
-	/* What waits for a link that is no more goes elsewhere first, so that it leaves now too. */
+	/* What waits for a link that is gone goes elsewhere first: it is sent in this turn. */
 	for (size_t i = 0; i < s->pool->nreads; i++) {
 		const struct link *l = &s->pool->links[i];
 
-		if ((lanes[i].points.head || lanes[i].scans.head) && !link_usable(l)) {
-			queue_elsewhere(&lanes[i].points, l);
-			queue_elsewhere(&lanes[i].scans, l);
+		while ((r = b->points[i].head ? b->points[i].head : b->scans[i].head) != NULL &&
+		       !link_usable(l)) {
+			queue_remove(r);
+			elsewhere(r, l);
 		}
 	}
 	for (size_t i = 0; i < s->pool->nreads; i++) {
-		struct request_queue *points = &lanes[i].points, *scans = &lanes[i].scans;
 		struct link *l = &s->pool->links[i];
 
-		while (points->head && may_send_points(l, points) && link_usable(l))
-			send_points(s, l, points);
-		while (scans->head && l->scans_in_flight < SCAN_UNITS && link_usable(l))
-			send_scan(s, l, scans);
+		while (b->points[i].head && may_send_points(l, &b->points[i]) && link_usable(l))
+			send_points(s, l, &b->points[i]);
+		while (b->scans[i].head && l->scans_in_flight < SCAN_UNITS && link_usable(l))
+			send_scan(s, l, &b->scans[i]);
 	}
 }
 
@@ -327,8 +322,8 @@ void read_tick(struct store *s)
 
 		if (!l->silence.silent)
 			continue;
-		move_queue(l, &s->reads->lanes[i].points);
-		move_queue(l, &s->reads->lanes[i].scans);
+		move_queue(l, &s->reads->points[i]);
+		move_queue(l, &s->reads->scans[i]);
 		for (const struct reads_sent *u = l->silence.sent; u; u = u->next)
 			ask_again(l, (const struct read_unit *)u);
 	}

@@ -15,14 +15,9 @@
 
 struct read_unit;
 
-/* What waits to be sent on one link. */
-struct read_lane {
-	struct request_queue points, scans;
-};
-
 struct read_batches {
-	struct read_lane lanes[POOL_READS_MAX]; /* by link->number */
-	struct request_queue waiting;		/* for a link that the connector is opening */
+	struct request_queue points[POOL_READS_MAX], scans[POOL_READS_MAX]; /* by link->number */
+	struct request_queue waiting; /* for a link that the connector is opening */
 	struct pgarray ids;
 	struct read_unit *free_points, *free_scans;
 };

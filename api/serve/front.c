@@ -70,6 +70,7 @@ static void on_head(void *arg, struct http_request *http)
 	struct route_match match;
 
 	metric_add(M_REQUESTS, 0, 1);
+	/* 2 */
 	switch (route_find(all->service->routes, http_request_method(http), http_request_path(http),
 			   &match)) {
 	case ROUTE_FOUND:
@@ -85,12 +86,15 @@ static void on_head(void *arg, struct http_request *http)
 		return;
 	}
 	r->route = match.route;
+	/* 3 */
 	if (!check_params(r))
 		return;
+	/* 4 */
 	if (match.id && !uuid_from_text(match.id, match.id_len, &r->id)) {
 		request_fail(r, 400, "id", "the id in the path is not a UUID");
 		return;
 	}
+	/* 5 */
 	switch (match.route->body) {
 	case ROUTE_NO_BODY:
 		return;
