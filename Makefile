@@ -244,29 +244,10 @@ lint: $(generated)
 		--suppress='*:/usr/include/*' -j "$$(nproc)" -D_GNU_SOURCE -DPGFANOUT_VERSION='"$(VERSION)"' \
 		-I. -I$(B)/gen $(lint_src)
 
-# Who may include whom. Each line names what is forbidden and where; exceptions are listed by name,
-# so that reviewers see a new one.
-may_libpq  := $(wildcard common/pg/db*.[ch] consumer/reset/reset*.[ch] consumer/reset/rebuild*.[ch] migrations/*.[ch])
-may_amqp   := $(wildcard common/amqp/amqp*.c common/amqp/amqp_private.h)
-may_http   := $(wildcard common/http/http*.c common/http/http_private.h)
-
-forbid = @files='$(strip $(2))'; \
-	if test -n "$$files" && grep -nE '^[[:space:]]*\#[[:space:]]*include[[:space:]]*["<]$(strip $(1))' \
-		/dev/null $$files; then echo "layers: $(strip $(3))" >&2; exit 1; fi
-
+# Who may include whom: the table stands in tests/layers.py.
 layers:
 	$(say) LAYERS check
-	$(call forbid,api/,      $(filter common/%,$(product_files)),        common/ knows neither side)
-	$(call forbid,consumer/, $(filter common/%,$(product_files)),        common/ knows neither side)
-	$(call forbid,consumer/, $(filter api/%,$(product_files)),           api/ does not include consumer/)
-	$(call forbid,api/,      $(filter consumer/%,$(product_files)),      consumer/ does not include api/)
-	$(call forbid,(api|consumer)/, $(wildcard migrations/*.[ch]), migrations/ knows neither side)
-	$(call forbid,\.,        $(product_files),                    includes are written from the root)
-	$(call forbid,(postgresql/)?libpq-fe\.h, $(filter-out $(may_libpq),$(product_files)), libpq lives behind common/pg/db)
-	$(call forbid,(rabbitmq-c/)?amqp(_[a-z_]+)?\.h>, $(filter-out $(may_amqp),$(product_files)), librabbitmq lives behind common/amqp/amqp)
-	$(call forbid,common/amqp/amqp_private\.h, $(filter-out $(may_amqp),$(product_files)), amqp_private.h is for common/amqp/amqp*.c)
-	$(call forbid,common/http/http_private\.h, $(filter-out $(may_http),$(product_files)), http_private.h is for common/http/http*.c)
-	$(call forbid,microhttpd\.h, $(filter-out $(may_http),$(product_files)), libmicrohttpd lives behind common/http/http)
+	$(Q)$(PYTHON) -B tests/layers.py
 
 check-docs: all
 	$(say) DOCS check

@@ -2,18 +2,17 @@
  * main.c: pgfanout-api: takes reads and writes over HTTP, spreads the reads over the replicas, and
  * publishes every change.
  *
- *   thread      owns                            waits on                        stopped by
- *   main        the life of the others          stop_fd()                       a signal
- *   worker-N    its HTTP server, event loop     its epoll, at most 200 ms       worker_stop()
- *               and database connections
- *   <database>  one connection that looks       its condition, or the server,   connector_stop()
- *               whether the database serves     bounded by connect timeouts
- *   relay       broker and outbox connections   see relay.h                     relay_stop()
+ * thread      owns                            waits on                             stopped by
+ * main        the life of the others          stop_fd()                            a signal
+ * worker-N    its HTTP server, loop, links    its epoll, at most 200 ms            worker_stop()
+ * <database>  a connection to watch it        its condition, or the server (with   connector_stop()
+ *                                             timeouts)
+ * relay       broker, outbox connections      see relay.h                          relay_stop()
  *
  * The end, on SIGTERM or SIGINT: /ready answers 503, nothing new is accepted, requests under way
- * are finished (at most DRAIN_TIMEOUT_MS); then the relay gets a few seconds for what was written
- * last; what it does not manage waits in the primary for the next start. A kill -9 at any moment
- * loses nothing that was acknowledged.
+ * are finished (at most DRAIN_TIMEOUT_MS). Then the relay has a few seconds for what was written
+ * last; the rest waits in the primary for the next start. A kill -9 at any moment loses nothing
+ * that was acknowledged.
  */
 #include <errno.h>
 #include <poll.h>
@@ -23,11 +22,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "api/pool/connector.h"
 #include "api/measures.h"
-#include "api/relay/relay.h"
-#include "api/serve/routes.h"
-#include "api/service.h"
+#include "api/products/products.h"
+#include "api/routes.h"
 #include "api/serve/worker.h"
 #include "common/base/log.h"
 #include "common/pg/schema.h"
@@ -72,24 +69,6 @@ static void raise_file_limit(const struct api_settings *s)
 			 KV_I("limit", (int64_t)limit.rlim_cur), KV_I("needed", needed));
 }
 
-static void upstream_init(struct upstreams *all, const char *name, const char *url, bool primary)
-{
-	struct upstream *up = &all->list[all->n];
-
-	up->name = name;
-	up->url = url;
-	up->index = all->n++;
-	up->primary = primary;
-	up->clock = &all->clock;
-	up->since_us = wall_now_us();
-	snprintf(up->reason, sizeof(up->reason), "not reached yet");
-	pthread_mutex_init(&up->lock, NULL);
-	wrong_place_init(&up->wrong);
-	/* Until the first look says otherwise writes may wait for the primary instead of being
-	 * turned away. */
-	atomic_init(&up->fit, primary);
-}
-
 static struct relay *start_relay(const struct api_settings *s, const char *const *names,
 				 struct err *err)
 {
@@ -109,12 +88,11 @@ static struct relay *start_relay(const struct api_settings *s, const char *const
 }
 
 /* All or nothing: on failure the process ends. */
-static void start_workers(const struct api_settings *s, struct service *service,
-			  struct worker **workers)
+static void make_workers(struct service *service, struct worker **workers)
 {
+	const struct api_settings *s = service->settings;
 	struct err err;
-	/* SO_REUSEPORT would let a second process of the same user share the port in silence: this
-	 * socket would not. */
+	/* With SO_REUSEPORT alone a second process of this user would share the port unnoticed. */
 	int probe = http_listen(s->host, (int)s->port, false, &err);
 
 	if (probe < 0) {
@@ -125,9 +103,7 @@ static void start_workers(const struct api_settings *s, struct service *service,
 	for (int64_t i = 0; i < s->workers; i++) {
 		int fd = http_listen(s->host, (int)s->port, true, &err);
 
-		workers[i] = fd < 0 ? NULL
-				    : worker_new((unsigned)i + 1, s, service, &service->upstreams,
-						 fd, &err);
+		workers[i] = fd < 0 ? NULL : worker_new((unsigned)i + 1, service, fd, &err);
 		if (!workers[i]) {
 			log_error("cannot start", KV_S("error", err.text));
 			exit(EXIT_USAGE);
@@ -143,16 +119,18 @@ static void run(const struct api_settings *s)
 	struct err err;
 
 	service.settings = s;
+	service.routes = &api_routes;
+	service.calls = &products_calls;
 	service.started_us = wall_now_us();
 	lag_clock_set(&service.upstreams.clock, mono_now(), service.started_us);
 	for (size_t i = 0; i < s->replicas.n; i++) {
 		names[i] = s->replicas.replica[i].name;
-		upstream_init(&service.upstreams, names[i], s->replicas.replica[i].url, false);
+		upstreams_add(&service.upstreams, names[i], s->replicas.replica[i].url, false);
 	}
 	names[s->replicas.n] = "primary";
-	upstream_init(&service.upstreams, "primary", s->database_url, true);
+	upstreams_add(&service.upstreams, "primary", s->database_url, true);
 	measures_init(names, s->replicas.n + 1);
-	start_workers(s, &service, workers);
+	make_workers(&service, workers);
 	check_primary(s);
 	service.relay = start_relay(s, names, &err);
 	bool ok = service.relay != NULL;
@@ -186,8 +164,7 @@ static void run(const struct api_settings *s)
 	for (int64_t i = 0; i < s->workers; i++)
 		worker_free(workers[i]);
 	free(workers);
-	for (size_t i = 0; i < service.upstreams.n; i++)
-		wrong_place_clear(&service.upstreams.list[i].wrong);
+	upstreams_clear(&service.upstreams);
 	log_info("stopped");
 }
 

@@ -14,7 +14,8 @@ static const struct metric_def table[MEASURES] = {
 			  "requests waiting for a database" },
 	[M_CONNECTIONS] = { "pgfanout_api_connections", METRIC_GAUGE, NULL, "client connections" },
 	[M_DURATION] = { "pgfanout_api_duration_seconds", METRIC_HISTOGRAM, NULL,
-			 "from the head of a request to its answer, without lists and imports that were begun" },
+			 "from the head of a request to its answer, without lists and imports "
+			 "that were begun" },
 	[M_OVERLOADED] = { "pgfanout_api_overloaded_total", METRIC_COUNTER, NULL,
 			   "requests refused because a limit was reached" },
 	[M_TIMEOUTS] = { "pgfanout_api_timeouts_total", METRIC_COUNTER, NULL,
@@ -24,7 +25,8 @@ static const struct metric_def table[MEASURES] = {
 	[M_READ_FAILURES] = { "pgfanout_api_read_failures_total", METRIC_COUNTER, "database",
 			      "reads that this database failed and another one was asked for" },
 	[M_READS_REPEATED] = { "pgfanout_api_reads_repeated_total", METRIC_COUNTER, "database",
-			       "reads that this database was slow to answer and another one was asked for as well" },
+			       "reads that this database was slow to answer and another one was "
+			       "asked for as well" },
 	[M_READ_UNITS] = { "pgfanout_api_read_statements_total", METRIC_COUNTER, "database",
 			   "statements sent for reads; each may read many products" },
 	[M_WRITES] = { "pgfanout_api_writes_total", METRIC_COUNTER, NULL,
@@ -32,7 +34,8 @@ static const struct metric_def table[MEASURES] = {
 	[M_WRITE_UNITS] = { "pgfanout_api_write_statements_total", METRIC_COUNTER, NULL,
 			    "statements sent for writes; each is a transaction of many" },
 	[M_WRITE_FAILURES] = { "pgfanout_api_write_failures_total", METRIC_COUNTER, NULL,
-			       "statements for writes that were refused or lost; their rows are tried again" },
+			       "statements for writes that were refused or lost; their rows are "
+			       "tried again" },
 	[M_IMPORT_ROWS] = { "pgfanout_api_import_rows_total", METRIC_COUNTER, NULL,
 			    "products created or replaced by imports" },
 	[M_IMPORT_REJECTED] = { "pgfanout_api_import_rejected_total", METRIC_COUNTER, NULL,
@@ -46,7 +49,8 @@ static const struct metric_def table[MEASURES] = {
 	[M_REPLICA_LAG] = { "pgfanout_api_replica_lag_seconds", METRIC_SECONDS, "replica",
 			    "how far the replica is behind the primary at most" },
 	[M_WRONG_PRODUCTS] = { "pgfanout_api_wrong_products", METRIC_GAUGE, "database",
-			       "products that are read elsewhere, because a change of theirs was given up here" },
+			       "products that are read elsewhere, because a change of theirs was "
+			       "given up here" },
 	[M_RELAY_CONNECTED] = { "pgfanout_api_relay_connected", METRIC_GAUGE, NULL,
 				"1: the relay has a connection to the broker" },
 	[M_RELAY_LEADER] = { "pgfanout_api_relay_leading", METRIC_GAUGE, NULL,
@@ -63,7 +67,8 @@ static const struct metric_def table[MEASURES] = {
 			     "changes that the broker refused; they are tried again" },
 	[M_BACKLOG_DROPPED] = { "pgfanout_api_backlog_dropped_messages_total", METRIC_COUNTER,
 				"database",
-				"messages dropped because more than MAX_BACKLOG_MESSAGES waited for this replica" },
+				"messages dropped because more than MAX_BACKLOG_MESSAGES waited "
+				"for this replica" },
 };
 
 void measures_init(const char *const *names, size_t n)

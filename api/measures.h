@@ -1,5 +1,6 @@
 /*
- * measures.h: the metrics of pgfanout-api, by number. The table is in measures.c; docs/metrics.md lists it.
+ * measures.h: the metrics of pgfanout-api, by number. The table is in measures.c; docs/metrics.md
+ * lists it.
  */
 #ifndef PGFANOUT_API_MEASURES_H
 #define PGFANOUT_API_MEASURES_H

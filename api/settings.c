@@ -19,12 +19,10 @@ static const struct setting table[] = {
 	{ "PORT", SETTING_INT, AT(port), "8000", 1, 65535, false, NULL,
 	  "port the API listens on" },
 	{ "READ_BALANCE", SETTING_CHOICE, AT(read_balance), "round-robin", 0, 0, false,
-	  "round-robin|random",
-	  "how reads are spread over the replicas" },
+	  "round-robin|random", "how reads are spread over the replicas" },
 	{ "MAX_REPLICA_LAG_MS", SETTING_INT, AT(max_replica_lag_ms), "10000", 0, 86400000, false,
-	  NULL,
-	  "a replica that is further behind gets no reads; 0: any may be; else at least "
-	  "twice HEARTBEAT_MS" },
+	  NULL, "a replica that is further behind gets no reads; 0: any may be; "
+		"else at least twice HEARTBEAT_MS" },
 	{ "HEARTBEAT_MS", SETTING_INT, AT(heartbeat_ms), "1000", 100, 10000, false, NULL,
 	  "how often lag is measured by a heartbeat through the queues" },
 	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
@@ -32,14 +30,12 @@ static const struct setting table[] = {
 	{ "MESSAGE_MAX_CHANGES", SETTING_INT, AT(message_max_changes), "200", 1, 1000, false, NULL,
 	  "changes in one message at most when they pile up; 1: always one" },
 	{ "MAX_BACKLOG_MESSAGES", SETTING_INT, AT(max_backlog_messages), "0", 0, 1000000000,
-	  false, NULL,
-	  "messages that may wait for a replica; when there are more they are dropped and it "
-	  "needs a reset; 0: no limit" },
+	  false, NULL, "messages that may wait for a replica; when there are more they are "
+			"dropped and it needs a reset; 0: no limit" },
 	{ "WORKERS", SETTING_INT, AT(workers), "0", 0, 256, false, NULL,
 	  "worker threads; 0: one for every two processors" },
 	{ "REQUEST_TIMEOUT_MS", SETTING_INT, AT(request_timeout_ms), "5000", 100, 600000, false,
-	  NULL,
-	  "a request that is not answered by then gets 504" },
+	  NULL, "a request that is not answered by then gets 504" },
 	{ "READ_TIMEOUT_MS", SETTING_INT, AT(read_timeout_ms), "1000", 50, 600000, false, NULL,
 	  "a database that has not answered a read by then is given up, the read goes elsewhere" },
 	{ "MAX_IN_FLIGHT", SETTING_INT, AT(max_in_flight), "2000", 1, 1000000, false, NULL,
@@ -69,13 +65,18 @@ static bool finish(void *settings, struct err *err)
 			       "HEARTBEAT_MS, which is %lld",
 			       (long long)s->max_replica_lag_ms, (long long)s->heartbeat_ms);
 	if (s->workers == 0) {
-		/* Fewer workers make larger batches, which costs the databases less; and mostly
-		 * these are near, or others want the processors too. */
+		/* Fewer workers make larger batches, which cost the databases less; and the
+		 * databases often run on the same processors. */
 		long n = sysconf(_SC_NPROCESSORS_ONLN) / 2;
 
 		s->workers = n < 1 ? 1 : n > 32 ? 32 : n;
 	}
 	return true;
+}
+
+size_t api_settings_share(const struct api_settings *s, int64_t total)
+{
+	return total < s->workers ? 1 : (size_t)(total / s->workers);
 }
 
 const struct program api_program = {

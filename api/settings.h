@@ -20,7 +20,7 @@ struct api_settings {
 	int64_t workers; /* 0 is set only in the environment: then half the processors */
 	int64_t request_timeout_ms;
 	int64_t read_timeout_ms;
-	int64_t max_in_flight; /* these three: of the whole process */
+	int64_t max_in_flight; /* these three: of the whole process, api_settings_share() */
 	int64_t max_connections;
 	int64_t max_lists;
 	int64_t max_body_bytes;
@@ -31,5 +31,7 @@ struct api_settings {
 };
 
 extern const struct program api_program;
+/* What one worker may have of a limit of the whole process; at least 1. */
+size_t api_settings_share(const struct api_settings *s, int64_t total);
 
 #endif

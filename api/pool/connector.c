@@ -1,16 +1,25 @@
 /*
- * connector.c: see connector.h. Everything with "thread" in its name or comment runs in the connector's thread.
+ * connector.c: see connector.h. All but the last section runs in the connector's thread.
  *
- * A look is one statement on a connection of the thread's own, with a deadline. Its result is the upstream's state and its
- * flag `fit`; both are told to the log when they change, not when they stay. A link that cannot be opened while the looks are
- * good (no more connections are allowed, a statement cannot be prepared) makes the upstream unfit only if it has no other.
+ * A look is one statement (for a replica two) on a connection of the thread's own, with a deadline.
+ * Its result is the upstream's state and its flags `fit` and `complete`. The log tells when the
+ * state changes, not when it stays.
  *
- * The primary knows which replicas lost changes in the broker (relay_queues.c). Its connector takes that over to the replicas'
- * upstreams; theirs let it count in their own look, and note it on the replica, where the consumer sees it. So at the start a
- * replica's first look waits a little for the primary's; while the primary does not answer, what was known of it counts.
+ *   state      what it does
+ *   WAITING    a replica's first look waits a little for the primary's: the primary knows which
+ *              replicas lost changes in the broker (relay_queues.c)
+ *   AWAY       the last look failed, or there was none: looks again after a back-off, opens nothing
+ *   PRESENT    looks every second, opens what is wanted, one after another
+ *   UNOPENED   as PRESENT, but the last link could not be opened (no more connections are allowed,
+ *              a statement cannot be prepared): opens after a back-off. The upstream is unfit only
+ *              if it has no other link.
  *
- * A stop of the process does not end this: requests that were accepted may need the connections that are being opened. Only
- * connector_stop(), when the workers are done, does.
+ * The primary's connector gives what the primary knows of the replicas' queues to their upstreams.
+ * Their own connectors let it count in their looks, and note it on the replica, where the consumer
+ * sees it. While the primary does not answer, what was known before counts.
+ *
+ * SIGTERM does not end this thread: accepted requests may need connections that are being opened.
+ * Only connector_stop() does, when the workers have ended.
  */
 #include "api/pool/connector.h"
 
@@ -26,7 +35,6 @@
 #include "api/pool/sql/replica_note.sql.h"
 #include "api/pool/sql/replica_watch.sql.h"
 #include "api/pool/sql/replica_wrong.sql.h"
-#include "api/serve/worker.h"
 #include "common/base/backoff.h"
 #include "common/base/log.h"
 
@@ -35,9 +43,23 @@
 #define WAIT_EVERY_MS	 20
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MOST_MS	 3000
-/* A row that somebody else has locked: the batch it is in is redone one by one after this, so that only its own write goes on
- * waiting. */
+/* For a row that somebody else has locked. The batch it is in is then sent again one by one, so
+ * that only its own write goes on waiting. */
 #define LOCK_TIMEOUT_MS	 500
+
+enum connector_state { WAITING, AWAY, PRESENT, UNOPENED, STATES };
+enum connector_event { LOOK_GOOD, LOOK_FAILED, OPENED, NOT_OPENED };
+
+/* clang-format off */
+static const enum connector_state next_state[STATES][NOT_OPENED + 1] = {
+	/*	        LOOK_GOOD LOOK_FAILED OPENED   NOT_OPENED */
+	[WAITING]  = { PRESENT,  AWAY,       WAITING, WAITING },
+	[AWAY]     = { PRESENT,  AWAY,       AWAY,    AWAY },
+	[PRESENT]  = { PRESENT,  AWAY,       PRESENT, UNOPENED },
+	[UNOPENED] = { UNOPENED, AWAY,       PRESENT, UNOPENED },
+};
+/* clang-format on */
+static const bool opens_links[STATES] = { [PRESENT] = true, [UNOPENED] = true };
 
 struct connector {
 	struct upstream *up; /* these: immutable after the start */
@@ -46,26 +68,56 @@ struct connector {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int stop_fd;	     /* an eventfd, readable once stopping */
-	bool stopping;	     /* these: under lock */
-	struct link *wanted; /* first come first served */
-	struct link **wanted_end;
+	int stop_fd;			/* an eventfd, readable once stopping */
+	bool stopping;			/* these: under lock */
+	struct connector_order *wanted; /* first come first served */
+	struct connector_order **wanted_end;
 
 	/* the thread's */
+	enum connector_state state;
 	struct db *watch;
-	struct backoff backoff, open_backoff;
+	struct backoff look_backoff, open_backoff;
 	struct mono next_look, next_open;
 	struct mono started;
-	struct mono primary_until; /* of a replica: waits no longer for the primary's first look */
-	bool present;
 };
 
-/* How the planner is kept at index look-ups for every statement here, whatever the tables' statistics say: plans are made once, maybe
- * while the table is empty. */
-static const char index_only[] =
-	"-c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off";
+/* Plans are made once, maybe while the table is empty: the planner is to look up indexes whatever
+ * the tables' statistics say. */
+static const char index_only[] = "-c enable_seqscan=off -c enable_bitmapscan=off "
+				 "-c enable_hashjoin=off -c enable_mergejoin=off";
 
 /* ---- state ---- */
+
+static void connector_step(struct connector *c, enum connector_event event)
+{
+	enum connector_state old = c->state;
+	struct mono now = mono_now();
+
+	c->state = next_state[old][event];
+	atomic_store(&c->up->unopened, c->state == UNOPENED);
+	switch (event) {
+	case LOOK_GOOD:
+		backoff_reset(&c->look_backoff);
+		c->next_look = mono_add_ms(now, LOOK_EVERY_MS);
+		if (opens_links[old])
+			break;
+		backoff_reset(&c->open_backoff);
+		c->next_open = now;
+		break;
+	case LOOK_FAILED:
+		c->next_look = mono_add_ms(now, backoff_next_ms(&c->look_backoff));
+		break;
+	case OPENED:
+		backoff_reset(&c->open_backoff);
+		if (old == UNOPENED)
+			c->next_look = now; /* the upstream's state may change */
+		break;
+	case NOT_OPENED:
+		c->next_open = mono_add_ms(now, backoff_next_ms(&c->open_backoff));
+		c->next_look = now; /* it may be away altogether */
+		break;
+	}
+}
 
 static void set_state(struct connector *c, enum upstream_state state, const char *reason)
 {
@@ -89,7 +141,7 @@ static void set_state(struct connector *c, enum upstream_state state, const char
 		log_info("database serves", KV_S("database", up->name));
 	else
 		log_warn(up->primary ? "primary cannot be used as it should: retrying"
-				     : "replica gets no reads: looking again",
+				     : "replica removed from rotation; checking again",
 			 KV_S("database", up->name), KV_S("state", upstream_state_name(state)),
 			 KV_S("reason", reason));
 }
@@ -101,31 +153,38 @@ static bool has_links(const struct upstream *up)
 
 static void set_failed(struct connector *c, const struct err *err)
 {
-	enum db_outcome outcome = sqlstate_outcome(err->sqlstate);
+	bool schema = sqlstate_outcome(err->sqlstate) == DB_SCHEMA;
+	struct err text = *err;
 
-	if (outcome == DB_SCHEMA) {
-		struct err text = *err;
-
+	if (schema)
 		err_prefix(&text, "run 'pgfanout-migrate up'");
-		set_state(c, UPSTREAM_NOT_MIGRATED, text.text);
-	} else {
-		set_state(c, UPSTREAM_UNREACHABLE, err->text);
-	}
+	set_state(c, schema ? UPSTREAM_NOT_MIGRATED : UPSTREAM_UNREACHABLE, text.text);
 }
 
 /* ---- looking ---- */
 
+enum { LOOK_WATCH, LOOK_NOTE, LOOK_WRONG };
+static const struct db_statement look_replica[] = {
+	[LOOK_WATCH] = { "watch", sql_replica_watch, 2, NULL },
+	[LOOK_NOTE] = { "note", sql_replica_note, 2, NULL },
+	[LOOK_WRONG] = { "wrong", sql_replica_wrong, 0, NULL },
+};
+static const struct db_statement look_primary[] = { { "watch", sql_primary_watch, 0, NULL } };
+
 struct look {
-	enum db_outcome outcome;
 	struct connector *connector;
+	unsigned answers; /* good ones */
+	struct err err;	  /* of the first bad one */
 	bool bad;
 	bool note; /* what is known of the replica's queues is to be noted on it */
 	char reason[256];
 	int64_t time_us; /* a replica's newest heartbeat, the primary's clock; 0: there is none */
-	struct err err;
+	struct wrong_set *wrong; /* owned; NULL: none, or too many */
+	bool too_many;
 };
 
-/* Rows of primary_watch.sql: tells the replicas' upstreams what the primary knows of their queues. */
+/* Rows of primary_watch.sql: tells the replicas' upstreams what the primary knows of their
+ * queues. */
 static void take_queues(struct upstreams *all, const struct pg_result *r)
 {
 	for (size_t i = 0; i + 1 < all->n; i++) {
@@ -146,16 +205,22 @@ static void take_queues(struct upstreams *all, const struct pg_result *r)
 	}
 }
 
-static void on_look(void *arg, enum db_outcome outcome, const struct pg_result *r,
-		    const struct err *err)
+static bool is_good(struct look *look, enum db_outcome outcome, const struct err *err)
+{
+	if (outcome == DB_OK)
+		look->answers++;
+	else if (!look->err.text[0])
+		look->err = *err;
+	return outcome == DB_OK;
+}
+
+static void on_watch(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		     const struct err *err)
 {
 	struct look *look = arg;
 
-	look->outcome = outcome;
-	if (outcome != DB_OK) {
-		look->err = *err;
+	if (!is_good(look, outcome, err))
 		return;
-	}
 	look->bad = db_rows(r) < 1 || db_value(r, 0, 0)[0] != 'f';
 	if (look->connector->up->primary) {
 		look->time_us = db_rows(r) < 1 ? 0 : strtoll(db_value(r, 0, 4), NULL, 10);
@@ -168,75 +233,97 @@ static void on_look(void *arg, enum db_outcome outcome, const struct pg_result *
 	look->time_us = db_rows(r) != 1 ? 0 : strtoll(db_value(r, 0, 3), NULL, 10);
 }
 
-static void on_note(void *arg, enum db_outcome outcome, const struct pg_result *r,
-		    const struct err *err)
-{
-	const struct connector *c = arg;
-
-	(void)r;
-	/* One who may only read there cannot: then it counts here, and reset-replicas reads it on the primary. */
-	if (outcome != DB_OK)
-		log_debug("what is known of the replica's queues could not be noted there",
-			  KV_S("database", c->up->name), KV_S("error", err->text));
-}
-
-/* Which products are wrong here. Answered just before or after on_look(), on the same connection. */
-struct wrong_look {
-	enum db_outcome outcome;
-	struct wrong_set *set; /* NULL: none, or too many */
-	bool too_many;
-	struct err err;
-};
-
 static void on_wrong(void *arg, enum db_outcome outcome, const struct pg_result *r,
 		     const struct err *err)
 {
-	struct wrong_look *wrong = arg;
+	struct look *look = arg;
 
-	wrong->outcome = outcome;
-	if (outcome != DB_OK) {
-		wrong->err = *err;
+	if (!is_good(look, outcome, err))
 		return;
-	}
 	int n = db_rows(r);
 
-	wrong->too_many = n > WRONG_MAX;
-	if (n == 0 || wrong->too_many)
+	look->too_many = n > WRONG_MAX;
+	if (n == 0 || look->too_many)
 		return;
-	wrong->set = wrong_set_new((size_t)n);
+	look->wrong = wrong_set_new((size_t)n);
 	for (int i = 0; i < n; i++)
-		memcpy(wrong->set->ids[i].b, db_value(r, i, 0), sizeof(wrong->set->ids[i].b));
-	wrong_set_sort(wrong->set);
+		memcpy(look->wrong->ids[i].b, db_value(r, i, 0), sizeof(look->wrong->ids[i].b));
+	wrong_set_sort(look->wrong);
 }
 
-/* Before the state: a replica that begins to serve must not serve what is wrong. */
-static void take_wrong(struct connector *c, const struct wrong_look *wrong)
+static void on_note(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		    const struct err *err)
+{
+	const struct look *look = arg;
+
+	(void)r;
+	/* Our user may only read there. It counts here all the same, and reset-replicas reads it on
+	 * the primary. */
+	if (outcome != DB_OK)
+		log_debug("what is known of the replica's queues could not be noted there",
+			  KV_S("database", look->connector->up->name), KV_S("error", err->text));
+}
+
+/* Sends one of the look's statements, to a replica with what is known of its queues, and waits for
+ * the answer. False: the connection is lost. */
+static bool ask(struct look *look, size_t statement, struct mono deadline, db_callback cb)
+{
+	struct upstream *up = look->connector->up;
+	struct db *watch = look->connector->watch;
+	char due_at[sizeof(up->reset_due_at)], reason[sizeof(up->reset_due_reason)];
+
+	pthread_mutex_lock(&up->lock);
+	bool declared = up->queues_declared;
+	memcpy(due_at, up->reset_due_at, sizeof(due_at));
+	memcpy(reason, up->reset_due_reason, sizeof(reason));
+	pthread_mutex_unlock(&up->lock);
+	if (statement == LOOK_NOTE && !declared)
+		return true; /* of queues that were never declared there is nothing to note */
+	const struct db_param params[] = { DB_TEXT(due_at[0] ? due_at : NULL), DB_TEXT(reason) };
+
+	return db_send(watch, statement, up->primary || statement == LOOK_WRONG ? NULL : params,
+		       statement == LOOK_WRONG, deadline, cb, look, &look->err) &&
+	       db_drain(watch, deadline);
+}
+
+static bool open_watch(struct connector *c, struct err *err)
 {
 	struct upstream *up = c->up;
-	size_t before = wrong_place_count(&up->wrong);
-	size_t n = wrong->set ? wrong->set->n : 0;
+	struct db_options opt = { .application_name = "pgfanout-api watch",
+				  .statement_timeout_ms = c->settings->read_timeout_ms,
+				  .guc = index_only,
+				  .stop_fd = c->stop_fd };
 
-	if (wrong->too_many)
+	if (c->watch)
+		return true;
+	c->watch = db_open(up->url, &opt, up->primary ? look_primary : look_replica,
+			   up->primary ? ARRAY_SIZE(look_primary) : ARRAY_SIZE(look_replica), err);
+	if (!c->watch)
+		return false;
+	pthread_mutex_lock(&up->lock);
+	up->server_version = db_server_version(c->watch);
+	pthread_mutex_unlock(&up->lock);
+	return true;
+}
+
+/* Before the state is set: a replica that begins to serve must not serve what is wrong. */
+static void take_wrong(struct upstream *up, const struct look *look)
+{
+	size_t before = wrong_place_count(&up->wrong);
+	size_t n = look->wrong ? look->wrong->n : 0;
+
+	if (look->too_many)
 		return; /* it serves nothing now, and what was known of it is still true */
-	wrong_place_put(&up->wrong, wrong->set);
+	wrong_place_put(&up->wrong, look->wrong);
 	metric_set(M_WRONG_PRODUCTS, up->index, (int64_t)n);
 	if (before == 0 && n > 0)
-		log_warn(
-			"products are wrong on this replica, because changes of theirs were given up: "
-			"reading them elsewhere; see pgfanout-consumer dead-letters list",
-			KV_S("database", up->name), KV_I("products", (int64_t)n));
+		log_warn("products are wrong on this replica, because changes of theirs were given "
+			 "up: reading them elsewhere; see pgfanout-consumer dead-letters list",
+			 KV_S("database", up->name), KV_I("products", (int64_t)n));
 	else if (before > 0 && n == 0)
 		log_info("no product of this replica is known to be wrong any more",
 			 KV_S("database", up->name));
 }
-
-enum { LOOK_WATCH, LOOK_NOTE, LOOK_WRONG };
-static const struct db_statement look_replica[] = {
-	[LOOK_WATCH] = { "watch", sql_replica_watch, 2, NULL },
-	[LOOK_NOTE] = { "note", sql_replica_note, 2, NULL },
-	[LOOK_WRONG] = { "wrong", sql_replica_wrong, 0, NULL },
-};
-static const struct db_statement look_primary[] = { { "watch", sql_primary_watch, 0, NULL } };
 
 /* False: it is too far behind; reason says so. */
 static bool near_enough(struct connector *c, struct mono now, char *reason, size_t size)
@@ -249,127 +336,75 @@ static bool near_enough(struct connector *c, struct mono now, char *reason, size
 	if (lag_allows(max_ms, atomic_load(&up->heartbeat_us), lag_clock_now(up->clock, now),
 		       up->state == UPSTREAM_LAGGING, mono_diff_us(now, c->started) / 1000))
 		return true;
-	if (replicas_lag_us(up, &lag_us))
+	if (upstream_lag_us(up, &lag_us))
 		snprintf(reason, size, "it is %.1f s behind the primary", (double)lag_us / 1e6);
 	else
 		snprintf(reason, size, "no heartbeat has ever come to it, so its lag is not known");
 	return false;
 }
 
-/* Sends one of a replica's statements and waits for the answer, with what is known of its queues. Of a replica whose queues
- * were never declared there is nothing to note. False: the connection is lost. */
-static bool ask(struct connector *c, size_t statement, struct mono deadline, db_callback cb,
-		void *arg, struct err *err)
+/* Of a look that was answered. */
+static void judge(struct connector *c, struct look *look)
 {
 	struct upstream *up = c->up;
-	char due_at[sizeof(up->reset_due_at)], reason[sizeof(up->reset_due_reason)];
+	struct mono now = mono_now();
 
-	pthread_mutex_lock(&up->lock);
-	bool declared = up->queues_declared;
-	memcpy(due_at, up->reset_due_at, sizeof(due_at));
-	memcpy(reason, up->reset_due_reason, sizeof(reason));
-	pthread_mutex_unlock(&up->lock);
-	if (statement == LOOK_NOTE && !declared)
-		return true;
-	const struct db_param params[] = { DB_TEXT(due_at[0] ? due_at : NULL), DB_TEXT(reason) };
-
-	return db_send(c->watch, statement, up->primary ? NULL : params, false, deadline, cb, arg,
-		       err) &&
-	       db_drain(c->watch, deadline);
-}
-
-static void look_failed(struct connector *c, const struct err *err)
-{
-	c->present = false;
-	c->next_look = mono_add_ms(mono_now(), backoff_next_ms(&c->backoff));
-	set_failed(c, err);
+	if (!up->primary) {
+		atomic_store(&up->heartbeat_us, look->time_us);
+		take_wrong(up, look);
+	} else if (look->time_us) {
+		lag_clock_set(up->clock, now, look->time_us);
+	}
+	if (look->bad && up->primary)
+		set_state(c, UPSTREAM_READ_ONLY, "it is a standby or set to read-only");
+	else if (look->bad)
+		set_state(c, UPSTREAM_NEEDS_RESET, look->reason);
+	else if (c->state == UNOPENED && !has_links(up))
+		return; /* as open_link() said */
+	else if (look->too_many)
+		set_state(c, UPSTREAM_TOO_WRONG,
+			  "more than 10000 of its products are wrong: run reset-replicas");
+	else if (!up->primary && !near_enough(c, now, look->reason, sizeof(look->reason)))
+		set_state(c, UPSTREAM_LAGGING, look->reason);
+	else
+		set_state(c, UPSTREAM_SERVING, "");
 }
 
 static void look(struct connector *c)
 {
-	struct upstream *up = c->up;
-	struct look look = { .outcome = DB_LOST, .connector = c }; /* err empty */
-	struct wrong_look wrong = { .outcome = up->primary ? DB_OK : DB_LOST };
+	bool primary = c->up->primary;
+	struct look look = { .connector = c };
 	int64_t limit_ms = c->settings->read_timeout_ms;
-
-	if (!c->watch) {
-		struct db_options opt = { .application_name = "pgfanout-api watch",
-					  .statement_timeout_ms = limit_ms,
-					  .guc = index_only,
-					  .stop_fd = c->stop_fd };
-
-		c->watch = db_open(up->url, &opt, up->primary ? look_primary : look_replica,
-				   up->primary ? ARRAY_SIZE(look_primary)
-					       : ARRAY_SIZE(look_replica),
-				   &look.err);
-		if (!c->watch) {
-			look_failed(c, &look.err);
-			return;
-		}
-		pthread_mutex_lock(&up->lock);
-		up->server_version = db_server_version(c->watch);
-		pthread_mutex_unlock(&up->lock);
-	}
+	bool open = open_watch(c, &look.err);
 	struct mono deadline = mono_add_ms(mono_now(), limit_ms);
 
-	if (!ask(c, LOOK_WATCH, deadline, on_look, &look, &look.err) ||
-	    (!up->primary &&
-	     (!db_send(c->watch, LOOK_WRONG, NULL, true, deadline, on_wrong, &wrong, &wrong.err) ||
-	      !db_drain(c->watch, deadline))))
-		look.outcome = DB_LOST;
-	if (look.outcome != DB_OK || wrong.outcome != DB_OK) {
-		/* closing answers the looks with words of its own */
-		struct err why = look.err.text[0] ? look.err : wrong.err;
-
-		if (why.text[0] == '\0')
-			err_set(&why, "no answer within %lld ms", (long long)limit_ms);
-		db_close(c->watch);
-		c->watch = NULL;
-		wrong_set_unref(wrong.set);
-		look_failed(c, &why);
+	if (open && ask(&look, LOOK_WATCH, deadline, on_watch) && look.answers == 1 &&
+	    (primary || ask(&look, LOOK_WRONG, deadline, on_wrong)) &&
+	    look.answers == (primary ? 1 : 2)) {
+		connector_step(c, LOOK_GOOD);
+		judge(c, &look);
+		/* The next look finds out if this has cost the connection. */
+		if (look.note)
+			(void)ask(&look, LOOK_NOTE, deadline, on_note);
 		return;
 	}
-	if (!c->present) {
-		atomic_store(&up->unopened, false);
-		c->next_open = mono_now();
-		backoff_reset(&c->open_backoff);
-	}
-	c->present = true;
-	backoff_reset(&c->backoff);
-	struct mono now = mono_now();
+	struct err why = look.err; /* db_close() answers what is in flight with words of its own */
 
-	c->next_look = mono_add_ms(now, LOOK_EVERY_MS);
-	if (!up->primary)
-		atomic_store(&up->heartbeat_us, look.time_us);
-	else if (look.time_us)
-		lag_clock_set(up->clock, now, look.time_us);
-	if (!up->primary)
-		take_wrong(c, &wrong);
-	if (!look.bad && atomic_load(&up->unopened) && !has_links(up))
-		return; /* as open_link() said */
-	if (!look.bad && wrong.too_many)
-		set_state(c, UPSTREAM_TOO_WRONG,
-			  "more than 10000 of its products are wrong: run reset-replicas");
-	else if (!look.bad && !up->primary &&
-		 !near_enough(c, now, look.reason, sizeof(look.reason)))
-		set_state(c, UPSTREAM_LAGGING, look.reason);
-	else if (!look.bad)
-		set_state(c, UPSTREAM_SERVING, "");
-	else if (up->primary)
-		set_state(c, UPSTREAM_READ_ONLY, "it is a standby or set to read-only");
-	else
-		set_state(c, UPSTREAM_NEEDS_RESET, look.reason);
-	/* The next look finds a connection that this has cost. */
-	if (look.note)
-		(void)ask(c, LOOK_NOTE, deadline, on_note, c, &look.err);
+	if (why.text[0] == '\0')
+		err_set(&why, "no answer within %lld ms", (long long)limit_ms);
+	db_close(c->watch);
+	c->watch = NULL;
+	wrong_set_unref(look.wrong);
+	connector_step(c, LOOK_FAILED);
+	set_failed(c, &why);
 }
 
 /* ---- opening ---- */
 
-static void open_link(struct connector *c, struct link *l)
+static void open_link(struct connector *c, struct connector_order *o)
 {
-	struct upstream *up = l->up;
-	bool writes = l->roles & (LINK_WRITE | LINK_BULK);
+	struct upstream *up = c->up;
+	bool writes = o->kind->writes;
 	struct db_options opt = {
 		.application_name = writes ? "pgfanout-api write" : "pgfanout-api read",
 		.statement_timeout_ms = writes ? c->settings->request_timeout_ms
@@ -379,33 +414,26 @@ static void open_link(struct connector *c, struct link *l)
 		.stop_fd = c->stop_fd,
 	};
 	struct err err = { 0 };
-	struct db *db = db_open(up->url, &opt, writes ? write_statements : read_statements,
-				writes ? WRITE_STATEMENTS : read_statement_count, &err);
 
-	if (db) {
-		if (atomic_load(&up->unopened))
-			c->next_look = mono_now(); /* the state may change */
-		atomic_store(&up->unopened, false);
-		backoff_reset(&c->open_backoff);
-		worker_deliver(l, db);
+	o->db = db_open(up->url, &opt, o->kind->statements, o->kind->n, &err);
+	if (o->db) {
+		connector_step(c, OPENED);
+		o->deliver(o);
 		return;
 	}
 	if (!has_links(up))
 		set_failed(c, &err);
-	else if (!atomic_load(&up->unopened))
+	else if (c->state != UNOPENED)
 		log_warn("a connection cannot be opened, others can be used: trying again",
 			 KV_S("database", up->name), KV_S("error", err.text));
-	atomic_store(&up->unopened, true);
-	c->next_open = mono_add_ms(mono_now(), backoff_next_ms(&c->open_backoff));
-	c->next_look = mono_now(); /* it may be away altogether */
-	connector_want(l);
+	connector_step(c, NOT_OPENED);
+	connector_want(o);
 }
 
-/* For the primary, which may know that this replica has lost changes. */
-static bool must_wait(const struct connector *c, struct mono now)
+static bool waits_for_primary(const struct connector *c, struct mono now)
 {
-	return !c->up->primary && !atomic_load(&upstreams_primary(c->all)->looked) &&
-	       !mono_reached(c->primary_until, now);
+	return c->state == WAITING && !atomic_load(&upstreams_primary(c->all)->looked) &&
+	       !mono_reached(mono_add_ms(c->started, PRIMARY_FIRST_MS), now);
 }
 
 static void *connector_main(void *arg)
@@ -416,29 +444,26 @@ static void *connector_main(void *arg)
 	pthread_mutex_lock(&c->lock);
 	while (!c->stopping) {
 		struct mono now = mono_now();
+		struct connector_order *o = opens_links[c->state] ? c->wanted : NULL;
 
-		if (mono_reached(c->next_look, now) && must_wait(c, now)) {
+		if (mono_reached(c->next_look, now) && waits_for_primary(c, now)) {
 			c->next_look = mono_add_ms(now, WAIT_EVERY_MS);
 		} else if (mono_reached(c->next_look, now)) {
 			pthread_mutex_unlock(&c->lock);
 			look(c);
 			atomic_store(&c->up->looked, true);
 			pthread_mutex_lock(&c->lock);
-		} else if (c->present && c->wanted && mono_reached(c->next_open, now)) {
-			struct link *l = c->wanted;
-
-			c->wanted = l->next_wanted;
+		} else if (o && mono_reached(c->next_open, now)) {
+			c->wanted = o->next;
 			if (!c->wanted)
 				c->wanted_end = &c->wanted;
 			pthread_mutex_unlock(&c->lock);
-			open_link(c, l);
+			open_link(c, o);
 			pthread_mutex_lock(&c->lock);
 		} else {
-			bool open_first = c->present && c->wanted &&
-					  c->next_open.us < c->next_look.us;
-			int64_t us = open_first ? c->next_open.us : c->next_look.us;
-			struct timespec until = { .tv_sec = us / 1000000,
-						  .tv_nsec = us % 1000000 * 1000 };
+			struct mono t = o ? mono_earlier(c->next_open, c->next_look) : c->next_look;
+			struct timespec until = { .tv_sec = t.us / 1000000,
+						  .tv_nsec = t.us % 1000000 * 1000 };
 
 			pthread_cond_timedwait(&c->changed, &c->lock, &until);
 		}
@@ -462,8 +487,8 @@ bool connector_start(struct upstreams *all, size_t i, const struct api_settings 
 	c->settings = settings;
 	c->wanted_end = &c->wanted;
 	c->next_look = c->next_open = c->started = mono_now();
-	c->primary_until = mono_add_ms(c->started, PRIMARY_FIRST_MS);
-	backoff_init(&c->backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
+	c->state = up->primary ? AWAY : WAITING;
+	backoff_init(&c->look_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	backoff_init(&c->open_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	pthread_mutex_init(&c->lock, NULL);
 	pthread_condattr_init(&attr);
@@ -486,14 +511,14 @@ bool connector_start(struct upstreams *all, size_t i, const struct api_settings 
 	return true;
 }
 
-void connector_want(struct link *l)
+void connector_want(struct connector_order *o)
 {
-	struct connector *c = l->up->connector;
+	struct connector *c = o->up->connector;
 
 	pthread_mutex_lock(&c->lock);
-	l->next_wanted = NULL;
-	*c->wanted_end = l;
-	c->wanted_end = &l->next_wanted;
+	o->next = NULL;
+	*c->wanted_end = o;
+	c->wanted_end = &o->next;
 	pthread_cond_signal(&c->changed);
 	pthread_mutex_unlock(&c->lock);
 }

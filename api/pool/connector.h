@@ -1,25 +1,41 @@
 /*
- * connector.h: one thread for each database, which opens the workers' connections to it and looks after its state.
+ * connector.h: one thread for each database, which opens the workers' connections to it and watches
+ * its state.
  *
- * Opening a connection blocks (DNS, a hung server), so it is done here and not in a worker; and with a thread for each
- * database a hung one delays only itself.
- *
- * States of the thread:
- *   away     the last look failed: looks again after a jittered back-off; opens nothing
- *   present  looks every second; opens what workers ask for, one after another; a failure to open means another look
+ * Opening a connection blocks (name look-up, a hung server), so it is done here and not in a
+ * worker; with a thread for each database a hung one delays only itself. The states of the thread
+ * are at the head of connector.c.
  */
 #ifndef PGFANOUT_API_POOL_CONNECTOR_H
 #define PGFANOUT_API_POOL_CONNECTOR_H
 
 #include "api/pool/upstreams.h"
 #include "api/settings.h"
+#include "common/pg/db.h"
+
+/* What a kind of connection is for: the statements that are prepared on it. */
+struct connector_kind {
+	const struct db_statement *statements;
+	size_t n;
+	bool writes;
+};
+
+/* A connection that is wanted. The connector has it from connector_want() until deliver(). */
+struct connector_order {
+	struct connector_order *next; /* under the lock of whoever has it */
+	struct upstream *up;
+	const struct connector_kind *kind;
+	void (*deliver)(
+		struct connector_order *o); /* called in the connector's thread, db is set */
+	struct db *db;			    /* goes to the receiver */
+};
 
 /* Of the i-th upstream. */
 MUST_CHECK bool connector_start(struct upstreams *all, size_t i,
 				const struct api_settings *settings, struct err *err);
-/* Asks for a connection for the link, which has none; it arrives through worker_deliver(). Any thread. */
-void connector_want(struct link *l);
-/* Once the workers have ended. Bounded by the connect timeout. After it nothing is delivered any more. */
+/* Any thread, in the order of the calls. */
+void connector_want(struct connector_order *o);
+/* Once the workers have ended. Takes at most the connect timeout; nothing is delivered after it. */
 void connector_stop(struct upstream *up);
 
 #endif

@@ -1,9 +1,9 @@
 /*
  * lag.h: how far a replica may be behind the primary and still serve reads.
  *
- * A replica's lag is the primary's clock now minus the newest heartbeat that came through both of its
- * queues: everything committed on the primary before that time is on the replica, but for what it
- * refused. Pure, but for the one shared number of struct lag_clock.
+ * A replica's lag is the primary's clock now minus the newest heartbeat that came through both of
+ * its queues: everything committed on the primary before that time is on the replica, but for what
+ * it refused. Pure, but for the one shared number of struct lag_clock.
  */
 #ifndef PGFANOUT_API_POOL_LAG_H
 #define PGFANOUT_API_POOL_LAG_H

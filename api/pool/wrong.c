@@ -1,8 +1,8 @@
 /*
  * wrong.c: see wrong.h.
  *
- * The number is only a hint that something changed; the set is taken under the lock, and the count of a set is raised only there or by
- * who holds a reference, so that no set can be freed while somebody is about to take it.
+ * The number is only a hint that something changed; the set is taken under the lock. The count of a
+ * set is raised only there, or by who holds a reference: no set is freed while somebody takes it.
  */
 #include "api/pool/wrong.h"
 

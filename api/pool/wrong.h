@@ -1,12 +1,15 @@
 /*
- * wrong.h: which products are known to be wrong on a replica: a change of theirs was given up there (products_dead_letters). They are
- * read elsewhere.
+ * wrong.h: which products are known to be wrong on a replica: a change of theirs was given up there
+ * (products_dead_letters). They are read elsewhere.
  *
- * A set never changes once it is made; it is counted, and replaced as a whole. Who shares what:
+ * A set never changes once it is made; it is reference-counted, and replaced as a whole.
  *
- *   struct wrong_place   one a database: the newest set, under its lock, and its number, atomic. The connector's thread replaces it.
- *   struct wrong_view    one a worker and database, the worker's own: the set it holds. Reading it costs one atomic load as long as
- *                        nothing has changed, and no product is wrong most of the time: then there is no set at all.
+ *   struct wrong_place   one for each database: the newest set, under its lock, and its number,
+ *                        atomic. The connector's thread replaces it.
+ *   struct wrong_view    one for each worker and database: the set that the worker holds. Reading
+ *   it
+ *                        costs one atomic load while nothing has changed. Mostly no product is
+ *                        wrong: then there is no set at all.
  */
 #ifndef PGFANOUT_API_POOL_WRONG_H
 #define PGFANOUT_API_POOL_WRONG_H
@@ -45,7 +48,8 @@ bool wrong_set_has(const struct wrong_set *s, const struct uuid *id); /* NULL is
 void wrong_place_init(struct wrong_place *p);
 /* After all views are cleared. */
 void wrong_place_clear(struct wrong_place *p);
-/* Takes the reference over; NULL: none is wrong. A set equal to the one that is there changes nothing. One thread only. */
+/* Takes the reference over; NULL: none is wrong. A set equal to the one that is there changes
+ * nothing. One thread only. */
 void wrong_place_put(struct wrong_place *p, struct wrong_set *s);
 size_t wrong_place_count(struct wrong_place *p); /* any thread */
 

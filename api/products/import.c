@@ -14,7 +14,6 @@
 #include <string.h>
 
 #include "api/measures.h"
-#include "api/serve/worker.h"
 #include "common/json/jscan.h"
 
 #define LINE_MAX_BYTES 65536
@@ -263,16 +262,29 @@ void import_end(struct request *r)
 	import_pump(m);
 }
 
+static void import_gone(struct request *r)
+{
+	struct import *m = r->import;
+
+	r->import = NULL;
+	m->store->imports->n--;
+	metric_add(M_IMPORTS_RUNNING, 0, -1);
+	import_dequeue(m);
+	enter(m, IMPORT_GONE);
+	if (import_count(m, BATCH_IN_FLIGHT) == 0)
+		import_free(m);
+}
+
 void import_start(struct request *r)
 {
-	struct worker *w = r->worker;
+	struct store *s = store_of(r);
 
-	if (w->imports.n >= w->max_imports) {
+	if (s->imports->n >= s->imports->max) {
 		metric_add(M_OVERLOADED, 0, 1);
 		request_unavailable(r, "too many imports are running; try again");
 		return;
 	}
-	if (!atomic_load(&upstreams_primary(w->upstreams)->fit)) {
+	if (!atomic_load(&upstreams_primary(s->pool->upstreams)->fit)) {
 		request_unavailable(
 			r, "the primary cannot be used now, see /status: nothing was changed");
 		return;
@@ -280,26 +292,14 @@ void import_start(struct request *r)
 	struct import *m = xcalloc(1, sizeof(*m));
 
 	m->request = r;
-	m->worker = w;
+	m->store = s;
 	for (size_t i = 0; i < ARRAY_SIZE(m->batch); i++)
 		m->batch[i].import = m;
 	m->fill = &m->batch[0];
 	m->fill->state = BATCH_FILLING;
-	w->imports.n++;
+	s->imports->n++;
 	metric_add(M_IMPORTS_RUNNING, 0, 1);
 	r->import = m;
+	r->gone = import_gone;
 	r->state = REQUEST_STREAMING;
-}
-
-void import_gone(struct request *r)
-{
-	struct import *m = r->import;
-
-	r->import = NULL;
-	r->worker->imports.n--;
-	metric_add(M_IMPORTS_RUNNING, 0, -1);
-	import_dequeue(m);
-	enter(m, IMPORT_GONE);
-	if (import_count(m, BATCH_IN_FLIGHT) == 0)
-		import_free(m);
 }

@@ -13,15 +13,15 @@
 #ifndef PGFANOUT_API_PRODUCTS_IMPORT_H
 #define PGFANOUT_API_PRODUCTS_IMPORT_H
 
-#include "api/pool/upstreams.h"
+#include "api/products/store.h"
 
-#define IMPORT_BATCHES 2 /* of one import at the database; a worker has so many bulk links */
+#define IMPORT_BATCHES POOL_BULK_LINKS /* of one import at the database */
 
 struct import_batch;
 
 /* All imports of a worker. Zeroed: there are none. */
 struct imports {
-	size_t n;
+	size_t n, max;
 	struct import_batch *waiting;		      /* for a bulk link, first come first served */
 	struct import_batch *current[IMPORT_BATCHES]; /* in flight, by bulk link */
 };
@@ -30,10 +30,9 @@ void import_start(struct request *r); /* the head is here: streams the body or r
 /* Returns how many bytes it took. Fewer than len: the connection rests until http_resume(). */
 size_t import_data(struct request *r, const char *data, size_t len);
 void import_end(struct request *r); /* the body has ended */
-void import_gone(struct request *r);
 /* At the end of a turn: batches that wait go to links that are free. */
-void import_dispatch(struct worker *w);
+void import_dispatch(struct store *s);
 /* Gives up imports whose batches have waited too long for a link. */
-void import_tick(struct worker *w);
+void import_tick(struct store *s);
 
 #endif

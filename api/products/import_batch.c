@@ -15,9 +15,7 @@
 
 #include "api/products/import_private.h"
 #include "api/measures.h"
-#include "api/relay/relay.h"
-#include "api/service.h"
-#include "api/serve/worker.h"
+#include "api/products/write_batch.h"
 
 #define PATIENCE_MS 30000 /* how long a batch is tried before the import is given up */
 #define RETRY_MS    200
@@ -26,7 +24,7 @@
 
 static void enqueue(struct import_batch *b)
 {
-	struct import_batch **at = &b->import->worker->imports.waiting;
+	struct import_batch **at = &b->import->store->imports->waiting;
 
 	while (*at)
 		at = &(*at)->next;
@@ -37,7 +35,7 @@ static void enqueue(struct import_batch *b)
 
 static void dequeue(struct import_batch *b, enum import_batch_state to)
 {
-	struct import_batch **at = &b->import->worker->imports.waiting;
+	struct import_batch **at = &b->import->store->imports->waiting;
 
 	while (*at != b)
 		at = &(*at)->next;
@@ -65,13 +63,13 @@ void import_batch_start(struct import_batch *b)
 /* The rows just sent are to be sent again, unless that was tried for long enough. */
 static void later(struct import_batch *b, const struct err *err)
 {
-	struct worker *w = b->import->worker;
+	struct mono now = b->import->store->pool->now;
 
 	b->todo[b->ntodo++] = b->sent;
 	if (mono_is_never(b->patience))
-		b->patience = mono_add_ms(w->now, PATIENCE_MS);
-	b->retry_at = mono_add_ms(w->now, RETRY_MS);
-	if (mono_reached(b->patience, w->now))
+		b->patience = mono_add_ms(now, PATIENCE_MS);
+	b->retry_at = mono_add_ms(now, RETRY_MS);
+	if (mono_reached(b->patience, now))
 		import_give_up(b->import, err);
 }
 
@@ -138,9 +136,9 @@ static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result 
 	struct import_batch *b = arg;
 	struct import *m = b->import;
 
-	m->worker->imports.current[b->link] = NULL;
+	m->store->imports->current[b->link] = NULL;
 	if (outcome == DB_OK)
-		relay_wake(m->worker->service->relay);
+		relay_wake(m->store->service->relay);
 	if (m->state < IMPORT_ANSWERED)
 		take_outcome(b, outcome, res, err);
 	if (m->state < IMPORT_ANSWERED && b->ntodo > 0) {
@@ -158,9 +156,10 @@ static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result 
 
 static void send_range(struct import_batch *b, size_t link)
 {
-	struct worker *w = b->import->worker;
-	struct write_batches *s = &w->writing; /* its arrays are free between two sends */
-	struct link *l = w->bulk[link];
+	struct store *store = b->import->store;
+	struct pool *p = store->pool;
+	struct write_batches *s = store->writes; /* its arrays are free between two sends */
+	struct link *l = p->bulk[link];
 	struct err err;
 
 	b->sent = b->todo[--b->ntodo];
@@ -184,22 +183,22 @@ static void send_range(struct import_batch *b, size_t link)
 	};
 
 	b->link = link;
-	w->imports.current[link] = b;
+	store->imports->current[link] = b;
 	l->touched = true;
 	metric_add(M_WRITE_UNITS, 0, 1);
 	if (!db_send(l->db, WRITE_IMPORT, params, true,
-		     mono_add_ms(w->now, w->settings->request_timeout_ms), on_batch, b, &err))
+		     mono_add_ms(p->now, p->settings->request_timeout_ms), on_batch, b, &err))
 		on_batch(b, DB_LOST, NULL, &err);
 }
 
-void import_dispatch(struct worker *w)
+void import_dispatch(struct store *s)
 {
 	for (size_t i = 0; i < IMPORT_BATCHES; i++) {
-		struct import_batch *b = w->imports.waiting;
+		struct import_batch *b = s->imports->waiting;
 
-		if (w->imports.current[i] || !link_usable(w->bulk[i]))
+		if (s->imports->current[i] || !link_usable(s->pool->bulk[i]))
 			continue;
-		while (b && !mono_reached(b->retry_at, w->now))
+		while (b && !mono_reached(b->retry_at, s->pool->now))
 			b = b->next;
 		if (!b)
 			return;
@@ -208,22 +207,22 @@ void import_dispatch(struct worker *w)
 	}
 }
 
-void import_tick(struct worker *w)
+void import_tick(struct store *s)
 {
-	struct import_batch *b = w->imports.waiting;
+	struct import_batch *b = s->imports->waiting;
 	struct err err;
 
 	for (size_t i = 0; i < IMPORT_BATCHES; i++)
-		if (link_usable(w->bulk[i]))
+		if (link_usable(s->pool->bulk[i]))
 			return;
 	err_set(&err, "the primary does not answer");
 	while (b) {
 		if (mono_is_never(b->patience))
-			b->patience = mono_add_ms(w->now, PATIENCE_MS);
-		if (mono_reached(b->patience, w->now)) {
+			b->patience = mono_add_ms(s->pool->now, PATIENCE_MS);
+		if (mono_reached(b->patience, s->pool->now)) {
 			/* All batches of the import leave the queue. */
 			import_give_up(b->import, &err);
-			b = w->imports.waiting;
+			b = s->imports->waiting;
 		} else {
 			b = b->next;
 		}

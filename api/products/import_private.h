@@ -64,7 +64,7 @@ struct import_batch {
 struct import {
 	enum import_state state;
 	struct request *request; /* not to be used when GONE */
-	struct worker *worker;
+	struct store *store;
 
 	struct strbuf line;
 	enum import_line_state line_state;

@@ -1,8 +1,9 @@
 /*
- * list.c: see list.h; pages too, which are one chunk with another envelope. A worker's thread.
+ * list.c: see list.h.
  *
- * Two buffers: `sending` is what the reader callback copies from, `filled` is the chunk after it, asked for as soon as
- * `sending` begins. Both belong to the list, which lives until the request goes.
+ * Two buffers: `sending` is what the reader callback copies from, `filled` is the chunk after it,
+ * asked for as soon as `sending` begins. Both belong to the list, which lives until the request
+ * goes.
  */
 #include "api/products/list.h"
 
@@ -10,7 +11,8 @@
 #include <string.h>
 
 #include "api/measures.h"
-#include "api/serve/worker.h"
+#include "api/products/read_batch.h"
+#include "api/products/row.h"
 #include "common/base/base64.h"
 
 /* How long a running list waits for a database that can go on with it. */
@@ -19,6 +21,8 @@
 static const char head[] = "{\"success\":true,\"data\":[";
 static const char tail[] = "],\"message\":\"Products retrieved successfully\"}";
 
+/* The next chunk: not asked for, or the last one came -> asked -> filled -> idle, when the reader
+ * has taken it. */
 enum chunk_state { CHUNK_IDLE, CHUNK_ASKED, CHUNK_FILLED };
 
 struct list {
@@ -32,16 +36,9 @@ struct list {
 	struct mono patience; /* never: not waiting for a database */
 };
 
-static void add_product(struct strbuf *out, const struct product_row *p)
-{
-	product_write_open(out, &p->id, p->name, p->name_len, p->price, p->price_len, p->stock,
-			   p->created_us, p->updated_us);
-	strbuf_addch(out, '}');
-}
-
 /* ---- pages ---- */
 
-static void answer_page(struct request *r, const struct pg_result *rows, const struct upstream *up)
+static void page_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)
 {
 	struct strbuf *out = http_out(r->http);
 	int n = db_rows(rows);
@@ -50,11 +47,11 @@ static void answer_page(struct request *r, const struct pg_result *rows, const s
 
 	strbuf_addstr(out, head);
 	for (int i = 0; i < n && i < wanted; i++) {
-		struct product_row p = read_row(rows, i, 0);
+		struct product_row p = row_read(rows, i, 0);
 
 		if (i > 0)
 			strbuf_addch(out, ',');
-		add_product(out, &p);
+		row_write(out, &p);
 		last = p.id;
 	}
 	strbuf_addstr(out, "],\"next\":");
@@ -70,35 +67,30 @@ static void answer_page(struct request *r, const struct pg_result *rows, const s
 	request_reply(r, 200);
 }
 
+static void page_none(struct request *r)
+{
+	request_unavailable(r, "no database answers reads now");
+}
+
+void page_start(struct request *r)
+{
+	static const struct scan_calls calls = { page_rows, page_none };
+
+	r->scan = &calls;
+	read_submit(r);
+}
+
 /* ---- lists ---- */
 
 static void ask(struct request *r)
 {
 	r->list->chunk = CHUNK_ASKED;
-	r->tried = 0; /* each chunk may try every database */
-	r->tried_primary = false;
-	scan_submit(r);
+	r->want = (struct read_want){ .home = r->want.home }; /* each may try every database */
+	read_submit(r);
 }
 
-void list_start(struct request *r)
-{
-	struct worker *w = r->worker;
-
-	if (w->lists.n >= w->max_lists) {
-		metric_add(M_OVERLOADED, 0, 1);
-		request_unavailable(
-			r, "too many full lists are being sent; try again, or use ?limit=");
-		return;
-	}
-	w->lists.n++;
-	metric_add(M_LISTS_RUNNING, 0, 1);
-	r->list = xcalloc(1, sizeof(*r->list));
-	r->list->patience = MONO_NEVER;
-	r->limit = LIST_CHUNK;
-	ask(r);
-}
-
-/* The reader of http.h: copies, and asks for the next chunk as soon as the one before is being sent. */
+/* The reader of http.h: copies, and asks for the next chunk as soon as the one before is being
+ * sent. */
 static ssize_t read_list(void *arg, char *buf, size_t max)
 {
 	struct request *r = arg;
@@ -128,27 +120,23 @@ static ssize_t read_list(void *arg, char *buf, size_t max)
 	return (ssize_t)n;
 }
 
-void list_chunk(struct request *r, const struct pg_result *rows, const struct upstream *up)
+static void list_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)
 {
 	struct list *list = r->list;
 	int n = db_rows(rows);
 
-	if (!list) {
-		answer_page(r, rows, up);
-		return;
-	}
 	r->state = REQUEST_STREAMING;
-	r->home = up;
+	r->want.home = up;
 	list->patience = MONO_NEVER;
 	if (!list->running)
 		strbuf_addstr(&list->filled, head);
 	for (int i = 0; i < n; i++) {
-		struct product_row p = read_row(rows, i, 0);
+		struct product_row p = row_read(rows, i, 0);
 
 		if (list->wrote)
 			strbuf_addch(&list->filled, ',');
 		list->wrote = true;
-		add_product(&list->filled, &p);
+		row_write(&list->filled, &p);
 		r->after = p.id;
 	}
 	r->has_after = n > 0 || r->has_after;
@@ -167,32 +155,29 @@ void list_chunk(struct request *r, const struct pg_result *rows, const struct up
 	http_reply_stream(r->http, 200, read_list, r);
 }
 
-void list_failed(struct request *r)
+static void list_none(struct request *r)
 {
-	struct worker *w = r->worker;
+	struct store *s = store_of(r);
 	struct list *list = r->list;
 
 	if (!list->running) {
-		request_unavailable(r, "no database answers reads now");
+		page_none(r);
 		return;
 	}
 	if (mono_is_never(list->patience))
-		list->patience = mono_add_ms(w->now, PATIENCE_MS);
+		list->patience = mono_add_ms(s->pool->now, PATIENCE_MS);
 	r->state = REQUEST_DELAYED;
-	queue_push(&w->lists.waiting, r);
+	queue_push(&s->lists->waiting, r);
 }
 
-void list_tick(struct worker *w)
+void list_tick(struct store *s)
 {
-	struct request_queue again = w->lists.waiting;
-	struct request *r;
+	/* Those that find no database again come back to the queue, behind the ones of this
+	 * tick. */
+	for (size_t n = s->lists->waiting.n; n > 0; n--) {
+		struct request *r = queue_pop(&s->lists->waiting);
 
-	/* Those that find no database again come back to the queue, behind the ones that are looked at now. */
-	w->lists.waiting = (struct request_queue){ 0 };
-	for (r = again.head; r; r = r->next)
-		r->queue = &again;
-	while ((r = queue_pop(&again)) != NULL) {
-		if (!mono_reached(r->list->patience, w->now)) {
+		if (!mono_reached(r->list->patience, s->pool->now)) {
 			ask(r);
 			continue;
 		}
@@ -202,7 +187,7 @@ void list_tick(struct worker *w)
 	}
 }
 
-void list_free(struct request *r)
+static void list_free(struct request *r)
 {
 	struct list *list = r->list;
 
@@ -210,6 +195,27 @@ void list_free(struct request *r)
 	strbuf_clear(&list->filled);
 	free(list);
 	r->list = NULL;
-	r->worker->lists.n--;
+	store_of(r)->lists->n--;
 	metric_add(M_LISTS_RUNNING, 0, -1);
+}
+
+void list_start(struct request *r)
+{
+	static const struct scan_calls calls = { list_rows, list_none };
+	struct lists *lists = store_of(r)->lists;
+
+	if (lists->n >= lists->max) {
+		metric_add(M_OVERLOADED, 0, 1);
+		request_unavailable(
+			r, "too many full lists are being sent; try again, or use ?limit=");
+		return;
+	}
+	lists->n++;
+	metric_add(M_LISTS_RUNNING, 0, 1);
+	r->list = xcalloc(1, sizeof(*r->list));
+	r->list->patience = MONO_NEVER;
+	r->gone = list_free;
+	r->scan = &calls;
+	r->limit = LIST_CHUNK;
+	ask(r);
 }

@@ -3,10 +3,13 @@
  */
 #include "api/products/products.h"
 
+#include <stdlib.h>
 #include <string.h>
 
+#include "api/products/import.h"
 #include "api/products/list.h"
-#include "api/serve/worker.h"
+#include "api/products/read_batch.h"
+#include "api/products/write_batch.h"
 #include "common/base/base64.h"
 
 #define PAGE_DEFAULT 50
@@ -33,6 +36,7 @@ bool products_read_limit(const char *s, size_t len, int *ret)
 
 void products_get(struct request *r)
 {
+	r->want.id = &r->id;
 	if (request_admit(r))
 		read_submit(r);
 }
@@ -70,7 +74,7 @@ void products_list(struct request *r)
 	}
 	/* One more than wanted tells whether there is a next page. */
 	r->limit = (r->limit ? r->limit : PAGE_DEFAULT) + 1;
-	scan_submit(r);
+	page_start(r);
 }
 
 /* ---- writes ---- */
@@ -135,3 +139,63 @@ void products_delete(struct request *r)
 {
 	submit(r, WRITE_DELETE);
 }
+
+/* ---- a worker's store ---- */
+
+struct whole_store {
+	struct store store; /* the first member */
+	struct read_batches reads;
+	struct write_batches writes;
+	struct lists lists;
+	struct imports imports;
+};
+
+static struct store *store_new(struct service *service, struct pool *pool)
+{
+	struct whole_store *s = xcalloc(1, sizeof(*s));
+	const struct api_settings *settings = service->settings;
+
+	s->store = (struct store){ service, pool, &s->reads, &s->writes, &s->lists, &s->imports };
+	s->lists.max = s->imports.max = api_settings_share(settings, settings->max_lists);
+	write_batches_init(&s->writes);
+	return &s->store;
+}
+
+static void store_free(struct store *s)
+{
+	read_batches_clear(s->reads);
+	write_batches_clear(s->writes);
+	free(s);
+}
+
+static void store_dispatch(struct store *s)
+{
+	read_dispatch(s);
+	write_dispatch(s);
+	import_dispatch(s);
+}
+
+static void store_tick(struct store *s)
+{
+	read_tick(s);
+	write_tick(s);
+	import_tick(s);
+	list_tick(s);
+}
+
+static struct mono store_next(const struct store *s, struct mono tick)
+{
+	bool busy = s->lists->n > 0 || s->imports->n > 0;
+
+	return mono_earlier(s->writes->gather_until, busy ? tick : MONO_NEVER);
+}
+
+const struct store_calls products_calls = {
+	.reads = &read_kind,
+	.writes = &write_kind,
+	.new = store_new,
+	.free = store_free,
+	.dispatch = store_dispatch,
+	.tick = store_tick,
+	.next = store_next,
+};

@@ -1,24 +1,23 @@
 /*
- * read_batch.c: see read_batch.h. A worker's thread.
+ * read_batch.c: see read_batch.h.
  *
- * A unit owns a reference to each of its requests and lives until its callback, which libpq's side calls exactly once,
- * also when the connection dies. Requests that were answered meanwhile (their deadline) are passed over.
+ * A unit owns a reference to each of its requests and lives until its callback, which comes exactly
+ * once, also when the connection dies. Requests that were answered meanwhile (their deadline) are
+ * passed over.
  *
- * A request that was asked twice, because the first link is silent, is in two units, of two links, each with a reference. Its state says
- * whether it still wants an answer; request->asked, which link was asked last: only when that one fails is it asked anew.
+ * A request that was asked twice, because the first link is silent, is in two units of two links,
+ * each with a reference. Its state says whether it still wants an answer; request->asked, which
+ * link was asked last: only when that one fails is it asked again.
  */
 #include "api/products/read_batch.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-#include "api/products/list.h"
 #include "api/measures.h"
-#include "api/pool/silence.h"
+#include "api/products/row.h"
 #include "api/products/sql/products_after.sql.h"
 #include "api/products/sql/products_first.sql.h"
 #include "api/products/sql/products_read.sql.h"
-#include "api/serve/worker.h"
 
 #define READ_UNITS 2   /* in flight on a link */
 #define READ_ROWS  256 /* products in a unit */
@@ -32,128 +31,98 @@ static const unsigned points_types[] = { OID_UUID_ARRAY };
 static const unsigned first_types[] = { OID_INT4 };
 static const unsigned after_types[] = { OID_UUID, OID_INT4 };
 
-const struct db_statement read_statements[] = {
+enum { READ_POINTS, READ_FIRST, READ_AFTER };
+static const struct db_statement statements[] = {
 	[READ_POINTS] = { "points", sql_products_read, 1, points_types },
 	[READ_FIRST] = { "first", sql_products_first, 1, first_types },
 	[READ_AFTER] = { "after", sql_products_after, 2, after_types },
 };
-const size_t read_statement_count = ARRAY_SIZE(read_statements);
+const struct connector_kind read_kind = { statements, ARRAY_SIZE(statements), false };
 
 struct read_unit {
-	struct reads_sent sent;
+	struct reads_sent sent; /* the first member */
 	struct link *link;
-	struct read_unit *next;
+	struct read_unit *next; /* free */
 	size_t n;
-	struct request *rows[READ_ROWS];
+	struct request *rows[]; /* READ_ROWS, or 1 of a scan */
 };
 
-struct scan_unit {
-	struct reads_sent sent;
-	struct link *link;
-	struct scan_unit *next;
-	struct request *request;
-};
+/* ---- life ---- */
 
-void read_batches_init(struct read_batches *b)
+static struct read_unit *unit_new(struct read_unit **list, struct link *l, size_t rows)
 {
-	memset(b, 0, sizeof(*b));
+	struct read_unit *u = *list;
+
+	if (u)
+		*list = u->next;
+	else
+		u = xmalloc(sizeof(*u) + rows * sizeof(u->rows[0]));
+	u->link = l;
+	u->n = 0;
+	return u;
+}
+
+static void unit_add(struct read_unit *u, struct request *r)
+{
+	r->state = REQUEST_IN_FLIGHT;
+	r->asked = u->link;
+	u->rows[u->n++] = request_ref(r);
+}
+
+static void unit_free(struct read_unit *u, struct read_unit **list)
+{
+	u->next = *list;
+	*list = u;
+}
+
+static void units_clear(struct read_unit *u)
+{
+	for (struct read_unit *next; u; u = next) {
+		next = u->next;
+		free(u);
+	}
 }
 
 void read_batches_clear(struct read_batches *b)
 {
-	while (b->free_units) {
-		struct read_unit *u = b->free_units;
-
-		b->free_units = u->next;
-		free(u);
-	}
-	while (b->free_scans) {
-		struct scan_unit *u = b->free_scans;
-
-		b->free_scans = u->next;
-		free(u);
-	}
+	units_clear(b->free_points);
+	units_clear(b->free_scans);
 	pgarray_clear(&b->ids);
 }
 
-struct product_row read_row(const struct pg_result *r, int row, int first)
-{
-	struct product_row p;
+/* ---- queues ---- */
 
-	memcpy(p.id.b, db_value(r, row, first), sizeof(p.id.b));
-	p.name = db_value(r, row, first + 1);
-	p.name_len = (size_t)db_length(r, row, first + 1);
-	p.price = db_value(r, row, first + 2);
-	p.price_len = (size_t)db_length(r, row, first + 2);
-	p.stock = pg_get_int4(db_value(r, row, first + 3));
-	p.created_us = pg_get_int8(db_value(r, row, first + 4));
-	p.updated_us = pg_get_int8(db_value(r, row, first + 5));
-	return p;
-}
-
-static unsigned read_role(const struct request *r)
+static void enqueue(struct request *r, const struct link *l)
 {
-	return r->limit > 0 ? LINK_SCAN : LINK_POINT;
-}
+	struct read_batches *b = store_of(r)->reads;
 
-static void read_queue(struct request *r, struct link *l)
-{
 	r->state = REQUEST_QUEUED;
-	queue_push(read_role(r) == LINK_POINT ? &l->points : &l->scans, r);
-}
-
-static void submit(struct request *r)
-{
-	struct link *l = replicas_pick(r->worker, read_role(r), r);
-
-	if (!l && !mono_is_never(r->deadline) && replicas_expected(r->worker, r)) {
-		r->state = REQUEST_DELAYED;
-		queue_push(&r->worker->reads.waiting, r);
-		return;
-	}
-	if (!l) {
-		if (r->list)
-			list_failed(r);
-		else
-			request_unavailable(r, "no database answers reads now");
-		return;
-	}
-	read_queue(r, l);
+	queue_push(&(r->scan ? b->scans : b->points)[l->number], r);
 }
 
 void read_submit(struct request *r)
 {
-	submit(r);
-}
+	struct store *s = store_of(r);
+	const struct link *l = choice_link(s->pool, &r->want);
 
-void scan_submit(struct request *r)
-{
-	submit(r);
-}
-
-void read_tick(struct worker *w)
-{
-	/* Those that go on waiting come back behind the others. */
-	for (size_t n = w->reads.waiting.n; n > 0; n--)
-		submit(queue_pop(&w->reads.waiting));
+	if (l) {
+		enqueue(r, l);
+	} else if (!mono_is_never(r->deadline) && choice_expected(s->pool, &r->want)) {
+		r->state = REQUEST_DELAYED;
+		queue_push(&s->reads->waiting, r);
+	} else if (r->scan) {
+		r->scan->none(r);
+	} else {
+		request_unavailable(r, "no database answers reads now");
+	}
 }
 
 /* This database did not answer; the next one is asked. */
 static void elsewhere(struct request *r, const struct link *l)
 {
 	metric_add(M_READ_FAILURES, l->up->index, 1);
-	replicas_failed(r, l->up);
-	submit(r);
-}
-
-void read_reroute(struct link *l)
-{
-	struct request *r;
-
-	while ((r = queue_pop(&l->points)) != NULL)
-		elsewhere(r, l);
-	while ((r = queue_pop(&l->scans)) != NULL)
-		elsewhere(r, l);
+	choice_failed(&r->want, l->up);
+	read_submit(r);
 }
 
 /* ---- products by id ---- */
@@ -163,11 +132,11 @@ static void on_points(void *arg, enum db_outcome outcome, const struct pg_result
 {
 	struct read_unit *u = arg;
 	struct link *l = u->link;
-	struct worker *w = l->worker;
+	struct read_batches *b = store_of(u->rows[0])->reads;
 
 	(void)err; /* why a database does not answer is told by its connector */
 	l->points_in_flight--;
-	silence_over(l, &u->sent, outcome == DB_OK);
+	silence_over(&l->silence, &u->sent, l->pool->now, outcome == DB_OK);
 	if (outcome == DB_OK) {
 		int rows = db_rows(res);
 
@@ -180,10 +149,10 @@ static void on_points(void *arg, enum db_outcome outcome, const struct pg_result
 			r = u->rows[number - 1];
 			if (r->state != REQUEST_IN_FLIGHT)
 				continue;
-			struct product_row row = read_row(res, i, 1);
+			struct product_row row = row_read(res, i, 1);
 
 			request_served_by(r, l->up);
-			request_reply_product(r, 200, &row, "Product retrieved successfully");
+			row_reply(r, 200, &row, "Product retrieved successfully");
 		}
 		metric_add(M_READS, l->up->index, (int64_t)u->n);
 	}
@@ -198,47 +167,43 @@ static void on_points(void *arg, enum db_outcome outcome, const struct pg_result
 		}
 		request_unref(r);
 	}
-	u->next = w->reads.free_units;
-	w->reads.free_units = u;
+	unit_free(u, &b->free_points);
 }
 
-static void send_points(struct link *l)
+/* Sends the unit. It may come back, lost, before this returns. */
+static void send_unit(struct read_unit *u, size_t statement, const struct db_param *params,
+		      db_callback cb)
 {
-	struct worker *w = l->worker;
-	struct read_unit *u = w->reads.free_units;
-	struct pgarray *ids = &w->reads.ids;
+	struct link *l = u->link;
+	struct pool *p = l->pool;
 	struct err err;
 
-	if (u)
-		w->reads.free_units = u->next;
+	l->touched = true;
+	metric_add(M_READ_UNITS, l->up->index, 1);
+	if (db_send(l->db, statement, params, true,
+		    mono_add_ms(p->now, p->settings->read_timeout_ms), cb, u, &err))
+		silence_sent(&l->silence, &u->sent, p->now);
 	else
-		u = xmalloc(sizeof(*u));
-	u->link = l;
-	u->n = 0;
-	pgarray_begin(ids, PGARRAY_UUID);
-	while (l->points.head && u->n < READ_ROWS) {
-		struct request *r = queue_pop(&l->points);
+		cb(u, DB_LOST, NULL, &err);
+}
 
-		r->state = REQUEST_IN_FLIGHT;
-		r->asked = l;
-		u->rows[u->n++] = request_ref(r);
+static void send_points(struct store *s, struct link *l, struct request_queue *q)
+{
+	struct read_unit *u = unit_new(&s->reads->free_points, l, READ_ROWS);
+	struct pgarray *ids = &s->reads->ids;
+
+	pgarray_begin(ids, PGARRAY_UUID);
+	while (q->head && u->n < READ_ROWS) {
+		struct request *r = queue_pop(q);
+
+		unit_add(u, r);
 		pgarray_add_uuid(ids, &r->id);
 	}
 	struct db_param param = pgarray_finish(ids);
 
 	l->points_in_flight++;
 	l->rows_in_flight = u->n;
-	l->rows_since = w->now;
-	l->touched = true;
-	metric_add(M_READ_UNITS, l->up->index, 1);
-	if (!db_send(l->db, READ_POINTS, &param, true,
-		     mono_add_ms(w->now, w->settings->read_timeout_ms), on_points, u, &err)) {
-		on_points(u, DB_LOST, NULL, &err);
-		return;
-	}
-	u->sent.n = u->n;
-	u->sent.requests = u->rows;
-	silence_sent(l, &u->sent);
+	send_unit(u, READ_POINTS, &param, on_points);
 }
 
 /* ---- scans ---- */
@@ -246,20 +211,18 @@ static void send_points(struct link *l)
 static void on_scan(void *arg, enum db_outcome outcome, const struct pg_result *res,
 		    const struct err *err)
 {
-	struct scan_unit *u = arg;
+	struct read_unit *u = arg;
 	struct link *l = u->link;
-	struct worker *w = l->worker;
-	struct request *r = u->request;
+	struct request *r = u->rows[0];
 
 	(void)err;
 	l->scans_in_flight--;
-	silence_over(l, &u->sent, outcome == DB_OK);
-	u->next = w->reads.free_scans;
-	w->reads.free_scans = u;
+	silence_over(&l->silence, &u->sent, l->pool->now, outcome == DB_OK);
+	unit_free(u, &store_of(r)->reads->free_scans);
 	if (r->state == REQUEST_IN_FLIGHT) {
 		if (outcome == DB_OK) {
 			metric_add(M_READS, l->up->index, 1);
-			list_chunk(r, res, l->up);
+			r->scan->rows(r, res, l->up);
 		} else if (r->asked == l) {
 			elsewhere(r, l);
 		}
@@ -267,54 +230,53 @@ static void on_scan(void *arg, enum db_outcome outcome, const struct pg_result *
 	request_unref(r);
 }
 
-static void send_scan(struct link *l)
+static void send_scan(struct store *s, struct link *l, struct request_queue *q)
 {
-	struct worker *w = l->worker;
-	struct scan_unit *u = w->reads.free_scans;
-	struct request *r = queue_pop(&l->scans);
-	struct err err;
+	struct read_unit *u = unit_new(&s->reads->free_scans, l, 1);
+	struct request *r = queue_pop(q);
 	char limit[4];
 
-	if (u)
-		w->reads.free_scans = u->next;
-	else
-		u = xmalloc(sizeof(*u));
-	u->link = l;
-	u->request = request_ref(r);
-	r->state = REQUEST_IN_FLIGHT;
-	r->asked = l;
+	unit_add(u, r);
 	pg_put_int4(limit, r->limit);
 	struct db_param params[2] = { DB_BINARY((const char *)r->after.b, sizeof(r->after.b)),
 				      DB_BINARY(limit, sizeof(limit)) };
 
 	l->scans_in_flight++;
-	l->touched = true;
-	metric_add(M_READ_UNITS, l->up->index, 1);
-	if (!db_send(l->db, r->has_after ? READ_AFTER : READ_FIRST,
-		     r->has_after ? params : params + 1, true,
-		     mono_add_ms(w->now, w->settings->read_timeout_ms), on_scan, u, &err)) {
-		on_scan(u, DB_LOST, NULL, &err);
-		return;
-	}
-	u->sent.n = 1;
-	u->sent.requests = &u->request;
-	silence_sent(l, &u->sent);
+	send_unit(u, r->has_after ? READ_AFTER : READ_FIRST, r->has_after ? params : params + 1,
+		  on_scan);
 }
 
-/* A second unit goes out behind the first one if it is as large: many small ones cost both sides more. */
-static bool may_send_points(const struct link *l)
+/* A second unit goes out behind the first one if it is as large: many small ones cost both sides
+ * more. */
+static bool may_send_points(const struct link *l, const struct request_queue *q)
 {
 	return l->points_in_flight == 0 ||
-	       (l->points_in_flight < READ_UNITS && l->points.n >= l->rows_in_flight);
+	       (l->points_in_flight < READ_UNITS && q->n >= l->rows_in_flight);
 }
 
-void read_dispatch(struct link *l)
+void read_dispatch(struct store *s)
 {
-	/* A link that dies here is given up by the worker, which then calls read_reroute(). */
-	while (l->points.head && may_send_points(l) && link_usable(l))
-		send_points(l);
-	while (l->scans.head && l->scans_in_flight < SCAN_UNITS && link_usable(l))
-		send_scan(l);
+	struct read_batches *b = s->reads;
+	struct request *r;
+
+	/* What waits for a link that is gone goes elsewhere first: it is sent in this turn. */
+	for (size_t i = 0; i < s->pool->nreads; i++) {
+		const struct link *l = &s->pool->links[i];
+
+		while ((r = b->points[i].head ? b->points[i].head : b->scans[i].head) != NULL &&
+		       !link_usable(l)) {
+			queue_remove(r);
+			elsewhere(r, l);
+		}
+	}
+	for (size_t i = 0; i < s->pool->nreads; i++) {
+		struct link *l = &s->pool->links[i];
+
+		while (b->points[i].head && may_send_points(l, &b->points[i]) && link_usable(l))
+			send_points(s, l, &b->points[i]);
+		while (b->scans[i].head && l->scans_in_flight < SCAN_UNITS && link_usable(l))
+			send_scan(s, l, &b->scans[i]);
+	}
 }
 
 /* ---- a link that is silent ---- */
@@ -322,25 +284,25 @@ void read_dispatch(struct link *l)
 /* Another replica's link that is not silent; NULL: there is none. */
 static struct link *better(struct link *l, const struct request *r)
 {
-	struct link *other = replicas_pick(l->worker, read_role(r), r);
+	struct link *other = choice_link(l->pool, &r->want);
 
-	return other && other != l && !other->silent && !other->up->primary ? other : NULL;
+	return other && other != l && !other->silence.silent && !other->up->primary ? other : NULL;
 }
 
-static void move_queue(struct link *l, struct request_queue *queue)
+static void move_queue(struct link *l, struct request_queue *q)
 {
-	for (size_t n = queue->n; n > 0; n--) {
-		struct request *r = queue_pop(queue);
+	for (size_t n = q->n; n > 0; n--) {
+		struct request *r = queue_pop(q);
 		struct link *other = better(l, r);
 
-		read_queue(r, other ? other : l);
+		enqueue(r, other ? other : l);
 	}
 }
 
-static void ask_again(struct link *l, const struct reads_sent *s)
+static void ask_again(struct link *l, const struct read_unit *u)
 {
-	for (size_t i = 0; i < s->n; i++) {
-		struct request *r = s->requests[i];
+	for (size_t i = 0; i < u->n; i++) {
+		struct request *r = u->rows[i];
 
 		if (r->state != REQUEST_IN_FLIGHT || r->asked != l || r->list)
 			continue;
@@ -349,14 +311,23 @@ static void ask_again(struct link *l, const struct reads_sent *s)
 		if (!other)
 			continue;
 		metric_add(M_READS_REPEATED, l->up->index, 1);
-		read_queue(r, other);
+		enqueue(r, other);
 	}
 }
 
-void read_hedge(struct link *l)
+void read_tick(struct store *s)
 {
-	move_queue(l, &l->points);
-	move_queue(l, &l->scans);
-	for (const struct reads_sent *s = l->reads_sent; s; s = s->next)
-		ask_again(l, s);
+	for (size_t i = 0; i < s->pool->nreads; i++) {
+		struct link *l = &s->pool->links[i];
+
+		if (!l->silence.silent)
+			continue;
+		move_queue(l, &s->reads->points[i]);
+		move_queue(l, &s->reads->scans[i]);
+		for (const struct reads_sent *u = l->silence.sent; u; u = u->next)
+			ask_again(l, (const struct read_unit *)u);
+	}
+	/* Those that go on waiting come back behind the others. */
+	for (size_t n = s->reads->waiting.n; n > 0; n--)
+		read_submit(queue_pop(&s->reads->waiting));
 }

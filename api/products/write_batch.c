@@ -1,8 +1,9 @@
 /*
- * write_batch.c: see write_batch.h. A worker's thread.
+ * write_batch.c: see write_batch.h.
  *
- * A unit owns a reference to each of its writes and lives until its callback, which comes exactly once, also when the
- * connection dies. What the process's death loses here was never acknowledged: an answer is given only after the commit.
+ * A unit owns a reference to each of its writes and lives until its callback, which comes exactly
+ * once, also when the connection dies. What a crash loses here was never acknowledged: the answer
+ * is given only after the commit.
  */
 #include "api/products/write_batch.h"
 
@@ -10,13 +11,11 @@
 #include <string.h>
 
 #include "api/measures.h"
-#include "api/relay/relay.h"
-#include "api/service.h"
+#include "api/products/row.h"
 #include "api/products/sql/products_delete.sql.h"
 #include "api/products/sql/products_import.sql.h"
 #include "api/products/sql/products_patch.sql.h"
 #include "api/products/sql/products_upsert.sql.h"
-#include "api/serve/worker.h"
 
 #define WRITE_ROWS     256 /* in a batch */
 #define ALONE_UNITS    32  /* writes sent one by one, in flight on a link */
@@ -31,12 +30,13 @@
 
 static const unsigned types[] = { OID_UUID_ARRAY, OID_TEXT_ARRAY, OID_TEXT_ARRAY, OID_INT4_ARRAY };
 
-const struct db_statement write_statements[] = {
+static const struct db_statement statements[] = {
 	[WRITE_UPSERT] = { "upsert", sql_products_upsert, 4, types },
 	[WRITE_PATCH] = { "patch", sql_products_patch, 4, types },
 	[WRITE_DELETE] = { "delete", sql_products_delete, 1, types },
 	[WRITE_IMPORT] = { "import", sql_products_import, 4, types },
 };
+const struct connector_kind write_kind = { statements, ARRAY_SIZE(statements), true };
 
 struct write_unit {
 	struct link *link;
@@ -69,23 +69,24 @@ void write_batches_clear(struct write_batches *b)
 /*
  * Whether a write may wait for a connection:
  *   1. There is one.
- *   2. The connector has not said that the primary is away: a connection was lost, maybe just that one.
- *   3. It was away for less than PATIENCE_MS: a restart is over that fast, and nobody need notice.
+ *   2. The connector has not said that the primary is away: a connection was lost, maybe just that
+ *      one.
+ *   3. It was away for less than PATIENCE_MS: a restart takes no longer, and need not be noticed.
  * After that writes are turned away at once, until it is back.
  */
-static bool can_write(struct worker *w)
+static bool can_write(struct store *s)
 {
-	struct write_batches *b = &w->writing;
-	bool can = atomic_load_explicit(&upstreams_primary(w->upstreams)->fit,
+	struct write_batches *b = s->writes;
+	bool can = atomic_load_explicit(&upstreams_primary(s->pool->upstreams)->fit,
 					memory_order_relaxed);
 
-	for (size_t i = 0; i < WORKER_WRITE_LINKS; i++)
-		can = can || link_usable(w->writes[i]);
+	for (size_t i = 0; i < POOL_WRITE_LINKS; i++)
+		can = can || link_usable(s->pool->writes[i]);
 	if (can)
 		b->away_since = MONO_NEVER;
 	else if (mono_is_never(b->away_since))
-		b->away_since = w->now;
-	return can || !mono_reached(mono_add_ms(b->away_since, PATIENCE_MS), w->now);
+		b->away_since = s->pool->now;
+	return can || !mono_reached(mono_add_ms(b->away_since, PATIENCE_MS), s->pool->now);
 }
 
 static void fail_unreachable(struct request *r)
@@ -95,9 +96,9 @@ static void fail_unreachable(struct request *r)
 
 void write_submit(struct request *r)
 {
-	struct write_batches *b = &r->worker->writing;
+	struct write_batches *b = store_of(r)->writes;
 
-	if (!can_write(r->worker)) {
+	if (!can_write(store_of(r))) {
 		fail_unreachable(r);
 		return;
 	}
@@ -110,13 +111,12 @@ void write_submit(struct request *r)
 static void answer_row(struct request *r, const struct pg_result *res, int row)
 {
 	if (r->kind == WRITE_DELETE) {
-		strbuf_addstr(
-			http_out(r->http),
-			"{\"success\":true,\"data\":null,\"message\":\"Product deleted successfully\"}");
+		strbuf_addstr(http_out(r->http), "{\"success\":true,\"data\":null,"
+						 "\"message\":\"Product deleted successfully\"}");
 		request_reply(r, 200);
 		return;
 	}
-	struct product_row p = read_row(res, row, 0);
+	struct product_row p = row_read(res, row, 0);
 	bool created = r->kind == WRITE_UPSERT && db_value(res, row, 6)[0] != 0;
 
 	if (created) {
@@ -125,18 +125,16 @@ static void answer_row(struct request *r, const struct pg_result *res, int row)
 		uuid_to_text(&p.id, location + strlen("/api/products/"));
 		http_header(r->http, "Location", location);
 	}
-	request_reply_product(r, created ? 201 : 200, &p,
-			      created ? "Product created successfully"
-				      : "Product updated successfully");
+	row_reply(r, created ? 201 : 200, &p,
+		  created ? "Product created successfully" : "Product updated successfully");
 }
 
 static void answer_missing(struct request *r)
 {
-	if (r->kind == WRITE_UPSERT) {
+	if (r->kind == WRITE_UPSERT)
 		request_fail(r, 422, NULL, "the database took the product but did not keep it");
-	} else {
+	else
 		request_fail(r, 404, NULL, "there is no product with this id");
-	}
 }
 
 static void answer_rows(struct write_unit *u, const struct pg_result *res)
@@ -144,7 +142,8 @@ static void answer_rows(struct write_unit *u, const struct pg_result *res)
 	int rows = db_rows(res);
 	size_t at = 0;
 
-	/* Rows come in the order of the ids in all likelihood; the search only starts where the last one was found. */
+	/* Rows mostly come in the order of the ids: the search starts where the last one was
+	 * found. */
 	for (int i = 0; i < rows; i++) {
 		const char *id = db_value(res, i, 0);
 
@@ -165,16 +164,15 @@ static void answer_rows(struct write_unit *u, const struct pg_result *res)
 
 static void delay(struct request *r)
 {
-	struct worker *w = r->worker;
-	int64_t ms = DELAY_FIRST_MS << r->tries;
+	struct pool *p = store_of(r)->pool;
+	int64_t half = (DELAY_FIRST_MS << r->tries) / 2;
 
-	/* Half of it by chance, so that those who met do not meet again. */
-	w->dice = w->dice * UINT64_C(6364136223846793005) + 1442695040888963407U;
-	r->not_before = mono_add_ms(w->now,
-				    ms / 2 + (int64_t)((w->dice >> 33) % (uint64_t)(ms / 2 + 1)));
+	/* The second half by chance, so that those who met do not meet again. */
+	r->not_before = mono_add_ms(p->now,
+				    half + (int64_t)(pool_random(p) % (uint64_t)(half + 1)));
 	r->tries++;
 	r->state = REQUEST_DELAYED;
-	queue_push(&w->writing.delayed, r);
+	queue_push(&store_of(r)->writes->delayed, r);
 }
 
 /* What becomes of a write whose unit was not done. */
@@ -198,8 +196,8 @@ static void redo(struct request *r, size_t n, enum db_outcome outcome, const str
 		return;
 	case DB_LOST:
 		request_unavailable(
-			r,
-			"the connection to the primary was lost: the change may or may not have been made");
+			r, "the connection to the primary was lost: the change may or may not have "
+			   "been made");
 		return;
 	case DB_SCHEMA:
 		request_unavailable(
@@ -218,26 +216,27 @@ static void on_unit(void *arg, enum db_outcome outcome, const struct pg_result *
 		    const struct err *err)
 {
 	struct write_unit *u = arg;
-	struct worker *w = u->link->worker;
+	struct store *s = store_of(u->rows[0]);
 
 	u->link->writes_in_flight--;
 	if (outcome == DB_OK) {
 		answer_rows(u, res);
 		metric_add(M_WRITES, 0, db_rows(res));
-		relay_wake(w->service->relay);
+		relay_wake(s->service->relay);
 	} else {
 		metric_add(M_WRITE_FAILURES, 0, 1);
 		for (size_t i = 0; i < u->n; i++)
 			if (u->rows[i]->state == REQUEST_IN_FLIGHT)
 				redo(u->rows[i], u->n, outcome, err);
-		/* A standby: the connection string may name several hosts, a new connection finds the one that takes writes. */
+		/* A standby. The connection string may name several hosts: a new connection finds
+		 * the one that takes writes. */
 		if (strcmp(err->sqlstate, "25006") == 0)
 			u->link->give_up = true;
 	}
 	for (size_t i = 0; i < u->n; i++)
 		request_unref(u->rows[i]);
-	u->next = w->writing.free_units;
-	w->writing.free_units = u;
+	u->next = s->writes->free_units;
+	s->writes->free_units = u;
 }
 
 /* ---- sending ---- */
@@ -263,10 +262,11 @@ static void add_row(struct write_batches *b, enum write_kind kind, const struct 
 		pgarray_add_null(&b->stocks);
 }
 
-static void send_unit(struct link *l, struct write_unit *u)
+static void send_unit(struct write_unit *u)
 {
-	struct worker *w = l->worker;
-	struct write_batches *b = &w->writing;
+	struct write_batches *b = store_of(u->rows[0])->writes;
+	struct link *l = u->link;
+	struct pool *p = l->pool;
 	struct err err;
 
 	pgarray_begin(&b->ids, PGARRAY_UUID);
@@ -285,25 +285,25 @@ static void send_unit(struct link *l, struct write_unit *u)
 		pgarray_finish(&b->stocks),
 	};
 
-	u->link = l;
 	l->writes_in_flight++;
 	l->rows_in_flight = u->n;
-	l->rows_since = w->now;
+	l->rows_since = p->now;
 	l->touched = true;
 	metric_add(M_WRITE_UNITS, 0, 1);
 	if (!db_send(l->db, u->kind, params, true,
-		     mono_add_ms(w->now, w->settings->request_timeout_ms), on_unit, u, &err))
+		     mono_add_ms(p->now, p->settings->request_timeout_ms), on_unit, u, &err))
 		on_unit(u, DB_LOST, NULL, &err);
 }
 
-static struct write_unit *unit_new(struct worker *w, enum write_kind kind)
+static struct write_unit *unit_new(struct store *s, struct link *l, enum write_kind kind)
 {
-	struct write_unit *u = w->writing.free_units;
+	struct write_unit *u = s->writes->free_units;
 
 	if (u)
-		w->writing.free_units = u->next;
+		s->writes->free_units = u->next;
 	else
 		u = xmalloc(sizeof(*u));
+	u->link = l;
 	u->kind = kind;
 	u->n = 0;
 	return u;
@@ -317,10 +317,10 @@ static int by_id(const void *a, const void *b)
 	return uuid_cmp(&(*x)->id, &(*y)->id);
 }
 
-static void send_batch(struct link *l, enum write_kind kind)
+static void send_batch(struct store *s, struct link *l, enum write_kind kind)
 {
-	struct write_unit *u = unit_new(l->worker, kind);
-	struct write_batches *b = &l->worker->writing;
+	struct write_unit *u = unit_new(s, l, kind);
+	struct write_batches *b = s->writes;
 	struct request *next;
 
 	uuid_set_reset(&b->seen);
@@ -333,7 +333,7 @@ static void send_batch(struct link *l, enum write_kind kind)
 		u->rows[u->n++] = r;
 	}
 	qsort(u->rows, u->n, sizeof(struct request *), by_id);
-	send_unit(l, u);
+	send_unit(u);
 }
 
 /* The kind whose first one has waited longest; WRITE_KINDS if none waits. */
@@ -350,63 +350,64 @@ static enum write_kind oldest_kind(const struct write_batches *b)
 }
 
 /*
- * Whether a batch should wait for more. A connection that is free takes it if it is at least as large as what is at the database
- * on another one, else it waits for that one's answer: few large batches cost both sides less than many small ones. Not for
- * longer than GATHER_MS: what is in flight may hang on a lock.
+ * Whether a batch should wait for more. A connection that is free takes it if it is at least as
+ * large as what is at the database on another one, else it waits for that one's answer: few large
+ * batches cost both sides less than many small ones. Not for longer than GATHER_MS: what is in
+ * flight may wait for a lock.
  */
-static bool is_small(struct worker *w, size_t waiting)
+static bool is_small(struct store *s, size_t waiting)
 {
 	bool small = false;
 
-	for (size_t i = 0; i < WORKER_WRITE_LINKS; i++) {
-		const struct link *l = w->writes[i];
+	for (size_t i = 0; i < POOL_WRITE_LINKS; i++) {
+		const struct link *l = s->pool->writes[i];
 		struct mono until = mono_add_ms(l->rows_since, GATHER_MS);
 
 		if (link_usable(l) && l->writes_in_flight > 0 && waiting < l->rows_in_flight &&
-		    !mono_reached(until, w->now)) {
-			w->writing.gather_until = mono_earlier(until, w->writing.gather_until);
+		    !mono_reached(until, s->pool->now)) {
+			s->writes->gather_until = mono_earlier(until, s->writes->gather_until);
 			small = true;
 		}
 	}
 	return small;
 }
 
-void write_dispatch(struct worker *w)
+void write_dispatch(struct store *s)
 {
-	struct write_batches *b = &w->writing;
+	struct write_batches *b = s->writes;
 
 	b->gather_until = MONO_NEVER;
-	for (size_t i = 0; i < WORKER_WRITE_LINKS; i++) {
-		struct link *l = w->writes[i];
+	for (size_t i = 0; i < POOL_WRITE_LINKS; i++) {
+		struct link *l = s->pool->writes[i];
 
 		while (b->alone.head && l->writes_in_flight < ALONE_UNITS && link_usable(l)) {
 			struct request *r = queue_pop(&b->alone);
-			struct write_unit *u = unit_new(w, r->kind);
+			struct write_unit *u = unit_new(s, l, r->kind);
 
 			u->rows[u->n++] = r;
-			send_unit(l, u);
+			send_unit(u);
 		}
 		enum write_kind kind = oldest_kind(b);
 
 		if (kind != WRITE_KINDS && l->writes_in_flight == 0 && link_usable(l) &&
-		    !is_small(w, b->waiting[kind].n))
-			send_batch(l, kind);
+		    !is_small(s, b->waiting[kind].n))
+			send_batch(s, l, kind);
 	}
 }
 
-void write_tick(struct worker *w)
+void write_tick(struct store *s)
 {
-	struct write_batches *b = &w->writing;
+	struct write_batches *b = s->writes;
 	struct request *next;
 
 	for (struct request *r = b->delayed.head; r; r = next) {
 		next = r->next;
-		if (!mono_reached(r->not_before, w->now))
+		if (!mono_reached(r->not_before, s->pool->now))
 			continue;
 		queue_remove(r);
 		write_submit(r);
 	}
-	if (can_write(w))
+	if (can_write(s))
 		return;
 	while (b->alone.head)
 		fail_unreachable(b->alone.head);

@@ -1,20 +1,21 @@
 /*
- * write_batch.h: writes on their way to the primary: all that wait and are of one kind become one statement, one
- * transaction. A worker's thread.
+ * write_batch.h: writes on their way to the primary: all that wait and are of one kind become one
+ * statement, one transaction. A worker's thread.
  *
- *   1. A batch holds at most one write of an id, and is sorted by id, so that batches of several workers and processes never
- *      lock rows in opposite orders.
- *   2. One batch is in flight on each of the worker's write links; what comes meanwhile is the next. While one is in flight, a
- *      smaller one waits to grow, for a few milliseconds at most.
- *   3. A batch that is refused (its data, or a lock) changed nothing; its writes are sent again one by one, each a
- *      transaction of its own, so that only the one at fault fails.
- *   4. A write whose outcome is unknown (the connection died) is answered so, and never sent a second time: the first might
- *      still come through later, on a server that hung, and would then take back what somebody else was told since.
+ *   1. A batch holds at most one write of an id, and is sorted by id, so that batches of several
+ *      workers and processes never lock rows in opposite orders.
+ *   2. One batch is in flight on each of the worker's write links; what comes meanwhile is the
+ *      next. While one is in flight, a smaller one waits to grow, for a few milliseconds at most.
+ *   3. A batch that is refused (its data, or a lock) changed nothing; its writes are sent again one
+ *      by one, each a transaction of its own, so that only the one at fault fails.
+ *   4. A write whose outcome is unknown (the connection died) is answered so, and never sent again:
+ *      the first might still come through later, on a server that hung, and would then take back
+ *      what somebody else was told since.
  */
 #ifndef PGFANOUT_API_PRODUCTS_WRITE_BATCH_H
 #define PGFANOUT_API_PRODUCTS_WRITE_BATCH_H
 
-#include "api/pool/upstreams.h"
+#include "api/products/store.h"
 #include "common/base/uuid_set.h"
 #include "common/pg/pgarray.h"
 
@@ -24,24 +25,26 @@ struct write_batches {
 	struct request_queue waiting[WRITE_KINDS];
 	struct request_queue alone; /* to be sent one by one */
 	struct request_queue delayed;
-	struct mono
-		gather_until; /* when a batch that waits to grow is to be looked at again; never: none waits */
-	struct mono away_since; /* never: the primary can be reached, as far as is known */
-	struct uuid_set seen;	/* ids of the batch being made */
+	struct mono gather_until; /* when a batch that waits to grow is sent; never: none waits */
+	struct mono away_since;	  /* never: the primary can be reached, as far as is known */
+	struct uuid_set seen;	  /* ids of the batch being made */
 	/* Of the statement being made. Free between sends: import_batch.c uses them too. */
 	struct pgarray ids, names, prices, stocks;
 	struct write_unit *free_units;
 };
 
-extern const struct db_statement write_statements[];
+/* The statements of write_kind, by number: those of enum write_kind, and the imports'. */
+enum { WRITE_IMPORT = WRITE_KINDS };
+extern const struct connector_kind write_kind;
 
 void write_batches_init(struct write_batches *b);
 void write_batches_clear(struct write_batches *b);
 
 /* request->kind, id and in are set; it is answered in the end. */
 void write_submit(struct request *r);
-void write_dispatch(struct worker *w);
-/* Wakes the delayed ones whose time has come. */
-void write_tick(struct worker *w);
+void write_dispatch(struct store *s);
+/* Sends the delayed ones whose time has come; fails those that have waited too long for the
+ * primary. */
+void write_tick(struct store *s);
 
 #endif

@@ -14,11 +14,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/products/import.h"
-#include "api/products/list.h"
 #include "api/measures.h"
-#include "api/serve/routes.h"
-#include "api/serve/worker.h"
+#include "api/serve/request.h"
 #include "common/base/utf8.h"
 
 #define PARAMS_MAX 8
@@ -69,13 +66,14 @@ static bool check_type(struct request *r)
 
 static void on_head(void *arg, struct http_request *http)
 {
-	struct worker *w = arg;
-	struct request *r = request_new(w, http);
+	struct requests *all = arg;
+	struct request *r = request_new(all, http);
 	struct route_match match;
 
 	metric_add(M_REQUESTS, 0, 1);
-	switch (route_find(route_table, route_count, http_request_method(http),
-			   http_request_path(http), &match)) {
+	/* 2 */
+	switch (route_find(all->service->routes, http_request_method(http), http_request_path(http),
+			   &match)) {
 	case ROUTE_FOUND:
 		break;
 	case ROUTE_NO_PATH:
@@ -89,21 +87,25 @@ static void on_head(void *arg, struct http_request *http)
 		return;
 	}
 	r->route = match.route;
+	/* 3 */
 	if (!check_params(r))
 		return;
+	/* 4 */
 	if (match.id && !uuid_from_text(match.id, match.id_len, &r->id)) {
 		request_fail(r, 400, "id", "the id in the path is not a UUID");
 		return;
 	}
+	/* 5 */
 	switch (match.route->body) {
 	case ROUTE_NO_BODY:
 		return;
 	case ROUTE_JSON:
 		if (check_type(r))
-			http_collect(http, (size_t)w->settings->max_body_bytes);
+			http_collect(http, (size_t)all->service->settings->max_body_bytes);
 		return;
 	case ROUTE_NDJSON:
-		/* Also when it is refused: many a client reads the answer only after it has sent all. */
+		/* Also when it is refused: many clients read the answer only after they have sent
+		 * all. */
 		http_stream(http);
 		if (check_type(r))
 			match.route->handle(r);
@@ -113,8 +115,10 @@ static void on_head(void *arg, struct http_request *http)
 
 static size_t on_body(void *arg, struct http_request *http, const char *data, size_t len)
 {
+	struct request *r = http_user(http);
+
 	(void)arg;
-	return import_data(http_user(http), data, len);
+	return r->route->data(r, data, len);
 }
 
 static void on_whole(void *arg, struct http_request *http)
@@ -123,7 +127,7 @@ static void on_whole(void *arg, struct http_request *http)
 
 	(void)arg;
 	if (r->route->body == ROUTE_NDJSON)
-		import_end(r);
+		r->route->end(r);
 	else
 		r->route->handle(r);
 }
@@ -137,10 +141,8 @@ static void on_gone(void *arg, struct http_request *http)
 		return;
 	request_settle(r);
 	r->http = NULL;
-	if (r->list)
-		list_free(r);
-	if (r->import)
-		import_gone(r);
+	if (r->gone)
+		r->gone(r);
 	request_unref(r);
 }
 

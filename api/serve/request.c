@@ -10,7 +10,6 @@
 
 #include "api/measures.h"
 #include "api/serve/routes.h"
-#include "api/serve/worker.h"
 
 /* Finished requests kept for the next ones, with the memory of their names. */
 #define KEEP_MAX 1024
@@ -60,24 +59,24 @@ struct request *queue_pop(struct request_queue *q)
 
 /* ---- life ---- */
 
-struct request *request_new(struct worker *w, struct http_request *http)
+struct request *request_new(struct requests *all, struct http_request *http)
 {
-	struct request *r = w->free_requests;
+	struct request *r = all->free;
 	struct product_input in = { 0 };
 
 	if (r) {
-		w->free_requests = r->next;
-		w->nfree--;
+		all->free = r->next;
+		all->nfree--;
 		in = r->in;
 	} else {
 		r = xmalloc(sizeof(*r));
 	}
 	memset(r, 0, sizeof(*r));
 	r->in = in;
-	r->worker = w;
+	r->all = all;
 	r->http = http;
 	r->refs = 1;
-	r->began = w->now;
+	r->began = all->pool->now;
 	r->deadline = MONO_NEVER;
 	http_set_user(http, r);
 	return r;
@@ -91,15 +90,24 @@ struct request *request_ref(struct request *r)
 
 void request_unref(struct request *r)
 {
-	struct worker *w = r->worker;
+	struct requests *all = r->all;
 
 	if (--r->refs > 0)
 		return;
-	if (w->nfree < KEEP_MAX) {
-		r->next = w->free_requests;
-		w->free_requests = r;
-		w->nfree++;
+	if (all->nfree < KEEP_MAX) {
+		r->next = all->free;
+		all->free = r;
+		all->nfree++;
 	} else {
+		product_input_clear(&r->in);
+		free(r);
+	}
+}
+
+void requests_clear(struct requests *all)
+{
+	for (struct request *r = all->free, *next; r; r = next) {
+		next = r->next;
 		product_input_clear(&r->in);
 		free(r);
 	}
@@ -107,7 +115,7 @@ void request_unref(struct request *r)
 
 static void deadline_leave(struct request *r)
 {
-	struct worker *w = r->worker;
+	struct requests *all = r->all;
 
 	if (mono_is_never(r->deadline))
 		return;
@@ -115,33 +123,33 @@ static void deadline_leave(struct request *r)
 	if (r->older)
 		r->older->newer = r->newer;
 	else
-		w->oldest = r->newer;
+		all->oldest = r->newer;
 	if (r->newer)
 		r->newer->older = r->older;
 	else
-		w->newest = r->older;
+		all->newest = r->older;
 	r->older = r->newer = NULL;
 }
 
 bool request_admit(struct request *r)
 {
-	struct worker *w = r->worker;
+	struct requests *all = r->all;
 
-	if (w->in_flight >= w->max_in_flight) {
+	if (all->in_flight >= all->max_in_flight) {
 		metric_add(M_OVERLOADED, 0, 1);
 		request_unavailable(r, "too many requests are under way; try again");
 		return false;
 	}
-	w->in_flight++;
+	all->in_flight++;
 	r->counted = true;
-	/* All have the same time, so the list is in the order of the deadlines. */
-	r->deadline = mono_add_ms(w->now, w->settings->request_timeout_ms);
-	r->older = w->newest;
-	if (w->newest)
-		w->newest->newer = r;
+	/* All have the same timeout, so the list is in the order of the deadlines. */
+	r->deadline = mono_add_ms(all->pool->now, all->service->settings->request_timeout_ms);
+	r->older = all->newest;
+	if (all->newest)
+		all->newest->newer = r;
 	else
-		w->oldest = r;
-	w->newest = r;
+		all->oldest = r;
+	all->newest = r;
 	return true;
 }
 
@@ -151,94 +159,64 @@ void request_settle(struct request *r)
 	deadline_leave(r);
 	if (r->counted) {
 		r->counted = false;
-		r->worker->in_flight--;
+		r->all->in_flight--;
 	}
 	r->state = REQUEST_ANSWERED;
 }
 
-void request_expire(struct worker *w)
+void requests_expire(struct requests *all)
 {
-	while (w->oldest && mono_reached(w->oldest->deadline, w->now)) {
-		struct request *r = w->oldest;
+	while (all->oldest && mono_reached(all->oldest->deadline, all->pool->now)) {
+		struct request *r = all->oldest;
 
 		metric_add(M_TIMEOUTS, 0, 1);
-		if (r->route->method == HTTP_GET)
-			request_fail(r, 504, NULL, "no database answered in time");
-		else if (r->state == REQUEST_IN_FLIGHT)
-			request_fail(
-				r, 504, NULL,
-				"the database did not answer in time: the change may or may not have been made");
-		else
-			request_fail(r, 504, NULL,
-				     "the database was not reached in time: nothing was changed");
+		request_fail(r, 504, NULL, "%s",
+			     r->route->method == HTTP_GET ? "no database answered in time"
+			     : r->state == REQUEST_IN_FLIGHT
+				     ? "the database did not answer in time: the change may or may "
+				       "not have been made"
+				     : "the database was not reached in time: nothing was changed");
 	}
 }
 
 /* ---- answers ---- */
 
-void request_reply(struct request *r, int status)
+/* Settles and counts it. NULL: the client has gone, or has its answer. */
+static struct http_request *answering(struct request *r, int status)
 {
 	struct http_request *http = r->http;
 
 	request_settle(r);
 	if (!http || http_replied(http))
-		return;
-	if (status >= 500)
-		metric_add(M_ANSWERS_5XX, 0, 1);
-	else if (status >= 400)
-		metric_add(M_ANSWERS_4XX, 0, 1);
-	metric_observe_us(M_DURATION, 0, mono_diff_us(r->worker->now, r->began));
-	http_reply(http, status);
+		return NULL;
+	if (status >= 400)
+		metric_add(status >= 500 ? M_ANSWERS_5XX : M_ANSWERS_4XX, 0, 1);
+	metric_observe_us(M_DURATION, 0, mono_diff_us(r->all->pool->now, r->began));
+	return http;
 }
 
-static void fail(struct request *r, int status, const char *field, const char *text)
+void request_reply(struct request *r, int status)
 {
-	struct http_request *http = r->http;
+	struct http_request *http = answering(r, status);
 
-	request_settle(r);
-	if (!http || http_replied(http))
-		return;
-	metric_add(status >= 500 ? M_ANSWERS_5XX : M_ANSWERS_4XX, 0, 1);
-	metric_observe_us(M_DURATION, 0, mono_diff_us(r->worker->now, r->began));
-	http_reply_error(http, status, field, text);
+	if (http)
+		http_reply(http, status);
 }
 
 void request_fail(struct request *r, int status, const char *field, const char *fmt, ...)
 {
+	struct http_request *http = answering(r, status);
 	char text[640];
 	va_list ap;
 
+	if (!http)
+		return;
 	va_start(ap, fmt);
 	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	fail(r, status, field, text);
-}
-
-void request_unavailable(struct request *r, const char *fmt, ...)
-{
-	char text[640];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (r->http && !http_replied(r->http))
-		http_header(r->http, "Retry-After", "1");
-	fail(r, 503, NULL, text);
-}
-
-void request_reply_product(struct request *r, int status, const struct product_row *row,
-			   const char *message)
-{
-	struct strbuf *out = http_out(r->http);
-
-	strbuf_addstr(out, "{\"success\":true,\"data\":");
-	product_write_open(out, &row->id, row->name, row->name_len, row->price, row->price_len,
-			   row->stock, row->created_us, row->updated_us);
-	strbuf_addstr(out, "},\"message\":\"");
-	strbuf_addstr(out, message);
-	strbuf_addstr(out, "\"}");
-	request_reply(r, status);
+	if (status == 503)
+		http_header(http, "Retry-After", "1");
+	http_reply_error(http, status, field, text);
 }
 
 void request_served_by(struct request *r, const struct upstream *up)

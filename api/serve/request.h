@@ -1,44 +1,31 @@
 /*
- * request.h: one request on its way through a worker: the states, who holds it, and how it is answered.
+ * request.h: one request on its way through a worker, and the requests of a worker: who holds them,
+ * and how they are answered.
  *
- * Everything here belongs to one worker's thread.
- *
- *   state               where it is                              what moves it on
- *   REQUEST_RECEIVING   http.c collects its body                 whole(): the route's handler
- *   REQUEST_QUEUED      in a queue of a link or the write store  dispatch at the end of a turn; its deadline
- *   REQUEST_IN_FLIGHT   part of a unit at a database             the unit's answer; its deadline
- *   REQUEST_DELAYED     a write that is worth another try, a     not_before reached, a connection; its deadline
- *                       read that no database can take yet
- *   REQUEST_STREAMING   a list or an import with a machine of    list.c, import.c
- *                       its own
- *   REQUEST_ANSWERED    http.c has the answer                    gone()
- *
- * References: one while http.c knows the request (until gone()), one for each unit it is part of. A unit that comes back
- * late finds the request ANSWERED and only drops its reference; the memory goes back to the worker when nobody is left.
+ * Everything here belongs to one worker's thread. References: one while http.c knows the request
+ * (until gone()), one for each unit it is part of. A unit that comes back late finds the request
+ * ANSWERED and only drops its reference; the memory is used again when nobody is left.
  */
 #ifndef PGFANOUT_API_SERVE_REQUEST_H
 #define PGFANOUT_API_SERVE_REQUEST_H
 
-#include "common/base/clock.h"
-#include "common/base/err.h"
+#include "api/pool/choice.h"
+#include "api/serve/service.h"
 #include "common/http/http.h"
 #include "common/wire/product.h"
-#include "common/base/uuid.h"
 
-struct worker;
-struct route;
-struct upstream;
-struct link;
 struct list;
 struct import;
 
+/* Where a request is, and what moves it on. */
 enum request_state {
-	REQUEST_RECEIVING,
-	REQUEST_QUEUED,
-	REQUEST_IN_FLIGHT,
-	REQUEST_DELAYED,
-	REQUEST_STREAMING,
-	REQUEST_ANSWERED,
+	REQUEST_RECEIVING, /* http.c collects its body; whole(): the route's handler */
+	REQUEST_QUEUED,	   /* to be sent; the store's dispatch at the end of a turn, its deadline */
+	REQUEST_IN_FLIGHT, /* part of a unit at a database; the unit's answer, its deadline */
+	REQUEST_DELAYED,   /* a write to be tried again, a read that no database can take yet;
+			    * not_before, a connection, its deadline */
+	REQUEST_STREAMING, /* a list or an import; list.c, import.c */
+	REQUEST_ANSWERED,  /* http.c has the answer; gone() */
 };
 
 enum write_kind { WRITE_UPSERT, WRITE_PATCH, WRITE_DELETE, WRITE_KINDS };
@@ -48,33 +35,54 @@ struct request_queue {
 	size_t n;
 };
 
+/* Who takes the rows of a page or of a list. */
+struct scan_calls {
+	/* The rows that were asked for came from this database. */
+	void (*rows)(struct request *r, const struct pg_result *rows, const struct upstream *up);
+	void (*none)(struct request *r); /* no database could answer */
+};
+
+/* Those of one worker. */
+struct requests {
+	struct service *service; /* these: immutable after the start */
+	struct store *store;
+	struct pool *pool;
+	size_t max_in_flight;
+
+	size_t in_flight;
+	struct request *oldest, *newest; /* by deadline */
+	struct request *free;		 /* nfree of them, to be used again */
+	size_t nfree;
+};
+
 struct request {
-	struct worker *worker;
+	struct requests *all;
 	struct http_request *http; /* NULL after gone() */
 	const struct route *route;
+	void (*gone)(
+		struct request *r); /* called when http.c forgets the request; NULL: nobody cares */
 	unsigned refs;
 	enum request_state state;
-	bool counted;		       /* among the worker's requests in flight */
+	bool counted;		       /* in all->in_flight */
 	struct mono began, deadline;   /* never: none */
-	struct request *older, *newer; /* the worker's list by deadline */
+	struct request *older, *newer; /* in the list by deadline */
 	struct request *prev, *next;   /* in queue, or next free */
 	struct request_queue *queue;
 
 	struct uuid id; /* from the path, the body, or made here */
 
 	/* reads */
-	uint64_t tried; /* bit n: replica n did not answer this one */
-	bool tried_primary;
+	struct read_want want;
 	const struct link *asked; /* last, of those in flight */
-	int limit;		  /* of a page */
+	const struct scan_calls *scan;
+	int limit; /* of a page */
 	struct uuid after;
 	bool has_after;
 	struct list *list;
-	const struct upstream *home; /* of a list that has begun: where the last chunk came from */
 
 	/* writes */
 	enum write_kind kind;
-	bool alone;	/* not to be batched any more */
+	bool alone;	/* to be sent one by one from now on */
 	unsigned tries; /* refused for the moment so often */
 	struct mono not_before;
 	struct product_input in;
@@ -87,34 +95,25 @@ void queue_remove(struct request *r);		    /* from whatever queue it is in, if a
 struct request *queue_pop(struct request_queue *q); /* NULL: empty */
 
 /* ---- life ---- */
-struct request *request_new(struct worker *w, struct http_request *http);
+struct request *request_new(struct requests *all, struct http_request *http);
+void requests_clear(struct requests *all);
 struct request *request_ref(struct request *r);
 void request_unref(struct request *r);
-/* Counts it among those in flight and sets its deadline; false: the worker has enough, it was answered with 503. */
+/* Counts it among those in flight and sets its deadline; false: there are enough, it was answered
+ * with 503. */
 MUST_CHECK bool request_admit(struct request *r);
-/* Gives it up in whatever state it is: out of queue and deadline list, no longer counted; ANSWERED. */
+/* Takes it out of its queue and the list by deadline; it is no longer counted, and ANSWERED. */
 void request_settle(struct request *r);
 /* Answers those whose deadline has passed. */
-void request_expire(struct worker *w);
+void requests_expire(struct requests *all);
 
 /* ---- answers: each settles the request ---- */
 void request_reply(struct request *r, int status); /* http_out() holds the body */
+/* 503: with Retry-After. */
 void request_fail(struct request *r, int status, const char *field, const char *fmt, ...)
 	PRINTF_LIKE(4, 5);
-/* 503 with Retry-After. */
-void request_unavailable(struct request *r, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* A reader's or writer's product: open is what product_write_open() makes, from these columns. */
-struct product_row {
-	struct uuid id;
-	const char *name;
-	size_t name_len;
-	const char *price;
-	size_t price_len;
-	int32_t stock;
-	int64_t created_us, updated_us;
-};
-void request_reply_product(struct request *r, int status, const struct product_row *row,
-			   const char *message);
+#define request_unavailable(r, ...) request_fail(r, 503, NULL, __VA_ARGS__)
+/* Before the answer. */
 void request_served_by(struct request *r, const struct upstream *up);
 
 #endif

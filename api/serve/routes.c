@@ -1,50 +1,99 @@
 /*
- * routes.c: the table of routes. The index page, --routes and the documentation check read it.
+ * routes.c: see routes.h. The rule:
+ *
+ *   1. A pattern matches a path if both have the same segments; ":id" matches any one non-empty
+ *      segment.
+ *   2. Of several patterns that match with the right method the one with a literal segment wins.
+ *   3. If none has the right method, all that match tell what is allowed.
  */
 #include "api/serve/routes.h"
 
-#include <stdio.h>
+#include <string.h>
 
-#include "api/products/import.h"
-#include "api/products/products.h"
-#include "api/serve/status.h"
-
-/* clang-format off */
-const struct route route_table[] = {
-	{ HTTP_GET, "/api/products", ROUTE_NO_BODY, "limit,cursor", products_list,
-	  "all products ordered by id, streamed; with limit or cursor a page of them" },
-	{ HTTP_POST, "/api/products", ROUTE_JSON, NULL, products_create,
-	  "creates a product, or replaces the one with the id given" },
-	{ HTTP_POST, "/api/products/import", ROUTE_NDJSON, NULL, import_start,
-	  "creates or replaces products, one JSON object a line" },
-	{ HTTP_GET, "/api/products/:id", ROUTE_NO_BODY, NULL, products_get,
-	  "one product" },
-	{ HTTP_PUT, "/api/products/:id", ROUTE_JSON, NULL, products_replace,
-	  "creates or replaces the product" },
-	{ HTTP_PATCH, "/api/products/:id", ROUTE_JSON, NULL, products_patch,
-	  "changes the fields that are given" },
-	{ HTTP_DELETE, "/api/products/:id", ROUTE_NO_BODY, NULL, products_delete,
-	  "deletes the product" },
-	{ HTTP_GET, "/health", ROUTE_NO_BODY, NULL, status_get_health,
-	  "whether the process works" },
-	{ HTTP_GET, "/ready", ROUTE_NO_BODY, NULL, status_get_ready,
-	  "whether reads and writes are possible; 503 with the reason if not" },
-	{ HTTP_GET, "/status", ROUTE_NO_BODY, NULL, status_get_status,
-	  "state of the databases and of the relay" },
-	{ HTTP_GET, "/stats", ROUTE_NO_BODY, NULL, status_get_stats,
-	  "counters as JSON" },
-	{ HTTP_GET, "/metrics", ROUTE_NO_BODY, NULL, status_get_metrics,
-	  "metrics in Prometheus text format" },
-	{ HTTP_GET, "/openapi.json", ROUTE_NO_BODY, NULL, status_get_openapi,
-	  "description of this API for programs" },
-	{ HTTP_GET, "/", ROUTE_NO_BODY, NULL, status_get_index,
-	  "this list" },
-};
-/* clang-format on */
-const size_t route_count = ARRAY_SIZE(route_table);
-
-void routes_print(void)
+const char *route_method_name(enum http_method method)
 {
-	for (size_t i = 0; i < route_count; i++)
-		printf("%s %s\n", route_method_name(route_table[i].method), route_table[i].pattern);
+	static const char *const names[] = { "GET", "POST", "PUT", "PATCH", "DELETE", "OTHER" };
+
+	return names[method];
+}
+
+static bool pattern_matches(const char *pattern, const char *path, const char **ret_id,
+			    size_t *ret_len)
+{
+	*ret_id = NULL;
+	*ret_len = 0;
+	while (*pattern && *path) {
+		if (*pattern == ':') {
+			size_t len = strcspn(path, "/");
+
+			if (len == 0)
+				return false;
+			*ret_id = path;
+			*ret_len = len;
+			path += len;
+			pattern += strcspn(pattern, "/");
+		} else if (*pattern++ != *path++) {
+			return false;
+		}
+	}
+	return !*pattern && !*path;
+}
+
+static void list_methods(unsigned methods, struct route_match *ret)
+{
+	for (enum http_method m = HTTP_GET; m < HTTP_OTHER; m++) {
+		if (!(methods & (1U << m)))
+			continue;
+		if (ret->allow[0])
+			strcat(ret->allow, ", ");
+		strcat(ret->allow, m == HTTP_GET ? "GET, HEAD" : route_method_name(m));
+	}
+}
+
+enum route_verdict route_find(const struct route_table *routes, enum http_method method,
+			      const char *path, struct route_match *ret)
+{
+	const struct route *table = routes->list;
+	unsigned methods = 0;
+	const char *id;
+	size_t len;
+
+	ret->route = NULL;
+	ret->id = NULL;
+	ret->id_len = 0;
+	ret->allow[0] = '\0';
+	for (size_t i = 0; i < routes->n; i++) {
+		/* 1 */
+		if (table[i].method != method ||
+		    !pattern_matches(table[i].pattern, path, &id, &len))
+			continue;
+		/* 2 */
+		if (!ret->route || !id) {
+			ret->route = &table[i];
+			ret->id = id;
+			ret->id_len = len;
+		}
+	}
+	if (ret->route)
+		return ROUTE_FOUND;
+	/* 3 */
+	for (size_t i = 0; i < routes->n; i++)
+		if (pattern_matches(table[i].pattern, path, &id, &len))
+			methods |= 1U << table[i].method;
+	if (methods == 0)
+		return ROUTE_NO_PATH;
+	list_methods(methods, ret);
+	return ROUTE_NO_METHOD;
+}
+
+bool route_knows_param(const struct route *route, const char *name, size_t len)
+{
+	for (const char *p = route->params; p && *p;) {
+		size_t n = strcspn(p, ",");
+
+		if (n == len && memcmp(p, name, len) == 0)
+			return true;
+		p += n + (p[n] == ',');
+	}
+	return false;
 }

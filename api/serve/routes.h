@@ -1,5 +1,5 @@
 /*
- * routes.h: which handler answers a method and a path: one table, matched on whole segments. The matching is pure.
+ * routes.h: which handler answers a method and a path. Paths are matched on whole segments. Pure.
  */
 #ifndef PGFANOUT_API_SERVE_ROUTES_H
 #define PGFANOUT_API_SERVE_ROUTES_H
@@ -11,7 +11,7 @@ struct request;
 enum route_body {
 	ROUTE_NO_BODY, /* a body that comes nevertheless is thrown away */
 	ROUTE_JSON,
-	ROUTE_NDJSON, /* streamed to handle_data */
+	ROUTE_NDJSON, /* streamed to data() */
 };
 
 struct route {
@@ -19,34 +19,37 @@ struct route {
 	const char *pattern; /* "/api/products/:id" */
 	enum route_body body;
 	const char *params; /* the query parameters it knows, "limit,cursor" */
-	/* Called when the request is whole, or, for ROUTE_NDJSON, when its head is there. */
+	/* Called when the request is whole; for ROUTE_NDJSON already when its head is there. */
 	void (*handle)(struct request *r);
 	const char *help;
+	/* Of ROUTE_NDJSON: a piece of the body, as body() of http.h; and its end. */
+	size_t (*data)(struct request *r, const char *data, size_t len);
+	void (*end)(struct request *r);
 };
 
-extern const struct route route_table[];
-extern const size_t route_count;
+struct route_table {
+	const struct route *list;
+	size_t n;
+};
 
 enum route_verdict { ROUTE_FOUND, ROUTE_NO_PATH, ROUTE_NO_METHOD };
 
 struct route_match {
 	const struct route *route; /* of ROUTE_FOUND */
-	const char *
-		id; /* what stands where the pattern says ":id"; NULL: no such place; borrowed from path */
+	/* What stands where the pattern says ":id", borrowed from path; NULL: it does not say
+	 * so. */
+	const char *id;
 	size_t id_len;
 	char allow[64]; /* of ROUTE_NO_METHOD: "GET, HEAD, PUT" */
 };
 
-/* path: raw, without the query; nothing in it is decoded. A literal segment goes before ":id". */
-enum route_verdict route_find(const struct route *table, size_t n, enum http_method method,
+/* path: raw, without the query; nothing in it is decoded. */
+enum route_verdict route_find(const struct route_table *routes, enum http_method method,
 			      const char *path, struct route_match *ret);
 
-/* Whether name is one of the words in a list like "limit,cursor". */
+/* Whether name is one of the route's query parameters. */
 bool route_knows_param(const struct route *route, const char *name, size_t len);
 
 const char *route_method_name(enum http_method method);
-
-/* Writes "METHOD PATH" lines to stdout (--routes). */
-void routes_print(void);
 
 #endif

@@ -4,11 +4,8 @@
 #include "api/serve/status.h"
 
 #include "api/measures.h"
-#include "api/relay/relay.h"
-#include "api/serve/routes.h"
-#include "api/service.h"
+#include "api/serve/request.h"
 #include "api/serve/static/openapi.json.h"
-#include "api/serve/worker.h"
 #include "common/json/report.h"
 
 /* Takes data over. */
@@ -18,16 +15,18 @@ static void reply_data(struct request *r, json_t *data, const char *message)
 	request_reply(r, 200);
 }
 
-/* The routes, from their own table. */
 void status_get_index(struct request *r)
 {
+	const struct route_table *table = r->all->service->routes;
 	json_t *routes = json_array();
 
-	for (size_t i = 0; i < route_count; i++)
+	for (size_t i = 0; i < table->n; i++) {
+		const struct route *route = &table->list[i];
+
 		json_array_append_new(routes, json_pack("{s:s, s:s, s:s}", "method",
-							route_method_name(route_table[i].method),
-							"path", route_table[i].pattern, "help",
-							route_table[i].help));
+							route_method_name(route->method), "path",
+							route->pattern, "help", route->help));
+	}
 	reply_data(r,
 		   json_pack("{s:s, s:s, s:o}", "program", "pgfanout-api", "version",
 			     PGFANOUT_VERSION, "routes", routes),
@@ -39,12 +38,12 @@ void status_get_health(struct request *r)
 	reply_data(r, json_pack("{s:s}", "status", "ok"), "The process works");
 }
 
-/* Whether every worker reads from every replica that serves, after a start: before, the primary would be read instead. That is so when
- * all links are there, as no worker has more of them than its share. A replica that does not answer is not waited for, nor is one that
+/* After a start: whether every worker has its links to every replica that serves; before that, the
+ * primary would be read instead. A replica that does not answer is not waited for, nor is one that
  * takes no more connections. */
 static bool warm(struct service *s)
 {
-	int64_t all = s->settings->workers * WORKER_READ_LINKS;
+	int64_t all = s->settings->workers * POOL_READ_LINKS;
 
 	for (size_t i = 0; i + 1 < s->upstreams.n; i++) {
 		const struct upstream *up = &s->upstreams.list[i];
@@ -59,7 +58,7 @@ static bool warm(struct service *s)
 
 void status_get_ready(struct request *r)
 {
-	struct service *s = r->worker->service;
+	struct service *s = r->all->service;
 	struct upstream *primary = upstreams_primary(&s->upstreams);
 	const char *reason = NULL;
 	bool readable = atomic_load(&primary->readers) > 0 && atomic_load(&primary->fit);
@@ -100,7 +99,7 @@ static json_t *upstream_json(struct upstream *up)
 
 	int64_t lag_us;
 
-	if (replicas_lag_us(up, &lag_us))
+	if (upstream_lag_us(up, &lag_us))
 		json_object_set_new(o, "lagMs", json_integer((json_int_t)(lag_us / 1000)));
 	else if (!up->primary)
 		json_object_set_new(o, "lagMs", json_null());
@@ -133,7 +132,7 @@ static json_t *relay_json(struct service *s)
 
 void status_get_status(struct request *r)
 {
-	struct service *s = r->worker->service;
+	struct service *s = r->all->service;
 	json_t *replicas = json_array();
 
 	for (size_t i = 0; i + 1 < s->upstreams.n; i++)
@@ -152,7 +151,7 @@ void status_get_status(struct request *r)
 
 void status_get_stats(struct request *r)
 {
-	struct service *s = r->worker->service;
+	struct service *s = r->all->service;
 	json_t *reads = json_object();
 
 	for (size_t i = 0; i < s->upstreams.n; i++)
@@ -190,13 +189,13 @@ void status_get_metrics(struct request *r)
 {
 	struct relay_status st;
 
-	relay_status(r->worker->service->relay, &st);
-	struct upstreams *all = &r->worker->service->upstreams;
+	relay_status(r->all->service->relay, &st);
+	struct upstreams *all = &r->all->service->upstreams;
 
 	for (size_t i = 0; i < all->n; i++) {
 		int64_t lag_us = METRIC_UNKNOWN;
 
-		(void)!replicas_lag_us(&all->list[i], &lag_us);
+		(void)!upstream_lag_us(&all->list[i], &lag_us);
 		metric_set(M_REPLICA_LAG, i, lag_us);
 	}
 	metric_set(M_RELAY_CONNECTED, 0, st.broker[0] != '\0');

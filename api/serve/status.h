@@ -1,6 +1,6 @@
 /*
- * status.h: the handlers of the operations routes. They only read what is in memory, so they answer at once whatever state the databases
- * are in. A worker's thread.
+ * status.h: the handlers of the operations routes. They only read what is in memory, so they answer
+ * at once whatever state the databases are in. A worker's thread.
  */
 #ifndef PGFANOUT_API_SERVE_STATUS_H
 #define PGFANOUT_API_SERVE_STATUS_H

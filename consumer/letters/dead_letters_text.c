@@ -13,7 +13,6 @@
 #include "common/base/clip.h"
 #include "consumer/apply/message.h"
 
-
 static const char *find_text(const struct amqp_delivery *d, const char *key)
 {
 	return amqp_header_text(d->headers, d->nheaders, key);

@@ -93,7 +93,7 @@ def test_equal_then_every_kind_of_drift_then_repaired(stack):
     newest = stack.sql("primary", "select last_value from products_version_seq")[0][0]
     done = verify(stack, "--repair")
     expect(done, 0, found)
-    assert f"replica-1: {len(found)} products differed, {len(found)} mended" in done.stdout
+    assert f"replica-1: {len(found)} products differed, {len(found)} repaired" in done.stdout
     stack.wait_converged(30)
     wrong = {key for _, key in found}
     for db in REPLICAS:

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "api/products/products.h"
-#include "api/serve/routes.h"
+#include "api/routes.h"
 
 #define ID "01a1f862-f215-7a75-9394-999ca50334cc"
 
@@ -58,8 +58,8 @@ static void test_find(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct route_match m;
-		enum route_verdict verdict = route_find(route_table, route_count, cases[i].method,
-							cases[i].path, &m);
+		enum route_verdict verdict = route_find(&api_routes, cases[i].method, cases[i].path,
+							&m);
 
 		print_message("%s %s\n", route_method_name(cases[i].method), cases[i].path);
 		assert_int_equal(verdict, cases[i].verdict);

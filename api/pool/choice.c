@@ -1,0 +1,136 @@
+/*
+ * choice.c: see choice.h.
+ */
+#include "api/pool/choice.h"
+
+#include <string.h>
+
+/* How well a replica's link suits a read, best first. Each is a step of the rule. */
+enum suit {
+	SUIT_FIT,     /* 1 */
+	SUIT_SILENT,  /* 1 */
+	SUIT_LAGGING, /* 3 */
+	SUIT_WRONG,   /* 5 */
+	SUIT_NOT,
+};
+
+static bool is_set(const atomic_bool *flag)
+{
+	return atomic_load_explicit(flag, memory_order_relaxed);
+}
+
+static bool has_tried(const struct read_want *want, const struct upstream *up)
+{
+	return up->primary ? want->tried_primary : (want->tried >> up->index & 1) != 0;
+}
+
+static bool known_wrong(struct pool *p, struct upstream *up, const struct read_want *want)
+{
+	const struct wrong_set *set = wrong_view(&p->wrong[up->index], &up->wrong);
+
+	return set && (!want->id || wrong_set_has(set, want->id));
+}
+
+static struct link *link_to(const struct pool *p, const struct read_want *want, size_t upstream)
+{
+	return want->id ? p->points[upstream] : p->scans[upstream];
+}
+
+static enum suit suit_of(struct pool *p, const struct read_want *want, const struct link *l)
+{
+	if (has_tried(want, l->up) || !link_usable(l))
+		return SUIT_NOT;
+	bool fit = is_set(&l->up->fit);
+
+	if (!fit && !is_set(&l->up->complete))
+		return SUIT_NOT;
+	if (known_wrong(p, l->up, want))
+		return SUIT_WRONG;
+	return !fit ? SUIT_LAGGING : l->silence.silent ? SUIT_SILENT : SUIT_FIT;
+}
+
+static int64_t heartbeat_of(const struct link *l)
+{
+	return atomic_load_explicit(&l->up->heartbeat_us, memory_order_relaxed);
+}
+
+/* The first of this suit, from the replica on whose turn it is. Of those that lag or are wrong one
+ * that is hardly further behind than the nearest: by no more than MAX_REPLICA_LAG_MS. */
+static struct link *first_of(struct pool *p, const struct read_want *want, size_t at,
+			     enum suit suit)
+{
+	size_t replicas = p->upstreams->n - 1;
+	int64_t least = INT64_MIN;
+
+	for (size_t i = 0; suit >= SUIT_LAGGING && i < replicas; i++) {
+		const struct link *l = link_to(p, want, i);
+		int64_t near = heartbeat_of(l) - p->settings->max_replica_lag_ms * 1000;
+
+		if (near > least && suit_of(p, want, l) == suit)
+			least = near;
+	}
+	for (size_t i = 0; i < replicas; i++, at = at + 1 < replicas ? at + 1 : 0) {
+		struct link *l = link_to(p, want, at);
+
+		if (suit_of(p, want, l) == suit && heartbeat_of(l) >= least)
+			return l;
+	}
+	return NULL;
+}
+
+static size_t whose_turn(struct pool *p)
+{
+	size_t replicas = p->upstreams->n - 1;
+
+	if (strcmp(p->settings->read_balance, "random") == 0)
+		return (size_t)(pool_random(p) % replicas);
+	return p->turn = p->turn + 1 < replicas ? p->turn + 1 : 0;
+}
+
+struct link *choice_link(struct pool *p, const struct read_want *want)
+{
+	struct link *primary = link_to(p, want, p->upstreams->n - 1);
+	struct link *l = want->home ? link_to(p, want, want->home->index) : NULL;
+
+	/* 0 */
+	if (l && !has_tried(want, l->up) && link_usable(l) && is_set(&l->up->fit) &&
+	    (l->up->primary || !known_wrong(p, l->up, want)))
+		return l;
+	/* 1 */
+	size_t at = whose_turn(p);
+
+	if ((l = first_of(p, want, at, SUIT_FIT)) || (l = first_of(p, want, at, SUIT_SILENT)))
+		return l;
+	/* 2 */
+	bool alive = link_usable(primary) && !want->tried_primary;
+
+	if (!want->tried_primary && is_set(&primary->up->fit))
+		return alive ? primary : NULL;
+	/* 3 */
+	if ((l = first_of(p, want, at, SUIT_LAGGING)))
+		return l;
+	/* 4 */
+	if (alive)
+		return primary;
+	/* 5, 6 */
+	return first_of(p, want, at, SUIT_WRONG);
+}
+
+bool choice_expected(const struct pool *p, const struct read_want *want)
+{
+	for (size_t i = 0; i < p->upstreams->n; i++) {
+		const struct upstream *up = &p->upstreams->list[i];
+
+		if (!has_tried(want, up) && is_set(up->primary ? &up->fit : &up->complete))
+			return true;
+	}
+	return false;
+}
+
+void choice_failed(struct read_want *want, const struct upstream *up)
+{
+	if (up->primary)
+		want->tried_primary = true;
+	else
+		want->tried |= UINT64_C(1) << up->index;
+}

@@ -1,0 +1,37 @@
+/*
+ * choice.h: which link a read takes. A worker's thread.
+ *
+ * The rule:
+ *   0. A list that has begun stays where it is while that database is fit and has not failed it:
+ *      two replicas may be at different moments.
+ *   1. A replica that is fit, has a live link of this role in this worker, has not failed this read
+ *      yet, and has it right as far as is known: a product by id is not among its wrong ones; for
+ *      pages and lists, it has no wrong ones at all. They take turns (READ_BALANCE=random: by
+ *      chance). Silent ones (silence.h) come after all others.
+ *   2. Else the primary, if it answers and has not failed this read yet. While a link to it is
+ *      being opened: NULL, and choice_expected() says that waiting is worth it.
+ *   3. Else a lagging replica that has it right, of those that are hardly further behind than the
+ *      nearest one; they take turns.
+ *   4. Else the primary, if it has a live link and has not failed this read yet.
+ *   5. Else a replica as in 3 that has it wrong: an old product is better than none.
+ *   6. Else NULL.
+ */
+#ifndef PGFANOUT_API_POOL_CHOICE_H
+#define PGFANOUT_API_POOL_CHOICE_H
+
+#include "api/pool/pool.h"
+
+/* What the choice looks at. Zeroed: a page, not asked of anybody yet. */
+struct read_want {
+	const struct uuid *id; /* of a product by id; NULL: a page or a list */
+	uint64_t tried;	       /* bit n: replica n has failed this read */
+	bool tried_primary;
+	const struct upstream *home; /* of a list that has begun: where the last chunk came from */
+};
+
+struct link *choice_link(struct pool *p, const struct read_want *want);
+/* Whether a database that has not failed this read will have a link in this worker soon. */
+bool choice_expected(const struct pool *p, const struct read_want *want);
+void choice_failed(struct read_want *want, const struct upstream *up);
+
+#endif
