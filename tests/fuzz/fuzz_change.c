@@ -3,8 +3,8 @@
  *
  *   clang -std=c11 -D_GNU_SOURCE -g -O1 -I. -fno-sanitize-recover=all \
  *       -fsanitize=fuzzer,address,undefined -o build/fuzz_change tests/fuzz/fuzz_change.c \
- *       common/json/jscan*.c common/wire/product*.c common/wire/change*.c \
- *       common/{base,err,strbuf,uuid,clock}.c
+ *       common/json/jscan*.c common/wire/product*.c common/wire/change.c \
+ *       common/base/{base,err,strbuf,uuid,clock,utf8}.c -luuid
  *   build/fuzz_change -max_total_time=60
  *
  * Beside memory errors it looks for broken promises:

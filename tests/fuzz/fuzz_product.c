@@ -3,7 +3,8 @@
  *
  *   clang -std=c11 -D_GNU_SOURCE -g -O1 -I. -fno-sanitize-recover=all \
  *       -fsanitize=fuzzer,address,undefined -o build/fuzz_product tests/fuzz/fuzz_product.c \
- *       common/json/jscan*.c common/wire/product*.c common/{base,err,strbuf,uuid,clock}.c -ljansson
+ *       common/json/jscan*.c common/wire/product*.c \
+ *       common/base/{base,err,strbuf,uuid,clock,utf8}.c -ljansson -luuid
  *   build/fuzz_product -max_total_time=60
  *
  * Beside memory errors it looks for broken promises:
