@@ -243,16 +243,15 @@ static enum publisher_run publish(struct relay *r)
 {
 	const char *source = outbox_source(r->outbox);
 	struct err err;
-	enum publisher_run beats = PUBLISHER_BROKEN,
-			   ran = publisher_run(r->publisher, r->link, source, &err);
+	enum publisher_run ran = publisher_run(r->publisher, r->link, source, &err), beats = ran;
 
 	if (ran != PUBLISHER_BROKEN)
 		beats = heartbeats_run(r->heartbeats, r->publisher, r->link, source, &err);
-	if (beats == PUBLISHER_BROKEN)
+	if (beats == PUBLISHER_BROKEN) {
 		relay_lose_broker(r, &err);
-	return beats == PUBLISHER_BROKEN || (beats == PUBLISHER_FULL && ran != PUBLISHER_MORE)
-		       ? beats
-		       : ran;
+		return beats;
+	}
+	return beats == PUBLISHER_FULL && ran != PUBLISHER_MORE ? beats : ran;
 }
 
 struct mono relay_publish(struct relay *r, struct mono now)
