@@ -24,7 +24,7 @@ struct dead_args {
 	const char *replica[REPLICAS_MAX]; /* none: all */
 	size_t nreplicas;
 	bool yes;
-	int all, json; /* as getopt_long() sets them: 0 or 1 */
+	int all, json;	     /* as getopt_long() sets them: 0 or 1 */
 	struct dead_id *ids; /* owned */
 	size_t nids;
 };
