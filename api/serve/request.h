@@ -17,7 +17,7 @@
 struct list;
 struct import;
 
-/* Where a request is, and what moves it on. */
+/* Where a request is; after the semicolon what moves it on. */
 enum request_state {
 	REQUEST_RECEIVING, /* http.c collects its body; whole(): the route's handler */
 	REQUEST_QUEUED,	   /* to be sent; the store's dispatch at the end of a turn, its deadline */
@@ -59,8 +59,7 @@ struct request {
 	struct requests *all;
 	struct http_request *http; /* NULL after gone() */
 	const struct route *route;
-	void (*gone)(
-		struct request *r); /* called when http.c forgets the request; NULL: nobody cares */
+	void (*gone)(struct request *r); /* when http.c is done with it; may be NULL */
 	unsigned refs;
 	enum request_state state;
 	bool counted;		       /* in all->in_flight */
@@ -75,7 +74,7 @@ struct request {
 	struct read_want want;
 	const struct link *asked; /* last, of those in flight */
 	const struct scan_calls *scan;
-	int limit; /* of a page */
+	int limit; /* rows that a scan asks for */
 	struct uuid after;
 	bool has_after;
 	struct list *list;
