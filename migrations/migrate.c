@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clip.h"
 #include "common/pg/schema.h"
 #include "common/base/stop.h"
 #include "migrations/migrations.h"
@@ -202,8 +203,8 @@ static bool read_registry(struct target *t, struct err *err)
 	for (size_t i = 0; i < t->registered; i++) {
 		struct registered *g = &t->registry[i];
 		g->number = (int)strtol(db_value(r, (int)i, 0), NULL, 10);
-		snprintf(g->name, sizeof(g->name), "%s", db_value(r, (int)i, 1));
-		snprintf(g->applied_at, sizeof(g->applied_at), "%s", db_value(r, (int)i, 2));
+		clip_text(g->name, sizeof(g->name), db_value(r, (int)i, 1));
+		clip_text(g->applied_at, sizeof(g->applied_at), db_value(r, (int)i, 2));
 	}
 	db_result_clear(r);
 	return true;
@@ -380,8 +381,7 @@ bool replica_settle(struct target *t, bool primary_pristine, bool *ret_needs_res
 	if (!query(t, state, 0, NULL, &r, err))
 		return false;
 	*ret_needs_reset = db_rows(r) == 0 || *db_value(r, 0, 0) == 't';
-	snprintf(ret_reason, 64, "%s",
-		 db_rows(r) ? db_value(r, 0, 1) : "products_replication is empty");
+	clip_text(ret_reason, 64, db_rows(r) ? db_value(r, 0, 1) : "products_replication is empty");
 	db_result_clear(r);
 	return true;
 }

@@ -36,6 +36,7 @@
 #include "api/pool/sql/replica_watch.sql.h"
 #include "api/pool/sql/replica_wrong.sql.h"
 #include "common/base/backoff.h"
+#include "common/base/clip.h"
 #include "common/base/log.h"
 
 #define LOOK_EVERY_MS	 1000
@@ -129,7 +130,7 @@ static void set_state(struct connector *c, enum upstream_state state, const char
 	if (changed)
 		up->since_us = wall_now_us();
 	up->state = state;
-	snprintf(up->reason, sizeof(up->reason), "%s", reason);
+	clip_text(up->reason, sizeof(up->reason), reason);
 	pthread_mutex_unlock(&up->lock);
 	atomic_store(&up->fit,
 		     state == UPSTREAM_SERVING || (up->primary && state == UPSTREAM_READ_ONLY));

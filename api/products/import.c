@@ -120,7 +120,7 @@ void import_give_up(struct import *m, const struct err *err)
 	char text[640];
 
 	snprintf(text, sizeof(text),
-		 "the import stopped: %s; what was counted until then is stored", err->text);
+		 "the import stopped: %s; what was counted until then is stored", err_shown(err));
 	strbuf_addstr(out, "{\"success\":false,\"error\":");
 	jscan_write_string(out, text, strlen(text));
 	strbuf_addstr(out, ",\"data\":");

@@ -82,7 +82,7 @@ static void halve(struct import_batch *b, const struct err *err)
 	if (s.to - s.from == 1) {
 		char text[640];
 
-		snprintf(text, sizeof(text), "the database refused it: %s", err->text);
+		snprintf(text, sizeof(text), "the database refused it: %s", err_shown(err));
 		import_reject(b->import, b->rows.list[s.from].line, NULL, text);
 		return;
 	}

@@ -186,12 +186,13 @@ static void redo(struct request *r, size_t n, enum db_outcome outcome, const str
 			r->alone = true;
 			write_submit(r);
 		} else if (outcome == DB_REFUSED) {
-			request_fail(r, 422, NULL, "the database refused it: %s", err->text);
+			request_fail(r, 422, NULL, "the database refused it: %s", err_shown(err));
 		} else if (outcome == DB_RETRY && r->tries < TRIES_MAX) {
 			r->alone = true;
 			delay(r);
 		} else {
-			request_unavailable(r, "the database could not do it now: %s", err->text);
+			request_unavailable(r, "the database could not do it now: %s",
+					    err_shown(err));
 		}
 		return;
 	case DB_LOST:
@@ -202,12 +203,12 @@ static void redo(struct request *r, size_t n, enum db_outcome outcome, const str
 	case DB_SCHEMA:
 		request_unavailable(
 			r, "the primary is not as it should be, run 'pgfanout-migrate up': %s",
-			err->text);
+			err_shown(err));
 		return;
 	case DB_OK:
 	case DB_UNFIT:
 	case DB_BUSY:
-		request_unavailable(r, "the primary takes no writes now: %s", err->text);
+		request_unavailable(r, "the primary takes no writes now: %s", err_shown(err));
 		return;
 	}
 }

@@ -40,7 +40,9 @@
 #include <unistd.h>
 
 #include "api/relay/relay_private.h"
+#include "common/base/clip.h"
 #include "common/base/log.h"
+#include "common/pg/sqlstate.h"
 
 #define CHANGES_MAX   200 /* of a message, unless set */
 #define LEAD_EVERY_MS 250
@@ -84,8 +86,11 @@ static void show_status(struct relay *r, enum relay_state state)
 
 void relay_show_error(struct relay *r, const char *what, const char *text)
 {
+	char line[sizeof(r->status.last_error)];
+
+	snprintf(line, sizeof(line), "%s: %s", what, text);
 	pthread_mutex_lock(&r->lock);
-	snprintf(r->status.last_error, sizeof(r->status.last_error), "%s: %s", what, text);
+	clip_text(r->status.last_error, sizeof(r->status.last_error), line);
 	r->status.last_error_at_s = wall_now_us() / 1000000;
 	pthread_mutex_unlock(&r->lock);
 }
@@ -99,7 +104,9 @@ static struct mono trouble(struct relay *r, struct relay_peer *t, const char *wh
 			 KV_S("next", "changes stay recorded; trying again"));
 	t->trouble = true;
 	snprintf(t->text, sizeof(t->text), "%s", err->text);
-	relay_show_error(r, what, err->text);
+	relay_show_error(r, what,
+			 sqlstate_outcome(err->sqlstate) == DB_REFUSED ? err_shown(err)
+								       : err->text);
 	t->at = mono_add_ms(mono_now(), backoff_next_ms(&t->backoff));
 	return t->at;
 }

@@ -14,14 +14,15 @@ void clip_text(char *out, size_t size, const char *s)
 
 	while (s < end) {
 		size_t valid = utf8_step(s, end), take = valid > 0 ? valid : 1;
-		if (n + take >= size)
+		bool plain = valid > 0 && !utf8_steers(s, valid);
+		size_t len = plain ? take : 1;
+		if (n + len >= size)
 			break;
-		memcpy(out + n, s, take);
-		if (valid == 0)
-			out[n] = '?';
-		else if ((unsigned char)*s < 0x20 || *s == 0x7f)
-			out[n] = ' ';
-		n += take;
+		if (plain)
+			memcpy(out + n, s, len);
+		else
+			out[n] = valid > 0 ? ' ' : '?';
+		n += len;
 		s += take;
 	}
 	out[n] = '\0';

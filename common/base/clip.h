@@ -8,7 +8,7 @@
 #include "common/base/base.h"
 
 /* Copies s, cut at a character's end so that size bytes (the NUL included) are enough; bytes that
- * are no UTF-8 become '?', control characters blanks. */
+ * are no UTF-8 become '?', what steers a terminal (utf8_steers()) a blank. */
 void clip_text(char *out, size_t size, const char *s);
 
 #endif

@@ -23,9 +23,7 @@ static void PRINTF_LIKE(3, 0) format_line(char *line, size_t size, const char *f
 		line[0] = '\0';
 	else if ((size_t)n >= size)
 		line[utf8_whole(line, size - 1)] = '\0';
-	for (char *p = line; *p; p++)
-		if ((unsigned char)*p < ' ' || *p == 0x7f)
-			*p = ' ';
+	utf8_plain(line);
 }
 
 bool err_set(struct err *err, const char *fmt, ...)
@@ -38,8 +36,25 @@ bool err_set(struct err *err, const char *fmt, ...)
 	va_end(ap);
 
 	memcpy(err->text, line, strlen(line) + 1);
+	err->shown[0] = '\0';
 	err->sqlstate[0] = '\0';
 	return false;
+}
+
+void err_show(struct err *err, const char *fmt, ...)
+{
+	char line[sizeof(err->shown)];
+	va_list ap;
+
+	va_start(ap, fmt);
+	format_line(line, sizeof(line), fmt, ap);
+	va_end(ap);
+	memcpy(err->shown, line, strlen(line) + 1);
+}
+
+const char *err_shown(const struct err *err)
+{
+	return err->shown[0] ? err->shown : err->text;
 }
 
 bool err_prefix(struct err *err, const char *fmt, ...)

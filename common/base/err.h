@@ -10,13 +10,21 @@
 #include "common/base/base.h"
 
 struct err {
-	char text[512];	  /* one line, never a secret */
+	char text[512];	  /* one line for the operator, never a secret */
+	char shown[160];  /* what anybody may see of it, see err_shown(); "": text */
 	char sqlstate[6]; /* of a database error, else "" */
 };
 
-/* Writes the line (control characters become blanks). Always returns false, so that `return
+/* A database's own words may quote whole rows. In answers, and where strangers can look, stands
+ * this: our words and at most the name of a constraint or column. */
+const char *err_shown(const struct err *err);
+
+/* Writes the line, for the operator and for anybody (control characters become blanks). Always returns false, so that `return
  * err_set(…)` reads well. */
 bool err_set(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* What anybody may see of it, in place of the line. */
+void err_show(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Puts "what: " in front of the line that is there. Returns false. */
 bool err_prefix(struct err *err, const char *fmt, ...) PRINTF_LIKE(2, 3);

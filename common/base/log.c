@@ -75,7 +75,7 @@ static void put_int(struct line *l, int64_t v)
  *   control character     text \n, \x1b  JSON \n, \u001b
  *   quote and backslash   a backslash before it, where the value is quoted
  *
- * U+007F to U+009F are control characters too: terminals obey them. */
+ * What utf8_steers() names beyond ASCII is a control character too: terminals obey it. */
 static size_t escape(const char *s, const char *end, bool quoted, char *out, size_t *ret_len)
 {
 	unsigned char c = (unsigned char)*s;
@@ -90,8 +90,8 @@ static size_t escape(const char *s, const char *end, bool quoted, char *out, siz
 		*ret_len = (size_t)snprintf(out, 8, "%s", short_form);
 	} else if (c < ' ' || c == 0x7f) {
 		*ret_len = (size_t)snprintf(out, 8, as_json ? "\\u%04x" : "\\x%02x", c);
-	} else if (c == 0xc2 && (unsigned char)s[1] < 0xa0) {
-		*ret_len = (size_t)snprintf(out, 8, "\\u%04x", (unsigned char)s[1]);
+	} else if (utf8_steers(s, n)) {
+		*ret_len = (size_t)snprintf(out, 8, "\\u%04x", (unsigned)utf8_code(s, n));
 	} else if (quoted && (c == '"' || c == '\\')) {
 		out[0] = '\\';
 		out[1] = *s;
@@ -142,7 +142,7 @@ static bool needs_quotes(const char *s)
 
 		if (n == 0 || c <= ' ' || c == 0x7f || c == '"' || c == '\\' || c == '=')
 			return true;
-		if (c == 0xc2 && (unsigned char)s[1] <= 0xa0)
+		if (utf8_steers(s, n) || (c == 0xc2 && (unsigned char)s[1] == 0xa0))
 			return true;
 		s += n;
 	}

@@ -32,6 +32,16 @@ static inline size_t utf8_step(const char *p, const char *end)
 	return left >= 4 && (u[3] & 0xc0) == 0x80 ? 4 : 0;
 }
 
+/* Whether the valid character at p, of n bytes, only steers what shows it: C0, DEL, C1, the line and
+ * paragraph separators, and the marks that turn the direction of writing, which make a line look
+ * like another one. */
+bool utf8_steers(const char *p, size_t n);
+/* The code point of a valid character of n bytes. */
+uint32_t utf8_code(const char *p, size_t n);
+/* Makes a text one line that is fit to be shown, in place: what steers becomes a blank, a byte that
+ * is no UTF-8 a '?'. */
+void utf8_plain(char *s);
+
 /* Whether the bytes are valid UTF-8 without NUL. ret_chars (may be NULL): how many characters. */
 bool utf8_valid(const char *s, size_t len, size_t *ret_chars);
 /* How many characters there are in valid UTF-8. */

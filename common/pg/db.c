@@ -46,6 +46,20 @@ void db_result_clear(struct pg_result *r)
 
 /* ---- errors ---- */
 
+/* What anybody may see. */
+static void show(const PGresult *r, const char *sqlstate, struct err *err)
+{
+	const char *constraint = PQresultErrorField(r, PG_DIAG_CONSTRAINT_NAME);
+	const char *column = PQresultErrorField(r, PG_DIAG_COLUMN_NAME);
+	const char *name = constraint ? constraint : column;
+
+	err_show(err, "%s (%s%s%sSQLSTATE %s)", sqlstate_words(sqlstate),
+		 constraint ? "constraint "
+		 : column   ? "column "
+			    : "",
+		 name ? name : "", name ? ", " : "", sqlstate);
+}
+
 enum db_outcome db_explain(struct pg_conn *c, struct pg_result *r, struct err *err)
 {
 	const char *sqlstate = r ? PQresultErrorField(r, PG_DIAG_SQLSTATE) : NULL;
@@ -61,10 +75,15 @@ enum db_outcome db_explain(struct pg_conn *c, struct pg_result *r, struct err *e
 	}
 
 	const char *primary = PQresultErrorField(r, PG_DIAG_MESSAGE_PRIMARY);
-	const char *detail = PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL);
 	const char *hint = PQresultErrorField(r, PG_DIAG_MESSAGE_HINT);
+	const char *detail = PQresultErrorField(r, PG_DIAG_MESSAGE_DETAIL);
+
+	/* Where the data is refused, the detail is the data: a whole row, or a key. */
+	if (sqlstate_outcome(sqlstate) == DB_REFUSED)
+		detail = NULL;
 	err_set(err, "%s (SQLSTATE %s)%s%s%s%s", primary ? primary : "error", sqlstate,
 		detail ? " " : "", detail ? detail : "", hint ? " Hint: " : "", hint ? hint : "");
+	show(r, sqlstate, err);
 	memcpy(err->sqlstate, sqlstate, min_size(strlen(sqlstate) + 1, sizeof(err->sqlstate)));
 	err->sqlstate[sizeof(err->sqlstate) - 1] = '\0';
 	return db_needs_new_session(r) ? DB_RETRY : sqlstate_outcome(sqlstate);

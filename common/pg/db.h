@@ -61,8 +61,8 @@ struct db_statement {
  * refused login). For use with libpq directly; db_conn_close() closes. Any thread. */
 struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, struct err *err);
 
-/* Puts the server's message (one line, with detail and hint) and SQLSTATE of a failed result into
- * err; r may be NULL: the connection's error. Returns the outcome. */
+/* Puts the server's message (one line; with hint, and with detail unless data was refused, when it
+ * quotes the data), what anybody may see of it, and SQLSTATE of a failed result into err; r may be NULL: the connection's error. Returns the outcome. */
 enum db_outcome db_explain(struct pg_conn *c, struct pg_result *r, struct err *err);
 
 /* Ends the connection and frees it, without ever waiting for the server. NULL is fine. */

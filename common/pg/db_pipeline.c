@@ -170,7 +170,7 @@ static void answer_lost(struct db *db)
 	/* What came without its Sync did not count, but the server's last words say more than
 	 * "connection closed". */
 	if (db->answered && db->outcome != DB_OK)
-		err_set(&db->why, "%s", db->err.text);
+		db->why = db->err;
 	db->answered = false;
 	while (db->count > 0) {
 		struct unit u = unit_pop(db);

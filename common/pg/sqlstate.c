@@ -73,6 +73,44 @@ enum db_outcome sqlstate_outcome(const char *sqlstate)
 	return DB_REFUSED;
 }
 
+const char *sqlstate_words(const char *sqlstate)
+{
+	static const struct {
+		const char *code; /* whole, or a class; the first row that fits decides */
+		const char *words;
+	} rows[] = {
+		{ "22001", "a text is too long for its column" },
+		{ "22003", "a number is too large for its column" },
+		{ "22", "a value does not fit its column" },
+		{ "23502", "a column that needs a value would have none" },
+		{ "23503", "a row that it refers to does not exist, or is referred to" },
+		{ "23505", "another row has the same key already" },
+		{ "23514", "a check of the table does not allow it" },
+		{ "23P01", "another row excludes it" },
+		{ "23", "a constraint of the table does not allow it" },
+		{ "25006", "the server is read-only" },
+		{ "28", "user or password is wrong" },
+		{ "40", "it met another transaction" },
+		{ "42501", "the user may not do it" },
+		{ "42", "a table, column or function is not as it should be" },
+		{ "53100", "the server's disk is full" },
+		{ "53", "the server is short of memory, connections or another resource" },
+		{ "54", "the row is too large for the server" },
+		{ "55P03", "a lock was not free in time" },
+		{ "57014", "it took too long, or was cancelled" },
+		{ "57", "the server is starting, stopping or restarting" },
+		{ "58", "the server's file system fails" },
+		{ "P0", "a trigger or function of the database does not allow it" },
+		{ "XX", "the server found an internal error" },
+		{ "", "the database does not allow it" },
+	};
+	size_t i = 0;
+
+	while (strncmp(sqlstate, rows[i].code, strlen(rows[i].code)) != 0)
+		i++;
+	return rows[i].words;
+}
+
 const char *db_outcome_name(enum db_outcome o)
 {
 	static const char *const names[] = {

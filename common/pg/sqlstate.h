@@ -29,6 +29,8 @@ enum db_outcome {
 
 /* sqlstate: five characters, or NULL/"" for a lost connection. */
 enum db_outcome sqlstate_outcome(const char *sqlstate);
+/* The same in a few words for anybody: "a value does not fit". */
+const char *sqlstate_words(const char *sqlstate);
 const char *db_outcome_name(enum db_outcome o);
 
 #endif

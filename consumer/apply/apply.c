@@ -230,10 +230,10 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 		}
 		uint32_t change = a->batch->order[top.from];
 		if (verdict_may_pass(err->sqlstate)) {
-			batch_refuse(a->batch, change, err->text);
+			batch_refuse(a->batch, change, err);
 		} else {
 			a->counts.refused++;
-			batch_fail_change(a->batch, change, err->text);
+			batch_fail_change(a->batch, change, err);
 		}
 		if (batch_older(a->batch, change, &older))
 			push(a, older, 1);

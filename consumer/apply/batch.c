@@ -142,11 +142,16 @@ void batch_add_change(struct batch *b, const struct change *c, struct batch_slic
 		*newest = at;
 }
 
-void batch_add_failure(struct batch *b, struct batch_failure f, const char *error)
+static void add_failure(struct batch *b, struct batch_failure f)
 {
 	GROW(b->failures, b->failures_cap, b->nfailures + 1);
-	f.error_at = batch_add_text(b, error, strlen(error));
 	b->failures[b->nfailures++] = f;
+}
+
+void batch_add_failure(struct batch *b, struct batch_failure f, const char *error)
+{
+	f.error_at = batch_add_text(b, error, strlen(error));
+	add_failure(b, f);
 }
 
 static void set_refused(struct batch *b, uint32_t change, bool refused)
@@ -158,24 +163,39 @@ static void set_refused(struct batch *b, uint32_t change, bool refused)
 	c->refused = refused;
 }
 
-void batch_fail_change(struct batch *b, uint32_t change, const char *error)
+/* Why, as the change remembers it. */
+static void note_why(struct batch *b, uint32_t change, const struct err *why)
+{
+	size_t error_at = batch_add_text(b, why->text, strlen(why->text));
+
+	b->changes[change].error_at = error_at;
+	b->changes[change].shown_at = batch_add_text(b, err_shown(why), strlen(err_shown(why)));
+}
+
+static void fail(struct batch *b, uint32_t change)
 {
 	const struct batch_change *c = &b->changes[change];
 
 	set_refused(b, change, false);
-	batch_add_failure(b,
-			  (struct batch_failure){ .message = c->message,
-						  .raw = c->raw,
-						  .xid = c->change.xid,
-						  .id = c->change.id,
-						  .version = c->change.version },
-			  error);
+	add_failure(b, (struct batch_failure){ .message = c->message,
+					       .raw = c->raw,
+					       .xid = c->change.xid,
+					       .id = c->change.id,
+					       .version = c->change.version,
+					       .error_at = c->error_at,
+					       .shown_at = c->shown_at });
 }
 
-void batch_refuse(struct batch *b, uint32_t change, const char *error)
+void batch_fail_change(struct batch *b, uint32_t change, const struct err *why)
+{
+	note_why(b, change, why);
+	fail(b, change);
+}
+
+void batch_refuse(struct batch *b, uint32_t change, const struct err *why)
 {
 	if (b->changes[change].error_at == 0)
-		b->changes[change].error_at = batch_add_text(b, error, strlen(error));
+		note_why(b, change, why);
 	set_refused(b, change, true);
 }
 
@@ -249,14 +269,9 @@ void batch_retry(struct batch *b, bool descending)
 
 void batch_give_up(struct batch *b)
 {
-	AUTO_STRBUF error = STRBUF_INIT; /* the text moves as it grows */
-
 	batch_retry(b, false);
-	for (size_t i = 0; i < b->norder; i++) {
-		strbuf_reset(&error);
-		strbuf_addstr(&error, batch_text(b, b->changes[b->order[i]].error_at));
-		batch_fail_change(b, b->order[i], strbuf_str(&error));
-	}
+	for (size_t i = 0; i < b->norder; i++)
+		fail(b, b->order[i]);
 }
 
 void batch_seal(struct batch *b)

@@ -12,6 +12,7 @@
 #ifndef PGFANOUT_CONSUMER_APPLY_BATCH_H
 #define PGFANOUT_CONSUMER_APPLY_BATCH_H
 
+#include "common/base/err.h"
 #include "common/base/uuid_set.h"
 #include "common/wire/change.h"
 #include "common/pg/pgarray.h"
@@ -43,10 +44,11 @@ struct batch_message {
 
 struct batch_change {
 	struct change change;
-	uint32_t message;	/* index */
-	bool tried;		/* it has been handed out for applying */
-	bool refused;		/* by the replica, and it may succeed once others are applied */
-	size_t error_at;	/* in text: why, when it was refused first */
+	uint32_t message; /* index */
+	bool tried;	  /* it has been handed out for applying */
+	bool refused;	  /* by the replica, and it may succeed once others are applied */
+	/* in text: why, when it was refused first; for the operator, and for anybody */
+	size_t error_at, shown_at;
 	struct batch_slice raw; /* in bodies */
 };
 
@@ -60,7 +62,8 @@ struct batch_failure {
 	int64_t version;	/* 0: they could not */
 	bool whole;		/* all there is in the message: its x-xid goes with it as it came */
 	bool free;		/* no attempt is used up */
-	size_t error_at;	/* in text */
+	size_t error_at;	/* in text: why, for the operator */
+	size_t shown_at;	/* in text: what anybody may see of that; 0: the same */
 };
 
 struct batch {
@@ -114,9 +117,9 @@ void batch_add_change(struct batch *b, const struct change *c, struct batch_slic
 /* What f.message holds could not be read. */
 void batch_add_failure(struct batch *b, struct batch_failure f, const char *error);
 /* The replica refused this change for what is in it: a failure. */
-void batch_fail_change(struct batch *b, uint32_t change, const char *error);
+void batch_fail_change(struct batch *b, uint32_t change, const struct err *why);
 /* The replica refused it, and may take it once others are applied: kept for batch_retry(). */
-void batch_refuse(struct batch *b, uint32_t change, const char *error);
+void batch_refuse(struct batch *b, uint32_t change, const struct err *why);
 /* order[from … from+n) are applied, so none of them is refused any more. True: one of them was, in
  * this batch or in an earlier one. */
 bool batch_applied(struct batch *b, size_t from, size_t n);

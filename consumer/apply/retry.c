@@ -250,7 +250,9 @@ void retry_take(struct retry *r, const struct batch *b)
 		const struct move *m = take_failure(r, b, &b->failures[i], &x);
 		if (i < LOG_MOVES)
 			log_move(r, m, &x, b->failures[i].free);
-		status_set_error(r->status, x.error);
+		status_set_error(r->status, batch_text(b, b->failures[i].shown_at != 0
+								  ? b->failures[i].shown_at
+								  : b->failures[i].error_at));
 	}
 	if (b->nfailures > LOG_MOVES)
 		log_warn("more changes of the same batch failed", KV_S("replica", r->replica),

@@ -202,11 +202,8 @@ static void add_shown(struct strbuf *out, const char *s, size_t len)
 	for (size_t i = 0; i < len;) {
 		unsigned char c = (unsigned char)s[i];
 		size_t take = utf8_step(s + i, s + len);
-		bool good = take > 0 && c != 0x7f && (c >= 0x20 || c == '\n' || c == '\t');
+		bool good = take > 0 && (!utf8_steers(s + i, take) || c == '\n' || c == '\t');
 
-		/* U+0080 to U+009F are control characters too. */
-		if (good && c == 0xc2 && (unsigned char)s[i + 1] < 0xa0)
-			good = false;
 		if (good) {
 			strbuf_add(out, s + i, take);
 			i += take;
@@ -289,18 +286,38 @@ void dead_text_full(struct strbuf *out, const struct dead_letter *l, const struc
 
 /* ---- JSON ---- */
 
+/* A JSON string, that may well be printed on a terminal: what steers one is escaped too. */
+static void add_json_string(struct strbuf *out, const char *s, size_t len)
+{
+	AUTO_STRBUF plain = STRBUF_INIT;
+
+	jscan_write_string(&plain, s, len);
+	const char *p = strbuf_str(&plain), *end = p + plain.len;
+	strbuf_reserve(out, (size_t)(end - p));
+	for (size_t n; p < end; p += n) {
+		n = utf8_step(p, end);
+		if (n == 1 && *p != 0x7f) {
+			strbuf_addch(out, *p);
+		} else if (n > 0 && !utf8_steers(p, n)) {
+			strbuf_add(out, p, n);
+		} else {
+			strbuf_addf(out, "\\u%04x", (unsigned)utf8_code(p, n));
+		}
+	}
+}
+
 /* JSON holds UTF-8 only: text that is none is clipped into some. */
 static void add_json_text(struct strbuf *out, const char *s)
 {
 	size_t len = strlen(s);
 
 	if (utf8_valid(s, len, NULL)) {
-		jscan_write_string(out, s, len);
+		add_json_string(out, s, len);
 		return;
 	}
 	AUTO_FREE char *clipped = xmalloc(len + 1);
 	clip_text(clipped, len + 1, s);
-	jscan_write_string(out, clipped, strlen(clipped));
+	add_json_string(out, clipped, strlen(clipped));
 }
 
 static void add_member(struct strbuf *out, const char *key, const char *value)
@@ -316,7 +333,7 @@ static void add_json_body(struct strbuf *out, const struct amqp_delivery *d)
 {
 	if (d->len == 0 || utf8_valid(d->body, d->len, NULL)) {
 		strbuf_addstr(out, ",\"body\":");
-		jscan_write_string(out, d->body, d->len);
+		add_json_string(out, d->body, d->len);
 		return;
 	}
 	strbuf_addstr(out, ",\"bodyBase64\":\"");

@@ -39,6 +39,15 @@ static void add(struct batch *b, unsigned id, int64_t version, enum change_kind 
 	batch_add_change(b, &c, (struct batch_slice){ 0 });
 }
 
+static const struct err *why(const char *text)
+{
+	static struct err err;
+
+	err_set(&err, "%s", text);
+	err_show(&err, "a word for \"%s\"", text);
+	return &err;
+}
+
 /* "1v5 2v3": ids and versions in order. */
 static const char *order_text(const struct batch *b)
 {
@@ -244,7 +253,7 @@ static void test_failures(void **state)
 	batch_add_message(&b, 12, CHANGE_DELETE);
 	add(&b, 2, 6, CHANGE_DELETE);
 	batch_add_failure(&b, (struct batch_failure){ .message = 1, .whole = true }, "broken");
-	batch_fail_change(&b, 0, "refused");
+	batch_fail_change(&b, 0, why("refused"));
 	assert_int_equal(b.nfailures, 2);
 	assert_string_equal(batch_text(&b, b.failures[0].error_at), "broken");
 	assert_int_equal(b.messages[b.failures[0].message].tag, 12);
@@ -271,7 +280,7 @@ static void test_refused_ones_are_kept(void **state)
 	batch_seal(&b);
 	assert_string_equal(order_text(&b), "1v13 2v12 3v11 4v10");
 	for (size_t i = 0; i < 3; i++)
-		batch_refuse(&b, b.order[i], i == 0 ? "first" : "other");
+		batch_refuse(&b, b.order[i], why(i == 0 ? "first" : "other"));
 	assert_false(batch_applied(&b, 3, 1));
 	assert_int_equal(b.nrefused, 3);
 	assert_int_equal(b.nfailures, 0);
@@ -280,14 +289,15 @@ static void test_refused_ones_are_kept(void **state)
 	assert_true(batch_applied(&b, 0, 1));
 	batch_retry(&b, true);
 	assert_string_equal(order_text(&b), "1v13 2v12");
-	batch_refuse(&b, b.order[0], "again");
-	batch_fail_change(&b, b.order[1], "own");
+	batch_refuse(&b, b.order[0], why("again"));
+	batch_fail_change(&b, b.order[1], why("own"));
 	assert_int_equal(b.nrefused, 1);
 	batch_give_up(&b);
 	assert_int_equal(b.nrefused, 0);
 	assert_int_equal(b.nfailures, 2);
 	assert_string_equal(batch_text(&b, b.failures[0].error_at), "own");
 	assert_string_equal(batch_text(&b, b.failures[1].error_at), "first");
+	assert_string_equal(batch_text(&b, b.failures[1].shown_at), "a word for \"first\"");
 	assert_int_equal(b.failures[1].version, 13);
 	batch_clear(&b);
 }
@@ -304,9 +314,9 @@ static void test_older_ones_are_told_apart(void **state)
 	add(&b, 1, 5, CHANGE_SYNC);
 	add(&b, 1, 7, CHANGE_SYNC);
 	batch_seal(&b);
-	batch_refuse(&b, b.order[0], "no");
+	batch_refuse(&b, b.order[0], why("no"));
 	assert_true(batch_older(&b, b.order[0], &older));
-	batch_refuse(&b, b.order[older], "no");
+	batch_refuse(&b, b.order[older], why("no"));
 	batch_retry(&b, false);
 	assert_string_equal(order_text(&b), "1v5 1v7");
 	assert_false(batch_is_newest(&b, 0));

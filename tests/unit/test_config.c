@@ -530,7 +530,7 @@ static void test_env_file(void **state)
 	(void)state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++) {
-		struct err err = { "", "" };
+		struct err err = { .text = "" };
 
 		environment((const char *const[]){ OLD, "EMPTY=", NULL });
 		write_file(files[i].file, strlen(files[i].file));

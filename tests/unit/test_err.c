@@ -11,7 +11,7 @@
 
 static void test_lines(void **state)
 {
-	struct err e = { "", "23505" };
+	struct err e = { .text = "", .sqlstate = "23505" };
 	(void)state;
 
 	assert_false(err_set(&e, "%s: %d", "what", 5));
@@ -19,6 +19,25 @@ static void test_lines(void **state)
 	assert_string_equal(e.sqlstate, "");
 	assert_false(err_set(&e, "one\ntwo\tthree\x7f%s", "\x1b[0m"));
 	assert_string_equal(e.text, "one two three  [0m");
+	err_set(&e, "\xc2\x9b"
+		    "1m \xff");
+	assert_string_equal(e.text, " 1m ?");
+}
+
+/* What anybody may see belongs to one line and goes with it. */
+static void test_shown(void **state)
+{
+	struct err e;
+	(void)state;
+
+	err_set(&e, "Failing row contains (%s)", "secret");
+	assert_string_equal(err_shown(&e), e.text);
+	err_show(&e, "a check (%s)", "odd");
+	err_prefix(&e, "replica-1");
+	assert_string_equal(e.text, "replica-1: Failing row contains (secret)");
+	assert_string_equal(err_shown(&e), "a check (odd)");
+	err_set(&e, "another");
+	assert_string_equal(err_shown(&e), "another");
 }
 
 static void test_itself(void **state)
@@ -78,6 +97,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_shown),
 		cmocka_unit_test(test_itself),
 		cmocka_unit_test(test_cut),
 	};

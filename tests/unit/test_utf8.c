@@ -7,6 +7,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -45,6 +46,44 @@ static void utf8_is_checked(void **state)
 	assert_true(utf8_valid(NULL, 0, NULL));
 }
 
+/* What moves a cursor or turns a line around is told from what is only unusual. */
+static void what_steers_is_known(void **state)
+{
+	static const struct {
+		const char *s;
+		bool steers;
+		unsigned code;
+	} rows[] = {
+		{ "\n", true, 0x0a },
+		{ "\x7f", true, 0x7f },
+		{ " ", false, 0x20 },
+		{ "\xc2\x80", true, 0x80 },
+		{ "\xc2\x9f", true, 0x9f },
+		{ "\xc2\xa0", false, 0xa0 },
+		{ "\xd8\x9c", true, 0x61c },
+		{ "\xe2\x80\x8d", false, 0x200d }, /* joins emoji */
+		{ "\xe2\x80\x8f", true, 0x200f },
+		{ "\xe2\x80\xa8", true, 0x2028 },
+		{ "\xe2\x80\xae", true, 0x202e },
+		{ "\xe2\x80\xaf", false, 0x202f },
+		{ "\xe2\x81\xa6", true, 0x2066 },
+		{ "\xe2\x81\xa9", true, 0x2069 },
+		{ "\xe2\x82\xac", false, 0x20ac },
+		{ "\xf0\x9f\x98\x80", false, 0x1f600 },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		if (utf8_steers(rows[i].s, strlen(rows[i].s)) != rows[i].steers)
+			fail_msg("U+%04X", rows[i].code);
+		assert_int_equal(utf8_code(rows[i].s, strlen(rows[i].s)), rows[i].code);
+	}
+	char text[] = "a\xc2\x9b"
+		      "b\xff\xe2\x80\xa8"
+		      "c\xe2\x82\xac";
+	utf8_plain(text);
+	assert_string_equal(text, "a b? c\xe2\x82\xac");
+}
+
 static void foreign_text_is_clipped(void **state)
 {
 	static const struct {
@@ -56,6 +95,10 @@ static void foreign_text_is_clipped(void **state)
 		{ "abc", 4, "abc" },
 		{ "abcd", 4, "abc" },
 		{ "a\nb\x7f", 10, "a b " },
+		{ "\xc2\x9b"
+		  "31mred\xe2\x80\xae",
+		  20, " 31mred " },
+		{ "\xc2\x9b\xc2\x9b", 2, " " },
 		{ "\xc3\xa9\xc3\xa9", 4, "\xc3\xa9" },
 		{ "\xe2\x82\xac", 3, "" },
 		{ "a\xff\xc3", 10, "a??" },
@@ -74,6 +117,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(utf8_is_checked),
+		cmocka_unit_test(what_steers_is_known),
 		cmocka_unit_test(foreign_text_is_clipped),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
