@@ -268,7 +268,7 @@ bool target_open(struct target *t, struct err *err)
 
 	t->conn = db_connect_raw(t->url, &opt, err);
 	if (t->conn == NULL) {
-		t->code = db_exit_code(DB_LOST);
+		t->code = db_exit_code(sqlstate_outcome(err->sqlstate));
 		return false;
 	}
 	if (identify(t, err) && read_registry(t, err) && check_registry(t, err))

@@ -20,7 +20,7 @@ packages() {
 		;;
 	test)
 		echo libcmocka-dev python3-pytest python3-psycopg2 python3-pika python3-requests \
-			python3-jsonschema faketime
+			python3-jsonschema faketime pgbouncer
 		;;
 	bench)
 		echo wrk

@@ -156,7 +156,7 @@ static void set_failed(struct connector *c, const struct err *err)
 	bool schema = sqlstate_outcome(err->sqlstate) == DB_SCHEMA;
 	struct err text = *err;
 
-	if (schema)
+	if (schema && strcmp(err->sqlstate, SQLSTATE_ENCODING) != 0)
 		err_prefix(&text, "run 'pgfanout-migrate up'");
 	set_state(c, schema ? UPSTREAM_NOT_MIGRATED : UPSTREAM_UNREACHABLE, text.text);
 }

@@ -52,7 +52,7 @@ enum exit_code reset_primary_connect(struct reset_primary *p, const char *url, s
 	uri_scrub(url, p->name, sizeof(p->name));
 	p->conn = db_connect_raw(url, &options, err);
 	if (p->conn == NULL)
-		return db_exit_code(DB_LOST);
+		return db_exit_code(sqlstate_outcome(err->sqlstate));
 	enum db_outcome outcome = db_check_schema(p->conn, "primary", SCHEMA_PRIMARY, err);
 	if (outcome != DB_OK)
 		return db_exit_code(outcome);

@@ -109,7 +109,7 @@ bool reset_replica_connect(struct reset_replica *r)
 
 	r->conn = db_connect_raw(r->url, &options, &err);
 	if (r->conn == NULL)
-		return failed(r, NULL, DB_LOST, &err);
+		return failed(r, NULL, sqlstate_outcome(err.sqlstate), &err);
 	/* The server then notices within a second that we are gone, also during an index build. On
 	 * platforms without this setting it notices at the end of the statement. */
 	(void)query(r, "SET client_connection_check_interval = 1000", NULL, &err);
