@@ -112,7 +112,8 @@ static void take_claim(struct relay *r, struct mono now)
 	struct outbox_key replaced;
 
 	r->claim = NULL;
-	r->sweep_rows += c->n;
+	if (!c->big)
+		r->sweep_rows += c->n;
 	if (c->sweep_ends) {
 		/* Work: look again soon. None for a while: look ever less often. Much work: let
 		 * more of it gather. */
@@ -147,11 +148,19 @@ static void claim(struct relay *r, struct mono now)
 {
 	if (r->claim && !outbox_claiming(r->outbox))
 		take_claim(r, now);
-	if (r->claim || r->phase == RELAY_HOLD || !sweep_due(r, now))
+	bool sweep = sweep_due(r, now), big = outbox_has_big(r->outbox);
+	if (r->claim || r->phase == RELAY_HOLD || (!sweep && !big))
 		return;
 	r->claim = publisher_chunk(r->publisher);
 	if (!r->claim)
 		return;
+	/* In turn, so that neither waits long for the other. */
+	if (big && (r->big_turn || !sweep)) {
+		r->big_turn = false;
+		outbox_claim_big(r->outbox, r->claim);
+		return;
+	}
+	r->big_turn = true;
 	if (!outbox_sweeping(r->outbox)) {
 		/* Before the statement is sent: a commit that is announced from now on needs
 		 * another sweep. */
@@ -166,7 +175,8 @@ static void claim(struct relay *r, struct mono now)
 /* Whether no heartbeat is recorded any more, as far as this relay can know. */
 static bool may_beat(const struct relay *r)
 {
-	return r->sweeps >= r->beat_sweeps && !heartbeats_busy(r->heartbeats);
+	return r->sweeps >= r->beat_sweeps && !outbox_keeps_beat(r->outbox) &&
+	       !heartbeats_busy(r->heartbeats);
 }
 
 static void beat(struct relay *r, struct mono now)
@@ -229,7 +239,7 @@ static struct mono next_duty(const struct relay *r)
 	struct mono due = MONO_NEVER;
 
 	if (!r->claim && publisher_has_room(r->publisher)) {
-		due = r->sweep_at;
+		due = outbox_has_big(r->outbox) ? mono_now() : r->sweep_at;
 		if (atomic_load(&r->woken))
 			due = mono_earlier(due, mono_add_us(r->swept_at, r->gap_us));
 	}

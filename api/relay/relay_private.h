@@ -81,6 +81,7 @@ struct relay {
 	int64_t pause_us, gap_us; /* to the next sweep: if nobody wakes us; in any case */
 	struct mono busy_until;	  /* the pause does not grow until then */
 	size_t sweep_rows;	  /* of the sweep under way */
+	bool big_turn;		  /* the next chunk may be one of a big transaction */
 	struct mono forget_at;	  /* when what is confirmed is forgotten; never: nothing waits */
 	struct mono look_at, declare_at; /* the queues were last looked at; all were declared */
 	size_t look_next;		 /* replica */
