@@ -156,7 +156,7 @@ bool reset_replica_lock(struct reset_replica *r)
 	if (!run(r, "setting lock_timeout", "SET lock_timeout = '" LOCK_TIMEOUT "'"))
 		return false;
 	enum db_outcome outcome = query(r, "SELECT pg_advisory_lock(1885824609, 1)", NULL, &err);
-	if (strcmp(err.sqlstate, "55P03") == 0 && outcome == DB_RETRY)
+	if (outcome == DB_RETRY && strcmp(err.sqlstate, "55P03") == 0)
 		return fail_busy(r);
 	if (outcome != DB_OK)
 		return failed(r, "locking out the consumer", outcome, &err);
