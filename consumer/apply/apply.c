@@ -6,13 +6,27 @@
  *   1. applied: the next range.
  *   2. refused, several changes: both halves instead of it. 1 bad change of 2000 costs about 20
  *      small transactions.
- *   3. refused, one change: it is a failure of the batch. The next newest change of the same
- *      product takes its place, because it would have been applied had it come in another batch.
- *   4. again: the same range after a short back-off.
- *   5. wait: the batch ends here.
+ *   3. refused, one change, for its own values: it is a failure of the batch.
+ *   4. refused, one change, maybe because of another row: it is kept for another pass.
+ *      In both cases the next newest change of the same product takes its place, because it would
+ *      have been applied had it come in another batch.
+ *   5. again: the same range after a short back-off.
+ *   6. wait: the batch ends here.
+ *
+ * Passes: when no range is left, the changes that were kept are tried again, as long as the pass
+ * before took any (verdict_goes_on()). They go in the order of their versions, which is an order
+ * that the primary could take them in: names that move up a chain of products, or are swapped by
+ * way of a third name, so need one more pass, whatever the order of the ids. A primary without the
+ * replica's constraint may have taken them in any order, so every other pass goes backwards. What
+ * is left is a failure of the batch, and uses up no attempt while others that had been refused are
+ * taken (verdict_is_free()): a chain may be longer than a batch. A cycle that only a constraint
+ * that is checked later can take (DEFERRABLE) is tried as one unit at the head of each pass.
  *
  * The heartbeats of a batch go with its last unit, so that they count only when all before them is
  * committed; if no change is left for that unit, with an empty one.
+ *
+ * All of this is in memory. If the process dies, the messages come again, and what is committed is
+ * then stale.
  *
  * A replica that was lost or too slow in the middle of a unit gets smaller ones for a while: a
  * batch that takes longer than the time limit would otherwise be tried for ever.
@@ -43,8 +57,13 @@ struct apply {
 	struct range *open; /* stack of ranges that are still to do; its top is the one in flight */
 	size_t nopen, open_cap;
 	bool in_flight;
-	bool beats_due; /* the batch's heartbeats are still to be passed on */
-	unsigned tries; /* of the top range */
+	bool beats_due;	     /* the batch's heartbeats are still to be passed on */
+	bool beats_sent;     /* with the unit that is in flight */
+	unsigned pass;	     /* 0: the first one, of all changes */
+	size_t left;	     /* changes that were refused when it began */
+	bool progress;	     /* the first pass: something was applied */
+	int64_t resolved_us; /* wall clock: a change was taken that had been refused; 0: never */
+	unsigned tries;	     /* of the top range */
 	struct backoff backoff;
 	struct mono again_at;
 	size_t unit_max; /* changes of a unit, 1 … settings->batch_max_changes */
@@ -110,10 +129,61 @@ void apply_start(struct apply *a, struct batch *b, struct mono now)
 		push(a, end, n);
 	}
 	a->beats_due = b->has_beat[CHANGE_SYNC] || b->has_beat[CHANGE_DELETE];
-	if (a->nopen == 0 && a->beats_due)
-		push(a, 0, 0);
+	a->pass = 0;
+	a->progress = false;
 	a->state = APPLY_BUSY;
 }
+
+/* ---- passes ---- */
+
+/* Ranges of what `order` holds, the first one on top: as long as units may be, but an older change
+ * of a product, whose newest one is there too, is alone. */
+static void push_pass(struct apply *a)
+{
+	size_t end = a->batch->norder;
+
+	while (end > 0) {
+		size_t from = end - 1;
+		while (batch_is_newest(a->batch, end - 1) && from > 0 && end - from < a->unit_max &&
+		       batch_is_newest(a->batch, from - 1))
+			from--;
+		push(a, from, end - from);
+		end = from;
+	}
+}
+
+/* No range is left: what was refused is tried again, or given up. */
+static void end_pass(struct apply *a)
+{
+	struct batch *b = a->batch;
+	size_t left = b->nrefused;
+	size_t taken = a->pass == 0	? (a->progress ? left : 0)
+		       : a->left > left ? a->left - left
+					: 0;
+
+	if (verdict_goes_on(taken, b->nrefused)) {
+		a->left = b->nrefused;
+		batch_retry(b, a->pass++ % 2 == 1);
+		push_pass(a);
+		return;
+	}
+	if (b->nrefused > 0) {
+		size_t first = b->nfailures;
+		a->counts.refused += b->nrefused;
+		batch_give_up(b);
+		for (size_t i = first; i < b->nfailures; i++) {
+			struct batch_failure *f = &b->failures[i];
+			const struct batch_message *m = &b->messages[f->message];
+			f->free = verdict_is_free(m->attempt, m->failed_us, a->resolved_us);
+		}
+	}
+	if (a->beats_due)
+		push(a, 0, 0);
+	else
+		a->state = APPLY_DONE;
+}
+
+/* ---- answers ---- */
 
 static void give_up(struct apply *a, enum db_outcome outcome, struct verdict verdict,
 		    const struct err *err)
@@ -136,8 +206,11 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 	struct verdict verdict = verdict_of_unit(outcome, top.n, a->tries);
 	switch (verdict.action) {
 	case VERDICT_NEXT:
-		if (a->nopen == 1)
+		if (a->beats_sent)
 			a->beats_due = false;
+		if (batch_applied(a->batch, top.from, top.n))
+			a->resolved_us = wall_now_us();
+		a->progress = a->progress || top.n > 0;
 		pop(a);
 		if (db_rows(r) == 1 && db_length(r, 0, 0) == 8)
 			a->counts.applied += (size_t)pg_get_int8(db_value(r, 0, 0));
@@ -156,12 +229,14 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 			break;
 		}
 		uint32_t change = a->batch->order[top.from];
-		a->counts.refused++;
-		batch_fail_change(a->batch, change, err->text);
+		if (verdict_may_pass(err->sqlstate)) {
+			batch_refuse(a->batch, change, err->text);
+		} else {
+			a->counts.refused++;
+			batch_fail_change(a->batch, change, err->text);
+		}
 		if (batch_older(a->batch, change, &older))
 			push(a, older, 1);
-		else if (a->nopen == 0 && a->beats_due)
-			push(a, 0, 0);
 		break;
 	}
 	case VERDICT_AGAIN:
@@ -179,7 +254,8 @@ static void send_unit(struct apply *a, struct mono now)
 	struct db_param params[BATCH_PARAMS];
 	struct err err = { .text = "" };
 
-	batch_params_build(&a->params, a->batch, top.from, top.n, a->nopen == 1, params);
+	a->beats_sent = a->beats_due && a->nopen == 1 && a->batch->nrefused == 0;
+	batch_params_build(&a->params, a->batch, top.from, top.n, a->beats_sent, params);
 	a->tries++;
 	a->counts.units++;
 	a->in_flight = true;
@@ -197,8 +273,8 @@ enum apply_state apply_step(struct apply *a, struct mono now)
 		return a->state;
 	a->again_at = (struct mono){ 0 };
 	if (a->nopen == 0)
-		a->state = APPLY_DONE;
-	else
+		end_pass(a);
+	if (a->nopen > 0)
 		send_unit(a, now);
 	return a->state;
 }

@@ -81,7 +81,7 @@ void batch_reset(struct batch *b)
 	reset_strbuf(&b->text);
 	strbuf_addch(&b->text, '\0'); /* place 0 */
 	b->source_at = 0;
-	b->nbeats = 0;
+	b->nbeats = b->nrefused = 0;
 	b->has_beat[CHANGE_SYNC] = b->has_beat[CHANGE_DELETE] = false;
 }
 
@@ -149,10 +149,20 @@ void batch_add_failure(struct batch *b, struct batch_failure f, const char *erro
 	b->failures[b->nfailures++] = f;
 }
 
+static void set_refused(struct batch *b, uint32_t change, bool refused)
+{
+	struct batch_change *c = &b->changes[change];
+
+	if (c->refused != refused)
+		b->nrefused += refused ? 1 : (size_t)-1;
+	c->refused = refused;
+}
+
 void batch_fail_change(struct batch *b, uint32_t change, const char *error)
 {
 	const struct batch_change *c = &b->changes[change];
 
+	set_refused(b, change, false);
 	batch_add_failure(b,
 			  (struct batch_failure){ .message = c->message,
 						  .raw = c->raw,
@@ -160,6 +170,27 @@ void batch_fail_change(struct batch *b, uint32_t change, const char *error)
 						  .id = c->change.id,
 						  .version = c->change.version },
 			  error);
+}
+
+void batch_refuse(struct batch *b, uint32_t change, const char *error)
+{
+	if (b->changes[change].error_at == 0)
+		b->changes[change].error_at = batch_add_text(b, error, strlen(error));
+	set_refused(b, change, true);
+}
+
+bool batch_applied(struct batch *b, size_t from, size_t n)
+{
+	bool was = false;
+
+	if (b->nrefused == 0 && !b->retried)
+		return false;
+	for (size_t i = from; i < from + n; i++) {
+		const struct batch_change *c = &b->changes[b->order[i]];
+		was = was || c->refused || b->messages[c->message].attempt > 0;
+		set_refused(b, b->order[i], false);
+	}
+	return was;
 }
 
 void batch_add_beat(struct batch *b, int64_t at_us)
@@ -189,9 +220,51 @@ static int compare_ids(const void *left, const void *right, void *arg)
 	return uuid_cmp(&b->changes[l].change.id, &b->changes[r].change.id);
 }
 
+/* Versions are ever different but for a message delivered twice. */
+static int compare_versions(const void *left, const void *right, void *arg)
+{
+	const struct batch *b = arg;
+	uint32_t l, r;
+
+	memcpy(&l, left, sizeof(l));
+	memcpy(&r, right, sizeof(r));
+	int64_t x = b->changes[l].change.version, y = b->changes[r].change.version;
+	return x < y ? -1 : x > y ? 1 : l < r ? -1 : l > r;
+}
+
+void batch_retry(struct batch *b, bool descending)
+{
+	b->norder = 0;
+	for (size_t i = 0; i < b->nchanges; i++)
+		if (b->changes[i].refused)
+			b->order[b->norder++] = (uint32_t)i;
+	if (b->norder > 1)
+		qsort_r(b->order, b->norder, sizeof(*b->order), compare_versions, b);
+	for (size_t i = 0; descending && i < b->norder / 2; i++) {
+		uint32_t *other = &b->order[b->norder - 1 - i], swap = b->order[i];
+		b->order[i] = *other;
+		*other = swap;
+	}
+}
+
+void batch_give_up(struct batch *b)
+{
+	AUTO_STRBUF error = STRBUF_INIT; /* the text moves as it grows */
+
+	batch_retry(b, false);
+	for (size_t i = 0; i < b->norder; i++) {
+		strbuf_reset(&error);
+		strbuf_addstr(&error, batch_text(b, b->changes[b->order[i]].error_at));
+		batch_fail_change(b, b->order[i], strbuf_str(&error));
+	}
+}
+
 void batch_seal(struct batch *b)
 {
 	b->norder = 0;
+	b->retried = false;
+	for (size_t i = 0; i < b->nmessages; i++)
+		b->retried = b->retried || b->messages[i].attempt > 0;
 	GROW(b->order, b->order_cap, b->nchanges);
 	for (size_t i = 0; i < b->nchanges; i++)
 		if (*uuid_set_put(&b->newest, &b->changes[i].change.id, 0) == i)
@@ -222,6 +295,13 @@ bool batch_older(struct batch *b, uint32_t change, size_t *ret_at)
 	b->order[b->norder] = (uint32_t)found;
 	*ret_at = b->norder++;
 	return true;
+}
+
+bool batch_is_newest(struct batch *b, size_t at)
+{
+	const struct uuid *id = &b->changes[b->order[at]].change.id;
+
+	return *uuid_set_put(&b->newest, id, 0) == b->order[at];
 }
 
 /* ---- parameters ---- */

@@ -30,8 +30,9 @@ struct batch_header {
 struct batch_message {
 	uint64_t tag;
 	enum change_kind kind;
-	unsigned attempt; /* how often it has failed before */
-	size_t id_at;	  /* message_id; these are places in text, 0: the empty string */
+	unsigned attempt;  /* how often it has failed before */
+	int64_t failed_us; /* and when last, wall clock; 0: not known */
+	size_t id_at;	   /* message_id; these are places in text, 0: the empty string */
 	size_t type_at;
 	size_t content_type_at;
 	size_t xids_at; /* the x-xid header as it came */
@@ -44,6 +45,8 @@ struct batch_change {
 	struct change change;
 	uint32_t message;	/* index */
 	bool tried;		/* it has been handed out for applying */
+	bool refused;		/* by the replica, and it may succeed once others are applied */
+	size_t error_at;	/* in text: why, when it was refused first */
 	struct batch_slice raw; /* in bodies */
 };
 
@@ -56,6 +59,7 @@ struct batch_failure {
 	struct uuid id;		/* these two: of its product, as far as they could be read; */
 	int64_t version;	/* 0: they could not */
 	bool whole;		/* all there is in the message: its x-xid goes with it as it came */
+	bool free;		/* no attempt is used up */
 	size_t error_at;	/* in text */
 };
 
@@ -69,9 +73,12 @@ struct batch {
 	struct batch_header *headers;
 	size_t nheaders, headers_cap;
 
-	/* Indices of the changes to apply; batch_seal() fills it, batch_older() appends. */
+	/* Indices of the changes to apply; batch_seal() and batch_retry() fill it, batch_older()
+	 * appends. */
 	uint32_t *order;
 	size_t norder, order_cap;
+	size_t nrefused; /* changes that are refused now */
+	bool retried;	 /* some message has failed before; batch_seal() says */
 
 	struct strbuf bodies; /* raw JSON of all messages */
 	struct strbuf names;  /* arena of the changes */
@@ -106,8 +113,17 @@ void batch_add_header(struct batch *b, const char *key, const char *str, int64_t
 void batch_add_change(struct batch *b, const struct change *c, struct batch_slice raw);
 /* What f.message holds could not be read. */
 void batch_add_failure(struct batch *b, struct batch_failure f, const char *error);
-/* The replica refused this change. */
+/* The replica refused this change for what is in it: a failure. */
 void batch_fail_change(struct batch *b, uint32_t change, const char *error);
+/* The replica refused it, and may take it once others are applied: kept for batch_retry(). */
+void batch_refuse(struct batch *b, uint32_t change, const char *error);
+/* order[from … from+n) are applied, so none of them is refused any more. True: one of them was, in
+ * this batch or in an earlier one. */
+bool batch_applied(struct batch *b, size_t from, size_t n);
+/* Starts again with those that are refused: `order` holds them alone, by their versions. */
+void batch_retry(struct batch *b, bool descending);
+/* Those that are still refused become failures, in the order of their versions. */
+void batch_give_up(struct batch *b);
 /* The last message is a heartbeat. */
 void batch_add_beat(struct batch *b, int64_t at_us);
 uint64_t *batch_scratch_xids(struct batch *b, size_t n);
@@ -118,6 +134,9 @@ void batch_seal(struct batch *b);
 /* The next newest change of the same product that was not tried yet is appended to `order`: true,
  * *ret_at is its place there. */
 bool batch_older(struct batch *b, uint32_t change, size_t *ret_at);
+/* Whether order[at] is the newest change of its product; of several others of one product each
+ * needs a transaction of its own. */
+bool batch_is_newest(struct batch *b, size_t at);
 
 /* What the parameters of products_apply() point into. */
 struct batch_params {

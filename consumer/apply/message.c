@@ -5,7 +5,7 @@
  *   1. x-attempt is read as a number, from an integer or a text; absent or anything else: 0.
  *   2. x-xid and x-source are kept as they are, unless they are larger than any sender of ours
  *      makes them.
- *   3. x-error, x-queue and x-died-at are ours and written again. Headers that the broker adds when
+ *   3. x-error, x-queue, x-failed-at and x-died-at are ours and written again. Headers that the broker adds when
  *      it moves messages are left out.
  *   4. Other small ones travel on, so that another publisher's own marks survive a retry.
  */
@@ -55,9 +55,18 @@ static unsigned read_attempt(const struct amqp_delivery *d)
 	return n > ATTEMPT_MAX ? ATTEMPT_MAX : (unsigned)n;
 }
 
+/* x-failed-at as we write it; 0 if it is anything else. */
+static int64_t read_failed_at(const struct amqp_delivery *d)
+{
+	const char *text = amqp_header_text(d->headers, d->nheaders, "x-failed-at");
+	int64_t pg_us;
+
+	return clock_parse_pg(text, strlen(text), &pg_us) ? clock_pg_to_wall(pg_us) : 0;
+}
+
 bool message_header_travels(const struct amqp_header *h)
 {
-	static const char *const ours[] = { "x-attempt", "x-error", "x-queue",
+	static const char *const ours[] = { "x-attempt", "x-error", "x-queue", "x-failed-at",
 					    "x-died-at", "x-xid",   "x-source" };
 	static const char *const brokers[] = { "x-death",	   "x-first-death",
 					       "x-last-death",	   "x-delivery-count",
@@ -234,6 +243,7 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 		xids_text = number;
 	}
 	m->attempt = read_attempt(d);
+	m->failed_us = m->attempt > 0 ? read_failed_at(d) : 0;
 	m->timestamp_s = d->timestamp_s;
 	m->id_at = keep_text(b, d->message_id);
 	m->type_at = keep_text(b, d->type);

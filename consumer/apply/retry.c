@@ -146,7 +146,7 @@ struct failed {
 	struct verdict verdict;
 	int64_t delay_ms;
 	char error[ERROR_MAX], queue[TOPOLOGY_NAME_MAX], key[TOPOLOGY_NAME_MAX];
-	char xid[24], expiration[24], died_at[CLOCK_TIMESTAMP_MAX];
+	char xid[24], expiration[24], at[CLOCK_TIMESTAMP_MAX];
 	struct amqp_header headers[HEADERS_MAX];
 };
 
@@ -167,10 +167,9 @@ static size_t write_headers(struct failed *x, const struct batch *b, const struc
 	if (b->source_at != 0)
 		x->headers[n++] = (struct amqp_header){ .key = "x-source",
 							.str = batch_text(b, b->source_at) };
-	if (dead) {
-		clock_format_wall(wall_now_us(), x->died_at);
-		x->headers[n++] = (struct amqp_header){ .key = "x-died-at", .str = x->died_at };
-	}
+	clock_format_wall(wall_now_us(), x->at);
+	x->headers[n++] = (struct amqp_header){ .key = dead ? "x-died-at" : "x-failed-at",
+						.str = x->at };
 	for (size_t i = 0; i < from->nheaders && n < HEADERS_MAX; i++) {
 		const struct batch_header *h = &b->headers[from->first_header + i];
 		x->headers[n++] = (struct amqp_header){
@@ -187,7 +186,7 @@ static const struct move *take_failure(struct retry *r, const struct batch *b,
 {
 	const struct batch_message *from = &b->messages[f->message];
 
-	*x = (struct failed){ .attempt = from->attempt + 1 };
+	*x = (struct failed){ .attempt = from->attempt + (f->free ? 0 : 1) };
 	x->verdict = verdict_of_failure(x->attempt, (unsigned)r->settings->max_attempts);
 	x->delay_ms = verdict_delay_ms(r->settings->retry_delay_ms, x->attempt);
 	bool dead = x->verdict.action == VERDICT_DEAD;
@@ -227,7 +226,7 @@ static const struct move *take_failure(struct retry *r, const struct batch *b,
 	return m;
 }
 
-static void log_move(const struct retry *r, const struct move *m, const struct failed *x)
+static void log_move(const struct retry *r, const struct move *m, const struct failed *x, bool free)
 {
 	const struct amqp_publish *p = &m->copy.message;
 
@@ -236,11 +235,11 @@ static void log_move(const struct retry *r, const struct move *m, const struct f
 			  KV_S("message_id", p->message_id),
 			  KV_S("kind", change_kind_name(m->kind)), KV_I("attempt", x->attempt),
 			  KV_S("queue", p->routing_key), KV_S("error", x->error));
-	else
-		log_warn(x->verdict.sentence, KV_S("replica", r->replica),
-			 KV_S("message_id", p->message_id), KV_S("kind", change_kind_name(m->kind)),
-			 KV_I("attempt", x->attempt), KV_I("again_in_ms", x->delay_ms),
-			 KV_S("error", x->error));
+	else /* while others are sorted out, it is no news that this one waits */
+		LOG_AT(free ? LOG_DEBUG : LOG_WARN, x->verdict.sentence,
+		       KV_S("replica", r->replica), KV_S("message_id", p->message_id),
+		       KV_S("kind", change_kind_name(m->kind)), KV_I("attempt", x->attempt),
+		       KV_I("again_in_ms", x->delay_ms), KV_S("error", x->error));
 }
 
 void retry_take(struct retry *r, const struct batch *b)
@@ -250,7 +249,7 @@ void retry_take(struct retry *r, const struct batch *b)
 	for (size_t i = 0; i < b->nfailures; i++) {
 		const struct move *m = take_failure(r, b, &b->failures[i], &x);
 		if (i < LOG_MOVES)
-			log_move(r, m, &x);
+			log_move(r, m, &x, b->failures[i].free);
 		status_set_error(r->status, x.error);
 	}
 	if (b->nfailures > LOG_MOVES)

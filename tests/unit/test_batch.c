@@ -254,13 +254,96 @@ static void test_failures(void **state)
 	batch_clear(&b);
 }
 
+/* What is refused because of others is tried again by versions, and is no failure until it is given
+ * up. */
+static void test_refused_ones_are_kept(void **state)
+{
+	struct batch b;
+	(void)state;
+
+	batch_init(&b);
+	batch_add_message(&b, 1, CHANGE_SYNC);
+	add(&b, 4, 10, CHANGE_SYNC);
+	add(&b, 1, 13, CHANGE_SYNC);
+	add(&b, 3, 11, CHANGE_SYNC);
+	add(&b, 2, 12, CHANGE_SYNC);
+	add(&b, 2, 9, CHANGE_SYNC);
+	batch_seal(&b);
+	assert_string_equal(order_text(&b), "1v13 2v12 3v11 4v10");
+	for (size_t i = 0; i < 3; i++)
+		batch_refuse(&b, b.order[i], i == 0 ? "first" : "other");
+	assert_false(batch_applied(&b, 3, 1));
+	assert_int_equal(b.nrefused, 3);
+	assert_int_equal(b.nfailures, 0);
+	batch_retry(&b, false);
+	assert_string_equal(order_text(&b), "3v11 2v12 1v13");
+	assert_true(batch_applied(&b, 0, 1));
+	batch_retry(&b, true);
+	assert_string_equal(order_text(&b), "1v13 2v12");
+	batch_refuse(&b, b.order[0], "again");
+	batch_fail_change(&b, b.order[1], "own");
+	assert_int_equal(b.nrefused, 1);
+	batch_give_up(&b);
+	assert_int_equal(b.nrefused, 0);
+	assert_int_equal(b.nfailures, 2);
+	assert_string_equal(batch_text(&b, b.failures[0].error_at), "own");
+	assert_string_equal(batch_text(&b, b.failures[1].error_at), "first");
+	assert_int_equal(b.failures[1].version, 13);
+	batch_clear(&b);
+}
+
+/* An older change of a product may be tried beside the newest one. */
+static void test_older_ones_are_told_apart(void **state)
+{
+	struct batch b;
+	size_t older;
+	(void)state;
+
+	batch_init(&b);
+	batch_add_message(&b, 1, CHANGE_SYNC);
+	add(&b, 1, 5, CHANGE_SYNC);
+	add(&b, 1, 7, CHANGE_SYNC);
+	batch_seal(&b);
+	batch_refuse(&b, b.order[0], "no");
+	assert_true(batch_older(&b, b.order[0], &older));
+	batch_refuse(&b, b.order[older], "no");
+	batch_retry(&b, false);
+	assert_string_equal(order_text(&b), "1v5 1v7");
+	assert_false(batch_is_newest(&b, 0));
+	assert_true(batch_is_newest(&b, 1));
+	batch_clear(&b);
+}
+
+/* One that was refused in an earlier batch counts when it is taken. */
+static void test_a_message_that_failed_before(void **state)
+{
+	struct batch b;
+	(void)state;
+
+	batch_init(&b);
+	batch_add_message(&b, 1, CHANGE_SYNC);
+	add(&b, 1, 5, CHANGE_SYNC);
+	batch_add_message(&b, 2, CHANGE_SYNC)->attempt = 2;
+	add(&b, 2, 6, CHANGE_SYNC);
+	batch_seal(&b);
+	assert_false(batch_applied(&b, 0, 1));
+	assert_true(batch_applied(&b, 1, 1));
+	batch_clear(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_newest_wins),	cmocka_unit_test(test_first_of_twins),
-		cmocka_unit_test(test_older_take_over), cmocka_unit_test(test_many_and_again),
-		cmocka_unit_test(test_sources),		cmocka_unit_test(test_params),
+		cmocka_unit_test(test_newest_wins),
+		cmocka_unit_test(test_first_of_twins),
+		cmocka_unit_test(test_older_take_over),
+		cmocka_unit_test(test_many_and_again),
+		cmocka_unit_test(test_sources),
+		cmocka_unit_test(test_params),
 		cmocka_unit_test(test_failures),
+		cmocka_unit_test(test_refused_ones_are_kept),
+		cmocka_unit_test(test_older_ones_are_told_apart),
+		cmocka_unit_test(test_a_message_that_failed_before),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
