@@ -10,6 +10,7 @@
 
 #include "api/relay/heartbeats.h"
 #include "api/relay/outbox.h"
+#include "api/relay/pace.h"
 #include "api/relay/publisher.h"
 #include "api/relay/relay.h"
 #include "common/amqp/amqp.h"
@@ -63,6 +64,7 @@ struct relay {
 	struct outbox *outbox;
 	struct publisher *publisher;
 	struct heartbeats *heartbeats;
+	struct pace *pace;
 	struct outbox_chunk *claim; /* being filled by the outbox */
 	struct relay_peer broker, database;
 	struct mono lead_at; /* when to ask next */
