@@ -38,6 +38,10 @@ static void check_primary(const struct api_settings *s)
 	struct err err;
 	struct pg_conn *c = db_connect_raw(s->database_url, &opt, &err);
 
+	if (!c && sqlstate_outcome(err.sqlstate) == DB_SCHEMA) {
+		log_error("cannot start", KV_S("error", err.text));
+		exit(EXIT_SCHEMA);
+	}
 	if (!c) {
 		log_warn("primary not reached: starting without it, trying again",
 			 KV_S("error", err.text));

@@ -184,13 +184,40 @@ static bool settle(struct targets *ts, struct target *t, struct err *err)
 	return true;
 }
 
+/* What was not captured is in no queue: only a reset brings it to the replicas. Every API copies the
+ * mark to them. */
+static void mend(struct target *t)
+{
+	struct pg_result *marked;
+	char fault[512];
+	struct err err;
+
+	if (!primary_mend(t, fault, sizeof(fault), &marked, &err)) {
+		err_prefix(&err, "capture is broken and was not mended");
+		complain(t, &err);
+		return;
+	}
+	if (fault[0] != '\0')
+		printf("%s: capture was broken (%s): mended\n", t->name, fault);
+	for (int i = 0; marked && i < db_rows(marked); i++)
+		printf("%s: needs a reset (it may have missed changes): marked, the consumer resets "
+		       "it unless AUTO_RESET=false\n",
+		       db_value(marked, i, 0));
+	fflush(stdout);
+	db_result_clear(marked);
+}
+
 static int command_up(struct targets *ts)
 {
 	for (size_t i = 0; i < ts->n && !stop_requested(); i++) {
 		struct target *t = &ts->all[i];
 		struct err err;
 
-		if (t->conn != NULL && all_up(t) && i > 0 && !settle(ts, t, &err))
+		if (t->conn == NULL || !all_up(t))
+			continue;
+		if (i == 0)
+			mend(t);
+		else if (!settle(ts, t, &err))
 			complain(t, &err);
 	}
 	return targets_code(ts);
@@ -232,6 +259,21 @@ static int command_down(struct targets *ts)
 
 /* ---- status ---- */
 
+/* False: it is broken, or that cannot be found out. */
+static bool say_capture(struct target *t)
+{
+	char fault[512];
+	struct err err;
+
+	if (!primary_fault(t, fault, sizeof(fault), &err)) {
+		complain(t, &err);
+		return false;
+	}
+	if (fault[0] != '\0')
+		printf("%s: capture is broken (%s): run pgfanout-migrate up\n", t->name, fault);
+	return fault[0] == '\0';
+}
+
 static int command_status(struct targets *ts)
 {
 	bool pending = false;
@@ -255,6 +297,8 @@ static int command_status(struct targets *ts)
 			       migration_find(t->side, n)->name, applied_at);
 		}
 	}
+	if (!pending && ts->all[0].conn != NULL)
+		pending = !say_capture(&ts->all[0]);
 	fflush(stdout);
 	int code = targets_code(ts);
 	return code == EXIT_OK && pending ? EXIT_SCHEMA : code;
@@ -326,7 +370,7 @@ int main(int argc, char **argv)
 			command = &commands[i];
 	int code = program_begin(&program, command ? 1 : argc, argv, &s);
 
-	if (code != PROGRAM_GOES_ON)
+	if (code != PROGRAM_GOES_ON || !command)
 		return code;
 	code = run(command, &s);
 	program_free(&program, &s);

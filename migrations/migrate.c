@@ -269,7 +269,7 @@ bool target_open(struct target *t, struct err *err)
 
 	t->conn = db_connect_raw(t->url, &opt, err);
 	if (t->conn == NULL) {
-		t->code = db_exit_code(DB_LOST);
+		t->code = db_exit_code(sqlstate_outcome(err->sqlstate));
 		return false;
 	}
 	if (identify(t, err) && read_registry(t, err) && check_registry(t, err))
@@ -284,6 +284,35 @@ void target_close(struct target *t)
 	free(t->registry);
 	t->registry = NULL;
 	t->registered = 0;
+}
+
+/* What is made goes into the first schema of the search path. In front of tables that are there
+ * already it would hide them. */
+static bool check_schemas(struct target *t, struct err *err)
+{
+	static const char sql[] =
+		"SELECT string_agg(format('%I.%I', n.nspname, c.relname), ', '), coalesce(current_schema(), 'none')"
+		" FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+		" WHERE c.relname IN ('pgfanout_migrations', 'products', 'products_outbox', 'products_queues',"
+		"  'products_capture', 'products_capture_paused', 'products_version_seq', 'products_tombstones',"
+		"  'products_replication', 'products_dead_letters')"
+		" AND pg_table_is_visible(c.oid) AND c.relpersistence <> 't'"
+		" AND n.nspname IS DISTINCT FROM current_schema()";
+	struct pg_result *r = NULL;
+
+	if (!query(t, sql, 0, NULL, &r, err))
+		return false;
+	bool hidden = !db_is_null(r, 0, 0);
+	if (hidden) {
+		t->code = EXIT_RUNTIME;
+		err_set(err,
+			"%s is there already, but new tables would be made in front of it, in the first schema of "
+			"the search path (%s): let search_path begin with the schema that has it (ALTER ROLE … SET "
+			"search_path, or options=-csearch_path%%3D… in the connection string)",
+			db_value(r, 0, 0), db_value(r, 0, 1));
+	}
+	db_result_clear(r);
+	return !hidden;
 }
 
 bool target_up(struct target *t, const struct migration *m, bool *ret_done, struct err *err)
@@ -309,8 +338,8 @@ bool target_up(struct target *t, const struct migration *m, bool *ret_done, stru
 		*ret_done = false;
 		return true;
 	}
-	if (!run_script(t, registry, err) || !query(t, reg, 2, params, NULL, err) ||
-	    !run_script(t, m->up, err))
+	if (!check_schemas(t, err) || !run_script(t, registry, err) ||
+	    !query(t, reg, 2, params, NULL, err) || !run_script(t, m->up, err))
 		return rollback(t);
 	if (!commit(t, err))
 		return false;
@@ -345,6 +374,87 @@ bool target_down(struct target *t, const struct migration **ret_done, struct err
 	return true;
 }
 
+/* ---- capture ---- */
+
+bool primary_fault(struct target *t, char *ret_fault, size_t size, struct err *err)
+{
+	static const char sql[] = "SELECT products_capture_fault()";
+	struct pg_result *r = NULL;
+
+	if (!query(t, sql, 0, NULL, &r, err))
+		return false;
+	snprintf(ret_fault, size, "%s", db_value(r, 0, 0));
+	db_result_clear(r);
+	return true;
+}
+
+static bool products_are_there(struct target *t, struct err *err)
+{
+	static const char sql[] = "SELECT to_regclass('products') IS NOT NULL";
+	struct pg_result *r = NULL;
+
+	if (!query(t, sql, 0, NULL, &r, err))
+		return false;
+	bool there = *db_value(r, 0, 0) == 't';
+	db_result_clear(r);
+	if (there)
+		return true;
+	t->code = EXIT_RUNTIME;
+	return err_set(err, "there is no table products: if it was renamed, rename it back, then "
+			    "run this again");
+}
+
+/* The scripts of both migrations are made to be run again: they keep all rows, check the table, and
+ * make rules, triggers and functions anew. They lock out all writers, so what was missed was
+ * committed before; and what they find wrong with the table ends this. The moment that is noted for
+ * the replicas is taken under that lock. */
+static bool mend(struct target *t, struct pg_result **ret_marked, struct err *err)
+{
+	static const char whole[] = "UPDATE products_capture SET broken_at = NULL, reason = NULL";
+	static const char mark[] =
+		"UPDATE products_queues SET reset_due_at ="
+		"  greatest(clock_timestamp(), reset_due_at + interval '1 microsecond'),"
+		" reason = 'changes of products were not captured on the primary for a while'"
+		" RETURNING replica";
+	char fault[512];
+
+	for (int n = 1; n <= migration_newest(t->side); n++)
+		if (!run_script(t, migration_find(t->side, n)->up, err))
+			return false;
+	if (!query(t, whole, 0, NULL, NULL, err) || !primary_fault(t, fault, sizeof(fault), err))
+		return false;
+	if (fault[0] != '\0') {
+		t->code = EXIT_RUNTIME;
+		return err_set(err, "changes of products cannot all be captured: %s", fault);
+	}
+	return query(t, mark, 0, NULL, ret_marked, err);
+}
+
+bool primary_mend(struct target *t, char *ret_fault, size_t size, struct pg_result **ret_marked,
+		  struct err *err)
+{
+	*ret_marked = NULL;
+	if (!begin_locked(t, err))
+		return false;
+	/* Asked in a transaction that ends well or not at all: a failure leaves what it recorded. */
+	if (!primary_fault(t, ret_fault, size, err))
+		return rollback(t);
+	if (ret_fault[0] == '\0')
+		return commit(t, err);
+	if (!query(t, "SAVEPOINT found", 0, NULL, NULL, err))
+		return rollback(t);
+	if (!products_are_there(t, err) || !check_schemas(t, err) || !mend(t, ret_marked, err)) {
+		struct err ignored;
+
+		db_result_clear(*ret_marked);
+		*ret_marked = NULL;
+		if (t->conn && query(t, "ROLLBACK TO found", 0, NULL, NULL, &ignored))
+			(void)!commit(t, &ignored);
+		return false;
+	}
+	return commit(t, err);
+}
+
 /* ---- a fresh system ---- */
 
 bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret, struct err *err)
@@ -373,7 +483,9 @@ bool replica_settle(struct target *t, bool primary_pristine, bool *ret_needs_res
 		"UPDATE products_replication SET needs_reset = false, reason = NULL"
 		" WHERE needs_reset AND reset_at IS NULL AND NOT EXISTS (SELECT FROM products)";
 	static const char state[] =
-		"SELECT needs_reset, coalesce(left(reason, 60), '') FROM products_replication";
+		"SELECT needs_reset OR f.fault IS NOT NULL, left(coalesce(f.fault, reason, ''), 60)"
+		" FROM (SELECT products_replica_fault() AS fault OFFSET 0) AS f"
+		" CROSS JOIN products_replication";
 	struct pg_result *r = NULL;
 
 	if (primary_pristine && !query(t, settle, 0, NULL, NULL, err))

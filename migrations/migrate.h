@@ -59,6 +59,14 @@ MUST_CHECK bool target_up(struct target *t, const struct migration *m, bool *ret
 /* Takes the newest one back likewise; *ret_done is NULL if there was none. */
 MUST_CHECK bool target_down(struct target *t, const struct migration **ret_done, struct err *err);
 
+/* Of a primary that has all migrations: why its changes are not all captured, "" if they are. */
+MUST_CHECK bool primary_fault(struct target *t, char *ret_fault, size_t size, struct err *err);
+/* Makes capture whole again, and notes for all replicas whose queues exist that they need a reset.
+ * ret_fault as above: what was wrong. *ret_marked has their names, a row each, NULL if nothing was
+ * wrong; db_result_clear() it. */
+MUST_CHECK bool primary_mend(struct target *t, char *ret_fault, size_t size,
+			     struct pg_result **ret_marked, struct err *err);
+
 /* Whether a replica that is empty now misses nothing: the primary has never had a product, and all
  * that comes reaches the replica, because its queues exist already or nobody publishes yet. */
 MUST_CHECK bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret,

@@ -26,7 +26,7 @@ FLOORS = {
 
 LIBRARIES = {
     r"(postgresql/)?libpq-fe\.h": r"common/pg/db|consumer/reset/re(set|build)|migrations/",
-    r"(rabbitmq-c/)?(amqp\w*|tcp_socket|ssl_socket)\.h": r"common/amqp/amqp\w*\.c|common/amqp/amqp_private\.h",
+    r"rabbitmq-c/.*|amqp\w*\.h": r"common/amqp/amqp_private\.h",
     r"microhttpd\.h": r"common/http/http\w*\.c|common/http/http_private\.h",
     r"uuid/uuid\.h": r"common/base/uuid\.c",
 }

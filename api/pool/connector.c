@@ -133,7 +133,8 @@ static void set_state(struct connector *c, enum upstream_state state, const char
 	clip_text(up->reason, sizeof(up->reason), reason);
 	pthread_mutex_unlock(&up->lock);
 	atomic_store(&up->fit,
-		     state == UPSTREAM_SERVING || (up->primary && state == UPSTREAM_READ_ONLY));
+		     state == UPSTREAM_SERVING || (up->primary && (state == UPSTREAM_READ_ONLY ||
+								   state == UPSTREAM_UNCAPTURED)));
 	atomic_store(&up->complete, state == UPSTREAM_SERVING || state == UPSTREAM_LAGGING);
 	metric_set(M_DATABASE_UP, up->index, state == UPSTREAM_SERVING);
 	if (!changed)
@@ -157,7 +158,7 @@ static void set_failed(struct connector *c, const struct err *err)
 	bool schema = sqlstate_outcome(err->sqlstate) == DB_SCHEMA;
 	struct err text = *err;
 
-	if (schema)
+	if (schema && strcmp(err->sqlstate, SQLSTATE_ENCODING) != 0)
 		err_prefix(&text, "run 'pgfanout-migrate up'");
 	set_state(c, schema ? UPSTREAM_NOT_MIGRATED : UPSTREAM_UNREACHABLE, text.text);
 }
@@ -177,9 +178,9 @@ struct look {
 	unsigned answers; /* good ones */
 	struct err err;	  /* of the first bad one */
 	bool bad;
-	bool note; /* what is known of the replica's queues is to be noted on it */
-	char reason[256];
-	int64_t time_us; /* a replica's newest heartbeat, the primary's clock; 0: there is none */
+	bool note;	  /* what is known of the replica's queues is to be noted on it */
+	char reason[512]; /* why it is bad; of the primary: why changes are not all captured */
+	int64_t time_us;  /* a replica's newest heartbeat, the primary's clock; 0: there is none */
 	struct wrong_set *wrong; /* owned; NULL: none, or too many */
 	bool too_many;
 };
@@ -225,6 +226,8 @@ static void on_watch(void *arg, enum db_outcome outcome, const struct pg_result 
 	look->bad = db_rows(r) < 1 || db_value(r, 0, 0)[0] != 'f';
 	if (look->connector->up->primary) {
 		look->time_us = db_rows(r) < 1 ? 0 : strtoll(db_value(r, 0, 4), NULL, 10);
+		snprintf(look->reason, sizeof(look->reason), "%s",
+			 db_rows(r) < 1 ? "" : db_value(r, 0, 5));
 		take_queues(look->connector->all, r);
 		return;
 	}
@@ -344,6 +347,15 @@ static bool near_enough(struct connector *c, struct mono now, char *reason, size
 	return false;
 }
 
+/* Reads of it are right as ever, but what is written would be missing on the replicas. */
+static void set_uncaptured(struct connector *c, const char *why)
+{
+	struct err text;
+
+	err_set(&text, "changes are not all captured, run 'pgfanout-migrate up': %s", why);
+	set_state(c, UPSTREAM_UNCAPTURED, text.text);
+}
+
 /* Of a look that was answered. */
 static void judge(struct connector *c, struct look *look)
 {
@@ -356,8 +368,12 @@ static void judge(struct connector *c, struct look *look)
 	} else if (look->time_us) {
 		lag_clock_set(up->clock, now, look->time_us);
 	}
+	if (up->primary)
+		atomic_store(&up->uncaptured, look->reason[0] != '\0');
 	if (look->bad && up->primary)
 		set_state(c, UPSTREAM_READ_ONLY, "it is a standby or set to read-only");
+	else if (up->primary && look->reason[0])
+		set_uncaptured(c, look->reason);
 	else if (look->bad)
 		set_state(c, UPSTREAM_NEEDS_RESET, look->reason);
 	else if (c->state == UNOPENED && !has_links(up))
@@ -422,7 +438,10 @@ static void open_link(struct connector *c, struct connector_order *o)
 		o->deliver(o);
 		return;
 	}
-	if (!has_links(up))
+	if (atomic_load(&up->uncaptured))
+		log_debug("a connection cannot be opened while capture is broken",
+			  KV_S("database", up->name), KV_S("error", err.text));
+	else if (!has_links(up))
 		set_failed(c, &err);
 	else if (c->state != UNOPENED)
 		log_warn("a connection cannot be opened, others can be used: trying again",

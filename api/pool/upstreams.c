@@ -13,6 +13,7 @@ const char *upstream_state_name(enum upstream_state s)
 		[UPSTREAM_LAGGING] = "lagging",
 		[UPSTREAM_NEEDS_RESET] = "needs reset",
 		[UPSTREAM_READ_ONLY] = "read-only",
+		[UPSTREAM_UNCAPTURED] = "capture broken",
 		[UPSTREAM_NOT_MIGRATED] = "not migrated",
 		[UPSTREAM_UNREACHABLE] = "unreachable",
 		[UPSTREAM_TOO_WRONG] = "too many dead letters",

@@ -20,6 +20,7 @@ enum upstream_state {
 	UPSTREAM_LAGGING,      /* a replica that is too far behind: reads only if nobody else can */
 	UPSTREAM_NEEDS_RESET,  /* a replica that lacks changes: no reads */
 	UPSTREAM_READ_ONLY,    /* a primary that takes no writes */
+	UPSTREAM_UNCAPTURED,   /* a primary whose changes are not all captured: no writes */
 	UPSTREAM_NOT_MIGRATED, /* answers, but its tables are missing or old */
 	UPSTREAM_UNREACHABLE,  /* does not answer */
 	UPSTREAM_TOO_WRONG,    /* a replica with more wrong products than WRONG_MAX: no reads */
@@ -37,6 +38,7 @@ struct upstream {
 	/* These: as the connector saw it last. Any thread. */
 	atomic_bool fit;	      /* may serve reads */
 	atomic_bool complete;	      /* a replica that is fit or lagging */
+	atomic_bool uncaptured;	      /* the primary: writes would be missing on the replicas */
 	_Atomic int64_t heartbeat_us; /* Unix time, or LAG_NO_HEARTBEAT */
 	atomic_int readers, writers;  /* live links of all workers */
 	atomic_bool looked;	      /* the connector has looked, with whatever result */

@@ -284,7 +284,9 @@ void import_start(struct request *r)
 		request_unavailable(r, "too many imports are running; try again");
 		return;
 	}
-	if (!atomic_load(&upstreams_primary(s->pool->upstreams)->fit)) {
+	const struct upstream *primary = upstreams_primary(s->pool->upstreams);
+
+	if (!atomic_load(&primary->fit) || atomic_load(&primary->uncaptured)) {
 		request_unavailable(
 			r, "the primary cannot be used now, see /status: nothing was changed");
 		return;

@@ -191,8 +191,17 @@ static void send_range(struct import_batch *b, size_t link)
 		on_batch(b, DB_LOST, NULL, &err);
 }
 
+/* What is written while changes are not all captured would be missing on the replicas. */
+static bool is_uncaptured(const struct store *s)
+{
+	return atomic_load_explicit(&upstreams_primary(s->pool->upstreams)->uncaptured,
+				    memory_order_relaxed);
+}
+
 void import_dispatch(struct store *s)
 {
+	if (is_uncaptured(s))
+		return;
 	for (size_t i = 0; i < IMPORT_BATCHES; i++) {
 		struct import_batch *b = s->imports->waiting;
 
@@ -213,9 +222,10 @@ void import_tick(struct store *s)
 	struct err err;
 
 	for (size_t i = 0; i < IMPORT_BATCHES; i++)
-		if (link_usable(s->pool->bulk[i]))
+		if (link_usable(s->pool->bulk[i]) && !is_uncaptured(s))
 			return;
-	err_set(&err, "the primary does not answer");
+	err_set(&err, is_uncaptured(s) ? "changes are not all captured, see /status"
+				       : "the primary does not answer");
 	while (b) {
 		if (mono_is_never(b->patience))
 			b->patience = mono_add_ms(s->pool->now, PATIENCE_MS);

@@ -56,7 +56,7 @@ static struct read_unit *unit_new(struct read_unit **list, struct link *l, size_
 	if (u)
 		*list = u->next;
 	else
-		u = xmalloc(sizeof(*u) + rows * sizeof(u->rows[0]));
+		u = xmalloc(sizeof(*u) + rows * sizeof(struct request *));
 	u->link = l;
 	u->n = 0;
 	return u;

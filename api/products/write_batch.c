@@ -68,6 +68,7 @@ void write_batches_clear(struct write_batches *b)
 
 /*
  * Whether a write may wait for a connection:
+ *   0. Not while the primary's changes are not all captured: it would be lost to the replicas.
  *   1. There is one.
  *   2. The connector has not said that the primary is away: a connection was lost, maybe just that
  *      one.
@@ -77,9 +78,11 @@ void write_batches_clear(struct write_batches *b)
 static bool can_write(struct store *s)
 {
 	struct write_batches *b = s->writes;
-	bool can = atomic_load_explicit(&upstreams_primary(s->pool->upstreams)->fit,
-					memory_order_relaxed);
+	const struct upstream *primary = upstreams_primary(s->pool->upstreams);
+	bool can = atomic_load_explicit(&primary->fit, memory_order_relaxed);
 
+	if (atomic_load_explicit(&primary->uncaptured, memory_order_relaxed))
+		return false;
 	for (size_t i = 0; i < POOL_WRITE_LINKS; i++)
 		can = can || link_usable(s->pool->writes[i]);
 	if (can)

@@ -20,6 +20,27 @@
  * last sweep and its own, in chunks. `previous` moves only when the last chunk of a sweep has come,
  * and lives in memory only: a new session begins at the first record. A claimed record stays in the
  * table until outbox_forget(); a crash at any moment therefore loses nothing.
+ *
+ * A big transaction must not stand in front of the others. What is claimed when:
+ *   1. A sweep goes through its records in the order of their transactions. When BIG_ROWS records
+ *      of one transaction have come and there may be more, it puts that transaction aside,
+ *      remembering the last version, and goes on behind it. So a sweep is never long because of one
+ *      transaction, and `previous` moves past it.
+ *   2. The rest of a transaction put aside is claimed with outbox_claim_big(), between the chunks of
+ *      sweeps, as the caller likes; of several one chunk each in turn, so that a middling one does
+ *      not wait for a huge one.
+ *   3. It is done when a chunk comes that is not full. It was visible as a whole when a sweep found
+ *      it, so no record of it can come later.
+ *   Every record a sweep passes is thus claimed by the sweep, or belongs to a transaction in `bigs`
+ *   and has a later version than remembered there: nothing is skipped, nothing stays behind. Both
+ *   live in memory only, like `previous`, and begin anew with it. With BIGS_MAX put aside, sweeps
+ *   put no more aside: what is behind waits then.
+ *   4. A heartbeat is claimed by a sweep, but says that everything committed before it has been: it
+ *      is kept until all that was put aside before it is claimed, and handed out with the chunk that
+ *      completes that. So a replica that lacks a part of a big transaction is behind, and says so.
+ *
+ * Changes of one product may leave in another order than they were committed in: replicas take the
+ * newest version, whichever comes first.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -34,6 +55,7 @@
 #include "api/relay/sql/outbox_beat.sql.h"
 #include "api/relay/sql/outbox_begin.sql.h"
 #include "api/relay/sql/outbox_claim.sql.h"
+#include "api/relay/sql/outbox_claim_big.sql.h"
 #include "api/relay/sql/outbox_forget.sql.h"
 #include "api/relay/sql/outbox_lead.sql.h"
 #include "api/relay/sql/outbox_touch.sql.h"
@@ -44,13 +66,25 @@
 	60000 /* the first sweep may have to step over very many dead records */
 #define UNIT_DEADLINE_MS  65000
 #define BEFORE_EVERYTHING "1:1:" /* a snapshot in which no transaction is visible */
+#define BIG_ROWS	  5000	 /* of one transaction in a sweep: about 50 ms of work */
+#define BIGS_MAX	  1000
 
-enum statement { ST_LEAD, ST_BEGIN, ST_ADOPT, ST_CLAIM, ST_FORGET, ST_TOUCH, ST_BEAT };
+enum statement {
+	ST_LEAD,
+	ST_BEGIN,
+	ST_ADOPT,
+	ST_CLAIM,
+	ST_CLAIM_BIG,
+	ST_FORGET,
+	ST_TOUCH,
+	ST_BEAT
+};
 static const struct db_statement statements[] = {
 	[ST_LEAD] = { .name = "outbox_lead", .sql = sql_outbox_lead },
 	[ST_BEGIN] = { .name = "outbox_begin", .sql = sql_outbox_begin },
 	[ST_ADOPT] = { .name = "outbox_adopt", .sql = sql_outbox_adopt },
 	[ST_CLAIM] = { .name = "outbox_claim", .sql = sql_outbox_claim, .nparams = 5 },
+	[ST_CLAIM_BIG] = { .name = "outbox_claim_big", .sql = sql_outbox_claim_big, .nparams = 3 },
 	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 2 },
 	[ST_TOUCH] = { .name = "outbox_touch", .sql = sql_outbox_touch },
 	[ST_BEAT] = { .name = "outbox_beat", .sql = sql_outbox_beat },
@@ -77,6 +111,12 @@ enum outbox_state {
 	OUTBOX_FAILED
 };
 
+/* A transaction put aside. */
+struct big {
+	struct outbox_key last; /* of its records claimed so far */
+	uint64_t no;		/* 1, 2, … in the order they were put aside in */
+};
+
 struct outbox {
 	struct db *db;
 	enum outbox_state state;
@@ -89,7 +129,17 @@ struct outbox {
 	struct strbuf previous; /* the snapshot of the last complete sweep */
 	struct strbuf sweep;	/* the snapshot of the sweep under way; empty: none is */
 	struct outbox_key last; /* of the last chunk of that sweep */
+	size_t last_rows;	/* of that sweep, in a row, of last's transaction */
 	struct outbox_chunk *claiming;
+
+	struct big *bigs; /* BIGS_MAX; the first nbigs are in use */
+	size_t nbigs, big_turn;
+	uint64_t big_no; /* of the last one put aside */
+
+	bool keeps_beat; /* these four: the newest heartbeat claimed and not handed out yet; */
+	struct outbox_key beat;
+	int64_t beat_us;
+	uint64_t beat_no; /* it waits for those put aside up to this one */
 
 	size_t forgetting;
 	struct pgarray xids, versions;
@@ -150,6 +200,7 @@ struct outbox *outbox_open(const char *uri, const char *application_name, size_t
 	o->chunk_max = chunk_max;
 	o->touched = mono_now();
 	snprintf(o->limit, sizeof(o->limit), "%zu", chunk_max);
+	o->bigs = xcalloc(BIGS_MAX, sizeof(*o->bigs));
 	outbox_restart(o);
 	return o;
 }
@@ -162,6 +213,7 @@ void outbox_close(struct outbox *o)
 	db_close(o->db);
 	strbuf_clear(&o->previous);
 	strbuf_clear(&o->sweep);
+	free(o->bigs);
 	pgarray_clear(&o->xids);
 	pgarray_clear(&o->versions);
 	free(o);
@@ -282,6 +334,9 @@ void outbox_restart(struct outbox *o)
 	strbuf_addstr(&o->previous, BEFORE_EVERYTHING);
 	strbuf_reset(&o->sweep);
 	o->last = (struct outbox_key){ 0 };
+	o->last_rows = 0;
+	o->nbigs = 0;
+	o->keeps_beat = false;
 }
 
 bool outbox_sweeping(const struct outbox *o)
@@ -347,29 +402,75 @@ static void sort_chunk(struct outbox_chunk *c)
 	}
 }
 
+/* ---- transactions put aside, and heartbeats that wait for them ---- */
+
+bool outbox_has_big(const struct outbox *o)
+{
+	return o->nbigs > 0;
+}
+
+bool outbox_keeps_beat(const struct outbox *o)
+{
+	return o->keeps_beat;
+}
+
+/* The last record of the sweep is one of very many of its transaction. */
+static void put_aside(struct outbox *o)
+{
+	if (o->last_rows < BIG_ROWS || o->nbigs == BIGS_MAX)
+		return;
+	o->bigs[o->nbigs++] = (struct big){ .last = o->last, .no = ++o->big_no };
+	o->last.version = INT64_MAX; /* behind all of it */
+	o->last_rows = 0;
+}
+
+/* Whose turn it is. */
+static struct big *next_big(struct outbox *o)
+{
+	if (o->big_turn >= o->nbigs)
+		o->big_turn = 0;
+	return &o->bigs[o->big_turn];
+}
+
 /* A newer heartbeat says all that an older one says, and takes its place. */
-static void read_beat(struct outbox *o, const struct pg_result *r, int row,
-		      struct outbox_chunk *chunk)
+static void read_beat(struct outbox *o, const struct pg_result *r, int row)
 {
 	struct outbox_key key = { .xid = (uint64_t)pg_get_int8(db_value(r, row, COL_XID)),
 				  .version = pg_get_int8(db_value(r, row, COL_VERSION)) };
 	int64_t at_us = pg_get_int8(db_value(r, row, COL_HEARTBEAT));
 
-	if (chunk->has_beat && at_us < chunk->beat_us) {
+	if (o->keeps_beat && at_us < o->beat_us) {
 		outbox_forget(o, &key, 1);
 		return;
 	}
-	if (chunk->has_beat)
-		outbox_forget(o, &chunk->beat, 1);
-	chunk->has_beat = true;
-	chunk->beat = key;
-	chunk->beat_us = at_us;
+	if (o->keeps_beat)
+		outbox_forget(o, &o->beat, 1);
+	o->keeps_beat = true;
+	o->beat = key;
+	o->beat_us = at_us;
+	o->beat_no = o->big_no;
 }
+
+/* With this chunk, if nothing that was put aside before it is unclaimed. */
+static void hand_out_beat(struct outbox *o, struct outbox_chunk *chunk)
+{
+	for (size_t i = 0; i < o->nbigs; i++)
+		if (o->bigs[i].no <= o->beat_no)
+			return;
+	chunk->has_beat = o->keeps_beat;
+	chunk->beat = o->beat;
+	chunk->beat_us = o->beat_us;
+	o->keeps_beat = false;
+}
+
+/* ---- chunks ---- */
 
 static void step_past(struct outbox *o, struct outbox_key key)
 {
-	if (key.xid > o->last.xid || (key.xid == o->last.xid && key.version > o->last.version))
-		o->last = key;
+	if (key.xid == o->last.xid ? key.version <= o->last.version : key.xid < o->last.xid)
+		return;
+	o->last_rows = key.xid == o->last.xid ? o->last_rows + 1 : 1;
+	o->last = key;
 }
 
 static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbox_chunk *chunk,
@@ -382,6 +483,8 @@ static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbo
 		chunk->rows = xreallocarray(chunk->rows, chunk->cap, sizeof(*chunk->rows));
 	}
 	for (int i = 0; i < rows; i++) {
+		struct outbox_key key;
+
 		if (!db_is_null(r, i, COL_SNAPSHOT)) {
 			if (!outbox_sweeping(o)) {
 				chunk->sweep_begins = true;
@@ -390,42 +493,91 @@ static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbo
 			}
 			continue;
 		}
-		step_past(o, (struct outbox_key){
-				     .xid = (uint64_t)pg_get_int8(db_value(r, i, COL_XID)),
-				     .version = pg_get_int8(db_value(r, i, COL_VERSION)) });
+		key = (struct outbox_key){ .xid = (uint64_t)pg_get_int8(db_value(r, i, COL_XID)),
+					   .version = pg_get_int8(db_value(r, i, COL_VERSION)) };
+		if (chunk->big)
+			next_big(o)->last = key;
+		else
+			step_past(o, key);
 		if (!db_is_null(r, i, COL_HEARTBEAT))
-			read_beat(o, r, i, chunk);
+			read_beat(o, r, i);
 		else if (!read_row(r, i, chunk, err))
 			return false;
 	}
-	return outbox_sweeping(o) ? true : err_set(err, "the primary sent no snapshot");
+	return true;
 }
 
-static void claimed(void *arg, enum db_outcome outcome, const struct pg_result *r,
-		    const struct err *err)
+/* The chunk that was claimed; NULL, and the session has failed. */
+static struct outbox_chunk *take_answer(struct outbox *o, enum db_outcome outcome,
+					const struct pg_result *r, const struct err *err)
 {
-	struct outbox *o = arg;
 	struct outbox_chunk *chunk = o->claiming;
 	struct err bad;
 
 	o->claiming = NULL;
 	if (outcome != DB_OK) {
 		fail(o, "claiming changes", err);
-		return;
+		return NULL;
 	}
 	if (!read_chunk(o, r, chunk, &bad)) {
+		fail(o, "claiming changes", &bad);
+		return NULL;
+	}
+	sort_chunk(chunk);
+	return chunk;
+}
+
+static void claimed(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		    const struct err *err)
+{
+	struct outbox *o = arg;
+	struct outbox_chunk *chunk = take_answer(o, outcome, r, err);
+	struct err bad;
+
+	if (!chunk)
+		return;
+	if (!outbox_sweeping(o)) {
+		err_set(&bad, "the primary sent no snapshot");
 		fail(o, "claiming changes", &bad);
 		return;
 	}
 	chunk->sweep_ends = (size_t)db_rows(r) <= o->chunk_max; /* the first row is none */
 	if (chunk->sweep_ends) {
-		/* From here on these records are found again only by outbox_restart(). */
+		/* From here on these records are found again only by outbox_restart(), but for
+		 * those put aside. */
 		strbuf_reset(&o->previous);
 		strbuf_add(&o->previous, o->sweep.data, o->sweep.len);
 		strbuf_reset(&o->sweep);
 		o->last = (struct outbox_key){ 0 };
+		o->last_rows = 0;
+	} else {
+		put_aside(o);
 	}
-	sort_chunk(chunk);
+	hand_out_beat(o, chunk);
+}
+
+static void claimed_big(void *arg, enum db_outcome outcome, const struct pg_result *r,
+			const struct err *err)
+{
+	struct outbox *o = arg;
+	struct outbox_chunk *chunk = take_answer(o, outcome, r, err);
+
+	if (!chunk)
+		return;
+	if ((size_t)db_rows(r) < o->chunk_max)
+		*next_big(o) = o->bigs[--o->nbigs];
+	else
+		o->big_turn++;
+	hand_out_beat(o, chunk);
+}
+
+static void begin_claim(struct outbox *o, struct outbox_chunk *into, bool big)
+{
+	into->n = 0;
+	into->sweep_begins = into->sweep_ends = into->has_beat = false;
+	into->big = big;
+	strbuf_reset(&into->names);
+	o->claiming = into;
 }
 
 void outbox_claim(struct outbox *o, struct outbox_chunk *into)
@@ -441,11 +593,21 @@ void outbox_claim(struct outbox *o, struct outbox_chunk *into)
 		DB_TEXT(xid),
 		DB_TEXT(version),
 	};
-	into->n = 0;
-	into->sweep_begins = into->sweep_ends = into->has_beat = false;
-	strbuf_reset(&into->names);
-	o->claiming = into;
+	begin_claim(o, into, false);
 	ask(o, ST_CLAIM, params, true, claimed);
+}
+
+void outbox_claim_big(struct outbox *o, struct outbox_chunk *into)
+{
+	char xid[24], version[24];
+	const struct big *b = next_big(o);
+
+	snprintf(xid, sizeof(xid), "%" PRIu64, b->last.xid);
+	snprintf(version, sizeof(version), "%" PRId64, b->last.version);
+	const struct db_param params[] = { DB_TEXT(xid), DB_TEXT(version), DB_TEXT(o->limit) };
+
+	begin_claim(o, into, true);
+	ask(o, ST_CLAIM_BIG, params, true, claimed_big);
 }
 
 /* ---- heartbeats ---- */

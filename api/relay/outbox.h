@@ -23,15 +23,17 @@ struct outbox_key {
 };
 
 /* Some changes, claimed at once: syncs first, then deletes, each in the order of their versions;
- * and maybe a heartbeat, before which they and all that was claimed earlier must be published.
- * Owned by whoever made it; memory is kept between uses. */
+ * and maybe a heartbeat, before which they and all that was claimed earlier must be published: all
+ * that was committed before the heartbeat's time is among it. Owned by whoever made it; memory is
+ * kept between uses. */
 struct outbox_chunk {
 	struct change *rows;
 	size_t n, cap;
 	struct strbuf names; /* the arena of the rows */
 	bool sweep_begins, sweep_ends;
+	bool big; /* of a transaction put aside; of no sweep */
 	bool has_beat;
-	struct outbox_key beat; /* these two: of the newest heartbeat claimed with them */
+	struct outbox_key beat; /* these two: of the newest heartbeat that nothing is missing for */
 	int64_t beat_us;	/* since 2000-01-01 UTC */
 };
 void outbox_chunk_clear(struct outbox_chunk *c);
@@ -57,7 +59,7 @@ bool outbox_leading(const struct outbox *o);
 /* Of a leader: names the space that the primary's transaction ids belong to. */
 const char *outbox_source(const struct outbox *o);
 
-/* The next sweep begins at the first record. Not while claiming. */
+/* The next sweep begins at the first record; nothing is put aside. Not while claiming. */
 void outbox_restart(struct outbox *o);
 /* Whether the last chunk was not the last one of its sweep. */
 bool outbox_sweeping(const struct outbox *o);
@@ -65,6 +67,14 @@ bool outbox_sweeping(const struct outbox *o);
  * outbox_claiming() has become false. */
 void outbox_claim(struct outbox *o, struct outbox_chunk *into);
 bool outbox_claiming(const struct outbox *o);
+
+/* Whether a transaction with very many changes was put aside by a sweep, so that the changes behind
+ * it need not wait for it. Its other changes are claimed by outbox_claim_big(), as into a chunk of
+ * their own; of several transactions in turn. */
+bool outbox_has_big(const struct outbox *o);
+void outbox_claim_big(struct outbox *o, struct outbox_chunk *into);
+/* A heartbeat has been claimed, and is kept until what was put aside before it is claimed. */
+bool outbox_keeps_beat(const struct outbox *o);
 
 /* Records a heartbeat, to be claimed like a change. */
 void outbox_beat(struct outbox *o);

@@ -135,6 +135,7 @@ void relay_lose_broker(struct relay *r, const struct err *err)
 		relay_lose_database(r, NULL);
 	publisher_drop(r->publisher, true);
 	heartbeats_drop(r->heartbeats);
+	pace_drop(r->pace);
 	r->phase = RELAY_CONNECT_BROKER;
 	r->was_blocked = false;
 	trouble(r, &r->broker, "relay lost the broker", err);
@@ -215,6 +216,13 @@ static void on_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
 
 	if (!heartbeats_settled(r->heartbeats, publish_no, how))
 		publisher_settled(r->publisher, publish_no, how);
+}
+
+static void on_delivery(void *arg, const struct amqp_delivery *d)
+{
+	struct relay *r = arg;
+
+	pace_answer(r->pace, d, mono_now());
 }
 
 static size_t unanswered(const struct relay *r)
@@ -354,7 +362,9 @@ struct relay *relay_start(const struct relay_options *options, struct err *err)
 	pthread_mutex_init(&r->lock, NULL);
 	r->publisher = publisher_new(RELAY_CHUNKS, r->opt.message_max_changes);
 	r->heartbeats = heartbeats_new(r->opt.replicas, r->opt.nreplicas);
-	r->handler = (struct amqp_handler){ .arg = r, .settled = on_settled };
+	r->pace = pace_new(r->opt.replicas, r->opt.nreplicas);
+	r->handler =
+		(struct amqp_handler){ .arg = r, .settled = on_settled, .delivery = on_delivery };
 	backoff_init(&r->broker.backoff, 200, 5000);
 	backoff_init(&r->database.backoff, 200, 5000);
 	backoff_init(&r->hold_backoff, 200, 5000);
@@ -363,6 +373,7 @@ struct relay *relay_start(const struct relay_options *options, struct err *err)
 		err_set(err, "cannot start the relay's thread: %s", strerror(rc));
 		publisher_free(r->publisher);
 		heartbeats_free(r->heartbeats);
+		pace_free(r->pace);
 		pthread_mutex_destroy(&r->lock);
 		close(r->wake_fd);
 		free(r);
@@ -393,6 +404,7 @@ void relay_stop(struct relay *r)
 	pthread_join(r->thread, NULL);
 	publisher_free(r->publisher);
 	heartbeats_free(r->heartbeats);
+	pace_free(r->pace);
 	pthread_mutex_destroy(&r->lock);
 	close(r->wake_fd);
 	free(r);

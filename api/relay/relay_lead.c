@@ -95,6 +95,7 @@ static bool end_hold(struct relay *r, struct mono now)
 		r->link = amqp_open(r->opt.rabbitmq_urls, r->opt.application_name,
 				    RELAY_BROKER_TIMEOUT_MS, &err);
 		r->progress_at = r->connected_at = mono_now();
+		pace_drop(r->pace);
 	}
 	if (!r->link) {
 		relay_lose_broker(r, &err);
@@ -112,7 +113,8 @@ static void take_claim(struct relay *r, struct mono now)
 	struct outbox_key replaced;
 
 	r->claim = NULL;
-	r->sweep_rows += c->n;
+	if (!c->big)
+		r->sweep_rows += c->n;
 	if (c->sweep_ends) {
 		/* Work: look again soon. None for a while: look ever less often. Much work: let
 		 * more of it gather. */
@@ -131,6 +133,8 @@ static void take_claim(struct relay *r, struct mono now)
 		publisher_release(c);
 		return;
 	}
+	if (c->big)
+		pace_add(r->pace, c);
 	publisher_add(r->publisher, c);
 	if (heartbeats_take(r->heartbeats, c, r->publisher, &replaced))
 		outbox_forget(r->outbox, &replaced, 1);
@@ -143,15 +147,31 @@ static bool sweep_due(const struct relay *r, struct mono now)
 	return atomic_load(&r->woken) && mono_reached(mono_add_us(r->swept_at, r->gap_us), now);
 }
 
+/* Whether a chunk of a big transaction may be claimed; if not, *ret_at is when to ask again. */
+static bool big_due(const struct relay *r, struct mono now, struct mono *ret_at)
+{
+	*ret_at = MONO_NEVER;
+	return outbox_has_big(r->outbox) && pace_open(r->pace, now, ret_at);
+}
+
 static void claim(struct relay *r, struct mono now)
 {
 	if (r->claim && !outbox_claiming(r->outbox))
 		take_claim(r, now);
-	if (r->claim || r->phase == RELAY_HOLD || !sweep_due(r, now))
+	struct mono ignored;
+	bool sweep = sweep_due(r, now), big = big_due(r, now, &ignored);
+	if (r->claim || r->phase == RELAY_HOLD || (!sweep && !big))
 		return;
 	r->claim = publisher_chunk(r->publisher);
 	if (!r->claim)
 		return;
+	/* In turn, so that neither waits long for the other. */
+	if (big && (r->big_turn || !sweep)) {
+		r->big_turn = false;
+		outbox_claim_big(r->outbox, r->claim);
+		return;
+	}
+	r->big_turn = true;
 	if (!outbox_sweeping(r->outbox)) {
 		/* Before the statement is sent: a commit that is announced from now on needs
 		 * another sweep. */
@@ -166,7 +186,8 @@ static void claim(struct relay *r, struct mono now)
 /* Whether no heartbeat is recorded any more, as far as this relay can know. */
 static bool may_beat(const struct relay *r)
 {
-	return r->sweeps >= r->beat_sweeps && !heartbeats_busy(r->heartbeats);
+	return r->sweeps >= r->beat_sweeps && !outbox_keeps_beat(r->outbox) &&
+	       !heartbeats_busy(r->heartbeats);
 }
 
 static void beat(struct relay *r, struct mono now)
@@ -224,12 +245,12 @@ void relay_forget(struct relay *r)
 }
 
 /* When there is something to do unless something comes through an fd before; never: nothing. */
-static struct mono next_duty(const struct relay *r)
+static struct mono next_duty(const struct relay *r, struct mono now)
 {
-	struct mono due = MONO_NEVER;
+	struct mono due = MONO_NEVER, big_at;
 
 	if (!r->claim && publisher_has_room(r->publisher)) {
-		due = r->sweep_at;
+		due = big_due(r, now, &big_at) ? now : mono_earlier(r->sweep_at, big_at);
 		if (atomic_load(&r->woken))
 			due = mono_earlier(due, mono_add_us(r->swept_at, r->gap_us));
 	}
@@ -243,8 +264,11 @@ static enum publisher_run publish(struct relay *r)
 {
 	const char *source = outbox_source(r->outbox);
 	struct err err;
-	enum publisher_run ran = publisher_run(r->publisher, r->link, source, &err), beats = ran;
+	enum publisher_run ran = publisher_run(r->publisher, r->link, source, &err), beats;
 
+	if (ran == PUBLISHER_IDLE) /* only then a mark is behind all changes it counts */
+		ran = pace_run(r->pace, r->link, source, mono_now(), &err);
+	beats = ran;
 	if (ran != PUBLISHER_BROKEN)
 		beats = heartbeats_run(r->heartbeats, r->publisher, r->link, source, &err);
 	if (beats == PUBLISHER_BROKEN) {
@@ -284,7 +308,7 @@ struct mono relay_publish(struct relay *r, struct mono now)
 		return now;
 	if (ran == PUBLISHER_FULL && !amqp_blocked(r->link))
 		return mono_add_ms(now, FULL_MS);
-	return next_duty(r);
+	return next_duty(r, now);
 }
 
 struct mono relay_hold(struct relay *r, struct mono now)

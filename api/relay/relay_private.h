@@ -10,6 +10,7 @@
 
 #include "api/relay/heartbeats.h"
 #include "api/relay/outbox.h"
+#include "api/relay/pace.h"
 #include "api/relay/publisher.h"
 #include "api/relay/relay.h"
 #include "common/amqp/amqp.h"
@@ -63,6 +64,7 @@ struct relay {
 	struct outbox *outbox;
 	struct publisher *publisher;
 	struct heartbeats *heartbeats;
+	struct pace *pace;
 	struct outbox_chunk *claim; /* being filled by the outbox */
 	struct relay_peer broker, database;
 	struct mono lead_at; /* when to ask next */
@@ -81,6 +83,7 @@ struct relay {
 	int64_t pause_us, gap_us; /* to the next sweep: if nobody wakes us; in any case */
 	struct mono busy_until;	  /* the pause does not grow until then */
 	size_t sweep_rows;	  /* of the sweep under way */
+	bool big_turn;		  /* the next chunk may be one of a big transaction */
 	struct mono forget_at;	  /* when what is confirmed is forgotten; never: nothing waits */
 	struct mono look_at, declare_at; /* the queues were last looked at; all were declared */
 	size_t look_next;		 /* replica */

@@ -26,9 +26,6 @@
 #include "common/amqp/amqp_private.h"
 #include "common/base/uri.h"
 
-#include <amqp_ssl_socket.h>
-#include <amqp_tcp_socket.h>
-
 #define HEARTBEAT_S	10
 #define FRAME_MAX	131072
 #define RPC_TIMEOUT_MS	7000

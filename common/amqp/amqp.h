@@ -31,8 +31,9 @@ const char *amqp_header_text(const struct amqp_header *headers, size_t n, const 
 struct amqp_publish {
 	const char *exchange;
 	const char *routing_key;
-	/* These four may be NULL or empty: */
+	/* These five may be NULL or empty: */
 	const char *type;
+	const char *reply_to;	  /* AMQP_REPLIES: answers are delivered here */
 	const char *content_type; /* then application/json */
 	const char *message_id;	  /* then made from the link's boot id and the publish number */
 	const char *expiration;	  /* per-message TTL in ms as text */
@@ -41,6 +42,7 @@ struct amqp_publish {
 	size_t nheaders;
 	const char *body;
 	size_t len;
+	bool optional; /* not mandatory: it may well be that nobody waits for it */
 };
 
 struct amqp_delivery {
@@ -50,6 +52,7 @@ struct amqp_delivery {
 	const char *exchange;
 	const char *type;	/* "" if absent */
 	const char *message_id; /* "" if absent */
+	const char *reply_to;	/* "" if absent */
 	const char *content_type;
 	int64_t timestamp_s; /* 0 if absent */
 	bool redelivered;
@@ -104,6 +107,11 @@ bool amqp_pending(const struct amqp_link *l);
 MUST_CHECK bool amqp_qos(struct amqp_link *l, unsigned prefetch, struct err *err);
 MUST_CHECK bool amqp_consume(struct amqp_link *l, const char *queue, const char *consumer_tag,
 			     struct err *err);
+/* RabbitMQ's direct reply-to: once for a link, before its first publish with reply_to AMQP_REPLIES.
+ * What others send to the name that they find there is delivered here; it is kept in no queue, and
+ * not acknowledged. */
+#define AMQP_REPLIES "amq.rabbitmq.reply-to"
+MUST_CHECK bool amqp_consume_replies(struct amqp_link *l, struct err *err);
 MUST_CHECK bool amqp_ack(struct amqp_link *l, uint64_t tag, bool multiple, struct err *err);
 
 /* ---- topology ---- */

@@ -45,6 +45,15 @@ bool amqp_consume(struct amqp_link *l, const char *queue, const char *consumer_t
 	return answered(l, "consuming from", queue, err);
 }
 
+bool amqp_consume_replies(struct amqp_link *l, struct err *err)
+{
+	if (!usable(l, err))
+		return false;
+	amqp_basic_consume(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(AMQP_REPLIES),
+			   amqp_empty_bytes, 0, 1, 0, amqp_empty_table);
+	return answered(l, "consuming from", AMQP_REPLIES, err);
+}
+
 bool amqp_ack(struct amqp_link *l, uint64_t tag, bool multiple, struct err *err)
 {
 	if (!usable(l, err))

@@ -3,14 +3,24 @@
  * (publishes and their confirms), amqp_service.c (what the broker sends), amqp_declare.c (questions
  * that wait for an answer). Nobody else includes it.
  *
- * <amqp.h> is included in these files only; the topics share one struct, which is why there are
- * four of them.
+ * The library's headers are included here and nowhere else; the topics share one struct, which is
+ * why four files see them.
  */
 #ifndef PGFANOUT_COMMON_AMQP_AMQP_PRIVATE_H
 #define PGFANOUT_COMMON_AMQP_AMQP_PRIVATE_H
 
+/* Debian 12 has them at the old place; where the new one exists, the old one warns. */
+#if __has_include(<rabbitmq-c/amqp.h>)
+#include <rabbitmq-c/amqp.h>
+#include <rabbitmq-c/framing.h>
+#include <rabbitmq-c/ssl_socket.h>
+#include <rabbitmq-c/tcp_socket.h>
+#else
 #include <amqp.h>
 #include <amqp_framing.h>
+#include <amqp_ssl_socket.h>
+#include <amqp_tcp_socket.h>
+#endif
 
 #include "common/amqp/amqp.h"
 #include "common/base/strbuf.h"

@@ -174,6 +174,10 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 		props._flags |= AMQP_BASIC_TYPE_FLAG;
 		props.type = amqp_cstring_bytes(p->type);
 	}
+	if (has(p->reply_to)) {
+		props._flags |= AMQP_BASIC_REPLY_TO_FLAG;
+		props.reply_to = amqp_cstring_bytes(p->reply_to);
+	}
 	if (has(p->expiration)) {
 		props._flags |= AMQP_BASIC_EXPIRATION_FLAG;
 		props.expiration = amqp_cstring_bytes(p->expiration);
@@ -184,7 +188,7 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 						.entries = headers };
 	}
 	rc = amqp_basic_publish(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(p->exchange),
-				amqp_cstring_bytes(p->routing_key), 1, 0, &props,
+				amqp_cstring_bytes(p->routing_key), !p->optional, 0, &props,
 				borrow(p->body, p->len));
 	if (rc != AMQP_STATUS_OK)
 		return amqp_link_broken(l, err, "publishing: %s", amqp_error_string2(rc));

@@ -55,7 +55,11 @@ static void begin(struct amqp_incoming *in, bool returned)
 		strbuf_reset(&in->body);
 	in->nheaders = 0;
 	in->d = (struct amqp_delivery){
-		.consumer_tag = "", .type = "", .message_id = "", .content_type = ""
+		.consumer_tag = "",
+		.type = "",
+		.message_id = "",
+		.reply_to = "",
+		.content_type = "",
 	};
 	in->returned = returned;
 	in->state = INCOMING_HEADER;
@@ -110,6 +114,8 @@ static void read_properties(struct amqp_incoming *in, const amqp_basic_propertie
 		in->d.type = keep(in, p->type);
 	if (p->_flags & AMQP_BASIC_MESSAGE_ID_FLAG)
 		in->d.message_id = keep(in, p->message_id);
+	if (p->_flags & AMQP_BASIC_REPLY_TO_FLAG)
+		in->d.reply_to = keep(in, p->reply_to);
 	if (p->_flags & AMQP_BASIC_CONTENT_TYPE_FLAG)
 		in->d.content_type = keep(in, p->content_type);
 	if (p->_flags & AMQP_BASIC_TIMESTAMP_FLAG)

@@ -6,10 +6,11 @@
  * and whole scripts).
  *
  * Sessions: timezone=UTC, datestyle=ISO, extra_float_digits=3, client_encoding=UTF8,
- * plan_cache_mode=force_generic_plan, transactions READ COMMITTED, synchronous_commit at least
- * "local" where it was off (but see may_be_lost), jit off, application_name, connect_timeout,
- * keepalives, tcp_user_timeout, and the statement, lock and idle-in-transaction timeouts of struct
- * db_options.
+ * row_security=off, plan_cache_mode=force_generic_plan, transactions READ COMMITTED,
+ * synchronous_commit at least "local" where it was off (but see may_be_lost), jit off,
+ * application_name, connect_timeout, keepalives, tcp_user_timeout, and the statement, lock and
+ * idle-in-transaction timeouts of struct db_options. They are set after the login, in one round
+ * trip: also through a pooler that drops start-up options, as long as it pools by session.
  *
  * A pipelined connection (struct db) sends *units*: one prepared statement and its Sync, so a unit
  * is a transaction of its own, and is answered (its callback called) only when its Sync has come
@@ -58,7 +59,8 @@ struct db_statement {
 /* Blocking connect, bounded by connect_timeout an address (the name look-up by the resolver alone),
  * and by as much again for the session's settings. NULL and err (scrubbed) on failure;
  * err->sqlstate is set where the server gave one after the login (libpq does not hand on that of a
- * refused login). For use with libpq directly; db_conn_close() closes. Any thread. */
+ * refused login), and to SQLSTATE_ENCODING where the database's encoding is not UTF8;
+ * sqlstate_outcome() says what it means. For use with libpq directly; db_conn_close() closes. Any thread. */
 struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, struct err *err);
 
 /* Puts the server's message (one line; with hint, and with detail unless data was refused, when it

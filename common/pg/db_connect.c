@@ -2,12 +2,14 @@
  * db_connect.c: makes and ends connections to PostgreSQL.
  *
  * Promises: connecting is bounded by connect_timeout, closing never waits; every session has the
- * settings that db.h lists, whatever the server, the role or the connection string prefer; no
- * password reaches an error text. Any thread.
+ * settings that db.h lists, whatever the server, the role, the connection string or a pooler
+ * prefer; a database whose encoding is not UTF8 is refused; no password reaches an error text. Any
+ * thread.
  */
 #include "common/pg/db.h"
 
 #include <libpq-fe.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -50,40 +52,187 @@ static bool has_at(const PQconninfoOption *parsed, const char *keyword)
 	return value && strchr(value, '@') && value[0] != '@'; /* "@name" is an abstract socket */
 }
 
-/* The session's settings as a command line. What the connection string or PGOPTIONS ask for stays,
- * but ours come later and win. */
-static void session_options(struct strbuf *out, const struct db_options *opt, const char *theirs)
-{
-	if (theirs == NULL)
-		theirs = getenv("PGOPTIONS");
-	if (theirs)
-		strbuf_addf(out, "%s ", theirs);
-	/* READ COMMITTED: a batch that waited for another one must see what that one did. jit:
-	 * statements here are short, and a planner switch that rules out scans makes them look dear
+/* ---- the session's settings ---- */
+
+/*
+ * They are set by a statement after the login, never by the start-up packet: poolers drop `options`
+ * from it or refuse it, and what the server, the role or the database prefer would count then. All
+ * in one round trip, in this order, the later one wins:
+ *   1. What the connection string or PGOPTIONS ask for as `-c name=value`, where a pooler has
+ *      dropped it. The rest of `options` is the server's alone.
+ *   2. What our statements rely on, whatever they are about: the table below.
+ *   3. What this connection is to have: struct db_options.
+ * If this process dies in between, the server rolls nothing back: settings are the session's.
+ */
+static const struct {
+	const char *name, *value;
+} fixed[] = {
+	{ "timezone", "UTC" },
+	{ "datestyle", "ISO, MDY" },
+	{ "intervalstyle", "postgres" },
+	{ "extra_float_digits", "3" },
+	{ "bytea_output", "hex" },
+	{ "array_nulls", "on" },
+	{ "standard_conforming_strings", "on" },
+	{ "quote_all_identifiers", "off" }, /* reset_finish.sql takes definitions apart */
+	/* Rows that are hidden from us would look deleted: the server is to say so instead. */
+	{ "row_security", "off" },
+	/* A batch that waited for another one must see what that one did. */
+	{ "default_transaction_isolation", "read committed" },
+	{ "default_transaction_deferrable", "off" },
+	{ "plan_cache_mode", "force_generic_plan" },
+	/* Statements here are short, and a planner switch that rules out scans makes them look dear
 	 * enough to be compiled each time. */
-	strbuf_addstr(out, "-c timezone=UTC -c datestyle=ISO -c extra_float_digits=3"
-			   " -c plan_cache_mode=force_generic_plan -c jit=off"
-			   " -c default_transaction_isolation=read\\ committed");
-	strbuf_addf(out, " -c statement_timeout=%lld -c lock_timeout=%lld",
-		    (long long)opt->statement_timeout_ms, (long long)opt->lock_timeout_ms);
-	strbuf_addf(out,
-		    " -c idle_in_transaction_session_timeout=%lld -c idle_session_timeout=%lld",
-		    (long long)opt->idle_session_timeout_ms,
-		    (long long)opt->idle_session_timeout_ms);
-	if (opt->may_be_lost)
-		strbuf_addstr(out, " -c synchronous_commit=off");
-	if (opt->guc)
-		strbuf_addf(out, " %s", opt->guc);
+	{ "jit", "off" },
+};
+
+struct session {
+	PGconn *conn;
+	struct strbuf sql;
+	bool ok;
+};
+
+/* when: an SQL condition about the setting's present value, or NULL. */
+static void session_set(struct session *s, const char *name, const char *value, const char *when)
+{
+	char *n = PQescapeLiteral(s->conn, name, strlen(name));
+	char *v = PQescapeLiteral(s->conn, value, strlen(value));
+
+	s->ok = s->ok && n && v;
+	if (s->ok) {
+		strbuf_addstr(&s->sql, s->sql.len == 0 ? "SELECT " : ", ");
+		if (when)
+			strbuf_addf(&s->sql, "CASE WHEN current_setting(%s, true) %s THEN ", n,
+				    when);
+		strbuf_addf(&s->sql, "set_config(%s, %s, false)%s", n, v, when ? " END" : "");
+	}
+	PQfreemem(n);
+	PQfreemem(v);
 }
+
+static void session_set_int(struct session *s, const char *name, int64_t value)
+{
+	char text[24];
+
+	snprintf(text, sizeof(text), "%lld", (long long)value);
+	session_set(s, name, text, NULL);
+}
+
+/* The next word of libpq's `options`: separated by blanks, a backslash takes the next character as
+ * it is. False: there is none. */
+static bool next_word(const char **at, struct strbuf *out)
+{
+	const char *p = *at + strspn(*at, " \t\n\r\f\v");
+
+	strbuf_reset(out);
+	if (*p == '\0')
+		return false;
+	for (; *p && !strchr(" \t\n\r\f\v", *p); p++) {
+		if (*p == '\\' && p[1])
+			p++;
+		strbuf_add(out, p, 1);
+	}
+	*at = p;
+	return true;
+}
+
+/* Only where it does not hold yet: some settings can be given at the start alone. */
+static void session_ask(struct session *s, const char *setting)
+{
+	AUTO_STRBUF name = STRBUF_INIT;
+	const char *equals = strchr(setting, '=');
+
+	if (!equals)
+		return;
+	strbuf_add(&name, setting, (size_t)(equals - setting));
+	for (char *c = name.data; *c; c++)
+		*c = *c == '-' ? '_' : *c;
+
+	char *value = PQescapeLiteral(s->conn, equals + 1, strlen(equals + 1));
+	AUTO_STRBUF when = STRBUF_INIT;
+
+	strbuf_addf(&when, "IS DISTINCT FROM %s", value ? value : "NULL");
+	PQfreemem(value);
+	session_set(s, strbuf_str(&name), equals + 1, strbuf_str(&when));
+}
+
+/* -c name=value, -cname=value, --name=value */
+static void session_ask_all(struct session *s, const char *options)
+{
+	AUTO_STRBUF word = STRBUF_INIT;
+
+	while (next_word(&options, &word)) {
+		const char *w = strbuf_str(&word);
+
+		if (strncmp(w, "--", 2) == 0)
+			session_ask(s, w + 2);
+		else if (strcmp(w, "-c") == 0 && next_word(&options, &word))
+			session_ask(s, strbuf_str(&word));
+		else if (strncmp(w, "-c", 2) == 0 && w[2])
+			session_ask(s, w + 2);
+	}
+}
+
+static void session_options(struct session *s, const struct db_options *opt)
+{
+	PQconninfoOption *used = PQconninfo(s->conn);
+	const char *theirs = used ? uri_value(used, "options") : NULL;
+
+	if (theirs)
+		session_ask_all(s, theirs);
+	PQconninfoFree(used);
+	for (size_t i = 0; i < ARRAY_SIZE(fixed); i++)
+		session_set(s, fixed[i].name, fixed[i].value, NULL);
+	session_set_int(s, "statement_timeout", opt->statement_timeout_ms);
+	session_set_int(s, "lock_timeout", opt->lock_timeout_ms);
+	session_set_int(s, "idle_in_transaction_session_timeout", opt->idle_session_timeout_ms);
+	session_set_int(s, "idle_session_timeout", opt->idle_session_timeout_ms);
+	session_set(s, "transaction_timeout", "0", "IS NOT NULL"); /* from PostgreSQL 17 on */
+	/* What is acknowledged outward must be on this server's disk: "off" of the server or role
+	 * is not followed, any other value is. */
+	if (opt->may_be_lost)
+		session_set(s, "synchronous_commit", "off", NULL);
+	else
+		session_set(s, "synchronous_commit", "local", "= 'off'");
+	if (opt->guc)
+		session_ask_all(s, opt->guc);
+}
+
+static bool session_begin(PGconn *c, const struct db_options *opt, struct err *err)
+{
+	struct session s = { .conn = c, .sql = STRBUF_INIT, .ok = true };
+	struct mono deadline = mono_add_ms(mono_now(), db_connect_timeout_s(opt) * 1000);
+
+	session_options(&s, opt);
+	bool ok = s.ok ? db_ask(c, strbuf_str(&s.sql), 0, NULL, false, db_stop_fd(opt), deadline,
+				NULL, err) == DB_OK
+		       : err_set(err, "its settings cannot be written: %s", PQerrorMessage(c));
+	strbuf_clear(&s.sql);
+	return ok;
+}
+
+/* Bytes that are no UTF-8 would stop all replication, and characters that the other side has no
+ * code for a product's. */
+static bool encoding_fits(const PGconn *c, struct err *err)
+{
+	const char *encoding = PQparameterStatus(c, "server_encoding");
+
+	if (encoding == NULL || strcmp(encoding, "UTF8") == 0)
+		return true;
+	err_set(err,
+		"its encoding is %s, and must be UTF8: make a new database WITH ENCODING 'UTF8' "
+		"TEMPLATE template0 and load a dump of this one into it",
+		encoding);
+	memcpy(err->sqlstate, SQLSTATE_ENCODING, sizeof(SQLSTATE_ENCODING));
+	return false;
+}
+
+/* ---- connecting ---- */
 
 static PGconn *login(const PQconninfoOption *parsed, const struct db_options *opt)
 {
-	AUTO_STRBUF options = STRBUF_INIT;
 	char timeout[16];
-	strbuf_addint(&options, db_connect_timeout_s(opt));
-	memcpy(timeout, options.data, options.len + 1);
-	strbuf_reset(&options);
-	session_options(&options, opt, uri_value(parsed, "options"));
+	snprintf(timeout, sizeof(timeout), "%d", db_connect_timeout_s(opt));
 
 	const struct {
 		const char *keyword, *value;
@@ -96,7 +245,6 @@ static PGconn *login(const PQconninfoOption *parsed, const struct db_options *op
 		{ "tcp_user_timeout", "10000", false },
 		{ "connect_timeout", timeout, true },
 		{ "client_encoding", "UTF8", true },
-		{ "options", strbuf_str(&options), true },
 		{ "application_name", opt->application_name, true },
 	};
 	const char *keywords[ARRAY_SIZE(ours) + 128];
@@ -125,17 +273,6 @@ static PGconn *login(const PQconninfoOption *parsed, const struct db_options *op
 	}
 	keywords[n] = values[n] = NULL;
 	return PQconnectdbParams(keywords, values, 0);
-}
-
-/* What is acknowledged outward must be on this server's disk: synchronous_commit=off of the server
- * or role is not followed, any other value is. */
-static bool make_durable(PGconn *c, const struct db_options *opt, struct err *err)
-{
-	static const char sql[] = "SELECT set_config('synchronous_commit', 'local', false)"
-				  " WHERE current_setting('synchronous_commit') = 'off'";
-	struct mono deadline = mono_add_ms(mono_now(), db_connect_timeout_s(opt) * 1000);
-
-	return db_ask(c, sql, 0, NULL, false, db_stop_fd(opt), deadline, NULL, err) == DB_OK;
 }
 
 struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, struct err *err)
@@ -168,7 +305,7 @@ struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, st
 		err_set(err, "%s: %.*s", shown, (int)strcspn(text, "\n"), text);
 		goto fail;
 	}
-	if (!opt->may_be_lost && !make_durable(c, opt, err)) {
+	if (!encoding_fits(c, err) || !session_begin(c, opt, err)) {
 		err_prefix(err, "%s", shown);
 		goto fail;
 	}

@@ -19,6 +19,7 @@ static const struct rule {
 } rules[] = {
 	/* Whole codes come first: the first row that fits decides. */
 	{ "PF001", DB_BUSY, "products_apply: a reset of this replica is running" },
+	{ SQLSTATE_ENCODING, DB_SCHEMA, "an encoding other than UTF8: a person must act" },
 	{ "25006", DB_UNFIT, "read only: a standby after a failover, or the operator's choice" },
 	{ "40002", DB_REFUSED, "a deferred constraint, found at the commit" },
 	{ "40003", DB_LOST, "the server itself does not know whether it was done" },

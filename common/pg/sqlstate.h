@@ -27,6 +27,9 @@ enum db_outcome {
 	DB_LOST,
 };
 
+/* Our own: a database that was connected to has another encoding than UTF8. */
+#define SQLSTATE_ENCODING "PF005"
+
 /* sqlstate: five characters, or NULL/"" for a lost connection. */
 enum db_outcome sqlstate_outcome(const char *sqlstate);
 /* The same in a few words for anybody: "a value does not fit". */

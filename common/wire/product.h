@@ -57,8 +57,9 @@ struct product_fault {
 };
 
 /* required, allowed: enum product_field bits. in is reset first; on failure its content is
- * undefined but clearable. createdAt, updatedAt and version are refused with a message of their own
- * ("is set by the server"). */
+ * undefined but clearable. createdAt and updatedAt, whatever their values, are ignored, so that what
+ * product_write_open() wrote can be sent back; version is refused with a message of its own ("is set
+ * by the server"). */
 MUST_CHECK bool product_parse(const char *text, size_t len, unsigned required, unsigned allowed,
 			      struct product_input *in, struct product_fault *fault);
 void product_input_clear(struct product_input *in);

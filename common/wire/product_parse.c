@@ -18,6 +18,8 @@ _Static_assert(PRODUCT_ID == 1 << PRODUCT_MEMBER_ID && PRODUCT_NAME == 1 << PROD
 	       "a field's bit is its member's place");
 
 #define INPUT_MEMBERS (PRODUCT_MEMBER_STOCK + 1)
+/* The server's: a client that sends back what it was given is no mistake. */
+#define IGNORED	      (1U << PRODUCT_MEMBER_CREATED | 1U << PRODUCT_MEMBER_UPDATED)
 
 /* Puts the key into fault->field, cut at a whole character if it is too long. */
 static void blame(struct product_fault *fault, int status, const struct jscan_value *key)
@@ -168,7 +170,7 @@ bool product_parse(const char *text, size_t len, unsigned required, unsigned all
 		} else {
 			unknown++;
 		}
-		if ((member < 0 || !(allowed & 1U << member)) && misfit.text == NULL)
+		if ((member < 0 || !((allowed | IGNORED) & 1U << member)) && misfit.text == NULL)
 			misfit = key;
 	}
 	if (unknown > 1 && duplicate_unknown(&document, unknown, &key))
@@ -189,7 +191,7 @@ bool product_parse(const char *text, size_t len, unsigned required, unsigned all
 		if (!read_field(in, member, &values[member], &fault->err))
 			return refuse_member(fault, member);
 	}
-	in->given = seen;
+	in->given = seen & allowed;
 	return true;
 }
 

@@ -83,6 +83,7 @@ void batch_reset(struct batch *b)
 	b->source_at = 0;
 	b->nbeats = b->nrefused = 0;
 	b->has_beat[CHANGE_SYNC] = b->has_beat[CHANGE_DELETE] = false;
+	b->mark_body_at[CHANGE_SYNC] = b->mark_body_at[CHANGE_DELETE] = 0;
 }
 
 size_t batch_add_text(struct batch *b, const char *s, size_t len)
@@ -221,6 +222,15 @@ void batch_add_beat(struct batch *b, int64_t at_us)
 	if (!b->has_beat[kind] || b->beat_us[kind] < at_us)
 		b->beat_us[kind] = at_us;
 	b->has_beat[kind] = true;
+}
+
+void batch_add_mark(struct batch *b, const char *reply_to, const char *body, size_t len)
+{
+	enum change_kind kind = b->messages[b->nmessages - 1].kind;
+
+	b->nbeats++;
+	b->mark_reply_to_at[kind] = batch_add_text(b, reply_to, strlen(reply_to));
+	b->mark_body_at[kind] = batch_add_text(b, body, len);
 }
 
 uint64_t *batch_scratch_xids(struct batch *b, size_t n)

@@ -89,9 +89,11 @@ struct batch {
 	size_t source_at;     /* x-source of all messages, 0: they have none */
 
 	struct uuid_set newest; /* index of the newest change of each product */
-	size_t nbeats;		/* messages that are heartbeats */
+	size_t nbeats;		/* messages that are heartbeats or marks */
 	bool has_beat[2];	/* these two: by enum change_kind, the queue they came through */
 	int64_t beat_us[2];	/* the newest one, microseconds since 2000 */
+	/* By the queue it came through, the newest mark: who gets its body back; 0, 0: none. */
+	size_t mark_reply_to_at[2], mark_body_at[2];
 
 	uint64_t *xids; /* scratch for reading x-xid */
 	size_t xids_cap;
@@ -129,6 +131,8 @@ void batch_retry(struct batch *b, bool descending);
 void batch_give_up(struct batch *b);
 /* The last message is a heartbeat. */
 void batch_add_beat(struct batch *b, int64_t at_us);
+/* The last message is a mark. */
+void batch_add_mark(struct batch *b, const char *reply_to, const char *body, size_t len);
 uint64_t *batch_scratch_xids(struct batch *b, size_t n);
 
 /* No more messages: makes `order`, the newest change of each product, in the order of their ids

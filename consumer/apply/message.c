@@ -17,6 +17,7 @@
 
 #include "common/base/utf8.h"
 #include "common/wire/heartbeat.h"
+#include "common/wire/mark.h"
 #include "common/json/jscan.h"
 #include "common/wire/product.h"
 
@@ -175,9 +176,21 @@ static bool read_document(const struct batch *b, const struct amqp_delivery *d,
 	return jscan_document(b->bodies.data + body.at, body.len, ret, err);
 }
 
-static bool is_heartbeat(const struct amqp_delivery *d)
+static bool is_of_type(const struct amqp_delivery *d, const char *type)
 {
-	return d->type != NULL && strcmp(d->type, HEARTBEAT_TYPE) == 0;
+	return d->type != NULL && strcmp(d->type, type) == 0;
+}
+
+/* Its answer must not go to anything but somebody's direct replies. */
+static bool take_mark(struct batch *b, const struct amqp_delivery *d, struct err *err)
+{
+	if (d->len > MARK_BODY_MAX)
+		return err_set(err, "a mark has at most %d bytes", MARK_BODY_MAX);
+	if (d->reply_to == NULL ||
+	    strncmp(d->reply_to, AMQP_REPLIES ".", strlen(AMQP_REPLIES ".")) != 0)
+		return err_set(err, "a mark needs a reply-to");
+	batch_add_mark(b, d->reply_to, d->body, d->len);
+	return true;
 }
 
 /* False, with the reason: the whole message is of no use. */
@@ -190,7 +203,9 @@ static bool take_body(struct batch *b, const struct amqp_delivery *d, enum chang
 
 	if (!read_document(b, d, body, &document, err))
 		return false;
-	if (is_heartbeat(d)) {
+	if (is_of_type(d, MARK_TYPE))
+		return take_mark(b, d, err);
+	if (is_of_type(d, HEARTBEAT_TYPE)) {
 		int64_t at_us;
 		if (!heartbeat_read(&document, &at_us, err))
 			return false;

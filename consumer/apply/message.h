@@ -3,7 +3,8 @@
  *
  * Strict: whatever is not exactly what common/wire/change.h describes is a failure with a reason,
  * never a guess. A message that cannot be read at all fails as a whole; of an array only the bad
- * elements fail. A message of type products.heartbeat is no change: the batch takes its time along.
+ * elements fail. Messages of type products.heartbeat and products.mark are no changes: the batch
+ * takes along what they are for.
  * Pure.
  */
 #ifndef PGFANOUT_CONSUMER_APPLY_MESSAGE_H

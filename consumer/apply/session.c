@@ -228,9 +228,13 @@ static void finish_batch(struct session *s)
 
 	/* Committed on the replica: only now outward. */
 	acknowledge(s, b);
+	for (size_t i = 0; i < ARRAY_SIZE(b->mark_body_at); i++)
+		if (b->mark_body_at[i])
+			side_answer(s->side, batch_text(b, b->mark_reply_to_at[i]),
+				    batch_text(b, b->mark_body_at[i]));
 	s->result->batches++;
 	in_order_again(s);
-	if (b->nmessages > b->nbeats) /* heartbeats alone are no work */
+	if (b->nmessages > b->nbeats) /* heartbeats and marks alone are no work */
 		count_batch(s, b, counts, took_us);
 	s->applying = NULL;
 	inbox_done(&s->inbox);

@@ -8,10 +8,12 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/amqp/amqp.h"
 #include "common/base/backoff.h"
 #include "common/base/log.h"
+#include "common/wire/mark.h"
 #include "common/wire/topology.h"
 
 #define OPEN_TIMEOUT_MS 5000
@@ -153,6 +155,23 @@ failed:
 		log_warn("the broker connection for failed changes and questions is lost; opening "
 			 "it again",
 			 KV_S("error", err.text));
+}
+
+void side_answer(struct side *s, const char *reply_to, const char *body)
+{
+	const struct amqp_publish m = {
+		.exchange = "",
+		.routing_key = reply_to,
+		.type = MARK_TYPE,
+		.body = body,
+		.len = strlen(body),
+		.optional = true,
+	};
+	struct err ignored; /* a broken link is side_step()'s to see */
+	uint64_t no;
+
+	if (s->link != NULL && amqp_can_publish(s->link, m.len))
+		(void)!amqp_send(s->link, &m, &no, &ignored);
 }
 
 bool side_missing(const struct side *s)

@@ -1,6 +1,6 @@
 /*
  * side.h: a replica's second broker connection: moves failed changes, keeps queues and bindings
- * declared, counts messages.
+ * declared, counts messages, answers marks.
  *
  * Why a second one: while the broker has a memory or disk alarm it stops reading from connections
  * that publish, and if the one that carries the acknowledgements published too, the queues would no
@@ -31,6 +31,8 @@ struct side *side_free(struct side *s); /* NULL is fine; returns NULL */
 void side_step(struct side *s, struct mono now, bool duties);
 int side_fd(const struct side *s); /* -1: none */
 int side_wait_ms(const struct side *s, struct mono now, int max_ms);
+/* Sends a mark's body back. If that cannot be done now it is not done. */
+void side_answer(struct side *s, const char *reply_to, const char *body);
 /* A main queue was not there when the messages were counted. It is not recreated here: the replica
  * must be marked before. */
 bool side_missing(const struct side *s);

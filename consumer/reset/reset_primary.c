@@ -46,17 +46,37 @@ static enum exit_code refuse_standby(struct reset_primary *p, struct err *err)
 	return EXIT_USAGE;
 }
 
+/* What is not captured would be missing from the replicas again, and a table that was put in the
+ * place of products would become theirs. */
+static enum exit_code refuse_broken_capture(struct reset_primary *p, struct err *err)
+{
+	struct pg_result *found;
+	enum db_outcome outcome = ask(p, "SELECT products_capture_fault()", &found, err);
+
+	if (outcome != DB_OK)
+		return db_exit_code(outcome);
+	bool whole = db_is_null(found, 0, 0);
+	if (!whole)
+		err_set(err,
+			"primary (%s): changes of products are not all captured: run pgfanout-migrate "
+			"up: %s",
+			p->name, db_value(found, 0, 0));
+	db_result_clear(found);
+	return whole ? EXIT_OK : EXIT_SCHEMA;
+}
+
 enum exit_code reset_primary_connect(struct reset_primary *p, const char *url, struct err *err)
 {
 	p->url = url;
 	uri_scrub(url, p->name, sizeof(p->name));
 	p->conn = db_connect_raw(url, &options, err);
 	if (p->conn == NULL)
-		return db_exit_code(DB_LOST);
+		return db_exit_code(sqlstate_outcome(err->sqlstate));
 	enum db_outcome outcome = db_check_schema(p->conn, "primary", SCHEMA_PRIMARY, err);
 	if (outcome != DB_OK)
 		return db_exit_code(outcome);
-	return refuse_standby(p, err);
+	enum exit_code code = refuse_standby(p, err);
+	return code == EXIT_OK ? refuse_broken_capture(p, err) : code;
 }
 
 /* In a session of its own: the snapshot's is read-only, and its transaction stays open. */

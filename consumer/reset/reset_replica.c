@@ -109,7 +109,7 @@ bool reset_replica_connect(struct reset_replica *r)
 
 	r->conn = db_connect_raw(r->url, &options, &err);
 	if (r->conn == NULL)
-		return failed(r, NULL, DB_LOST, &err);
+		return failed(r, NULL, sqlstate_outcome(err.sqlstate), &err);
 	/* The server then notices within a second that we are gone, also during an index build. On
 	 * platforms without this setting it notices at the end of the statement. */
 	(void)query(r, "SET client_connection_check_interval = 1000", NULL, &err);
@@ -156,7 +156,7 @@ bool reset_replica_lock(struct reset_replica *r)
 	if (!run(r, "setting lock_timeout", "SET lock_timeout = '" LOCK_TIMEOUT "'"))
 		return false;
 	enum db_outcome outcome = query(r, "SELECT pg_advisory_lock(1885824609, 1)", NULL, &err);
-	if (strcmp(err.sqlstate, "55P03") == 0 && outcome == DB_RETRY)
+	if (outcome == DB_RETRY && strcmp(err.sqlstate, "55P03") == 0)
 		return fail_busy(r);
 	if (outcome != DB_OK)
 		return failed(r, "locking out the consumer", outcome, &err);

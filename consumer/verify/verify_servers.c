@@ -63,14 +63,16 @@ bool verify_server_open(struct verify_server *s, bool primary)
 	struct pg_conn *conn = db_connect_raw(s->url, &options, &err);
 
 	if (conn == NULL)
-		return verify_server_fail(s, db_exit_code(DB_LOST), err.text);
+		return verify_server_fail(s, db_exit_code(sqlstate_outcome(err.sqlstate)),
+					  err.text);
 	enum db_outcome outcome = db_check_schema(conn, s->name, schema[primary], &err);
 	db_conn_close(conn);
 	if (outcome != DB_OK)
 		return verify_server_fail(s, db_exit_code(outcome), err.text);
 	s->db = db_open(s->url, &options, primary ? of_primary : of_replica,
 			primary ? ARRAY_SIZE(of_primary) : ARRAY_SIZE(of_replica), &err);
-	return s->db != NULL || verify_server_fail(s, db_exit_code(DB_LOST), err.text);
+	return s->db != NULL ||
+	       verify_server_fail(s, db_exit_code(sqlstate_outcome(err.sqlstate)), err.text);
 }
 
 void verify_server_close(struct verify_server *s)

@@ -1,6 +1,11 @@
 -- Changes are no longer recorded as they happen. Which transaction wrote which row is remembered,
 -- so that the next `up` finds what changed meanwhile and records it then. Recorded changes that
 -- wait for the broker stay, and so does the sequence: versions never go back.
+-- What has been missed until now is recorded for the next `up`.
+SELECT products_capture_fault();
+DROP FUNCTION IF EXISTS products_capture_fault();
+DROP FUNCTION IF EXISTS products_columns();
+
 DROP TRIGGER IF EXISTS products_capture_insert ON products;
 DROP TRIGGER IF EXISTS products_capture_update ON products;
 DROP TRIGGER IF EXISTS products_capture_delete ON products;

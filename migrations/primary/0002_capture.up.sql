@@ -70,7 +70,7 @@ COMMENT ON TABLE products_queues
 
 -- Names the space that transaction ids belong to: ids of a restored dump mean something else than
 -- those of its origin.
-CREATE FUNCTION products_source() RETURNS text
+CREATE OR REPLACE FUNCTION products_source() RETURNS text
 	LANGUAGE plpgsql STABLE SECURITY DEFINER
 AS $$
 BEGIN
@@ -83,7 +83,7 @@ COMMENT ON FUNCTION products_source() IS 'pgfanout: names the transaction id spa
 -- SECURITY DEFINER: a role that may write products need not know of the outbox. The planner
 -- settings keep the cached plan at an index look-up for each changed row, whatever the first call
 -- in a session looked like.
-CREATE FUNCTION products_capture_statement() RETURNS trigger
+CREATE OR REPLACE FUNCTION products_capture_statement() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET row_security = off SET jit = off
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 	SET enable_material = off
@@ -111,7 +111,7 @@ END $$;
 COMMENT ON FUNCTION products_capture_statement()
 	IS 'pgfanout: records the products that a statement changed';
 
-CREATE FUNCTION products_capture_row() RETURNS trigger
+CREATE OR REPLACE FUNCTION products_capture_row() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET row_security = off SET jit = off
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
@@ -153,7 +153,7 @@ COMMENT ON FUNCTION products_capture_row()
 
 -- TRUNCATE is a delete of every product. It is not transaction-safe for older snapshots: such a
 -- transaction would not see, and so not record, what others have added since: it is refused.
-CREATE FUNCTION products_capture_truncate() RETURNS trigger
+CREATE OR REPLACE FUNCTION products_capture_truncate() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET row_security = off
 AS $$
 BEGIN
@@ -185,6 +185,18 @@ BEGIN
 	END LOOP;
 END $$;
 
+-- This script is run again where capture is broken. Triggers of ours on another table are those of
+-- one that was renamed, and another one is in its place.
+DO $$
+DECLARE
+	g record;
+BEGIN
+	FOR g IN SELECT t.tgname, t.tgrelid FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid
+		WHERE f.proname LIKE 'products\_capture\_%' AND f.pronamespace = current_schema()::regnamespace
+	LOOP
+		EXECUTE format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass);
+	END LOOP;
+END $$;
 CREATE TRIGGER products_capture_insert AFTER INSERT ON products REFERENCING NEW TABLE AS changed
 	FOR EACH STATEMENT EXECUTE FUNCTION products_capture_statement();
 CREATE TRIGGER products_capture_update AFTER UPDATE ON products REFERENCING NEW TABLE AS changed
@@ -219,3 +231,107 @@ BEGIN
 		DROP TABLE products_capture_paused;
 	END IF;
 END $$;
+
+-- Capture can be taken apart: triggers disabled, the table replaced, columns rewritten. What it was
+-- when it was whole is here; the API looks every second.
+CREATE TABLE IF NOT EXISTS products_capture (
+	only_row  boolean     PRIMARY KEY DEFAULT true CHECK (only_row),
+	columns   text        NOT NULL, -- products_columns() when pgfanout-migrate last looked
+	-- when it was first seen not to be whole, and why: since some time before, changes may have
+	-- been missed. Also where it is whole again: pgfanout-migrate up sees to the replicas.
+	broken_at timestamptz,
+	reason    text
+);
+COMMENT ON TABLE products_capture
+	IS 'pgfanout: one row: the columns that are captured, and whether changes may have been '
+		'missed';
+
+CREATE OR REPLACE FUNCTION products_columns() RETURNS text
+	LANGUAGE sql STABLE
+AS $$
+	SELECT string_agg(attname || ' ' || format_type(atttypid, atttypmod), ', ' ORDER BY attname)
+	FROM pg_attribute
+	WHERE attrelid = to_regclass('products') AND NOT attisdropped
+		AND attname IN ('id', 'name', 'price', 'stock', 'created_at', 'updated_at')
+$$;
+COMMENT ON FUNCTION products_columns() IS 'pgfanout: names and types of the columns that are captured';
+
+-- Why changes of products are, or may have been, missed; NULL: none is. Names are those that the
+-- caller's session finds: another table in front of ours counts too. It is recorded as soon as
+-- somebody has seen it; who may not record it, or on a standby, still gets the answer.
+CREATE OR REPLACE FUNCTION products_capture_fault() RETURNS text
+	LANGUAGE plpgsql
+AS $$
+DECLARE
+	found     regclass := to_regclass('products');
+	fault     text;
+	recorded  products_capture;
+BEGIN
+	SELECT * INTO recorded FROM products_capture;
+	SELECT string_agg(f.what, '; ') INTO fault FROM (
+		SELECT 'there is no table products' AS what WHERE found IS NULL
+		UNION ALL
+		SELECT 'products is no ordinary table' FROM pg_class
+		WHERE oid = found AND relkind <> 'r'
+		UNION ALL
+		SELECT 'products inherits from a table, or is inherited from'
+		WHERE EXISTS (SELECT FROM pg_inherits WHERE inhrelid = found OR inhparent = found)
+		UNION ALL
+		SELECT format('%s is UNLOGGED: a crash empties it', relname) FROM pg_class
+		WHERE relpersistence <> 'p' AND oid IN (found, to_regclass('products_outbox'),
+			to_regclass('products_queues'), to_regclass('products_capture'))
+		UNION ALL
+		SELECT format('its columns were (%s) and are (%s)', recorded.columns,
+			products_columns())
+		WHERE found IS NOT NULL AND products_columns() IS DISTINCT FROM recorded.columns
+		UNION ALL
+		SELECT format('column %I may be NULL', attname) FROM pg_attribute
+		WHERE attrelid = found AND NOT attisdropped AND NOT attnotnull
+			AND attname IN ('id', 'name', 'price', 'stock', 'created_at', 'updated_at')
+		UNION ALL
+		SELECT format('constraint %I is missing or not validated', w.name)
+		FROM unnest('{products_name_check,products_price_check,products_stock_check,'
+			'products_times_check}'::text[]) AS w (name)
+		WHERE found IS NOT NULL AND NOT EXISTS (SELECT FROM pg_constraint k
+			WHERE k.conrelid = found AND k.conname = w.name AND k.convalidated)
+		UNION ALL
+		SELECT 'ids are not unique at any time'
+		WHERE found IS NOT NULL AND NOT EXISTS (
+			SELECT FROM pg_index i
+			JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attname = 'id'
+			WHERE i.indrelid = found AND i.indisunique AND i.indisvalid
+				AND i.indimmediate AND i.indpred IS NULL
+				AND i.indnkeyatts = 1 AND i.indkey[0] = a.attnum)
+		UNION ALL
+		SELECT format('trigger %I is %s', w.name, CASE WHEN g.oid IS NULL THEN 'missing'
+			WHEN g.tgenabled = 'D' THEN 'disabled' ELSE 'not as it was made' END)
+		FROM (VALUES -- types: 1 row, 2 before, 4 insert, 8 delete, 16 update, 32 truncate
+			('products_capture_insert', 'O', 4, 'products_capture_statement'),
+			('products_capture_update', 'O', 16, 'products_capture_statement'),
+			('products_capture_delete', 'O', 8, 'products_capture_statement'),
+			('products_capture_moved', 'O', 1 + 16, 'products_capture_row'),
+			('products_capture_applied', 'R', 1 + 4 + 8 + 16, 'products_capture_row'),
+			('products_capture_truncate', 'A', 2 + 32, 'products_capture_truncate'))
+			AS w (name, enabled, type, function)
+		LEFT JOIN pg_trigger g ON g.tgrelid = found AND g.tgname = w.name
+		WHERE found IS NOT NULL AND (g.oid IS NULL OR g.tgenabled <> w.enabled::"char"
+			OR g.tgtype <> w.type OR NOT EXISTS (SELECT FROM pg_proc p
+				WHERE p.oid = g.tgfoid AND p.proname = w.function))
+	) AS f;
+	IF fault IS NOT NULL AND recorded.reason IS NULL THEN
+		BEGIN
+			UPDATE products_capture SET broken_at = clock_timestamp(), reason = fault
+			WHERE reason IS NULL;
+		EXCEPTION WHEN insufficient_privilege OR read_only_sql_transaction THEN
+			NULL;
+		END;
+	END IF;
+	RETURN coalesce(fault, 'changes were missed until some time after '
+		|| to_char(recorded.broken_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+		|| ': ' || recorded.reason);
+END $$;
+COMMENT ON FUNCTION products_capture_fault()
+	IS 'pgfanout: why changes of products may be missed; NULL: none is';
+
+INSERT INTO products_capture (columns) VALUES (products_columns())
+	ON CONFLICT (only_row) DO UPDATE SET columns = excluded.columns;

@@ -6,3 +6,4 @@ DROP FUNCTION IF EXISTS products_apply_new(products_replication, boolean, boolea
 	bigint[], xid8[], boolean[], text[], text[],
 	integer[], timestamptz[], timestamptz[]);
 DROP FUNCTION IF EXISTS products_stale(xid8, bigint, text, text, pg_snapshot, bigint);
+DROP FUNCTION IF EXISTS products_replica_fault();

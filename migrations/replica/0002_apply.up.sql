@@ -216,3 +216,41 @@ BEGIN
 	EXECUTE format('ALTER FUNCTION %s SET search_path = %I, pg_temp',
 		'products_apply'::regproc::oid::regprocedure, current_schema());
 END $$;
+
+-- Why rows of this replica may be lost or not be what was sent, whatever products_replication says;
+-- NULL: they are not. Whoever sees it first records that the replica needs a reset, so that it still
+-- does when the table looks right again: a crash may have emptied it meanwhile. While a reset holds
+-- the row nothing is recorded.
+CREATE FUNCTION products_replica_fault() RETURNS text
+	LANGUAGE plpgsql
+AS $$
+DECLARE
+	fault text;
+BEGIN
+	SELECT string_agg(f.what, '; ') INTO fault FROM (
+		SELECT format('table %I is UNLOGGED: a crash empties it', relname) AS what
+		FROM pg_class
+		WHERE relpersistence <> 'p' AND oid IN (to_regclass('products'),
+			to_regclass('products_tombstones'), to_regclass('products_replication'),
+			to_regclass('products_dead_letters'))
+		UNION ALL
+		SELECT format('column %I of products rounds what is sent: it is %s, not %s',
+			a.attname, format_type(a.atttypid, a.atttypmod), format_type(a.atttypid, -1))
+		FROM pg_attribute a
+		WHERE a.attrelid = to_regclass('products') AND NOT a.attisdropped
+			AND a.attname IN ('price', 'created_at', 'updated_at') AND a.atttypmod <> -1
+	) AS f;
+	IF fault IS NOT NULL THEN
+		BEGIN
+			UPDATE products_replication SET needs_reset = true, auto_reset = true,
+				reason = fault
+			WHERE only_row IN (SELECT only_row FROM products_replication
+				WHERE NOT needs_reset FOR UPDATE SKIP LOCKED);
+		EXCEPTION WHEN insufficient_privilege OR read_only_sql_transaction THEN
+			NULL;
+		END;
+	END IF;
+	RETURN fault;
+END $$;
+COMMENT ON FUNCTION products_replica_fault()
+	IS 'pgfanout: why rows of this replica may be lost or rounded; NULL: they are not';

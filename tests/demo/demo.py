@@ -6,7 +6,9 @@ row by row. Then it keeps running, with commands to try, until Ctrl-C or SIGTERM
 ends after the comparison; the exit code is 0 only if all are equal.
 
 Promises: it takes no port that is in use, and prefers the well-known ones; it writes the settings
-to BUILD/demo/env for other terminals; it stops all it started and deletes its data.
+to BUILD/demo/env for other terminals; it stops all it started and deletes its data. Any program or
+server of it may be killed, to see what happens: the demo says so, starts it again and goes on; only
+what ends again and again ends the demo.
 """
 import hashlib
 import itertools
@@ -29,6 +31,8 @@ from harness.servers import (HOST, PASSWORD, USER, HarnessError, Postgres, Progr
 CATALOGUE = os.path.join(ROOT, "tests", "data", "catalogue.ndjson")
 ROWS = ("select id, name, price, stock, created_at, updated_at from products order by id")
 LIMIT = 120  # seconds for the replicas to follow; they need about one
+STABLE = 10  # seconds after which an end is a new event, and not the last one repeated
+TRIES = 5    # ends in a row after which there is no more to be had
 
 
 class Stop(Exception):
@@ -44,6 +48,11 @@ def on_signal(number, _frame):
 
 def say(text=""):
     print(text, flush=True)
+
+
+def how(code):
+    """What a process ended with, as a person says it."""
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
 
 
 class Clock:
@@ -71,6 +80,7 @@ class Demo:
         os.makedirs(self.home, exist_ok=True)
         self.envfile = os.path.join(self.home, "env")
         self.servers, self.programs, self.folder, self.env = [], [], None, {}
+        self.ends = {}  # name -> (when it was last started again, how often in a row)
 
     def start_servers(self):
         self.folder = new_folder()
@@ -122,26 +132,49 @@ class Demo:
             raise HarnessError(f"pgfanout-migrate up: exit code {code}\n{program.log(60)}")
 
     def start_programs(self):
-        api, consumer = self.program("pgfanout-api"), self.program("pgfanout-consumer")
+        self.program("pgfanout-api")
+        self.program("pgfanout-consumer")
+        self.wait_for_programs()
+
+    def wait_for_programs(self):
+        api, consumer = self.programs
         api.wait_for_http(self.api + "/ready")
         consumer.wait_for_http(self.consumer + "/health")
 
-    def check_programs(self):
-        for program in self.programs:
-            if not program.running():
-                raise HarnessError(f"{program.name} ended with {program.popen.returncode}:\n"
-                                   f"{program.log(60)}")
+    def start_again(self):
+        """Starts what has ended: servers first, programs need them. Whether anything had."""
+        ended = [(s.name, s.process.popen.returncode, s.start, s.log)
+                 for s in self.servers if not s.running()]
+        ended += [(p.name, p.popen.returncode, p.restart, p.log)
+                  for p in self.programs if not p.running()]
+        for name, code, start, log in ended:
+            begun, times = self.ends.get(name, (0, 0))
+            times = times + 1 if time.monotonic() - begun < STABLE else 1
+            if times > TRIES:
+                raise HarnessError(f"{name} ended {times} times in a row, at last with "
+                                   f"{how(code)}:\n{log(60)}")
+            say(f"\n  {name} ended ({how(code)}): starting it again")
+            try:
+                start()
+            except HarnessError:
+                # A killed PostgreSQL's children may still be there, for a moment: next time.
+                pass
+            self.ends[name] = (time.monotonic(), times)
+        return bool(ended)
 
     def http(self, path, data=None, kind="application/json"):
+        """The JSON answer; asked once more where a program or server ended meanwhile."""
         request = urllib.request.Request(self.api + path, data=data, headers={"Content-Type": kind})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        try:
-            with opener.open(request, timeout=120) as answer:
-                return json.load(answer)
-        except OSError as e:
-            text = e.read().decode(errors="replace") if hasattr(e, "read") else ""
-            self.check_programs()
-            raise HarnessError(f"{path}: {e} {text}\n{self.programs[0].log(60)}") from e
+        while True:
+            try:
+                with opener.open(request, timeout=120) as answer:
+                    return json.load(answer)
+            except OSError as e:
+                text = e.read().decode(errors="replace") if hasattr(e, "read") else ""
+                if not self.start_again():
+                    raise HarnessError(f"{path}: {e} {text}\n{self.programs[0].log(60)}") from e
+                self.wait_for_programs()
 
     def import_catalogue(self):
         with open(CATALOGUE, "rb") as f:
@@ -153,7 +186,7 @@ class Demo:
         last = {}
 
         def settled():
-            self.check_programs()
+            self.start_again()
             last["changes"] = int(self.primary.psql("select count(*) from products_outbox where heartbeat is null"))
             if last["changes"]:
                 return False
@@ -235,7 +268,7 @@ class Demo:
         say("\nRunning until Ctrl-C.")
         for _ in itertools.count():
             time.sleep(1)
-            self.check_programs()
+            self.start_again()
 
     def close(self):
         """Programs first, in reverse; true if each exited with 0."""

@@ -434,9 +434,50 @@ def postgres_bin():
     return os.path.dirname(os.path.realpath(path))
 
 
+def pgbouncer_program():
+    found = shutil.which("pgbouncer", path=os.environ.get("PATH", "") + ":/usr/sbin")
+    if not found:
+        raise HarnessError("found no pgbouncer: run make deps")
+    return found
+
+
 def psql_program():
     path = shutil.which("psql") or f"{postgres_bin()}/psql"
     return path
+
+
+class PgBouncer(Server):
+    """A pooler in session mode in front of one Postgres. It drops `options` from the start-up
+    packet, as hosted ones do. settings: further lines of its [pgbouncer] section."""
+
+    def __init__(self, name, folder, postgres, settings=None):
+        super().__init__(name, folder, "postgres")
+        self.port, self.postgres = free_port(), postgres
+        lines = {"listen_addr": HOST, "listen_port": self.port, "unix_socket_dir": "",
+                 "auth_type": "scram-sha-256", "auth_file": f"{self.dir}/users",
+                 "pool_mode": "session", "default_pool_size": 100, "max_client_conn": 300,
+                 "ignore_startup_parameters": "options, extra_float_digits", **(settings or {})}
+        _write(f"{self.dir}/users", f'"{USER}" "{PASSWORD}"\n')
+        _write(f"{self.dir}/pgbouncer.ini",
+               f"[databases]\n* = host={HOST} port={postgres.port}\n[pgbouncer]\n" +
+               "".join(f"{key} = {value}\n" for key, value in lines.items()))
+
+    def _launch(self):
+        _own(self.dir, self.user)
+        self.process = Process([pgbouncer_program(), f"{self.dir}/pgbouncer.ini"],
+                               {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8"}, self.log_path,
+                               self.dir, self.user)
+        self.process.start()
+
+    def _serves(self):
+        return _accepts(self.port)
+
+    def stop(self):
+        if self.running():
+            self._signal_and_wait(signal.SIGINT)
+
+    def url(self, db=DATABASE):
+        return self.postgres.url(db, port=self.port)
 
 
 class RabbitMQ(Server):

@@ -167,6 +167,36 @@ def test_each_way_of_writing_is_recorded(primary, name):
         assert set(result[0].ids) == ids
 
 
+def test_psql_needs_no_id_and_no_times(primary):
+    with recorded(primary) as result:
+        primary.psql("primary", "insert into products (name, price) values ('c', 3)")
+    assert len(result[0].ids) == 1
+    before = state(primary)
+    with recorded(primary):
+        primary.psql("primary", f"update products set stock = 9 where id = '{A}'")
+    after = state(primary)
+    assert after[A][4] > before[A][4] and after[A][3] == before[A][3]
+    assert after[B] == before[B]
+
+
+@pytest.mark.parametrize("write", [
+    "update products set stock = 9, updated_at = '2020-01-02T03:04:05Z' where id = '{}'",
+    REPLICA_ROLE + "update products set updated_at = '2020-01-02T03:04:05Z' where id = '{}'",
+    INTO.replace(") values", ", updated_at) values") + "('{}', 'a', 1, 1, '2020-01-02T03:04:05Z') "
+    "on conflict (id) do update set updated_at = excluded.updated_at"])
+def test_a_time_that_the_writer_names_counts(primary, write):
+    with recorded(primary):
+        primary.psql("primary", write.format(A))
+    assert state(primary)[A][4].isoformat() == "2020-01-02T03:04:05+00:00"
+
+
+def test_replicated_rows_keep_the_time_of_their_origin(primary):
+    before = state(primary)[A][4]
+    with recorded(primary):
+        primary.psql("primary", REPLICA_ROLE + f"update products set stock = 9 where id = '{A}'")
+    assert state(primary)[A][4] == before
+
+
 def test_a_record_names_its_transaction(primary):
     with recorded(primary) as result:
         xids = primary.psql("primary", f"begin; savepoint s; {INTO}{row(C)}; release s; "

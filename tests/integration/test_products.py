@@ -74,6 +74,29 @@ def test_put_creates_and_upper_case_ids_are_one(api):
     assert check_envelope(answer, 200, "Product updated successfully")["id"] == new
 
 
+def test_what_get_gave_can_be_sent_back(api):
+    """createdAt and updatedAt are the server's: sent back, they are ignored, whatever they say."""
+    made = api.create("Lamp", "19.90", 3)
+    path = "/api/products/" + made["id"]
+    stale = {**made, "createdAt": "1999-01-01T00:00:00Z", "updatedAt": None}
+    for sent in (made, stale):
+        put = check_envelope(api.put(path, json={**sent, "stock": 4}), 200, "Product updated successfully")
+        assert (put["stock"], put["createdAt"]) == (4, made["createdAt"])
+        assert put["updatedAt"] > made["updatedAt"]
+        check_envelope(api.post("/api/products", json=sent), 200, "Product updated successfully")
+        patched = check_envelope(api.patch(path, json={**sent, "stock": 5}), 200, "Product updated successfully")
+        assert (patched["stock"], patched["createdAt"]) == (5, made["createdAt"])
+    # What a list gave is what an import takes.
+    page = api.get("/api/products?limit=1000").json()["data"]
+    answer = api.post("/api/products/import", headers={"Content-Type": "application/x-ndjson"},
+                      data="".join(json.dumps(p) + "\n" for p in [made, stale] + page[:5]))
+    counts = check_envelope(answer, 200, "Products imported successfully")
+    assert (counts["created"], counts["rejected"]) == (0, 0), counts
+    # Other members that are not a client's are told.
+    assert api.put(path, json={**made, "version": 1}).json()["field"] == "version"
+    api.wait_converged()
+
+
 # What is sent, and the digits that every database and every answer must hold.
 PRICES = [("19.99", "19.99"), ("0.1", "0.1"), ("0", "0"), ("99999999999.9999", "99999999999.9999"),
           ("151.90", "151.90"), ("1.0000", "1.0000"), ("0.0001", "0.0001"), ("100", "100"),

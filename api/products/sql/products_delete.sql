@@ -2,4 +2,4 @@
 DELETE FROM products AS p
 USING unnest($1::uuid[]) AS w (id)
 WHERE p.id = w.id
-RETURNING p.id
+RETURNING p.id::uuid

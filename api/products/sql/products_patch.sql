@@ -4,4 +4,5 @@ SET name = coalesce(w.name, p.name), price = coalesce(w.price::numeric, p.price)
 	stock = coalesce(w.stock, p.stock), updated_at = now()
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[]) AS w (id, name, price, stock)
 WHERE p.id = w.id
-RETURNING p.id, p.name, p.price::text, p.stock, p.created_at, p.updated_at
+RETURNING p.id::uuid, p.name::text, p.price::text, p.stock::integer,
+	p.created_at::timestamptz, p.updated_at::timestamptz

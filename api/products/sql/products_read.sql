@@ -1,4 +1,5 @@
 -- Several products by id in one round trip. The number says which of the ids a row belongs to.
-SELECT w.number, p.id, p.name, p.price::text, p.stock, p.created_at, p.updated_at
+SELECT w.number, p.id::uuid, p.name::text, p.price::text, p.stock::integer,
+	p.created_at::timestamptz, p.updated_at::timestamptz
 FROM unnest($1::uuid[]) WITH ORDINALITY AS w (id, number)
 JOIN products p ON p.id = w.id

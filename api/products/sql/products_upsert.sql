@@ -5,4 +5,5 @@ SELECT w.id, w.name, w.price::numeric, w.stock
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[]) AS w (id, name, price, stock)
 ON CONFLICT (id) DO UPDATE
 	SET name = excluded.name, price = excluded.price, stock = excluded.stock, updated_at = now()
-RETURNING p.id, p.name, p.price::text, p.stock, p.created_at, p.updated_at, (p.xmax = 0)
+RETURNING p.id::uuid, p.name::text, p.price::text, p.stock::integer,
+	p.created_at::timestamptz, p.updated_at::timestamptz, (p.xmax = 0)

@@ -1,6 +1,7 @@
 -- On a replica, in the reset's transaction: the statements that make products_reset, an empty table
 -- like products without indexes (they are built after the load), in the order of their numbers.
--- Everything that LIKE leaves out is carried over here or by reset_finish.sql.
+-- Everything that LIKE leaves out is carried over here or by reset_finish.sql, but for UNLOGGED: a
+-- crash would empty the table.
 WITH t AS (
 	SELECT c.*, format('%I.%I', n.nspname, c.relname) AS old,
 		format('%I.%I', n.nspname, 'products_reset') AS new,
@@ -19,9 +20,9 @@ WITH t AS (
 			JOIN pg_class toast ON toast.oid = t.reltoastrelid
 	) AS o
 )
-SELECT 1 AS number, format('CREATE %s TABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES'
+SELECT 1 AS number, format('CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES'
 		' EXCLUDING STATISTICS) USING %I%s%s',
-	CASE relpersistence WHEN 'u' THEN 'UNLOGGED' ELSE '' END, new, old, access_method,
+	new, old, access_method,
 	' WITH (' || options.list || ')', ' TABLESPACE ' || quote_ident(tablespace)) AS statement
 FROM t, options
 UNION ALL

@@ -115,6 +115,10 @@ SELECT 'step', 7, 'carrying over grants',
 FROM grants
 UNION ALL
 SELECT 'swap', 8, '', 'TRUNCATE products_tombstones, products_dead_letters'
+UNION ALL -- small or just emptied
+SELECT 'swap', 9, '', format('ALTER TABLE %s SET LOGGED', oid::regclass) FROM pg_class
+WHERE relpersistence = 'u' AND oid IN (to_regclass('products_tombstones'),
+	to_regclass('products_dead_letters'), to_regclass('products_replication'))
 UNION ALL
 SELECT 'swap', 9, '', format('DROP TABLE %s', old) FROM t
 UNION ALL
