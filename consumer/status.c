@@ -49,6 +49,9 @@ static const struct metric_def metrics[] = {
 	[METRIC_WRONG] = { "pgfanout_consumer_wrong_products", METRIC_GAUGE, "replica",
 			   "Products that are wrong on the replica, as changes of theirs "
 			   "were given up" },
+	[METRIC_BLOCKED] = { "pgfanout_consumer_blocked", METRIC_GAUGE, "replica",
+			     "1 while a batch waits for a lock that another session of the replica "
+			     "holds" },
 };
 
 const char *status_state_name(enum status_state s)
@@ -124,6 +127,15 @@ bool status_set_needs_reset(struct status *s, bool needs_reset, const char *reas
 	return changed;
 }
 
+void status_set_blockers(struct status *s, const struct status_blocker *blockers, size_t n)
+{
+	pthread_mutex_lock(&s->lock);
+	s->nblockers = min_size(n, STATUS_BLOCKERS);
+	memcpy(s->blockers, blockers, s->nblockers * sizeof(*blockers));
+	pthread_mutex_unlock(&s->lock);
+	metric_set(METRIC_BLOCKED, s->label, n > 0);
+}
+
 void status_set_wrong(struct status *s, int64_t products)
 {
 	pthread_mutex_lock(&s->lock);
@@ -177,6 +189,21 @@ static json_t *queues_json(const struct status *s)
 			 "dead", (json_int_t)s->waiting_dead);
 }
 
+static json_t *blockers_json(const struct status *s)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < s->nblockers; i++) {
+		const struct status_blocker *b = &s->blockers[i];
+		json_array_append_new(
+			list, json_pack("{s:i, s:o, s:o, s:o, s:o}", "pid", b->pid, "application",
+					report_text(b->application), "user", report_text(b->user),
+					"state", report_text(b->state), "since",
+					b->since_us != 0 ? report_time(b->since_us) : json_null()));
+	}
+	return list;
+}
+
 static json_t *replica_json(struct status *s)
 {
 	static const struct {
@@ -189,14 +216,16 @@ static json_t *replica_json(struct status *s)
 	};
 
 	pthread_mutex_lock(&s->lock);
-	json_t *o = json_pack(
-		"{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "name", s->replica,
-		"database", report_text(s->database), "state", status_state_name(s->state), "since",
-		report_time(s->since_us), "broker", report_text(s->broker), "lastError",
-		report_text(s->error), "lastErrorAt",
-		s->error_us != 0 ? report_time(s->error_us) : json_null(), "needsReset",
-		s->needs_reset, "needsResetReason", report_text(s->reset_reason), "wrongProducts",
-		s->wrong >= 0 ? json_integer(s->wrong) : json_null(), "queues", queues_json(s));
+	json_t *o = json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}",
+			      "name", s->replica, "database", report_text(s->database), "state",
+			      status_state_name(s->state), "since", report_time(s->since_us),
+			      "broker", report_text(s->broker), "lastError", report_text(s->error),
+			      "lastErrorAt",
+			      s->error_us != 0 ? report_time(s->error_us) : json_null(),
+			      "blockedBy", blockers_json(s), "needsReset", s->needs_reset,
+			      "needsResetReason", report_text(s->reset_reason), "wrongProducts",
+			      s->wrong >= 0 ? json_integer(s->wrong) : json_null(), "queues",
+			      queues_json(s));
 	pthread_mutex_unlock(&s->lock);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
 		json_object_set_new(o, counters[i].key,

@@ -39,7 +39,16 @@ enum consumer_metric {
 	METRIC_DEAD_WAITING,
 	METRIC_LAST_APPLIED,
 	METRIC_WRONG,
+	METRIC_BLOCKED,
 };
+
+/* A session on the replica that holds what a batch waits for. */
+struct status_blocker {
+	int pid;				   /* 0: a prepared transaction */
+	char application[64], user[64], state[40]; /* "": not known */
+	int64_t since_us;			   /* its transaction, wall clock; 0: not known */
+};
+#define STATUS_BLOCKERS ((size_t)3)
 
 struct status {
 	const char *replica; /* immutable after start */
@@ -54,6 +63,8 @@ struct status {
 	int64_t error_us;
 	bool needs_reset;
 	char reset_reason[256];
+	struct status_blocker blockers[STATUS_BLOCKERS];
+	size_t nblockers;
 	int64_t wrong; /* products that are wrong on it, -1: not known yet */
 	bool counted;  /* the queues' lengths below are known */
 	uint32_t waiting_sync, waiting_delete, waiting_retry, waiting_dead;
@@ -69,6 +80,8 @@ void status_set_broker(struct status *s, const char *broker);
 bool status_set_error(struct status *s, const char *error);
 /* True if it is news. */
 bool status_set_needs_reset(struct status *s, bool needs_reset, const char *reason);
+/* The oldest first; 0: nothing waits. */
+void status_set_blockers(struct status *s, const struct status_blocker *blockers, size_t n);
 void status_set_wrong(struct status *s, int64_t products);
 void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32_t retry,
 		       uint32_t dead);

@@ -23,8 +23,13 @@
 #include <libpq-fe.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/pg/db_private.h"
+#include "common/base/strbuf.h"
+
+/* A statement that is prepared waits so long for a lock; shorter than any connect_timeout. */
+#define PREPARE_LOCK_MS 1000
 
 struct unit {
 	db_callback cb;
@@ -71,22 +76,40 @@ static void give_up(struct db *db, const char *why)
 
 /* ---- open and close ---- */
 
-/* Prepares all statements in one round trip, and leaves the connection in pipeline mode. */
-static bool prepare_all(struct db *db, int stop, struct mono deadline, struct err *err)
+static bool set_lock_timeout(struct db *db, int64_t ms)
 {
-	if (PQsetnonblocking(db->conn, 1) != 0 || !PQenterPipelineMode(db->conn))
+	AUTO_STRBUF sql = STRBUF_INIT;
+
+	strbuf_addf(&sql, "SET lock_timeout = %lld", (long long)ms);
+	return PQsendQueryParams(db->conn, strbuf_str(&sql), 0, NULL, NULL, NULL, NULL, 0);
+}
+
+/* Prepares all statements in one round trip, and leaves the connection in pipeline mode. To be
+ * prepared a statement reads its tables' descriptions, and waits for whoever has one of them
+ * locked: so that this can be said, it waits for less than the deadline. */
+static bool prepare_all(struct db *db, const struct db_options *opt, struct mono deadline,
+			struct err *err)
+{
+	/* The first answer and the last one are those of SET. */
+	const size_t answers = db->nstatements + 2;
+	int64_t most_ms = opt->statement_timeout_ms / 2; /* or that would pass first */
+	int stop = db_stop_fd(opt);
+
+	if (PQsetnonblocking(db->conn, 1) != 0 || !PQenterPipelineMode(db->conn) ||
+	    !set_lock_timeout(db,
+			      most_ms > 0 && most_ms < PREPARE_LOCK_MS ? most_ms : PREPARE_LOCK_MS))
 		goto refused;
 	for (size_t i = 0; i < db->nstatements; i++) {
 		const struct db_statement *s = &db->table[i];
 		if (!PQsendPrepare(db->conn, s->name, s->sql, s->nparams, s->types))
 			goto refused;
 	}
-	if (!PQpipelineSync(db->conn))
+	if (!set_lock_timeout(db, opt->lock_timeout_ms) || !PQpipelineSync(db->conn))
 		goto refused;
 
 	/* Each statement: a result and a NULL; then the Sync. The first failure explains it, the
 	 * others are only "aborted". */
-	for (size_t i = 0; i <= db->nstatements; i++) {
+	for (size_t i = 0; i <= answers; i++) {
 		bool lost = false;
 		PGresult *r = db_take_result(db->conn, stop, deadline, &lost);
 		ExecStatusType status = PQresultStatus(r);
@@ -96,7 +119,7 @@ static bool prepare_all(struct db *db, int stop, struct mono deadline, struct er
 				goto refused;
 			return err_set(err, "the database did not answer in time");
 		}
-		if (status == PGRES_COMMAND_OK && i < db->nstatements) {
+		if (status == PGRES_COMMAND_OK && i < answers) {
 			PQclear(r);
 			r = db_take_result(db->conn, stop, deadline, &lost);
 			if (r != NULL || lost) {
@@ -105,14 +128,19 @@ static bool prepare_all(struct db *db, int stop, struct mono deadline, struct er
 			}
 			continue;
 		}
-		if (status == PGRES_PIPELINE_SYNC && i == db->nstatements) {
+		if (status == PGRES_PIPELINE_SYNC && i == answers) {
 			PQclear(r);
 			return true;
 		}
 		db_explain(db->conn, r, err);
 		PQclear(r);
-		if (i < db->nstatements)
-			err_prefix(err, "statement %s cannot be prepared", db->table[i].name);
+		if (strcmp(err->sqlstate, "55P03") == 0) {
+			err_set(err,
+				"a table of pgfanout is locked by another session (SQLSTATE 55P03)");
+			memcpy(err->sqlstate, "55P03", sizeof(err->sqlstate));
+		} else if (i > 0 && i <= db->nstatements) {
+			err_prefix(err, "statement %s cannot be prepared", db->table[i - 1].name);
+		}
 		return false;
 	}
 refused:
@@ -133,7 +161,7 @@ struct db *db_open(const char *uri, const struct db_options *opt, const struct d
 	if (db->conn == NULL)
 		goto fail;
 	deadline = mono_add_ms(mono_now(), db_connect_timeout_s(opt) * 1000);
-	if (!prepare_all(db, db_stop_fd(opt), deadline, err)) {
+	if (!prepare_all(db, opt, deadline, err)) {
 		char name[DB_NAME_MAX];
 		db_conn_name(db->conn, name, sizeof(name));
 		err_prefix(err, "%s", name);

@@ -279,6 +279,11 @@ enum apply_state apply_step(struct apply *a, struct mono now)
 	return a->state;
 }
 
+struct mono apply_since(const struct apply *a)
+{
+	return a->state == APPLY_BUSY ? a->counts.started : MONO_NEVER;
+}
+
 struct mono apply_wake(const struct apply *a)
 {
 	return a->state == APPLY_BUSY && !a->in_flight ? a->again_at : MONO_NEVER;

@@ -50,7 +50,8 @@ void apply_use(struct apply *a, struct db *db);
 void apply_start(struct apply *a, struct batch *b, struct mono now);
 /* Sends what can be sent; call after each db_io() and when apply_wake() has come. */
 enum apply_state apply_step(struct apply *a, struct mono now);
-struct mono apply_wake(const struct apply *a); /* the time of a try again, or never */
+struct mono apply_since(const struct apply *a); /* BUSY: when apply_start() was; else never */
+struct mono apply_wake(const struct apply *a);	/* the time of a try again, or never */
 const struct apply_trouble *apply_trouble(const struct apply *a);
 
 /* DONE -> IDLE; the counts of this batch. */

@@ -37,6 +37,7 @@
 #include "common/base/stop.h"
 #include "common/wire/topology.h"
 #include "consumer/apply/apply.h"
+#include "consumer/apply/blockers.h"
 #include "consumer/apply/inbox.h"
 #include "consumer/apply/replica.h"
 #include "consumer/apply/retry.h"
@@ -58,6 +59,7 @@ struct session {
 	struct inbox inbox;
 	struct side *side;
 	struct wrong_records *wrong;
+	struct blockers *blockers;
 
 	/* Of the stretch that runs: */
 	struct db *db;
@@ -233,6 +235,7 @@ static void finish_batch(struct session *s)
 			side_answer(s->side, batch_text(b, b->mark_reply_to_at[i]),
 				    batch_text(b, b->mark_body_at[i]));
 	s->result->batches++;
+	blockers_over(s->blockers);
 	in_order_again(s);
 	if (b->nmessages > b->nbeats) /* heartbeats and marks alone are no work */
 		count_batch(s, b, counts, took_us);
@@ -338,6 +341,7 @@ static void wait_for_events(struct session *s, bool receiving)
 	wait_ms = mono_until_ms(db_next_deadline(s->db), now, wait_ms);
 	wait_ms = mono_until_ms(apply_wake(s->apply), now, wait_ms);
 	wait_ms = side_wait_ms(s->side, now, wait_ms);
+	wait_ms = mono_until_ms(blockers_wake(s->blockers, apply_since(s->apply)), now, wait_ms);
 	wait_ms = mono_until_ms(s->ack_at, now, wait_ms);
 	if (s->stretch == STRETCH_DRAINING)
 		wait_ms = mono_until_ms(s->drain_by, now, wait_ms);
@@ -377,6 +381,8 @@ static void loop(struct session *s)
 		db_tick(s->db, now);
 		ask_state(s, now);
 		work(s, now);
+		if (s->stretch == STRETCH_RECEIVING)
+			blockers_step(s->blockers, apply_since(s->apply), now);
 		if (s->ack_tag && mono_reached(s->ack_at, now))
 			ack_gathered(s);
 		if (s->stretch != STRETCH_ENDED && wrong_records_step(s->wrong, s->db, now))
@@ -430,6 +436,14 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	inbox_drop(&s->inbox);
 }
 
+void session_meets_lock(struct session *s, bool lock)
+{
+	if (lock)
+		blockers_look(s->blockers);
+	else
+		blockers_over(s->blockers);
+}
+
 bool session_subscribe(struct session *s, struct amqp_link *link, struct err *err)
 {
 	/* The bulky queue last: the answer to a question comes behind all that is delivered
@@ -462,6 +476,7 @@ struct session *session_new(const struct consumer_settings *settings, const char
 	s->retry = retry_new(settings, replica, status, on_moved, s);
 	s->side = side_new(settings, replica, status, s->retry);
 	s->wrong = wrong_records_new(settings, replica, s->retry);
+	s->blockers = blockers_new(settings, replica, status);
 	return s;
 }
 
@@ -472,6 +487,7 @@ struct session *session_free(struct session *s)
 	apply_free(s->apply);
 	side_free(s->side);
 	wrong_records_free(s->wrong);
+	blockers_free(s->blockers);
 	retry_free(s->retry);
 	inbox_clear(&s->inbox);
 	free(s);

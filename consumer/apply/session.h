@@ -41,6 +41,10 @@ struct session *session_free(struct session *s); /* NULL is fine; returns NULL *
 /* Declares the topology and starts consuming on a fresh link. */
 MUST_CHECK bool session_subscribe(struct session *s, struct amqp_link *link, struct err *err);
 
+/* Between two stretches: something met a lock on the replica; or the replica is lost, so that
+ * nothing is known of its locks. */
+void session_meets_lock(struct session *s, bool lock);
+
 /* Runs until a reason. Afterwards the link is good for amqp_close() only: what was delivered and
  * not acknowledged goes back to its queue. A unit may be left in flight on db only if it did not
  * end in time. after_trouble: the log says when it is over. auto_reset says when SESSION_RESET_DUE

@@ -91,8 +91,12 @@ static void replica_failed(struct apply_worker *w, enum db_outcome outcome, cons
 {
 	status_set_state(w->status,
 			 outcome == DB_SCHEMA ? STATUS_NOT_MIGRATED : STATUS_CONNECTING_REPLICA);
-	if (!stop_requested())
+	if (!stop_requested()) {
 		tell(w, sentence, err->text);
+		/* Without an answer nothing is known of its locks. */
+		if (outcome == DB_RETRY || outcome == DB_LOST)
+			session_meets_lock(w->session, outcome == DB_RETRY);
+	}
 	close_replica(w);
 	stop_sleep_ms(backoff_next_ms(&w->replica_backoff));
 }
@@ -130,8 +134,8 @@ static bool connect_replica(struct apply_worker *w)
 	if (w->db == NULL) {
 		replica_failed(
 			w, outcome,
-			outcome == DB_SCHEMA
-				? verdict_of_unit(DB_SCHEMA, 1, 1).sentence
+			outcome != DB_LOST
+				? verdict_of_unit(outcome, 1, VERDICT_TRIES).sentence
 				: "no connection to the replica; its messages wait, trying again",
 			&err);
 		return false;

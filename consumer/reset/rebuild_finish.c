@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clip.h"
 #include "common/pg/db.h"
 #include "consumer/reset/rebuild_private.h"
 
@@ -109,7 +110,7 @@ void finish_result(struct rebuild_session *s, const PGresult *r)
 	if (s->t->state == REBUILD_PLANNING)
 		take_plan(s, r);
 	else if (s->t->state == REBUILD_REWINDING)
-		snprintf(s->blockers, sizeof(s->blockers), "%s", PQgetvalue(r, 0, 0));
+		clip_text(s->blockers, sizeof(s->blockers), PQgetvalue(r, 0, 0));
 }
 
 /* The lock was not granted in time, or we were the victim of a deadlock. */
