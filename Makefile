@@ -160,7 +160,8 @@ $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 
 # ---- packages, demo, tests -----------------------------------------------------------------------
 
-.PHONY: deps demo test test-unit test-integration test-faults test-faults-short soak bench bench-docs
+.PHONY: deps demo test test-unit test-integration test-faults test-faults-short test-debian13
+.PHONY: soak bench bench-docs
 deps:
 	$(Q)tests/deps.sh build run test
 
@@ -215,6 +216,10 @@ test-faults: all
 
 test-faults-short: all
 	$(Q)$(if $(T),:,$(call faults,short) $(PYTHON) -m pytest -p no:cacheprovider -q tests/faults)
+
+# Nothing is built here: not even an `all`. T and SEED as above.
+test-debian13:
+	$(Q)T='$(T)' SEED='$(SEED)' tests/debian13.sh
 
 soak: all
 	$(Q)$(call faults,short) SOAK_MINUTES='$(SOAK_MINUTES)' $(PYTHON) tests/faults/soak.py
@@ -301,6 +306,8 @@ help:
 	@echo '                       T="test_reset.py -k online"'
 	@echo 'make test-faults       all faults, single and in pairs, two hours: SEED= FAULTS= ROUNDS='
 	@echo '                       (test-faults-short: seconds for each)'
+	@echo 'make test-debian13     builds and tests in a Debian 13, with mixed versions of PostgreSQL too;'
+	@echo '                       an hour, as root, with debootstrap; T and SEED as above'
 	@echo 'make soak              random faults for SOAK_MINUTES, 10 by default'
 	@echo 'make bench             against pgbench, psql, logical replication, Node; PARTS="reads drain"'
 	@echo '                       (bench-reads: one part; bench-docs: writes the tables in docs)'
