@@ -217,9 +217,11 @@ test-faults: all
 test-faults-short: all
 	$(Q)$(if $(T),:,$(call faults,short) $(PYTHON) -m pytest -p no:cacheprovider -q tests/faults)
 
-# Nothing is built here: not even an `all`. T and SEED as above.
+# In build-debian13/, nothing is built here. It reads T and SEED, as make exports them.
+test-debian13: export T := $(T)
+test-debian13: export SEED := $(SEED)
 test-debian13:
-	$(Q)T='$(T)' SEED='$(SEED)' tests/debian13.sh
+	$(Q)tests/debian13.sh
 
 soak: all
 	$(Q)$(call faults,short) SOAK_MINUTES='$(SOAK_MINUTES)' $(PYTHON) tests/faults/soak.py
@@ -292,7 +294,7 @@ uninstall:
 	-rmdir '$(docdir)/docs' '$(docdir)'
 
 clean:
-	rm -rf build build-asan build-tsan
+	rm -rf build build-asan build-tsan build-debian13
 
 help:
 	@echo 'make                   build the four programs into build/'

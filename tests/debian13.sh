@@ -1,7 +1,7 @@
 #!/bin/sh
 # debian13.sh: builds and tests the tree in a Debian 13, whatever Debian runs this. Root, debootstrap.
 #
-# The system is made once, in DEBIAN13_ROOT (build/debian13), and kept; the tree is copied into it at
+# The system is made once, in DEBIAN13_ROOT (build-debian13), and kept; the tree is copied into it at
 # each run. In it, as README.md says: make deps, make, make demo, then unit tests, integration tests and
 # the short faults: with its own PostgreSQL 17 and RabbitMQ 4.0, and with PostgreSQL 15 as primary,
 # and as replicas. T selects integration tests, as in make test; then no faults.
@@ -11,13 +11,18 @@
 set -eu
 
 cd "$(dirname "$0")/.."
-root=${DEBIAN13_ROOT:-$PWD/build/debian13}
+root=${DEBIAN13_ROOT:-$PWD/build-debian13}
 mirror=${DEBIAN_MIRROR:-http://deb.debian.org/debian}
 
 if [ "$(id -u)" != 0 ] || ! command -v debootstrap >/dev/null 2>&1; then
 	echo "test-debian13: must be root, and needs the package debootstrap" >&2
 	exit 1
 fi
+if [ "${1-}" != inside ]; then
+	exec unshare --mount --pid --fork --kill-child --mount-proc "$0" inside
+fi
+# The first process of a namespace ignores what it does not catch.
+trap 'exit 1' INT TERM
 
 # ---- the system ----
 
@@ -59,10 +64,9 @@ tests_with 'primary=15'
 tests_with 'replica=15'
 SCRIPT
 
-export root
-exec unshare --mount --pid --fork --kill-child sh -eu -c '
-	mount -t proc proc "$root/proc"
-	mount -t sysfs sysfs "$root/sys"
-	mount --rbind /dev "$root/dev"
-	exec chroot "$root" env -i HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 T="${T-}" SEED="${SEED-}" \
-		PATH=/usr/sbin:/usr/bin:/sbin:/bin sh /src/build-and-test.sh'
+mount -t proc proc "$root/proc"
+mount -t sysfs sysfs "$root/sys"
+mount --rbind /dev "$root/dev"
+# Not exec: as number 1 this shell ends whatever a step has left behind.
+chroot "$root" env -i HOME=/root TERM="${TERM:-dumb}" LANG=C.UTF-8 T="${T-}" SEED="${SEED-}" \
+	PATH=/usr/sbin:/usr/bin:/sbin:/bin sh /src/build-and-test.sh
