@@ -55,7 +55,7 @@ PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
 
 CPPFLAGS_ALL := -D_GNU_SOURCE -DPGFANOUT_VERSION='"$(VERSION)"' -I. -I$(B)/gen $(PKG_CFLAGS) $(CPPFLAGS)
 CFLAGS_ALL   := -std=c11 -g $(HARDEN) $(WARNINGS) $(if $(filter 1,$(WERROR)),-Werror) -fPIE -pthread $(CFLAGS)
-LDFLAGS_ALL  := $(filter -fsanitize=%,$(HARDEN)) -pie -Wl,-z,relro,-z,now -pthread $(LDFLAGS)
+LDFLAGS_ALL  := $(filter -fsanitize=%,$(HARDEN)) -pie -Wl,-z,relro,-z,now,--as-needed -pthread $(LDFLAGS)
 LIBS         := $(PKG_LIBS) -lm
 
 ifeq ($(V),1)
