@@ -1,11 +1,11 @@
 /*
- * write_batch.c: see write_batch.h; write_private.h lists the parts.
+ * write_batch.c: see write_batch.h; write_batch_private.h lists the parts.
  */
 #include "api/products/write_batch.h"
 
 #include <stdlib.h>
 
-#include "api/products/write_private.h"
+#include "api/products/write_batch_private.h"
 
 #define ALONE_UNITS 32 /* writes sent one by one, in flight on a link */
 #define PATIENCE_MS 2000

@@ -24,7 +24,7 @@ enum request_state {
 	REQUEST_IN_FLIGHT, /* part of a unit at a database; the unit's answer, its deadline */
 	REQUEST_DELAYED,   /* a write to be tried again, a read that no database can take yet;
 			    * not_before, a connection, its deadline */
-	REQUEST_LOCKED,	   /* a write that somebody else's lock keeps waiting; write_wait.c, its
+	REQUEST_LOCKED, /* a write that somebody else's lock keeps waiting; write_batch_wait.c, its
 			    * deadline */
 	REQUEST_STREAMING, /* a list or an import; list.c, import.c */
 	REQUEST_ANSWERED,  /* http.c has the answer; gone() */

@@ -1,12 +1,12 @@
 /*
- * write_private.h: what the three parts of the writes share.
+ * write_batch_private.h: what the three parts of the writes share.
  *
  * write_batch.c  which writes are sent together, and when
- * write_unit.c   a statement on its way: its parameters, its outcome, the answers
- * write_wait.c   writes that somebody else's lock keeps waiting
+ * write_batch_unit.c   a statement on its way: its parameters, its outcome, the answers
+ * write_batch_wait.c   writes that somebody else's lock keeps waiting
  */
-#ifndef PGFANOUT_API_PRODUCTS_WRITE_PRIVATE_H
-#define PGFANOUT_API_PRODUCTS_WRITE_PRIVATE_H
+#ifndef PGFANOUT_API_PRODUCTS_WRITE_BATCH_PRIVATE_H
+#define PGFANOUT_API_PRODUCTS_WRITE_BATCH_PRIVATE_H
 
 #include "api/products/write_batch.h"
 
@@ -24,12 +24,12 @@ struct write_unit {
 /* ---- write_batch.c ---- */
 void write_unreachable(struct request *r); /* answers */
 
-/* ---- write_unit.c ---- */
+/* ---- write_batch_unit.c ---- */
 /* Empty; the caller puts its rows in, sorted by id, and sends it. */
 struct write_unit *write_unit_new(struct store *s, struct link *l, enum write_kind kind);
 void write_unit_send(struct write_unit *u);
 
-/* ---- write_wait.c ---- */
+/* ---- write_batch_wait.c ---- */
 /* A lock of somebody else is in the way: it is sent again until its deadline is near. */
 void write_wait(struct request *r);
 void write_wait_dispatch(struct store *s);

@@ -1,5 +1,5 @@
 /*
- * write_unit.c: a statement for writes on its way to the primary, and what becomes of them. A
+ * write_batch_unit.c: a statement for writes on its way to the primary, and what becomes of them. A
  * worker's thread.
  *
  * A unit owns a reference to each of its writes and lives until its callback, which comes exactly
@@ -8,7 +8,7 @@
  *
  * What becomes of a write:
  *   1. committed: answered.
- *   2. left out, because somebody else has locked its row: waits, write_wait.c.
+ *   2. left out, because somebody else has locked its row: waits, write_batch_wait.c.
  *   3. its unit was refused: sent again by itself, ALONE; by itself already: answered with 422.
  *   4. its unit met a lock, a deadlock or the like: sent again by itself, APART. A lock that itself
  *      alone met: it waits. Anything else: TRIES_MAX times, after a delay.
@@ -29,7 +29,7 @@
 #include "api/products/sql/products_upsert_free.sql.h"
 #include "api/products/sql/session_end.sql.h"
 #include "api/products/sql/session_mark.sql.h"
-#include "api/products/write_private.h"
+#include "api/products/write_batch_private.h"
 
 #define TRIES_MAX      8
 #define DELAY_FIRST_MS 5

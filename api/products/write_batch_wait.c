@@ -1,5 +1,5 @@
 /*
- * write_wait.c: writes that somebody else's lock keeps waiting. A worker's thread.
+ * write_batch_wait.c: writes that somebody else's lock keeps waiting. A worker's thread.
  *
  * Whoever waits for a lock at the server holds a connection. So batches do not (statements named
  * _free), and what they leave out comes here:
@@ -16,7 +16,7 @@
  * nothing was changed.
  */
 #include "api/measures.h"
-#include "api/products/write_private.h"
+#include "api/products/write_batch_private.h"
 
 #define LOOK_FIRST_MS  20
 #define LOOKS_DOUBLING 3 /* then every 160 ms */
