@@ -62,7 +62,7 @@ static void check_primary(const struct api_settings *s)
 static void raise_file_limit(const struct api_settings *s)
 {
 	struct rlimit limit;
-	int64_t needed = s->max_connections + 64 + s->workers * (8 + 2 * (int64_t)s->replicas.n);
+	int64_t needed = s->max_connections + 64 + s->workers * (10 + 2 * (int64_t)s->replicas.n);
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
