@@ -125,6 +125,8 @@ static void run(const struct api_settings *s)
 	service.settings = s;
 	service.routes = &api_routes;
 	service.calls = &products_calls;
+	if (!http_hosts_init(&service.hosts, s->host, s->allowed_hosts, &err))
+		fatal("ALLOWED_HOSTS: %s", err.text); /* settings.c has looked */
 	service.started_us = wall_now_us();
 	lag_clock_set(&service.upstreams.clock, mono_now(), service.started_us);
 	for (size_t i = 0; i < s->replicas.n; i++) {
