@@ -166,15 +166,16 @@ class Demo:
         """The JSON answer; asked once more where a program or server ended meanwhile."""
         request = urllib.request.Request(self.api + path, data=data, headers={"Content-Type": kind})
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        while True:
+        for left in reversed(range(TRIES)):
             try:
                 with opener.open(request, timeout=120) as answer:
                     return json.load(answer)
             except OSError as e:
                 text = e.read().decode(errors="replace") if hasattr(e, "read") else ""
-                if not self.start_again():
+                if not self.start_again() or not left:
                     raise HarnessError(f"{path}: {e} {text}\n{self.programs[0].log(60)}") from e
                 self.wait_for_programs()
+        raise AssertionError("not reached")
 
     def import_catalogue(self):
         with open(CATALOGUE, "rb") as f:
@@ -326,7 +327,7 @@ def main():
         # Ctrl-C is how the demo is meant to end; before it was up, it is an abort.
         say(f"\n{e}: stopping")
         code = 0 if os.environ.get("DEMO") != "once" else 1
-    except HarnessError as e:
+    except (HarnessError, RuntimeError, TimeoutError) as e:
         say(f"\ndemo: {e}")
         code = 1
     finally:
