@@ -349,7 +349,7 @@ static void set_uncaptured(struct connector *c, const char *why)
 {
 	struct err text;
 
-	err_set(&text, "changes are not all captured, run 'pgfanout-migrate up': %s", why);
+	err_set(&text, "products is not as it should be, run 'pgfanout-migrate up': %s", why);
 	set_state(c, UPSTREAM_UNCAPTURED, text.text);
 }
 

@@ -58,8 +58,8 @@ static enum exit_code refuse_broken_capture(struct reset_primary *p, struct err 
 	bool whole = db_is_null(found, 0, 0);
 	if (!whole)
 		err_set(err,
-			"primary (%s): changes of products are not all captured: run pgfanout-migrate "
-			"up: %s",
+			"primary (%s): its table products is not as it should be, run "
+			"pgfanout-migrate up: %s",
 			p->name, db_value(found, 0, 0));
 	db_result_clear(found);
 	return whole ? EXIT_OK : EXIT_SCHEMA;

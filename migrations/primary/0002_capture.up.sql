@@ -258,7 +258,8 @@ COMMENT ON FUNCTION products_columns() IS 'pgfanout: names and types of the colu
 
 -- Why changes of products are, or may have been, missed; NULL: none is. Names are those that the
 -- caller's session finds: another table in front of ours counts too. It is recorded as soon as
--- somebody has seen it; who may not record it, or on a standby, still gets the answer.
+-- somebody has seen it; who may not record it, or on a standby, still gets the answer. Rows that are
+-- hidden from the caller are a fault, but nothing has been missed.
 CREATE OR REPLACE FUNCTION products_capture_fault() RETURNS text
 	LANGUAGE plpgsql
 AS $$
@@ -325,6 +326,9 @@ BEGIN
 		EXCEPTION WHEN insufficient_privilege OR read_only_sql_transaction THEN
 			NULL;
 		END;
+	END IF;
+	IF fault IS NULL AND row_security_active(found) THEN
+		fault := format('row level security hides rows of products from %I', current_user);
 	END IF;
 	RETURN coalesce(fault, 'changes were missed until some time after '
 		|| to_char(recorded.broken_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"')

@@ -290,6 +290,20 @@ def failing_commits(arena, rng):
 
 
 @contextlib.contextmanager
+def triggers_off_and_on(arena, rng):
+    """What is written meanwhile is in no queue, and the API writes nothing: `up` mends it, and has the
+    replicas reset."""
+    with _operator(arena, "primary") as (_, run):
+        run("alter table products disable trigger user")
+        try:
+            yield
+        finally:
+            run("alter table products enable trigger user")
+    done = arena.stack.run("pgfanout-migrate", "up")
+    assert done.returncode == 0 and "capture was broken" in done.stdout, done.stdout + done.stderr
+
+
+@contextlib.contextmanager
 def long_transaction(arena, rng):
     """Written at the beginning, committed at the end: a low version that comes late."""
     with _operator(arena, "primary") as (_, run):
@@ -514,6 +528,8 @@ def _primary():
     yield row("paused", server_paused("primary"), short=(4, 5), long=(10, 10))
     yield row("failing-commits", failing_commits, short=(2, 3))
     yield row("long-transaction", long_transaction, short=(3, 4), long=(20, 30))
+    yield Fault("primary-triggers-off-and-on", triggers_off_and_on, ("primary", REPLICA, OTHER, "reset"),
+                short=(2, 3), limit=90)
 
 
 def _network():

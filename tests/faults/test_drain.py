@@ -48,9 +48,9 @@ def api(stack):
     # On the primary too, unrecorded: right after the start it may be the only one that answers
     # reads.
     stack.psql("primary", f"""
-        begin; alter table products disable trigger user;
+        begin;
         insert into products (id, name, price, stock) select gen_random_uuid(), 'row', 1, 1 from generate_series(1, {ROWS});
-        alter table products enable trigger user; commit""")
+        delete from products_outbox; commit""")
     # longer than a slow machine takes up to the signal
     return stack.start_api(REQUEST_TIMEOUT_MS=30000)
 

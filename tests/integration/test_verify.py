@@ -148,7 +148,7 @@ def test_changes_of_a_purged_queue_are_found_and_mended(stack):
     expect(done, 1)
     found = differences(done)
     assert {db for db, _ in found} == {"replica-1"}
-    assert sorted(found.values()) == ["different: stock"] * 100 + ["extra"] * 50
+    assert sorted(found.values()) == ["different: stock, updated_at"] * 100 + ["extra"] * 50
     expect(verify(stack, "--repair"), 0, found)
     stack.wait_converged(30)
     expect(verify(stack), 0, {})
