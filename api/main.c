@@ -32,7 +32,7 @@
 
 /* Not migrated is for a person to mend; not reachable may pass, and reads do not need the
  * primary. */
-static void check_primary(const struct api_settings *s)
+static enum exit_code check_primary(const struct api_settings *s)
 {
 	struct db_options opt = { .application_name = "pgfanout-api" };
 	struct err err;
@@ -45,18 +45,19 @@ static void check_primary(const struct api_settings *s)
 	if (!c) {
 		log_warn("primary not reached: starting without it, trying again",
 			 KV_S("error", err.text));
-		return;
+		return EXIT_OK;
 	}
 	enum db_outcome outcome = db_check_schema(c, "primary", SCHEMA_PRIMARY, &err);
 
 	db_conn_close(c);
 	if (outcome == DB_SCHEMA) {
 		log_error("cannot start", KV_S("error", err.text));
-		exit(EXIT_SCHEMA);
+		return EXIT_SCHEMA;
 	}
 	if (outcome != DB_OK)
 		log_warn("primary's schema not checked: starting nevertheless",
 			 KV_S("error", err.text));
+	return EXIT_OK;
 }
 
 static void raise_file_limit(const struct api_settings *s)
@@ -91,36 +92,70 @@ static struct relay *start_relay(const struct api_settings *s, const char *const
 	return relay_start(&opt, err);
 }
 
-/* All or nothing: on failure the process ends. */
-static void make_workers(struct service *service, struct worker **workers)
+/* Fills workers, as far as it comes. */
+static enum exit_code make_workers(struct service *service, struct worker **workers)
 {
 	const struct api_settings *s = service->settings;
 	struct err err;
 	/* With SO_REUSEPORT alone a second process of this user would share the port unnoticed. */
-	int probe = http_listen(s->host, (int)s->port, false, &err);
+	int fd = http_listen(s->host, (int)s->port, false, &err);
 
-	if (probe < 0) {
-		log_error("cannot start", KV_S("error", err.text));
-		exit(EXIT_USAGE);
-	}
-	close(probe);
-	for (int64_t i = 0; i < s->workers; i++) {
-		int fd = http_listen(s->host, (int)s->port, true, &err);
-
+	if (fd >= 0)
+		close(fd);
+	for (int64_t i = 0; fd >= 0 && i < s->workers; i++) {
+		fd = http_listen(s->host, (int)s->port, true, &err);
 		workers[i] = fd < 0 ? NULL : worker_new((unsigned)i + 1, service, fd, &err);
-		if (!workers[i]) {
-			log_error("cannot start", KV_S("error", err.text));
-			exit(EXIT_USAGE);
-		}
+		if (!workers[i])
+			fd = -1;
 	}
+	if (fd >= 0)
+		return EXIT_OK;
+	log_error("cannot start", KV_S("error", err.text));
+	return EXIT_USAGE;
 }
 
-static void run(const struct api_settings *s)
+/* Starts the threads, as far as it comes; running: how many workers. */
+static enum exit_code start(struct service *service, const char *const *names,
+			    struct worker **workers, int64_t *running)
+{
+	const struct api_settings *s = service->settings;
+	struct err err;
+
+	service->relay = start_relay(s, names, &err);
+	bool ok = service->relay != NULL;
+
+	for (size_t i = 0; ok && i < service->upstreams.n; i++)
+		ok = connector_start(&service->upstreams, i, s, &err);
+	while (ok && *running < s->workers) {
+		ok = worker_start(workers[*running], &err);
+		*running += ok;
+	}
+	if (ok)
+		return EXIT_OK;
+	log_error("cannot start", KV_S("error", err.text));
+	return EXIT_RUNTIME;
+}
+
+static void serve(const struct api_settings *s)
+{
+	struct pollfd stop = { .fd = stop_fd(), .events = POLLIN };
+
+	log_info("up", KV_S("version", PGFANOUT_VERSION),
+		 KV_S("libmicrohttpd", http_library_version()), KV_S("host", s->host),
+		 KV_I("port", s->port), KV_I("workers", s->workers),
+		 KV_I("replicas", (int64_t)s->replicas.n));
+	while (poll(&stop, 1, -1) < 0 && errno == EINTR)
+		;
+	log_info("stopping: finishing what was accepted");
+}
+
+/* What was made and started is stopped in reverse, also when the start failed half-way. */
+static enum exit_code run(const struct api_settings *s)
 {
 	static struct service service;
 	const char *names[REPLICAS_MAX + 1];
 	struct worker **workers = xcalloc((size_t)s->workers, sizeof(struct worker *));
-	struct err err;
+	int64_t running = 0;
 
 	service.settings = s;
 	service.routes = &api_routes;
@@ -136,33 +171,20 @@ static void run(const struct api_settings *s)
 	names[s->replicas.n] = "primary";
 	upstreams_add(&service.upstreams, "primary", s->database_url, true);
 	measures_init(names, s->replicas.n + 1);
-	make_workers(&service, workers);
-	check_primary(s);
-	service.relay = start_relay(s, names, &err);
-	bool ok = service.relay != NULL;
 
-	for (size_t i = 0; ok && i < service.upstreams.n; i++)
-		ok = connector_start(&service.upstreams, i, s, &err);
-	for (int64_t i = 0; ok && i < s->workers; i++)
-		ok = worker_start(workers[i], &err);
-	if (!ok) {
-		log_error("cannot start", KV_S("error", err.text));
-		exit(EXIT_RUNTIME);
-	}
-	log_info("up", KV_S("version", PGFANOUT_VERSION),
-		 KV_S("libmicrohttpd", http_library_version()), KV_S("host", s->host),
-		 KV_I("port", s->port), KV_I("workers", s->workers),
-		 KV_I("replicas", (int64_t)s->replicas.n));
+	enum exit_code code = make_workers(&service, workers);
 
-	struct pollfd stop = { .fd = stop_fd(), .events = POLLIN };
+	if (code == EXIT_OK)
+		code = check_primary(s);
+	if (code == EXIT_OK)
+		code = start(&service, names, workers, &running);
+	if (code == EXIT_OK)
+		serve(s);
 
-	while (poll(&stop, 1, -1) < 0 && errno == EINTR)
-		;
-	log_info("stopping: finishing what was accepted");
 	atomic_store(&service.draining, true);
-	for (int64_t i = 0; i < s->workers; i++)
+	for (int64_t i = 0; i < running; i++)
 		worker_stop(workers[i]);
-	for (int64_t i = 0; i < s->workers; i++)
+	for (int64_t i = 0; i < running; i++)
 		worker_join(workers[i]);
 	relay_stop(service.relay);
 	for (size_t i = 0; i < service.upstreams.n; i++)
@@ -171,7 +193,9 @@ static void run(const struct api_settings *s)
 		worker_free(workers[i]);
 	free(workers);
 	upstreams_clear(&service.upstreams);
-	log_info("stopped");
+	if (code == EXIT_OK)
+		log_info("stopped");
+	return code;
 }
 
 int main(int argc, char **argv)
@@ -187,7 +211,7 @@ int main(int argc, char **argv)
 	if (code != PROGRAM_GOES_ON)
 		return code;
 	raise_file_limit(&settings);
-	run(&settings);
+	code = run(&settings);
 	program_free(&api_program, &settings);
-	return EXIT_OK;
+	return code;
 }

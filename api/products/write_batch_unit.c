@@ -149,6 +149,11 @@ static void delay(struct request *r)
 	queue_push(&store_of(r)->writes->delayed, r);
 }
 
+static bool met_lock(const struct err *err)
+{
+	return strcmp(err->sqlstate, "55P03") == 0;
+}
+
 static void again(struct request *r, enum write_way way)
 {
 	r->way = way;
@@ -163,7 +168,7 @@ static void redo(struct request *r, const struct write_unit *u, enum db_outcome 
 	case DB_RETRY:
 		if (u->n > 1) {
 			again(r, WRITE_APART);
-		} else if (strcmp(err->sqlstate, "55P03") == 0) {
+		} else if (met_lock(err)) {
 			if (!u->waits)
 				r->way = WRITE_APART;
 			write_wait(r);
@@ -218,7 +223,9 @@ static void on_unit(void *arg, enum db_outcome outcome, const struct pg_result *
 		if (written > 0)
 			relay_wake(s->service->relay);
 	} else {
-		metric_add(M_WRITE_FAILURES, 0, 1);
+		/* That one which waits for a lock is not granted it yet is no failure. */
+		if (!u->waits || !met_lock(err))
+			metric_add(M_WRITE_FAILURES, 0, 1);
 		for (size_t i = 0; i < u->n; i++)
 			if (u->rows[i]->state == REQUEST_IN_FLIGHT)
 				redo(u->rows[i], u, outcome, err);

@@ -302,7 +302,9 @@ def test_import_that_lost_the_answer_makes_no_product_twice(stack, stored):
         proxy.drop()
         proxy.resume()
         data = check_envelope(answer.result(), 200, "Products imported successfully")
-    assert (data["created"], data["replaced"], data["rejected"]) == ((0, 3, 0) if stored else (3, 0, 0))
+    # The session that was lost is ended, but may have been faster.
+    counts = (data["created"], data["replaced"], data["rejected"])
+    assert counts == (0, 3, 0) or (counts == (3, 0, 0) and not stored)
     assert [row[3] for row in sorted(stack.rows("primary"), key=lambda r: r[3])] == [0, 1, 2]
 
 
@@ -316,7 +318,8 @@ def test_import_order_holds_if_the_primary_hangs_over_a_line(stack):
     """The session that was sent the first of two lines of a product hangs, and goes on when the
     connection to it was given up long ago: the second line must not be overtaken."""
     stack.start_api(WORKERS=1, REQUEST_TIMEOUT_MS=500 * SLOWNESS)
-    sessions = "select pid from pg_stat_activity where application_name = 'pgfanout-api write'"
+    sessions = ("select pid from pg_stat_activity where application_name = 'pgfanout-api write'"
+                " and datname = current_database()")
     product = str(uuid.uuid4())
     lines = "".join(f'{{"id":"{product}","name":"{name}","price":1,"stock":1}}\n'
                     for name in ("older", "newer"))
