@@ -156,6 +156,7 @@ static enum exit_code run(const struct api_settings *s)
 	const char *names[REPLICAS_MAX + 1];
 	struct worker **workers = xcalloc((size_t)s->workers, sizeof(struct worker *));
 	int64_t running = 0;
+	struct err err;
 
 	service.settings = s;
 	service.routes = &api_routes;

@@ -33,6 +33,15 @@ static bool enter(struct import *m, enum import_state to)
 {
 	if (!(entered_from[to] & FROM(m->state)))
 		return false;
+	if (m->state < IMPORT_ANSWERED && to >= IMPORT_ANSWERED) { /* its place is free */
+		m->store->imports->n--;
+		tempo_leave(&m->store->imports->tempos, &m->tempo);
+		metric_add(M_IMPORTS_RUNNING, 0, -1);
+	}
+	if (to == IMPORT_READING)
+		tempo_moved(&m->tempo, 0, m->store->pool->now);
+	else
+		tempo_rest(&m->tempo);
 	m->state = to;
 	return true;
 }
@@ -109,7 +118,7 @@ static void answer(struct import *m)
 	request_reply(m->request, 200);
 }
 
-/* The rest of the body is thrown away by http.c; the answer goes out after it. */
+/* The rest of the body is thrown away by http.c. */
 void import_give_up(struct import *m, const struct err *err)
 {
 	if (!enter(m, IMPORT_ANSWERED))
@@ -161,6 +170,15 @@ static bool start_work(struct import *m)
 	return true;
 }
 
+/* Editors on Windows put a byte order mark before the first line. */
+static void skip_mark(const struct import *m, const char **s, size_t *len)
+{
+	if (m->line_number == 0 && *len >= 3 && memcmp(*s, "\xef\xbb\xbf", 3) == 0) {
+		*s += 3;
+		*len -= 3;
+	}
+}
+
 /* Takes a complete line, behind which there is a line end or NUL. False: its id is in the batch
  * already, which must go first; the line is to be given again. */
 static bool take_line(struct import *m, const char *s, size_t len)
@@ -168,6 +186,7 @@ static bool take_line(struct import *m, const char *s, size_t len)
 	const unsigned required = PRODUCT_NAME | PRODUCT_PRICE | PRODUCT_STOCK;
 	struct product_fault fault = { 0 };
 
+	skip_mark(m, &s, &len);
 	if (strspn(s, " \t\r") == len) { /* blank */
 		m->line_number++;
 		return true;
@@ -219,6 +238,7 @@ size_t import_data(struct request *r, const char *data, size_t len)
 	struct import *m = r->import;
 	size_t at = 0;
 
+	tempo_moved(&m->tempo, len, m->store->pool->now);
 	while (at < len && m->state < IMPORT_ANSWERED) {
 		const char *s = data + at;
 		const char *end = memchr(s, '\n', len - at);
@@ -267,8 +287,6 @@ static void import_gone(struct request *r)
 	struct import *m = r->import;
 
 	r->import = NULL;
-	m->store->imports->n--;
-	metric_add(M_IMPORTS_RUNNING, 0, -1);
 	import_dequeue(m);
 	enter(m, IMPORT_GONE);
 	if (import_count(m, BATCH_IN_FLIGHT) == 0)
@@ -278,7 +296,16 @@ static void import_gone(struct request *r)
 void import_start(struct request *r)
 {
 	struct store *s = store_of(r);
+	struct err err;
 
+	if (s->imports->n >= s->imports->max) {
+		struct import *slowest = tempo_slowest(&s->imports->tempos, s->pool->now);
+
+		err_set(&err, "its client sent less than %d bytes in %d s, and others waited",
+			TEMPO_BYTES, TEMPO_MS / 1000);
+		if (slowest)
+			import_give_up(slowest, &err);
+	}
 	if (s->imports->n >= s->imports->max) {
 		metric_add(M_OVERLOADED, 0, 1);
 		request_unavailable(r, "too many imports are running; try again");
@@ -300,6 +327,7 @@ void import_start(struct request *r)
 	m->fill = &m->batch[0];
 	m->fill->state = BATCH_FILLING;
 	s->imports->n++;
+	tempo_join(&s->imports->tempos, &m->tempo, m, s->pool->now);
 	metric_add(M_IMPORTS_RUNNING, 0, 1);
 	r->import = m;
 	r->gone = import_gone;

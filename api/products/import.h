@@ -10,10 +10,13 @@
  *   2. Each batch is one transaction. What was committed stays, whatever comes after.
  *   3. A batch that is refused for its data is halved until the row at fault is alone.
  *   4. If there is no room for a line, the client's connection rests: memory is bounded.
+ *   5. If there are as many imports as may be, the slowest client gives way to a new one (tempo.h),
+ *      so that some that send next to nothing do not keep out all others.
  */
 #ifndef PGFANOUT_API_PRODUCTS_IMPORT_H
 #define PGFANOUT_API_PRODUCTS_IMPORT_H
 
+#include "api/products/tempo.h"
 #include "api/products/store.h"
 
 #define IMPORT_BATCHES POOL_BULK_LINKS /* of one import at the database */
@@ -23,6 +26,7 @@ struct import_batch;
 /* All imports of a worker. Zeroed: there are none. */
 struct imports {
 	size_t n, max;
+	struct tempos tempos;			      /* of the n */
 	struct import_batch *waiting;		      /* for a bulk link, first come first served */
 	struct import_batch *current[IMPORT_BATCHES]; /* in flight, by bulk link */
 };

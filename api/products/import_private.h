@@ -69,6 +69,7 @@ struct import {
 	enum import_state state;
 	struct request *request; /* not to be used when GONE */
 	struct store *store;
+	struct tempo tempo;
 
 	struct strbuf line;
 	enum import_line_state line_state;

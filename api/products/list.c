@@ -29,10 +29,12 @@ struct list {
 	struct strbuf sending, filled;
 	size_t sent; /* of sending */
 	enum chunk_state chunk;
-	bool running;	      /* the answer has begun */
-	bool wrote;	      /* at least one product */
-	bool last;	      /* the last chunk came */
-	bool failed;	      /* cut the connection */
+	bool running; /* the answer has begun */
+	bool wrote;   /* at least one product */
+	bool last;    /* the last chunk came */
+	bool failed;  /* cut the connection */
+	bool placed;  /* has one of the places for lists */
+	struct tempo tempo;
 	struct mono patience; /* never: not waiting for a database */
 };
 
@@ -99,8 +101,10 @@ static ssize_t read_list(void *arg, char *buf, size_t max)
 	if (list->failed)
 		return HTTP_STREAM_CUT;
 	if (list->sent == list->sending.len) {
-		if (list->chunk != CHUNK_FILLED)
+		if (list->chunk != CHUNK_FILLED) {
+			tempo_rest(&list->tempo);
 			return list->last && list->chunk == CHUNK_IDLE ? HTTP_STREAM_END : 0;
+		}
 		struct strbuf empty = list->sending;
 
 		list->sending = list->filled;
@@ -117,6 +121,7 @@ static ssize_t read_list(void *arg, char *buf, size_t max)
 
 	memcpy(buf, list->sending.data + list->sent, n);
 	list->sent += n;
+	tempo_moved(&list->tempo, n, store_of(r)->pool->now);
 	return (ssize_t)n;
 }
 
@@ -187,16 +192,40 @@ void list_tick(struct store *s)
 	}
 }
 
+static void leave_place(struct request *r)
+{
+	struct lists *lists = store_of(r)->lists;
+
+	if (!r->list->placed)
+		return;
+	r->list->placed = false;
+	tempo_leave(&lists->tempos, &r->list->tempo);
+	lists->n--;
+	metric_add(M_LISTS_RUNNING, 0, -1);
+}
+
 static void list_free(struct request *r)
 {
 	struct list *list = r->list;
 
+	leave_place(r);
 	strbuf_clear(&list->sending);
 	strbuf_clear(&list->filled);
 	free(list);
 	r->list = NULL;
-	store_of(r)->lists->n--;
-	metric_add(M_LISTS_RUNNING, 0, -1);
+}
+
+/* The one whose client reads slowest, if it is slow. libmicrohttpd ends it in its next turn; the
+ * place is free at once. */
+static void end_slowest(struct store *s)
+{
+	struct request *r = tempo_slowest(&s->lists->tempos, s->pool->now);
+
+	if (!r)
+		return;
+	r->list->failed = true;
+	leave_place(r);
+	http_cut(r->http);
 }
 
 void list_start(struct request *r)
@@ -204,15 +233,20 @@ void list_start(struct request *r)
 	static const struct scan_calls calls = { list_rows, list_none };
 	struct lists *lists = store_of(r)->lists;
 
+	if (lists->n >= lists->max)
+		end_slowest(store_of(r));
 	if (lists->n >= lists->max) {
 		metric_add(M_OVERLOADED, 0, 1);
 		request_unavailable(
 			r, "too many full lists are being sent; try again, or use ?limit=");
 		return;
 	}
-	lists->n++;
-	metric_add(M_LISTS_RUNNING, 0, 1);
 	r->list = xcalloc(1, sizeof(*r->list));
+	r->list->placed = true;
+	lists->n++;
+	tempo_join(&lists->tempos, &r->list->tempo, r, store_of(r)->pool->now);
+	tempo_rest(&r->list->tempo);
+	metric_add(M_LISTS_RUNNING, 0, 1);
 	r->list->patience = MONO_NEVER;
 	r->gone = list_free;
 	r->scan = &calls;

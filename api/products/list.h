@@ -8,16 +8,21 @@
  * no snapshot of one moment; products that are created or deleted while it is sent may or may not
  * be in it, all others are, each once.
  *
+ * If there are as many lists as may be, the client that reads slowest gives way to a new one
+ * (tempo.h): its connection is cut.
+ *
  * If the replica fails in the middle, the list goes on from the last id on another database. If
  * none answers, the connection is cut: a client must not take a short list for the whole one.
  */
 #ifndef PGFANOUT_API_PRODUCTS_LIST_H
 #define PGFANOUT_API_PRODUCTS_LIST_H
 
+#include "api/products/tempo.h"
 #include "api/products/store.h"
 
 struct lists {
 	size_t n, max;
+	struct tempos tempos;	      /* of the n */
 	struct request_queue waiting; /* running ones that no database can serve now */
 };
 

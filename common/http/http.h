@@ -136,5 +136,8 @@ bool http_replied(const struct http_request *r);
 typedef ssize_t (*http_reader)(void *arg, char *buf, size_t max);
 void http_reply_stream(struct http_request *r, int status, http_reader reader, void *arg);
 void http_wake(struct http_request *r);
+/* Ends the connection of a streamed answer that has begun, because its client does not take it:
+ * gone() follows in the next turn. */
+void http_cut(struct http_request *r);
 
 #endif

@@ -149,3 +149,10 @@ void http_wake(struct http_request *r)
 {
 	http_move(r, HTTP_ON_WAKE);
 }
+
+void http_cut(struct http_request *r)
+{
+	http_move(r, HTTP_ON_WAKE); /* what is suspended is not ended */
+	http_conn_cut(r->server, r->conn);
+	r->server->resumed = true;
+}

@@ -230,6 +230,9 @@ static bool plain(struct http_reader *r, const char *s, size_t len)
 	}
 	if (n > 0 && r->line.len > 0 && r->line.data[r->line.len - 1] == '\r')
 		return fault(r, 400, "a CR stands within a line");
+	/* A complete line of a head is looked at in every part. */
+	if (n < len && r->state <= READING_HEADERS)
+		return true;
 	if (n > 0 && s[n - 1] == '\r')
 		n--;
 	for (size_t i = 0; i < n; i++) {

@@ -258,6 +258,119 @@ def test_requests_under_way_are_not_cut_for_newcomers(stack):
         s.close()
 
 
+def in_chunk(data):
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+def imports(program, n):
+    s = held(program, n, head("POST", "/api/products/import", "Content-Type: application/x-ndjson",
+                              "Transfer-Encoding: chunked") + in_chunk(PRODUCT + b"\n"))
+    wait_until(lambda: stats(program)["importsRunning"] == n, 10, "the imports to run")
+    return s
+
+
+def stats(program):
+    return get(program, "/stats")[2]["data"]
+
+
+def test_the_slowest_import_gives_way(stack):
+    """MAX_LISTS imports that send next to nothing keep no other out, and none is ended needlessly."""
+    api = stack.start_api(WORKERS=1, MAX_LISTS=2)
+    slow = imports(api, 2)
+    import_one = head("POST", "/api/products/import", "Content-Type: application/x-ndjson",
+                      f"Content-Length: {len(PRODUCT)}") + PRODUCT
+    with dial(api) as s:  # both are young
+        s.sendall(import_one)
+        assert read_answer(s)[0] == 503
+
+    def let_in():
+        for other in slow:
+            try:
+                other.sendall(in_chunk(b"\n"))
+            except OSError:
+                pass  # it has given way
+        with dial(api) as s:
+            s.sendall(import_one)
+            return read_answer(s)[0] == 200
+    wait_until(let_in, 30, "an import to be let in")
+    answers = []
+    for s in slow:
+        s.settimeout(1)
+        try:
+            answers.append(read_answer(s))
+        except TimeoutError:
+            s.sendall(b"0\r\n\r\n")
+            answers.append(read_answer(s))
+    assert sorted(status for status, _, _ in answers) == [200, 503]
+    ended = [body for status, _, body in answers if status == 503][0]
+    assert "others waited" in ended["error"] and ended["data"]["rejected"] == 0
+    assert stats(api)["importsRunning"] == 0
+    for s in slow:
+        s.close()
+
+
+def test_the_slowest_reader_of_a_list_gives_way(stack):
+    stack.sql("primary", "insert into products (id, name, price, stock) "
+              "select gen_random_uuid(), repeat('x', 200), 1, n from generate_series(1, 60000) n")
+    stack.start_consumer()
+    api = stack.start_api(WORKERS=1, MAX_LISTS=2)
+    stack.wait_converged(60)
+    slow = []
+    for _ in range(2):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.connect(("127.0.0.1", int(stack.env["PORT"])))
+        s.sendall(head("GET", "/api/products"))
+        slow.append(s)
+    wait_until(lambda: stats(api)["listsRunning"] == 2, 10, "the lists to run")
+
+    def let_in():
+        for s in slow:
+            s.recv(10)
+        answer = stack.get("/api/products")
+        return answer.status_code == 200 and len(answer.json()["data"]) == 60000
+    wait_until(let_in, 40, "a list to be let in")
+    wait_until(lambda: stats(api)["listsRunning"] == 1, 10, "one to remain")
+    for s in slow:
+        s.close()
+
+
+def test_byte_order_mark_before_an_import_is_skipped(stack):
+    api = stack.start_api()
+    for more in (b"", b"\r\n", b"\n" + PRODUCT):
+        body = b"\xef\xbb\xbf" + PRODUCT + more
+        with dial(api) as s:
+            s.sendall(head("POST", "/api/products/import", "Content-Type: application/x-ndjson",
+                           f"Content-Length: {len(body)}") + body)
+            data = read_answer(s)[2]["data"]
+        assert (data["created"], data["rejected"]) == (1 + more.count(PRODUCT), 0)
+    assert stack.sql("primary", "select count(*) from products where name = 'Lamp'")[0][0] == 4
+
+
+def test_hosts_that_are_allowed(stack):
+    api = stack.start_api(ALLOWED_HOSTS="shop.example, .inner.example,[2001:db8::1]")
+
+    def ask(host):
+        with dial(api) as s:
+            s.sendall(f"GET /health HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            return read_answer(s)[0]
+    for host in ["shop.example", "SHOP.example:8000", "shop.example.", "inner.example", "a.b.inner.example",
+                 "[2001:db8::1]:80", "localhost", "127.1.2.3:9", "[::1]"]:
+        assert ask(host) == 200, host
+    for host in ["shop.example.org", "ashop.example", "xinner.example", "evil", "[2001:db8::2]", "128.0.0.1", "::1:x"]:
+        assert ask(host) == 421, host
+    everywhere = stack.start_api(HOST="0.0.0.0", ALLOWED_HOSTS=None)
+    with dial(everywhere) as s:
+        s.sendall(b"GET /health HTTP/1.1\r\nHost: anything.example\r\n\r\n")
+        assert read_answer(s)[0] == 200
+    wrong = stack.run("pgfanout-api", "--check-config", ALLOWED_HOSTS="http://shop.example")
+    assert wrong.returncode == 2 and "ALLOWED_HOSTS" in wrong.stderr
+    consumer = stack.start_consumer(ALLOWED_HOSTS="shop.example")
+    with dial(consumer) as s:
+        s.sendall(b"GET /health HTTP/1.1\r\nHost: evil.example\r\n\r\n")
+        assert read_answer(s)[0] == 421
+
+
 def closed(s):
     s.settimeout(0.1)
     try:
