@@ -55,7 +55,7 @@ PKG_LIBS   := $(shell $(PKG_CONFIG) --libs $(PACKAGES) 2>/dev/null)
 
 CPPFLAGS_ALL := -D_GNU_SOURCE -DPGFANOUT_VERSION='"$(VERSION)"' -I. -I$(B)/gen $(PKG_CFLAGS) $(CPPFLAGS)
 CFLAGS_ALL   := -std=c11 -g $(HARDEN) $(WARNINGS) $(if $(filter 1,$(WERROR)),-Werror) -fPIE -pthread $(CFLAGS)
-LDFLAGS_ALL  := $(filter -fsanitize=%,$(HARDEN)) -pie -Wl,-z,relro,-z,now -pthread $(LDFLAGS)
+LDFLAGS_ALL  := $(filter -fsanitize=%,$(HARDEN)) -pie -Wl,-z,relro,-z,now,--as-needed -pthread $(LDFLAGS)
 LIBS         := $(PKG_LIBS) -lm
 
 ifeq ($(V),1)
@@ -160,7 +160,8 @@ $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 
 # ---- packages, demo, tests -----------------------------------------------------------------------
 
-.PHONY: deps demo test test-unit test-integration test-faults test-faults-short soak bench bench-docs
+.PHONY: deps demo test test-unit test-integration test-faults test-faults-short test-debian13
+.PHONY: soak bench bench-docs
 deps:
 	$(Q)tests/deps.sh build run test
 
@@ -215,6 +216,12 @@ test-faults: all
 
 test-faults-short: all
 	$(Q)$(if $(T),:,$(call faults,short) $(PYTHON) -m pytest -p no:cacheprovider -q tests/faults)
+
+# In build-debian13/, nothing is built here. It reads T and SEED, as make exports them.
+test-debian13: export T := $(T)
+test-debian13: export SEED := $(SEED)
+test-debian13:
+	$(Q)tests/debian13.sh
 
 soak: all
 	$(Q)$(call faults,short) SOAK_MINUTES='$(SOAK_MINUTES)' $(PYTHON) tests/faults/soak.py
@@ -287,7 +294,7 @@ uninstall:
 	-rmdir '$(docdir)/docs' '$(docdir)'
 
 clean:
-	rm -rf build build-asan build-tsan
+	rm -rf build build-asan build-tsan build-debian13
 
 help:
 	@echo 'make                   build the four programs into build/'
@@ -301,6 +308,8 @@ help:
 	@echo '                       T="test_reset.py -k online"'
 	@echo 'make test-faults       all faults, single and in pairs, two hours: SEED= FAULTS= ROUNDS='
 	@echo '                       (test-faults-short: seconds for each)'
+	@echo 'make test-debian13     builds and tests in a Debian 13, with mixed versions of PostgreSQL too;'
+	@echo '                       an hour, as root, with debootstrap; T and SEED as above'
 	@echo 'make soak              random faults for SOAK_MINUTES, 10 by default'
 	@echo 'make bench             against pgbench, psql, logical replication, Node; PARTS="reads drain"'
 	@echo '                       (bench-reads: one part; bench-docs: writes the tables in docs)'

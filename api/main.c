@@ -62,7 +62,7 @@ static void check_primary(const struct api_settings *s)
 static void raise_file_limit(const struct api_settings *s)
 {
 	struct rlimit limit;
-	int64_t needed = s->max_connections + 64 + s->workers * (8 + 2 * (int64_t)s->replicas.n);
+	int64_t needed = s->max_connections + 64 + s->workers * (10 + 2 * (int64_t)s->replicas.n);
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
 		return;
@@ -125,6 +125,8 @@ static void run(const struct api_settings *s)
 	service.settings = s;
 	service.routes = &api_routes;
 	service.calls = &products_calls;
+	if (!http_hosts_init(&service.hosts, s->host, s->allowed_hosts, &err))
+		fatal("ALLOWED_HOSTS: %s", err.text); /* settings.c has looked */
 	service.started_us = wall_now_us();
 	lag_clock_set(&service.upstreams.clock, mono_now(), service.started_us);
 	for (size_t i = 0; i < s->replicas.n; i++) {

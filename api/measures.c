@@ -36,6 +36,8 @@ static const struct metric_def table[MEASURES] = {
 	[M_WRITE_FAILURES] = { "pgfanout_api_write_failures_total", METRIC_COUNTER, NULL,
 			       "statements for writes that were refused or lost; their rows are "
 			       "tried again" },
+	[M_WRITES_LOCKED] = { "pgfanout_api_writes_locked", METRIC_GAUGE, NULL,
+			      "writes that wait for a lock of another session on the primary" },
 	[M_IMPORT_ROWS] = { "pgfanout_api_import_rows_total", METRIC_COUNTER, NULL,
 			    "products created or replaced by imports" },
 	[M_IMPORT_REJECTED] = { "pgfanout_api_import_rejected_total", METRIC_COUNTER, NULL,

@@ -6,6 +6,8 @@
 
 #include <unistd.h>
 
+#include "common/http/http_hosts.h"
+
 #define AT(member) offsetof(struct api_settings, member)
 
 /* clang-format off */
@@ -18,6 +20,9 @@ static const struct setting table[] = {
 	  "address the API listens on" },
 	{ "PORT", SETTING_INT, AT(port), "8000", 1, 65535, false, NULL,
 	  "port the API listens on" },
+	{ "ALLOWED_HOSTS", SETTING_STRING, AT(allowed_hosts), "", 0, 4096, false, NULL,
+	  "hosts that requests may name, separated by commas; * is any; by default "
+	  "loopback's on loopback, else any" },
 	{ "READ_BALANCE", SETTING_CHOICE, AT(read_balance), "round-robin", 0, 0, false,
 	  "round-robin|random", "how reads are spread over the replicas" },
 	{ "MAX_REPLICA_LAG_MS", SETTING_INT, AT(max_replica_lag_ms), "10000", 0, 86400000, false,
@@ -59,6 +64,10 @@ static bool finish(void *settings, struct err *err)
 {
 	struct api_settings *s = settings;
 
+	struct http_hosts hosts;
+
+	if (!http_hosts_init(&hosts, s->host, s->allowed_hosts, err))
+		return err_prefix(err, "ALLOWED_HOSTS");
 	if (s->max_replica_lag_ms && s->max_replica_lag_ms < 2 * s->heartbeat_ms)
 		return err_set(err,
 			       "MAX_REPLICA_LAG_MS is %lld: it must be 0 or at least twice "

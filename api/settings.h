@@ -11,6 +11,7 @@ struct api_settings {
 	char *rabbitmq_url;
 	char *host;
 	int64_t port;
+	char *allowed_hosts;
 	char *read_balance;
 	int64_t max_replica_lag_ms; /* 0: any */
 	int64_t heartbeat_ms;

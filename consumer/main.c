@@ -52,8 +52,9 @@ static int run(const struct consumer_settings *settings)
 	}
 	status_metrics_init(names, n);
 
-	struct ops_server *ops = ops_start(settings->host, (int)settings->port, routes,
-					   ARRAY_SIZE(routes), &all, &err);
+	struct ops_server *ops = ops_start(settings->host, (int)settings->port,
+					   settings->allowed_hosts, routes, ARRAY_SIZE(routes),
+					   &all, &err);
 	if (ops == NULL) {
 		log_error("cannot serve /health, /status and /metrics: choose another "
 			  "CONSUMER_HOST or CONSUMER_PORT",

@@ -3,6 +3,8 @@
  */
 #include "consumer/settings.h"
 
+#include "common/http/http_hosts.h"
+
 #define AT(member) offsetof(struct consumer_settings, member)
 
 static const struct setting table[] = {
@@ -20,6 +22,9 @@ static const struct setting table[] = {
 	  "where /health, /status and /metrics are served" },
 	{ "CONSUMER_PORT", SETTING_INT, AT(port), "8080", 1, 65535, false, NULL,
 	  "and on which port" },
+	{ "ALLOWED_HOSTS", SETTING_STRING, AT(allowed_hosts), "", 0, 4096, false, NULL,
+	  "hosts that requests may name, separated by commas; * is any; by default "
+	  "loopback's on loopback, else any" },
 	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
 	  "how often a change may fail before it goes to the dead-letter queue" },
 	{ "RETRY_DELAY_MS", SETTING_INT, AT(retry_delay_ms), "1000", 10, 600000, false, NULL,
@@ -37,6 +42,15 @@ static const struct setting table[] = {
 	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json",
 	  "key=value lines, or JSON" },
 };
+
+static bool finish(void *settings, struct err *err)
+{
+	struct consumer_settings *s = settings;
+	struct http_hosts hosts;
+
+	return http_hosts_init(&hosts, s->host, s->allowed_hosts, err) ||
+	       err_prefix(err, "ALLOWED_HOSTS");
+}
 
 const struct program consumer_program = {
 	.name = "pgfanout-consumer",
@@ -59,4 +73,5 @@ const struct program consumer_program = {
 	.replicas_at = AT(replicas),
 	.log_level_at = AT(log_level),
 	.log_format_at = AT(log_format),
+	.finish = finish,
 };

@@ -15,6 +15,7 @@ struct consumer_settings {
 	int64_t reset_swap_timeout_ms;
 	char *host;
 	int64_t port;
+	char *allowed_hosts;
 	int64_t max_attempts;
 	int64_t retry_delay_ms;
 	int64_t prefetch;

@@ -1,5 +1,6 @@
 #!/bin/sh
-# deps.sh build|run|test ...: the Debian packages that building, running or testing needs.
+# deps.sh build|run|test|bench|mixed ...: the Debian packages that building, running, testing or
+# measuring needs; mixed: a second PostgreSQL, for tests with different versions (Debian 12 has it).
 #
 # Installs what is missing and nothing else: with everything there it runs neither apt nor sudo
 # and needs no network. Packages install without starting a service or making a database cluster;
@@ -28,8 +29,11 @@ packages() {
 		command -v node >/dev/null 2>&1 || echo nodejs
 		command -v npm >/dev/null 2>&1 || echo npm
 		;;
+	mixed)
+		echo postgresql-15
+		;;
 	*)
-		echo "usage: deps.sh build|run|test ..." >&2
+		echo "usage: deps.sh build|run|test|bench|mixed ..." >&2
 		exit 2
 		;;
 	esac

@@ -46,9 +46,6 @@
 #define WAIT_EVERY_MS	 20
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MOST_MS	 3000
-/* For a row that somebody else has locked. The batch it is in is then sent again one by one, so
- * that only its own write goes on waiting. */
-#define LOCK_TIMEOUT_MS	 500
 
 enum connector_state { WAITING, AWAY, PRESENT, UNOPENED, STATES };
 enum connector_event { LOOK_GOOD, LOOK_FAILED, OPENED, NOT_OPENED };
@@ -449,9 +446,9 @@ static void open_link(struct connector *c, struct connector_order *o)
 	bool writes = o->kind->writes;
 	struct db_options opt = {
 		.application_name = writes ? "pgfanout-api write" : "pgfanout-api read",
-		.statement_timeout_ms = writes ? c->settings->request_timeout_ms
+		.statement_timeout_ms = writes ? connector_statement_ms(c->settings)
 					       : c->settings->read_timeout_ms,
-		.lock_timeout_ms = writes ? LOCK_TIMEOUT_MS : 0,
+		.lock_timeout_ms = writes ? connector_lock_ms(c->settings) : 0,
 		.guc = index_only,
 		.stop_fd = c->stop_fd,
 	};
@@ -519,6 +516,18 @@ static void *connector_main(void *arg)
 }
 
 /* ---- from outside ---- */
+
+int64_t connector_lock_ms(const struct api_settings *s)
+{
+	const int64_t most = 100;
+
+	return s->request_timeout_ms / 4 < most ? s->request_timeout_ms / 4 : most;
+}
+
+int64_t connector_statement_ms(const struct api_settings *s)
+{
+	return s->request_timeout_ms - s->request_timeout_ms / 10;
+}
 
 bool connector_start(struct upstreams *all, size_t i, const struct api_settings *settings,
 		     struct err *err)

@@ -30,6 +30,12 @@ struct connector_order {
 	struct db *db;			    /* goes to the receiver */
 };
 
+/* On a connection that writes: how long the server waits for a lock that somebody else holds. Short,
+ * because what shares the connection waits too. */
+int64_t connector_lock_ms(const struct api_settings *s);
+/* And how long a statement may take. Less than REQUEST_TIMEOUT_MS, so that the server ends what is
+ * slow, and says that nothing was changed, before the connection is given up. */
+int64_t connector_statement_ms(const struct api_settings *s);
 /* Of the i-th upstream. */
 MUST_CHECK bool connector_start(struct upstreams *all, size_t i,
 				const struct api_settings *settings, struct err *err);

@@ -126,7 +126,8 @@ void pool_take(struct pool *p)
 
 		next = o->next; /* one that is closed at once is wanted again */
 		l->db = o->db;
-		l->polls_out = false;
+		l->polls_out = l->marked = false;
+		l->mark = 0;
 		if (l->live)
 			atomic_fetch_add(l->live, 1);
 		if (epoll_ctl(p->epoll_fd, EPOLL_CTL_ADD, db_fd(l->db), &ev) != 0)
@@ -171,6 +172,8 @@ bool pool_init(struct pool *p, unsigned number, const struct api_settings *setti
 	p->nreads = p->nlinks;
 	for (size_t i = 0; i < POOL_WRITE_LINKS; i++)
 		p->writes[i] = link_init(p, primary, &primary->writers, writes);
+	for (size_t i = 0; i < POOL_WAIT_LINKS; i++)
+		p->waits[i] = link_init(p, primary, NULL, writes);
 	for (size_t i = 0; i < POOL_BULK_LINKS; i++)
 		p->bulk[i] = link_init(p, primary, NULL, writes);
 

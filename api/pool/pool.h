@@ -19,6 +19,7 @@
 #define POOL_READ_LINKS	 2
 #define POOL_READS_MAX	 (POOL_READ_LINKS * REPLICAS_MAX + 1)
 #define POOL_WRITE_LINKS 2
+#define POOL_WAIT_LINKS	 2 /* for writes that wait for somebody else's lock */
 #define POOL_BULK_LINKS	 2
 
 struct link {
@@ -34,6 +35,8 @@ struct link {
 	unsigned points_in_flight, scans_in_flight, writes_in_flight; /* units */
 	size_t rows_in_flight;	/* of the newest unit of points or writes */
 	struct mono rows_since; /* when it was sent */
+	int64_t mark; /* of this session on the server; 0: not asked for, session_mark.sql */
+	bool marked;  /* the server has confirmed it */
 	struct silence silence;
 };
 
@@ -48,10 +51,11 @@ struct pool {
 
 	struct mono now; /* of this turn; the worker sets it */
 	bool ended;	 /* links are not opened again */
-	struct link links[POOL_READS_MAX + POOL_WRITE_LINKS + POOL_BULK_LINKS];
+	struct link links[POOL_READS_MAX + POOL_WRITE_LINKS + POOL_WAIT_LINKS + POOL_BULK_LINKS];
 	size_t nlinks, nreads;
 	struct link *points[REPLICAS_MAX + 1], *scans[REPLICAS_MAX + 1]; /* by upstream index */
 	struct link *writes[POOL_WRITE_LINKS];
+	struct link *waits[POOL_WAIT_LINKS];
 	struct link *bulk[POOL_BULK_LINKS];
 	struct wrong_view wrong[REPLICAS_MAX + 1]; /* by upstream index */
 	size_t turn;				   /* whose turn it is, choice.c */

@@ -5,7 +5,8 @@
  * own, while the next one is filled. import_private.h lists the states.
  *
  *   1. No id is in two batches that are at the database: lines with the same id must take effect in
- *      their order, also when the first batch has to be done again.
+ *      their order, also when the first batch has to be done again. If nobody knows whether it was
+ *      done, the session that it was sent to is ended first: else it might be done once more, later.
  *   2. Each batch is one transaction. What was committed stays, whatever comes after.
  *   3. A batch that is refused for its data is halved until the row at fault is alone.
  *   4. If there is no room for a line, the client's connection rests: memory is bounded.

@@ -7,9 +7,20 @@
  *   2. refused for their data: halved; a single row is rejected.
  *   3. not done for another reason: sent again after RETRY_MS, for PATIENCE_MS; then the import is
  *      given up.
+ *   4. nobody knows, because the connection was lost: the session on the server may have the rows
+ *      still before it (a server that hung, a network that was cut). It is ended, and when it is
+ *      gone they are sent again.
+ *   5. left out, because somebody else has locked their products: sent again, as in 3, when the
+ *      others are done. The first try of a batch waits for locks, for connector_lock_ms(): to leave
+ *      rows out costs time, and is seldom needed.
  * A batch is done when no rows are left. When the process dies before that, what was committed
  * stays; the client got no answer and sends all again.
+ *
+ * For rule 4 a bulk link marks its session before its first batch: with an advisory lock of its
+ * own, which goes when the session ends, and shows who holds it. So a session is told apart from one
+ * that has its process number later, and from one that a pooler has given to somebody else.
  */
+#include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -19,6 +30,7 @@
 
 #define PATIENCE_MS 30000 /* how long a batch is tried before the import is given up */
 #define RETRY_MS    200
+#define MARKS	    INT64_C(1885824609) /* the upper half of all marks, so that they can be told */
 
 /* ---- the worker's queue for the bulk links ---- */
 
@@ -55,17 +67,18 @@ void import_batch_start(struct import_batch *b)
 	b->todo[0] = (struct import_range){ 0, b->rows.n };
 	b->ntodo = 1;
 	b->patience = MONO_NEVER;
+	b->careful = false;
+	b->lost = 0;
 	enqueue(b);
 }
 
 /* ---- outcomes ---- */
 
-/* The rows just sent are to be sent again, unless that was tried for long enough. */
+/* What was to be done is to be tried again, unless that was tried for long enough. */
 static void later(struct import_batch *b, const struct err *err)
 {
 	struct mono now = b->import->store->pool->now;
 
-	b->todo[b->ntodo++] = b->sent;
 	if (mono_is_never(b->patience))
 		b->patience = mono_add_ms(now, PATIENCE_MS);
 	b->retry_at = mono_add_ms(now, RETRY_MS);
@@ -90,16 +103,62 @@ static void halve(struct import_batch *b, const struct err *err)
 	b->todo[b->ntodo++] = (struct import_range){ s.from, middle };
 }
 
-static void count_rows(struct import *m, const struct pg_result *res)
+/* Rows of products_import.sql, one for each product. Returns how many were created. */
+static int count_created(const struct pg_result *res)
 {
-	int rows = db_rows(res);
 	int created = 0;
 
-	for (int i = 0; i < rows; i++)
+	for (int i = 0; i < db_rows(res); i++)
 		created += db_value(res, i, 0)[0] != 0;
+	return created;
+}
+
+/* Rows of products_import_free.sql: one with the counts, one for each product that is locked. */
+static int take_locked(struct import_batch *b, const struct pg_result *res)
+{
+	int created = 0;
+
+	for (int i = 0; i < db_rows(res); i++) {
+		struct uuid id;
+
+		if (db_is_null(res, i, 0)) {
+			created = pg_get_int4(db_value(res, i, 1));
+			continue;
+		}
+		memcpy(id.b, db_value(res, i, 0), sizeof(id.b));
+		import_rows_lock(&b->rows, b->sent.from, b->sent.to, &id);
+	}
+	return created;
+}
+
+static void take_stored(struct import_batch *b, const struct pg_result *res)
+{
+	struct import *m = b->import;
+	int rows = b->careful ? (int)(b->sent.to - b->sent.from) + 1 - db_rows(res) : db_rows(res);
+	int created = b->careful ? take_locked(b, res) : count_created(res);
+
 	m->created += created;
 	m->replaced += rows - created;
 	metric_add(M_IMPORT_ROWS, 0, rows);
+	if (rows == 0)
+		return;
+	b->patience = MONO_NEVER;
+	relay_wake(m->store->service->relay);
+}
+
+/* When all rows were sent: those that were left out are what is to be done next. */
+static void keep_locked(struct import_batch *b)
+{
+	struct err err;
+
+	if (!b->careful || b->ntodo > 0)
+		return;
+	import_rows_keep_locked(&b->rows);
+	if (b->rows.n == 0)
+		return;
+	b->todo[b->ntodo++] = (struct import_range){ 0, b->rows.n };
+	err_set(&err, "another session of the database has locked %zu of the products", b->rows.n);
+	later(b, &err);
 }
 
 static void take_outcome(struct import_batch *b, enum db_outcome outcome,
@@ -107,40 +166,42 @@ static void take_outcome(struct import_batch *b, enum db_outcome outcome,
 {
 	switch (outcome) {
 	case DB_OK:
-		count_rows(b->import, res);
-		b->patience = MONO_NEVER;
+		take_stored(b, res);
+		keep_locked(b);
 		return;
 	case DB_REFUSED:
 		halve(b, err);
+		keep_locked(b);
 		return;
 	case DB_SCHEMA:
 		import_give_up(b->import, err);
+		return;
+	case DB_LOST:
+		/* If the rows were committed nevertheless: sent again they are the same rows, under
+		 * the same ids, only counted as replaced. Single writes are not sent again: their
+		 * client can decide. An import's client could only send all of it again, which does
+		 * to all rows what this does to those of one batch. */
+		b->lost = b->mark;
+		b->todo[b->ntodo++] = b->sent;
+		later(b, err);
 		return;
 	case DB_RETRY:
 	case DB_UNFIT:
 	case DB_BROKEN:
 	case DB_BUSY:
-	case DB_LOST:
-		/* After DB_LOST nobody knows whether the rows were committed. Sent again they are
-		 * the same rows, under the same ids, only counted as replaced. Single writes are
-		 * not sent again: their client can decide. An import's client could only send all
-		 * of it again, which does to all rows what this does to those of one batch. */
+		b->careful = b->careful || outcome == DB_RETRY;
+		b->todo[b->ntodo++] = b->sent;
 		later(b, err);
 		return;
 	}
 }
 
-static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result *res,
-		     const struct err *err)
+/* The batch goes on, or is done. */
+static void go_on(struct import_batch *b)
 {
-	struct import_batch *b = arg;
 	struct import *m = b->import;
 
 	m->store->imports->current[b->link] = NULL;
-	if (outcome == DB_OK)
-		relay_wake(m->store->service->relay);
-	if (m->state < IMPORT_ANSWERED)
-		take_outcome(b, outcome, res, err);
 	if (m->state < IMPORT_ANSWERED && b->ntodo > 0) {
 		enqueue(b);
 		return;
@@ -152,7 +213,88 @@ static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result 
 		import_pump(m);
 }
 
+static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result *res,
+		     const struct err *err)
+{
+	struct import_batch *b = arg;
+	struct import *m = b->import;
+
+	if (m->state < IMPORT_ANSWERED)
+		take_outcome(b, outcome, res, err);
+	else if (outcome == DB_OK)
+		relay_wake(m->store->service->relay);
+	go_on(b);
+}
+
+static void on_end(void *arg, enum db_outcome outcome, const struct pg_result *res,
+		   const struct err *err)
+{
+	struct import_batch *b = arg;
+	struct err alive;
+
+	err_set(&alive, "a session of the database that was lost has not ended yet");
+	if (outcome == DB_OK && db_rows(res) == 0)
+		b->lost = 0;
+	else if (b->import->state < IMPORT_ANSWERED)
+		later(b, outcome == DB_OK ? &alive : err);
+	go_on(b);
+}
+
 /* ---- sending ---- */
+
+static void on_mark(void *arg, enum db_outcome outcome, const struct pg_result *res,
+		    const struct err *err)
+{
+	struct link *l = arg;
+
+	(void)res;
+	(void)err;
+	if (outcome == DB_OK)
+		l->marked = true;
+	else
+		l->mark = 0; /* is asked for again */
+}
+
+/* A statement with a mark as its parameter. False: it could not be sent. */
+static bool send_mark(struct link *l, size_t statement, int64_t mark, db_callback cb, void *arg)
+{
+	struct pool *p = l->pool;
+	char text[24];
+	struct err err;
+
+	snprintf(text, sizeof(text), "%" PRId64, mark);
+	const struct db_param param = DB_TEXT(text);
+
+	l->touched = true;
+	return db_send(l->db, statement, &param, true,
+		       mono_add_ms(p->now, p->settings->request_timeout_ms), cb, arg, &err);
+}
+
+static void mark_session(struct link *l)
+{
+	struct uuid random;
+	uint32_t low;
+
+	uuid_make(&random);
+	memcpy(&low, random.b + sizeof(random.b) - sizeof(low), sizeof(low));
+	l->mark = MARKS << 32 | low;
+	if (!send_mark(l, WRITE_MARK, l->mark, on_mark, l))
+		l->mark = 0;
+}
+
+/* Ends the session whose outcome is not known. */
+static void send_end(struct import_batch *b, size_t link)
+{
+	struct store *store = b->import->store;
+	struct err err;
+
+	b->link = link;
+	store->imports->current[link] = b;
+	if (send_mark(store->pool->bulk[link], WRITE_END, b->lost, on_end, b))
+		return;
+	err_set(&err, "the connection to the primary was lost");
+	on_end(b, DB_LOST, NULL, &err);
+}
 
 static void send_range(struct import_batch *b, size_t link)
 {
@@ -183,10 +325,11 @@ static void send_range(struct import_batch *b, size_t link)
 	};
 
 	b->link = link;
+	b->mark = l->mark;
 	store->imports->current[link] = b;
 	l->touched = true;
 	metric_add(M_WRITE_UNITS, 0, 1);
-	if (!db_send(l->db, WRITE_IMPORT, params, true,
+	if (!db_send(l->db, b->careful ? WRITE_IMPORT_FREE : WRITE_IMPORT, params, true,
 		     mono_add_ms(p->now, p->settings->request_timeout_ms), on_batch, b, &err))
 		on_batch(b, DB_LOST, NULL, &err);
 }
@@ -204,15 +347,23 @@ void import_dispatch(struct store *s)
 		return;
 	for (size_t i = 0; i < IMPORT_BATCHES; i++) {
 		struct import_batch *b = s->imports->waiting;
+		struct link *l = s->pool->bulk[i];
 
-		if (s->imports->current[i] || !link_usable(s->pool->bulk[i]))
+		if (s->imports->current[i] || !link_usable(l))
+			continue;
+		if (!l->mark)
+			mark_session(l);
+		if (!l->marked)
 			continue;
 		while (b && !mono_reached(b->retry_at, s->pool->now))
 			b = b->next;
 		if (!b)
 			return;
 		dequeue(b, BATCH_IN_FLIGHT);
-		send_range(b, i);
+		if (b->lost)
+			send_end(b, i);
+		else
+			send_range(b, i);
 	}
 }
 
@@ -222,7 +373,7 @@ void import_tick(struct store *s)
 	struct err err;
 
 	for (size_t i = 0; i < IMPORT_BATCHES; i++)
-		if (link_usable(s->pool->bulk[i]) && !is_uncaptured(s))
+		if (link_usable(s->pool->bulk[i]) && s->pool->bulk[i]->marked && !is_uncaptured(s))
 			return;
 	err_set(&err, is_uncaptured(s) ? "changes are not all captured, see /status"
 				       : "the primary does not answer");

@@ -35,7 +35,8 @@ enum import_batch_state {
 	BATCH_FILLING,	 /* import->fill: lines are added */
 	BATCH_SEALED,	 /* import->fill: takes no more lines, goes to the database when it may */
 	BATCH_QUEUED,	 /* in the worker's queue for a bulk link, maybe until retry_at */
-	BATCH_IN_FLIGHT, /* some of its rows (`sent`) are at the database */
+	BATCH_IN_FLIGHT, /* some of its rows (`sent`), or the end of its lost session, are at the
+			  * database */
 };
 
 struct import_range {
@@ -57,6 +58,9 @@ struct import_batch {
 	struct import_range todo[IMPORT_RANGES_MAX], sent;
 	size_t ntodo;
 	size_t link;	      /* of the bulk links, while in flight */
+	int64_t mark;	      /* of the session that `sent` was sent to */
+	bool careful;	      /* it has met a lock: locked rows are left out from now on */
+	int64_t lost;	      /* mark of the session that may still store `sent`; 0: none may */
 	struct mono retry_at; /* not before; past, unless it has failed */
 	struct mono patience; /* until when it is tried; never: it has not failed */
 };

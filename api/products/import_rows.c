@@ -21,6 +21,7 @@ bool import_rows_add(struct import_rows *b, const struct product_input *in, uint
 	row->name_at = b->names.len;
 	row->name_len = in->name.len;
 	row->stock = in->stock;
+	row->locked = false;
 	memcpy(row->price, in->price, sizeof(row->price));
 	strbuf_add(&b->names, strbuf_str(&in->name), in->name.len);
 	return true;
@@ -41,6 +42,27 @@ void import_rows_sort(struct import_rows *b)
 {
 	if (b->n > 1)
 		qsort(b->list, b->n, sizeof(*b->list), by_id);
+}
+
+void import_rows_lock(struct import_rows *b, size_t from, size_t to, const struct uuid *id)
+{
+	struct import_row *row = bsearch(id, b->list + from, to - from, sizeof(*b->list), by_id);
+
+	if (row)
+		row->locked = true;
+}
+
+void import_rows_keep_locked(struct import_rows *b)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < b->n; i++) {
+		if (!b->list[i].locked)
+			continue;
+		b->list[n] = b->list[i];
+		b->list[n++].locked = false;
+	}
+	b->n = n;
 }
 
 bool import_rows_share(const struct import_rows *a, const struct import_rows *b)

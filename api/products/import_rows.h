@@ -17,6 +17,7 @@ struct import_row {
 	size_t name_at, name_len; /* in names */
 	char price[PRODUCT_PRICE_MAX];
 	int32_t stock;
+	bool locked; /* left out, because somebody else has locked its product */
 };
 
 struct import_rows {
@@ -32,6 +33,10 @@ MUST_CHECK bool import_rows_add(struct import_rows *b, const struct product_inpu
 				uint64_t line);
 bool import_rows_full(const struct import_rows *b);
 void import_rows_sort(struct import_rows *b); /* by id */
+/* Marks the row with this id, if it is among those from..to; they are sorted. */
+void import_rows_lock(struct import_rows *b, size_t from, size_t to, const struct uuid *id);
+/* Drops all rows but the locked ones, which are marked no longer. */
+void import_rows_keep_locked(struct import_rows *b);
 /* Whether an id is in both, which are sorted. */
 bool import_rows_share(const struct import_rows *a, const struct import_rows *b);
 void import_rows_reset(struct import_rows *b);

@@ -111,11 +111,13 @@ void products_create(struct request *r)
 {
 	if (!parse(r, PRODUCT_NAME | PRODUCT_PRICE | PRODUCT_STOCK))
 		return;
-	if (r->in.given & PRODUCT_ID)
+	bool given = r->in.given & PRODUCT_ID;
+
+	if (given)
 		r->id = r->in.id;
 	else
 		uuid_make(&r->id);
-	submit(r, WRITE_UPSERT);
+	submit(r, given ? WRITE_UPSERT : WRITE_CREATE);
 }
 
 void products_replace(struct request *r)

@@ -6,11 +6,20 @@
  *      workers and processes never lock rows in opposite orders.
  *   2. One batch is in flight on each of the worker's write links; what comes meanwhile is the
  *      next. While one is in flight, a smaller one waits to grow, for a few milliseconds at most.
- *   3. A batch that is refused (its data, or a lock) changed nothing; its writes are sent again one
+ *   3. A batch does not wait for rows that somebody else has locked: it leaves these writes out,
+ *      and they wait elsewhere (write_batch_wait.c), so that they hold up nobody.
+ *   4. A batch that is refused (its data, or a lock) changed nothing; its writes are sent again one
  *      by one, each a transaction of its own, so that only the one at fault fails.
- *   4. A write whose outcome is unknown (the connection died) is answered so, and never sent again:
+ *   5. A write whose outcome is unknown (the connection died) is answered so, and never sent again:
  *      the first might still come through later, on a server that hung, and would then take back
  *      what somebody else was told since.
+ *
+ * How a write is sent (enum write_way), and after the colon what changes it:
+ *   TOGETHER  in a batch: a batch that is refused, or meets a lock
+ *   ALONE     by itself, on a write link, for its data may be refused: a lock
+ *   APART     by itself, on a wait link, for it may have to wait for a lock that only shows when it
+ *             is met (a table's, that of an id which somebody is just creating): its row is found
+ *             locked, so a batch can leave it out
  */
 #ifndef PGFANOUT_API_PRODUCTS_WRITE_BATCH_H
 #define PGFANOUT_API_PRODUCTS_WRITE_BATCH_H
@@ -23,8 +32,15 @@ struct write_unit;
 
 struct write_batches {
 	struct request_queue waiting[WRITE_KINDS];
-	struct request_queue alone; /* to be sent one by one */
+	struct request_queue alone;
 	struct request_queue delayed;
+
+	struct request_queue unsure; /* these: write_batch_wait.c */
+	struct request_queue locked;
+	const struct write_unit *at_work[POOL_WAIT_LINKS]; /* by wait link */
+	bool look;	     /* there may be one that a wait link can take */
+	size_t seen_waiting; /* as last added to the metrics */
+
 	struct mono gather_until; /* when a batch that waits to grow is sent; never: none waits */
 	struct mono away_since;	  /* never: the primary can be reached, as far as is known */
 	struct uuid_set seen;	  /* ids of the batch being made */
@@ -33,8 +49,8 @@ struct write_batches {
 	struct write_unit *free_units;
 };
 
-/* The statements of write_kind, by number: those of enum write_kind, and the imports'. */
-enum { WRITE_IMPORT = WRITE_KINDS };
+/* The statements of write_kind, by number: those of enum write_kind, and those of imports. */
+enum { WRITE_IMPORT = WRITE_KINDS, WRITE_IMPORT_FREE, WRITE_MARK, WRITE_END, WRITE_STATEMENTS };
 extern const struct connector_kind write_kind;
 
 void write_batches_init(struct write_batches *b);

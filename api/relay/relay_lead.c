@@ -7,6 +7,9 @@
  * everything restarts with a sweep from the first recorded change: nothing that was claimed before
  * needs to be remembered, because whatever is not confirmed is still recorded.
  *
+ * Chunks of big transactions, which outbox.c has put aside, are claimed in turn with the chunks of
+ * sweeps, unless pace.c holds them back. Nothing ever holds back a sweep for their sake.
+ *
  * Heartbeats measure how far the replicas are behind. A leader records one every heartbeat_ms like
  * a change, finds it in a sweep like a change, and so it waits for all that changes wait for. None
  * is recorded while one is; the first sweep of a lead finds those of earlier leaders.

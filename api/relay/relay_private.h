@@ -64,7 +64,7 @@ struct relay {
 	struct outbox *outbox;
 	struct publisher *publisher;
 	struct heartbeats *heartbeats;
-	struct pace *pace;
+	struct pace *pace;	    /* of big transactions */
 	struct outbox_chunk *claim; /* being filled by the outbox */
 	struct relay_peer broker, database;
 	struct mono lead_at; /* when to ask next */

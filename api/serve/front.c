@@ -6,7 +6,9 @@
  *   2. The path is known, byte for byte: 404. The method is known for it: 405 with Allow.
  *   3. Every query parameter is known, and comes once: 400 naming it.
  *   4. An id in the path is a UUID: 400.
- *   5. The content type is the route's: 415. The body is not too large: 413.
+ *   5. A write names no condition: 412, because nothing here has an ETag to compare; and no range:
+ *      400. To ignore either would write what the client said not to.
+ *   6. The content type is the route's, and the body not compressed: 415. It is not too large: 413.
  * What the body says is the handler's to judge.
  */
 #include "api/serve/front.h"
@@ -52,16 +54,37 @@ static bool check_params(struct request *r)
 	return true;
 }
 
+static bool check_conditions(struct request *r)
+{
+	const struct http_head *head = http_request_head(r->http);
+
+	if (r->route->method == HTTP_GET)
+		return true;
+	if (head->conditional)
+		request_fail(r, 412, NULL,
+			     "conditions (If-Match, If-None-Match, If-Unmodified-Since) are not "
+			     "supported: nothing was changed");
+	else if (head->partial)
+		request_fail(r, 400, NULL, "Content-Range is not supported: nothing was changed");
+	return !head->conditional && !head->partial;
+}
+
 static bool check_type(struct request *r)
 {
 	const struct http_head *head = http_request_head(r->http);
 	const char *type = r->route->body == ROUTE_JSON ? "application/json"
 							: "application/x-ndjson";
 
-	if (http_media_type_is(head->content_type, head->content_type_len, type))
-		return true;
-	request_fail(r, 415, NULL, "Content-Type must be %s", type);
-	return false;
+	if (!http_media_type_is(head->content_type, head->content_type_len, type)) {
+		request_fail(r, 415, NULL, "Content-Type must be %s", type);
+		return false;
+	}
+	if (head->encoded) {
+		http_header(r->http, "Accept-Encoding", "identity");
+		request_fail(r, 415, NULL,
+			     "Content-Encoding is not supported: send the body uncompressed");
+	}
+	return !head->encoded;
 }
 
 static void on_head(void *arg, struct http_request *http)
@@ -96,6 +119,9 @@ static void on_head(void *arg, struct http_request *http)
 		return;
 	}
 	/* 5 */
+	if (!check_conditions(r))
+		return;
+	/* 6 */
 	switch (match.route->body) {
 	case ROUTE_NO_BODY:
 		return;
@@ -104,11 +130,10 @@ static void on_head(void *arg, struct http_request *http)
 			http_collect(http, (size_t)all->service->settings->max_body_bytes);
 		return;
 	case ROUTE_NDJSON:
-		/* Also when it is refused: many clients read the answer only after they have sent
-		 * all. */
+		if (!check_type(r))
+			return;
 		http_stream(http);
-		if (check_type(r))
-			match.route->handle(r);
+		match.route->handle(r);
 		return;
 	}
 }

@@ -175,6 +175,9 @@ void requests_expire(struct requests *all)
 			     : r->state == REQUEST_IN_FLIGHT
 				     ? "the database did not answer in time: the change may or may "
 				       "not have been made"
+			     : r->state == REQUEST_LOCKED
+				     ? "another session of the database holds a lock that this "
+				       "change needs: nothing was changed"
 				     : "the database was not reached in time: nothing was changed");
 	}
 }

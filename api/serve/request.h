@@ -24,11 +24,17 @@ enum request_state {
 	REQUEST_IN_FLIGHT, /* part of a unit at a database; the unit's answer, its deadline */
 	REQUEST_DELAYED,   /* a write to be tried again, a read that no database can take yet;
 			    * not_before, a connection, its deadline */
+	REQUEST_LOCKED, /* a write that somebody else's lock keeps waiting; write_batch_wait.c, its
+			    * deadline */
 	REQUEST_STREAMING, /* a list or an import; list.c, import.c */
 	REQUEST_ANSWERED,  /* http.c has the answer; gone() */
 };
 
-enum write_kind { WRITE_UPSERT, WRITE_PATCH, WRITE_DELETE, WRITE_KINDS };
+/* CREATE: under an id that was made here, which nobody else can have locked. */
+enum write_kind { WRITE_CREATE, WRITE_UPSERT, WRITE_PATCH, WRITE_DELETE, WRITE_KINDS };
+
+/* How a write is sent, once it has failed together with others: write_batch.h. */
+enum write_way { WRITE_TOGETHER, WRITE_ALONE, WRITE_APART };
 
 struct request_queue {
 	struct request *head, *tail;
@@ -82,8 +88,9 @@ struct request {
 
 	/* writes */
 	enum write_kind kind;
-	bool alone;	/* to be sent one by one from now on */
+	enum write_way way;
 	unsigned tries; /* refused for the moment so often */
+	unsigned looks; /* found locked so often */
 	struct mono not_before;
 	struct product_input in;
 	struct import *import;

@@ -28,6 +28,7 @@ struct service {
 	const struct api_settings *settings; /* these: immutable after the start */
 	const struct route_table *routes;
 	const struct store_calls *calls;
+	struct http_hosts hosts;
 	struct upstreams upstreams;
 	struct relay *relay; /* set before the workers start, stopped after they have ended */
 	int64_t started_us;  /* wall clock */

@@ -122,9 +122,13 @@ struct worker *worker_new(unsigned number, struct service *service, int listen_f
 			    service->calls->writes, w->epoll_fd, err);
 
 	w->requests.store = service->calls->new (service, &w->pool);
-	w->http = http_open(listen_fd,
-			    (unsigned)api_settings_share(settings, settings->max_connections),
-			    &front_callbacks, &w->requests, err);
+	struct http_options opt = {
+		.max_connections = (unsigned)api_settings_share(settings,
+								settings->max_connections),
+		.hosts = &service->hosts,
+	};
+
+	w->http = http_open(listen_fd, &opt, &front_callbacks, &w->requests, err);
 	if (ok && w->http && epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, http_fd(w->http), &ev) != 0)
 		ok = err_set(err, "cannot set up a worker's loop: %s", strerror(errno));
 	if (ok && w->http)

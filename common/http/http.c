@@ -15,6 +15,12 @@
  * libmicrohttpd's own timeout counts idle time only, so a client that sends a byte a second would
  * stay for ever. The deadlines of http.h are kept here: http_run() walks the connections once a
  * second and shuts down the sockets of those that are late; libmicrohttpd then ends them itself.
+ *
+ * Nor does it accept anybody while its limit is reached, so that clients that say nothing would keep
+ * all others out. Its limit is a little higher than ours; while there are more than ours, one makes
+ * room (make_room()): one that has its last answer, else the longest idle, else the one whose body
+ * has been coming longest. Requests that wait for their answer are never cut: if there are only
+ * these, newcomers wait.
  */
 #include "common/http/http.h"
 
@@ -30,13 +36,14 @@
 
 #define SWEEP_MS	  1000
 #define SWEEP_DRAINING_MS 50
-/* While stopping, a client that keeps its connection has this long to send one more request, which
- * is answered and told that the connection ends; closing at once would cut off what it is just
- * sending. */
-#define DRAIN_IDLE_MS	  500
 #define DRAIN_ACCEPT_RUNS 32
 #define CONNECTION_MEMORY 16384
 #define BACKLOG		  1024
+/* Connections beyond the limit, accepted so that idle ones can be closed for them. */
+#define SPARE_CONNECTIONS 16
+/* So long a connection may be silent before it can be closed for a new one: clients that ask one
+ * request after another are not. */
+#define LEFT_ALONE_MS	  1000
 
 /* ---- listening ---- */
 
@@ -76,6 +83,32 @@ int http_listen(const char *host, int port, bool shared, struct err *err)
 
 /* ---- connections and their deadlines ---- */
 
+static void ring_init(struct http_conn *ring)
+{
+	ring->next = ring->prev = ring;
+}
+
+static void ring_leave(struct http_conn *c)
+{
+	c->prev->next = c->next;
+	c->next->prev = c->prev;
+}
+
+static void ring_join(struct http_conn *ring, struct http_conn *c)
+{
+	c->next = ring;
+	c->prev = ring->prev;
+	c->prev->next = c;
+	ring->prev = c;
+}
+
+void http_conn_goes(struct http_server *s, struct http_conn *c, struct http_conn *ring)
+{
+	c->since = s->now;
+	ring_leave(c);
+	ring_join(ring, c);
+}
+
 static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_context,
 			  enum MHD_ConnectionNotificationCode code)
 {
@@ -92,19 +125,19 @@ static void on_connection(void *cls, struct MHD_Connection *mhd, void **socket_c
 		else
 			c = xmalloc(sizeof(*c));
 		*c = (struct http_conn){ .fd = info ? info->connect_fd : -1,
-					 .next = s->conns.next,
-					 .prev = &s->conns,
 					 .heard = true,
+					 .since = s->now,
 					 .deadline = mono_add_ms(s->now, HTTP_FIRST_HEAD_MS) };
-		c->next->prev = c;
-		c->prev->next = c;
+		ring_join(&s->idle, c);
+		http_wire_add(s, c);
 		s->nconns++;
 		*socket_context = c;
 		return;
 	}
-	c->prev->next = c->next;
-	c->next->prev = c->prev;
+	ring_leave(c);
+	http_wire_remove(s, c);
 	s->nconns--;
+	s->ncut -= c->cut;
 	c->next = s->free_conns;
 	s->free_conns = c;
 	*socket_context = NULL;
@@ -117,7 +150,7 @@ static bool has_ended(struct http_conn *c)
 {
 	char byte;
 
-	if (!c->heard ||
+	if (!c->heard || c->ending ||
 	    (c->request && c->request->state != HTTP_COMING && c->request->state != HTTP_EARLY))
 		return false;
 	ssize_t n = recv(c->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -126,17 +159,65 @@ static bool has_ended(struct http_conn *c)
 	return n == 0;
 }
 
+void http_conn_cut(struct http_server *s, struct http_conn *c)
+{
+	if (c->fd < 0 || c->cut)
+		return;
+	shutdown(c->fd, SHUT_RDWR);
+	c->ending = c->cut = true;
+	s->ncut++;
+	c->deadline = MONO_NEVER;
+	http_conn_goes(s, c, &s->busy);
+}
+
 static void sweep(struct http_server *s)
 {
-	for (struct http_conn *c = s->conns.next; c != &s->conns; c = c->next) {
-		bool late = mono_reached(c->deadline, s->now);
+	struct http_conn *const rings[] = { &s->idle, &s->ending, &s->busy };
 
-		if (c->fd >= 0 && (late || has_ended(c))) {
-			shutdown(c->fd, SHUT_RDWR);
-			c->deadline = MONO_NEVER;
+	for (size_t i = 0; i < ARRAY_SIZE(rings); i++) {
+		for (struct http_conn *c = rings[i]->next, *next; c != rings[i]; c = next) {
+			next = c->next;
+			if (mono_reached(c->deadline, s->now) || has_ended(c))
+				http_conn_cut(s, c);
 		}
 	}
 	s->next_sweep = mono_add_ms(s->now, s->draining ? SWEEP_DRAINING_MS : SWEEP_MS);
+}
+
+/* Whether nobody works on the body that comes. */
+static bool is_coming(const struct http_conn *c)
+{
+	const struct http_request *r = c->request;
+
+	return !c->cut && r && r->plan != BODY_STREAM &&
+	       (r->state == HTTP_COMING || r->state == HTTP_EARLY);
+}
+
+static bool is_old(const struct http_server *s, const struct http_conn *c)
+{
+	return mono_reached(mono_add_ms(c->since, LEFT_ALONE_MS), s->now);
+}
+
+static struct http_conn *who_goes(struct http_server *s)
+{
+	if (s->ending.next != &s->ending)
+		return s->ending.next;
+	if (s->idle.next != &s->idle && is_old(s, s->idle.next))
+		return s->idle.next;
+	for (struct http_conn *c = s->busy.next; c != &s->busy && is_old(s, c); c = c->next)
+		if (is_coming(c))
+			return c;
+	return NULL;
+}
+
+static void make_room(struct http_server *s)
+{
+	struct http_conn *c;
+
+	while (s->nconns - s->ncut > s->max_conns && (c = who_goes(s))) {
+		http_conn_cut(s, c);
+		s->resumed = true; /* libmicrohttpd is to see it at once */
+	}
 }
 
 /* Paths and queries are compared as they were sent: "%2F" is no slash and "%00" ends no name. */
@@ -156,7 +237,7 @@ static void on_panic(void *cls, const char *file, unsigned line, const char *rea
 
 /* ---- server ---- */
 
-struct http_server *http_open(int listen_fd, unsigned max_connections,
+struct http_server *http_open(int listen_fd, const struct http_options *opt,
 			      const struct http_callbacks *cb, void *arg, struct err *err)
 {
 	struct http_server *s = xcalloc(1, sizeof(*s));
@@ -164,12 +245,17 @@ struct http_server *http_open(int listen_fd, unsigned max_connections,
 	s->cb = cb;
 	s->arg = arg;
 	s->listen_fd = listen_fd;
-	s->conns.next = s->conns.prev = &s->conns;
+	s->hosts = opt->hosts;
+	s->max_conns = opt->max_connections;
+	ring_init(&s->idle);
+	ring_init(&s->ending);
+	ring_init(&s->busy);
 	s->now = mono_now();
 	MHD_set_panic_func(on_panic, NULL);
 	s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
 				     http_on_request, s, MHD_OPTION_LISTEN_SOCKET, listen_fd,
-				     MHD_OPTION_CONNECTION_LIMIT, max_connections,
+				     MHD_OPTION_CONNECTION_LIMIT,
+				     opt->max_connections + SPARE_CONNECTIONS,
 				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
 				     MHD_OPTION_STRICT_FOR_CLIENT, -1, MHD_OPTION_UNESCAPE_CALLBACK,
 				     on_unescape, NULL, MHD_OPTION_NOTIFY_COMPLETED,
@@ -217,7 +303,9 @@ void http_run(struct http_server *s, struct mono now)
 {
 	s->now = now;
 	s->resumed = s->moved = false;
-	MHD_run(s->daemon);
+	http_wire_run(s);
+	http_wire_settle(s);
+	make_room(s);
 	if (mono_reached(s->next_sweep, now))
 		sweep(s);
 }
@@ -230,14 +318,15 @@ void http_drain(struct http_server *s)
 	/* What the kernel has accepted for us already; libmicrohttpd takes about ten of them in a
 	 * run. */
 	for (int i = 0; i < DRAIN_ACCEPT_RUNS; i++)
-		MHD_run(s->daemon);
+		http_wire_run(s);
 	MHD_socket fd = MHD_quiesce_daemon(s->daemon);
 
 	if (fd != MHD_INVALID_SOCKET)
 		close(fd);
-	for (struct http_conn *c = s->conns.next; c != &s->conns; c = c->next)
-		if (!c->request)
-			http_within(c, s->now, DRAIN_IDLE_MS);
+	for (struct http_conn *c = s->idle.next; c != &s->idle; c = c->next)
+		http_within(c, s->now, HTTP_DRAIN_IDLE_MS);
+	for (struct http_conn *c = s->ending.next; c != &s->ending; c = c->next)
+		http_within(c, s->now, HTTP_DRAIN_IDLE_MS);
 	s->next_sweep = s->now;
 }
 
@@ -252,7 +341,7 @@ void http_close(struct http_server *s)
 		return;
 	http_drain(s);
 	s->closing = true;
-	for (struct http_conn *c = s->conns.next; c != &s->conns; c = c->next) {
+	for (struct http_conn *c = s->busy.next; c != &s->busy; c = c->next) {
 		struct http_request *r = c->request;
 
 		if (!r)
@@ -266,8 +355,9 @@ void http_close(struct http_server *s)
 	/* Queues those answers and takes what was resumed off the list of the suspended, then
 	 * sends. */
 	for (int i = 0; i < 2; i++)
-		MHD_run(s->daemon);
-	MHD_stop_daemon(s->daemon);
+		http_wire_run(s);
+	http_wire_stop(s);
+	free(s->by_fd);
 	while (s->free_conns) {
 		struct http_conn *c = s->free_conns;
 

@@ -17,9 +17,10 @@
  *   gone     callback gone(): the answer was sent or the client is lost. The last call; the request
  *            is not valid after it.
  *
- * Deadlines: the head of a new connection, and a body that is not streamed, within 30 s; the next
- * request on a kept connection, progress of a streamed body or answer, and the sending of any other
- * answer within 60 s. While a request rests there is none: whoever let it rest answers in time.
+ * Deadlines: the head of a new connection, a body that is not streamed, and what comes of a body
+ * after its answer, within 30 s; the next request on a kept connection, progress of a streamed body
+ * or answer, and the sending of any other answer within 60 s. While a request rests there is none:
+ * whoever let it rest answers in time.
  */
 #ifndef PGFANOUT_COMMON_HTTP_HTTP_H
 #define PGFANOUT_COMMON_HTTP_HTTP_H
@@ -30,6 +31,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/http/http_head.h"
+#include "common/http/http_hosts.h"
 #include "common/base/strbuf.h"
 
 struct http_server;
@@ -61,8 +63,14 @@ const char *http_library_version(void);
  * there. */
 MUST_CHECK int http_listen(const char *host, int port, bool shared, struct err *err);
 
+struct http_options {
+	/* When there are more, the longest idle is closed. */
+	unsigned max_connections;
+	const struct http_hosts *hosts; /* others are answered with 421; borrowed */
+};
+
 /* Takes listen_fd over, also on failure. cb is borrowed for the server's life. */
-MUST_CHECK struct http_server *http_open(int listen_fd, unsigned max_connections,
+MUST_CHECK struct http_server *http_open(int listen_fd, const struct http_options *opt,
 					 const struct http_callbacks *cb, void *arg,
 					 struct err *err);
 int http_fd(const struct http_server *s);
@@ -114,8 +122,9 @@ void http_header(struct http_request *r, const char *name, const char *value);
 /* A constant; application/json without it. */
 void http_content_type(struct http_request *r, const char *type);
 void http_reply(struct http_request *r, int status);
-/* The envelope of a failure: {"success":false,"error":text,"field":field}; field may be NULL.
- * Throws away what http_out() held. */
+/* The envelope of a failure: {"success":false,"error":text,"field":field}; field may be NULL. */
+void http_write_failure(struct strbuf *out, const char *field, const char *text);
+/* Throws away what http_out() held, and replies with it. */
 void http_reply_error(struct http_request *r, int status, const char *field, const char *text);
 /* Whether an answer was given. */
 bool http_replied(const struct http_request *r);

@@ -78,7 +78,6 @@ void http_collect(struct http_request *r, size_t max)
 void http_stream(struct http_request *r)
 {
 	r->plan = BODY_STREAM;
-	r->discard_max = HTTP_DISCARD_STREAM_MAX;
 }
 
 void http_resume(struct http_request *r)
@@ -116,16 +115,21 @@ void http_reply(struct http_request *r, int status)
 	http_move(r, HTTP_ON_REPLY);
 }
 
+void http_write_failure(struct strbuf *out, const char *field, const char *text)
+{
+	strbuf_addstr(out, "{\"success\":false,\"error\":");
+	jscan_write_string(out, text, strlen(text));
+	if (field && *field) {
+		strbuf_addstr(out, ",\"field\":");
+		jscan_write_string(out, field, strlen(field));
+	}
+	strbuf_addch(out, '}');
+}
+
 void http_reply_error(struct http_request *r, int status, const char *field, const char *text)
 {
 	strbuf_reset(&r->out);
-	strbuf_addstr(&r->out, "{\"success\":false,\"error\":");
-	jscan_write_string(&r->out, text, strlen(text));
-	if (field && *field) {
-		strbuf_addstr(&r->out, ",\"field\":");
-		jscan_write_string(&r->out, field, strlen(field));
-	}
-	strbuf_addch(&r->out, '}');
+	http_write_failure(&r->out, field, text);
 	http_reply(r, status);
 }
 

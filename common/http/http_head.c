@@ -6,7 +6,8 @@
  *   2. Content-Length, Transfer-Encoding, Host and Content-Type come once at most.
  *   3. Transfer-Encoding is exactly "chunked" (else 501) and comes without Content-Length.
  *   4. Content-Length is plain decimal digits.
- *   5. HTTP/1.1 names its host.
+ *   5. Expect is 100-continue (else 417).
+ *   6. HTTP/1.1 names its host.
  */
 #include "common/http/http_head.h"
 
@@ -26,7 +27,7 @@ static void fault(struct http_head *h, int status, const char *text)
 	}
 }
 
-static bool is_token(const char *s, size_t len)
+bool http_is_token(const char *s, size_t len)
 {
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)s[i];
@@ -55,6 +56,26 @@ static bool word_is(const char *s, size_t len, const char *word)
 	return len == strlen(word) && strncasecmp(s, word, len) == 0;
 }
 
+/* Whether a list, separated by commas, has the word. */
+static bool lists_word(const char *s, size_t len, const char *word)
+{
+	const char *end = s + len;
+
+	while (s < end) {
+		const char *comma = memchr(s, ',', (size_t)(end - s));
+		const char *last = comma ? comma : end;
+
+		while (s < last && (*s == ' ' || *s == '\t'))
+			s++;
+		while (last > s && (last[-1] == ' ' || last[-1] == '\t'))
+			last--;
+		if (word_is(s, (size_t)(last - s), word))
+			return true;
+		s = comma ? comma + 1 : end;
+	}
+	return false;
+}
+
 static bool read_length(const char *s, size_t len, int64_t *ret)
 {
 	int64_t n = 0;
@@ -75,7 +96,7 @@ void http_head_add(struct http_head *h, const char *name, size_t name_len, const
 {
 	if (h->status != 0)
 		return;
-	if (!is_token(name, name_len)) {
+	if (!http_is_token(name, name_len)) {
 		fault(h, 400, "a header's name contains a blank or another forbidden character");
 	} else if (!is_plain(value, value_len)) {
 		fault(h, 400, "a header's value contains a control character");
@@ -93,13 +114,27 @@ void http_head_add(struct http_head *h, const char *name, size_t name_len, const
 	} else if (word_is(name, name_len, "host")) {
 		if (h->hosts++ > 0)
 			fault(h, 400, "more than one Host");
+		h->host = value;
+		h->host_len = value_len;
 	} else if (word_is(name, name_len, "content-type")) {
 		if (h->types++ > 0)
 			fault(h, 400, "more than one Content-Type");
 		h->content_type = value;
 		h->content_type_len = value_len;
 	} else if (word_is(name, name_len, "expect")) {
-		h->expects_continue = word_is(value, value_len, "100-continue");
+		if (!word_is(value, value_len, "100-continue"))
+			fault(h, 417, "the only Expect here is 100-continue");
+		h->expects_continue = true;
+	} else if (word_is(name, name_len, "connection")) {
+		h->closes = h->closes || lists_word(value, value_len, "close");
+	} else if (word_is(name, name_len, "content-encoding")) {
+		h->encoded = h->encoded || !word_is(value, value_len, "identity");
+	} else if (word_is(name, name_len, "content-range")) {
+		h->partial = true;
+	} else if (word_is(name, name_len, "if-match") ||
+		   word_is(name, name_len, "if-none-match") ||
+		   word_is(name, name_len, "if-unmodified-since")) {
+		h->conditional = true;
 	}
 }
 

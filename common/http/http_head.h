@@ -2,9 +2,9 @@
  * http_head.h: is this request's head one that every proxy in front would read as we do?
  *
  * libmicrohttpd 0.9.75 takes most forms that smuggle a second request past a proxy: two lengths, a
- * length beside an encoding, blanks in names. This is the check that refuses them, and at the same
- * time the collection of the few headers that matter here. Pure: the slices borrow the caller's
- * text.
+ * length beside an encoding, blanks in names. This is the check that refuses them (called by
+ * http_reader.c), and at the same time the collection of the few headers that matter here (called
+ * by http_request.c). Pure: the slices borrow the caller's text.
  */
 #ifndef PGFANOUT_COMMON_HTTP_HTTP_HEAD_H
 #define PGFANOUT_COMMON_HTTP_HTTP_HEAD_H
@@ -14,9 +14,15 @@
 struct http_head {
 	const char *content_type; /* NULL: none */
 	size_t content_type_len;
+	const char *host; /* NULL: none */
+	size_t host_len;
 	int64_t content_length; /* -1: none */
 	bool chunked;
 	bool expects_continue;
+	bool closes;	  /* Connection: close */
+	bool encoded;	  /* Content-Encoding, but identity */
+	bool conditional; /* If-Match, If-None-Match or If-Unmodified-Since */
+	bool partial;	  /* Content-Range */
 	unsigned hosts, lengths, encodings, types; /* how many of each there were */
 	int status;				   /* 0, or the HTTP status of the first fault */
 	const char *fault;			   /* constant text */
@@ -28,6 +34,9 @@ void http_head_add(struct http_head *h, const char *name, size_t name_len, const
 /* After the last header. http11: HTTP/1.1, which must name a host. False: answer h->status with
  * h->fault and close. */
 bool http_head_end(struct http_head *h, bool http11);
+
+/* Token characters of RFC 9110, at least one. */
+bool http_is_token(const char *s, size_t len);
 
 /* Whether a Content-Type is this media type, whatever its case, with no parameter but
  * charset=utf-8. */

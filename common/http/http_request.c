@@ -11,9 +11,8 @@
 
 #include "common/http/http_private.h"
 
-/* A body that nobody wants is read up to this size so that the connection can be kept and the
- * client sees the answer. */
-#define DISCARD_MAX ((size_t)1 << 20)
+/* A body that nobody wants is read up to this size so that the connection can be kept. */
+#define DISCARD_MAX (1 << 20)
 
 /* What moves a request on. Where nothing is written, an event changes nothing. */
 static const enum http_state next_state[HTTP_STATES][HTTP_EVENTS] = {
@@ -41,6 +40,9 @@ void http_move(struct http_request *r, enum http_event event)
 	if (to == HTTP_STAY)
 		return;
 	r->state = to;
+	/* Who is still streaming is not waited for: it may stream for hours. */
+	if (to == HTTP_EARLY && r->begun && r->plan == BODY_STREAM)
+		http_wire_refuse(r->server, r->conn, REFUSE_LONG);
 	if (waits(from)) {
 		if (from == HTTP_RESTING)
 			r->server->resting--;
@@ -94,8 +96,10 @@ static struct http_request *request_new(struct http_server *s, struct MHD_Connec
 	r->out = out;
 	r->content_type = "application/json";
 	r->reader = NULL;
-	if (r->conn)
+	if (r->conn) {
 		r->conn->request = r;
+		http_conn_goes(s, r->conn, &s->busy);
+	}
 	return r;
 }
 
@@ -123,9 +127,13 @@ void http_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 		s->resting--;
 	s->cb->gone(s->arg, r);
 	if (r->conn) {
-		http_within(r->conn, r->server->now, HTTP_IDLE_MS);
 		r->conn->request = NULL;
 		r->conn->heard = true;
+		r->conn->done++;
+		if (!r->conn->ending) {
+			http_within(r->conn, s->now, HTTP_IDLE_MS);
+			http_conn_goes(s, r->conn, &s->idle);
+		}
 	}
 	recycle(&r->body, 16384);
 	recycle(&r->out, 65536);
@@ -197,22 +205,21 @@ static enum MHD_Result queue_answer(struct http_request *r)
 	return result;
 }
 
-/* A client that takes us for a proxy names the host too: "GET http://host/path". */
-static const char *path_of(const char *url)
+/* A client that takes us for a proxy names the host too: "GET http://host/path"; then this is the
+ * host that counts. */
+static const char *path_of(const char *url, struct http_head *head)
 {
-	const char *path;
-
 	if (strncasecmp(url, "http://", 7) != 0)
 		return url;
-	path = strchr(url + 7, '/');
-	return path ? path : "/";
+	head->host = url + 7;
+	head->host_len = strcspn(head->host, "/");
+	return head->host[head->host_len] ? head->host + head->host_len : "/";
 }
 
 /*
  * The first call, when the head is here. An answer queued now makes libmicrohttpd close the
- * connection, which is right for a malformed head (what follows it cannot be trusted) and for a
- * body too large to be read in passing; every other answer waits for the last call, which comes at
- * once if there is no body.
+ * connection, which is right if the client waits with its body until it hears that it is wanted;
+ * every other answer waits for the last call, which comes at once if there is no body.
  */
 static enum MHD_Result first_call(struct http_server *s, struct MHD_Connection *mhd,
 				  const char *url, const char *method, const char *version,
@@ -221,25 +228,29 @@ static enum MHD_Result first_call(struct http_server *s, struct MHD_Connection *
 	struct http_request *r = request_new(s, mhd);
 
 	*con_cls = r;
-	if (!r->conn)
+	/* http_wire.c, 2 */
+	if (!r->conn || r->conn->begun++ >= r->conn->reader.heads)
 		return MHD_NO;
 	http_within(r->conn, r->server->now, HTTP_BODY_MS);
-	r->path = path_of(url);
 	r->method = read_method(method, &r->is_head);
-	r->discard_max = DISCARD_MAX;
 	http_head_begin(&r->head);
 	MHD_get_connection_values_n(mhd, MHD_HEADER_KIND, on_header, &r->head);
-	if (!http_head_end(&r->head, strcmp(version, "HTTP/1.0") != 0)) {
+	r->path = path_of(url, &r->head);
+	if (!http_head_end(&r->head, strcmp(version, "HTTP/1.0") != 0))
 		http_reply_error(r, r->head.status, NULL, r->head.fault);
-		return queue_answer(r);
-	}
-	s->cb->head(s->arg, r);
+	else if (r->head.host && !http_hosts_serve(s->hosts, r->head.host, r->head.host_len))
+		http_reply_error(r, 421, NULL,
+				 "this host is not served here: ALLOWED_HOSTS does not name it");
+	else
+		s->cb->head(s->arg, r);
 	if (!http_replied(r) && r->plan == BODY_COLLECT &&
 	    r->head.content_length > (int64_t)r->body_max)
 		http_reply_error(r, 413, NULL, "the body is larger than MAX_BODY_BYTES allows");
-	if (http_replied(r) &&
-	    (r->head.expects_continue || r->head.content_length > (int64_t)r->discard_max))
+	r->begun = true;
+	if (http_replied(r) && r->head.expects_continue)
 		return queue_answer(r);
+	if ((http_replied(r) || r->plan == BODY_DISCARD) && r->head.content_length > DISCARD_MAX)
+		http_wire_refuse(s, r->conn, REFUSE_LONG);
 	return MHD_YES;
 }
 
@@ -249,17 +260,15 @@ static enum MHD_Result upload_call(struct http_server *s, struct http_request *r
 	size_t n = *size;
 
 	r->conn->heard = true;
-	if (r->state == HTTP_EARLY)
+	if (r->state >= HTTP_EARLY)
 		r->plan = BODY_DISCARD;
 	switch (r->plan) {
 	case BODY_DISCARD:
 		r->discarded += n;
 		*size = 0;
-		/* libmicrohttpd can take no answer now, so a client that goes on and on is cut
-		 * off. */
-		if (r->discard_max == HTTP_DISCARD_STREAM_MAX)
-			http_within(r->conn, r->server->now, HTTP_PROGRESS_MS);
-		return r->discarded <= r->discard_max ? MHD_YES : MHD_NO;
+		if (r->discarded > DISCARD_MAX)
+			http_wire_refuse(s, r->conn, REFUSE_LONG);
+		return MHD_YES;
 	case BODY_COLLECT:
 		if (r->body.len + n > r->body_max) {
 			http_reply_error(r, 413, NULL,

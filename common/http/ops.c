@@ -20,37 +20,39 @@
 #define CONNECTIONS_MAX 64
 
 struct ops_server {
-	const struct ops_route *routes; /* these three: immutable after the start */
+	const struct ops_route *routes; /* these four: immutable after the start */
 	size_t n;
 	void *arg;
+	struct http_hosts hosts;
 	struct http_server *http; /* the thread's */
 	int stop_fd;
 	pthread_t thread;
 };
 
+/* Everything is known from the head; a body is thrown away. */
 static void on_head(void *arg, struct http_request *r)
+{
+	struct ops_server *s = arg;
+	size_t i = 0;
+
+	while (i < s->n && strcmp(s->routes[i].path, http_request_path(r)) != 0)
+		i++;
+	if (i == s->n) {
+		http_reply_error(r, 404, NULL, "there is nothing under this path");
+	} else if (http_request_method(r) != HTTP_GET) {
+		http_header(r, "Allow", "GET, HEAD");
+		http_reply_error(r, 405, NULL, "only GET and HEAD are allowed here");
+	} else {
+		http_content_type(r, s->routes[i].content_type);
+		http_reply(r, s->routes[i].answer(s->arg, http_out(r)));
+	}
+}
+
+/* It has been answered. */
+static void on_whole(void *arg, struct http_request *r)
 {
 	(void)arg;
 	(void)r;
-}
-
-static void on_whole(void *arg, struct http_request *r)
-{
-	struct ops_server *s = arg;
-
-	for (size_t i = 0; i < s->n; i++) {
-		if (strcmp(s->routes[i].path, http_request_path(r)) != 0)
-			continue;
-		if (http_request_method(r) != HTTP_GET) {
-			http_header(r, "Allow", "GET, HEAD");
-			http_reply_error(r, 405, NULL, "only GET and HEAD are allowed here");
-			return;
-		}
-		http_content_type(r, s->routes[i].content_type);
-		http_reply(r, s->routes[i].answer(s->arg, http_out(r)));
-		return;
-	}
-	http_reply_error(r, 404, NULL, "there is nothing under this path");
 }
 
 static void on_gone(void *arg, struct http_request *r)
@@ -78,8 +80,8 @@ static void *ops_main(void *arg)
 	return NULL;
 }
 
-struct ops_server *ops_start(const char *host, int port, const struct ops_route *routes, size_t n,
-			     void *arg, struct err *err)
+struct ops_server *ops_start(const char *host, int port, const char *allowed_hosts,
+			     const struct ops_route *routes, size_t n, void *arg, struct err *err)
 {
 	int fd = http_listen(host, port, false, err);
 
@@ -90,7 +92,13 @@ struct ops_server *ops_start(const char *host, int port, const struct ops_route 
 	s->routes = routes;
 	s->n = n;
 	s->arg = arg;
-	s->http = http_open(fd, CONNECTIONS_MAX, &callbacks, s, err);
+	if (http_hosts_init(&s->hosts, host, allowed_hosts, err))
+		s->http = http_open(fd,
+				    &(struct http_options){ .max_connections = CONNECTIONS_MAX,
+							    .hosts = &s->hosts },
+				    &callbacks, s, err);
+	else
+		close(fd);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->http && s->stop_fd >= 0) {
 		int rc = pthread_create(&s->thread, NULL, ops_main, s);

@@ -17,8 +17,10 @@ struct ops_route {
 };
 
 struct ops_server;
-MUST_CHECK struct ops_server *ops_start(const char *host, int port, const struct ops_route *routes,
-					size_t n, void *arg, struct err *err);
+/* allowed_hosts: see http_hosts.h; borrowed like routes until ops_stop(). */
+MUST_CHECK struct ops_server *ops_start(const char *host, int port, const char *allowed_hosts,
+					const struct ops_route *routes, size_t n, void *arg,
+					struct err *err);
 void ops_stop(struct ops_server *s); /* NULL is fine */
 
 #endif

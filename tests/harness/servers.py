@@ -354,7 +354,7 @@ class Postgres(Server):
             "shared_buffers": "32MB", "max_connections": 100, "max_wal_size": "1GB",
             "checkpoint_timeout": "15min", "jit": "off", "logging_collector": "off",
             **(settings or {})}
-        self.bin = postgres_bin()
+        self.bin = postgres_bin(name)
         self.env = {"PATH": f"{self.bin}:/usr/bin:/bin", "LANG": "C.UTF-8", "TZ": "UTC",
                     "HOME": self.dir}
 
@@ -423,8 +423,16 @@ class Postgres(Server):
         self.psql(f'drop database if exists "{name}" with (force)', "postgres")
 
 
-def postgres_bin():
-    """The newest PostgreSQL's programs."""
+def postgres_bin(name=""):
+    """The programs of PostgreSQL for a server of this name: the newest's, unless POSTGRES_VERSIONS
+    says "primary=15" or "replica=15", the beginnings of names."""
+    for word in os.environ.get("POSTGRES_VERSIONS", "").split():
+        begin, _, version = word.partition("=")
+        if name and name.startswith(begin):
+            path = f"/usr/lib/postgresql/{version}/bin"
+            if not os.path.exists(f"{path}/initdb"):
+                raise HarnessError(f"POSTGRES_VERSIONS: there is no {path}/initdb")
+            return path
     found = glob.glob("/usr/lib/postgresql/*/bin/initdb")
     if found:
         return os.path.dirname(max(found, key=lambda p: float(p.split("/")[4])))

@@ -66,6 +66,12 @@ def test_warnings_are_errors_only_in_tests_and_checks(tmp_path, goals, strict):
     assert {" -Werror " in l for l in compilations} == {strict}
 
 
+def test_a_folder_that_was_built_strictly_stays_so(tmp_path):
+    """Otherwise `make` after `make test` would build all again, or let a new warning pass."""
+    (tmp_path / "flags").write_text("gcc -Wall -Werror\n")
+    assert " -Werror " in make("-n", "V=1", f"B={tmp_path}", "all")
+
+
 def test_installed_pages_lead_to_installed_pages(tmp_path):
     make("install", f"DESTDIR={tmp_path}", "PREFIX=/usr", inherit=True)
     docs = tmp_path / "usr/share/doc/pgfanout"

@@ -20,6 +20,11 @@ def api(module_stack):
     return module_stack.start_api()
 
 
+@pytest.fixture(scope="module")
+def consumer(module_stack):
+    return module_stack.start_consumer()
+
+
 def dial(program, timeout=20):
     host, port = program.base.removeprefix("http://").split(":")
     return socket.create_connection((host, int(port)), timeout=timeout)
@@ -48,7 +53,7 @@ def read_answer(s):
 
 
 def head(method, path, *lines):
-    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *lines, "", ""]).encode()
+    return "\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode()
 
 
 def get(program, path="/api/products/" + NOBODY):
@@ -83,10 +88,45 @@ def test_refused_import_is_answered_after_its_body(api, chunked):
         assert read_answer(s)[0] == 415
 
 
+LONG = [("POST", "/api/products", 413), ("GET", "/api/products/" + NOBODY, 413), ("DELETE", "/nothing", 404),
+        ("PUT", "/health", 405), ("POST", "/api/products/import", 415)]
+
+
+@pytest.mark.parametrize("how", ["length", "chunks", "one chunk"])
+@pytest.mark.parametrize("method,path,status", LONG)
+def test_body_too_long_to_be_thrown_away_in_passing_is_answered(api, method, path, status, how):
+    assert send_long(api, method, path, how) == status
+
+
+@pytest.mark.parametrize("how", ["length", "chunks", "one chunk"])
+@pytest.mark.parametrize("method,path,status", [("GET", "/health", 200), ("POST", "/status", 405), ("PUT", "/x", 404)])
+def test_so_does_the_consumer(consumer, method, path, status, how):
+    assert send_long(consumer, method, path, how) == status
+    assert get(consumer, "/health")[0] == 200
+
+
+def send_long(program, method, path, how):
+    """The status of the answer to a body of 10 MB, which a simple client sends before it reads."""
+    piece, pieces = b" " * 65535 + b"\n", 160
+    size = len(piece) * pieces
+    with dial(program) as s:
+        s.sendall(head(method, path, "Content-Type: application/json",
+                       f"Content-Length: {size}" if how == "length" else "Transfer-Encoding: chunked"))
+        s.sendall(b"%x\r\n" % size if how == "one chunk" else b"")
+        for _ in range(pieces):
+            s.sendall(b"%x\r\n%s\r\n" % (len(piece), piece) if how == "chunks" else piece)
+        s.sendall({"length": b"", "chunks": b"0\r\n\r\n", "one chunk": b"\r\n0\r\n\r\n"}[how])
+        status, _, answer = read_answer(s)
+        assert answer["success"] is (status == 200)
+        assert s.recv(1) == b"", "it is the last answer"
+        return status
+
+
 def test_request_that_names_the_host_as_to_a_proxy(api):
-    assert get(api, "http://shop.example/api/products?limit=1")[0] == 200
-    assert get(api, "http://shop.example")[0] == 200
-    assert get(api, "http://shop.example/nothing")[0] == 404
+    assert get(api, "http://localhost:80/api/products?limit=1")[0] == 200
+    assert get(api, "http://127.0.0.1")[0] == 200
+    assert get(api, "http://[::1]/nothing")[0] == 404
+    assert get(api, "http://shop.example/api/products?limit=1")[0] == 421, "its host counts, not the header's"
 
 
 def test_client_that_ends_its_side_gets_its_answer_and_the_end(api):
@@ -151,20 +191,86 @@ def test_more_than_max_in_flight_get_503_at_once(stack):
     assert {status for status, _, _ in got} <= {404, 503}, "those that were taken are served by another database"
 
 
-def test_more_than_max_connections_wait_their_turn(stack):
+def held(program, n, data):
+    """n connections, each after it has sent data."""
+    sockets = [dial(program) for _ in range(n)]
+    for s in sockets:
+        s.sendall(data)
+    return sockets
+
+
+SLOW = {
+    "silent": b"",
+    "half a head": head("GET", "/health")[:-10],
+    "half a body": head("POST", "/api/products", "Content-Type: application/json", "Content-Length: 100") + b"{",
+    "kept alive": head("GET", "/health"),
+    "half a body for nobody": head("GET", "/health", "Content-Length: 100") + b"{",
+    "after a malformed head": b"GET\0\r\n",
+}
+
+
+@pytest.mark.parametrize("slow", SLOW)
+def test_clients_that_send_nothing_keep_nobody_out(stack, slow):
+    """Beyond MAX_CONNECTIONS the longest idle connection is closed for a new one."""
     api = stack.start_api(WORKERS=1, MAX_CONNECTIONS=8)
-    others = [dial(api) for _ in range(8)]
-    got = []
-    for s in others:  # all accepted
+    others = held(api, 30, SLOW[slow])
+    begun = time.monotonic()
+    for _ in range(20):
+        assert get(api, "/health")[0] == 200
+    assert time.monotonic() - begun < 10
+    for s in others:
+        s.close()
+
+
+def test_the_longest_idle_goes_first(stack):
+    api = stack.start_api(WORKERS=1, MAX_CONNECTIONS=8)
+
+    def ask(s):
         s.sendall(head("GET", "/health"))
-        assert read_answer(s)[0] == 200
-    late = threading.Thread(target=lambda: got.append(get(api)[0]))
-    late.start()
-    time.sleep(0.5)
-    assert not got
-    others[0].close()
-    late.join(10)
-    assert got == [404]
+        return read_answer(s)[0]
+    clients = held(api, 8, b"")
+    assert {ask(s) for s in clients} == {200}
+    # idle since: 1, 2 ... 7, 0
+    assert ask(clients[0]) == 200
+    newcomers = held(api, 2, b"")
+    assert {ask(s) for s in newcomers} == {200}
+    # once they have been idle for a second
+    assert clients[1].recv(1) == b"" and clients[2].recv(1) == b""
+    assert {ask(s) for s in [clients[0], *clients[3:], *newcomers]} == {200}
+    for s in clients + newcomers:
+        s.close()
+
+
+def test_requests_under_way_are_not_cut_for_newcomers(stack):
+    api = stack.start_api(WORKERS=1, MAX_CONNECTIONS=4, REQUEST_TIMEOUT_MS=60000)
+    blocker = stack.connect()
+    with blocker.cursor() as c:
+        c.execute("lock products in share mode")  # writes wait
+    working = held(api, 4, head("DELETE", "/api/products/" + NOBODY))
+    others = held(api, 30, b"")
+    wait_until(lambda: get(api, "/stats")[2]["data"]["inFlight"] == 4, 10, "the requests to be under way")
+    wait_until(lambda: closed(others[0]), 10, "an idle connection to be closed")
+    blocker.rollback()
+    for s in working:
+        status, _, _ = read_answer(s)
+        assert status in (404, 503), status  # an answer, whatever it says
+    for s in working + others:
+        s.close()
+
+
+def closed(s):
+    s.settimeout(0.1)
+    try:
+        return s.recv(1) == b""
+    except TimeoutError:
+        return False
+
+
+@pytest.mark.parametrize("slow", ["silent", "half a head", "kept alive"])
+def test_nor_keep_they_the_consumers_health_from_answering(stack, slow):
+    consumer = stack.start_consumer()
+    others = held(consumer, 150, SLOW[slow])
+    assert get(consumer, "/health")[0] == 200
     for s in others:
         s.close()
 

@@ -6,7 +6,7 @@ import os
 
 from conftest import ROOT
 
-CLAIM = os.path.join(ROOT, "api", "relay", "sql", "outbox_claim.sql")
+SQL = os.path.join(ROOT, "api", "relay", "sql")
 SETTINGS = ("enable_seqscan = off", "enable_bitmapscan = off", "enable_hashjoin = off",
             "enable_mergejoin = off", "enable_material = off", "jit = off",
             "max_parallel_workers_per_gather = 0", "plan_cache_mode = force_generic_plan")
@@ -20,8 +20,9 @@ class Relay:
         self.cursor = conn.cursor()
         for setting in SETTINGS:
             self.cursor.execute(f"set {setting}")
-        with open(CLAIM, encoding="utf-8") as f:
-            self.cursor.execute("prepare claim as " + f.read())
+        for name in ("claim", "claim_big"):
+            with open(os.path.join(SQL, f"outbox_{name}.sql"), encoding="utf-8") as f:
+                self.cursor.execute(f"prepare {name} as " + f.read())
 
     def execute(self, what, previous, limit, sweep, last):
         self.cursor.execute(f"{what}execute claim(%s, %s, %s, %s, %s)",
@@ -106,3 +107,48 @@ def test_an_open_transaction_of_any_size_costs_a_sweep_nothing(stack):
     assert relay.pages(later) < 30
     conn.commit()
     assert len(relay.sweep(later, 1000)[1]) == 20000
+
+
+def test_behind_a_transaction_put_aside_and_the_rest_of_it(stack):
+    """Between transactions with older and newer ids, one that was running at the last sweep."""
+    relay = Relay(stack)
+    conns = [stack.connect() for _ in range(3)]
+    cursors = [c.cursor() for c in conns]
+    snapshot, _ = relay.sweep(EVERYTHING)
+    for order in ((0, 1, 2), (2, 1, 0)):  # of commits
+        for cursor, rows in zip(cursors, (3, 50, 2)):
+            insert(cursor, rows)
+        if order[0] == 2:
+            snapshot, _ = relay.sweep(snapshot)  # now they were running
+        for i in order:
+            conns[i].commit()
+        everything = recorded(stack) - {int(r[2]) for r in relay.execute("", EVERYTHING, 1000, snapshot, (0, 0))[1:]}
+        assert len(everything) == 55
+        first, *rows = relay.execute("", snapshot, 20, None, (0, 0))
+        xid = rows[-1][1]
+        last = max(int(r[2]) for r in rows if r[1] == xid)
+        _, *behind = relay.execute("", snapshot, 20, first[0], (xid, 2**63 - 1))
+        assert len(behind) == 2 and all(int(r[1]) > int(xid) for r in behind)
+        found = [int(r[2]) for r in rows + behind]
+        while True:
+            relay.cursor.execute("execute claim_big(%s, %s, '20')", (xid, str(last)))
+            chunk = relay.cursor.fetchall()
+            found += [int(r[2]) for r in chunk]
+            if len(chunk) < 20:
+                break
+            last = int(chunk[-1][2])
+        assert len(found) == len(set(found)) and set(found) == everything
+        snapshot = first[0]
+
+
+def test_the_rest_of_a_big_transaction_is_found_by_the_index(stack):
+    relay = Relay(stack)
+    with stack.connect() as conn:
+        insert(conn.cursor(), 20000)
+    version, xid = stack.sql("primary", "select max(version) - 10, max(xid::text) from products_outbox")[0]
+    relay.cursor.execute("explain (analyze, buffers, format json) execute claim_big(%s, %s, '1000')",
+                         (xid, str(version)))
+    plan = relay.cursor.fetchall()[0][0]
+    top = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
+    assert top["Actual Rows"] == 10
+    assert top["Shared Hit Blocks"] + top["Shared Read Blocks"] < 10

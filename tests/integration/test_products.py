@@ -1,11 +1,14 @@
 """Each product route with valid input: envelope, status, exact values, pagination, import."""
 import concurrent.futures
 import json
+import os
 import re
+import signal
 import uuid
 
 import pytest
 
+from conftest import SLOWNESS
 from harness.servers import wait_until
 
 STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z$")
@@ -280,9 +283,10 @@ def test_import_streams_any_length(api):
     api.wait_converged(60)
 
 
-def test_import_that_lost_the_answer_makes_no_product_twice(stack):
-    """The connection breaks in a batch's transaction, which commits all the same: ids that the API
-    made are sent again."""
+@pytest.mark.parametrize("stored", [False, True])
+def test_import_that_lost_the_answer_makes_no_product_twice(stack, stored):
+    """The connection breaks in a batch's transaction, or after its commit: ids that the API made
+    are sent again."""
     proxy = stack.proxy(stack.primary)
     stack.sql("primary", "create function slow() returns trigger language plpgsql as "
               "$$ begin perform pg_sleep(1); return null; end $$")
@@ -292,10 +296,50 @@ def test_import_that_lost_the_answer_makes_no_product_twice(stack):
         lines = "\n".join(json.dumps({"name": f"only once {n}", "price": 1, "stock": n}) for n in range(3))
         answer = pool.submit(stack.post, "/api/products/import", headers=NDJSON, data=lines)
         wait_until(lambda: stack.sql("primary", "select 1 from pg_stat_activity where wait_event = 'PgSleep'"), 20, "the batch")
+        if stored:
+            proxy.stall()
+            wait_until(lambda: stack.rows("primary"), 20, "the commit")
         proxy.drop()
+        proxy.resume()
         data = check_envelope(answer.result(), 200, "Products imported successfully")
-    assert (data["created"], data["replaced"], data["rejected"]) == (0, 3, 0), "the second time they were there"
+    assert (data["created"], data["replaced"], data["rejected"]) == ((0, 3, 0) if stored else (3, 0, 0))
     assert [row[3] for row in sorted(stack.rows("primary"), key=lambda r: r[3])] == [0, 1, 2]
+
+
+def pending_signal(pid, number):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        masks = [int(line.split()[1], 16) for line in f if line.startswith(("SigPnd", "ShdPnd"))]
+    return any(mask >> (number - 1) & 1 for mask in masks)
+
+
+def test_import_order_holds_if_the_primary_hangs_over_a_line(stack):
+    """The session that was sent the first of two lines of a product hangs, and goes on when the
+    connection to it was given up long ago: the second line must not be overtaken."""
+    stack.start_api(WORKERS=1, REQUEST_TIMEOUT_MS=500 * SLOWNESS)
+    sessions = "select pid from pg_stat_activity where application_name = 'pgfanout-api write'"
+    product = str(uuid.uuid4())
+    lines = "".join(f'{{"id":"{product}","name":"{name}","price":1,"stock":1}}\n'
+                    for name in ("older", "newer"))
+    wait_until(lambda: len(stack.sql("primary", sessions)) == 6, 10 * SLOWNESS, "all connections")
+    frozen = [pid for pid, in stack.sql("primary", sessions)]
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        try:
+            for pid in frozen:
+                os.kill(pid, signal.SIGSTOP)
+            importing = pool.submit(stack.post, "/api/products/import", data=lines, headers=NDJSON)
+            # Nothing is stored before the old session is told to end.
+            wait_until(lambda: importing.done() or any(pending_signal(pid, signal.SIGTERM)
+                                                       for pid in frozen),
+                       30 * SLOWNESS, "the import, or the end of what hangs")
+        finally:
+            for pid in frozen:
+                os.kill(pid, signal.SIGCONT)
+        answer = importing.result(60 * SLOWNESS)
+    assert answer.status_code == 200, answer.text
+    # The sessions that were lost are gone: they have done what they will ever do.
+    wait_until(lambda: len(stack.sql("primary", sessions)) == 6, 30 * SLOWNESS,
+               "the end of the lost sessions")
+    assert [row[1] for row in stack.rows("primary")] == ["newer"]
 
 
 def test_import_of_batches_that_share_ids(api):

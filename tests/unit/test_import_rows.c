@@ -122,13 +122,39 @@ static void test_shared_ids(void **state)
 	product_input_clear(&in);
 }
 
+static void test_locked_rows_stay(void **state)
+{
+	(void)state;
+	struct import_rows b = { 0 };
+	struct product_input in = { 0 };
+	struct uuid ids[10];
+
+	for (unsigned n = 0; n < 10; n++) {
+		set_row(&in, n, "row");
+		assert_true(import_rows_add(&b, &in, n + 1));
+	}
+	import_rows_sort(&b);
+	for (unsigned n = 0; n < 10; n++)
+		ids[n] = b.list[n].id;
+	import_rows_lock(&b, 0, 5, &ids[4]);
+	import_rows_lock(&b, 5, 10, &ids[4]); /* not among these */
+	import_rows_lock(&b, 5, 10, &ids[9]);
+	import_rows_keep_locked(&b);
+	assert_int_equal(b.n, 2);
+	assert_memory_equal(&b.list[0].id, &ids[4], sizeof(ids[4]));
+	assert_memory_equal(&b.list[1].id, &ids[9], sizeof(ids[9]));
+	import_rows_keep_locked(&b);
+	assert_int_equal(b.n, 0);
+	import_rows_clear(&b);
+	product_input_clear(&in);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_different_ids),
-		cmocka_unit_test(test_sorted),
-		cmocka_unit_test(test_full_of_names),
-		cmocka_unit_test(test_shared_ids),
+		cmocka_unit_test(test_different_ids),	 cmocka_unit_test(test_sorted),
+		cmocka_unit_test(test_full_of_names),	 cmocka_unit_test(test_shared_ids),
+		cmocka_unit_test(test_locked_rows_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

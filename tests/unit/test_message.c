@@ -286,6 +286,44 @@ static void test_heartbeats(void **state)
 	batch_clear(&b);
 }
 
+static void test_marks(void **state)
+{
+	static const struct {
+		const char *reply_to, *body;
+		bool good;
+	} rows[] = {
+		{ "amq.rabbitmq.reply-to.g1x", "{\"queue\":0,\"changes\":1,\"sent\":1}", true },
+		{ "amq.rabbitmq.reply-to.g2x", "{\"queue\":0,\"changes\":2,\"sent\":1}", true },
+		{ NULL, "{\"queue\":0,\"changes\":3,\"sent\":1}", false },
+		{ "", "{\"queue\":0,\"changes\":3,\"sent\":1}", false },
+		{ "products.sync.replica-2", "{\"queue\":0,\"changes\":3,\"sent\":1}", false },
+		{ "amq.rabbitmq.reply-to.g1x", "not JSON", false },
+		{ "amq.rabbitmq.reply-to.g1x", "", false },
+	};
+	struct batch b;
+
+	(void)state;
+	batch_init(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct amqp_delivery d = delivery(rows[i].body);
+		d.type = "products.mark";
+		d.reply_to = rows[i].reply_to;
+		size_t marks = b.nbeats, failures = b.nfailures;
+		message_take(&b, &d, CHANGE_SYNC);
+		if (b.nbeats != marks + rows[i].good)
+			print_error("row: %zu\n", i);
+		assert_int_equal(b.nbeats, marks + rows[i].good);
+		assert_int_equal(b.nfailures, failures + !rows[i].good);
+	}
+	/* The newest of its queue is answered. */
+	assert_string_equal(batch_text(&b, b.mark_reply_to_at[CHANGE_SYNC]), rows[1].reply_to);
+	assert_string_equal(batch_text(&b, b.mark_body_at[CHANGE_SYNC]), rows[1].body);
+	assert_int_equal(b.mark_body_at[CHANGE_DELETE], 0);
+	batch_reset(&b);
+	assert_int_equal(b.mark_body_at[CHANGE_SYNC], 0);
+	batch_clear(&b);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -296,6 +334,7 @@ int main(void)
 		cmocka_unit_test(test_content_types),
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_heartbeats),
+		cmocka_unit_test(test_marks),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

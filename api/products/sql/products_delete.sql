@@ -1,5 +1,5 @@
--- Deletes products and tells which of them existed.
+-- Deletes products and tells which of them existed. Waits for rows that somebody else has locked.
 DELETE FROM products AS p
 USING unnest($1::uuid[]) AS w (id)
 WHERE p.id = w.id
-RETURNING p.id::uuid
+RETURNING p.id::uuid, true

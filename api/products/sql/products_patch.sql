@@ -1,4 +1,5 @@
--- Changes the fields that are given (not null) of products that exist.
+-- Changes the fields that are given (not null) of products that exist. Waits for rows that somebody
+-- else has locked.
 UPDATE products AS p
 SET name = coalesce(w.name, p.name), price = coalesce(w.price::numeric, p.price),
 	stock = coalesce(w.stock, p.stock), updated_at = now()

@@ -1,5 +1,6 @@
--- Creates products, or replaces those that exist; created_at of a replaced one stays. A row that
--- was not there before has no transaction that locked it (xmax = 0).
+-- Creates products, or replaces those that exist; created_at of a replaced one stays. Waits for rows
+-- that somebody else has locked. A row that was not there before has no transaction that locked it
+-- (xmax = 0).
 INSERT INTO products AS p (id, name, price, stock)
 SELECT w.id, w.name, w.price::numeric, w.stock
 FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[]) AS w (id, name, price, stock)

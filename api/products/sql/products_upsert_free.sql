@@ -1,0 +1,24 @@
+-- Creates products, or replaces those that exist, as products_upsert.sql does, but never waits for
+-- a row that somebody else has locked: such a product is left as it is, and its row of the result
+-- has nothing but the id. (A product that somebody else is just creating cannot be seen: that is
+-- waited for, until lock_timeout.)
+WITH w AS (
+	SELECT w.id, w.name, w.price, w.stock,
+		free.id IS NULL AND (SELECT p.id FROM products p WHERE p.id = w.id) IS NOT NULL
+			AS locked
+	FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[]) AS w (id, name, price, stock)
+	LEFT JOIN LATERAL (
+		SELECT p.id FROM products p WHERE p.id = w.id FOR NO KEY UPDATE SKIP LOCKED) AS free
+		ON true
+), written AS (
+	INSERT INTO products AS p (id, name, price, stock)
+	SELECT w.id, w.name, w.price::numeric, w.stock FROM w WHERE NOT w.locked
+	ON CONFLICT (id) DO UPDATE
+		SET name = excluded.name, price = excluded.price, stock = excluded.stock,
+			updated_at = now()
+	RETURNING p.id::uuid, p.name::text, p.price::text, p.stock::integer,
+		p.created_at::timestamptz, p.updated_at::timestamptz, (p.xmax = 0)
+)
+SELECT * FROM written
+UNION ALL
+SELECT w.id, NULL, NULL, NULL, NULL, NULL, NULL FROM w WHERE w.locked

@@ -1,0 +1,40 @@
+/*
+ * write_batch_private.h: what the three parts of the writes share.
+ *
+ * write_batch.c  which writes are sent together, and when
+ * write_batch_unit.c   a statement on its way: its parameters, its outcome, the answers
+ * write_batch_wait.c   writes that somebody else's lock keeps waiting
+ */
+#ifndef PGFANOUT_API_PRODUCTS_WRITE_BATCH_PRIVATE_H
+#define PGFANOUT_API_PRODUCTS_WRITE_BATCH_PRIVATE_H
+
+#include "api/products/write_batch.h"
+
+#define WRITE_ROWS 256 /* in a batch */
+
+struct write_unit {
+	struct link *link;
+	struct write_unit *next; /* of those to be used again */
+	enum write_kind kind;
+	bool waits; /* for a locked row; else that is left out, and told */
+	size_t n;
+	struct request *rows[WRITE_ROWS];
+};
+
+/* ---- write_batch.c ---- */
+void write_unreachable(struct request *r); /* answers */
+
+/* ---- write_batch_unit.c ---- */
+/* Empty; the caller puts its rows in, sorted by id, and sends it. */
+struct write_unit *write_unit_new(struct store *s, struct link *l, enum write_kind kind);
+void write_unit_send(struct write_unit *u);
+
+/* ---- write_batch_wait.c ---- */
+/* A lock of somebody else is in the way: it is sent again until its deadline is near. */
+void write_wait(struct request *r);
+void write_wait_dispatch(struct store *s);
+void write_wait_tick(struct store *s);
+/* It was sent on a wait link and is done. */
+void write_wait_done(struct store *s, const struct write_unit *u);
+
+#endif
