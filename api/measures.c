@@ -9,7 +9,7 @@ static const struct metric_def table[MEASURES] = {
 	[M_ANSWERS_4XX] = { "pgfanout_api_client_errors_total", METRIC_COUNTER, NULL,
 			    "answers with a status of 400 to 499" },
 	[M_ANSWERS_5XX] = { "pgfanout_api_server_errors_total", METRIC_COUNTER, NULL,
-			    "answers with a status of 500 or more" },
+			    "answers with a status of 500 or more, without those of /ready" },
 	[M_IN_FLIGHT] = { "pgfanout_api_in_flight", METRIC_GAUGE, NULL,
 			  "requests waiting for a database" },
 	[M_CONNECTIONS] = { "pgfanout_api_connections", METRIC_GAUGE, NULL, "client connections" },
@@ -67,6 +67,8 @@ static const struct metric_def table[MEASURES] = {
 			       "changes that reached no queue; they are tried again" },
 	[M_RELAY_NACKED] = { "pgfanout_api_relay_nacked_total", METRIC_COUNTER, NULL,
 			     "changes that the broker refused; they are tried again" },
+	[M_OUTBOX] = { "pgfanout_api_outbox_changes", METRIC_GAUGE, NULL,
+		       "changes recorded on the primary and not yet confirmed by the broker, about" },
 	[M_BACKLOG_DROPPED] = { "pgfanout_api_backlog_dropped_messages_total", METRIC_COUNTER,
 				"database",
 				"messages dropped because more than MAX_BACKLOG_MESSAGES waited "

@@ -41,7 +41,7 @@ static const struct metric_def metrics[] = {
 				 "1 if the replica may be incomplete until reset-replicas "
 				 "has run" },
 	[METRIC_WAITING] = { "pgfanout_consumer_waiting_messages", METRIC_GAUGE, "replica",
-			     "Messages ready in the sync, delete and (first) retry queue" },
+			     "Messages ready or unacknowledged in the sync, delete and retry queues" },
 	[METRIC_DEAD_WAITING] = { "pgfanout_consumer_dead_messages", METRIC_GAUGE, "replica",
 				  "Messages in the dead-letter queue" },
 	[METRIC_LAST_APPLIED] = { "pgfanout_consumer_last_batch_timestamp_seconds", METRIC_GAUGE,
@@ -80,6 +80,12 @@ void status_clear(struct status *s)
 	pthread_mutex_destroy(&s->lock);
 }
 
+static void forget_queues(const struct status *s)
+{
+	metric_set(METRIC_WAITING, s->label, METRIC_UNKNOWN);
+	metric_set(METRIC_DEAD_WAITING, s->label, METRIC_UNKNOWN);
+}
+
 bool status_set_state(struct status *s, enum status_state state)
 {
 	pthread_mutex_lock(&s->lock);
@@ -88,9 +94,13 @@ bool status_set_state(struct status *s, enum status_state state)
 		s->state = state;
 		s->since_us = wall_now_us();
 	}
-	if (state != STATUS_APPLYING)
+	if (state != STATUS_APPLYING) {
 		s->broker[0] = '\0';
+		s->counted = false; /* nobody counts while nobody consumes */
+	}
 	pthread_mutex_unlock(&s->lock);
+	if (state != STATUS_APPLYING)
+		forget_queues(s);
 	metric_set(METRIC_CONSUMING, s->label, state == STATUS_APPLYING);
 	return changed;
 }
@@ -112,8 +122,17 @@ bool status_set_error(struct status *s, const char *error)
 	if (changed)
 		memcpy(s->error, clipped, sizeof(clipped));
 	s->error_us = wall_now_us();
+	s->error_over_us = 0;
 	pthread_mutex_unlock(&s->lock);
 	return changed;
+}
+
+void status_error_over(struct status *s)
+{
+	pthread_mutex_lock(&s->lock);
+	if (s->error_us != 0 && s->error_over_us == 0)
+		s->error_over_us = wall_now_us();
+	pthread_mutex_unlock(&s->lock);
 }
 
 bool status_set_needs_reset(struct status *s, bool needs_reset, const char *reason)
@@ -163,6 +182,12 @@ void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32
 void status_metrics_init(const char *const *replicas, size_t n)
 {
 	metrics_init(metrics, ARRAY_SIZE(metrics), replicas, n);
+	for (size_t i = 0; i < n; i++) {
+		metric_set(METRIC_WAITING, i, METRIC_UNKNOWN);
+		metric_set(METRIC_DEAD_WAITING, i, METRIC_UNKNOWN);
+		metric_set(METRIC_WRONG, i, METRIC_UNKNOWN);
+		metric_set(METRIC_NEEDS_RESET, i, METRIC_UNKNOWN);
+	}
 }
 
 int status_health(void *arg, struct strbuf *body)
@@ -216,16 +241,16 @@ static json_t *replica_json(struct status *s)
 	};
 
 	pthread_mutex_lock(&s->lock);
-	json_t *o = json_pack("{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}",
-			      "name", s->replica, "database", report_text(s->database), "state",
-			      status_state_name(s->state), "since", report_time(s->since_us),
-			      "broker", report_text(s->broker), "lastError", report_text(s->error),
-			      "lastErrorAt",
-			      s->error_us != 0 ? report_time(s->error_us) : json_null(),
-			      "blockedBy", blockers_json(s), "needsReset", s->needs_reset,
-			      "needsResetReason", report_text(s->reset_reason), "wrongProducts",
-			      s->wrong >= 0 ? json_integer(s->wrong) : json_null(), "queues",
-			      queues_json(s));
+	json_t *o = json_pack(
+		"{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "name",
+		s->replica, "database", report_text(s->database), "state",
+		status_state_name(s->state), "since", report_time(s->since_us), "broker",
+		report_text(s->broker), "lastError", report_text(s->error), "lastErrorAt",
+		s->error_us != 0 ? report_time(s->error_us) : json_null(), "lastErrorOverAt",
+		s->error_over_us != 0 ? report_time(s->error_over_us) : json_null(), "blockedBy",
+		blockers_json(s), "needsReset", s->needs_reset, "needsResetReason",
+		report_text(s->reset_reason), "wrongProducts",
+		s->wrong >= 0 ? json_integer(s->wrong) : json_null(), "queues", queues_json(s));
 	pthread_mutex_unlock(&s->lock);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
 		json_object_set_new(o, counters[i].key,

@@ -61,6 +61,7 @@ struct status {
 	char broker[256];	 /* host:port, "" while not connected */
 	char error[512];	 /* the last one, "" if there was none */
 	int64_t error_us;
+	int64_t error_over_us; /* when it had passed; 0: it lasts */
 	bool needs_reset;
 	char reset_reason[256];
 	struct status_blocker blockers[STATUS_BLOCKERS];
@@ -78,11 +79,14 @@ bool status_set_state(struct status *s, enum status_state state);
 void status_set_broker(struct status *s, const char *broker);
 /* True if it is another error than the last one: worth a line in the log. */
 bool status_set_error(struct status *s, const char *error);
+/* What was wrong is not any more. */
+void status_error_over(struct status *s);
 /* True if it is news. */
 bool status_set_needs_reset(struct status *s, bool needs_reset, const char *reason);
 /* The oldest first; 0: nothing waits. */
 void status_set_blockers(struct status *s, const struct status_blocker *blockers, size_t n);
 void status_set_wrong(struct status *s, int64_t products);
+/* Messages ready or unacknowledged; not known any more when the state is not APPLYING. */
 void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32_t retry,
 		       uint32_t dead);
 

@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 #include "api/measures.h"
+#include "api/pool/sql/primary_outbox.sql.h"
 #include "api/pool/sql/primary_watch.sql.h"
 #include "api/pool/sql/replica_note.sql.h"
 #include "api/pool/sql/replica_watch.sql.h"
@@ -40,6 +41,7 @@
 #include "common/base/log.h"
 
 #define LOOK_EVERY_MS	 1000
+#define COUNT_EVERY_MS	 3000 /* the outbox */
 #define PRIMARY_FIRST_MS 2000 /* a replica's first look waits so long for the primary's first one */
 #define WAIT_EVERY_MS	 20
 #define BACKOFF_FIRST_MS 100
@@ -77,6 +79,7 @@ struct connector {
 	struct backoff look_backoff, open_backoff;
 	struct mono next_look, next_open;
 	struct mono started;
+	struct mono count_at; /* the primary's outbox; not before */
 };
 
 /* Plans are made once, maybe while the table is empty: the planner is to look up indexes whatever
@@ -168,7 +171,11 @@ static const struct db_statement look_replica[] = {
 	[LOOK_NOTE] = { "note", sql_replica_note, 2, NULL },
 	[LOOK_WRONG] = { "wrong", sql_replica_wrong, 0, NULL },
 };
-static const struct db_statement look_primary[] = { { "watch", sql_primary_watch, 0, NULL } };
+enum { LOOK_OUTBOX = 1 };
+static const struct db_statement look_primary[] = {
+	[LOOK_WATCH] = { "watch", sql_primary_watch, 0, NULL },
+	[LOOK_OUTBOX] = { "outbox", sql_primary_outbox, 0, NULL },
+};
 
 struct look {
 	struct connector *connector;
@@ -198,8 +205,9 @@ static void take_queues(struct upstreams *all, const struct pg_result *r)
 		up->queues_declared = found;
 		snprintf(up->reset_due_at, sizeof(up->reset_due_at), "%s",
 			 found ? db_value(r, row, 2) : "");
-		snprintf(up->reset_due_reason, sizeof(up->reset_due_reason), "%s",
-			 found ? db_value(r, row, 3) : "");
+		/* It goes on to the replica, as a parameter: no character is cut in two. */
+		clip_text(up->reset_due_reason, sizeof(up->reset_due_reason),
+			  found ? db_value(r, row, 3) : "");
 		pthread_mutex_unlock(&up->lock);
 	}
 }
@@ -278,13 +286,24 @@ static bool ask(struct look *look, size_t statement, struct mono deadline, db_ca
 	memcpy(due_at, up->reset_due_at, sizeof(due_at));
 	memcpy(reason, up->reset_due_reason, sizeof(reason));
 	pthread_mutex_unlock(&up->lock);
-	if (statement == LOOK_NOTE && !declared)
+	if (!up->primary && statement == LOOK_NOTE && !declared)
 		return true; /* of queues that were never declared there is nothing to note */
 	const struct db_param params[] = { DB_TEXT(due_at[0] ? due_at : NULL), DB_TEXT(reason) };
 
 	return db_send(watch, statement, up->primary || statement == LOOK_WRONG ? NULL : params,
 		       statement == LOOK_WRONG, deadline, cb, look, &look->err) &&
 	       db_drain(watch, deadline);
+}
+
+static void on_outbox(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		      const struct err *err)
+{
+	const struct look *look = arg;
+
+	(void)err; /* the next look finds out if the primary has gone */
+	atomic_store(&look->connector->up->outbox, outcome == DB_OK && db_rows(r) == 1
+							   ? strtoll(db_value(r, 0, 0), NULL, 10)
+							   : -1);
 }
 
 static bool open_watch(struct connector *c, struct err *err)
@@ -400,6 +419,10 @@ static void look(struct connector *c)
 		/* The next look finds out if this has cost the connection. */
 		if (look.note)
 			(void)ask(&look, LOOK_NOTE, deadline, on_note);
+		if (primary && mono_reached(c->count_at, mono_now())) {
+			(void)ask(&look, LOOK_OUTBOX, deadline, on_outbox);
+			c->count_at = mono_add_ms(mono_now(), COUNT_EVERY_MS);
+		}
 		return;
 	}
 	struct err why = look.err; /* db_close() answers what is in flight with words of its own */
@@ -408,6 +431,8 @@ static void look(struct connector *c)
 		err_set(&why, "no answer within %lld ms", (long long)limit_ms);
 	db_close(c->watch);
 	c->watch = NULL;
+	c->count_at = (struct mono){ 0 };
+	atomic_store(&c->up->outbox, -1);
 	wrong_set_unref(look.wrong);
 	connector_step(c, LOOK_FAILED);
 	set_failed(c, &why);

@@ -14,7 +14,7 @@ const char *upstream_state_name(enum upstream_state s)
 		[UPSTREAM_NEEDS_RESET] = "needs reset",
 		[UPSTREAM_READ_ONLY] = "read-only",
 		[UPSTREAM_UNCAPTURED] = "capture broken",
-		[UPSTREAM_NOT_MIGRATED] = "not migrated",
+		[UPSTREAM_NOT_MIGRATED] = "not-migrated",
 		[UPSTREAM_UNREACHABLE] = "unreachable",
 		[UPSTREAM_TOO_WRONG] = "too many dead letters",
 	};
@@ -35,6 +35,7 @@ void upstreams_add(struct upstreams *all, const char *name, const char *url, boo
 	snprintf(up->reason, sizeof(up->reason), "not reached yet");
 	pthread_mutex_init(&up->lock, NULL);
 	wrong_place_init(&up->wrong);
+	atomic_init(&up->outbox, -1);
 	/* Until it was looked at, writes wait for the primary instead of being turned away. */
 	atomic_init(&up->fit, primary);
 }

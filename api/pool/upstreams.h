@@ -40,6 +40,7 @@ struct upstream {
 	atomic_bool complete;	      /* a replica that is fit or lagging */
 	atomic_bool uncaptured;	      /* the primary: writes would be missing on the replicas */
 	_Atomic int64_t heartbeat_us; /* Unix time, or LAG_NO_HEARTBEAT */
+	_Atomic int64_t outbox;	      /* the primary's recorded changes, about; -1: not known */
 	atomic_int readers, writers;  /* live links of all workers */
 	atomic_bool looked;	      /* the connector has looked, with whatever result */
 	atomic_bool unopened;	      /* the last link could not be opened */

@@ -63,6 +63,13 @@ const char *relay_state_name(enum relay_state s)
 
 /* ---- status ---- */
 
+/* It does what it should: publishes, or stands by for who does. */
+static bool works(const struct relay *r)
+{
+	return r->phase == RELAY_WAIT ||
+	       (r->phase == RELAY_PUBLISH && r->hold_backoff.failures == 0);
+}
+
 static void show_status(struct relay *r, enum relay_state state)
 {
 	struct publisher_counts counts;
@@ -70,6 +77,8 @@ static void show_status(struct relay *r, enum relay_state state)
 	publisher_counts(r->publisher, &counts);
 	pthread_mutex_lock(&r->lock);
 	r->status.state = state;
+	if (works(r) && r->status.last_error[0] && r->status.error_over_at_s == 0)
+		r->status.error_over_at_s = wall_now_us() / 1000000;
 	r->status.broker_blocked = r->link && amqp_blocked(r->link);
 	snprintf(r->status.broker, sizeof(r->status.broker), "%s",
 		 r->link ? amqp_peer(r->link) : "");
@@ -92,6 +101,7 @@ void relay_show_error(struct relay *r, const char *what, const char *text)
 	pthread_mutex_lock(&r->lock);
 	clip_text(r->status.last_error, sizeof(r->status.last_error), line);
 	r->status.last_error_at_s = wall_now_us() / 1000000;
+	r->status.error_over_at_s = 0;
 	pthread_mutex_unlock(&r->lock);
 }
 

@@ -49,6 +49,7 @@ struct relay_status {
 	uint64_t broker_connections, database_connections; /* made since the start */
 	char last_error[640];				   /* "" if there was none */
 	int64_t last_error_at_s;			   /* wall clock, Unix time */
+	int64_t error_over_at_s; /* when that had passed, likewise; 0: it lasts */
 };
 
 MUST_CHECK struct relay *relay_start(const struct relay_options *options, struct err *err);

@@ -192,7 +192,7 @@ static struct http_request *answering(struct request *r, int status)
 	request_settle(r);
 	if (!http || http_replied(http))
 		return NULL;
-	if (status >= 400)
+	if (status >= 400 && !r->asked_whether)
 		metric_add(status >= 500 ? M_ANSWERS_5XX : M_ANSWERS_4XX, 0, 1);
 	metric_observe_us(M_DURATION, 0, mono_diff_us(r->all->pool->now, r->began));
 	return http;

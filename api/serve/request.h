@@ -68,7 +68,8 @@ struct request {
 	void (*gone)(struct request *r); /* when http.c is done with it; may be NULL */
 	unsigned refs;
 	enum request_state state;
-	bool counted;		       /* in all->in_flight */
+	bool asked_whether; /* an answer of 503 is no error: somebody asks whether we are ready */
+	bool counted;	    /* in all->in_flight */
 	struct mono began, deadline;   /* never: none */
 	struct request *older, *newer; /* in the list by deadline */
 	struct request *prev, *next;   /* in queue, or next free */

@@ -80,6 +80,7 @@ void status_get_ready(struct request *r)
 	else if (!atomic_load(&s->warm) && !warm(s))
 		reason = "starting: not all connections are open yet";
 	if (reason) {
+		r->asked_whether = true;
 		request_unavailable(r, "%s", reason);
 		return;
 	}
@@ -123,9 +124,15 @@ static json_t *relay_json(struct service *s)
 			      (json_int_t)st.messages, "confirmed", (json_int_t)st.confirmed,
 			      "returned", (json_int_t)st.returned, "nacked", (json_int_t)st.nacked);
 
+	int64_t outbox = atomic_load(&upstreams_primary(&s->upstreams)->outbox);
+
+	json_object_set_new(o, "outbox", outbox < 0 ? json_null() : json_integer(outbox));
 	if (st.last_error[0]) {
 		json_object_set_new(o, "lastError", json_string(st.last_error));
 		json_object_set_new(o, "lastErrorAt", report_time(st.last_error_at_s * 1000000));
+		json_object_set_new(o, "lastErrorOverAt",
+				    st.error_over_at_s ? report_time(st.error_over_at_s * 1000000)
+						       : json_null());
 	}
 	return o;
 }
@@ -198,6 +205,9 @@ void status_get_metrics(struct request *r)
 		(void)!upstream_lag_us(&all->list[i], &lag_us);
 		metric_set(M_REPLICA_LAG, i, lag_us);
 	}
+	int64_t outbox = atomic_load(&upstreams_primary(all)->outbox);
+
+	metric_set(M_OUTBOX, 0, outbox < 0 ? METRIC_UNKNOWN : outbox);
 	metric_set(M_RELAY_CONNECTED, 0, st.broker[0] != '\0');
 	metric_set(M_RELAY_LEADER, 0, st.state == RELAY_LEADING);
 	metric_set(M_RELAY_IN_FLIGHT, 0, (int64_t)st.in_flight);

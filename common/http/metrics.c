@@ -353,7 +353,7 @@ void metrics_write(struct strbuf *out)
 				write_histogram(out, d, value, c);
 			} else if (d->type == METRIC_SECONDS) {
 				write_seconds(out, d, value, load(c));
-			} else {
+			} else if (load(c) != METRIC_UNKNOWN) {
 				add_series(out, d, "", value, NULL);
 				strbuf_addint(out, load(c));
 				strbuf_addch(out, '\n');

@@ -24,7 +24,7 @@ struct metric_def {
 	const char *help;
 };
 
-/* Of METRIC_SECONDS: not known, not shown. */
+/* Of a gauge, METRIC_SECONDS too: not known, not shown. */
 #define METRIC_UNKNOWN INT64_MIN
 
 /* table borrowed for ever; labels: the values of every label (replica names, "primary", …),

@@ -83,6 +83,16 @@ void inbox_take(struct inbox *in, const struct amqp_delivery *d, enum change_kin
 	message_take(&b->batch, d, kind);
 }
 
+size_t inbox_messages(const struct inbox *in, enum change_kind kind)
+{
+	size_t n = 0;
+
+	for (const struct inbox_batch *b = in->first; b != NULL; b = b->next)
+		for (size_t i = 0; i < b->batch.nmessages; i++)
+			n += b->batch.messages[i].kind == kind;
+	return n;
+}
+
 struct batch *inbox_begin(struct inbox *in)
 {
 	if (in->first == NULL)

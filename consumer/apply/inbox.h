@@ -33,6 +33,8 @@ void inbox_take(struct inbox *in, const struct amqp_delivery *d, enum change_kin
  * small ones: then reading should pause. */
 bool inbox_full(const struct inbox *in);
 
+/* How many messages of a kind are in it, those being applied too. */
+size_t inbox_messages(const struct inbox *in, enum change_kind kind);
 /* The oldest batch, from now on busy; NULL if there is none. */
 struct batch *inbox_begin(struct inbox *in);
 /* The busy batch is done with, and empty now. */

@@ -237,6 +237,8 @@ static void finish_batch(struct session *s)
 	s->result->batches++;
 	blockers_over(s->blockers);
 	in_order_again(s);
+	if (b->nfailures == 0)
+		status_error_over(s->status);
 	if (b->nmessages > b->nbeats) /* heartbeats and marks alone are no work */
 		count_batch(s, b, counts, took_us);
 	s->applying = NULL;
@@ -291,6 +293,7 @@ static void on_state(void *arg, enum db_outcome outcome, const struct pg_result 
 	else if (outcome == DB_OK && replica_take_state(r, &state)) {
 		(void)status_set_needs_reset(s->status, state.needs_reset, state.reason);
 		in_order_again(s);
+		status_error_over(s->status);
 		if (state.may_reset && auto_reset_due(s->auto_reset, mono_now()))
 			end_with(s, SESSION_RESET_DUE, NULL, NULL);
 	}
@@ -474,7 +477,7 @@ struct session *session_new(const struct consumer_settings *settings, const char
 	inbox_init(&s->inbox, (size_t)settings->batch_max_changes);
 	s->apply = apply_new(settings);
 	s->retry = retry_new(settings, replica, status, on_moved, s);
-	s->side = side_new(settings, replica, status, s->retry);
+	s->side = side_new(settings, replica, status, s->retry, &s->inbox);
 	s->wrong = wrong_records_new(settings, replica, s->retry);
 	s->blockers = blockers_new(settings, replica, status);
 	return s;

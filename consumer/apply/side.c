@@ -25,6 +25,7 @@ struct side {
 	const char *replica;
 	struct status *status;
 	struct retry *retry;
+	const struct inbox *inbox;
 
 	struct amqp_link *link; /* NULL: not open */
 	struct backoff backoff;
@@ -34,7 +35,7 @@ struct side {
 };
 
 struct side *side_new(const struct consumer_settings *settings, const char *replica,
-		      struct status *status, struct retry *retry)
+		      struct status *status, struct retry *retry, const struct inbox *inbox)
 {
 	struct side *s = xcalloc(1, sizeof(*s));
 
@@ -42,6 +43,7 @@ struct side *side_new(const struct consumer_settings *settings, const char *repl
 	s->replica = replica;
 	s->status = status;
 	s->retry = retry;
+	s->inbox = inbox;
 	backoff_init(&s->backoff, 200, 5000);
 	return s;
 }
@@ -70,29 +72,52 @@ static void on_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
 	retry_settled(s->retry, publish_no, how);
 }
 
-static bool count_queues(struct side *s, struct err *err)
+/* Ready messages of a queue; of one that somebody deleted there are none. False: the link is
+ * broken. */
+static bool count(struct side *s, const char *queue, bool *missing, uint32_t *ret, struct err *err)
 {
-	char names[4][TOPOLOGY_NAME_MAX];
-	uint32_t n[ARRAY_SIZE(names)] = { 0 };
 	bool exists;
 
-	topology_queue(names[0], CHANGE_SYNC, s->replica);
-	topology_queue(names[1], CHANGE_DELETE, s->replica);
-	topology_retry_queue(names[2], s->replica, 1);
-	topology_dead_queue(names[3], s->replica);
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (i == 2 && s->settings->max_attempts == 1)
-			continue; /* no retries, no queue for them */
-		if (!amqp_queue_count(s->link, names[i], &n[i], &exists, err)) {
-			if (exists)
-				return false;
-			/* Somebody deleted it. */
-			if (i < 2)
-				s->missing = true;
-			s->declare_at = mono_now();
-		}
+	*ret = 0;
+	if (amqp_queue_count(s->link, queue, ret, &exists, err))
+		return true;
+	if (exists)
+		return false;
+	if (missing)
+		*missing = true;
+	s->declare_at = mono_now();
+	return true;
+}
+
+/* Delivered to us and not acknowledged. The broker does not tell, but it delivers as long as the
+ * prefetch window has room: if messages are ready, the window is full. */
+static uint32_t unacknowledged(const struct side *s, enum change_kind kind, uint32_t ready)
+{
+	return ready > 0 ? (uint32_t)s->settings->prefetch
+			 : (uint32_t)inbox_messages(s->inbox, kind);
+}
+
+static bool count_queues(struct side *s, struct err *err)
+{
+	char name[TOPOLOGY_NAME_MAX];
+	uint32_t n[2] = { 0 }, retry = 0, dead = 0, one;
+
+	for (enum change_kind k = CHANGE_SYNC; k <= CHANGE_DELETE; k++) {
+		topology_queue(name, k, s->replica);
+		if (!count(s, name, &s->missing, &n[k], err))
+			return false;
+		n[k] += unacknowledged(s, k, n[k]);
 	}
-	status_set_queues(s->status, n[0], n[1], n[2], n[3]);
+	for (int64_t attempt = 1; attempt < s->settings->max_attempts; attempt++) {
+		topology_retry_queue(name, s->replica, (unsigned)attempt);
+		if (!count(s, name, NULL, &one, err))
+			return false;
+		retry += one;
+	}
+	topology_dead_queue(name, s->replica);
+	if (!count(s, name, NULL, &dead, err))
+		return false;
+	status_set_queues(s->status, n[CHANGE_SYNC], n[CHANGE_DELETE], retry, dead);
 	return true;
 }
 

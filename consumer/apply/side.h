@@ -14,6 +14,7 @@
 #define PGFANOUT_CONSUMER_APPLY_SIDE_H
 
 #include "common/base/clock.h"
+#include "consumer/apply/inbox.h"
 #include "consumer/apply/retry.h"
 #include "consumer/settings.h"
 #include "consumer/status.h"
@@ -22,7 +23,7 @@ struct side;
 
 /* All borrowed for life. */
 struct side *side_new(const struct consumer_settings *settings, const char *replica,
-		      struct status *status, struct retry *retry);
+		      struct status *status, struct retry *retry, const struct inbox *inbox);
 struct side *side_free(struct side *s); /* NULL is fine; returns NULL */
 
 /* Does what can be done now; may take as long as opening a connection or a few questions. Call it

@@ -254,11 +254,15 @@ static bool connect_broker(struct apply_worker *w)
 	w->link = amqp_open(w->settings->rabbitmq_url, name, BROKER_TIMEOUT_MS, &err);
 	if (w->link != NULL && declare_and_subscribe(w, w->link, &err))
 		return true;
+	bool connected = w->link != NULL;
 	amqp_close(w->link);
 	/* The replica was lost, and that was logged; or a reset is due. */
 	if (w->db == NULL || err.text[0] == '\0')
 		return false;
-	tell(w, "no connection to the broker; trying again", err.text);
+	tell(w,
+	     connected ? "the broker answers, but the replica's queues cannot be used; trying again"
+		       : "no connection to the broker; trying again",
+	     err.text);
 	stop_sleep_ms(backoff_next_ms(&w->broker_backoff));
 	return false;
 }
