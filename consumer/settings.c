@@ -3,6 +3,8 @@
  */
 #include "consumer/settings.h"
 
+#include "common/wire/topology.h"
+
 #define AT(member) offsetof(struct consumer_settings, member)
 
 static const struct setting table[] = {
@@ -10,6 +12,9 @@ static const struct setting table[] = {
 	  "the broker, amqp:// or amqps://; a comma-separated list is tried in turn" },
 	{ "DATABASE_URL", SETTING_PG_URL, AT(database_url), "", 1, 4096, true, NULL,
 	  "the primary, any libpq URI; needed for AUTO_RESET only" },
+	{ "QUEUE_PREFIX", SETTING_STRING, AT(queue_prefix), "", 0, 32, false, NULL,
+	  "before the name of each exchange and queue; one for each installation that shares a virtual "
+	  "host" },
 	{ "AUTO_RESET", SETTING_BOOL, AT(auto_reset), "true", 0, 0, false, NULL,
 	  "a replica whose queues were dropped or deleted is reset without being asked" },
 	{ "RESET_STALL_TIMEOUT_MS", SETTING_INT, AT(reset_stall_timeout_ms), "30000", 1000, 3600000,
@@ -38,6 +43,13 @@ static const struct setting table[] = {
 	  "key=value lines, or JSON" },
 };
 
+static bool finish(void *settings, struct err *err)
+{
+	const struct consumer_settings *s = settings;
+
+	return topology_use_prefix(s->queue_prefix, err);
+}
+
 const struct program consumer_program = {
 	.name = "pgfanout-consumer",
 	.log_name = "consumer",
@@ -59,4 +71,5 @@ const struct program consumer_program = {
 	.replicas_at = AT(replicas),
 	.log_level_at = AT(log_level),
 	.log_format_at = AT(log_format),
+	.finish = finish,
 };

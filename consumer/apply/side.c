@@ -1,13 +1,23 @@
 /*
  * side.c: see side.h.
  *
- * Questions wait for their answer, so they are asked only when nothing that was published is
- * unanswered and the broker has not asked for a pause: it might not read them.
+ * Questions are asked all at once and answered while the worker goes on (common/amqp/amqp_ask.c):
+ *
+ *   asking       moves on when
+ *   NOTHING      every COUNT_MS                                            -> COUNTS
+ *                every DECLARE_MS, or a move was returned or refused       -> DECLARATIONS
+ *   COUNTS, DECLARATIONS   all is answered                                 -> NOTHING
+ *   any          the link is lost: opened again after a back-off           -> NOTHING
+ *
+ * Nothing here creates a main queue (TOPOLOGY_LOOK_FIRST): when one is missing, changes may be lost,
+ * and the worker marks the replica before it creates it. If the process dies in between, the queue
+ * is still missing for whoever comes next.
  */
 #include "consumer/apply/side.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/amqp/amqp.h"
 #include "common/base/backoff.h"
@@ -17,6 +27,10 @@
 #define OPEN_TIMEOUT_MS 5000
 #define DECLARE_MS	30000
 #define COUNT_MS	5000
+#define UNFIT_MS	5000 /* declared again so soon while a queue is not as it must be */
+#define COUNTED		4
+
+enum side_asking { ASKING_NOTHING, ASKING_COUNTS, ASKING_DECLARATIONS };
 
 struct side {
 	const struct consumer_settings *settings;
@@ -28,7 +42,11 @@ struct side {
 	struct backoff backoff;
 	struct mono open_at; /* not before */
 	struct mono declare_at, count_at;
-	bool missing; /* a main queue */
+	enum side_asking asking;
+	struct amqp_asks *asks;
+	struct topology_asked asked;	 /* DECLARATIONS */
+	unsigned counted[COUNTED];	 /* COUNTS: groups */
+	char missing[TOPOLOGY_NAME_MAX]; /* a main queue; "": none */
 };
 
 struct side *side_new(const struct consumer_settings *settings, const char *replica,
@@ -40,6 +58,7 @@ struct side *side_new(const struct consumer_settings *settings, const char *repl
 	s->replica = replica;
 	s->status = status;
 	s->retry = retry;
+	s->asks = amqp_asks_new();
 	backoff_init(&s->backoff, 200, 5000);
 	return s;
 }
@@ -48,7 +67,8 @@ void side_close(struct side *s)
 {
 	amqp_close(s->link);
 	s->link = NULL;
-	s->missing = false;
+	s->asking = ASKING_NOTHING;
+	s->missing[0] = '\0';
 	retry_unsend(s->retry);
 }
 
@@ -57,6 +77,7 @@ struct side *side_free(struct side *s)
 	if (s == NULL)
 		return NULL;
 	side_close(s);
+	(void)amqp_asks_free(s->asks);
 	free(s);
 	return NULL;
 }
@@ -68,53 +89,125 @@ static void on_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
 	retry_settled(s->retry, publish_no, how);
 }
 
-static bool count_queues(struct side *s, struct err *err)
-{
-	char names[4][TOPOLOGY_NAME_MAX];
-	uint32_t n[ARRAY_SIZE(names)] = { 0 };
-	bool exists;
+/* ---- counting ---- */
 
+static void queue_names(const struct side *s, char names[COUNTED][TOPOLOGY_NAME_MAX])
+{
 	topology_queue(names[0], CHANGE_SYNC, s->replica);
 	topology_queue(names[1], CHANGE_DELETE, s->replica);
 	topology_retry_queue(names[2], s->replica, 1);
 	topology_dead_queue(names[3], s->replica);
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (i == 2 && s->settings->max_attempts == 1)
-			continue; /* no retries, no queue for them */
-		if (!amqp_queue_count(s->link, names[i], &n[i], &exists, err)) {
-			if (exists)
-				return false;
-			/* Somebody deleted it. */
-			if (i < 2)
-				s->missing = true;
-			s->declare_at = mono_now();
-		}
+}
+
+static bool ask_counts(struct side *s, struct err *err)
+{
+	char names[COUNTED][TOPOLOGY_NAME_MAX];
+
+	queue_names(s, names);
+	amqp_asks_reset(s->asks);
+	for (size_t i = 0; i < COUNTED; i++) {
+		s->counted[i] = amqp_asks_group(s->asks);
+		if (i != 2 || s->settings->max_attempts > 1) /* no retries, no queue for them */
+			amqp_asks_count(s->asks, names[i]);
 	}
-	status_set_queues(s->status, n[0], n[1], n[2], n[3]);
-	return true;
+	s->asking = ASKING_COUNTS;
+	return amqp_ask(s->link, s->asks, err);
+}
+
+static void take_counts(struct side *s, struct mono now)
+{
+	char names[COUNTED][TOPOLOGY_NAME_MAX];
+	uint32_t n[COUNTED];
+	bool known = true;
+	struct err why;
+
+	queue_names(s, names);
+	for (size_t i = 0; i < COUNTED; i++) {
+		enum amqp_answer answer = amqp_asks_answer(s->asks, s->counted[i], &why);
+
+		n[i] = (uint32_t)amqp_asks_messages(s->asks, s->counted[i]);
+		if (answer == AMQP_ANSWER_YES)
+			continue;
+		s->declare_at = now;
+		if (answer != AMQP_ANSWER_MISSING)
+			known = false;
+		else if (i < 2) /* somebody deleted it */
+			memcpy(s->missing, names[i], sizeof(names[i]));
+	}
+	if (known)
+		status_set_queues(s->status, n[0], n[1], n[2], n[3]);
+}
+
+/* ---- declaring ---- */
+
+static bool ask_declarations(struct side *s, struct err *err)
+{
+	amqp_asks_reset(s->asks);
+	topology_ask_exchanges(s->asks, &s->asked);
+	topology_ask_replica(s->asks, s->replica, (unsigned)s->settings->max_attempts,
+			     TOPOLOGY_LOOK_FIRST, &s->asked);
+	s->asking = ASKING_DECLARATIONS;
+	return amqp_ask(s->link, s->asks, err);
+}
+
+static void complain(const struct side *s, const char *next, const struct err *why)
+{
+	if (status_set_error(s->status, why->text))
+		log_warn("a queue cannot be declared", KV_S("replica", s->replica),
+			 KV_S("error", why->text), KV_S("next", next));
+}
+
+void side_take_report(struct side *s, const struct topology_report *report)
+{
+	bool fit = report->retry == AMQP_ANSWER_YES && report->dead == AMQP_ANSWER_YES &&
+		   report->main == AMQP_ANSWER_YES;
+
+	if (report->retry != AMQP_ANSWER_YES)
+		complain(s, "failed changes wait until the retry queues are as they must be",
+			 &report->retry_why);
+	if (report->dead != AMQP_ANSWER_YES)
+		complain(s, "changes that are given up go there as it is", &report->dead_why);
+	if (report->main != AMQP_ANSWER_YES && report->main != AMQP_ANSWER_MISSING)
+		complain(s, "trying again", &report->main_why);
+	retry_declared(s->retry, report->retry == AMQP_ANSWER_YES);
+	s->declare_at = mono_add_ms(mono_now(), fit ? DECLARE_MS : UNFIT_MS);
+}
+
+static void take_declarations(struct side *s)
+{
+	struct topology_report report;
+
+	topology_read(s->asks, &s->asked, &report);
+	if (report.main == AMQP_ANSWER_MISSING) {
+		topology_queue(s->missing, CHANGE_DELETE, s->replica);
+		if (strstr(report.main_why.text, s->missing) == NULL)
+			topology_queue(s->missing, CHANGE_SYNC, s->replica);
+	}
+	side_take_report(s, &report);
 }
 
 /* False: the link is broken. */
 static bool do_duties(struct side *s, struct mono now, struct err *err)
 {
-	if (amqp_blocked(s->link) || amqp_unsettled(s->link) > 0)
-		return true;
-	if (mono_reached(s->count_at, now)) {
-		s->count_at = mono_add_ms(now, COUNT_MS);
-		if (!count_queues(s, err))
-			return false;
-	}
-	if (mono_reached(s->declare_at, now)) {
-		if (!count_queues(s, err))
-			return false;
-		if (s->missing)
+	enum side_asking asked = s->asking;
+
+	if (asked != ASKING_NOTHING) {
+		if (!amqp_asks_done(s->asks))
 			return true;
-		s->declare_at = mono_add_ms(now, DECLARE_MS);
-		if (!topology_declare(s->link, s->replica, (unsigned)s->settings->max_attempts,
-				      err))
-			return false;
+		s->asking = ASKING_NOTHING;
+		if (asked == ASKING_COUNTS)
+			take_counts(s, now);
+		else
+			take_declarations(s);
 	}
-	return true;
+	if (s->missing[0] != '\0')
+		return true;
+	if (mono_reached(s->declare_at, now) || retry_wants_queues(s->retry))
+		return ask_declarations(s, err);
+	if (!mono_reached(s->count_at, now))
+		return true;
+	s->count_at = mono_add_ms(now, COUNT_MS);
+	return ask_counts(s, err);
 }
 
 static bool open_link(struct side *s, struct err *err)
@@ -123,9 +216,7 @@ static bool open_link(struct side *s, struct err *err)
 
 	snprintf(name, sizeof(name), "pgfanout-consumer %s (moves, questions)", s->replica);
 	s->link = amqp_open(s->settings->rabbitmq_url, name, OPEN_TIMEOUT_MS, err);
-	/* The worker has declared everything just before it began to consume. */
 	s->count_at = mono_now();
-	s->declare_at = mono_add_ms(s->count_at, DECLARE_MS);
 	return s->link != NULL;
 }
 
@@ -142,7 +233,8 @@ void side_step(struct side *s, struct mono now, bool duties)
 		now = mono_now();
 	}
 	if (!amqp_service(s->link, &handler, &err) || !retry_send(s->retry, s->link, now, &err) ||
-	    (duties && !do_duties(s, now, &err)))
+	    ((duties || s->asking != ASKING_NOTHING || retry_wants_queues(s->retry)) &&
+	     !do_duties(s, now, &err)))
 		goto failed;
 	backoff_reset(&s->backoff);
 	return;
@@ -155,9 +247,9 @@ failed:
 			 KV_S("error", err.text));
 }
 
-bool side_missing(const struct side *s)
+const char *side_missing(const struct side *s)
 {
-	return s->missing;
+	return s->missing[0] != '\0' ? s->missing : NULL;
 }
 
 int side_fd(const struct side *s)
@@ -174,6 +266,8 @@ int side_wait_ms(const struct side *s, struct mono now, int max_ms)
 	int service_ms = amqp_service_ms(s->link);
 	int wait_ms = service_ms < max_ms ? service_ms : max_ms;
 	/* What is due and cannot be done yet waits for an answer of the broker, which wakes us. */
+	if (s->asking != ASKING_NOTHING)
+		return retry_wait_ms(s->retry, now, wait_ms);
 	if (!mono_reached(s->count_at, now))
 		wait_ms = mono_until_ms(s->count_at, now, wait_ms);
 	if (!mono_reached(s->declare_at, now))

@@ -14,6 +14,7 @@
 #define PGFANOUT_CONSUMER_APPLY_SIDE_H
 
 #include "common/base/clock.h"
+#include "common/wire/topology.h"
 #include "consumer/apply/retry.h"
 #include "consumer/settings.h"
 #include "consumer/status.h"
@@ -31,9 +32,11 @@ struct side *side_free(struct side *s); /* NULL is fine; returns NULL */
 void side_step(struct side *s, struct mono now, bool duties);
 int side_fd(const struct side *s); /* -1: none */
 int side_wait_ms(const struct side *s, struct mono now, int max_ms);
-/* A main queue was not there when the messages were counted. It is not recreated here: the replica
- * must be marked before. */
-bool side_missing(const struct side *s);
+/* The name of a main queue that was not there when it was looked for; NULL: none. It is not
+ * recreated here: the replica must be marked before. */
+const char *side_missing(const struct side *s);
+/* The queues were declared just now, on another link. */
+void side_take_report(struct side *s, const struct topology_report *report);
 void side_close(struct side *s);
 
 #endif

@@ -214,11 +214,13 @@ static bool no_reset_due(struct apply_worker *w)
  * says why, or the replica was lost, or err is empty because a reset comes first. */
 static bool declare_and_subscribe(struct apply_worker *w, struct amqp_link *link, struct err *err)
 {
-	uint64_t ready;
-	bool missing;
+	const unsigned attempts = (unsigned)w->settings->max_attempts;
+	const char *name = w->replica->name;
+	struct topology_report report;
 
-	if (!topology_look(link, w->replica->name, &missing, &ready, err))
+	if (!topology_declare(link, name, attempts, TOPOLOGY_LOOK_FIRST, &report, err))
 		return false;
+	bool missing = report.main == AMQP_ANSWER_MISSING;
 	/* The API may have noted just now that they were declared. */
 	if (missing && !read_state(w))
 		return false;
@@ -228,7 +230,13 @@ static bool declare_and_subscribe(struct apply_worker *w, struct amqp_link *link
 		    (w->state.may_reset && auto_reset_due(&w->auto_reset, mono_now())))
 			return false;
 	}
-	if (!session_subscribe(w->session, link, err))
+	if (missing && !topology_declare(link, name, attempts, TOPOLOGY_CREATE, &report, err))
+		return false;
+	if (report.main != AMQP_ANSWER_YES) {
+		*err = report.main_why;
+		return false;
+	}
+	if (!session_subscribe(w->session, link, &report, err))
 		return false;
 	if (w->state.declared)
 		return true;

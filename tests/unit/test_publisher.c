@@ -34,6 +34,16 @@ const char *topology_key(enum change_kind kind)
 	return kind == CHANGE_SYNC ? "sync" : "delete";
 }
 
+const char *topology_exchange(void)
+{
+	return "products";
+}
+
+void topology_queue(char *buf, enum change_kind kind, const char *replica)
+{
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", topology_key(kind), replica);
+}
+
 bool amqp_can_publish(const struct amqp_link *l, size_t bytes)
 {
 	(void)l;
@@ -47,8 +57,12 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	if (broken)
 		return err_set(err, "broken");
 	assert_true(nsent < SENT_MAX);
-	assert_string_equal(p->exchange, "products");
-	assert_string_equal(p->type, p->routing_key);
+	if (*p->exchange) {
+		assert_string_equal(p->exchange, "products");
+		assert_string_equal(p->type, p->routing_key);
+	} else { /* by name */
+		assert_true(strncmp(p->routing_key, p->type, strlen(p->type)) == 0);
+	}
 	assert_int_equal(p->nheaders, 2);
 	assert_string_equal(p->headers[0].key, "x-xid");
 	assert_string_equal(p->headers[1].key, "x-source");
