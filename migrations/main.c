@@ -178,17 +178,17 @@ static bool declare_queues(const struct targets *ts, const char *replica)
 static bool settle(struct targets *ts, struct target *t, struct err *err)
 {
 	bool needs_reset = false, pristine = false;
-	char reason[64] = "";
+	char reason[64] = "", source[SOURCE_MAX] = "";
 
-	if (!replica_settle(t, false, &needs_reset, reason, err))
+	if (!replica_settle(t, NULL, &needs_reset, reason, err))
 		return false;
 	if (needs_reset && ts->all[0].conn != NULL && ts->all[0].code == EXIT_OK) {
 		bool declared = declare_queues(ts, t->name);
 		struct err primary_err;
 
-		if (!primary_is_pristine(&ts->all[0], declared, &pristine, &primary_err))
+		if (!primary_is_pristine(&ts->all[0], declared, &pristine, source, &primary_err))
 			complain(&ts->all[0], &primary_err);
-		else if (pristine && !replica_settle(t, true, &needs_reset, reason, err))
+		else if (pristine && !replica_settle(t, source, &needs_reset, reason, err))
 			return false;
 	}
 	if (needs_reset) {

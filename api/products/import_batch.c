@@ -120,6 +120,7 @@ static void take_outcome(struct import_batch *b, enum db_outcome outcome,
 	case DB_UNFIT:
 	case DB_BROKEN:
 	case DB_BUSY:
+	case DB_FOREIGN:
 	case DB_LOST:
 		/* After DB_LOST nobody knows whether the rows were committed. Sent again they are
 		 * the same rows, under the same ids, only counted as replaced. Single writes are

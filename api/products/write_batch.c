@@ -207,6 +207,7 @@ static void redo(struct request *r, size_t n, enum db_outcome outcome, const str
 	case DB_OK:
 	case DB_UNFIT:
 	case DB_BUSY:
+	case DB_FOREIGN:
 		request_unavailable(r, "the primary takes no writes now: %s", err->text);
 		return;
 	}

@@ -27,6 +27,7 @@
 #define GATHER_ROWS 16
 #define FORGET_MS   20 /* a confirmed change waits so long at most, for others to join it */
 #define IDLE_US	    (RELAY_IDLE_MS * INT64_C(1000))
+#define RENEW_MS    1000
 #define FULL_MS	    2 /* until a full socket is looked at again */
 
 /* All over again, from the first recorded change. */
@@ -343,6 +344,21 @@ static enum publisher_run publish(struct relay *r)
 	return beats == PUBLISHER_FULL && ran != PUBLISHER_MORE ? beats : ran;
 }
 
+/* Publishing directly: whether to try a new connection. Without a message it would tell nothing. */
+static bool renew_due(struct relay *r, struct mono now)
+{
+	struct publisher_counts counts;
+
+	if (!publisher_direct(r->publisher) || !mono_reached(r->renew_at, now))
+		return false;
+	publisher_counts(r->publisher, &counts);
+	r->renew_at = mono_add_ms(now, RENEW_MS);
+	if (counts.messages == r->renew_messages)
+		return false;
+	r->renew_messages = counts.messages;
+	return true;
+}
+
 struct mono relay_publish(struct relay *r, struct mono now)
 {
 	enum publisher_run ran;
@@ -352,7 +368,7 @@ struct mono relay_publish(struct relay *r, struct mono now)
 		hold(r, how);
 		return now;
 	}
-	if (publisher_direct(r->publisher) && mono_reached(r->renew_at, now)) {
+	if (renew_due(r, now)) {
 		r->phase = RELAY_HOLD;
 		r->hold_asked = false;
 		r->hold_how = AMQP_NACKED;

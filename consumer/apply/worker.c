@@ -14,6 +14,8 @@
  *   connect_broker    CONNECTING_BROKER             the queues are declared and consumed
  *   apply_session     APPLYING                      (it ends with the turn; session.h says why)
  *
+ * When apply_session meets changes of another primary it shows ANOTHER_PRIMARY during the back-off.
+ *
  * A replica that is lost in any step is closed: connect_replica opens it again. When stop is
  * requested the thread ends: STOPPED.
  *
@@ -89,8 +91,9 @@ static void close_replica(struct apply_worker *w)
 static void replica_failed(struct apply_worker *w, enum db_outcome outcome, const char *sentence,
 			   const struct err *err)
 {
-	status_set_state(w->status,
-			 outcome == DB_SCHEMA ? STATUS_NOT_MIGRATED : STATUS_CONNECTING_REPLICA);
+	status_set_state(w->status, outcome == DB_SCHEMA    ? STATUS_NOT_MIGRATED
+				    : outcome == DB_FOREIGN ? STATUS_ANOTHER_PRIMARY
+							    : STATUS_CONNECTING_REPLICA);
 	if (!stop_requested())
 		tell(w, sentence, err->text);
 	close_replica(w);
@@ -281,7 +284,9 @@ static bool apply_session(struct apply_worker *w)
 	amqp_close(link);
 
 	/* It worked for a while, so the next trouble is a new one. */
-	if (r.batches > 0 || mono_reached(mono_add_ms(start, BACKOFF_MOST_MS), mono_now())) {
+	if (r.outcome == DB_FOREIGN && r.end == SESSION_REPLICA) {
+		; /* what came before it was fine, and it comes again */
+	} else if (r.batches > 0 || mono_reached(mono_add_ms(start, BACKOFF_MOST_MS), mono_now())) {
 		backoff_reset(&w->replica_backoff);
 		backoff_reset(&w->broker_backoff);
 		w->told = false;

@@ -43,6 +43,7 @@ static const struct row {
 	{ "XX002", DB_BROKEN },
 	/* a reset is running */
 	{ "PF001", DB_BUSY },
+	{ "PF002", DB_FOREIGN },
 	/* soon again */
 	{ "26000", DB_RETRY },
 	{ "40001", DB_RETRY },
