@@ -252,6 +252,7 @@ def test_a_replayed_dead_letter_is_applied(stack, consumer):
 
 
 def test_garbage_in_headers_is_survived(stack, consumer):
+    follow(stack, None)
     publisher = Publisher(stack)
     rows = [{"x-attempt": "many"}, {"x-attempt": -5}, {"x-attempt": 10 ** 12}, {"x-attempt": True},
             {"x-xid": "7001*999999999999"}, {"x-xid": "\u20ac"}, {"x-xid": 12}, {"x-source": 7},
