@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "common/http/http_hosts.h"
+#include "common/wire/topology.h"
 
 #define AT(member) offsetof(struct api_settings, member)
 
@@ -16,6 +17,9 @@ static const struct setting table[] = {
 	  "the primary, any libpq URI" },
 	{ "RABBITMQ_URL", SETTING_AMQP_URL, AT(rabbitmq_url), NULL, 1, 4096, true, NULL,
 	  "amqp:// or amqps://; a comma-separated list is tried in turn" },
+	{ "QUEUE_PREFIX", SETTING_STRING, AT(queue_prefix), "", 0, 32, false, NULL,
+	  "before the name of each exchange and queue; one for each installation that shares a virtual "
+	  "host" },
 	{ "HOST", SETTING_STRING, AT(host), "127.0.0.1", 1, 255, false, NULL,
 	  "address the API listens on" },
 	{ "PORT", SETTING_INT, AT(port), "8000", 1, 65535, false, NULL,
@@ -68,6 +72,8 @@ static bool finish(void *settings, struct err *err)
 
 	if (!http_hosts_init(&hosts, s->host, s->allowed_hosts, err))
 		return err_prefix(err, "ALLOWED_HOSTS");
+	if (!topology_use_prefix(s->queue_prefix, err))
+		return false;
 	if (s->max_replica_lag_ms && s->max_replica_lag_ms < 2 * s->heartbeat_ms)
 		return err_set(err,
 			       "MAX_REPLICA_LAG_MS is %lld: it must be 0 or at least twice "

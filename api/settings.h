@@ -9,6 +9,7 @@
 struct api_settings {
 	char *database_url;
 	char *rabbitmq_url;
+	char *queue_prefix;
 	char *host;
 	int64_t port;
 	char *allowed_hosts;

@@ -4,6 +4,7 @@
 #include "consumer/settings.h"
 
 #include "common/http/http_hosts.h"
+#include "common/wire/topology.h"
 
 #define AT(member) offsetof(struct consumer_settings, member)
 
@@ -12,6 +13,9 @@ static const struct setting table[] = {
 	  "the broker, amqp:// or amqps://; a comma-separated list is tried in turn" },
 	{ "DATABASE_URL", SETTING_PG_URL, AT(database_url), "", 1, 4096, true, NULL,
 	  "the primary, any libpq URI; needed for AUTO_RESET only" },
+	{ "QUEUE_PREFIX", SETTING_STRING, AT(queue_prefix), "", 0, 32, false, NULL,
+	  "before the name of each exchange and queue; one for each installation that shares a virtual "
+	  "host" },
 	{ "AUTO_RESET", SETTING_BOOL, AT(auto_reset), "true", 0, 0, false, NULL,
 	  "a replica whose queues were dropped or deleted is reset without being asked" },
 	{ "RESET_STALL_TIMEOUT_MS", SETTING_INT, AT(reset_stall_timeout_ms), "30000", 1000, 3600000,
@@ -45,11 +49,12 @@ static const struct setting table[] = {
 
 static bool finish(void *settings, struct err *err)
 {
-	struct consumer_settings *s = settings;
+	const struct consumer_settings *s = settings;
 	struct http_hosts hosts;
 
-	return http_hosts_init(&hosts, s->host, s->allowed_hosts, err) ||
-	       err_prefix(err, "ALLOWED_HOSTS");
+	if (!http_hosts_init(&hosts, s->host, s->allowed_hosts, err))
+		return err_prefix(err, "ALLOWED_HOSTS");
+	return topology_use_prefix(s->queue_prefix, err);
 }
 
 const struct program consumer_program = {

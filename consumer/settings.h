@@ -9,6 +9,7 @@
 
 struct consumer_settings {
 	char *rabbitmq_url;
+	char *queue_prefix;
 	char *database_url; /* "": not set */
 	bool auto_reset;
 	int64_t reset_stall_timeout_ms;

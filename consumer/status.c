@@ -16,6 +16,7 @@ static const char *const state_names[] = {
 	[STATUS_NOT_MIGRATED] = "not-migrated",
 	[STATUS_RESETTING] = "resetting",
 	[STATUS_CONNECTING_BROKER] = "connecting-broker",
+	[STATUS_ANOTHER_PRIMARY] = "another-primary",
 	[STATUS_APPLYING] = "applying",
 	[STATUS_STOPPED] = "stopped",
 };

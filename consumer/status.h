@@ -19,7 +19,8 @@ enum status_state {
 	STATUS_NOT_MIGRATED,	   /* it answers, but its schema does not fit */
 	STATUS_RESETTING,	   /* reset-replicas is at work on it */
 	STATUS_CONNECTING_BROKER,
-	STATUS_APPLYING, /* consuming: at work, or idle with nothing to do */
+	STATUS_ANOTHER_PRIMARY, /* its queues hold changes of a primary that it does not follow */
+	STATUS_APPLYING,	/* consuming: at work, or idle with nothing to do */
 	STATUS_STOPPED,
 };
 const char *status_state_name(enum status_state s);

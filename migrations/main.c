@@ -20,6 +20,7 @@
 struct settings {
 	char *database_url;
 	char *rabbitmq_url;
+	char *queue_prefix;
 	int64_t max_attempts;
 	char *log_level;
 	char *log_format;
@@ -34,6 +35,9 @@ static const struct setting settings_table[] = {
 	{ "RABBITMQ_URL", SETTING_AMQP_URL, AT(rabbitmq_url), "", 0, 4096, true, NULL,
 	  "the broker: where it can be reached, a new replica's queues are declared before "
 	  "it is called complete" },
+	{ "QUEUE_PREFIX", SETTING_STRING, AT(queue_prefix), "", 0, 32, false, NULL,
+	  "before the name of each exchange and queue; one for each installation that shares a virtual "
+	  "host" },
 	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
 	  "attempts for a message, as the consumer has it: how many retry queues there are" },
 	{ "LOG_LEVEL", SETTING_CHOICE, AT(log_level), "info", 0, 0, false, "error|warn|info|debug",
@@ -41,6 +45,13 @@ static const struct setting settings_table[] = {
 	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json",
 	  "key=value lines, or JSON" },
 };
+
+static bool finish(void *settings, struct err *err)
+{
+	const struct settings *s = settings;
+
+	return topology_use_prefix(s->queue_prefix, err);
+}
 
 /* The primary, then the replicas in the order of their numbers. */
 struct targets {
@@ -141,6 +152,7 @@ static bool all_up(struct target *t)
  * reached, which is no failure. */
 static bool declare_queues(const struct targets *ts, const char *replica)
 {
+	struct topology_report report;
 	struct err err;
 	bool declared = false;
 
@@ -149,9 +161,12 @@ static bool declare_queues(const struct targets *ts, const char *replica)
 	struct amqp_link *link = amqp_open(ts->settings->rabbitmq_url, "pgfanout-migrate", 3000,
 					   &err);
 
-	if (link)
-		declared = topology_declare(link, replica, (unsigned)ts->settings->max_attempts,
-					    &err);
+	/* Main queues too: the replica needs a reset as it is. */
+	if (link && topology_declare(link, replica, (unsigned)ts->settings->max_attempts,
+				     TOPOLOGY_CREATE, &report, &err)) {
+		declared = report.main == AMQP_ANSWER_YES;
+		err = report.main_why;
+	}
 	if (!declared)
 		log_info("queues not declared", KV_S("replica", replica), KV_S("error", err.text));
 	amqp_close(link);
@@ -163,17 +178,17 @@ static bool declare_queues(const struct targets *ts, const char *replica)
 static bool settle(struct targets *ts, struct target *t, struct err *err)
 {
 	bool needs_reset = false, pristine = false;
-	char reason[64] = "";
+	char reason[64] = "", source[SOURCE_MAX] = "";
 
-	if (!replica_settle(t, false, &needs_reset, reason, err))
+	if (!replica_settle(t, NULL, &needs_reset, reason, err))
 		return false;
 	if (needs_reset && ts->all[0].conn != NULL && ts->all[0].code == EXIT_OK) {
 		bool declared = declare_queues(ts, t->name);
 		struct err primary_err;
 
-		if (!primary_is_pristine(&ts->all[0], declared, &pristine, &primary_err))
+		if (!primary_is_pristine(&ts->all[0], declared, &pristine, source, &primary_err))
 			complain(&ts->all[0], &primary_err);
-		else if (pristine && !replica_settle(t, true, &needs_reset, reason, err))
+		else if (pristine && !replica_settle(t, source, &needs_reset, reason, err))
 			return false;
 	}
 	if (needs_reset) {
@@ -339,6 +354,7 @@ static const struct program program = {
 	.replicas_at = AT(replicas),
 	.log_level_at = AT(log_level),
 	.log_format_at = AT(log_format),
+	.finish = finish,
 };
 
 static int run(const struct command *command, const struct settings *s)

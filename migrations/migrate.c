@@ -457,7 +457,8 @@ bool primary_mend(struct target *t, char *ret_fault, size_t size, struct pg_resu
 
 /* ---- a fresh system ---- */
 
-bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret, struct err *err)
+bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret, char *ret_source,
+			 struct err *err)
 {
 	/* is_called stays true once a version was taken, rolled back or not. Advisory lock
 	 * 1885824609/3: held by the relay that publishes. */
@@ -465,30 +466,33 @@ bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret, stru
 		"SELECT NOT EXISTS (SELECT FROM products) AND NOT (SELECT is_called FROM products_version_seq)"
 		" AND ($1::boolean OR NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted"
 		" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-		" AND classid = 1885824609 AND objid = 3 AND objsubid = 2))";
+		" AND classid = 1885824609 AND objid = 3 AND objsubid = 2)), products_source()";
 	const struct db_param params[] = { DB_TEXT(queues_declared ? "true" : "false") };
 	struct pg_result *r = NULL;
 
 	if (!query(t, sql, 1, params, &r, err))
 		return false;
 	*ret = *db_value(r, 0, 0) == 't';
+	snprintf(ret_source, SOURCE_MAX, "%s", db_value(r, 0, 1));
 	db_result_clear(r);
 	return true;
 }
 
-bool replica_settle(struct target *t, bool primary_pristine, bool *ret_needs_reset,
+bool replica_settle(struct target *t, const char *pristine_source, bool *ret_needs_reset,
 		    char *ret_reason, struct err *err)
 {
 	static const char settle[] =
-		"UPDATE products_replication SET needs_reset = false, reason = NULL"
+		"UPDATE products_replication SET needs_reset = false, reason = NULL,"
+		" follows = $1::text"
 		" WHERE needs_reset AND reset_at IS NULL AND NOT EXISTS (SELECT FROM products)";
 	static const char state[] =
 		"SELECT needs_reset OR f.fault IS NOT NULL, left(coalesce(f.fault, reason, ''), 60)"
 		" FROM (SELECT products_replica_fault() AS fault OFFSET 0) AS f"
 		" CROSS JOIN products_replication";
+	const struct db_param params[] = { DB_TEXT(pristine_source) };
 	struct pg_result *r = NULL;
 
-	if (primary_pristine && !query(t, settle, 0, NULL, NULL, err))
+	if (pristine_source && !query(t, settle, 1, params, NULL, err))
 		return false;
 	if (!query(t, state, 0, NULL, &r, err))
 		return false;

@@ -189,6 +189,7 @@ static void take_outcome(struct import_batch *b, enum db_outcome outcome,
 	case DB_UNFIT:
 	case DB_BROKEN:
 	case DB_BUSY:
+	case DB_FOREIGN:
 		b->careful = b->careful || outcome == DB_RETRY;
 		b->todo[b->ntodo++] = b->sent;
 		later(b, err);

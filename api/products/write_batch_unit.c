@@ -203,6 +203,7 @@ static void redo(struct request *r, const struct write_unit *u, enum db_outcome 
 	case DB_OK:
 	case DB_UNFIT:
 	case DB_BUSY:
+	case DB_FOREIGN:
 		request_unavailable(r, "the primary takes no writes now: %s", err_shown(err));
 		return;
 	}

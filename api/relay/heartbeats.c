@@ -176,6 +176,15 @@ bool heartbeats_missing(struct heartbeats *h, const char **ret_replica)
 	return true;
 }
 
+void heartbeats_give_up(struct heartbeats *h)
+{
+	if (h->open == 0)
+		return;
+	h->sent = h->nreplicas * KINDS; /* those that were not sent yet wait for the next one */
+	h->open = 0;
+	finish(h);
+}
+
 void heartbeats_drop(struct heartbeats *h)
 {
 	h->waiting = h->going = h->done = (struct outbox_key){ 0 };

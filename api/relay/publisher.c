@@ -20,6 +20,15 @@
  * publisher_confirmed(), which appears when the broker has confirmed the message and did not return
  * it; until then a crash publishes it again.
  *
+ * Direct: while the exchange refuses messages, each goes through it all the same, because those bound
+ * to it that have room take their copies; and by name to each replica's queue of its kind, which
+ * tells who has it. The rule, when all of its copies are answered:
+ *   1. The exchange took it: everybody has it but a replica whose queue is not there.
+ *   2. Else some replicas' queues took it: they have it. The others are left out: the relay marks
+ *      them before the changes are forgotten. Another subscriber that refused has lost its copy.
+ *   3. Nobody took it: it is not published.
+ * Replicas may get it twice, which is harmless.
+ *
  * After a drop one message goes ahead alone until one is confirmed: if the broker has an alarm, or
  * a queue is missing, that one finds out, and not some thousand.
  */
@@ -51,9 +60,21 @@ struct chunk {
 	struct chunk *next_queued;
 };
 
-struct sent {		     /* one message */
+struct sent {		     /* one message, or a copy of it by name */
 	struct chunk *chunk; /* NULL: answered, or dropped */
-	uint32_t from, n;    /* its changes */
+	uint32_t from;	     /* these two: its changes */
+	uint16_t n;
+	/* 0: through the exchange; else to replica copy - 1, and the message is so many before. */
+	uint16_t copy;
+};
+
+struct tally {		       /* of a message that has copies */
+	uint16_t open;	       /* copies not answered; 0: it has none */
+	bool answered;	       /* by the exchange */
+	bool through;	       /* the exchange took it */
+	bool taken;	       /* some queue did */
+	uint64_t lost[2];      /* replicas whose queue refused it; is not there: bits */
+	enum amqp_settled how; /* the exchange's answer */
 };
 
 struct publisher {
@@ -73,6 +94,11 @@ struct publisher {
 	struct sent ring[RING]; /* messages oldest … newest, at their number modulo RING */
 	uint64_t oldest, next;
 	size_t unanswered, changes;
+	bool direct;
+	const char *const *names; /* these three: once it was direct */
+	size_t nnames;
+	struct tally *tallies; /* at their message's number modulo RING */
+	uint64_t left_out[2];  /* as tally.lost, of confirmed changes */
 	bool cautious;
 	bool refused;
 	enum amqp_settled refused_how;
@@ -103,6 +129,7 @@ void publisher_free(struct publisher *p)
 	free(p->chunks);
 	strbuf_clear(&p->body);
 	change_xids_clear(&p->xids);
+	free(p->tallies);
 	free(p->keys);
 	free(p);
 }
@@ -173,6 +200,39 @@ static void build(struct publisher *p)
 	p->xids_len = strlen(change_xids_finish(&p->xids));
 }
 
+/* Notes that a message, or a copy of it, was sent. */
+static void note_sent(struct publisher *p, uint64_t no, size_t copy)
+{
+	p->ring[no & (RING - 1)] = (struct sent){ .chunk = p->queue,
+						  .from = (uint32_t)p->queue->at,
+						  .n = (uint16_t)p->build_n,
+						  .copy = (uint16_t)copy };
+	if (p->unanswered == 0 && copy == 0)
+		p->oldest = no;
+	p->next = no + 1;
+	p->unanswered++;
+}
+
+/* The same message by name to each replica's queue of its kind. */
+static bool send_copies(struct publisher *p, struct amqp_link *l, struct amqp_publish m,
+			uint64_t first, struct err *err)
+{
+	enum change_kind kind = p->queue->c.rows[p->queue->at].kind;
+	char queue[TOPOLOGY_NAME_MAX];
+	uint64_t no;
+
+	p->tallies[first & (RING - 1)] = (struct tally){ .open = (uint16_t)(1 + p->nnames) };
+	m.exchange = "";
+	m.routing_key = queue;
+	for (size_t i = 0; i < p->nnames; i++) {
+		topology_queue(queue, kind, p->names[i]);
+		if (!amqp_send(l, &m, &no, err))
+			return false;
+		note_sent(p, no, i + 1);
+	}
+	return true;
+}
+
 static bool send_built(struct publisher *p, struct amqp_link *l, const char *source,
 		       struct err *err)
 {
@@ -183,7 +243,7 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 					       { .key = "x-source", .str = source } };
 	bool alone = p->build_n == 1; /* then without the brackets */
 	const struct amqp_publish m = {
-		.exchange = TOPOLOGY_EXCHANGE,
+		.exchange = topology_exchange(),
 		.routing_key = key,
 		.type = key,
 		.headers = headers,
@@ -195,12 +255,9 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 
 	if (!amqp_send(l, &m, &no, err))
 		return false;
-	p->ring[no & (RING - 1)] =
-		(struct sent){ .chunk = k, .from = (uint32_t)k->at, .n = (uint32_t)p->build_n };
-	if (p->unanswered == 0)
-		p->oldest = no;
-	p->next = no + 1;
-	p->unanswered++;
+	note_sent(p, no, 0);
+	if (p->direct && !send_copies(p, l, m, no, err))
+		return false;
 	p->counts.messages++;
 	k->at += p->build_n;
 	k->open++;
@@ -228,7 +285,8 @@ enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, const
 			return PUBLISHER_MORE;
 		if (!p->build_n)
 			build(p);
-		if (!amqp_can_publish(l, p->body.len + p->xids_len + OVERHEAD))
+		size_t copies = p->direct ? 1 + p->nnames : 1;
+		if (!amqp_can_publish(l, (p->body.len + p->xids_len + OVERHEAD) * copies))
 			return PUBLISHER_FULL;
 		if (!send_built(p, l, source, err))
 			return PUBLISHER_BROKEN;
@@ -249,22 +307,18 @@ static void confirm(struct publisher *p, const struct sent *s)
 			p->keys = xreallocarray(p->keys, p->keys_cap, sizeof(*p->keys));
 		}
 	}
-	for (uint32_t i = 0; i < s->n; i++) {
+	for (size_t i = 0; i < s->n; i++) {
 		const struct change *c = &s->chunk->c.rows[s->from + i];
 		p->keys[p->keys_at + p->nkeys++] = (struct outbox_key){ .xid = c->xid,
 									.version = c->version };
 	}
 }
 
-void publisher_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
+/* Everything about the message is known. */
+static void settle(struct publisher *p, struct sent *s, enum amqp_settled how)
 {
-	struct publisher *p = arg;
-	struct sent *s = &p->ring[publish_no & (RING - 1)];
-	struct chunk *k;
+	struct chunk *k = s->chunk;
 
-	if (p->unanswered == 0 || publish_no < p->oldest || publish_no >= p->next || !s->chunk)
-		return; /* dropped */
-	k = s->chunk;
 	if (how == AMQP_CONFIRMED) {
 		confirm(p, s);
 		p->counts.confirmed += s->n;
@@ -275,12 +329,89 @@ void publisher_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
 		p->refused_how = how;
 	}
 	p->changes -= s->n;
-	p->unanswered--;
 	s->chunk = NULL;
 	while (p->oldest < p->next && !p->ring[p->oldest & (RING - 1)].chunk)
 		p->oldest++;
 	if (--k->open == 0 && k->state == CHUNK_SENT)
 		k->state = CHUNK_FREE;
+}
+
+/* One answer of several. */
+static void settle_copy(struct publisher *p, uint64_t no, enum amqp_settled how)
+{
+	struct sent *s = &p->ring[no & (RING - 1)];
+	size_t copy = s->copy;
+	struct sent *message = &p->ring[(no - copy) & (RING - 1)];
+	struct tally *t = &p->tallies[(no - copy) & (RING - 1)];
+
+	if (copy > 0) {
+		s->chunk = NULL;
+		if (how != AMQP_CONFIRMED)
+			t->lost[how == AMQP_RETURNED] |= (uint64_t)1 << (copy - 1);
+	} else {
+		t->answered = true;
+		t->through = how == AMQP_CONFIRMED;
+		t->how = how;
+	}
+	t->taken = t->taken || how == AMQP_CONFIRMED;
+	if (--t->open > 0)
+		return;
+	if (t->through)
+		p->direct = false;
+	if (t->taken) {
+		p->left_out[0] |= t->through ? 0 : t->lost[0];
+		p->left_out[1] |= t->lost[1];
+	}
+	settle(p, message, t->taken ? AMQP_CONFIRMED : t->how);
+}
+
+void publisher_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
+{
+	struct publisher *p = arg;
+	struct sent *s = &p->ring[publish_no & (RING - 1)];
+
+	if (p->unanswered == 0 || publish_no < p->oldest || publish_no >= p->next || !s->chunk)
+		return; /* dropped */
+	const struct tally *t = p->tallies ? &p->tallies[publish_no & (RING - 1)] : NULL;
+	if (s->copy == 0 && (!t || t->open == 0)) {
+		p->unanswered--;
+		settle(p, s, how);
+	} else if (s->copy > 0 || !t->answered) {
+		p->unanswered--;
+		settle_copy(p, publish_no, how);
+	}
+}
+
+void publisher_go_direct(struct publisher *p, const char *const *names, size_t n)
+{
+	if (!p->tallies)
+		p->tallies = xcalloc(RING, sizeof(*p->tallies));
+	p->names = names;
+	p->nnames = n;
+	p->direct = true;
+}
+
+bool publisher_direct(const struct publisher *p)
+{
+	return p->direct;
+}
+
+bool publisher_left_out(struct publisher *p, size_t replica, enum amqp_settled *ret_how)
+{
+	uint64_t bit = (uint64_t)1 << replica;
+	bool gone = p->left_out[1] & bit, left_out = gone || p->left_out[0] & bit;
+
+	if (left_out)
+		*ret_how = gone ? AMQP_RETURNED : AMQP_NACKED;
+	p->left_out[0] &= ~bit;
+	p->left_out[1] &= ~bit;
+	return left_out;
+}
+
+void publisher_give_up(struct publisher *p)
+{
+	for (uint64_t no = p->oldest; no < p->next; no++)
+		publisher_settled(p, no, AMQP_NACKED);
 }
 
 size_t publisher_confirmed(struct publisher *p, size_t max, const struct outbox_key **ret)
@@ -337,8 +468,13 @@ void publisher_counts(const struct publisher *p, struct publisher_counts *ret)
 
 void publisher_drop(struct publisher *p, bool new_link)
 {
-	for (uint64_t no = p->oldest; no < p->next; no++)
+	for (uint64_t no = p->oldest; no < p->next; no++) {
 		p->ring[no & (RING - 1)].chunk = NULL;
+		if (p->tallies)
+			p->tallies[no & (RING - 1)].open = 0;
+	}
+	memset(p->left_out, 0, sizeof(p->left_out));
+	p->direct = false;
 	for (size_t i = 0; i < p->nchunks; i++)
 		p->chunks[i].state = CHUNK_FREE;
 	p->queue = NULL;

@@ -55,6 +55,17 @@ size_t publisher_confirmed_count(const struct publisher *p);
  * must be claimed again. */
 bool publisher_refused(const struct publisher *p, enum amqp_settled *ret_how);
 
+/* Also to each replica's queue by its name, to find out who takes messages while the exchange
+ * refuses some: one full queue bound to it is enough for that. Ends by itself with the first message
+ * that the exchange takes. names: borrowed for life; 64 at most. Not while anything is unanswered. */
+void publisher_go_direct(struct publisher *p, const char *const *names, size_t n);
+bool publisher_direct(const struct publisher *p);
+/* True once after changes were confirmed that this replica's queue did not take, and how it did not:
+ * the replica is to be marked before they are forgotten. */
+bool publisher_left_out(struct publisher *p, size_t replica, enum amqp_settled *ret_how);
+/* The broker has not answered for long: what is unanswered counts as refused. */
+void publisher_give_up(struct publisher *p);
+
 /* Everything added so far, for publisher_passed(): whether all of it is confirmed. Not valid after
  * a drop. */
 uint64_t publisher_mark(const struct publisher *p);

@@ -7,9 +7,11 @@
  *   CONNECT_DATABASE   a session with the primary                  -> ASK
  *   ASK                another relay has the lead                  -> WAIT
  *   ASK, WAIT          the lead is ours                            -> DECLARE
- *   DECLARE            the queues of all replicas are declared     -> PUBLISH
+ *   DECLARE            the queues of the replicas are declared     -> OWN
+ *   OWN                no other primary's relay publishes here     -> PUBLISH
  *   PUBLISH            a queue did not take a message              -> HOLD
- *   HOLD               the back-off is over, and the queues are declared again    -> PUBLISH
+ *                      another connection may have the exchange    -> OWN
+ *   HOLD               the back-off is over, and the queues are declared again    -> OWN
  *   those with a lead  stop is requested                           -> WIND_UP
  *   the others         stop is requested                           -> END
  *   WIND_UP            all is answered and forgotten, or STOP_MS are over         -> END
@@ -28,8 +30,9 @@
  * and at no moment is a change here only.
  *
  * The thread waits for the primary, the broker, relay_wake() and relay_stop() at once, until the
- * next duty. Connecting and declaring (a few seconds at most) are the only calls that block. The
- * server ends a session that was silent for 10 s, and with it the lead.
+ * next duty. Connecting, and writing to products_queues (a few seconds at most), are the only calls
+ * that block; questions to the broker are asked together and answered while this goes on. The server
+ * ends a session that was silent for 10 s, and with it the lead.
  */
 #include <errno.h>
 #include <poll.h>
@@ -42,21 +45,23 @@
 #include "api/relay/relay_private.h"
 #include "common/base/clip.h"
 #include "common/base/log.h"
+#include "common/wire/mark.h"
 #include "common/pg/sqlstate.h"
 
 #define CHANGES_MAX   200 /* of a message, unless set */
 #define LEAD_EVERY_MS 250
+#define SILENCE_MS    15000 /* a queue that answers nothing for so long refuses */
 #define CONFIRM_MS    60000 /* a broker that confirms nothing for so long is left */
 #define STABLE_MS     10000 /* a connection that lasted so long was a good one */
 #define STOP_MS	      3000
 
 const char *relay_state_name(enum relay_state s)
 {
-	static const char *const names[] = { [RELAY_NO_BROKER] = "no broker",
-					     [RELAY_NO_DATABASE] = "no database",
-					     [RELAY_STANDBY] = "standby",
-					     [RELAY_LEADING] = "leading",
-					     [RELAY_STOPPED] = "stopped" };
+	static const char *const names[] = {
+		[RELAY_NO_BROKER] = "no broker", [RELAY_NO_DATABASE] = "no database",
+		[RELAY_STANDBY] = "standby",	 [RELAY_LEADING] = "leading",
+		[RELAY_REFUSED] = "refused",	 [RELAY_STOPPED] = "stopped"
+	};
 
 	return names[s];
 }
@@ -130,6 +135,8 @@ void relay_lose_database(struct relay *r, const struct err *err)
 	r->claim = NULL;
 	publisher_drop(r->publisher, false);
 	heartbeats_drop(r->heartbeats);
+	relay_queues_forget(r);
+	relay_own_broken(r);
 	r->phase = RELAY_CONNECT_DATABASE;
 	if (err)
 		trouble(r, &r->database, "relay lost the primary", err);
@@ -141,6 +148,8 @@ void relay_lose_broker(struct relay *r, const struct err *err)
 {
 	amqp_close(r->link);
 	r->link = NULL;
+	relay_queues_broken(r);
+	relay_own_broken(r);
 	if (r->outbox)
 		relay_lose_database(r, NULL);
 	publisher_drop(r->publisher, true);
@@ -192,6 +201,7 @@ static struct mono ask_for_lead(struct relay *r, struct mono now)
 {
 	if (outbox_leading(r->outbox)) {
 		r->phase = RELAY_DECLARE;
+		relay_queues_lead(r);
 		return now;
 	}
 	if (!mono_reached(r->lead_at, now))
@@ -210,7 +220,8 @@ static struct mono ask_for_lead(struct relay *r, struct mono now)
 
 static struct mono wind_up(struct relay *r, struct mono now)
 {
-	relay_forget(r);
+	if (!relay_forget(r))
+		return now;
 	if (mono_reached(r->stop_at, now) ||
 	    (publisher_unanswered(r->publisher) == 0 &&
 	     publisher_confirmed_count(r->publisher) == 0 && outbox_forgetting(r->outbox) == 0))
@@ -224,7 +235,8 @@ static void on_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
 {
 	struct relay *r = arg;
 
-	if (!heartbeats_settled(r->heartbeats, publish_no, how))
+	if (!relay_own_settled(r, publish_no, how) &&
+	    !heartbeats_settled(r->heartbeats, publish_no, how))
 		publisher_settled(r->publisher, publish_no, how);
 }
 
@@ -232,7 +244,10 @@ static void on_delivery(void *arg, const struct amqp_delivery *d)
 {
 	struct relay *r = arg;
 
-	pace_answer(r->pace, d, mono_now());
+	if (strcmp(d->type, MARK_TYPE) == 0)
+		pace_answer(r->pace, d, mono_now());
+	else
+		relay_own_delivery(r, d);
 }
 
 static size_t unanswered(const struct relay *r)
@@ -264,6 +279,12 @@ static void service(struct relay *r, struct mono now)
 		if (r->broker.backoff.failures &&
 		    mono_reached(mono_add_ms(r->connected_at, STABLE_MS), now))
 			backoff_reset(&r->broker.backoff);
+		if (r->phase == RELAY_PUBLISH &&
+		    mono_reached(mono_add_ms(r->progress_at, SILENCE_MS), now)) {
+			publisher_give_up(r->publisher);
+			heartbeats_give_up(r->heartbeats);
+			r->progress_at = now;
+		}
 		if (mono_reached(mono_add_ms(r->progress_at, CONFIRM_MS), now)) {
 			err_set(&err, "no confirm for %d s", CONFIRM_MS / 1000);
 			relay_lose_broker(r, &err);
@@ -283,6 +304,7 @@ static const struct {
 	[RELAY_ASK] = { RELAY_STANDBY, ask_for_lead },
 	[RELAY_WAIT] = { RELAY_STANDBY, ask_for_lead },
 	[RELAY_DECLARE] = { RELAY_LEADING, relay_declare },
+	[RELAY_OWN] = { RELAY_LEADING, relay_own },
 	[RELAY_PUBLISH] = { RELAY_LEADING, relay_publish },
 	[RELAY_HOLD] = { RELAY_LEADING, relay_hold },
 	[RELAY_WIND_UP] = { RELAY_LEADING, wind_up },
@@ -342,13 +364,15 @@ static void *run(void *arg)
 	log_thread("relay");
 	for (;;) {
 		struct mono due = turn(r);
-		show_status(r, phases[r->phase].shown);
+		show_status(r, r->refused && r->phase == RELAY_OWN ? RELAY_REFUSED
+								   : phases[r->phase].shown);
 		if (r->phase == RELAY_END)
 			break;
 		wait_for_events(r, due);
 	}
 	outbox_close(r->outbox);
 	amqp_close(r->link);
+	relay_queues_forget(r);
 	return NULL;
 }
 
@@ -373,17 +397,23 @@ struct relay *relay_start(const struct relay_options *options, struct err *err)
 	r->publisher = publisher_new(RELAY_CHUNKS, r->opt.message_max_changes);
 	r->heartbeats = heartbeats_new(r->opt.replicas, r->opt.nreplicas);
 	r->pace = pace_new(r->opt.replicas, r->opt.nreplicas);
-	r->handler =
-		(struct amqp_handler){ .arg = r, .settled = on_settled, .delivery = on_delivery };
+	r->asks = amqp_asks_new();
+	r->handler = (struct amqp_handler){ .arg = r,
+					    .settled = on_settled,
+					    .delivery = on_delivery,
+					    .cancelled = relay_own_cancelled };
 	backoff_init(&r->broker.backoff, 200, 5000);
 	backoff_init(&r->database.backoff, 200, 5000);
 	backoff_init(&r->hold_backoff, 200, 5000);
+	backoff_init(&r->renew_backoff, 1000, 30000);
+	backoff_init(&r->own_backoff, 500, 5000);
 	rc = pthread_create(&r->thread, NULL, run, r);
 	if (rc != 0) {
 		err_set(err, "cannot start the relay's thread: %s", strerror(rc));
 		publisher_free(r->publisher);
 		heartbeats_free(r->heartbeats);
 		pace_free(r->pace);
+		(void)amqp_asks_free(r->asks);
 		pthread_mutex_destroy(&r->lock);
 		close(r->wake_fd);
 		free(r);
@@ -415,6 +445,7 @@ void relay_stop(struct relay *r)
 	publisher_free(r->publisher);
 	heartbeats_free(r->heartbeats);
 	pace_free(r->pace);
+	(void)amqp_asks_free(r->asks);
 	pthread_mutex_destroy(&r->lock);
 	close(r->wake_fd);
 	free(r);

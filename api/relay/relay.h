@@ -31,9 +31,10 @@ enum relay_state {
 	RELAY_NO_DATABASE, /* broker fine, no session with the primary */
 	RELAY_STANDBY,	   /* another relay leads */
 	RELAY_LEADING,
+	RELAY_REFUSED, /* the exchange belongs to another primary's relay: nothing is published */
 	RELAY_STOPPED,
 };
-/* "no broker", "no database", "standby", "leading", "stopped" */
+/* "no broker", "no database", "standby", "leading", "refused", "stopped" */
 const char *relay_state_name(enum relay_state s);
 
 struct relay_status {

@@ -10,10 +10,17 @@
  * Chunks of big transactions, which outbox.c has put aside, are claimed in turn with the chunks of
  * sweeps, unless pace.c holds them back. Nothing ever holds back a sweep for their sake.
  *
+ * One queue that refuses messages must not hold up the others. So after the first refusal it does
+ * not back off but publishes directly (publisher.c): a replica that is left out is marked, which is
+ * committed before the change is forgotten; if the process dies before, the change is published once
+ * more. Only when no replica's queue takes a message the broker itself is the trouble, and it holds.
+ *
  * Heartbeats measure how far the replicas are behind. A leader records one every heartbeat_ms like
  * a change, finds it in a sweep like a change, and so it waits for all that changes wait for. None
  * is recorded while one is; the first sweep of a lead finds those of earlier leaders.
  */
+#include <string.h>
+
 #include "api/relay/relay_private.h"
 #include "common/base/log.h"
 
@@ -23,6 +30,7 @@
 #define GATHER_ROWS 16
 #define FORGET_MS   20 /* a confirmed change waits so long at most, for others to join it */
 #define IDLE_US	    (RELAY_IDLE_MS * INT64_C(1000))
+#define RENEW_MS    1000
 #define FULL_MS	    2 /* until a full socket is looked at again */
 
 /* All over again, from the first recorded change. */
@@ -36,77 +44,155 @@ static void restart(struct relay *r, bool new_link)
 	r->sweep_at = mono_now();
 	r->pause_us = r->gap_us = BUSY_US;
 	r->sweep_rows = 0;
+	r->hold_asked = false;
 	r->restart_sweeps = r->sweeps;
 	r->beat_sweeps = r->sweeps + 1;
 }
 
-/* The queues of all replicas, or one's if it is time. False: the broker or the session was lost. */
-static bool keep_queues(struct relay *r, enum relay_queues outcome, const struct err *err)
+/* False: the broker or the session was lost. */
+static bool keep_queues(struct relay *r, struct mono now)
 {
+	struct err err;
+	enum relay_queues outcome = relay_queues_turn(r, now, &err);
+
 	if (outcome == RELAY_QUEUES_BROKER)
-		relay_lose_broker(r, err);
+		relay_lose_broker(r, &err);
 	else if (outcome == RELAY_QUEUES_DATABASE)
-		relay_lose_database(r, err);
+		relay_lose_database(r, &err);
 	return outcome == RELAY_QUEUES_OK;
 }
 
 struct mono relay_declare(struct relay *r, struct mono now)
 {
-	struct err err;
-
 	if (amqp_blocked(r->link)) /* it would not answer */
 		return mono_add_ms(now, RELAY_IDLE_MS);
-	if (!keep_queues(r, relay_queues_declare(r, &err), &err))
+	if (!keep_queues(r, now))
 		return now;
+	if (!relay_queues_ready(r)) /* an answer wakes us */
+		return mono_add_ms(now, RELAY_IDLE_MS);
+	r->phase = RELAY_OWN;
+	return now;
+}
+
+void relay_begin(struct relay *r)
+{
+	if (r->leads) { /* it has paused only */
+		r->phase = RELAY_PUBLISH;
+		return;
+	}
+	r->leads = true;
 	r->broker.trouble = false;
 	r->database.trouble = false;
 	backoff_reset(&r->database.backoff);
 	log_info("relay leads", KV_S("source", outbox_source(r->outbox)));
 	restart(r, false);
-	return now;
 }
 
-/* Some queue did not take a message. */
+/* Some queue did not take a message, though it went to the exchange; or none of the replicas' did. */
 static void hold(struct relay *r, enum amqp_settled how)
 {
-	const char *text =
-		how == AMQP_RETURNED
-			? "a message reached no queue: a queue or a binding was removed"
-			: "a queue refused a message: is it full, or without enough nodes?";
+	static const char *const refused[] = {
+		"a queue refused a message: is it full, or without enough nodes?",
+		"a message reached no queue: a queue or a binding was removed"
+	};
+	bool direct = publisher_direct(r->publisher);
+	const char *text = refused[how == AMQP_RETURNED];
 
-	if (r->hold_backoff.failures == 0)
-		log_warn("relay holds", KV_S("error", text),
-			 KV_S("next", "declaring the queues again, then publishing again"));
-	relay_show_error(r, "relay holds", text);
+	if (!direct && !r->in_trouble) {
+		log_warn("the exchange does not take messages", KV_S("error", text),
+			 KV_S("next", "publishing to each replica's queues as well; a subscriber "
+				      "whose queue refuses loses its copy"));
+		relay_show_error(r, "the exchange does not take messages", text);
+		r->in_trouble = true;
+		memset(r->left_out, 0, sizeof(r->left_out));
+		backoff_reset(&r->renew_backoff);
+	}
+	r->hold_until = mono_now();
+	if (direct) {
+		if (r->hold_backoff.failures == 0)
+			log_warn("relay holds", KV_S("error", text),
+				 KV_S("next", "declaring the queues again, then publishing again"));
+		relay_show_error(r, "relay holds", text);
+		r->hold_until = mono_add_ms(r->hold_until, backoff_next_ms(&r->hold_backoff));
+	}
 	r->phase = RELAY_HOLD;
-	r->hold_until = mono_add_ms(mono_now(), backoff_next_ms(&r->hold_backoff));
+	r->hold_asked = false;
 	r->hold_how = how;
+}
+
+/* RabbitMQ 3.10 may go on refusing on a channel for ever when the reason is gone: ask on a new one.
+ * False: the broker was lost. */
+static bool renew_link(struct relay *r)
+{
+	struct err err;
+
+	amqp_close(r->link);
+	relay_queues_broken(r);
+	r->owns = false;
+	r->reply_queue[0] = '\0';
+	r->own = RELAY_OWN_NOTHING;
+	pace_drop(r->pace);
+	r->link = amqp_open(r->opt.rabbitmq_urls, r->opt.application_name, RELAY_BROKER_TIMEOUT_MS,
+			    &err);
+	r->progress_at = r->connected_at = mono_now();
+	if (!r->link)
+		relay_lose_broker(r, &err);
+	return r->link != NULL;
 }
 
 /* False: the broker or the session was lost. */
 static bool end_hold(struct relay *r, struct mono now)
 {
-	struct err err;
-
 	if (!mono_reached(r->hold_until, now) || publisher_unanswered(r->publisher) ||
 	    outbox_claiming(r->outbox) || amqp_blocked(r->link))
 		return true;
-	/* RabbitMQ 3.10 may go on refusing on a channel for ever when the reason is gone: ask on a
-	 * new one. */
-	if (r->hold_how == AMQP_NACKED) {
-		amqp_close(r->link);
-		r->link = amqp_open(r->opt.rabbitmq_urls, r->opt.application_name,
-				    RELAY_BROKER_TIMEOUT_MS, &err);
-		r->progress_at = r->connected_at = mono_now();
-		pace_drop(r->pace);
+	if (!r->hold_asked) {
+		if (r->hold_how == AMQP_NACKED && !renew_link(r))
+			return false;
+		relay_queues_want(r);
+		r->hold_asked = true;
 	}
-	if (!r->link) {
-		relay_lose_broker(r, &err);
+	if (!keep_queues(r, now))
 		return false;
-	}
-	if (!keep_queues(r, relay_queues_declare(r, &err), &err))
-		return false;
+	if (!relay_queues_ready(r))
+		return true;
 	restart(r, r->hold_how == AMQP_NACKED);
+	publisher_go_direct(r->publisher, r->opt.replicas, r->opt.nreplicas);
+	r->renew_at = mono_add_ms(now, backoff_next_ms(&r->renew_backoff));
+	if (!r->owns)
+		r->phase = RELAY_OWN;
+	return true;
+}
+
+/* ---- those who were left out ---- */
+
+/* Before what was confirmed is forgotten. False: the session was lost. */
+static bool mark_left_out(struct relay *r)
+{
+	enum amqp_settled how;
+	struct err err;
+
+	for (size_t i = 0; i < r->opt.nreplicas; i++) {
+		if (!publisher_left_out(r->publisher, i, &how))
+			continue;
+		const char *reason =
+			how == AMQP_RETURNED
+				? "a change was published while a queue of it was missing"
+				: "a queue of it refused changes that others took";
+		if (!relay_queues_mark(r, i, reason, &err)) {
+			relay_lose_database(r, &err);
+			return false;
+		}
+		if (how == AMQP_RETURNED)
+			relay_queues_want(r);
+		if (!r->left_out[i])
+			log_error(
+				"a replica's queue does not take changes: the replica needs a reset",
+				KV_S("replica", r->opt.replicas[i]), KV_S("reason", reason),
+				KV_S("next", "publishing to the others"));
+		r->left_out[i] = true;
+		relay_show_error(r, r->opt.replicas[i], reason);
+	}
 	return true;
 }
 
@@ -212,39 +298,40 @@ static void settle_beats(struct relay *r)
 
 	if (heartbeats_done(r->heartbeats, &done))
 		outbox_forget(r->outbox, &done, 1);
-	/* A queue is not there: looked at next, out of turn. */
-	if (heartbeats_missing(r->heartbeats, &replica)) {
-		for (size_t i = 0; i < r->opt.nreplicas; i++)
-			if (r->opt.replicas[i] == replica)
-				r->look_next = i;
-		r->look_at.us = 0;
-	}
+	/* A queue is not there. */
+	if (heartbeats_missing(r->heartbeats, &replica))
+		relay_queues_want(r);
 }
 
 /* Full sets at once; the rest gathers for a while, so that one transaction forgets what many have
  * written. */
-static void forget(struct relay *r, struct mono now)
+static bool forget(struct relay *r, struct mono now)
 {
 	size_t n = publisher_confirmed_count(r->publisher);
 
 	if (n > 0 && mono_is_never(r->forget_at))
 		r->forget_at = mono_add_ms(now, FORGET_MS);
 	if (n >= RELAY_CHUNK_MAX || (n > 0 && mono_reached(r->forget_at, now)))
-		relay_forget(r);
+		return relay_forget(r);
+	return true;
 }
 
-void relay_forget(struct relay *r)
+bool relay_forget(struct relay *r)
 {
 	const struct outbox_key *keys;
+
+	if (!mark_left_out(r))
+		return false;
 
 	while (publisher_confirmed_count(r->publisher) >= RELAY_CHUNK_MAX ||
 	       outbox_forgetting(r->outbox) == 0) {
 		size_t n = publisher_confirmed(r->publisher, RELAY_CHUNK_MAX, &keys);
 		if (!n)
-			return;
+			break;
 		outbox_forget(r->outbox, keys, n);
 		r->forget_at = MONO_NEVER;
 	}
+	return true;
 }
 
 /* When there is something to do unless something comes through an fd before; never: nothing. */
@@ -259,6 +346,9 @@ static struct mono next_duty(const struct relay *r, struct mono now)
 	}
 	if (publisher_confirmed_count(r->publisher) > 0 && outbox_forgetting(r->outbox) == 0)
 		due = mono_earlier(due, r->forget_at);
+	due = mono_earlier(due, relay_queues_due(r));
+	if (publisher_direct(r->publisher))
+		due = mono_earlier(due, r->renew_at);
 	return may_beat(r) ? mono_earlier(due, r->beat_at) : due;
 }
 
@@ -281,14 +371,35 @@ static enum publisher_run publish(struct relay *r)
 	return beats == PUBLISHER_FULL && ran != PUBLISHER_MORE ? beats : ran;
 }
 
+/* Publishing directly: whether to try a new connection. Without a message it would tell nothing. */
+static bool renew_due(struct relay *r, struct mono now)
+{
+	struct publisher_counts counts;
+
+	if (!publisher_direct(r->publisher) || !mono_reached(r->renew_at, now))
+		return false;
+	publisher_counts(r->publisher, &counts);
+	r->renew_at = mono_add_ms(now, RENEW_MS);
+	if (counts.messages == r->renew_messages)
+		return false;
+	r->renew_messages = counts.messages;
+	return true;
+}
+
 struct mono relay_publish(struct relay *r, struct mono now)
 {
 	enum publisher_run ran;
 	enum amqp_settled how;
-	struct err err;
 
 	if (publisher_refused(r->publisher, &how)) {
 		hold(r, how);
+		return now;
+	}
+	if (renew_due(r, now)) {
+		r->phase = RELAY_HOLD;
+		r->hold_asked = false;
+		r->hold_how = AMQP_NACKED;
+		r->hold_until = now;
 		return now;
 	}
 	beat(r, now);
@@ -297,15 +408,22 @@ struct mono relay_publish(struct relay *r, struct mono now)
 	if (ran == PUBLISHER_BROKEN)
 		return now;
 	settle_beats(r);
-	forget(r, now);
-	if (!keep_queues(r, relay_queues_look(r, now, &err), &err))
+	if (!forget(r, now) || !keep_queues(r, now))
 		return now;
+	if (!r->owns && relay_queues_ready(r) && mono_reached(r->own_at, now)) {
+		r->phase = RELAY_OWN;
+		return now;
+	}
 
 	/* All that was recorded has gone through since. */
-	if (r->hold_backoff.failures && r->sweeps > r->restart_sweeps &&
+	if (r->in_trouble && r->sweeps > r->restart_sweeps &&
 	    publisher_changes(r->publisher) == 0) {
 		backoff_reset(&r->hold_backoff);
-		log_info("relay goes on: the queues take messages again");
+		if (!publisher_direct(r->publisher)) {
+			r->in_trouble = false;
+			relay_queues_forget(r);
+			log_info("relay goes on: the queues take messages again");
+		}
 	}
 	if (ran == PUBLISHER_MORE)
 		return now;
@@ -316,13 +434,10 @@ struct mono relay_publish(struct relay *r, struct mono now)
 
 struct mono relay_hold(struct relay *r, struct mono now)
 {
-	struct err err;
-
 	claim(r, now);
 	settle_beats(r);
-	relay_forget(r); /* at once: what is not forgotten when this ends is published again */
-	if (!keep_queues(r, relay_queues_look(r, now, &err), &err) || !end_hold(r, now) ||
-	    r->phase == RELAY_PUBLISH)
+	/* At once: what is not forgotten when this ends is published again. */
+	if (!relay_forget(r) || !end_hold(r, now) || r->phase != RELAY_HOLD)
 		return now;
 	/* The time is over, but it cannot end yet: what ends it comes through an fd. */
 	return publisher_unanswered(r->publisher) || mono_reached(r->hold_until, now)

@@ -1,6 +1,7 @@
 /*
  * relay_private.h: what relay.c (the thread, its connections), relay_lead.c (claim, publish,
- * forget) and relay_queues.c (the replicas' queues) share. Nobody else includes it.
+ * forget), relay_queues.c (the replicas' queues) and relay_own.c (the exchange is ours alone) share.
+ * Nobody else includes it.
  */
 #ifndef PGFANOUT_API_RELAY_RELAY_PRIVATE_H
 #define PGFANOUT_API_RELAY_RELAY_PRIVATE_H
@@ -17,6 +18,7 @@
 #include "common/base/backoff.h"
 #include "common/base/clock.h"
 #include "common/settings/config.h"
+#include "common/wire/topology.h"
 
 #define RELAY_CHUNKS		8
 #define RELAY_CHUNK_MAX		1000 /* changes of a claim, and keys of a delete */
@@ -32,10 +34,30 @@ enum relay_phase {
 	RELAY_ASK,     /* … and a session with the primary; the first answer is awaited */
 	RELAY_WAIT,    /* … and another relay has the lead */
 	RELAY_DECLARE, /* it has the lead; the queues are not declared yet */
+	RELAY_OWN,     /* … they are; another primary's relay may publish here */
 	RELAY_PUBLISH, /* it claims, publishes, forgets */
 	RELAY_HOLD,    /* a queue did not take a message: nothing new is published */
 	RELAY_WIND_UP, /* stop: answers are awaited, nothing new begins */
 	RELAY_END,
+};
+
+/* relay_queues.c: what is asked of the broker. */
+enum relay_asking {
+	RELAY_ASKING_NOTHING,
+	RELAY_ASKING_LOOK,
+	RELAY_ASKING_DECLARE,
+	RELAY_ASKING_CREATE,
+	RELAY_ASKING_DROP,
+};
+enum relay_queue_part { RELAY_QUEUES_MAIN, RELAY_QUEUES_AROUND, RELAY_QUEUE_PARTS };
+
+/* relay_own.c: see there. */
+enum relay_own_state {
+	RELAY_OWN_NOTHING,
+	RELAY_OWN_CLAIMED,
+	RELAY_OWN_LISTENING,
+	RELAY_OWN_PROBED,
+	RELAY_OWN_REFUSED,
 };
 
 struct relay_peer { /* the broker, the primary */
@@ -85,14 +107,43 @@ struct relay {
 	size_t sweep_rows;	  /* of the sweep under way */
 	bool big_turn;		  /* the next chunk may be one of a big transaction */
 	struct mono forget_at;	  /* when what is confirmed is forgotten; never: nothing waits */
-	struct mono look_at, declare_at; /* the queues were last looked at; all were declared */
-	size_t look_next;		 /* replica */
-	bool declaring;			 /* in this round */
-	bool declared[REPLICAS_MAX];	 /* products_queues has a row */
-	struct pg_conn *notes;		 /* the primary, while something is written; else NULL */
-	uint64_t restart_sweeps;	 /* sweeps, at the last restart */
-	struct mono beat_at;		 /* when the next heartbeat is due */
+	bool hold_asked;	  /* HOLD: it waits for the queues to be declared */
+	struct mono renew_at;	  /* while publishing directly: try again on a new connection */
+	struct backoff renew_backoff;
+	uint64_t renew_messages; /* published before the last time: nothing new, nothing to try */
+	bool in_trouble;	 /* since the exchange or the queues refused; as logged */
+	bool left_out[REPLICAS_MAX]; /* as logged since then */
+	uint64_t restart_sweeps;     /* sweeps, at the last restart */
+	struct mono beat_at;	     /* when the next heartbeat is due */
 	uint64_t beat_sweeps; /* how many sweeps must have ended, so that none is unclaimed */
+
+	/* the replicas' queues: relay_queues.c */
+	struct amqp_asks *asks;
+	enum relay_asking asking;
+	bool declare_wanted;		 /* all of them, as soon as possible */
+	struct mono look_at, declare_at; /* the last rounds began */
+	unsigned exchange;		 /* these three: of the round under way */
+	bool is_asked[REPLICAS_MAX];
+	struct topology_asked asked[REPLICAS_MAX];
+	bool to_do[REPLICAS_MAX];	 /* for the next one: to create, or to drop */
+	uint64_t too_long[REPLICAS_MAX]; /* messages; 0: it is not */
+	bool fresh[REPLICAS_MAX];	 /* declared, and not noted yet */
+	bool declared[REPLICAS_MAX];	 /* products_queues has a row */
+	enum amqp_answer told[REPLICAS_MAX][RELAY_QUEUE_PARTS]; /* as logged */
+	struct pg_conn *notes; /* the primary, while something is written; else NULL */
+
+	/* the exchange is ours alone: relay_own.c */
+	enum relay_own_state own;
+	bool owns;	    /* the queue products.relay is this connection's */
+	bool leads;	    /* this lead was logged and has begun to publish */
+	bool refused;	    /* another primary's relay publishes here */
+	struct mono own_at; /* PROBED: waits until then; REFUSED: asks again then */
+	struct backoff own_backoff;
+	uint64_t probe_no;    /* PROBED: of the question */
+	bool answered;	      /* these two: by the other one */
+	char other[128];      /* its source */
+	char own_source[128]; /* of the primary that we lead, or led on this connection */
+	char reply_queue[TOPOLOGY_NAME_MAX + 40]; /* of this connection; "": none yet */
 
 	uint64_t sweeps, broker_connections, database_connections; /* for the status */
 };
@@ -108,20 +159,37 @@ void relay_lose_database(struct relay *r, const struct err *err);
 
 enum relay_queues { RELAY_QUEUES_OK, RELAY_QUEUES_BROKER /* lost */, RELAY_QUEUES_DATABASE };
 
-/* All queues, at once: before anything is published. */
-MUST_CHECK enum relay_queues relay_queues_declare(struct relay *r, struct err *err);
-/* One replica's, if it is time. */
-MUST_CHECK enum relay_queues relay_queues_look(struct relay *r, struct mono now, struct err *err);
+/* Asks what is due, takes what was answered; never waits for the broker. */
+MUST_CHECK enum relay_queues relay_queues_turn(struct relay *r, struct mono now, struct err *err);
+struct mono relay_queues_due(const struct relay *r);
+void relay_queues_lead(struct relay *r);	/* a new lead: nothing is known */
+void relay_queues_want(struct relay *r);	/* all are declared as soon as possible … */
+bool relay_queues_ready(const struct relay *r); /* … and that has been done */
+/* This replica lacks a change: true when that is committed on the primary. */
+MUST_CHECK bool relay_queues_mark(struct relay *r, size_t i, const char *reason, struct err *err);
+void relay_queues_broken(struct relay *r); /* the link is lost */
 void relay_queues_forget(struct relay *r); /* closes what it keeps open */
+
+/* ---- relay_own.c ---- */
+
+/* One turn in OWN. */
+struct mono relay_own(struct relay *r, struct mono now);
+void relay_own_broken(struct relay *r); /* the link is lost, or the lead */
+/* As amqp_handler's. settled: false: not a message from here. */
+bool relay_own_settled(struct relay *r, uint64_t publish_no, enum amqp_settled how);
+void relay_own_delivery(void *arg, const struct amqp_delivery *d);
+void relay_own_cancelled(void *arg, const char *consumer_tag);
 
 /* ---- relay_lead.c ---- */
 
 /* One turn in DECLARE, PUBLISH, HOLD. As all turns: until when there is nothing to do unless
  * something comes; broker or session may be lost after it. */
 struct mono relay_declare(struct relay *r, struct mono now);
+/* The exchange is ours: from OWN to PUBLISH. */
+void relay_begin(struct relay *r);
 struct mono relay_publish(struct relay *r, struct mono now);
 struct mono relay_hold(struct relay *r, struct mono now);
-/* Deletes what was confirmed, without waiting for more. */
-void relay_forget(struct relay *r);
+/* Deletes what was confirmed, without waiting for more. False: the session was lost. */
+MUST_CHECK bool relay_forget(struct relay *r);
 
 #endif

@@ -2,6 +2,20 @@
  * relay_queues.c: the replicas' queues as the leading relay keeps them: declared, none missing
  * unnoticed, none longer than the operator allows (MAX_BACKLOG_MESSAGES). The relay's thread.
  *
+ * All questions of a round are asked at once, and answered while publishing goes on:
+ *
+ *   asking    moves on when
+ *   NOTHING   a round is due, or wanted (relay_queues_want())              -> LOOK or DECLARE
+ *   LOOK      all main queues are counted; what is too long                -> DROP, else NOTHING
+ *   DECLARE   exchanges and queues are declared, but for missing main ones;
+ *             replicas that miss one are marked                            -> CREATE, else as LOOK
+ *   CREATE    those are created                                            -> DROP, else NOTHING
+ *   DROP      what is in too long queues is thrown away, and that noted    -> NOTHING
+ *   any       the link is lost                                             -> NOTHING
+ *
+ * One replica's trouble is its own: what cannot be declared concerns that replica alone, and is
+ * tried again in the next round. Only without the exchange nothing can be published.
+ *
  * What is lost in a queue only a reset brings back: its snapshot has everything that left the
  * outbox before. So whoever loses changes of a replica marks the replica, and the mark stays until
  * a reset whose snapshot was taken later. The mark is a time, reset_due_at in products_queues on
@@ -15,28 +29,39 @@
  *      a mark too much, never one too few. If a reset's snapshot falls between the two, the reset
  *      has created the queue itself before it.
  *   2. A queue is missing, and the replica has no row: the replica is new. Create the queue, then
- *      the row. Nothing is published before all replicas have both, so a crash in between loses
- *      nothing.
+ *      the row. Nothing is published before all new replicas have both, or are marked (4), so a
+ *      crash in between loses nothing.
  *   3. The queues are too long: mark, drop what is in both, mark again. The first mark is for a
  *      crash in between. The second one is for a snapshot that falls between the first mark and the
  *      drop: changes published after that snapshot are dropped with the rest, and the second mark
  *      is newer than the snapshot.
+ *   4. A main queue exists with other arguments: what it does to messages is not known. Mark, in
+ *      each round again, and go on without it. A reset fails while that is so, and when it does not
+ *      the queue is as it must be before the reset's snapshot.
+ *   5. A main queue cannot be declared for another reason (its node is down): what is in it may come
+ *      back, so only a replica that never had queues is marked.
+ *   6. A queue did not take a message while others did (relay_lead.c): mark, commit, and only then
+ *      forget the change.
  *
  * The queues stay bound meanwhile and are looked at every few seconds. So what is published until
  * the reset is kept, or dropped again, and the bound is exceeded for a few seconds at most. What
  * the reset's snapshot does not have is published after it: it is in the queues, or was dropped
  * there, and then rule 3 has marked the replica again.
  *
- * This blocks: on the broker for some questions, on the primary where something is to be written.
+ * This blocks only on the primary, where something is to be written.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "api/measures.h"
 #include "api/relay/relay_private.h"
 #include "api/relay/sql/queues_declared.sql.h"
+#include "api/relay/sql/queues_due.sql.h"
 #include "api/relay/sql/queues_lost.sql.h"
-#include "common/pg/db.h"
+#include "api/relay/sql/queues_new.sql.h"
 #include "common/base/log.h"
+#include "common/pg/db.h"
+#include "common/pg/pgarray.h"
 #include "common/wire/topology.h"
 
 #define STATEMENT_MS 3000
@@ -49,12 +74,12 @@ void relay_queues_forget(struct relay *r)
 }
 
 /* One statement on the primary; *ret_rows: how many it gave back. */
-static bool note(struct relay *r, const char *sql, const char *replica, const char *reason,
+static bool note(struct relay *r, const char *sql, struct db_param first, const char *reason,
 		 int *ret_rows, struct err *err)
 {
 	static const struct db_options options = { .application_name = "pgfanout-api queues",
 						   .statement_timeout_ms = STATEMENT_MS };
-	const struct db_param params[] = { DB_TEXT(replica), DB_TEXT(reason) };
+	const struct db_param params[] = { first, DB_TEXT(reason) };
 	struct pg_result *rows;
 
 	if (!r->notes)
@@ -64,6 +89,7 @@ static bool note(struct relay *r, const char *sql, const char *replica, const ch
 	if (db_query(r->notes, sql, reason ? 2 : 1, params, false,
 		     mono_add_ms(mono_now(), STATEMENT_MS), &rows, err) != DB_OK) {
 		err_prefix(err, "writing to products_queues");
+		relay_queues_forget(r);
 		return false;
 	}
 	*ret_rows = db_rows(rows);
@@ -77,109 +103,307 @@ static bool mark(struct relay *r, size_t i, const char *reason, bool *ret_known,
 {
 	int rows;
 
-	if (!note(r, sql_queues_lost, r->opt.replicas[i], reason, &rows, err))
+	if (!note(r, sql_queues_lost, DB_TEXT(r->opt.replicas[i]), reason, &rows, err))
 		return false;
 	*ret_known = rows > 0;
 	return true;
 }
 
-static enum relay_queues drop(struct relay *r, size_t i, uint64_t ready, struct err *err)
+bool relay_queues_mark(struct relay *r, size_t i, const char *reason, struct err *err)
 {
-	static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
-	const char *replica = r->opt.replicas[i];
-	uint64_t dropped = 0;
-	char reason[160];
-	bool known;
-
-	snprintf(reason, sizeof(reason),
-		 "its backlog of %llu messages was dropped: more than MAX_BACKLOG_MESSAGES (%llu)",
-		 (unsigned long long)ready, (unsigned long long)r->opt.max_backlog);
-	if (!mark(r, i, reason, &known, err))
-		return RELAY_QUEUES_DATABASE;
-	for (size_t k = 0; k < ARRAY_SIZE(kinds); k++) {
-		char queue[TOPOLOGY_NAME_MAX];
-		uint32_t n;
-
-		topology_queue(queue, kinds[k], replica);
-		if (!amqp_purge_queue(r->link, queue, &n, err)) {
-			struct err ignored;
-
-			/* It may have happened. */
-			(void)!mark(r, i, reason, &known, &ignored);
-			return RELAY_QUEUES_BROKER;
-		}
-		dropped += n;
-	}
-	metric_add(M_BACKLOG_DROPPED, i, (int64_t)dropped);
-	log_warn("the backlog of a replica was dropped: it needs a reset", KV_S("replica", replica),
-		 KV_I("messages", (int64_t)dropped),
-		 KV_I("max_backlog_messages", (int64_t)r->opt.max_backlog));
-	return mark(r, i, reason, &known, err) ? RELAY_QUEUES_OK : RELAY_QUEUES_DATABASE;
-}
-
-/* One replica's. */
-static enum relay_queues look(struct relay *r, size_t i, bool declare, struct err *err)
-{
-	const char *replica = r->opt.replicas[i];
-	bool missing, known = false;
-	uint64_t ready;
 	int rows;
 
-	if (!topology_look(r->link, replica, &missing, &ready, err))
-		return RELAY_QUEUES_BROKER;
-	if (missing) {
+	return note(r, sql_queues_due, DB_TEXT(r->opt.replicas[i]), reason, &rows, err);
+}
+
+/* ---- rounds ---- */
+
+static bool begin(struct relay *r, enum relay_asking asking, struct err *err)
+{
+	bool all = asking == RELAY_ASKING_LOOK || asking == RELAY_ASKING_DECLARE;
+
+	amqp_asks_reset(r->asks);
+	r->asking = asking;
+	if (asking == RELAY_ASKING_DECLARE || asking == RELAY_ASKING_CREATE)
+		topology_ask_exchanges(r->asks, &r->asked[0]);
+	const struct topology_asked shared = r->asked[0];
+	for (size_t i = 0; i < r->opt.nreplicas; i++) {
+		const char *replica = r->opt.replicas[i];
+
+		r->is_asked[i] = all || r->to_do[i];
+		r->to_do[i] = false;
+		if (!r->is_asked[i])
+			continue;
+		r->asked[i] = shared;
+		if (asking == RELAY_ASKING_DROP)
+			topology_ask_drop(r->asks, replica, &r->asked[i]);
+		else
+			topology_ask_replica(r->asks, replica, r->opt.max_attempts,
+					     asking == RELAY_ASKING_LOOK     ? TOPOLOGY_LOOK
+					     : asking == RELAY_ASKING_CREATE ? TOPOLOGY_CREATE
+									     : TOPOLOGY_LOOK_FIRST,
+					     &r->asked[i]);
+	}
+	r->exchange = shared.exchange;
+	return amqp_ask(r->link, r->asks, err);
+}
+
+static bool any_to_do(const struct relay *r)
+{
+	for (size_t i = 0; i < r->opt.nreplicas; i++)
+		if (r->to_do[i])
+			return true;
+	return false;
+}
+
+/* Says once, and in /status, that something of a replica is not as it must be. */
+static void complain(struct relay *r, size_t i, enum relay_queue_part part, enum amqp_answer answer,
+		     const struct err *why, const char *next)
+{
+	static const char *const what[] = { [RELAY_QUEUES_MAIN] = "a queue of a replica",
+					    [RELAY_QUEUES_AROUND] = "a queue for failed changes" };
+
+	if (answer != AMQP_ANSWER_YES) {
+		relay_show_error(r, what[part], why->text);
+		if (r->told[i][part] != answer)
+			log_error("a queue cannot be declared", KV_S("replica", r->opt.replicas[i]),
+				  KV_S("error", why->text), KV_S("next", next));
+	} else if (r->told[i][part] != AMQP_ANSWER_YES && r->told[i][part] != AMQP_ANSWER_NONE) {
+		log_info("a queue could be declared again", KV_S("replica", r->opt.replicas[i]));
+	}
+	r->told[i][part] = answer;
+}
+
+static void complain_around(struct relay *r, size_t i, const struct topology_report *t)
+{
+	static const char next[] = "changes are published; failed ones may have to wait";
+	const bool retry = t->retry != AMQP_ANSWER_YES;
+
+	complain(r, i, RELAY_QUEUES_AROUND, retry ? t->retry : t->dead,
+		 retry ? &t->retry_why : &t->dead_why, next);
+}
+
+/* What became of one replica's queues. False: the primary was lost. */
+static bool take_report(struct relay *r, size_t i, struct err *err)
+{
+	struct topology_report t;
+	bool known = false;
+	char reason[220];
+	int rows;
+
+	topology_read(r->asks, &r->asked[i], &t);
+	switch (t.main) {
+	case AMQP_ANSWER_YES:
+		if (r->asking != RELAY_ASKING_CREATE && r->opt.max_backlog > 0 &&
+		    t.ready > r->opt.max_backlog)
+			r->too_long[i] = t.ready;
+		break;
+	case AMQP_ANSWER_MISSING:
 		if (!mark(r, i, "a queue of it was deleted, with the changes in it", &known, err))
-			return RELAY_QUEUES_DATABASE;
+			return false;
 		if (known)
 			log_error("a queue of a replica was deleted, and is recreated: the replica "
 				  "needs a reset",
-				  KV_S("replica", replica));
+				  KV_S("replica", r->opt.replicas[i]));
+		r->to_do[i] = true;
+		return true;
+	case AMQP_ANSWER_UNFIT:
+		snprintf(reason, sizeof(reason), "%.200s", t.main_why.text);
+		if (!relay_queues_mark(r, i, reason, err))
+			return false;
+		complain(r, i, RELAY_QUEUES_MAIN, t.main, &t.main_why,
+			 "the replica needs a reset; publishing to the others");
+		break;
+	default:
+		if (!r->declared[i] && !note(r, sql_queues_new, DB_TEXT(r->opt.replicas[i]),
+					     "its queues could not be declared", &rows, err))
+			return false;
+		complain(r, i, RELAY_QUEUES_MAIN, t.main, &t.main_why,
+			 "trying again; publishing to the others");
+		break;
 	}
-	if ((missing || declare) && !topology_declare(r->link, replica, r->opt.max_attempts, err))
-		return RELAY_QUEUES_BROKER;
-	if (!r->declared[i]) {
-		if (!note(r, sql_queues_declared, replica, NULL, &rows, err))
+	if (r->asking == RELAY_ASKING_LOOK)
+		return true;
+	if (t.main == AMQP_ANSWER_YES) {
+		complain(r, i, RELAY_QUEUES_MAIN, t.main, NULL, NULL);
+		r->fresh[i] = !r->declared[i];
+	}
+	complain_around(r, i, &t);
+	return true;
+}
+
+/* Those that were declared for the first time, as far as this leader knows. */
+static bool note_declared(struct relay *r, struct err *err)
+{
+	struct pgarray names = { 0 };
+	bool ok = true;
+	size_t n = 0;
+	int rows;
+
+	pgarray_begin(&names, PGARRAY_TEXT);
+	for (size_t i = 0; i < r->opt.nreplicas; i++)
+		if (r->fresh[i] && ++n)
+			pgarray_add_text(&names, r->opt.replicas[i], strlen(r->opt.replicas[i]));
+	if (n > 0)
+		ok = note(r, sql_queues_declared, pgarray_finish(&names), NULL, &rows, err);
+	for (size_t i = 0; i < r->opt.nreplicas && ok; i++) {
+		r->declared[i] = r->declared[i] || r->fresh[i];
+		r->fresh[i] = false;
+	}
+	pgarray_clear(&names);
+	return ok;
+}
+
+/* ---- too long ones ---- */
+
+static void drop_reason(const struct relay *r, size_t i, char *ret, size_t size)
+{
+	snprintf(ret, size,
+		 "its backlog of %llu messages was dropped: more than MAX_BACKLOG_MESSAGES (%llu)",
+		 (unsigned long long)r->too_long[i], (unsigned long long)r->opt.max_backlog);
+}
+
+/* Before, or after. */
+static bool mark_drops(struct relay *r, struct err *err)
+{
+	char reason[160];
+	bool known;
+
+	for (size_t i = 0; i < r->opt.nreplicas; i++) {
+		if (!r->too_long[i])
+			continue;
+		drop_reason(r, i, reason, sizeof(reason));
+		if (!mark(r, i, reason, &known, err))
+			return false;
+		r->to_do[i] = true;
+	}
+	return true;
+}
+
+static bool take_drops(struct relay *r, struct err *err)
+{
+	struct topology_report t;
+
+	for (size_t i = 0; i < r->opt.nreplicas; i++) {
+		if (!r->is_asked[i])
+			continue;
+		topology_read(r->asks, &r->asked[i], &t);
+		uint64_t dropped = amqp_asks_messages(r->asks, r->asked[i].main);
+		metric_add(M_BACKLOG_DROPPED, i, (int64_t)dropped);
+		log_warn("the backlog of a replica was dropped: it needs a reset",
+			 KV_S("replica", r->opt.replicas[i]), KV_I("messages", (int64_t)dropped),
+			 KV_I("max_backlog_messages", (int64_t)r->opt.max_backlog));
+	}
+	bool ok = mark_drops(r, err);
+	memset(r->too_long, 0, sizeof(r->too_long));
+	memset(r->to_do, 0, sizeof(r->to_do));
+	return ok;
+}
+
+void relay_queues_broken(struct relay *r)
+{
+	struct err ignored;
+
+	/* It may have happened. */
+	if (r->asking == RELAY_ASKING_DROP)
+		(void)!mark_drops(r, &ignored);
+	r->asking = RELAY_ASKING_NOTHING;
+	amqp_asks_reset(r->asks);
+	memset(r->too_long, 0, sizeof(r->too_long));
+	memset(r->to_do, 0, sizeof(r->to_do));
+	relay_queues_forget(r);
+}
+
+/* ---- a turn ---- */
+
+/* Everything is answered: what is next. */
+static enum relay_queues finish(struct relay *r, struct err *err)
+{
+	enum relay_asking was = r->asking;
+
+	if (was == RELAY_ASKING_DROP) {
+		if (!take_drops(r, err))
 			return RELAY_QUEUES_DATABASE;
-		r->declared[i] = true;
+		r->asking = RELAY_ASKING_NOTHING;
+		return RELAY_QUEUES_OK;
 	}
-	if (r->opt.max_backlog > 0 && ready > r->opt.max_backlog)
-		return drop(r, i, ready, err);
+	if (was != RELAY_ASKING_LOOK &&
+	    amqp_asks_answer(r->asks, r->exchange, err) != AMQP_ANSWER_YES)
+		return RELAY_QUEUES_BROKER;
+	for (size_t i = 0; i < r->opt.nreplicas; i++)
+		if (r->is_asked[i] && !take_report(r, i, err))
+			return RELAY_QUEUES_DATABASE;
+	if (!note_declared(r, err))
+		return RELAY_QUEUES_DATABASE;
+	r->asking = RELAY_ASKING_NOTHING;
+	/* Was there a moment ago, in CREATE: then in the next round. */
+	if (was != RELAY_ASKING_CREATE && any_to_do(r))
+		return begin(r, RELAY_ASKING_CREATE, err) ? RELAY_QUEUES_OK : RELAY_QUEUES_BROKER;
+	memset(r->to_do, 0, sizeof(r->to_do));
+	if (!mark_drops(r, err))
+		return RELAY_QUEUES_DATABASE;
+	if (any_to_do(r))
+		return begin(r, RELAY_ASKING_DROP, err) ? RELAY_QUEUES_OK : RELAY_QUEUES_BROKER;
 	return RELAY_QUEUES_OK;
 }
 
-enum relay_queues relay_queues_declare(struct relay *r, struct err *err)
+void relay_queues_want(struct relay *r)
 {
-	enum relay_queues outcome = RELAY_QUEUES_OK;
-
-	/* Asked again by each new leader: the primary may be another one, or restored from a
-	 * backup. */
-	for (size_t i = 0; i < r->opt.nreplicas; i++)
-		r->declared[i] = false;
-	for (size_t i = 0; i < r->opt.nreplicas && outcome == RELAY_QUEUES_OK; i++)
-		outcome = look(r, i, true, err);
-	relay_queues_forget(r);
-	r->look_next = 0;
-	r->look_at = r->declare_at = mono_now();
-	return outcome;
+	r->declare_wanted = true;
 }
 
-enum relay_queues relay_queues_look(struct relay *r, struct mono now, struct err *err)
+bool relay_queues_ready(const struct relay *r)
 {
-	int64_t round_ms = r->opt.max_backlog > 0 ? LOOK_MS : RELAY_DECLARE_ROUND_MS;
+	return r->asking == RELAY_ASKING_NOTHING && !r->declare_wanted;
+}
 
-	if (r->opt.nreplicas == 0 || amqp_blocked(r->link) ||
-	    !mono_reached(mono_add_ms(r->look_at, round_ms / (int64_t)r->opt.nreplicas), now))
-		return RELAY_QUEUES_OK;
-	if (r->look_next >= r->opt.nreplicas) {
-		r->look_next = 0;
-		r->declaring = mono_reached(mono_add_ms(r->declare_at, RELAY_DECLARE_ROUND_MS),
-					    now);
-		if (r->declaring)
-			r->declare_at = now;
+void relay_queues_lead(struct relay *r)
+{
+	/* Asked again by each new leader: the primary may be another one, or restored from a
+	 * backup. */
+	memset(r->declared, 0, sizeof(r->declared));
+	relay_queues_want(r);
+}
+
+enum relay_queues relay_queues_turn(struct relay *r, struct mono now, struct err *err)
+{
+	bool bounded = r->opt.max_backlog > 0;
+	enum relay_queues outcome = RELAY_QUEUES_OK;
+
+	if (r->asking != RELAY_ASKING_NOTHING) {
+		if (!amqp_asks_done(r->asks))
+			return RELAY_QUEUES_OK;
+		outcome = finish(r, err);
+		if (outcome == RELAY_QUEUES_DATABASE) {
+			r->asking = RELAY_ASKING_NOTHING;
+			memset(r->too_long, 0, sizeof(r->too_long));
+			memset(r->to_do, 0, sizeof(r->to_do));
+		}
+		if (!publisher_direct(r->publisher)) /* then it is needed all the time */
+			relay_queues_forget(r);
+		return outcome;
 	}
-	enum relay_queues outcome = look(r, r->look_next++, r->declaring || r->opt.max_backlog == 0,
-					 err);
-	relay_queues_forget(r);
-	r->look_at = mono_now();
-	return outcome;
+	/* It would not answer; or a question of an earlier lead is not answered yet. */
+	if (amqp_blocked(r->link) || !amqp_asks_done(r->asks))
+		return RELAY_QUEUES_OK;
+	if (r->declare_wanted ||
+	    mono_reached(mono_add_ms(r->declare_at, RELAY_DECLARE_ROUND_MS), now)) {
+		r->declare_wanted = false;
+		r->declare_at = r->look_at = now;
+		return begin(r, RELAY_ASKING_DECLARE, err) ? outcome : RELAY_QUEUES_BROKER;
+	}
+	if (bounded && mono_reached(mono_add_ms(r->look_at, LOOK_MS), now)) {
+		r->look_at = now;
+		return begin(r, RELAY_ASKING_LOOK, err) ? outcome : RELAY_QUEUES_BROKER;
+	}
+	return RELAY_QUEUES_OK;
+}
+
+struct mono relay_queues_due(const struct relay *r)
+{
+	struct mono due = mono_add_ms(r->declare_at, RELAY_DECLARE_ROUND_MS);
+
+	if (r->asking != RELAY_ASKING_NOTHING || amqp_blocked(r->link))
+		return MONO_NEVER; /* an answer wakes us */
+	return r->opt.max_backlog > 0 ? mono_earlier(due, mono_add_ms(r->look_at, LOOK_MS)) : due;
 }

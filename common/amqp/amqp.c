@@ -221,6 +221,7 @@ static struct amqp_link *open_one(const char *url, const char *name, int64_t tim
 	l = xcalloc(1, sizeof(*l));
 	l->fd = -1;
 	l->first = l->next = 1;
+	l->ask_channel = AMQP_PROBE_CHANNEL;
 	l->cap = 1024;
 	l->ring = xcalloc(l->cap, sizeof(*l->ring));
 	snprintf(l->peer, sizeof(l->peer), "%s:%d", info.host, info.port);

@@ -114,24 +114,51 @@ MUST_CHECK bool amqp_consume(struct amqp_link *l, const char *queue, const char 
 MUST_CHECK bool amqp_consume_replies(struct amqp_link *l, struct err *err);
 MUST_CHECK bool amqp_ack(struct amqp_link *l, uint64_t tag, bool multiple, struct err *err);
 
-/* ---- topology ---- */
+/* ---- questions: amqp_ask.c ---- */
 struct amqp_arg {
 	const char *key;
 	const char *str; /* NULL: num */
 	int64_t num;
 };
-MUST_CHECK bool amqp_declare_exchange(struct amqp_link *l, const char *name, const char *type,
-				      struct err *err);
-/* Durable. A queue that exists with other arguments gives an error that names the queue and says
- * what to do; the link is then broken. */
-MUST_CHECK bool amqp_declare_queue(struct amqp_link *l, const char *name,
-				   const struct amqp_arg *args, size_t nargs, struct err *err);
-MUST_CHECK bool amqp_bind_queue(struct amqp_link *l, const char *queue, const char *exchange,
-				const char *key, struct err *err);
-/* Drops the messages that are ready in the queue; *ret_dropped: how many. */
-MUST_CHECK bool amqp_purge_queue(struct amqp_link *l, const char *queue, uint32_t *ret_dropped,
-				 struct err *err);
-/* Messages ready in the queue. False if it does not exist (then *ret_exists is false, and the link
+
+enum amqp_answer {
+	AMQP_ANSWER_NONE, /* not yet */
+	AMQP_ANSWER_YES,
+	AMQP_ANSWER_MISSING, /* there is no such queue */
+	AMQP_ANSWER_UNFIT,   /* it exists with other settings, or is another connection's own */
+	AMQP_ANSWER_REFUSED, /* for another reason: rights, a node that is down, no answer */
+	AMQP_ANSWER_SKIPPED, /* an earlier one of its group was not answered with yes */
+};
+
+/* Questions in groups, asked all at once, so that a slow link costs their number of round trips no
+ * more. Within a group the broker carries out none behind the first that it refuses; another
+ * group's refusal matters to none. Memory is kept between uses. */
+struct amqp_asks;
+struct amqp_asks *amqp_asks_new(void);
+struct amqp_asks *amqp_asks_free(struct amqp_asks *q); /* NULL is fine; returns NULL */
+void amqp_asks_reset(struct amqp_asks *q);	       /* empty; not while it is asked */
+unsigned amqp_asks_group(struct amqp_asks *q);	       /* what is added from now on; its number */
+void amqp_asks_exchange(struct amqp_asks *q, const char *name, const char *type);
+void amqp_asks_queue(struct amqp_asks *q, const char *name, const struct amqp_arg *args,
+		     size_t nargs); /* durable */
+/* Of this connection alone; it ends with it. */
+void amqp_asks_own_queue(struct amqp_asks *q, const char *name);
+void amqp_asks_bind(struct amqp_asks *q, const char *queue, const char *exchange, const char *key);
+void amqp_asks_count(struct amqp_asks *q, const char *queue); /* never creates it */
+void amqp_asks_purge(struct amqp_asks *q, const char *queue);
+
+/* Asks; never waits. The answers come through amqp_service(). One set at a time; it must live until
+ * it is done or the link is closed. False: the link is broken. */
+MUST_CHECK bool amqp_ask(struct amqp_link *l, struct amqp_asks *q, struct err *err);
+bool amqp_asks_done(const struct amqp_asks *q);
+/* Asks and waits; what else comes meanwhile is thrown away. */
+MUST_CHECK bool amqp_ask_wait(struct amqp_link *l, struct amqp_asks *q, struct err *err);
+/* Yes if all of the group are answered so; else of the first that is not, and why. */
+enum amqp_answer amqp_asks_answer(const struct amqp_asks *q, unsigned group, struct err *ret_why);
+/* Messages ready in the group's counted queues, or purged from them. */
+uint64_t amqp_asks_messages(const struct amqp_asks *q, unsigned group);
+
+/* One question that waits, for links that ask nothing else: messages ready in the queue. False if it does not exist (then *ret_exists is false, and the link
  * survives) or for any other reason (then *ret_exists is true: make a new link). */
 MUST_CHECK bool amqp_queue_count(struct amqp_link *l, const char *queue, uint32_t *ret_messages,
 				 bool *ret_exists, struct err *err);

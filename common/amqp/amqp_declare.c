@@ -1,6 +1,6 @@
 /*
- * amqp_declare.c: what is asked of the broker and waited for: declaring, binding, consuming,
- * counting; and the ack.
+ * amqp_declare.c: what is asked of the broker by itself and waited for: consuming, counting; and
+ * the ack.
  *
  * Frames that arrive meanwhile (confirms, deliveries) stay queued in the library and come out of
  * the next amqp_service(), in their order. Every answer is awaited for at most the link's RPC
@@ -10,8 +10,6 @@
 #include <string.h>
 
 #include "common/amqp/amqp_private.h"
-
-#define ARGS_MAX 16
 
 static bool usable(struct amqp_link *l, struct err *err)
 {
@@ -64,86 +62,6 @@ bool amqp_ack(struct amqp_link *l, uint64_t tag, bool multiple, struct err *err)
 	return true;
 }
 
-/* Whether the answer to a declaration is that it is there with other settings; reason says
- * which. */
-static bool exists_otherwise(struct amqp_link *l, char *reason, size_t size)
-{
-	amqp_rpc_reply_t r = amqp_get_rpc_reply(l->conn);
-
-	return r.reply_type != AMQP_RESPONSE_NORMAL &&
-	       amqp_rpc_reason(r, reason, size) == AMQP_PRECONDITION_FAILED;
-}
-
-bool amqp_declare_exchange(struct amqp_link *l, const char *name, const char *type, struct err *err)
-{
-	if (!usable(l, err))
-		return false;
-	amqp_exchange_declare(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(name),
-			      amqp_cstring_bytes(type), 0, 1, 0, 0, amqp_empty_table);
-	char reason[320];
-	if (exists_otherwise(l, reason, sizeof(reason)))
-		return amqp_link_broken(
-			l, err,
-			"exchange %s exists with other settings: delete it, pgfanout recreates it (%s)",
-			name, reason);
-	return answered(l, "declaring exchange", name, err);
-}
-
-bool amqp_declare_queue(struct amqp_link *l, const char *name, const struct amqp_arg *args,
-			size_t nargs, struct err *err)
-{
-	amqp_table_entry_t entries[ARGS_MAX];
-
-	if (!usable(l, err))
-		return false;
-	if (nargs > ARGS_MAX)
-		fatal("queue %s has %zu arguments", name, nargs);
-	for (size_t i = 0; i < nargs; i++) {
-		entries[i].key = amqp_cstring_bytes(args[i].key);
-		if (args[i].str) {
-			entries[i].value.kind = AMQP_FIELD_KIND_UTF8;
-			entries[i].value.value.bytes = amqp_cstring_bytes(args[i].str);
-		} else {
-			entries[i].value.kind = AMQP_FIELD_KIND_I64;
-			entries[i].value.value.i64 = args[i].num;
-		}
-	}
-	amqp_queue_declare(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(name), 0, 1, 0, 0,
-			   (amqp_table_t){ .num_entries = (int)nargs, .entries = entries });
-	char reason[320];
-	if (exists_otherwise(l, reason, sizeof(reason)))
-		return amqp_link_broken(
-			l, err,
-			"queue %s exists with other settings: let it run empty and delete it, "
-			"pgfanout recreates it; or "
-			"undo the change of settings (%s)",
-			name, reason);
-	return answered(l, "declaring queue", name, err);
-}
-
-bool amqp_bind_queue(struct amqp_link *l, const char *queue, const char *exchange, const char *key,
-		     struct err *err)
-{
-	if (!usable(l, err))
-		return false;
-	amqp_queue_bind(l->conn, AMQP_CHANNEL, amqp_cstring_bytes(queue),
-			amqp_cstring_bytes(exchange), amqp_cstring_bytes(key), amqp_empty_table);
-	return answered(l, "binding queue", queue, err);
-}
-
-bool amqp_purge_queue(struct amqp_link *l, const char *queue, uint32_t *ret_dropped,
-		      struct err *err)
-{
-	if (!usable(l, err))
-		return false;
-	const amqp_queue_purge_ok_t *ok = amqp_queue_purge(l->conn, AMQP_CHANNEL,
-							   amqp_cstring_bytes(queue));
-	if (!answered(l, "purging queue", queue, err))
-		return false;
-	*ret_dropped = ok->message_count;
-	return true;
-}
-
 bool amqp_queue_count(struct amqp_link *l, const char *queue, uint32_t *ret_messages,
 		      bool *ret_exists, struct err *err)
 {
@@ -151,14 +69,13 @@ bool amqp_queue_count(struct amqp_link *l, const char *queue, uint32_t *ret_mess
 	if (!usable(l, err))
 		return false;
 	if (!l->probe_open) {
-		amqp_channel_open(l->conn, AMQP_PROBE_CHANNEL);
+		amqp_channel_open(l->conn, l->ask_channel);
 		if (!answered(l, "opening a channel", "", err))
 			return false;
 		l->probe_open = true;
 	}
-	const amqp_queue_declare_ok_t *ok = amqp_queue_declare(l->conn, AMQP_PROBE_CHANNEL,
-							       amqp_cstring_bytes(queue), 1, 0, 0,
-							       0, amqp_empty_table);
+	const amqp_queue_declare_ok_t *ok = amqp_queue_declare(
+		l->conn, l->ask_channel, amqp_cstring_bytes(queue), 1, 0, 0, 0, amqp_empty_table);
 	amqp_rpc_reply_t r = amqp_get_rpc_reply(l->conn);
 	if (r.reply_type == AMQP_RESPONSE_SERVER_EXCEPTION &&
 	    r.reply.id == AMQP_CHANNEL_CLOSE_METHOD) {
@@ -166,7 +83,7 @@ bool amqp_queue_count(struct amqp_link *l, const char *queue, uint32_t *ret_mess
 		amqp_channel_close_ok_t close_ok = { 0 };
 		int code = amqp_rpc_reason(r, reason, sizeof(reason));
 		l->probe_open = false;
-		int rc = amqp_send_method(l->conn, AMQP_PROBE_CHANNEL, AMQP_CHANNEL_CLOSE_OK_METHOD,
+		int rc = amqp_send_method(l->conn, l->ask_channel, AMQP_CHANNEL_CLOSE_OK_METHOD,
 					  &close_ok);
 		if (rc != AMQP_STATUS_OK)
 			return amqp_link_broken(l, err, "closing a channel: %s",

@@ -1,7 +1,7 @@
 /*
  * amqp_private.h: what the files of the amqp module share: amqp.c (connection), amqp_publish.c
- * (publishes and their confirms), amqp_service.c (what the broker sends), amqp_declare.c (questions
- * that wait for an answer). Nobody else includes it.
+ * (publishes and their confirms), amqp_service.c (what the broker sends), amqp_ask.c (questions
+ * asked together), amqp_declare.c (questions that wait for an answer). Nobody else includes it.
  *
  * The library's headers are included here and nowhere else; the topics share one struct, which is
  * why four files see them.
@@ -25,9 +25,8 @@
 #include "common/amqp/amqp.h"
 #include "common/base/strbuf.h"
 
-/* All work happens on channel 1: librabbitmq loses frames when several channels carry messages.
- * Channel 2 only ever carries amqp_queue_count(), because a queue that does not exist costs the
- * channel that asked. */
+/* Messages go over channel 1 alone: librabbitmq loses frames when several channels carry messages.
+ * Channel 2, or a later one, carries questions, because a refusal costs the channel that asked. */
 #define AMQP_CHANNEL	   1
 #define AMQP_PROBE_CHANNEL 2
 
@@ -59,10 +58,12 @@ struct amqp_link {
 	int sndbuf;  /* bytes, as the kernel counts */
 	bool broken; /* nothing goes any more: only amqp_close() */
 	bool blocked;
-	bool probe_open;      /* channel 2 */
-	bool enough;	      /* amqp_enough() was called */
-	struct mono beat;     /* when a heartbeat was last sent while messages were left unread */
-	struct mono serviced; /* when the socket was last read until it was empty */
+	bool probe_open;	/* the channel of questions is, or opening it was asked */
+	uint16_t ask_channel;	/* its number */
+	struct amqp_asks *asks; /* under way; borrowed; NULL: none */
+	bool enough;		/* amqp_enough() was called */
+	struct mono beat;	/* when a heartbeat was last sent while messages were left unread */
+	struct mono serviced;	/* when the socket was last read until it was empty */
 	char peer[264];
 	char boot[17]; /* random; the first part of the message ids */
 
@@ -94,6 +95,11 @@ bool amqp_settle(struct amqp_link *l, const struct amqp_handler *h, uint64_t tag
 		 bool acked);
 /* Marks the publish that a basic.return belongs to; false if there is none. */
 bool amqp_mark_returned(struct amqp_link *l, uint64_t hash);
+
+/* A method on the channel of questions. False: the link is broken. */
+bool amqp_take_answer(struct amqp_link *l, const amqp_method_t *m, struct err *err);
+/* Asks what has room now, gives up what is not answered. False: the link is broken. */
+bool amqp_ask_tick(struct amqp_link *l, struct err *err);
 
 void amqp_incoming_init(struct amqp_incoming *in);
 void amqp_incoming_clear(struct amqp_incoming *in);

@@ -10,6 +10,7 @@
  *               frames, then it is handed over
  *               basic.ack and basic.nack settle publishes
  *               basic.cancel tells that a queue went; channel.close breaks the link
+ *   channel 2…  answers to questions (amqp_ask.c)
  *
  * What is handed over is copied out of the library's buffers, but for a body that came in one
  * frame: that is valid for the call, and buffers are released between frames only.
@@ -276,6 +277,10 @@ static bool take_frame(struct amqp_link *l, const struct amqp_handler *h, const 
 		return f->frame_type == AMQP_FRAME_METHOD
 			       ? take_connection_method(l, &f->payload.method, err)
 			       : true;
+	if (f->channel == l->ask_channel)
+		return f->frame_type == AMQP_FRAME_METHOD
+			       ? amqp_take_answer(l, &f->payload.method, err)
+			       : true;
 	if (f->channel != AMQP_CHANNEL)
 		return true;
 	switch (f->frame_type) {
@@ -331,5 +336,5 @@ bool amqp_service(struct amqp_link *l, const struct amqp_handler *h, struct err 
 	if (l->enough)
 		return send_heartbeat(l, err);
 	l->serviced = mono_now();
-	return true;
+	return amqp_ask_tick(l, err);
 }

@@ -242,6 +242,7 @@ enum exit_code db_exit_code(enum db_outcome outcome)
 	case DB_SCHEMA:
 		return EXIT_SCHEMA;
 	case DB_BUSY:
+	case DB_FOREIGN:
 		return EXIT_BUSY;
 	default:
 		return EXIT_RUNTIME;

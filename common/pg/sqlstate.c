@@ -20,6 +20,7 @@ static const struct rule {
 	/* Whole codes come first: the first row that fits decides. */
 	{ "PF001", DB_BUSY, "products_apply: a reset of this replica is running" },
 	{ SQLSTATE_ENCODING, DB_SCHEMA, "an encoding other than UTF8: a person must act" },
+	{ "PF002", DB_FOREIGN, "products_apply: changes of another primary than this replica's" },
 	{ "25006", DB_UNFIT, "read only: a standby after a failover, or the operator's choice" },
 	{ "40002", DB_REFUSED, "a deferred constraint, found at the commit" },
 	{ "40003", DB_LOST, "the server itself does not know whether it was done" },
@@ -117,7 +118,7 @@ const char *db_outcome_name(enum db_outcome o)
 	static const char *const names[] = {
 		[DB_OK] = "ok",	      [DB_REFUSED] = "refused", [DB_RETRY] = "retry",
 		[DB_UNFIT] = "unfit", [DB_SCHEMA] = "schema",	[DB_BUSY] = "busy",
-		[DB_LOST] = "lost",   [DB_BROKEN] = "broken",
+		[DB_LOST] = "lost",   [DB_BROKEN] = "broken",	[DB_FOREIGN] = "foreign",
 	};
 	return (size_t)o < ARRAY_SIZE(names) ? names[o] : "?";
 }

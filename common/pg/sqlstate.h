@@ -23,6 +23,8 @@ enum db_outcome {
 	DB_BROKEN,
 	/* The replica is being reset (SQLSTATE PF001): wait, keep the messages. */
 	DB_BUSY,
+	/* These are changes of another primary (SQLSTATE PF002): wait, keep the messages. */
+	DB_FOREIGN,
 	/* The connection died or the deadline passed: the outcome is unknown. */
 	DB_LOST,
 };

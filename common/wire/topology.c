@@ -1,7 +1,7 @@
 /*
- * topology.c: the exchanges and queues of topology.h, made. Names are pure; topology_declare() asks
- * the broker and is idempotent: it is called before the first use, after every reconnection, and
- * now and then in case somebody removed a queue or a binding.
+ * topology.c: the exchanges and queues of topology.h, made. Names are pure; declaring is idempotent:
+ * it is done before the first use, after every reconnection, and now and then in case somebody
+ * removed a queue or a binding. All of it is asked at once (common/amqp/amqp_ask.c).
  *
  * Why the queues have the arguments they have:
  *   x-queue-type quorum      survives the loss of a node, and confirms only what is on disk
@@ -16,10 +16,58 @@
  *                            loses nothing; it needs x-overflow reject-publish
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "common/wire/topology.h"
 
 #define DELIVERY_LIMIT 1000000000
+
+static const enum change_kind kinds[] = { CHANGE_DELETE, CHANGE_SYNC };
+
+/* Set before other threads start, immutable after it. */
+static char prefix[TOPOLOGY_PREFIX_MAX + 1];
+static char exchange[TOPOLOGY_NAME_MAX] = "products";
+static char retry_exchange[TOPOLOGY_NAME_MAX] = "products.retry";
+static char redeliver_exchange[TOPOLOGY_NAME_MAX] = "products.redeliver";
+
+static void use_prefix(const char *text)
+{
+	snprintf(prefix, sizeof(prefix), "%s", text);
+	snprintf(exchange, sizeof(exchange), "%sproducts", prefix);
+	snprintf(retry_exchange, sizeof(retry_exchange), "%sproducts.retry", prefix);
+	snprintf(redeliver_exchange, sizeof(redeliver_exchange), "%sproducts.redeliver", prefix);
+}
+
+bool topology_use_prefix(const char *text, struct err *err)
+{
+	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+				      "0123456789._-";
+
+	if (strlen(text) <= TOPOLOGY_PREFIX_MAX && strspn(text, allowed) == strlen(text) &&
+	    strncmp(text, "amq.", 4) != 0) {
+		use_prefix(text);
+		return true;
+	}
+	return err_set(err,
+		       "QUEUE_PREFIX is \"%.64s\": it must be at most %d characters of a-z, A-Z, "
+		       "0-9, \".\", \"_\" and \"-\", and not begin with \"amq.\"",
+		       text, TOPOLOGY_PREFIX_MAX);
+}
+
+const char *topology_exchange(void)
+{
+	return exchange;
+}
+
+const char *topology_retry_exchange(void)
+{
+	return retry_exchange;
+}
+
+void topology_relay_queue(char *buf)
+{
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%sproducts.relay", prefix);
+}
 
 const char *topology_key(enum change_kind kind)
 {
@@ -28,127 +76,177 @@ const char *topology_key(enum change_kind kind)
 
 void topology_queue(char *buf, enum change_kind kind, const char *replica)
 {
-	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", topology_key(kind), replica);
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s%s.%s", prefix, topology_key(kind), replica);
 }
 
 void topology_retry_queue(char *buf, const char *replica, unsigned attempt)
 {
 	if (attempt <= 1)
-		snprintf(buf, TOPOLOGY_NAME_MAX, "products.retry.%s", replica);
+		snprintf(buf, TOPOLOGY_NAME_MAX, "%sproducts.retry.%s", prefix, replica);
 	else
-		snprintf(buf, TOPOLOGY_NAME_MAX, "products.retry.%s.%u", replica, attempt);
+		snprintf(buf, TOPOLOGY_NAME_MAX, "%sproducts.retry.%s.%u", prefix, replica,
+			 attempt);
 }
 
 void topology_retry_key(char *buf, enum change_kind kind, const char *replica, unsigned attempt)
 {
-	snprintf(buf, TOPOLOGY_NAME_MAX, "%u.%s.%s", attempt, topology_key(kind), replica);
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%u.%s%s.%s", attempt, prefix, topology_key(kind),
+		 replica);
 }
 
 void topology_dead_queue(char *buf, const char *replica)
 {
-	snprintf(buf, TOPOLOGY_NAME_MAX, "products.dead.%s", replica);
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%sproducts.dead.%s", prefix, replica);
 }
 
-static bool declare_exchanges(struct amqp_link *l, struct err *err)
+/* ---- asking ---- */
+
+void topology_ask_exchanges(struct amqp_asks *q, struct topology_asked *ret)
 {
-	static const char *const names[] = { TOPOLOGY_EXCHANGE, TOPOLOGY_RETRY_EXCHANGE,
-					     TOPOLOGY_REDELIVER_EXCHANGE };
-
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
-		if (!amqp_declare_exchange(l, names[i], "topic", err))
-			return false;
-	return true;
+	ret->exchange = amqp_asks_group(q);
+	amqp_asks_exchange(q, exchange, "topic");
+	ret->redeliver = amqp_asks_group(q);
+	amqp_asks_exchange(q, retry_exchange, "topic");
+	amqp_asks_exchange(q, redeliver_exchange, "topic");
 }
 
-static bool declare_dead(struct amqp_link *l, const char *replica, struct err *err)
+static unsigned ask_dead(struct amqp_asks *q, const char *replica)
 {
 	static const struct amqp_arg args[] = { { .key = "x-queue-type", .str = "quorum" },
 						{ .key = "x-delivery-limit",
 						  .num = DELIVERY_LIMIT } };
 	char queue[TOPOLOGY_NAME_MAX];
+	unsigned group = amqp_asks_group(q);
 
 	topology_dead_queue(queue, replica);
-	return amqp_declare_queue(l, queue, args, ARRAY_SIZE(args), err);
+	amqp_asks_queue(q, queue, args, ARRAY_SIZE(args));
+	return group;
 }
 
-static bool declare_main(struct amqp_link *l, enum change_kind kind, const char *replica,
-			 struct err *err)
+static unsigned ask_retry(struct amqp_asks *q, const char *replica, unsigned attempt)
 {
-	char queue[TOPOLOGY_NAME_MAX], dead[TOPOLOGY_NAME_MAX], pattern[TOPOLOGY_NAME_MAX + 2];
+	const struct amqp_arg args[] = {
+		{ .key = "x-queue-type", .str = "quorum" },
+		{ .key = "x-delivery-limit", .num = DELIVERY_LIMIT },
+		{ .key = "x-dead-letter-exchange", .str = redeliver_exchange },
+		{ .key = "x-dead-letter-strategy", .str = "at-least-once" },
+		{ .key = "x-overflow", .str = "reject-publish" },
+	};
+	char queue[TOPOLOGY_NAME_MAX], key[TOPOLOGY_NAME_MAX];
+	unsigned group = amqp_asks_group(q);
+
+	topology_retry_queue(queue, replica, attempt);
+	amqp_asks_queue(q, queue, args, ARRAY_SIZE(args));
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		topology_retry_key(key, kinds[i], replica, attempt);
+		amqp_asks_bind(q, queue, retry_exchange, key);
+	}
+	return group;
+}
+
+static void ask_main(struct amqp_asks *q, enum change_kind kind, const char *replica)
+{
+	char queue[TOPOLOGY_NAME_MAX], dead[TOPOLOGY_NAME_MAX];
 
 	topology_queue(queue, kind, replica);
 	topology_dead_queue(dead, replica);
-	snprintf(pattern, sizeof(pattern), "*.%s", queue);
 	const struct amqp_arg args[] = {
 		{ .key = "x-queue-type", .str = "quorum" },
 		{ .key = "x-delivery-limit", .num = DELIVERY_LIMIT },
 		{ .key = "x-dead-letter-exchange", .str = "" },
 		{ .key = "x-dead-letter-routing-key", .str = dead },
 	};
-	return amqp_declare_queue(l, queue, args, ARRAY_SIZE(args), err) &&
-	       amqp_bind_queue(l, queue, TOPOLOGY_REDELIVER_EXCHANGE, pattern, err) &&
-	       amqp_bind_queue(l, queue, TOPOLOGY_EXCHANGE, topology_key(kind), err);
+	amqp_asks_queue(q, queue, args, ARRAY_SIZE(args));
+	amqp_asks_bind(q, queue, exchange, topology_key(kind));
 }
 
-static bool declare_retry(struct amqp_link *l, const char *replica, unsigned attempt,
-			  struct err *err)
+static void ask_counts(struct amqp_asks *q, const char *replica)
 {
-	static const struct amqp_arg args[] = {
-		{ .key = "x-queue-type", .str = "quorum" },
-		{ .key = "x-delivery-limit", .num = DELIVERY_LIMIT },
-		{ .key = "x-dead-letter-exchange", .str = TOPOLOGY_REDELIVER_EXCHANGE },
-		{ .key = "x-dead-letter-strategy", .str = "at-least-once" },
-		{ .key = "x-overflow", .str = "reject-publish" },
-	};
-	static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
-	char queue[TOPOLOGY_NAME_MAX], key[TOPOLOGY_NAME_MAX];
-
-	topology_retry_queue(queue, replica, attempt);
-	if (!amqp_declare_queue(l, queue, args, ARRAY_SIZE(args), err))
-		return false;
-	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		topology_retry_key(key, kinds[i], replica, attempt);
-		if (!amqp_bind_queue(l, queue, TOPOLOGY_RETRY_EXCHANGE, key, err))
-			return false;
-	}
-	return true;
-}
-
-bool topology_look(struct amqp_link *l, const char *replica, bool *ret_missing, uint64_t *ret_ready,
-		   struct err *err)
-{
-	static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
-	bool missing = false;
-	uint64_t ready = 0;
+	char queue[TOPOLOGY_NAME_MAX];
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		char queue[TOPOLOGY_NAME_MAX];
-		uint32_t n = 0;
-		bool exists;
-
 		topology_queue(queue, kinds[i], replica);
-		if (amqp_queue_count(l, queue, &n, &exists, err))
-			ready += n;
-		else if (exists)
-			return false;
-		else
-			missing = true;
+		amqp_asks_count(q, queue);
 	}
-	*ret_missing = missing;
-	*ret_ready = ready;
-	return true;
 }
 
-/* In the order in which messages flow backwards: no queue can receive before the place it passes
- * messages on to is there. */
-bool topology_declare(struct amqp_link *l, const char *replica, unsigned max_attempts,
-		      struct err *err)
+void topology_ask_replica(struct amqp_asks *q, const char *replica, unsigned max_attempts,
+			  enum topology_how how, struct topology_asked *ret)
 {
-	if (!declare_exchanges(l, err) || !declare_dead(l, replica, err))
-		return false;
-	for (unsigned attempt = 1; attempt < max_attempts; attempt++)
-		if (!declare_retry(l, replica, attempt, err))
-			return false;
-	return declare_main(l, CHANGE_DELETE, replica, err) &&
-	       declare_main(l, CHANGE_SYNC, replica, err);
+	char queue[TOPOLOGY_NAME_MAX], pattern[TOPOLOGY_NAME_MAX + 2];
+
+	ret->dead = ret->retries = ret->back = 0;
+	ret->nretries = 0;
+	if (how != TOPOLOGY_LOOK) {
+		ret->dead = ask_dead(q, replica);
+		for (unsigned attempt = 1; attempt < max_attempts; attempt++) {
+			unsigned group = ask_retry(q, replica, attempt);
+			if (ret->nretries++ == 0)
+				ret->retries = group;
+		}
+	}
+	ret->main = amqp_asks_group(q);
+	if (how != TOPOLOGY_CREATE)
+		ask_counts(q, replica);
+	if (how == TOPOLOGY_LOOK)
+		return;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
+		ask_main(q, kinds[i], replica);
+	ret->back = amqp_asks_group(q);
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		topology_queue(queue, kinds[i], replica);
+		snprintf(pattern, sizeof(pattern), "*.%s", queue);
+		amqp_asks_bind(q, queue, redeliver_exchange, pattern);
+	}
+}
+
+void topology_ask_drop(struct amqp_asks *q, const char *replica, struct topology_asked *ret)
+{
+	char queue[TOPOLOGY_NAME_MAX];
+
+	*ret = (struct topology_asked){ .main = amqp_asks_group(q) };
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		topology_queue(queue, kinds[i], replica);
+		amqp_asks_purge(q, queue);
+	}
+}
+
+static void read_retry(const struct amqp_asks *q, unsigned group, struct topology_report *ret)
+{
+	if (ret->retry == AMQP_ANSWER_YES)
+		ret->retry = amqp_asks_answer(q, group, &ret->retry_why);
+}
+
+void topology_read(const struct amqp_asks *q, const struct topology_asked *asked,
+		   struct topology_report *ret)
+{
+	*ret = (struct topology_report){ .retry = AMQP_ANSWER_YES, .dead = AMQP_ANSWER_YES };
+	ret->main = amqp_asks_answer(q, asked->main, &ret->main_why);
+	ret->ready = amqp_asks_messages(q, asked->main);
+	if (asked->back == 0)
+		return;
+	ret->dead = amqp_asks_answer(q, asked->dead, &ret->dead_why);
+	read_retry(q, asked->redeliver, ret);
+	for (unsigned i = 0; i < asked->nretries; i++)
+		read_retry(q, asked->retries + i, ret);
+	if (ret->main == AMQP_ANSWER_YES)
+		read_retry(q, asked->back, ret);
+}
+
+bool topology_declare(struct amqp_link *l, const char *replica, unsigned max_attempts,
+		      enum topology_how how, struct topology_report *ret, struct err *err)
+{
+	struct amqp_asks *q = amqp_asks_new();
+	struct topology_asked asked;
+	bool ok;
+
+	topology_ask_exchanges(q, &asked);
+	topology_ask_replica(q, replica, max_attempts, how, &asked);
+	ok = amqp_ask_wait(l, q, err);
+	if (ok) {
+		topology_read(q, &asked, ret);
+		ok = amqp_asks_answer(q, asked.exchange, err) == AMQP_ANSWER_YES;
+	}
+	(void)amqp_asks_free(q);
+	return ok;
 }

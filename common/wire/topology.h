@@ -20,7 +20,17 @@
  *   queue products.dead.<replica>
  *       messages given up, with x-error, x-attempt, x-queue
  *
- * All queues are durable quorum queues; the arguments mean the same on RabbitMQ 3.10 and 4.x.
+ *   queue products.relay
+ *       the leading relay's own, exclusive: who has it is the only one that publishes here
+ *
+ * All others are durable quorum queues; the arguments mean the same on RabbitMQ 3.10 and 4.x. With
+ * a prefix (QUEUE_PREFIX) it stands before the name of each exchange and queue; the routing keys of
+ * the exchange products stay as they are.
+ *
+ * A main queue (sync, delete) that is missing may have lost changes, and declaring it hides that. So
+ * it is created only by who has marked the replica as needing a reset just before, or knows that it
+ * is new: TOPOLOGY_CREATE. TOPOLOGY_LOOK_FIRST declares everything else, and main queues that are
+ * there; the broker itself goes no further when one is not.
  */
 #ifndef PGFANOUT_COMMON_WIRE_TOPOLOGY_H
 #define PGFANOUT_COMMON_WIRE_TOPOLOGY_H
@@ -29,11 +39,15 @@
 #include "common/wire/change.h"
 #include "common/base/err.h"
 
-#define TOPOLOGY_EXCHANGE	    "products"
-#define TOPOLOGY_RETRY_EXCHANGE	    "products.retry"
-#define TOPOLOGY_REDELIVER_EXCHANGE "products.redeliver"
-#define TOPOLOGY_NAME_MAX	    128
+#define TOPOLOGY_NAME_MAX   128
+#define TOPOLOGY_PREFIX_MAX 32
 
+/* QUEUE_PREFIX, before other threads start; "" unless called. False: it cannot be one. */
+MUST_CHECK bool topology_use_prefix(const char *text, struct err *err);
+
+const char *topology_exchange(void);
+const char *topology_retry_exchange(void);
+void topology_relay_queue(char *buf);		 /* its name; buf has TOPOLOGY_NAME_MAX bytes */
 const char *topology_key(enum change_kind kind); /* "products.sync", "products.delete" */
 /* Names; buf has TOPOLOGY_NAME_MAX bytes, attempt is the one that failed: 1, 2, … */
 void topology_queue(char *buf, enum change_kind kind, const char *replica);
@@ -41,16 +55,42 @@ void topology_retry_queue(char *buf, const char *replica, unsigned attempt);
 void topology_retry_key(char *buf, enum change_kind kind, const char *replica, unsigned attempt);
 void topology_dead_queue(char *buf, const char *replica);
 
-/* Whether a main queue (sync, delete) of the replica does not exist, and how many messages are
- * ready in both. Whoever creates a missing one that has been there before must mark the replica as
- * needing a reset first: what was published meanwhile, and what was in it, is lost. False: the link
- * is broken. */
-MUST_CHECK bool topology_look(struct amqp_link *l, const char *replica, bool *ret_missing,
-			      uint64_t *ret_ready, struct err *err);
+enum topology_how {
+	TOPOLOGY_LOOK,	     /* count what is in the main queues, declare nothing */
+	TOPOLOGY_LOOK_FIRST, /* and declare all, unless a main queue is missing */
+	TOPOLOGY_CREATE,     /* declare all */
+};
 
-/* Declares the exchanges, and all queues and bindings of one replica (of retry queues
- * max_attempts - 1). */
+/* The groups of what was asked about one replica. */
+struct topology_asked {
+	unsigned exchange, redeliver; /* of topology_ask_exchanges() */
+	unsigned dead, retries, nretries, main, back;
+};
+
+/* What the broker answered about one replica's queues. */
+struct topology_report {
+	enum amqp_answer main;	/* its main queues: missing, unfit … */
+	struct err main_why;	/* unless yes */
+	uint64_t ready;		/* messages ready in both */
+	enum amqp_answer retry; /* all that failed changes need to come back; the first no */
+	struct err retry_why;
+	enum amqp_answer dead;
+	struct err dead_why;
+};
+
+/* They add questions; topology_read() reads the answers. The exchanges come first. max_attempts - 1
+ * is the number of retry queues. */
+void topology_ask_exchanges(struct amqp_asks *q, struct topology_asked *ret);
+void topology_ask_replica(struct amqp_asks *q, const char *replica, unsigned max_attempts,
+			  enum topology_how how, struct topology_asked *ret);
+/* To throw away what is in the main queues: topology_read()'s main and ready say what became of it. */
+void topology_ask_drop(struct amqp_asks *q, const char *replica, struct topology_asked *ret);
+void topology_read(const struct amqp_asks *q, const struct topology_asked *asked,
+		   struct topology_report *ret);
+
+/* The same at once, and waits. False: the link is broken, or the exchange cannot be used. */
 MUST_CHECK bool topology_declare(struct amqp_link *l, const char *replica, unsigned max_attempts,
+				 enum topology_how how, struct topology_report *ret,
 				 struct err *err);
 
 #endif

@@ -5,8 +5,8 @@
  *   TO_RECORD   it was handed out, to be recorded on the replica           -> RECORDING
  *   RECORDING   it is recorded, or the replica does not take the record    -> READY
  *   READY       confirmed; its message's last one: done()                  -> gone
- *               returned or refused: the queues are declared again, and it is sent again after
- *               100 ms … 5 s
+ *               returned or refused: the queues are declared again (by side.c, which never
+ *               creates a main queue), and it is sent again after 100 ms … 5 s
  *
  * Only a move to the dead-letter queue whose product is known begins as TO_RECORD.
  */
@@ -53,7 +53,8 @@ struct retry {
 	size_t to_record; /* moves that are TO_RECORD */
 	struct backoff backoff;
 	struct mono not_before; /* no sending until then */
-	bool declare;		/* a queue is missing: declare before sending on */
+	bool declare;		/* a queue is missing: none is sent before they are declared */
+	bool unfit;		/* the retry queues are not as they must be: moves to them wait */
 };
 
 static struct move *first(const struct retry *r)
@@ -199,7 +200,7 @@ static const struct move *take_failure(struct retry *r, const struct batch *b,
 		snprintf(x->expiration, sizeof(x->expiration), "%lld", (long long)x->delay_ms);
 	}
 	const struct amqp_publish p = {
-		.exchange = dead ? "" : TOPOLOGY_RETRY_EXCHANGE,
+		.exchange = dead ? "" : topology_retry_exchange(),
 		.routing_key = x->key,
 		.type = batch_text(b, from->type_at),
 		.content_type = batch_text(b, from->content_type_at),
@@ -302,19 +303,35 @@ void retry_settled(struct retry *r, uint64_t publish_no, enum amqp_settled how)
 	outgoing_settled(&r->moves, publish_no, how);
 }
 
+bool retry_wants_queues(const struct retry *r)
+{
+	return r->declare;
+}
+
+void retry_declared(struct retry *r, bool retry_fit)
+{
+	r->declare = false;
+	r->unfit = !retry_fit;
+}
+
+/* Moves to the retry queue wait as long as it is unfit. */
+static void hold_unfit(struct retry *r)
+{
+	for (struct move *m = first(r); m != NULL; m = next(m)) {
+		if (m->dead || m->state != MOVE_READY)
+			continue;
+		if (r->unfit && m->copy.state == OUTGOING_TO_SEND)
+			m->copy.state = OUTGOING_HELD;
+		else if (!r->unfit && m->copy.state == OUTGOING_HELD)
+			m->copy.state = OUTGOING_TO_SEND;
+	}
+}
+
 bool retry_send(struct retry *r, struct amqp_link *link, struct mono now, struct err *err)
 {
-	if (r->moves.n == 0 || !mono_reached(r->not_before, now))
+	if (r->moves.n == 0 || r->declare || !mono_reached(r->not_before, now))
 		return true;
-	/* A question, so only while nothing published is unanswered: the broker might not read
-	 * it. */
-	if (r->declare) {
-		if (amqp_blocked(link) || amqp_unsettled(link) > 0)
-			return true;
-		if (!topology_declare(link, r->replica, (unsigned)r->settings->max_attempts, err))
-			return false;
-		r->declare = false;
-	}
+	hold_unfit(r);
 	return outgoing_send(&r->moves, link, err);
 }
 

@@ -52,6 +52,13 @@ size_t retry_take_records(struct retry *r, size_t max,
 			  void (*each)(void *arg, const struct retry_record *record), void *arg);
 void retry_recorded(struct retry *r); /* all that were handed out may be published */
 
+/* A move was returned or refused: retry and dead-letter queue are to be declared, then
+ * retry_declared() is to be called; until then none is published. */
+bool retry_wants_queues(const struct retry *r);
+/* They were declared, but for those that somebody declared otherwise. Changes wait for a retry queue
+ * that is not as it must be: it might lose them. */
+void retry_declared(struct retry *r, bool retry_fit);
+
 /* Publishes what can be published now. False: the link is broken; call retry_unsend(). */
 MUST_CHECK bool retry_send(struct retry *r, struct amqp_link *link, struct mono now,
 			   struct err *err);

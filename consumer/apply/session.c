@@ -115,18 +115,23 @@ static void start_draining(struct session *s)
 	s->drain_by = mono_add_ms(mono_now(), s->settings->drain_timeout_ms);
 }
 
-static void queue_missing(struct session *s, const char *kind)
+static void queue_missing(struct session *s, const char *queue)
 {
 	s->result->end = SESSION_CANCELLED;
 	s->result->cancelled = true;
-	err_set(&s->result->err, "queue products.%s.%s was deleted", kind, s->replica);
+	err_set(&s->result->err, "queue %s was deleted", queue);
 	if (s->stretch == STRETCH_RECEIVING)
 		start_draining(s);
 }
 
 static void on_cancelled(void *arg, const char *consumer_tag)
 {
-	queue_missing(arg, consumer_tag);
+	const struct session *s = arg;
+	bool deletes = strcmp(consumer_tag, change_kind_name(CHANGE_DELETE)) == 0;
+	char queue[TOPOLOGY_NAME_MAX];
+
+	topology_queue(queue, deletes ? CHANGE_DELETE : CHANGE_SYNC, s->replica);
+	queue_missing(arg, queue);
 }
 
 static void receive(struct session *s)
@@ -397,8 +402,8 @@ static void loop(struct session *s)
 		}
 		if (s->stretch != STRETCH_ENDED)
 			side_step(s->side, now, s->stretch == STRETCH_RECEIVING);
-		if (side_missing(s->side) && s->stretch == STRETCH_RECEIVING)
-			queue_missing(s, "sync or delete");
+		if (side_missing(s->side) != NULL && s->stretch == STRETCH_RECEIVING)
+			queue_missing(s, side_missing(s->side));
 		if (s->stretch == STRETCH_DRAINING &&
 		    (drained(s) || mono_reached(s->drain_by, now)))
 			end_with(s, s->result->end, NULL, NULL);
@@ -447,15 +452,16 @@ void session_meets_lock(struct session *s, bool lock)
 		blockers_over(s->blockers);
 }
 
-bool session_subscribe(struct session *s, struct amqp_link *link, struct err *err)
+bool session_subscribe(struct session *s, struct amqp_link *link,
+		       const struct topology_report *report, struct err *err)
 {
 	/* The bulky queue last: the answer to a question comes behind all that is delivered
 	 * before. */
 	static const enum change_kind kinds[] = { CHANGE_DELETE, CHANGE_SYNC };
 	char queue[TOPOLOGY_NAME_MAX];
 
-	if (!topology_declare(link, s->replica, (unsigned)s->settings->max_attempts, err) ||
-	    !amqp_qos(link, (unsigned)s->settings->prefetch, err))
+	side_take_report(s->side, report);
+	if (!amqp_qos(link, (unsigned)s->settings->prefetch, err))
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		topology_queue(queue, kinds[i], s->replica);

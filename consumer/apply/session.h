@@ -9,6 +9,7 @@
 
 #include "common/amqp/amqp.h"
 #include "common/pg/db.h"
+#include "common/wire/topology.h"
 #include "consumer/apply/auto_reset.h"
 #include "consumer/settings.h"
 #include "consumer/status.h"
@@ -38,8 +39,9 @@ struct session *session_new(const struct consumer_settings *settings, const char
 			    struct status *status);
 struct session *session_free(struct session *s); /* NULL is fine; returns NULL */
 
-/* Declares the topology and starts consuming on a fresh link. */
-MUST_CHECK bool session_subscribe(struct session *s, struct amqp_link *link, struct err *err);
+/* Starts consuming on a fresh link, whose queues were just declared as report says. */
+MUST_CHECK bool session_subscribe(struct session *s, struct amqp_link *link,
+				  const struct topology_report *report, struct err *err);
 
 /* Between two stretches: something met a lock on the replica; or the replica is lost, so that
  * nothing is known of its locks. */

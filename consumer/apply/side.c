@@ -1,8 +1,17 @@
 /*
  * side.c: see side.h.
  *
- * Questions wait for their answer, so they are asked only when nothing that was published is
- * unanswered and the broker has not asked for a pause: it might not read them.
+ * Questions are asked all at once and answered while the worker goes on (common/amqp/amqp_ask.c):
+ *
+ *   asking       moves on when
+ *   NOTHING      every COUNT_MS                                            -> COUNTS
+ *                every DECLARE_MS, or a move was returned or refused       -> DECLARATIONS
+ *   COUNTS, DECLARATIONS   all is answered                                 -> NOTHING
+ *   any          the link is lost: opened again after a back-off           -> NOTHING
+ *
+ * Nothing here creates a main queue (TOPOLOGY_LOOK_FIRST): when one is missing, changes may be lost,
+ * and the worker marks the replica before it creates it. If the process dies in between, the queue
+ * is still missing for whoever comes next.
  */
 #include "consumer/apply/side.h"
 
@@ -19,6 +28,13 @@
 #define OPEN_TIMEOUT_MS 5000
 #define DECLARE_MS	30000
 #define COUNT_MS	5000
+#define UNFIT_MS	5000 /* declared again so soon while a queue is not as it must be */
+#define RETRIES_MAX	9    /* MAX_ATTEMPTS is at most 10 */
+
+/* The queues that are counted, in this order. */
+enum { COUNT_SYNC, COUNT_DELETE, COUNT_DEAD, COUNT_RETRY, COUNTED = COUNT_RETRY + RETRIES_MAX };
+
+enum side_asking { ASKING_NOTHING, ASKING_COUNTS, ASKING_DECLARATIONS };
 
 struct side {
 	const struct consumer_settings *settings;
@@ -31,7 +47,11 @@ struct side {
 	struct backoff backoff;
 	struct mono open_at; /* not before */
 	struct mono declare_at, count_at;
-	bool missing; /* a main queue */
+	enum side_asking asking;
+	struct amqp_asks *asks;
+	struct topology_asked asked;	 /* DECLARATIONS */
+	unsigned counted[COUNTED];	 /* COUNTS: groups */
+	char missing[TOPOLOGY_NAME_MAX]; /* a main queue; "": none */
 };
 
 struct side *side_new(const struct consumer_settings *settings, const char *replica,
@@ -44,6 +64,7 @@ struct side *side_new(const struct consumer_settings *settings, const char *repl
 	s->status = status;
 	s->retry = retry;
 	s->inbox = inbox;
+	s->asks = amqp_asks_new();
 	backoff_init(&s->backoff, 200, 5000);
 	return s;
 }
@@ -52,7 +73,8 @@ void side_close(struct side *s)
 {
 	amqp_close(s->link);
 	s->link = NULL;
-	s->missing = false;
+	s->asking = ASKING_NOTHING;
+	s->missing[0] = '\0';
 	retry_unsend(s->retry);
 }
 
@@ -61,6 +83,7 @@ struct side *side_free(struct side *s)
 	if (s == NULL)
 		return NULL;
 	side_close(s);
+	(void)amqp_asks_free(s->asks);
 	free(s);
 	return NULL;
 }
@@ -72,21 +95,35 @@ static void on_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
 	retry_settled(s->retry, publish_no, how);
 }
 
-/* Ready messages of a queue; of one that somebody deleted there are none. False: the link is
- * broken. */
-static bool count(struct side *s, const char *queue, bool *missing, uint32_t *ret, struct err *err)
-{
-	bool exists;
+/* ---- counting ---- */
 
-	*ret = 0;
-	if (amqp_queue_count(s->link, queue, ret, &exists, err))
-		return true;
-	if (exists)
-		return false;
-	if (missing)
-		*missing = true;
-	s->declare_at = mono_now();
-	return true;
+static size_t counted(const struct side *s)
+{
+	return COUNT_RETRY + (size_t)s->settings->max_attempts - 1;
+}
+
+static void queue_name(const struct side *s, size_t i, char *ret)
+{
+	if (i <= COUNT_DELETE)
+		topology_queue(ret, i == COUNT_SYNC ? CHANGE_SYNC : CHANGE_DELETE, s->replica);
+	else if (i == COUNT_DEAD)
+		topology_dead_queue(ret, s->replica);
+	else
+		topology_retry_queue(ret, s->replica, (unsigned)(i - COUNT_RETRY) + 1);
+}
+
+static bool ask_counts(struct side *s, struct err *err)
+{
+	char name[TOPOLOGY_NAME_MAX];
+
+	amqp_asks_reset(s->asks);
+	for (size_t i = 0; i < counted(s); i++) {
+		queue_name(s, i, name);
+		s->counted[i] = amqp_asks_group(s->asks);
+		amqp_asks_count(s->asks, name);
+	}
+	s->asking = ASKING_COUNTS;
+	return amqp_ask(s->link, s->asks, err);
 }
 
 /* Delivered to us and not acknowledged. The broker does not tell, but it delivers as long as the
@@ -97,51 +134,101 @@ static uint32_t unacknowledged(const struct side *s, enum change_kind kind, uint
 			 : (uint32_t)inbox_messages(s->inbox, kind);
 }
 
-static bool count_queues(struct side *s, struct err *err)
+static void take_counts(struct side *s, struct mono now)
 {
-	char name[TOPOLOGY_NAME_MAX];
-	uint32_t n[2] = { 0 }, retry = 0, dead = 0, one;
+	uint32_t n[COUNTED] = { 0 }, retry = 0;
+	bool known = true;
+	struct err why;
 
-	for (enum change_kind k = CHANGE_SYNC; k <= CHANGE_DELETE; k++) {
-		topology_queue(name, k, s->replica);
-		if (!count(s, name, &s->missing, &n[k], err))
-			return false;
-		n[k] += unacknowledged(s, k, n[k]);
+	for (size_t i = 0; i < counted(s); i++) {
+		enum amqp_answer answer = amqp_asks_answer(s->asks, s->counted[i], &why);
+
+		n[i] = (uint32_t)amqp_asks_messages(s->asks, s->counted[i]);
+		retry += i >= COUNT_RETRY ? n[i] : 0;
+		if (answer == AMQP_ANSWER_YES)
+			continue;
+		s->declare_at = now;
+		if (answer != AMQP_ANSWER_MISSING)
+			known = false;
+		else if (i <= COUNT_DELETE) /* somebody deleted it */
+			queue_name(s, i, s->missing);
 	}
-	for (int64_t attempt = 1; attempt < s->settings->max_attempts; attempt++) {
-		topology_retry_queue(name, s->replica, (unsigned)attempt);
-		if (!count(s, name, NULL, &one, err))
-			return false;
-		retry += one;
+	n[COUNT_SYNC] += unacknowledged(s, CHANGE_SYNC, n[COUNT_SYNC]);
+	n[COUNT_DELETE] += unacknowledged(s, CHANGE_DELETE, n[COUNT_DELETE]);
+	if (known)
+		status_set_queues(s->status, n[COUNT_SYNC], n[COUNT_DELETE], retry, n[COUNT_DEAD]);
+}
+
+/* ---- declaring ---- */
+
+static bool ask_declarations(struct side *s, struct err *err)
+{
+	amqp_asks_reset(s->asks);
+	topology_ask_exchanges(s->asks, &s->asked);
+	topology_ask_replica(s->asks, s->replica, (unsigned)s->settings->max_attempts,
+			     TOPOLOGY_LOOK_FIRST, &s->asked);
+	s->asking = ASKING_DECLARATIONS;
+	return amqp_ask(s->link, s->asks, err);
+}
+
+static void complain(const struct side *s, const char *next, const struct err *why)
+{
+	if (status_set_error(s->status, why->text))
+		log_warn("a queue cannot be declared", KV_S("replica", s->replica),
+			 KV_S("error", why->text), KV_S("next", next));
+}
+
+void side_take_report(struct side *s, const struct topology_report *report)
+{
+	bool fit = report->retry == AMQP_ANSWER_YES && report->dead == AMQP_ANSWER_YES &&
+		   report->main == AMQP_ANSWER_YES;
+
+	if (report->retry != AMQP_ANSWER_YES)
+		complain(s, "failed changes wait until the retry queues are as they must be",
+			 &report->retry_why);
+	if (report->dead != AMQP_ANSWER_YES)
+		complain(s, "changes that are given up go there as it is", &report->dead_why);
+	if (report->main != AMQP_ANSWER_YES && report->main != AMQP_ANSWER_MISSING)
+		complain(s, "trying again", &report->main_why);
+	retry_declared(s->retry, report->retry == AMQP_ANSWER_YES);
+	s->declare_at = mono_add_ms(mono_now(), fit ? DECLARE_MS : UNFIT_MS);
+}
+
+static void take_declarations(struct side *s)
+{
+	struct topology_report report;
+
+	topology_read(s->asks, &s->asked, &report);
+	if (report.main == AMQP_ANSWER_MISSING) {
+		topology_queue(s->missing, CHANGE_DELETE, s->replica);
+		if (strstr(report.main_why.text, s->missing) == NULL)
+			topology_queue(s->missing, CHANGE_SYNC, s->replica);
 	}
-	topology_dead_queue(name, s->replica);
-	if (!count(s, name, NULL, &dead, err))
-		return false;
-	status_set_queues(s->status, n[CHANGE_SYNC], n[CHANGE_DELETE], retry, dead);
-	return true;
+	side_take_report(s, &report);
 }
 
 /* False: the link is broken. */
 static bool do_duties(struct side *s, struct mono now, struct err *err)
 {
-	if (amqp_blocked(s->link) || amqp_unsettled(s->link) > 0)
-		return true;
-	if (mono_reached(s->count_at, now)) {
-		s->count_at = mono_add_ms(now, COUNT_MS);
-		if (!count_queues(s, err))
-			return false;
-	}
-	if (mono_reached(s->declare_at, now)) {
-		if (!count_queues(s, err))
-			return false;
-		if (s->missing)
+	enum side_asking asked = s->asking;
+
+	if (asked != ASKING_NOTHING) {
+		if (!amqp_asks_done(s->asks))
 			return true;
-		s->declare_at = mono_add_ms(now, DECLARE_MS);
-		if (!topology_declare(s->link, s->replica, (unsigned)s->settings->max_attempts,
-				      err))
-			return false;
+		s->asking = ASKING_NOTHING;
+		if (asked == ASKING_COUNTS)
+			take_counts(s, now);
+		else
+			take_declarations(s);
 	}
-	return true;
+	if (s->missing[0] != '\0')
+		return true;
+	if (mono_reached(s->declare_at, now) || retry_wants_queues(s->retry))
+		return ask_declarations(s, err);
+	if (!mono_reached(s->count_at, now))
+		return true;
+	s->count_at = mono_add_ms(now, COUNT_MS);
+	return ask_counts(s, err);
 }
 
 static bool open_link(struct side *s, struct err *err)
@@ -150,9 +237,7 @@ static bool open_link(struct side *s, struct err *err)
 
 	snprintf(name, sizeof(name), "pgfanout-consumer %s (moves, questions)", s->replica);
 	s->link = amqp_open(s->settings->rabbitmq_url, name, OPEN_TIMEOUT_MS, err);
-	/* The worker has declared everything just before it began to consume. */
 	s->count_at = mono_now();
-	s->declare_at = mono_add_ms(s->count_at, DECLARE_MS);
 	return s->link != NULL;
 }
 
@@ -169,7 +254,8 @@ void side_step(struct side *s, struct mono now, bool duties)
 		now = mono_now();
 	}
 	if (!amqp_service(s->link, &handler, &err) || !retry_send(s->retry, s->link, now, &err) ||
-	    (duties && !do_duties(s, now, &err)))
+	    ((duties || s->asking != ASKING_NOTHING || retry_wants_queues(s->retry)) &&
+	     !do_duties(s, now, &err)))
 		goto failed;
 	backoff_reset(&s->backoff);
 	return;
@@ -180,6 +266,11 @@ failed:
 		log_warn("the broker connection for failed changes and questions is lost; opening "
 			 "it again",
 			 KV_S("error", err.text));
+}
+
+const char *side_missing(const struct side *s)
+{
+	return s->missing[0] != '\0' ? s->missing : NULL;
 }
 
 void side_answer(struct side *s, const char *reply_to, const char *body)
@@ -199,11 +290,6 @@ void side_answer(struct side *s, const char *reply_to, const char *body)
 		(void)!amqp_send(s->link, &m, &no, &ignored);
 }
 
-bool side_missing(const struct side *s)
-{
-	return s->missing;
-}
-
 int side_fd(const struct side *s)
 {
 	return s->link != NULL ? amqp_fd(s->link) : -1;
@@ -218,6 +304,8 @@ int side_wait_ms(const struct side *s, struct mono now, int max_ms)
 	int service_ms = amqp_service_ms(s->link);
 	int wait_ms = service_ms < max_ms ? service_ms : max_ms;
 	/* What is due and cannot be done yet waits for an answer of the broker, which wakes us. */
+	if (s->asking != ASKING_NOTHING)
+		return retry_wait_ms(s->retry, now, wait_ms);
 	if (!mono_reached(s->count_at, now))
 		wait_ms = mono_until_ms(s->count_at, now, wait_ms);
 	if (!mono_reached(s->declare_at, now))

@@ -15,6 +15,7 @@
 
 #include "common/base/clock.h"
 #include "consumer/apply/inbox.h"
+#include "common/wire/topology.h"
 #include "consumer/apply/retry.h"
 #include "consumer/settings.h"
 #include "consumer/status.h"
@@ -34,9 +35,11 @@ int side_fd(const struct side *s); /* -1: none */
 int side_wait_ms(const struct side *s, struct mono now, int max_ms);
 /* Sends a mark's body back. If that cannot be done now it is not done. */
 void side_answer(struct side *s, const char *reply_to, const char *body);
-/* A main queue was not there when the messages were counted. It is not recreated here: the replica
- * must be marked before. */
-bool side_missing(const struct side *s);
+/* The name of a main queue that was not there when it was looked for; NULL: none. It is not
+ * recreated here: the replica must be marked before. */
+const char *side_missing(const struct side *s);
+/* The queues were declared just now, on another link. */
+void side_take_report(struct side *s, const struct topology_report *report);
 void side_close(struct side *s);
 
 #endif

@@ -33,6 +33,10 @@ static const struct {
 	{ DB_RETRY, ANY, ALWAYS, VERDICT_WAIT, "blocked by a lock on the replica; retrying" },
 	{ DB_BUSY, ANY, ALWAYS, VERDICT_WAIT_RESET,
 	  "the replica is being reset; its messages wait until that is done" },
+	{ DB_FOREIGN, ANY, ALWAYS, VERDICT_WAIT,
+	  "its queues hold changes of another primary; nothing is applied: give each installation "
+	  "a virtual host or a QUEUE_PREFIX of its own, or, if the primary was replaced, run "
+	  "reset-replicas" },
 	{ DB_SCHEMA, ANY, ALWAYS, VERDICT_WAIT,
 	  "the replica's schema does not fit; its messages wait: run pgfanout-migrate up" },
 	{ DB_UNFIT, ANY, ALWAYS, VERDICT_WAIT,

@@ -14,6 +14,8 @@
  *   connect_broker    CONNECTING_BROKER             the queues are declared and consumed
  *   apply_session     APPLYING                      (it ends with the turn; session.h says why)
  *
+ * When apply_session meets changes of another primary it shows ANOTHER_PRIMARY during the back-off.
+ *
  * A replica that is lost in any step is closed: connect_replica opens it again. When stop is
  * requested the thread ends: STOPPED.
  *
@@ -89,8 +91,9 @@ static void close_replica(struct apply_worker *w)
 static void replica_failed(struct apply_worker *w, enum db_outcome outcome, const char *sentence,
 			   const struct err *err)
 {
-	status_set_state(w->status,
-			 outcome == DB_SCHEMA ? STATUS_NOT_MIGRATED : STATUS_CONNECTING_REPLICA);
+	status_set_state(w->status, outcome == DB_SCHEMA    ? STATUS_NOT_MIGRATED
+				    : outcome == DB_FOREIGN ? STATUS_ANOTHER_PRIMARY
+							    : STATUS_CONNECTING_REPLICA);
 	if (!stop_requested()) {
 		tell(w, sentence, err->text);
 		/* Without an answer nothing is known of its locks. */
@@ -218,11 +221,13 @@ static bool no_reset_due(struct apply_worker *w)
  * says why, or the replica was lost, or err is empty because a reset comes first. */
 static bool declare_and_subscribe(struct apply_worker *w, struct amqp_link *link, struct err *err)
 {
-	uint64_t ready;
-	bool missing;
+	const unsigned attempts = (unsigned)w->settings->max_attempts;
+	const char *name = w->replica->name;
+	struct topology_report report;
 
-	if (!topology_look(link, w->replica->name, &missing, &ready, err))
+	if (!topology_declare(link, name, attempts, TOPOLOGY_LOOK_FIRST, &report, err))
 		return false;
+	bool missing = report.main == AMQP_ANSWER_MISSING;
 	/* The API may have noted just now that they were declared. */
 	if (missing && !read_state(w))
 		return false;
@@ -232,7 +237,13 @@ static bool declare_and_subscribe(struct apply_worker *w, struct amqp_link *link
 		    (w->state.may_reset && auto_reset_due(&w->auto_reset, mono_now())))
 			return false;
 	}
-	if (!session_subscribe(w->session, link, err))
+	if (missing && !topology_declare(link, name, attempts, TOPOLOGY_CREATE, &report, err))
+		return false;
+	if (report.main != AMQP_ANSWER_YES) {
+		*err = report.main_why;
+		return false;
+	}
+	if (!session_subscribe(w->session, link, &report, err))
 		return false;
 	if (w->state.declared)
 		return true;
@@ -281,7 +292,9 @@ static bool apply_session(struct apply_worker *w)
 	amqp_close(link);
 
 	/* It worked for a while, so the next trouble is a new one. */
-	if (r.batches > 0 || mono_reached(mono_add_ms(start, BACKOFF_MOST_MS), mono_now())) {
+	if (r.outcome == DB_FOREIGN && r.end == SESSION_REPLICA) {
+		; /* what came before it was fine, and it comes again */
+	} else if (r.batches > 0 || mono_reached(mono_add_ms(start, BACKOFF_MOST_MS), mono_now())) {
 		backoff_reset(&w->replica_backoff);
 		backoff_reset(&w->broker_backoff);
 		w->told = false;

@@ -166,18 +166,27 @@ static bool confirm(struct reset *r)
 static bool wire(struct reset *r, struct reset_replica *replica, struct amqp_link *link)
 {
 	unsigned attempts = (unsigned)r->request->settings->max_attempts;
-	uint64_t ready;
+	enum exit_code code = EXIT_RUNTIME;
+	struct topology_report report;
 	struct err err;
-	bool missing;
+	bool asked = topology_declare(link, replica->name, attempts, TOPOLOGY_LOOK_FIRST, &report,
+				      &err);
 
-	if (topology_look(link, replica->name, &missing, &ready, &err)) {
-		if (missing && !reset_replica_mark(replica))
+	if (asked && report.main == AMQP_ANSWER_MISSING) {
+		if (!reset_replica_mark(replica))
 			return false;
-		if (topology_declare(link, replica->name, attempts, &err))
-			return true;
+		asked = topology_declare(link, replica->name, attempts, TOPOLOGY_CREATE, &report,
+					 &err);
+	}
+	if (asked && report.main == AMQP_ANSWER_YES)
+		return true;
+	if (asked) {
+		/* What is published from now on would not reach it. */
+		code = EXIT_UNREACHABLE;
+		err = report.main_why;
 	}
 	err_prefix(&err, "its queues");
-	return reset_replica_fail(replica, EXIT_RUNTIME, &err);
+	return reset_replica_fail(replica, code, &err);
 }
 
 static bool wire_all(struct reset *r)

@@ -3,6 +3,8 @@
  */
 #include "consumer/reset/reset_settings.h"
 
+#include "common/wire/topology.h"
+
 #define AT(member) offsetof(struct reset_settings, member)
 
 static const struct setting table[] = {
@@ -10,6 +12,9 @@ static const struct setting table[] = {
 	  "the primary, any libpq URI" },
 	{ "RABBITMQ_URL", SETTING_AMQP_URL, AT(rabbitmq_url), NULL, 1, 4096, true, NULL,
 	  "the broker, amqp:// or amqps://; a comma-separated list is tried in turn" },
+	{ "QUEUE_PREFIX", SETTING_STRING, AT(queue_prefix), "", 0, 32, false, NULL,
+	  "before the name of each exchange and queue; one for each installation that shares a virtual "
+	  "host" },
 	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
 	  "as pgfanout-consumer's: decides which queues a replica has" },
 	{ "RESET_STALL_TIMEOUT_MS", SETTING_INT, AT(stall_timeout_ms), "30000", 1000, 3600000,
@@ -26,6 +31,13 @@ static const struct setting table[] = {
 	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json",
 	  "key=value lines, or JSON" },
 };
+
+static bool finish(void *settings, struct err *err)
+{
+	const struct reset_settings *s = settings;
+
+	return topology_use_prefix(s->queue_prefix, err);
+}
 
 const struct program reset_program = {
 	.name = "reset-replicas",
@@ -71,4 +83,5 @@ const struct program reset_program = {
 	.replicas_at = AT(replicas),
 	.log_level_at = AT(log_level),
 	.log_format_at = AT(log_format),
+	.finish = finish,
 };

@@ -10,6 +10,7 @@
 struct reset_settings {
 	char *database_url;
 	char *rabbitmq_url;
+	char *queue_prefix;
 	int64_t max_attempts;
 	int64_t stall_timeout_ms;
 	int64_t swap_timeout_ms;

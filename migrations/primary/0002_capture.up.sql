@@ -74,11 +74,13 @@ CREATE OR REPLACE FUNCTION products_source() RETURNS text
 	LANGUAGE plpgsql STABLE SECURITY DEFINER
 AS $$
 BEGIN
-	RETURN (SELECT system_identifier::text FROM pg_control_system());
+	-- The database too: two installations may share a server.
+	RETURN (SELECT system_identifier || '/' || d.oid FROM pg_control_system(), pg_database d
+		WHERE d.datname = current_database());
 EXCEPTION WHEN insufficient_privilege THEN
 	RETURN 'table-' || 'products_outbox'::regclass::oid;
 END $$;
-COMMENT ON FUNCTION products_source() IS 'pgfanout: names the transaction id space of this primary';
+COMMENT ON FUNCTION products_source() IS 'pgfanout: names this primary, whose transaction ids these are';
 
 -- SECURITY DEFINER: a role that may write products need not know of the outbox. The planner
 -- settings keep the cached plan at an index look-up for each changed row, whatever the first call

@@ -25,6 +25,10 @@ CREATE TABLE IF NOT EXISTS products_replication (
 	floor       bigint      NOT NULL DEFAULT 0,
 	reset_at    timestamptz,
 	reset_rows  bigint,
+	-- products_source() of the primary whose changes it takes; null: it was never complete
+	follows     text,
+	-- those that it followed before, until a reset: what is left of theirs in the queues is stale
+	followed    text[]      NOT NULL DEFAULT '{}',
 	-- newest heartbeats of the primary that came through the sync and the delete queue: all
 	-- that was committed before the older one has arrived here
 	heartbeat_sync   timestamptz,
@@ -108,6 +112,8 @@ COMMENT ON FUNCTION products_apply_new(products_replication, boolean, boolean, t
 --   5. A delete leaves a tombstone, also where there is no row yet: the sync may come later.
 --   6. A product whose change was given up is right again when that change or a newer one has come.
 --   7. Heartbeats that came with the batch count when it is committed.
+--   8. Changes and heartbeats of a primary that this replica does not follow are not applied:
+--      SQLSTATE PF002. If it followed that one until a reset, they are stale.
 --
 -- READ COMMITTED only: the waits of 1 and 2 come before the reads, and an older snapshot would miss
 -- what they waited for.
@@ -133,15 +139,25 @@ BEGIN
 			USING ERRCODE = 'object_not_in_prerequisite_state';
 	END IF;
 	PERFORM pg_advisory_xact_lock(1885824609, 2);
-	SELECT r.source, r.snapshot, r.floor, r.heartbeat_sync, r.heartbeat_delete,
+	SELECT r.source, r.snapshot, r.floor, r.heartbeat_sync, r.heartbeat_delete, r.follows,
 		EXISTS (SELECT FROM products_tombstones)
 	INTO state.source, state.snapshot, state.floor, state.heartbeat_sync,
-		state.heartbeat_delete, buried
+		state.heartbeat_delete, state.follows, buried
 	FROM products_replication r;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'products_replication has lost its row'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 			HINT = 'Run reset-replicas for this replica.';
+	END IF;
+
+	IF msg_source <> '' AND msg_source <> state.follows THEN
+		IF msg_source = ANY (ARRAY(SELECT unnest(r.followed) FROM products_replication r)) THEN
+			RETURN 0;
+		END IF;
+		RAISE EXCEPTION 'changes of another primary: their source is %, this replica follows %',
+			msg_source, state.follows USING ERRCODE = 'PF002',
+			HINT = 'Give each installation a virtual host or a QUEUE_PREFIX of its own. If '
+				'the primary was replaced, run reset-replicas.';
 	END IF;
 
 	-- New products by a plain INSERT, which costs half of ON CONFLICT. Many products that were

@@ -43,7 +43,8 @@ def replica(module_stack):
     conn.autocommit = True
     with conn.cursor() as cursor:
         cursor.execute("truncate products, products_tombstones; update products_replication set "
-                       "needs_reset = false, source = null, snapshot = null, floor = 0")
+                       "needs_reset = false, source = null, snapshot = null, floor = 0, "
+                       "follows = null, followed = '{}'")
         yield cursor
     conn.close()
 
@@ -194,6 +195,18 @@ def test_a_product_deleted_before_the_reset_does_not_come_back(replica):
     assert apply(replica, sync(A, 30, xid=60), source="here") == 0
     assert apply(replica, sync(A, 31), source="here") == 0
     assert not products(replica)
+
+
+def test_only_changes_of_its_own_primary_are_applied(replica):
+    replica.execute("update products_replication set follows = 'ours', followed = '{before}'")
+    with pytest.raises(Exception) as e:
+        apply(replica, sync(A, 9), source="theirs")
+    assert e.value.pgcode == "PF002"
+    assert "theirs" in str(e.value) and "ours" in str(e.value)
+    assert apply(replica, sync(A, 8), source="before") == 0
+    assert not products(replica)
+    for version, source in enumerate(("ours", "", None), 1):
+        assert apply(replica, sync(A, version), source=source) == 1
 
 
 # ---- two sessions ------------------------------------------------------------------------------

@@ -106,6 +106,13 @@ def consumer(stack):
     return program
 
 
+def follow(stack, source, *former):
+    """As if reset from a primary of this source, and from others before."""
+    for replica in BOTH:
+        stack.sql(replica, "update products_replication set follows = %s, followed = %s", source,
+                  list(former))
+
+
 def test_old_duplicate_and_reordered_messages_converge(stack, consumer):
     rng = random.Random(7)
     changes, newest = [], {}
@@ -166,6 +173,7 @@ POISON = {
 
 
 def test_poison_costs_only_itself(stack, consumer):
+    follow(stack, "s1")
     publisher = Publisher(stack)
     started = time.monotonic()
     for number, (name, body) in enumerate(POISON.items(), 1):
@@ -198,6 +206,7 @@ def test_poison_costs_only_itself(stack, consumer):
 
 
 def test_bad_elements_of_an_array_are_split_off(stack, consumer):
+    follow(stack, "s1")
     publisher = Publisher(stack)
     bad = '{"id" :  "x"}'
     array = "[" + ",".join([json.dumps(product(1, 11)), bad, json.dumps(product(2, 12)), "null",
@@ -243,6 +252,7 @@ def test_a_replayed_dead_letter_is_applied(stack, consumer):
 
 
 def test_garbage_in_headers_is_survived(stack, consumer):
+    follow(stack, None)
     publisher = Publisher(stack)
     rows = [{"x-attempt": "many"}, {"x-attempt": -5}, {"x-attempt": 10 ** 12}, {"x-attempt": True},
             {"x-xid": "7001*999999999999"}, {"x-xid": "\u20ac"}, {"x-xid": 12}, {"x-source": 7},
@@ -456,7 +466,9 @@ def test_stop_under_load_ends_in_order(stack, consumer):
 
 
 def test_messages_of_another_source_form_their_own_batch(stack, consumer):
-    """The xid counts only for the source of the snapshot; without one, the floor does."""
+    """The xid counts only for the source of the snapshot; without one, the floor does. What a former
+    primary's relay left in the queues is stale."""
+    follow(stack, "s1", "s2")
     stack.sql("replica-1", "update products_replication set source = 's1', snapshot = '100:100:', "
                            "floor = 50")
     publisher = Publisher(stack)
@@ -467,7 +479,7 @@ def test_messages_of_another_source_form_their_own_batch(stack, consumer):
     for number, version, headers in cases * 3:
         publisher.send("sync", product(number, version), headers=headers)
     publisher.send("sync", product(9, 99))
-    wait_found(stack, {2: 10, 4: 60, 6: 60, 9: 99}, ["replica-1"])
+    wait_found(stack, {2: 10, 6: 60, 9: 99}, ["replica-1"])
 
 
 def test_metrics_status_and_wrong_paths(stack, consumer):

@@ -26,6 +26,11 @@ const char *topology_key(enum change_kind kind)
 	return kind == CHANGE_SYNC ? "sync" : "delete";
 }
 
+const char *topology_exchange(void)
+{
+	return "products";
+}
+
 void topology_queue(char *buf, enum change_kind kind, const char *replica)
 {
 	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", topology_key(kind), replica);

@@ -34,6 +34,16 @@ const char *topology_key(enum change_kind kind)
 	return kind == CHANGE_SYNC ? "sync" : "delete";
 }
 
+const char *topology_exchange(void)
+{
+	return "products";
+}
+
+void topology_queue(char *buf, enum change_kind kind, const char *replica)
+{
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", topology_key(kind), replica);
+}
+
 bool amqp_can_publish(const struct amqp_link *l, size_t bytes)
 {
 	(void)l;
@@ -47,8 +57,12 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	if (broken)
 		return err_set(err, "broken");
 	assert_true(nsent < SENT_MAX);
-	assert_string_equal(p->exchange, "products");
-	assert_string_equal(p->type, p->routing_key);
+	if (*p->exchange) {
+		assert_string_equal(p->exchange, "products");
+		assert_string_equal(p->type, p->routing_key);
+	} else { /* by name */
+		assert_true(strncmp(p->routing_key, p->type, strlen(p->type)) == 0);
+	}
 	assert_int_equal(p->nheaders, 2);
 	assert_string_equal(p->headers[0].key, "x-xid");
 	assert_string_equal(p->headers[1].key, "x-source");
@@ -376,6 +390,77 @@ static void test_any_order(void **state)
 	publisher_free(p);
 }
 
+/* ---- directly ---- */
+
+static enum amqp_settled answer_of(char c)
+{
+	return c == 'C' ? AMQP_CONFIRMED : c == 'N' ? AMQP_NACKED : AMQP_RETURNED;
+}
+
+/* Of one message: the answers of the exchange and of two replicas' queues: Confirmed, Nacked,
+ * Returned, or none until the relay gives up. In every order. */
+static void test_directly_one_refusal_is_nobody_elses(void **state)
+{
+	static const char *const replicas[] = { "r1", "r2" };
+	static const struct {
+		const char *answers;
+		bool confirmed;
+		const char *left_out; /* how each replica was, "-": it was not */
+		bool direct;	      /* afterwards */
+	} rows[] = {
+		{ "CCC", true, "--", false }, { "NCC", true, "--", true },
+		{ "NCN", true, "-N", true },  { "NNC", true, "N-", true },
+		{ "NCR", true, "-R", true },  { "RCC", true, "--", true },
+		{ "RRC", true, "R-", true },  { "CCN", true, "--", false },
+		{ "CRC", true, "R-", false }, { "NNN", false, "--", true },
+		{ "RRR", false, "--", true }, { "NC?", true, "-N", true },
+		{ "?CC", true, "--", true },  { "???", false, "--", true },
+	};
+	static const size_t orders[][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
+					    { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
+
+	for (size_t at = 0; at < ARRAY_SIZE(rows) * ARRAY_SIZE(orders); at++) {
+		const size_t *order = orders[at % ARRAY_SIZE(orders)];
+		const char *answers = rows[at / ARRAY_SIZE(orders)].answers;
+		const char *left_out = rows[at / ARRAY_SIZE(orders)].left_out;
+		bool confirmed = rows[at / ARRAY_SIZE(orders)].confirmed;
+		bool seen[2] = { false, false };
+		enum amqp_settled how;
+
+		setup(state);
+		struct publisher *p = trusting(2, 5);
+		publisher_go_direct(p, replicas, ARRAY_SIZE(replicas));
+		add(p, 1, 0, true);
+		assert_int_equal(run(p), PUBLISHER_IDLE);
+		assert_int_equal(nsent, 4);
+		assert_string_equal(sent[1].key, "sync");
+		assert_string_equal(sent[2].key, "sync.r1");
+		assert_string_equal(sent[3].key, "sync.r2");
+		for (size_t i = 0; i < 3; i++) {
+			assert_int_equal(publisher_confirmed_count(p), 0);
+			if (answers[order[i]] != '?')
+				publisher_settled(p, 2 + order[i], answer_of(answers[order[i]]));
+		}
+		if (strchr(answers, '?'))
+			publisher_give_up(p);
+		print_message("%s, order %zu\n", answers, at % ARRAY_SIZE(orders));
+		assert_int_equal(publisher_refused(p, &how), !confirmed);
+		assert_int_equal(take_keys(p, seen, 2), confirmed);
+		for (size_t i = 0; i < 2; i++) {
+			bool out = publisher_left_out(p, i, &how);
+			assert_int_equal(out, left_out[i] != '-');
+			assert_true(!out || how == answer_of(left_out[i]));
+			assert_false(publisher_left_out(p, i, &how)); /* once */
+		}
+		assert_int_equal(publisher_direct(p), rows[at / ARRAY_SIZE(orders)].direct);
+		assert_int_equal(publisher_unanswered(p), 0);
+		assert_int_equal(publisher_changes(p), 0);
+		publisher_drop(p, false);
+		assert_false(publisher_direct(p));
+		publisher_free(p);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -387,6 +472,7 @@ int main(void)
 		cmocka_unit_test(test_what_was_refused_is_never_forgotten),
 		cmocka_unit_test_setup(test_answers_to_what_was_dropped_are_ignored, setup),
 		cmocka_unit_test_setup(test_any_order, setup),
+		cmocka_unit_test(test_directly_one_refusal_is_nobody_elses),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,7 +35,7 @@ static const struct row {
 	{ "54000", DB_REFUSED },
 	{ "P0001", DB_REFUSED },
 	{ "P0004", DB_REFUSED },
-	{ "PF002", DB_REFUSED }, /* a trigger's own */
+	{ "PF003", DB_REFUSED }, /* a trigger's own */
 	{ "AB123", DB_REFUSED },
 	/* the server itself */
 	{ "XX000", DB_REFUSED },
@@ -44,6 +44,7 @@ static const struct row {
 	/* a reset is running */
 	{ "PF001", DB_BUSY },
 	{ SQLSTATE_ENCODING, DB_SCHEMA },
+	{ "PF002", DB_FOREIGN },
 	/* soon again */
 	{ "26000", DB_RETRY },
 	{ "40001", DB_RETRY },

@@ -77,12 +77,50 @@ static void test_a_retry_key_ends_in_the_queue_it_goes_back_to(void **state)
 	}
 }
 
+/* Of all names, and of nothing that a subscriber binds with. */
+static void test_a_prefix(void **state)
+{
+	char name[TOPOLOGY_NAME_MAX], key[TOPOLOGY_NAME_MAX];
+	static const char *const wrong[] = {
+		"amq.a", "a b", "a*", "#", "a/b", "\xc3\xa9", "a23456789012345678901234567890123"
+	};
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
+		assert_false(topology_use_prefix(wrong[i], &err));
+	assert_string_equal(topology_exchange(), "products");
+	assert_true(topology_use_prefix("shop.", &err));
+	assert_string_equal(topology_exchange(), "shop.products");
+	assert_string_equal(topology_retry_exchange(), "shop.products.retry");
+	assert_string_equal(topology_key(CHANGE_SYNC), "products.sync");
+	topology_queue(name, CHANGE_SYNC, "replica-1");
+	assert_string_equal(name, "shop.products.sync.replica-1");
+	topology_retry_key(key, CHANGE_SYNC, "replica-1", 2);
+	assert_string_equal(strchr(key, '.') + 1, name);
+	topology_retry_queue(name, "replica-1", 2);
+	assert_string_equal(name, "shop.products.retry.replica-1.2");
+	topology_dead_queue(name, "replica-1");
+	assert_string_equal(name, "shop.products.dead.replica-1");
+	topology_relay_queue(name);
+	assert_string_equal(name, "shop.products.relay");
+
+	/* The longest of all fits. */
+	assert_true(topology_use_prefix("a2345678901234567890123456789012", &err));
+	topology_retry_key(key, CHANGE_DELETE, LONGEST, 10);
+	topology_queue(name, CHANGE_DELETE, LONGEST);
+	assert_string_equal(strchr(key, '.') + 1, name);
+	assert_true(topology_use_prefix("", &err));
+	assert_string_equal(topology_exchange(), "products");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_routing_keys),
 		cmocka_unit_test(test_a_retry_key_ends_in_the_queue_it_goes_back_to),
+		cmocka_unit_test(test_a_prefix),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

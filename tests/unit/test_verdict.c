@@ -36,6 +36,7 @@ static void test_units(void **state)
 		{ DB_BROKEN, 2000, 1, VERDICT_WAIT },
 		{ DB_LOST, 1, 1, VERDICT_WAIT },
 		{ DB_BUSY, 2000, 1, VERDICT_WAIT_RESET },
+		{ DB_FOREIGN, 2000, 1, VERDICT_WAIT },
 	};
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
