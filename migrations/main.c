@@ -386,7 +386,7 @@ int main(int argc, char **argv)
 			command = &commands[i];
 	int code = program_begin(&program, command ? 1 : argc, argv, &s);
 
-	if (code != PROGRAM_GOES_ON || !command)
+	if (code != PROGRAM_GOES_ON || !command) /* without a command it does not go on */
 		return code;
 	code = run(command, &s);
 	program_free(&program, &s);

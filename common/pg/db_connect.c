@@ -162,14 +162,14 @@ static void session_ask_all(struct session *s, const char *options)
 	AUTO_STRBUF word = STRBUF_INIT;
 
 	while (next_word(&options, &word)) {
-		const char *w = strbuf_str(&word);
+		const char *w = strbuf_str(&word), *setting = NULL;
 
-		if (strncmp(w, "--", 2) == 0)
-			session_ask(s, w + 2);
+		if (strncmp(w, "--", 2) == 0 || (strncmp(w, "-c", 2) == 0 && w[2]))
+			setting = w + 2;
 		else if (strcmp(w, "-c") == 0 && next_word(&options, &word))
-			session_ask(s, strbuf_str(&word));
-		else if (strncmp(w, "-c", 2) == 0 && w[2])
-			session_ask(s, w + 2);
+			setting = strbuf_str(&word);
+		if (setting)
+			session_ask(s, setting);
 	}
 }
 

@@ -169,6 +169,7 @@ def test_a_replica_that_a_crash_emptied_serves_nothing(stack):
     stack.sql("replica-1", "alter table products set unlogged")
     wait_until(lambda: replica(stack)["state"] == "needs reset", 20, "the look")
     assert "UNLOGGED" in replica(stack)["reason"]
+    assert "replica-1: needs a reset (table products is UNLOGGED" in stack.migrate().stdout
     stack.replicas[0].stop("immediate")
     stack.replicas[0].start()
     stack.sql("replica-1", "alter table products set logged")
