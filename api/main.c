@@ -97,17 +97,17 @@ static void make_workers(struct service *service, struct worker **workers)
 	const struct api_settings *s = service->settings;
 	struct err err;
 	/* With SO_REUSEPORT alone a second process of this user would share the port unnoticed. */
-	int probe = http_listen(s->host, (int)s->port, false, &err);
+	struct http_sockets sockets;
 
-	if (probe < 0) {
+	if (!http_listen(s->host, (int)s->port, false, &sockets, &err)) {
 		log_error("cannot start", KV_S("error", err.text));
 		exit(EXIT_USAGE);
 	}
-	close(probe);
+	http_sockets_close(&sockets);
 	for (int64_t i = 0; i < s->workers; i++) {
-		int fd = http_listen(s->host, (int)s->port, true, &err);
-
-		workers[i] = fd < 0 ? NULL : worker_new((unsigned)i + 1, service, fd, &err);
+		workers[i] = http_listen(s->host, (int)s->port, true, &sockets, &err)
+				     ? worker_new((unsigned)i + 1, service, &sockets, &err)
+				     : NULL;
 		if (!workers[i]) {
 			log_error("cannot start", KV_S("error", err.text));
 			exit(EXIT_USAGE);
