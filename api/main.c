@@ -98,17 +98,18 @@ static enum exit_code make_workers(struct service *service, struct worker **work
 	const struct api_settings *s = service->settings;
 	struct err err;
 	/* With SO_REUSEPORT alone a second process of this user would share the port unnoticed. */
-	int fd = http_listen(s->host, (int)s->port, false, &err);
+	struct http_sockets sockets;
+	bool ok = http_listen(s->host, (int)s->port, false, &sockets, &err);
 
-	if (fd >= 0)
-		close(fd);
-	for (int64_t i = 0; fd >= 0 && i < s->workers; i++) {
-		fd = http_listen(s->host, (int)s->port, true, &err);
-		workers[i] = fd < 0 ? NULL : worker_new((unsigned)i + 1, service, fd, &err);
-		if (!workers[i])
-			fd = -1;
+	if (ok)
+		http_sockets_close(&sockets);
+	for (int64_t i = 0; ok && i < s->workers; i++) {
+		ok = http_listen(s->host, (int)s->port, true, &sockets, &err);
+		if (ok)
+			workers[i] = worker_new((unsigned)i + 1, service, &sockets, &err);
+		ok = ok && workers[i];
 	}
-	if (fd >= 0)
+	if (ok)
 		return EXIT_OK;
 	log_error("cannot start", KV_S("error", err.text));
 	return EXIT_USAGE;

@@ -18,7 +18,7 @@ import sys
 
 # From the lowest floor up. Rooms in one string do not include each other.
 FLOORS = {
-    "common": ["base", "settings json pg", "amqp http", "wire"],
+    "common": ["base", "json pg", "settings amqp http", "wire"],
     "api": ["settings measures", "relay pool", "serve", "products", "routes", "main"],
     "consumer": ["settings status reset/reset_settings", "reset", "verify apply", "letters", "main reset_main"],
     "migrations": ["migrate", "main"],

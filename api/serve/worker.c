@@ -106,7 +106,8 @@ static void *worker_main(void *arg)
 
 /* ---- life ---- */
 
-struct worker *worker_new(unsigned number, struct service *service, int listen_fd, struct err *err)
+struct worker *worker_new(unsigned number, struct service *service,
+			  const struct http_sockets *sockets, struct err *err)
 {
 	const struct api_settings *settings = service->settings;
 	struct worker *w = xcalloc(1, sizeof(*w));
@@ -128,7 +129,7 @@ struct worker *worker_new(unsigned number, struct service *service, int listen_f
 		.hosts = &service->hosts,
 	};
 
-	w->http = http_open(listen_fd, &opt, &front_callbacks, &w->requests, err);
+	w->http = http_open(sockets, &opt, &front_callbacks, &w->requests, err);
 	if (ok && w->http && epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, http_fd(w->http), &ev) != 0)
 		ok = err_set(err, "cannot set up a worker's loop: %s", strerror(errno));
 	if (ok && w->http)

@@ -15,8 +15,9 @@
 
 struct worker;
 
-/* listen_fd is taken over, also on failure. */
-struct worker *worker_new(unsigned number, struct service *service, int listen_fd, struct err *err);
+/* The sockets are taken over, also on failure. */
+struct worker *worker_new(unsigned number, struct service *service,
+			  const struct http_sockets *sockets, struct err *err);
 MUST_CHECK bool worker_start(struct worker *w, struct err *err);
 void worker_stop(struct worker *w); /* asks; any thread */
 void worker_join(struct worker *w); /* one that was started */

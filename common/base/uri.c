@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "common/base/strbuf.h"
+#include "common/base/utf8.h"
 
 static bool is_digit(char c)
 {
@@ -192,7 +193,9 @@ static bool is_blank(char c)
 
 static bool keyword_is_shown(const char *key, size_t len)
 {
-	static const char *const shown[] = { "host", "hostaddr", "port", "dbname", "user" };
+	static const char *const shown[] = {
+		"host", "hostaddr", "port", "dbname", "user", "service"
+	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(shown); i++)
 		if (strlen(shown[i]) == len && memcmp(shown[i], key, len) == 0)
@@ -219,10 +222,35 @@ static const char *read_value(const char *p, struct strbuf *value)
 }
 
 /* A value that is shown must be nothing but a name: dbname may be a whole connection string of its
- * own. */
-static bool value_is_plain(const struct strbuf *v)
+ * own, and a quote in the wrong place may make a password a part of it. */
+static bool value_is_a_name(const struct strbuf *v)
 {
-	return made_of(strbuf_str(v), v->len, "._~%+$:,/@-") && !strstr(strbuf_str(v), "://");
+	const char *s = strbuf_str(v), *end = s + v->len;
+
+	if (strchr(s, '=') || strstr(s, "://"))
+		return false;
+	for (size_t n; s < end; s += n) {
+		n = utf8_step(s, end);
+		if (n == 0 || utf8_steers(s, n))
+			return false;
+	}
+	return true;
+}
+
+/* As libpq would read it again. */
+static void add_value(struct strbuf *out, const struct strbuf *v)
+{
+	bool plain = v->len > 0 && made_of(strbuf_str(v), v->len, "._~%+$:,/@-");
+
+	if (!plain)
+		strbuf_addch(out, '\'');
+	for (const char *s = strbuf_str(v); *s; s++) {
+		if (*s == '\'' || *s == '\\')
+			strbuf_addch(out, '\\');
+		strbuf_addch(out, *s);
+	}
+	if (!plain)
+		strbuf_addch(out, '\'');
 }
 
 static bool scrub_keywords(struct strbuf *out, const char *p)
@@ -252,13 +280,13 @@ static bool scrub_keywords(struct strbuf *out, const char *p)
 			return false;
 		if (!keyword_is_shown(key, key_len))
 			continue;
-		if (!value_is_plain(&value))
+		if (!value_is_a_name(&value))
 			return false;
 		if (out->len)
 			strbuf_addch(out, ' ');
 		strbuf_add(out, key, key_len);
 		strbuf_addch(out, '=');
-		strbuf_addstr(out, value.len ? strbuf_str(&value) : "''");
+		add_value(out, &value);
 	}
 	return out->len > 0;
 }

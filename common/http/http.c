@@ -26,9 +26,11 @@
 
 #include <errno.h>
 #include <netdb.h>
+#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -39,6 +41,7 @@
 #define DRAIN_ACCEPT_RUNS 32
 #define CONNECTION_MEMORY 16384
 #define BACKLOG		  1024
+#define ACCEPTS_MAX	  10
 /* Connections beyond the limit, accepted so that idle ones can be closed for them. */
 #define SPARE_CONNECTIONS 16
 /* So long a connection may be silent before it can be closed for a new one: clients that ask one
@@ -47,38 +50,83 @@
 
 /* ---- listening ---- */
 
-int http_listen(const char *host, int port, bool shared, struct err *err)
+/* What getaddrinfo() gives may have an address twice. */
+static bool is_new(const struct addrinfo *list, const struct addrinfo *one)
+{
+	for (; list != one; list = list->ai_next)
+		if (list->ai_addrlen == one->ai_addrlen &&
+		    memcmp(list->ai_addr, one->ai_addr, one->ai_addrlen) == 0)
+			return false;
+	return true;
+}
+
+/* -1, with errno: not on this address. Where a name has addresses of both families, each has a
+ * socket of its own; "::" alone takes IPv4 as well. */
+static int listen_on(const struct addrinfo *a, bool alone, bool shared)
+{
+	int one = 1;
+	int fd = socket(a->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
+	    (!shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0) &&
+	    (alone || a->ai_family != AF_INET6 ||
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof(one)) == 0) &&
+	    bind(fd, a->ai_addr, a->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0)
+		return fd;
+	int why = errno;
+
+	if (fd >= 0)
+		close(fd);
+	errno = why;
+	return -1;
+}
+
+void http_sockets_close(struct http_sockets *s)
+{
+	for (size_t i = 0; i < s->n; i++)
+		close(s->fd[i]);
+	s->n = 0;
+}
+
+bool http_listen(const char *host, int port, bool shared, struct http_sockets *ret, struct err *err)
 {
 	struct addrinfo hints = { .ai_flags = AI_PASSIVE | AI_NUMERICSERV,
 				  .ai_family = AF_UNSPEC,
 				  .ai_socktype = SOCK_STREAM };
+	struct http_sockets s = { .n = 0 };
 	struct addrinfo *list = NULL;
 	char service[16];
-	int fd = -1;
-	int one = 1;
+	int why = 0;
 
 	snprintf(service, sizeof(service), "%d", port);
 	int rc = getaddrinfo(host, service, &hints, &list);
 
-	if (rc != 0) {
-		err_set(err, "cannot listen on host \"%s\": %s", host, gai_strerror(rc));
-		return -1;
+	if (rc != 0)
+		return err_set(err, "cannot listen on host \"%s\": %s", host, gai_strerror(rc));
+	for (const struct addrinfo *a = list; a && s.n < HTTP_SOCKETS; a = a->ai_next) {
+		if (!is_new(list, a))
+			continue;
+		int fd = listen_on(a, list->ai_next == NULL, shared);
+
+		if (fd >= 0) {
+			s.fd[s.n++] = fd;
+			continue;
+		}
+		why = errno;
+		/* A family that this machine does not have is no reason to listen nowhere. */
+		if (why != EAFNOSUPPORT && why != EADDRNOTAVAIL) {
+			http_sockets_close(&s);
+			break;
+		}
 	}
-	fd = socket(list->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (fd >= 0 && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one)) == 0 &&
-	    (!shared || setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0) &&
-	    bind(fd, list->ai_addr, list->ai_addrlen) == 0 && listen(fd, BACKLOG) == 0) {
-		freeaddrinfo(list);
-		return fd;
-	}
-	if (errno == EADDRINUSE)
+	freeaddrinfo(list);
+	if (s.n > 0)
+		*ret = s;
+	else if (why == EADDRINUSE)
 		err_set(err, "port %d of %s is in use by another process", port, host);
 	else
-		err_set(err, "cannot listen on %s port %d: %s", host, port, strerror(errno));
-	if (fd >= 0)
-		close(fd);
-	freeaddrinfo(list);
-	return -1;
+		err_set(err, "cannot listen on %s port %d: %s", host, port, strerror(why));
+	return s.n > 0;
 }
 
 /* ---- connections and their deadlines ---- */
@@ -237,14 +285,59 @@ static void on_panic(void *cls, const char *file, unsigned line, const char *rea
 
 /* ---- server ---- */
 
-struct http_server *http_open(int listen_fd, const struct http_options *opt,
+/* libmicrohttpd listens on one socket only. Of a host name with several addresses the others are
+ * accepted from here and handed over; then the loop's descriptor is one around them all. */
+static bool watch(struct http_server *s, int mhd_fd)
+{
+	struct epoll_event ev = { .events = EPOLLIN };
+
+	s->epoll_fd = mhd_fd;
+	if (s->more.n < 2)
+		return true;
+	s->outer_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (s->outer_fd < 0 || epoll_ctl(s->outer_fd, EPOLL_CTL_ADD, mhd_fd, &ev) != 0)
+		return false;
+	for (size_t i = 1; i < s->more.n; i++)
+		if (epoll_ctl(s->outer_fd, EPOLL_CTL_ADD, s->more.fd[i], &ev) != 0)
+			return false;
+	s->epoll_fd = s->outer_fd;
+	return true;
+}
+
+static void close_more(struct http_server *s)
+{
+	for (size_t i = 1; i < s->more.n; i++)
+		close(s->more.fd[i]);
+	s->more.n = 0;
+}
+
+/* As many at a time as libmicrohttpd takes, and none beyond its limit: it would close them. */
+static void accept_more(struct http_server *s)
+{
+	for (size_t i = 1; i < s->more.n; i++) {
+		for (int n = 0; n < ACCEPTS_MAX && s->nconns < s->max_conns + SPARE_CONNECTIONS;
+		     n++) {
+			struct sockaddr_storage address;
+			socklen_t len = sizeof(address);
+			int fd = accept4(s->more.fd[i], (struct sockaddr *)&address, &len,
+					 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+			if (fd < 0)
+				break;
+			MHD_add_connection(s->daemon, fd, (struct sockaddr *)&address, len);
+		}
+	}
+}
+
+struct http_server *http_open(const struct http_sockets *sockets, const struct http_options *opt,
 			      const struct http_callbacks *cb, void *arg, struct err *err)
 {
 	struct http_server *s = xcalloc(1, sizeof(*s));
 
 	s->cb = cb;
 	s->arg = arg;
-	s->listen_fd = listen_fd;
+	s->more = *sockets;
+	s->more.fd[0] = -1; /* libmicrohttpd's */
 	s->hosts = opt->hosts;
 	s->max_conns = opt->max_connections;
 	ring_init(&s->idle);
@@ -253,7 +346,7 @@ struct http_server *http_open(int listen_fd, const struct http_options *opt,
 	s->now = mono_now();
 	MHD_set_panic_func(on_panic, NULL);
 	s->daemon = MHD_start_daemon(MHD_USE_EPOLL | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL,
-				     http_on_request, s, MHD_OPTION_LISTEN_SOCKET, listen_fd,
+				     http_on_request, s, MHD_OPTION_LISTEN_SOCKET, sockets->fd[0],
 				     MHD_OPTION_CONNECTION_LIMIT,
 				     opt->max_connections + SPARE_CONNECTIONS,
 				     MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
@@ -264,17 +357,18 @@ struct http_server *http_open(int listen_fd, const struct http_options *opt,
 	const union MHD_DaemonInfo *info =
 		s->daemon ? MHD_get_daemon_info(s->daemon, MHD_DAEMON_INFO_EPOLL_FD) : NULL;
 
-	if (!info) {
-		err_set(err, "the HTTP server did not start: %s", strerror(errno));
-		if (s->daemon)
-			MHD_stop_daemon(s->daemon);
-		else
-			close(listen_fd);
-		free(s);
-		return NULL;
-	}
-	s->epoll_fd = info->epoll_fd;
-	return s;
+	if (info && watch(s, info->epoll_fd))
+		return s;
+	err_set(err, "the HTTP server did not start: %s", strerror(errno));
+	if (s->daemon)
+		MHD_stop_daemon(s->daemon);
+	else
+		close(sockets->fd[0]);
+	close_more(s);
+	if (s->outer_fd > 0)
+		close(s->outer_fd);
+	free(s);
+	return NULL;
 }
 
 const char *http_library_version(void)
@@ -303,6 +397,7 @@ void http_run(struct http_server *s, struct mono now)
 {
 	s->now = now;
 	s->resumed = s->moved = false;
+	accept_more(s);
 	http_wire_run(s);
 	http_wire_settle(s);
 	make_room(s);
@@ -317,8 +412,11 @@ void http_drain(struct http_server *s)
 	s->draining = true;
 	/* What the kernel has accepted for us already; libmicrohttpd takes about ten of them in a
 	 * run. */
-	for (int i = 0; i < DRAIN_ACCEPT_RUNS; i++)
+	for (int i = 0; i < DRAIN_ACCEPT_RUNS; i++) {
+		accept_more(s);
 		http_wire_run(s);
+	}
+	close_more(s);
 	MHD_socket fd = MHD_quiesce_daemon(s->daemon);
 
 	if (fd != MHD_INVALID_SOCKET)
@@ -357,6 +455,8 @@ void http_close(struct http_server *s)
 	for (int i = 0; i < 2; i++)
 		http_wire_run(s);
 	http_wire_stop(s);
+	if (s->outer_fd > 0)
+		close(s->outer_fd);
 	free(s->by_fd);
 	while (s->free_conns) {
 		struct http_conn *c = s->free_conns;

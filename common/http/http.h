@@ -58,10 +58,17 @@ struct http_callbacks {
 
 const char *http_library_version(void);
 
-/* A listening, non-blocking socket; -1 on failure. shared: others of this user may listen on the
- * same port (SO_REUSEPORT): one socket a thread. Not shared: refused while anybody else listens
- * there. */
-MUST_CHECK int http_listen(const char *host, int port, bool shared, struct err *err);
+/* Listening, non-blocking sockets, one for each address of a host name. */
+#define HTTP_SOCKETS 8
+struct http_sockets {
+	int fd[HTTP_SOCKETS];
+	size_t n; /* at least one */
+};
+/* shared: others of this user may listen on the same port (SO_REUSEPORT): one set a thread. Not
+ * shared: refused while anybody else listens there. */
+MUST_CHECK bool http_listen(const char *host, int port, bool shared, struct http_sockets *ret,
+			    struct err *err);
+void http_sockets_close(struct http_sockets *s);
 
 struct http_options {
 	/* When there are more, the longest idle is closed. */
@@ -69,8 +76,9 @@ struct http_options {
 	const struct http_hosts *hosts; /* others are answered with 421; borrowed */
 };
 
-/* Takes listen_fd over, also on failure. cb is borrowed for the server's life. */
-MUST_CHECK struct http_server *http_open(int listen_fd, const struct http_options *opt,
+/* Takes the sockets over, also on failure. cb is borrowed for the server's life. */
+MUST_CHECK struct http_server *http_open(const struct http_sockets *sockets,
+					 const struct http_options *opt,
 					 const struct http_callbacks *cb, void *arg,
 					 struct err *err);
 int http_fd(const struct http_server *s);

@@ -108,7 +108,9 @@ struct http_server {
 	struct MHD_Daemon *daemon;
 	const struct http_callbacks *cb;
 	void *arg;
-	int epoll_fd, listen_fd;
+	int epoll_fd;		  /* the loop's: libmicrohttpd's, or outer_fd */
+	int outer_fd;		  /* around libmicrohttpd's and `more`; 0: there is none */
+	struct http_sockets more; /* from the second on; the first one is libmicrohttpd's */
 	bool draining, closing;
 	unsigned resting; /* requests that wait without being suspended */
 	bool resumed;	  /* since the last MHD_run(), which MHD_get_timeout() does not know */

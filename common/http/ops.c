@@ -83,9 +83,9 @@ static void *ops_main(void *arg)
 struct ops_server *ops_start(const char *host, int port, const char *allowed_hosts,
 			     const struct ops_route *routes, size_t n, void *arg, struct err *err)
 {
-	int fd = http_listen(host, port, false, err);
+	struct http_sockets sockets;
 
-	if (fd < 0)
+	if (!http_listen(host, port, false, &sockets, err))
 		return NULL;
 	struct ops_server *s = xcalloc(1, sizeof(*s));
 
@@ -93,12 +93,12 @@ struct ops_server *ops_start(const char *host, int port, const char *allowed_hos
 	s->n = n;
 	s->arg = arg;
 	if (http_hosts_init(&s->hosts, host, allowed_hosts, err))
-		s->http = http_open(fd,
+		s->http = http_open(&sockets,
 				    &(struct http_options){ .max_connections = CONNECTIONS_MAX,
 							    .hosts = &s->hosts },
 				    &callbacks, s, err);
 	else
-		close(fd);
+		http_sockets_close(&sockets);
 	s->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (s->http && s->stop_fd >= 0) {
 		int rc = pthread_create(&s->thread, NULL, ops_main, s);

@@ -56,6 +56,11 @@ struct db_statement {
 	const unsigned *types; /* parameter type OIDs, NULL: let the server infer */
 };
 
+/* Whether libpq can read a connection string, URI or keywords. What it cannot read, and what looks
+ * like a password that should have been percent-encoded, is refused with words of ours that quote
+ * nothing of it: "must be …". Does not connect, nor look at service files. */
+MUST_CHECK bool db_check_uri(const char *uri, struct err *err);
+
 /* Blocking connect, bounded by connect_timeout an address (the name look-up by the resolver alone),
  * and by as much again for the session's settings. NULL and err (scrubbed) on failure;
  * err->sqlstate is set where the server gave one after the login (libpq does not hand on that of a

@@ -275,23 +275,72 @@ static PGconn *login(const PQconninfoOption *parsed, const struct db_options *op
 	return PQconnectdbParams(keywords, values, 0);
 }
 
+static bool ports_are_good(const char *list)
+{
+	for (; list && *list; list += *list == ',') {
+		size_t n = strcspn(list, ",");
+		int64_t port;
+
+		if (n > 0 && (!int64_from_text(list, n, &port) || port < 1 || port > 65535))
+			return false;
+		list += n;
+	}
+	return true;
+}
+
+/* A password with an '@' that was not percent-encoded: libpq ends it at the first one, and what
+ * follows then stands in the host or the database's name. In keyword strings nothing is mixed up,
+ * and one '@' alone is the one before the host. */
+static bool is_mixed_up(const char *uri, const PQconninfoOption *parsed)
+{
+	bool keywords = strncmp(uri, "postgresql://", 13) != 0 &&
+			strncmp(uri, "postgres://", 11) != 0;
+	if (keywords)
+		return false;
+	const char *at = strchr(uri, '@');
+	const char *path = strchr(strstr(uri, "://") + 3, '/');
+
+	return at && (strchr(at + 1, '@') || (path && path < at)) &&
+	       (has_at(parsed, "host") || has_at(parsed, "dbname"));
+}
+
+static PQconninfoOption *parse(const char *uri, struct err *err)
+{
+	char *complaint = NULL; /* may quote the password */
+	PQconninfoOption *parsed = PQconninfoParse(uri, &complaint);
+
+	PQfreemem(complaint);
+	if (parsed && !is_mixed_up(uri, parsed)) {
+		if (ports_are_good(uri_value(parsed, "port")))
+			return parsed;
+		err_set(err, "has a port that is no number from 1 to 65535");
+	} else {
+		err_set(err,
+			"must be a PostgreSQL URI such as "
+			"postgresql://user:password@host:5432/products, with special characters of "
+			"the password percent-encoded (@ as %%40, / as %%2F), or a string such as "
+			"\"host=... dbname=... user=...\"");
+	}
+	PQconninfoFree(parsed);
+	return NULL;
+}
+
+bool db_check_uri(const char *uri, struct err *err)
+{
+	PQconninfoOption *parsed = parse(uri, err);
+
+	PQconninfoFree(parsed);
+	return parsed != NULL;
+}
+
 struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, struct err *err)
 {
 	char shown[DB_NAME_MAX];
 	uri_scrub(uri, shown, sizeof(shown));
 
-	/* libpq quotes what it cannot read or reach, and that may be a piece of the password: where
-	 * the parts cannot be told apart for sure, its words are not passed on. */
-	char *complaint = NULL;
-	PQconninfoOption *parsed = PQconninfoParse(uri, &complaint);
-	PQfreemem(complaint);
-	if (parsed == NULL || strcmp(shown, "(hidden)") == 0 || has_at(parsed, "host") ||
-	    has_at(parsed, "dbname")) {
-		PQconninfoFree(parsed);
-		err_set(err, "a database's connection string cannot be read: write "
-			     "postgresql://user:password@host:port/database, "
-			     "with special characters of the password percent-encoded (@ as %%40, "
-			     "/ as %%2F)");
+	PQconninfoOption *parsed = parse(uri, err);
+	if (parsed == NULL) {
+		err_set(err, "a database's connection string %s", err->text);
 		return NULL;
 	}
 
@@ -302,6 +351,11 @@ struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, st
 	PQsetNoticeReceiver(c, ignore_notice, NULL);
 	if (PQstatus(c) != CONNECTION_OK) {
 		const char *text = PQerrorMessage(c);
+		/* libpq quotes what it cannot reach, and that may be a piece of the password: where
+		 * the parts cannot be told apart for sure, its words are not passed on. */
+		if (strcmp(shown, "(hidden)") == 0)
+			text = "no connection; why is not said, as libpq's words may quote the "
+			       "password";
 		err_set(err, "%s: %.*s", shown, (int)strcspn(text, "\n"), text);
 		goto fail;
 	}

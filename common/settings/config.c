@@ -14,6 +14,8 @@
 
 #include "common/base/strbuf.h"
 #include "common/base/uri.h"
+#include "common/base/utf8.h"
+#include "common/pg/db.h"
 
 static bool is_string(const struct setting *s)
 {
@@ -107,12 +109,16 @@ static bool check_choice(const struct setting *s, const char *value, struct err 
 	return err_set(err, "%s must be %s", what, strbuf_str(&list));
 }
 
-/* Blanks and control characters end up in values by a slip of the editor or of a shell quote. */
+/* Control characters end up in values by a slip of the editor or of a shell quote. */
 static bool has_control(const char *s)
 {
-	for (; *s; s++)
-		if ((unsigned char)*s < ' ' || *s == 0x7f)
+	const char *end = s + strlen(s);
+
+	for (size_t n; s < end; s += n ? n : 1) {
+		n = utf8_step(s, end);
+		if (n > 0 && utf8_steers(s, n))
 			return true;
+	}
 	return false;
 }
 
@@ -121,28 +127,14 @@ bool config_check_pg_url(const char *name, const char *value, struct err *err)
 	if (has_control(value))
 		return err_set(err, "%s must not contain line breaks or other control characters",
 			       name);
-	if (strncmp(value, "postgresql://", 13) == 0 || strncmp(value, "postgres://", 11) == 0) {
-		if (strchr(value, ' '))
-			return err_set(err,
-				       "%s must not contain blanks; inside a password write %%20",
-				       name);
-		return true;
-	}
+	bool uri = strncmp(value, "postgresql://", 13) == 0 ||
+		   strncmp(value, "postgres://", 11) == 0;
 
-	const char *p = value;
-	while (*p == ' ')
-		p++;
-	size_t key = strspn(p, "abcdefghijklmnopqrstuvwxyz_");
-	p += key;
-	while (*p == ' ')
-		p++;
-	if (key && *p == '=')
-		return true;
-	return err_set(err,
-		       "%s must be a PostgreSQL URI such as "
-		       "postgresql://user:password@host:5432/products, or a "
-		       "string such as \"host=... dbname=... user=...\"",
-		       name);
+	/* libpq takes them until 17 and refuses them from 18 on. */
+	if (uri && strchr(value, ' '))
+		return err_set(err, "%s must not contain blanks; inside a password write %%20",
+			       name);
+	return db_check_uri(value, err) || err_set(err, "%s %s", name, err->text);
 }
 
 static bool check_amqp_url(const char *name, const char *value, struct err *err)
