@@ -3,9 +3,9 @@
  * strings written.
  *
  * The promise: reading trusts jscan_document() and checks nothing again; a decoded string is valid
- * UTF-8 without NUL and never longer than the text it came from. Writing gives ASCII control
- * characters, quotes and backslashes their escapes and leaves all other bytes as they are. Pure:
- * any thread.
+ * UTF-8 without NUL and never longer than the text it came from. Writing gives control characters
+ * (those beyond ASCII too, which terminals obey), quotes and backslashes their escapes and leaves
+ * all other bytes as they are. Pure: any thread.
  */
 #include "common/json/jscan.h"
 #include "common/base/clock.h"
@@ -163,13 +163,27 @@ static void write_escape(struct strbuf *out, unsigned char c)
 	static const char short_forms[0x20] = {
 		['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'
 	};
-	char form = c >= 0x20 ? (char)c : short_forms[c];
+	char form = c >= 0x7f ? 0 : c >= 0x20 ? (char)c : short_forms[c];
 
 	if (form != 0) {
 		strbuf_add(out, (const char[]){ '\\', form }, 2);
 	} else {
 		strbuf_add(out, (const char[]){ '\\', 'u', '0', '0', hex[c >> 4], hex[c & 15] }, 6);
 	}
+}
+
+/* The first of U+007F to U+009F; stop: there is none. */
+static const char *late_control(const char *p, const char *stop)
+{
+	size_t len = (size_t)(stop - p);
+	const char *del = memchr(p, 0x7f, len);
+	const char *c1 = memchr(p, 0xc2, len);
+
+	while (c1 && (stop - c1 < 2 || (unsigned char)c1[1] > 0x9f))
+		c1 = memchr(c1 + 1, 0xc2, (size_t)(stop - c1 - 1));
+	if (del && (!c1 || del < c1))
+		return del;
+	return c1 ? c1 : stop;
 }
 
 void jscan_write_string(struct strbuf *out, const char *s, size_t len)
@@ -179,13 +193,15 @@ void jscan_write_string(struct strbuf *out, const char *s, size_t len)
 	strbuf_reserve(out, len + 2); /* nearly always all that is needed */
 	strbuf_addch(out, '"');
 	for (;;) {
-		const char *stop = jscan_run_end(p, end, false);
+		const char *stop = late_control(p, jscan_run_end(p, end, false));
 		if (stop > p)
 			strbuf_add(out, p, (size_t)(stop - p));
 		if (stop == end)
 			break;
-		write_escape(out, (unsigned char)*stop);
 		p = stop + 1;
+		/* The code of U+0080 to U+009F is the second byte. */
+		write_escape(out, (unsigned char)*stop == 0xc2 ? (unsigned char)*p++
+							       : (unsigned char)*stop);
 	}
 	strbuf_addch(out, '"');
 }
