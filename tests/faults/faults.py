@@ -160,6 +160,51 @@ def deleted_by_hand(path):
     return trouble
 
 
+@contextlib.contextmanager
+def foreign_arguments(arena, rng):
+    """Somebody else makes a queue of a replica, as a classic one. It is deleted at the end; the
+    replica then resets itself."""
+    queue = f"products.{rng.choice(['sync', 'delete'])}.{REPLICA}"
+
+    def made():
+        with contextlib.closing(arena.amqp()) as connection:
+            channel = connection.channel()
+            channel.queue_delete(queue)
+            channel.queue_declare(queue, durable=True)  # fails if ours was quicker
+        return True
+
+    wait_until(made, 20, "a classic queue")
+    yield
+    with contextlib.closing(arena.amqp()) as connection:
+        connection.channel().queue_delete(queue)
+
+
+@contextlib.contextmanager
+def second_installation(arena, rng):
+    """Another primary's API with the same names on the same virtual host: it must publish nothing."""
+    stack, name = arena.stack, f"{arena.stack.database}_second"
+    urls = {"DATABASE_URL": stack.primary, "REPLICA_1_URL": stack.replicas[0],
+            "REPLICA_2_URL": stack.replicas[1]}
+    env = {key: server.create_database(name) for key, server in urls.items()}
+    try:
+        stack.run("pgfanout-migrate", "up", check=True, **env)
+        other = stack.start_api(PORT=stack.port(), **env)
+        try:
+            wait_until(lambda: stack.get("/status", base=other.base).json()["data"]["relay"]["state"]
+                       == "refused", 20, "the second installation to be refused")
+            for _ in range(20):
+                stack.post("/api/products", base=other.base,
+                           json={"name": "theirs", "price": 1, "stock": 1}).raise_for_status()
+            yield
+            assert stack.get("/status", base=other.base).json()["data"]["relay"]["messages"] == 0
+        finally:
+            stack.apis.remove(other)
+            arena.sigterm(other)
+    finally:
+        for server in urls.values():
+            server.drop_database(name)
+
+
 # ---- 3. a replica ------------------------------------------------------------------------------
 
 def _terminate(connection):
@@ -344,6 +389,20 @@ def network(edge, how):
     return trouble
 
 
+@contextlib.contextmanager
+def slow_broker(arena, rng):
+    """Everything between the programs and the broker is late by 100 ms, new connections included."""
+    lines = [w for name, w in sorted(arena.wires.items()) if name.endswith("-rabbitmq")]
+    try:
+        for line in lines:
+            line.delay(100)
+            line.drop()
+        yield
+    finally:
+        for line in lines:
+            line.mend()
+
+
 def own_reset(how):
     """The consumer needs the primary only to reset a replica whose queue was lost."""
     @contextlib.contextmanager
@@ -493,6 +552,9 @@ def _broker():
     purge = f"queues/products.{{kind}}.{REPLICA}/contents"
     yield row("queue-purged", deleted_by_hand(purge), loses=True)
     yield row("queue-deleted", deleted_by_hand(f"queues/products.{{kind}}.{REPLICA}"), loses=True)
+    yield row("foreign-arguments", foreign_arguments, bystander=OTHER, limit=90)
+    yield Fault("second-installation", second_installation, ("api", "primary", "rabbitmq", REPLICA, OTHER),
+                writes_go_on=True)
     yield row("exchange-deleted", deleted_by_hand("exchanges/products"), loses=True)
 
 
@@ -544,6 +606,8 @@ def _network():
     for how, (short, long) in times.items():
         yield Fault(f"consumer-primary-{how}", own_reset(how), ("consumer", "primary", "rabbitmq", REPLICA, "reset"),
                     short=short, long=long, limit=90, wired=True, writes_go_on=True)
+    yield Fault("rabbitmq-slow-anew", slow_broker, ("api", "consumer", "reset", "rabbitmq"),
+                short=(4, 5), long=(35, 45), limit=60, wired=True, writes_go_on=True)
     yield Fault("all-slow", network("all", "slow"), wire.EDGES, short=(2, 3), long=(20, 30),
                 wired=True)
 
