@@ -65,28 +65,39 @@ def test_the_largest_message_is_far_below_what_a_broker_takes(stack):
     assert {r: stack.queue_depth(f"products.dead.{r}") for r in REPLICAS} == dict.fromkeys(REPLICAS, 0)
 
 
-def test_a_role_with_timeouts_for_short_transactions(stack):
-    """Promises 1 and 7: a migration, a reset and the relay may hold a transaction or be idle for longer
-    than the role's other users may. Session settings of ours win."""
+def test_a_database_with_timeouts_for_short_transactions(stack):
+    """Promises 1 and 7: a reset holds a transaction, the relay and the consumer are idle, for longer than
+    others may. Session settings of ours win."""
     databases = ("primary", *REPLICAS)
     names = [name for name, in stack.sql("primary", "select name from pg_settings where name ~ '_timeout$' and context = 'user' "
                                          "and name ~ '^(statement|lock|transaction|idle)'")]
     assert len(names) >= 4
     stack.sql("primary", "insert into products (id, name, price, stock) select gen_random_uuid(), 'many', n, 1 "
-              "from generate_series(1, 50000) n")
+              "from generate_series(1, 1000) n")
+    reader = stack.connect("replica-1")
+    reader.cursor().execute("select from products limit 1")  # the swap waits for this transaction
     for db in databases:
         stack.sql(db, "select 1")  # on a connection from before, without the limits
         for name in names:
             server = stack.servers.by_name[db]
-            server.psql(f"alter database \"{stack.database}\" set {name} = '20ms'", "postgres")
-    stack.migrate("down")
-    stack.migrate("up")
-    done = stack.reset("--yes")
-    assert done.returncode == 0, done.stdout + done.stderr
+            server.psql(f"alter database \"{stack.database}\" set {name} = '1s'", "postgres")
+
+    reset = stack.start_program("reset-replicas", "--yes")
+    wait_until(lambda: not reset.running() or stack.sql(
+        "replica-1", "select pid from pg_stat_activity where application_name = 'reset-replicas' "
+        "and datname = current_database() and now() - xact_start > '2 s'"), 60, "a long transaction")
+    assert reset.running(), reset.log()
+    reader.rollback()
+    assert reset.wait(60) == 0, reset.log()
+
     stack.start_api()
     stack.start_consumer()
-    for _ in range(3):
-        stack.create()
-        stack.wait_converged()
+    made = stack.create()
+    stack.wait_converged()
+    wait_until(lambda: stack.sql(
+        "primary", "select pid from pg_stat_activity where application_name like 'pgfanout-api%' and state = 'idle' "
+        "and now() - state_change > '2 s'"), 60, "an idle connection of the API")
+    assert stack.patch("/api/products/" + made["id"], json={"stock": 2}).status_code == 200
+    stack.wait_converged()
     for program in stack.programs:
         assert "timeout" not in program.log(), program.log()
