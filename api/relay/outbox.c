@@ -20,6 +20,12 @@
  * last sweep and its own, in chunks. `previous` moves only when the last chunk of a sweep has come,
  * and lives in memory only: a new session begins at the first record. A claimed record stays in the
  * table until outbox_forget(); a crash at any moment therefore loses nothing.
+ *
+ * With each restart a new term begins (outbox_term.sql). The statement is sent before the first claim
+ * on the same connection, so the term is known before there is anything to publish in it, and the
+ * counts of the term before have all that was forgotten in it. After a crash between a confirm and
+ * outbox_forget() the table says less than what was confirmed: those changes are still recorded, and
+ * are published in the next term.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -36,6 +42,7 @@
 #include "api/relay/sql/outbox_claim.sql.h"
 #include "api/relay/sql/outbox_forget.sql.h"
 #include "api/relay/sql/outbox_lead.sql.h"
+#include "api/relay/sql/outbox_term.sql.h"
 #include "api/relay/sql/outbox_touch.sql.h"
 
 #define IDLE_SESSION_MS 10000
@@ -45,13 +52,14 @@
 #define UNIT_DEADLINE_MS  65000
 #define BEFORE_EVERYTHING "1:1:" /* a snapshot in which no transaction is visible */
 
-enum statement { ST_LEAD, ST_BEGIN, ST_ADOPT, ST_CLAIM, ST_FORGET, ST_TOUCH, ST_BEAT };
+enum statement { ST_LEAD, ST_BEGIN, ST_ADOPT, ST_TERM, ST_CLAIM, ST_FORGET, ST_TOUCH, ST_BEAT };
 static const struct db_statement statements[] = {
 	[ST_LEAD] = { .name = "outbox_lead", .sql = sql_outbox_lead },
 	[ST_BEGIN] = { .name = "outbox_begin", .sql = sql_outbox_begin },
 	[ST_ADOPT] = { .name = "outbox_adopt", .sql = sql_outbox_adopt },
+	[ST_TERM] = { .name = "outbox_term", .sql = sql_outbox_term },
 	[ST_CLAIM] = { .name = "outbox_claim", .sql = sql_outbox_claim, .nparams = 5 },
-	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 2 },
+	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 5 },
 	[ST_TOUCH] = { .name = "outbox_touch", .sql = sql_outbox_touch },
 	[ST_BEAT] = { .name = "outbox_beat", .sql = sql_outbox_beat },
 };
@@ -82,6 +90,9 @@ struct outbox {
 	enum outbox_state state;
 	struct err why; /* of OUTBOX_FAILED */
 	char source[128];
+	int64_t newest; /* version */
+	struct outbox_term terms[OUTBOX_TERMS];
+	size_t nterms;
 	struct mono touched;
 
 	size_t chunk_max;
@@ -150,7 +161,6 @@ struct outbox *outbox_open(const char *uri, const char *application_name, size_t
 	o->chunk_max = chunk_max;
 	o->touched = mono_now();
 	snprintf(o->limit, sizeof(o->limit), "%zu", chunk_max);
-	outbox_restart(o);
 	return o;
 }
 
@@ -233,6 +243,7 @@ static void begun(void *arg, enum db_outcome outcome, const struct pg_result *r,
 		return;
 	}
 	snprintf(o->source, sizeof(o->source), "%s", db_value(r, 0, 0));
+	o->newest = strtoll(db_value(r, 0, 1), NULL, 10);
 }
 
 static void lead_answered(void *arg, enum db_outcome outcome, const struct pg_result *r,
@@ -269,12 +280,30 @@ bool outbox_leading(const struct outbox *o)
 	return o->state == OUTBOX_LEADING;
 }
 
-const char *outbox_source(const struct outbox *o)
+struct outbox_facts outbox_facts(const struct outbox *o)
 {
-	return o->source;
+	return (struct outbox_facts){ o->source, o->newest, o->terms, o->nterms };
 }
 
 /* ---- claiming ---- */
+
+static void term_begun(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		       const struct err *err)
+{
+	struct outbox *o = arg;
+
+	if (outcome != DB_OK) {
+		fail(o, "beginning a term", err);
+		return;
+	}
+	o->nterms = min_size((size_t)db_rows(r), OUTBOX_TERMS);
+	for (size_t i = 0; i < o->nterms; i++) {
+		struct outbox_term *t = &o->terms[i];
+		t->term = strtoll(db_value(r, (int)i, 0), NULL, 10);
+		t->messages[CHANGE_SYNC] = strtoull(db_value(r, (int)i, 1), NULL, 10);
+		t->messages[CHANGE_DELETE] = strtoull(db_value(r, (int)i, 2), NULL, 10);
+	}
+}
 
 void outbox_restart(struct outbox *o)
 {
@@ -282,6 +311,8 @@ void outbox_restart(struct outbox *o)
 	strbuf_addstr(&o->previous, BEFORE_EVERYTHING);
 	strbuf_reset(&o->sweep);
 	o->last = (struct outbox_key){ 0 };
+	o->nterms = 0;
+	ask(o, ST_TERM, NULL, false, term_begun);
 }
 
 bool outbox_sweeping(const struct outbox *o)
@@ -294,8 +325,8 @@ bool outbox_claiming(const struct outbox *o)
 	return o->claiming != NULL;
 }
 
-static bool read_row(const struct pg_result *r, int row, struct outbox_chunk *chunk,
-		     struct err *err)
+static bool read_row(struct outbox *o, const struct pg_result *r, int row,
+		     struct outbox_chunk *chunk, struct err *err)
 {
 	struct change *c = &chunk->rows[chunk->n];
 
@@ -303,6 +334,8 @@ static bool read_row(const struct pg_result *r, int row, struct outbox_chunk *ch
 			      .version = pg_get_int8(db_value(r, row, COL_VERSION)),
 			      .name_at = chunk->names.len };
 	memcpy(c->id.b, db_value(r, row, COL_ID), sizeof(c->id.b));
+	if (o->newest < c->version)
+		o->newest = c->version;
 	chunk->n++;
 	if (db_is_null(r, row, COL_NAME)) {
 		c->kind = CHANGE_DELETE;
@@ -347,7 +380,8 @@ static void sort_chunk(struct outbox_chunk *c)
 	}
 }
 
-/* A newer heartbeat says all that an older one says, and takes its place. */
+/* A newer heartbeat says all that an older one says, and takes its place. Newer by its transaction:
+ * the primary's clock may have been set back. */
 static void read_beat(struct outbox *o, const struct pg_result *r, int row,
 		      struct outbox_chunk *chunk)
 {
@@ -355,12 +389,12 @@ static void read_beat(struct outbox *o, const struct pg_result *r, int row,
 				  .version = pg_get_int8(db_value(r, row, COL_VERSION)) };
 	int64_t at_us = pg_get_int8(db_value(r, row, COL_HEARTBEAT));
 
-	if (chunk->has_beat && at_us < chunk->beat_us) {
-		outbox_forget(o, &key, 1);
+	if (chunk->has_beat && key.xid < chunk->beat.xid) {
+		outbox_forget(o, &key, 1, NULL);
 		return;
 	}
 	if (chunk->has_beat)
-		outbox_forget(o, &chunk->beat, 1);
+		outbox_forget(o, &chunk->beat, 1, NULL);
 	chunk->has_beat = true;
 	chunk->beat = key;
 	chunk->beat_us = at_us;
@@ -395,7 +429,7 @@ static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbo
 				     .version = pg_get_int8(db_value(r, i, COL_VERSION)) });
 		if (!db_is_null(r, i, COL_HEARTBEAT))
 			read_beat(o, r, i, chunk);
-		else if (!read_row(r, i, chunk, err))
+		else if (!read_row(o, r, i, chunk, err))
 			return false;
 	}
 	return outbox_sweeping(o) ? true : err_set(err, "the primary sent no snapshot");
@@ -476,8 +510,16 @@ static void forgotten(void *arg, enum db_outcome outcome, const struct pg_result
 		fail(o, "forgetting confirmed changes", err);
 }
 
-void outbox_forget(struct outbox *o, const struct outbox_key *keys, size_t n)
+void outbox_forget(struct outbox *o, const struct outbox_key *keys, size_t n,
+		   const uint64_t *messages)
 {
+	char term[24] = "", syncs[24] = "", deletes[24] = "";
+
+	if (messages) {
+		snprintf(term, sizeof(term), "%" PRId64, o->terms[0].term);
+		snprintf(syncs, sizeof(syncs), "%" PRIu64, messages[CHANGE_SYNC]);
+		snprintf(deletes, sizeof(deletes), "%" PRIu64, messages[CHANGE_DELETE]);
+	}
 	pgarray_begin(&o->xids, PGARRAY_XID8);
 	pgarray_begin(&o->versions, PGARRAY_INT8);
 	for (size_t i = 0; i < n; i++) {
@@ -485,8 +527,9 @@ void outbox_forget(struct outbox *o, const struct outbox_key *keys, size_t n)
 		pgarray_add_int8(&o->versions, keys[i].version);
 	}
 	const struct db_param params[] = {
-		pgarray_finish(&o->xids),
-		pgarray_finish(&o->versions),
+		pgarray_finish(&o->xids),	    pgarray_finish(&o->versions),
+		DB_TEXT(messages ? term : NULL),    DB_TEXT(messages ? syncs : NULL),
+		DB_TEXT(messages ? deletes : NULL),
 	};
 	o->forgetting++;
 	ask(o, ST_FORGET, params, false, forgotten);

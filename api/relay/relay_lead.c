@@ -22,7 +22,7 @@
 #define IDLE_US	    (RELAY_IDLE_MS * INT64_C(1000))
 #define FULL_MS	    2 /* until a full socket is looked at again */
 
-/* All over again, from the first recorded change. */
+/* All over again, from the first recorded change, in a new term. */
 static void restart(struct relay *r, bool new_link)
 {
 	r->phase = RELAY_PUBLISH;
@@ -58,7 +58,7 @@ struct mono relay_declare(struct relay *r, struct mono now)
 	r->broker.trouble = false;
 	r->database.trouble = false;
 	backoff_reset(&r->database.backoff);
-	log_info("relay leads", KV_S("source", outbox_source(r->outbox)));
+	log_info("relay leads", KV_S("source", outbox_facts(r->outbox).source));
 	restart(r, false);
 	return now;
 }
@@ -133,7 +133,7 @@ static void take_claim(struct relay *r, struct mono now)
 	}
 	publisher_add(r->publisher, c);
 	if (heartbeats_take(r->heartbeats, c, r->publisher, &replaced))
-		outbox_forget(r->outbox, &replaced, 1);
+		outbox_forget(r->outbox, &replaced, 1, NULL);
 }
 
 static bool sweep_due(const struct relay *r, struct mono now)
@@ -187,7 +187,7 @@ static void settle_beats(struct relay *r)
 	const char *replica;
 
 	if (heartbeats_done(r->heartbeats, &done))
-		outbox_forget(r->outbox, &done, 1);
+		outbox_forget(r->outbox, &done, 1, NULL);
 	/* A queue is not there: looked at next, out of turn. */
 	if (heartbeats_missing(r->heartbeats, &replica)) {
 		for (size_t i = 0; i < r->opt.nreplicas; i++)
@@ -218,7 +218,7 @@ void relay_forget(struct relay *r)
 		size_t n = publisher_confirmed(r->publisher, RELAY_CHUNK_MAX, &keys);
 		if (!n)
 			return;
-		outbox_forget(r->outbox, keys, n);
+		outbox_forget(r->outbox, keys, n, publisher_confirmed_messages(r->publisher));
 		r->forget_at = MONO_NEVER;
 	}
 }
@@ -241,12 +241,15 @@ static struct mono next_duty(const struct relay *r)
 /* Publishes changes and heartbeats. PUBLISHER_BROKEN: the broker was lost. */
 static enum publisher_run publish(struct relay *r)
 {
-	const char *source = outbox_source(r->outbox);
+	const struct outbox_facts facts = outbox_facts(r->outbox);
 	struct err err;
-	enum publisher_run ran = publisher_run(r->publisher, r->link, source, &err), beats = ran;
+	/* While the term is not known, nothing is claimed, so nothing is published. */
+	enum publisher_run ran = publisher_run(r->publisher, r->link, facts.source,
+					       facts.terms[0].term, &err),
+			   beats = ran;
 
 	if (ran != PUBLISHER_BROKEN)
-		beats = heartbeats_run(r->heartbeats, r->publisher, r->link, source, &err);
+		beats = heartbeats_run(r->heartbeats, r->publisher, r->link, &facts, &err);
 	if (beats == PUBLISHER_BROKEN) {
 		relay_lose_broker(r, &err);
 		return beats;

@@ -11,8 +11,10 @@
  *   4. again: the same range after a short back-off.
  *   5. wait: the batch ends here.
  *
- * The heartbeats of a batch go with its last unit, so that they count only when all before them is
- * committed; if no change is left for that unit, with an empty one.
+ * The heartbeats of a batch and the numbers of its messages go with its last unit, so that they count
+ * only when all changes before them are committed; if no change is left for that unit, with an empty
+ * one. Of a change that was refused the message has arrived all the same: it is moved next, or, after
+ * a crash, delivered again.
  *
  * A replica that was lost or too slow in the middle of a unit gets smaller ones for a while: a
  * batch that takes longer than the time limit would otherwise be tried for ever.
@@ -43,8 +45,8 @@ struct apply {
 	struct range *open; /* stack of ranges that are still to do; its top is the one in flight */
 	size_t nopen, open_cap;
 	bool in_flight;
-	bool beats_due; /* the batch's heartbeats are still to be passed on */
-	unsigned tries; /* of the top range */
+	bool arrivals_due; /* the batch's heartbeats and numbers are still to be passed on */
+	unsigned tries;	   /* of the top range */
 	struct backoff backoff;
 	struct mono again_at;
 	size_t unit_max; /* changes of a unit, 1 … settings->batch_max_changes */
@@ -109,8 +111,8 @@ void apply_start(struct apply *a, struct batch *b, struct mono now)
 		end -= n;
 		push(a, end, n);
 	}
-	a->beats_due = b->has_beat[CHANGE_SYNC] || b->has_beat[CHANGE_DELETE];
-	if (a->nopen == 0 && a->beats_due)
+	a->arrivals_due = batch_has_arrivals(b);
+	if (a->nopen == 0 && a->arrivals_due)
 		push(a, 0, 0);
 	a->state = APPLY_BUSY;
 }
@@ -137,7 +139,7 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 	switch (verdict.action) {
 	case VERDICT_NEXT:
 		if (a->nopen == 1)
-			a->beats_due = false;
+			a->arrivals_due = false;
 		pop(a);
 		if (db_rows(r) == 1 && db_length(r, 0, 0) == 8)
 			a->counts.applied += (size_t)pg_get_int8(db_value(r, 0, 0));
@@ -151,8 +153,8 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 	case VERDICT_FAIL_CHANGE: {
 		size_t older;
 		pop(a);
-		if (top.n == 0) { /* nothing but heartbeats: the next ones may do better */
-			a->beats_due = false;
+		if (top.n == 0) { /* nothing but arrivals: those of the next batch may do better */
+			a->arrivals_due = false;
 			break;
 		}
 		uint32_t change = a->batch->order[top.from];
@@ -160,7 +162,7 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 		batch_fail_change(a->batch, change, err->text);
 		if (batch_older(a->batch, change, &older))
 			push(a, older, 1);
-		else if (a->nopen == 0 && a->beats_due)
+		else if (a->nopen == 0 && a->arrivals_due)
 			push(a, 0, 0);
 		break;
 	}

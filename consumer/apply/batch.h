@@ -14,6 +14,7 @@
 
 #include "common/base/uuid_set.h"
 #include "common/wire/change.h"
+#include "common/wire/heartbeat.h"
 #include "common/pg/pgarray.h"
 
 /* A place in batch->text (NUL-terminated strings) or batch->bodies; survives their growing. */
@@ -59,6 +60,17 @@ struct batch_failure {
 	size_t error_at;	/* in text */
 };
 
+/* Messages that came, by their numbers in a term of the relay: from first to last. */
+struct batch_run {
+	enum change_kind kind;
+	int64_t term, first, last;
+};
+
+struct batch_beat {
+	struct heartbeat beat;
+	uint64_t xid; /* that recorded it; 0: not known */
+};
+
 struct batch {
 	struct batch_message *messages;
 	size_t nmessages, messages_cap;
@@ -78,10 +90,12 @@ struct batch {
 	struct strbuf text;   /* strings; byte 0 is the empty string */
 	size_t source_at;     /* x-source of all messages, 0: they have none */
 
-	struct uuid_set newest; /* index of the newest change of each product */
-	size_t nbeats;		/* messages that are heartbeats */
-	bool has_beat[2];	/* these two: by enum change_kind, the queue they came through */
-	int64_t beat_us[2];	/* the newest one, microseconds since 2000 */
+	struct uuid_set newest;	   /* index of the newest change of each product */
+	size_t nbeats;		   /* messages that are heartbeats */
+	bool has_beat[2];	   /* these two: by enum change_kind, the queue they came through */
+	struct batch_beat beat[2]; /* the newest one */
+	struct batch_run *runs;
+	size_t nruns, runs_cap;
 
 	uint64_t *xids; /* scratch for reading x-xid */
 	size_t xids_cap;
@@ -108,8 +122,12 @@ void batch_add_change(struct batch *b, const struct change *c, struct batch_slic
 void batch_add_failure(struct batch *b, struct batch_failure f, const char *error);
 /* The replica refused this change. */
 void batch_fail_change(struct batch *b, uint32_t change, const char *error);
-/* The last message is a heartbeat. */
-void batch_add_beat(struct batch *b, int64_t at_us);
+/* The last message is a heartbeat, recorded by this transaction of the primary. */
+void batch_add_beat(struct batch *b, const struct heartbeat *beat, uint64_t xid);
+/* The last message has this number in this term. */
+void batch_add_number(struct batch *b, int64_t term, int64_t number);
+/* Whether there is something to tell the replica beside changes. */
+bool batch_has_arrivals(const struct batch *b);
 uint64_t *batch_scratch_xids(struct batch *b, size_t n);
 
 /* No more messages: makes `order`, the newest change of each product, in the order of their ids
@@ -122,12 +140,13 @@ bool batch_older(struct batch *b, uint32_t change, size_t *ret_at);
 /* What the parameters of products_apply() point into. */
 struct batch_params {
 	struct pgarray ids, versions, xids, deleted, names, prices, stocks, created, updated;
-	char beats[2][8];
+	struct strbuf arrived;
+	char newest[8];
 };
 #define BATCH_PARAMS 12
-/* For order[from … from+n); with the batch's heartbeats or without. */
+/* For order[from … from+n); with what the batch has beside changes (numbers, heartbeats) or without. */
 void batch_params_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
-			bool beats, struct db_param ret[BATCH_PARAMS]);
+			bool arrivals, struct db_param ret[BATCH_PARAMS]);
 void batch_params_clear(struct batch_params *p);
 
 #endif

@@ -2,6 +2,14 @@
 -- planner the choice to walk through the whole table instead, and it takes it: its statistics were
 -- mostly made when the table was empty. OFFSET 0 and the array leave it one way: an index look-up
 -- for each key. Records are never updated, so their place is theirs for the time of the statement.
+--
+-- In the same transaction: up to which numbers ($4 syncs, $5 deletes) the messages of the term $3 are
+-- confirmed. What is forgotten has such a number, so whoever leads next knows what replicas must
+-- have received. $3 NULL: no change is forgotten, only a heartbeat.
+WITH confirmed AS (
+	UPDATE products_relay SET syncs = $4::bigint, deletes = $5::bigint
+	WHERE term = $3::bigint AND (syncs, deletes) <> ($4::bigint, $5::bigint)
+)
 DELETE FROM products_outbox
 WHERE ctid = ANY (ARRAY(
 	SELECT o.at
