@@ -59,7 +59,7 @@ static const struct db_statement statements[] = {
 	[ST_ADOPT] = { .name = "outbox_adopt", .sql = sql_outbox_adopt },
 	[ST_TERM] = { .name = "outbox_term", .sql = sql_outbox_term },
 	[ST_CLAIM] = { .name = "outbox_claim", .sql = sql_outbox_claim, .nparams = 5 },
-	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 5 },
+	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 7 },
 	[ST_TOUCH] = { .name = "outbox_touch", .sql = sql_outbox_touch },
 	[ST_BEAT] = { .name = "outbox_beat", .sql = sql_outbox_beat },
 };
@@ -513,13 +513,21 @@ static void forgotten(void *arg, enum db_outcome outcome, const struct pg_result
 void outbox_forget(struct outbox *o, const struct outbox_key *keys, size_t n,
 		   const uint64_t *messages)
 {
-	char term[24] = "", syncs[24] = "", deletes[24] = "";
+	struct outbox_term *t = &o->terms[0];
+	bool news = messages && memcmp(messages, t->messages, sizeof(t->messages)) != 0;
+	char text[5][24];
+	struct db_param count[5];
 
-	if (messages) {
-		snprintf(term, sizeof(term), "%" PRId64, o->terms[0].term);
-		snprintf(syncs, sizeof(syncs), "%" PRIu64, messages[CHANGE_SYNC]);
-		snprintf(deletes, sizeof(deletes), "%" PRIu64, messages[CHANGE_DELETE]);
+	if (news) {
+		const uint64_t counts[] = { (uint64_t)t->term, messages[CHANGE_SYNC],
+					    messages[CHANGE_DELETE], t->messages[CHANGE_SYNC],
+					    t->messages[CHANGE_DELETE] };
+		for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+			snprintf(text[i], sizeof(text[i]), "%" PRIu64, counts[i]);
+		memcpy(t->messages, messages, sizeof(t->messages));
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(count); i++)
+		count[i] = DB_TEXT(news ? text[i] : NULL);
 	pgarray_begin(&o->xids, PGARRAY_XID8);
 	pgarray_begin(&o->versions, PGARRAY_INT8);
 	for (size_t i = 0; i < n; i++) {
@@ -527,9 +535,13 @@ void outbox_forget(struct outbox *o, const struct outbox_key *keys, size_t n,
 		pgarray_add_int8(&o->versions, keys[i].version);
 	}
 	const struct db_param params[] = {
-		pgarray_finish(&o->xids),	    pgarray_finish(&o->versions),
-		DB_TEXT(messages ? term : NULL),    DB_TEXT(messages ? syncs : NULL),
-		DB_TEXT(messages ? deletes : NULL),
+		pgarray_finish(&o->xids),
+		pgarray_finish(&o->versions),
+		count[0],
+		count[1],
+		count[2],
+		count[3],
+		count[4],
 	};
 	o->forgetting++;
 	ask(o, ST_FORGET, params, false, forgotten);

@@ -66,7 +66,7 @@ bool outbox_leading(const struct outbox *o);
 struct outbox_facts {
 	const char *source; /* names the space that the primary's transaction ids belong to */
 	int64_t newest;	    /* at least the version of every change claimed so far, by any leader */
-	/* [0] is the present term, whose messages are not counted here; then those before it, newest
+	/* [0] is the present term, with what was noted of it; then those before it, newest
 	 * first. Known when the first claim after outbox_restart() is answered. */
 	const struct outbox_term *terms;
 	size_t nterms;
