@@ -49,9 +49,14 @@ static enum suit suit_of(struct pool *p, const struct read_want *want, const str
 	return !fit ? SUIT_LAGGING : l->silence.silent ? SUIT_SILENT : SUIT_FIT;
 }
 
+/* 0: it says nothing. One that is ahead of the primary's clock must not look like the nearest. */
 static int64_t heartbeat_of(const struct link *l)
 {
-	return atomic_load_explicit(&l->up->heartbeat_us, memory_order_relaxed);
+	int64_t lag_us;
+
+	return upstream_lag_us(l->up, &lag_us)
+		       ? atomic_load_explicit(&l->up->heartbeat_us, memory_order_relaxed)
+		       : 0;
 }
 
 /* The first of this suit, from the replica on whose turn it is. Of those that lag or are wrong one

@@ -358,8 +358,11 @@ static bool near_enough(struct connector *c, struct mono now, char *reason, size
 		return true;
 	if (upstream_lag_us(up, &lag_us))
 		snprintf(reason, size, "it is %.1f s behind the primary", (double)lag_us / 1e6);
-	else
+	else if (atomic_load(&up->heartbeat_us) == LAG_NO_HEARTBEAT)
 		snprintf(reason, size, "no heartbeat has ever come to it, so its lag is not known");
+	else
+		snprintf(reason, size,
+			 "its heartbeat is ahead of the primary's clock, so its lag is not known");
 	return false;
 }
 

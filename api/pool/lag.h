@@ -24,14 +24,21 @@ int64_t lag_clock_now(const struct lag_clock *c, struct mono now);
 
 /* No heartbeat has ever come. */
 #define LAG_NO_HEARTBEAT 0
+/* A heartbeat that is further ahead of the primary's clock was made by another clock, or before the
+ * clock was set back: how far the replica is behind is not known until the next one comes. Less is
+ * the difference between two readings. */
+#define LAG_AHEAD_MAX_US INT64_C(1000000)
+
+/* False: the heartbeat says nothing, and *ret is left alone. Never less than 0. */
+bool lag_between(int64_t heartbeat_us, int64_t primary_us, int64_t *ret_us);
 
 /*
  * Whether a replica may serve reads. The rule:
  *   1. max_ms 0: any lag will do.
  *   2. No heartbeat has ever come: while the process is younger than max_ms. One that has just been
  *      set up is not to be left out.
- *   3. Its lag is at most max_ms; one that was lagging comes back at three quarters of it, so that
- *      one at the limit does not come and go.
+ *   3. Its lag is known, and at most max_ms; one that was lagging comes back at three quarters of it,
+ *      so that one at the limit does not come and go.
  */
 bool lag_allows(int64_t max_ms, int64_t heartbeat_us, int64_t primary_us, bool was_lagging,
 		int64_t age_ms);

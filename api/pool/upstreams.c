@@ -49,10 +49,6 @@ void upstreams_clear(struct upstreams *all)
 bool upstream_lag_us(const struct upstream *up, int64_t *ret)
 {
 	int64_t beat = atomic_load_explicit(&up->heartbeat_us, memory_order_relaxed);
-	int64_t lag = lag_clock_now(up->clock, mono_now()) - beat;
 
-	if (up->primary || beat == LAG_NO_HEARTBEAT)
-		return false;
-	*ret = lag > 0 ? lag : 0; /* clocks differ by a little */
-	return true;
+	return !up->primary && lag_between(beat, lag_clock_now(up->clock, mono_now()), ret);
 }

@@ -13,6 +13,8 @@
  * They go through the default exchange, whose routing keys are names of queues: so nobody else can
  * be bound to them, and one replica's missing queue shows by name and holds up nobody.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "api/relay/heartbeats.h"
@@ -88,7 +90,9 @@ bool heartbeats_busy(const struct heartbeats *h)
 static bool send_one(struct heartbeats *h, struct amqp_link *l, const char *source, struct err *err)
 {
 	char queue[TOPOLOGY_NAME_MAX];
-	const struct amqp_header headers[] = { { .key = "x-source", .str = source } };
+	char xid[24];
+	const struct amqp_header headers[] = { { .key = "x-xid", .str = xid },
+					       { .key = "x-source", .str = source } };
 	const struct amqp_publish m = {
 		.exchange = "",
 		.routing_key = queue,
@@ -99,6 +103,7 @@ static bool send_one(struct heartbeats *h, struct amqp_link *l, const char *sour
 		.len = h->body.len,
 	};
 
+	snprintf(xid, sizeof(xid), "%" PRIu64, h->going.xid);
 	topology_queue(queue, kinds[h->sent % KINDS], h->replicas[h->sent / KINDS]);
 	if (!amqp_send(l, &m, &h->numbers[h->sent], err))
 		return false;
@@ -115,22 +120,44 @@ static void finish(struct heartbeats *h)
 	h->going = (struct outbox_key){ 0 };
 }
 
+/* All messages that are counted here were confirmed before the first heartbeat is sent, so they were
+ * in their queues before it. */
+static void write_body(struct heartbeats *h, const struct publisher *p,
+		       const struct outbox_facts *facts)
+{
+	struct heartbeat beat = { .at_us = h->waiting_us,
+				  .version = facts->newest,
+				  .nterms = facts->nterms };
+
+	_Static_assert(OUTBOX_TERMS <= HEARTBEAT_TERMS_MAX, "a heartbeat tells all terms");
+	for (size_t i = 0; i < beat.nterms; i++) {
+		const uint64_t *messages = i == 0 ? publisher_confirmed_messages(p)
+						  : facts->terms[i].messages;
+
+		beat.terms[i].term = facts->terms[i].term;
+		for (size_t k = 0; k < KINDS; k++)
+			beat.terms[i].messages[kinds[k]] = (int64_t)messages[kinds[k]];
+	}
+	strbuf_reset(&h->body);
+	heartbeat_write(&h->body, &beat);
+}
+
 enum publisher_run heartbeats_run(struct heartbeats *h, const struct publisher *p,
-				  struct amqp_link *l, const char *source, struct err *err)
+				  struct amqp_link *l, const struct outbox_facts *facts,
+				  struct err *err)
 {
 	if (has_one(h->waiting) && !has_one(h->going) && publisher_passed(p, h->mark)) {
+		write_body(h, p, facts);
 		h->going = h->waiting;
 		h->waiting = (struct outbox_key){ 0 };
 		h->sent = h->open = 0;
-		strbuf_reset(&h->body);
-		heartbeat_write(&h->body, h->waiting_us);
 	}
 	if (!has_one(h->going))
 		return PUBLISHER_IDLE;
 	while (h->sent < h->nreplicas * KINDS) {
 		if (!amqp_can_publish(l, h->body.len + OVERHEAD))
 			return PUBLISHER_FULL;
-		if (!send_one(h, l, source, err))
+		if (!send_one(h, l, facts->source, err))
 			return PUBLISHER_BROKEN;
 	}
 	return PUBLISHER_WAITS;

@@ -29,9 +29,10 @@ MUST_CHECK bool heartbeats_take(struct heartbeats *h, const struct outbox_chunk 
 /* One waits, or is not answered by all queues yet. */
 bool heartbeats_busy(const struct heartbeats *h);
 
-/* Publishes what can be published now. PUBLISHER_FULL: the socket has no room for the rest. */
+/* Publishes what can be published now. PUBLISHER_FULL: the socket has no room for the rest. It tells
+ * the facts, and what p has published in the present term. */
 MUST_CHECK enum publisher_run heartbeats_run(struct heartbeats *h, const struct publisher *p,
-					     struct amqp_link *l, const char *source,
+					     struct amqp_link *l, const struct outbox_facts *facts,
 					     struct err *err);
 /* As amqp_handler's settled; false: not a message from here. */
 bool heartbeats_settled(struct heartbeats *h, uint64_t publish_no, enum amqp_settled how);

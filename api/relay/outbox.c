@@ -41,6 +41,12 @@
  *
  * Changes of one product may leave in another order than they were committed in: replicas take the
  * newest version, whichever comes first.
+ *
+ * With each restart a new term begins (outbox_term.sql). The statement is sent before the first claim
+ * on the same connection, so the term is known before there is anything to publish in it, and the
+ * counts of the term before have all that was forgotten in it. After a crash between a confirm and
+ * outbox_forget() the table says less than what was confirmed: those changes are still recorded, and
+ * are published in the next term.
  */
 #include <inttypes.h>
 #include <stdio.h>
@@ -58,6 +64,7 @@
 #include "api/relay/sql/outbox_claim_big.sql.h"
 #include "api/relay/sql/outbox_forget.sql.h"
 #include "api/relay/sql/outbox_lead.sql.h"
+#include "api/relay/sql/outbox_term.sql.h"
 #include "api/relay/sql/outbox_touch.sql.h"
 
 #define IDLE_SESSION_MS 10000
@@ -73,6 +80,7 @@ enum statement {
 	ST_LEAD,
 	ST_BEGIN,
 	ST_ADOPT,
+	ST_TERM,
 	ST_CLAIM,
 	ST_CLAIM_BIG,
 	ST_FORGET,
@@ -83,9 +91,10 @@ static const struct db_statement statements[] = {
 	[ST_LEAD] = { .name = "outbox_lead", .sql = sql_outbox_lead },
 	[ST_BEGIN] = { .name = "outbox_begin", .sql = sql_outbox_begin },
 	[ST_ADOPT] = { .name = "outbox_adopt", .sql = sql_outbox_adopt },
+	[ST_TERM] = { .name = "outbox_term", .sql = sql_outbox_term },
 	[ST_CLAIM] = { .name = "outbox_claim", .sql = sql_outbox_claim, .nparams = 5 },
 	[ST_CLAIM_BIG] = { .name = "outbox_claim_big", .sql = sql_outbox_claim_big, .nparams = 3 },
-	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 2 },
+	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 7 },
 	[ST_TOUCH] = { .name = "outbox_touch", .sql = sql_outbox_touch },
 	[ST_BEAT] = { .name = "outbox_beat", .sql = sql_outbox_beat },
 };
@@ -122,6 +131,9 @@ struct outbox {
 	enum outbox_state state;
 	struct err why; /* of OUTBOX_FAILED */
 	char source[128];
+	int64_t newest; /* version */
+	struct outbox_term terms[OUTBOX_TERMS];
+	size_t nterms;
 	struct mono touched;
 
 	size_t chunk_max;
@@ -201,7 +213,6 @@ struct outbox *outbox_open(const char *uri, const char *application_name, size_t
 	o->touched = mono_now();
 	snprintf(o->limit, sizeof(o->limit), "%zu", chunk_max);
 	o->bigs = xcalloc(BIGS_MAX, sizeof(*o->bigs));
-	outbox_restart(o);
 	return o;
 }
 
@@ -285,6 +296,7 @@ static void begun(void *arg, enum db_outcome outcome, const struct pg_result *r,
 		return;
 	}
 	snprintf(o->source, sizeof(o->source), "%s", db_value(r, 0, 0));
+	o->newest = strtoll(db_value(r, 0, 1), NULL, 10);
 }
 
 static void lead_answered(void *arg, enum db_outcome outcome, const struct pg_result *r,
@@ -321,12 +333,30 @@ bool outbox_leading(const struct outbox *o)
 	return o->state == OUTBOX_LEADING;
 }
 
-const char *outbox_source(const struct outbox *o)
+struct outbox_facts outbox_facts(const struct outbox *o)
 {
-	return o->source;
+	return (struct outbox_facts){ o->source, o->newest, o->terms, o->nterms };
 }
 
 /* ---- claiming ---- */
+
+static void term_begun(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		       const struct err *err)
+{
+	struct outbox *o = arg;
+
+	if (outcome != DB_OK) {
+		fail(o, "beginning a term", err);
+		return;
+	}
+	o->nterms = min_size((size_t)db_rows(r), OUTBOX_TERMS);
+	for (size_t i = 0; i < o->nterms; i++) {
+		struct outbox_term *t = &o->terms[i];
+		t->term = strtoll(db_value(r, (int)i, 0), NULL, 10);
+		t->messages[CHANGE_SYNC] = strtoull(db_value(r, (int)i, 1), NULL, 10);
+		t->messages[CHANGE_DELETE] = strtoull(db_value(r, (int)i, 2), NULL, 10);
+	}
+}
 
 void outbox_restart(struct outbox *o)
 {
@@ -337,6 +367,8 @@ void outbox_restart(struct outbox *o)
 	o->last_rows = 0;
 	o->nbigs = 0;
 	o->keeps_beat = false;
+	o->nterms = 0;
+	ask(o, ST_TERM, NULL, false, term_begun);
 }
 
 bool outbox_sweeping(const struct outbox *o)
@@ -349,8 +381,8 @@ bool outbox_claiming(const struct outbox *o)
 	return o->claiming != NULL;
 }
 
-static bool read_row(const struct pg_result *r, int row, struct outbox_chunk *chunk,
-		     struct err *err)
+static bool read_row(struct outbox *o, const struct pg_result *r, int row,
+		     struct outbox_chunk *chunk, struct err *err)
 {
 	struct change *c = &chunk->rows[chunk->n];
 
@@ -358,6 +390,8 @@ static bool read_row(const struct pg_result *r, int row, struct outbox_chunk *ch
 			      .version = pg_get_int8(db_value(r, row, COL_VERSION)),
 			      .name_at = chunk->names.len };
 	memcpy(c->id.b, db_value(r, row, COL_ID), sizeof(c->id.b));
+	if (o->newest < c->version)
+		o->newest = c->version;
 	chunk->n++;
 	if (db_is_null(r, row, COL_NAME)) {
 		c->kind = CHANGE_DELETE;
@@ -432,19 +466,20 @@ static struct big *next_big(struct outbox *o)
 	return &o->bigs[o->big_turn];
 }
 
-/* A newer heartbeat says all that an older one says, and takes its place. */
+/* A newer heartbeat says all that an older one says, and takes its place. Newer by its transaction:
+ * the primary's clock may have been set back. */
 static void read_beat(struct outbox *o, const struct pg_result *r, int row)
 {
 	struct outbox_key key = { .xid = (uint64_t)pg_get_int8(db_value(r, row, COL_XID)),
 				  .version = pg_get_int8(db_value(r, row, COL_VERSION)) };
 	int64_t at_us = pg_get_int8(db_value(r, row, COL_HEARTBEAT));
 
-	if (o->keeps_beat && at_us < o->beat_us) {
-		outbox_forget(o, &key, 1);
+	if (o->keeps_beat && key.xid < o->beat.xid) {
+		outbox_forget(o, &key, 1, NULL);
 		return;
 	}
 	if (o->keeps_beat)
-		outbox_forget(o, &o->beat, 1);
+		outbox_forget(o, &o->beat, 1, NULL);
 	o->keeps_beat = true;
 	o->beat = key;
 	o->beat_us = at_us;
@@ -501,7 +536,7 @@ static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbo
 			step_past(o, key);
 		if (!db_is_null(r, i, COL_HEARTBEAT))
 			read_beat(o, r, i);
-		else if (!read_row(r, i, chunk, err))
+		else if (!read_row(o, r, i, chunk, err))
 			return false;
 	}
 	return true;
@@ -638,8 +673,24 @@ static void forgotten(void *arg, enum db_outcome outcome, const struct pg_result
 		fail(o, "forgetting confirmed changes", err);
 }
 
-void outbox_forget(struct outbox *o, const struct outbox_key *keys, size_t n)
+void outbox_forget(struct outbox *o, const struct outbox_key *keys, size_t n,
+		   const uint64_t *messages)
 {
+	struct outbox_term *t = &o->terms[0];
+	bool news = messages && memcmp(messages, t->messages, sizeof(t->messages)) != 0;
+	char text[5][24];
+	struct db_param count[5];
+
+	if (news) {
+		const uint64_t counts[] = { (uint64_t)t->term, messages[CHANGE_SYNC],
+					    messages[CHANGE_DELETE], t->messages[CHANGE_SYNC],
+					    t->messages[CHANGE_DELETE] };
+		for (size_t i = 0; i < ARRAY_SIZE(counts); i++)
+			snprintf(text[i], sizeof(text[i]), "%" PRIu64, counts[i]);
+		memcpy(t->messages, messages, sizeof(t->messages));
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(count); i++)
+		count[i] = DB_TEXT(news ? text[i] : NULL);
 	pgarray_begin(&o->xids, PGARRAY_XID8);
 	pgarray_begin(&o->versions, PGARRAY_INT8);
 	for (size_t i = 0; i < n; i++) {
@@ -649,6 +700,11 @@ void outbox_forget(struct outbox *o, const struct outbox_key *keys, size_t n)
 	const struct db_param params[] = {
 		pgarray_finish(&o->xids),
 		pgarray_finish(&o->versions),
+		count[0],
+		count[1],
+		count[2],
+		count[3],
+		count[4],
 	};
 	o->forgetting++;
 	ask(o, ST_FORGET, params, false, forgotten);

@@ -16,6 +16,14 @@
 
 struct outbox;
 
+/* A number space for messages, which begins with each lead and after each failure: the messages of
+ * each kind have the numbers 1, 2, 3, … in the order they are published in. */
+struct outbox_term {
+	int64_t term;	      /* grows */
+	uint64_t messages[2]; /* by enum change_kind: all up to these numbers are confirmed */
+};
+#define OUTBOX_TERMS 9 /* the present one and the last ones */
+
 /* A record's key. */
 struct outbox_key {
 	uint64_t xid;
@@ -56,10 +64,20 @@ MUST_CHECK bool outbox_io(struct outbox *o, struct mono now, struct err *err);
 void outbox_try_lead(struct outbox *o);
 bool outbox_asking(const struct outbox *o); /* no answer yet */
 bool outbox_leading(const struct outbox *o);
-/* Of a leader: names the space that the primary's transaction ids belong to. */
-const char *outbox_source(const struct outbox *o);
+/* What a leader tells with its messages. */
+struct outbox_facts {
+	const char *source; /* names the space that the primary's transaction ids belong to */
+	int64_t newest;	    /* at least the version of every change claimed so far, by any leader */
+	/* [0] is the present term, with what was noted of it; then those before it, newest
+	 * first. Known when the first claim after outbox_restart() is answered. */
+	const struct outbox_term *terms;
+	size_t nterms;
+};
+/* Its pointers are good until the next call of any function here. */
+struct outbox_facts outbox_facts(const struct outbox *o);
 
-/* The next sweep begins at the first record; nothing is put aside. Not while claiming. */
+/* The next sweep begins at the first record, and with it a new term; nothing is put aside. Not while
+ * claiming. */
 void outbox_restart(struct outbox *o);
 /* Whether the last chunk was not the last one of its sweep. */
 bool outbox_sweeping(const struct outbox *o);
@@ -79,8 +97,10 @@ bool outbox_keeps_beat(const struct outbox *o);
 /* Records a heartbeat, to be claimed like a change. */
 void outbox_beat(struct outbox *o);
 
-/* Deletes records, at most chunk_max at a time. */
-void outbox_forget(struct outbox *o, const struct outbox_key *keys, size_t n);
+/* Deletes records, at most chunk_max at a time. messages: up to which numbers the messages of the
+ * present term are confirmed, by enum change_kind; NULL: they are heartbeats' records. */
+void outbox_forget(struct outbox *o, const struct outbox_key *keys, size_t n,
+		   const uint64_t *messages);
 size_t outbox_forgetting(const struct outbox *o); /* deletes under way */
 
 #endif

@@ -5,7 +5,7 @@
  *   FREE         the relay takes it to claim into            -> LENT
  *   LENT         the claim is answered: with changes         -> QUEUED, without -> FREE
  *   QUEUED       its last message is sent                    -> SENT
- *   SENT         its last message is answered                -> FREE
+ *   SENT         its last message is confirmed               -> FREE
  *
  * What a message holds:
  *   1. Changes of one kind only: the kind is the routing key's.
@@ -15,6 +15,13 @@
  *      BODY_MAX bytes.
  *   4. x-xid lists the transactions of its changes in order, x-source names the space they
  *      belong to.
+ *   5. x-term and x-number: its number among the messages of its kind in this term. A term ends with
+ *      publisher_drop(): what is published again gets a number of the next term.
+ *
+ * Messages are confirmed in the order they were published in, whatever order the answers have: one
+ * that is answered waits for those before it. So a change that is forgotten has a number up to which
+ * all are confirmed, and one number for each kind says what every replica must receive. What comes
+ * behind a refused message is never confirmed: it is published again, in the next term.
  *
  * Nothing here is durable. A change is forgotten in the primary only by its key from
  * publisher_confirmed(), which appears when the broker has confirmed the message and did not return
@@ -27,7 +34,7 @@
  *   2. Else some replicas' queues took it: they have it. The others are left out: the relay marks
  *      them before the changes are forgotten. Another subscriber that refused has lost its copy.
  *   3. Nobody took it: it is not published.
- * Replicas may get it twice, which is harmless.
+ * Replicas may get it twice, under one number, which is harmless.
  *
  * After a drop one message goes ahead alone until one is confirmed: if the broker has an alarm, or
  * a queue is missing, that one finds out, and not some thousand.
@@ -55,17 +62,18 @@ struct chunk {
 	enum chunk_state state;
 	bool few;
 	size_t at;	 /* changes before are sent */
-	size_t open;	 /* messages sent and not answered */
+	size_t open;	 /* messages sent and not confirmed */
 	uint64_t number; /* of publisher_add() */
 	struct chunk *next_queued;
 };
 
 struct sent {		     /* one message, or a copy of it by name */
-	struct chunk *chunk; /* NULL: answered, or dropped */
+	struct chunk *chunk; /* NULL: confirmed, or dropped; of a copy: answered */
 	uint32_t from;	     /* these two: its changes */
 	uint16_t n;
 	/* 0: through the exchange; else to replica copy - 1, and the message is so many before. */
 	uint16_t copy;
+	bool answered, refused; /* of a message: with all its copies */
 };
 
 struct tally {		       /* of a message that has copies */
@@ -94,6 +102,7 @@ struct publisher {
 	struct sent ring[RING]; /* messages oldest … newest, at their number modulo RING */
 	uint64_t oldest, next;
 	size_t unanswered, changes;
+	uint64_t numbered[2], confirmed[2]; /* messages of this term, by enum change_kind */
 	bool direct;
 	const char *const *names; /* these three: once it was direct */
 	size_t nnames;
@@ -207,7 +216,7 @@ static void note_sent(struct publisher *p, uint64_t no, size_t copy)
 						  .from = (uint32_t)p->queue->at,
 						  .n = (uint16_t)p->build_n,
 						  .copy = (uint16_t)copy };
-	if (p->unanswered == 0 && copy == 0)
+	if (p->oldest == p->next)
 		p->oldest = no;
 	p->next = no + 1;
 	p->unanswered++;
@@ -233,14 +242,18 @@ static bool send_copies(struct publisher *p, struct amqp_link *l, struct amqp_pu
 	return true;
 }
 
-static bool send_built(struct publisher *p, struct amqp_link *l, const char *source,
+static bool send_built(struct publisher *p, struct amqp_link *l, const char *source, int64_t term,
 		       struct err *err)
 {
 	struct chunk *k = p->queue;
-	const char *key = topology_key(k->c.rows[k->at].kind);
-	const struct amqp_header headers[] = { { .key = "x-xid",
-						 .str = change_xids_finish(&p->xids) },
-					       { .key = "x-source", .str = source } };
+	enum change_kind kind = k->c.rows[k->at].kind;
+	const char *key = topology_key(kind);
+	const struct amqp_header headers[] = {
+		{ .key = "x-xid", .str = change_xids_finish(&p->xids) },
+		{ .key = "x-source", .str = source },
+		{ .key = CHANGE_TERM_HEADER, .num = term },
+		{ .key = CHANGE_NUMBER_HEADER, .num = (int64_t)p->numbered[kind] + 1 },
+	};
 	bool alone = p->build_n == 1; /* then without the brackets */
 	const struct amqp_publish m = {
 		.exchange = topology_exchange(),
@@ -258,6 +271,7 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 	note_sent(p, no, 0);
 	if (p->direct && !send_copies(p, l, m, no, err))
 		return false;
+	p->numbered[kind]++;
 	p->counts.messages++;
 	k->at += p->build_n;
 	k->open++;
@@ -272,14 +286,14 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 }
 
 enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, const char *source,
-				 struct err *err)
+				 int64_t term, struct err *err)
 {
 	for (int sent = 0;; sent++) {
 		if (!p->queue)
 			return PUBLISHER_IDLE;
 		if (p->cautious && p->unanswered > 0)
 			return PUBLISHER_WAITS;
-		if (p->unanswered > 0 && p->next - p->oldest >= RING - RING_SPARE)
+		if (p->next - p->oldest >= RING - RING_SPARE)
 			return PUBLISHER_WAITS;
 		if (sent == RUN_MESSAGES)
 			return PUBLISHER_MORE;
@@ -288,7 +302,7 @@ enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, const
 		size_t copies = p->direct ? 1 + p->nnames : 1;
 		if (!amqp_can_publish(l, (p->body.len + p->xids_len + OVERHEAD) * copies))
 			return PUBLISHER_FULL;
-		if (!send_built(p, l, source, err))
+		if (!send_built(p, l, source, term, err))
 			return PUBLISHER_BROKEN;
 	}
 }
@@ -314,13 +328,31 @@ static void confirm(struct publisher *p, const struct sent *s)
 	}
 }
 
+/* Those that are confirmed and have none before them that is not. */
+static void confirm_in_order(struct publisher *p)
+{
+	for (; p->oldest < p->next; p->oldest++) {
+		struct sent *s = &p->ring[p->oldest & (RING - 1)];
+		struct chunk *k = s->chunk;
+
+		if (!k)
+			continue;
+		if (!s->answered || s->refused)
+			return;
+		confirm(p, s);
+		p->confirmed[k->c.rows[s->from].kind]++;
+		s->chunk = NULL;
+		if (--k->open == 0 && k->state == CHUNK_SENT)
+			k->state = CHUNK_FREE;
+	}
+}
+
 /* Everything about the message is known. */
 static void settle(struct publisher *p, struct sent *s, enum amqp_settled how)
 {
-	struct chunk *k = s->chunk;
-
+	s->answered = true;
+	s->refused = how != AMQP_CONFIRMED;
 	if (how == AMQP_CONFIRMED) {
-		confirm(p, s);
 		p->counts.confirmed += s->n;
 		p->cautious = p->refused;
 	} else {
@@ -329,11 +361,7 @@ static void settle(struct publisher *p, struct sent *s, enum amqp_settled how)
 		p->refused_how = how;
 	}
 	p->changes -= s->n;
-	s->chunk = NULL;
-	while (p->oldest < p->next && !p->ring[p->oldest & (RING - 1)].chunk)
-		p->oldest++;
-	if (--k->open == 0 && k->state == CHUNK_SENT)
-		k->state = CHUNK_FREE;
+	confirm_in_order(p);
 }
 
 /* One answer of several. */
@@ -370,7 +398,7 @@ void publisher_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
 	struct publisher *p = arg;
 	struct sent *s = &p->ring[publish_no & (RING - 1)];
 
-	if (p->unanswered == 0 || publish_no < p->oldest || publish_no >= p->next || !s->chunk)
+	if (publish_no < p->oldest || publish_no >= p->next || !s->chunk || s->answered)
 		return; /* dropped */
 	const struct tally *t = p->tallies ? &p->tallies[publish_no & (RING - 1)] : NULL;
 	if (s->copy == 0 && (!t || t->open == 0)) {
@@ -422,6 +450,11 @@ size_t publisher_confirmed(struct publisher *p, size_t max, const struct outbox_
 	p->keys_at += n;
 	p->nkeys -= n;
 	return n;
+}
+
+const uint64_t *publisher_confirmed_messages(const struct publisher *p)
+{
+	return p->confirmed;
 }
 
 size_t publisher_confirmed_count(const struct publisher *p)
@@ -482,6 +515,8 @@ void publisher_drop(struct publisher *p, bool new_link)
 	p->build_n = 0;
 	p->unanswered = p->changes = 0;
 	p->keys_at = p->nkeys = 0;
+	memset(p->numbered, 0, sizeof(p->numbered));
+	memset(p->confirmed, 0, sizeof(p->confirmed));
 	p->cautious = true;
 	p->refused = false;
 	if (new_link)

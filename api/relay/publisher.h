@@ -40,9 +40,9 @@ enum publisher_run {
 	PUBLISHER_FULL,	  /* for room in the socket, or the end of the broker's pause */
 	PUBLISHER_BROKEN, /* the link failed; err is set */
 };
-/* source: of the primary, for x-source. */
+/* source: of the primary, for x-source. term: for x-term, the same until publisher_drop(). */
 MUST_CHECK enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l,
-					    const char *source, struct err *err);
+					    const char *source, int64_t term, struct err *err);
 
 /* amqp_handler's settled, with the publisher as arg. Confirmed changes queue up for
  * publisher_confirmed(). */
@@ -51,6 +51,9 @@ void publisher_settled(void *arg, uint64_t publish_no, enum amqp_settled how);
  * none. */
 size_t publisher_confirmed(struct publisher *p, size_t max, const struct outbox_key **ret);
 size_t publisher_confirmed_count(const struct publisher *p);
+/* By enum change_kind: so many messages are confirmed since publisher_drop(), the numbers 1 to this
+ * one. Their keys are confirmed too, or were. */
+const uint64_t *publisher_confirmed_messages(const struct publisher *p);
 /* Messages were returned or nacked since publisher_drop(): their changes are still recorded, and
  * must be claimed again. */
 bool publisher_refused(const struct publisher *p, enum amqp_settled *ret_how);
@@ -75,8 +78,8 @@ size_t publisher_unanswered(const struct publisher *p); /* messages */
 size_t publisher_changes(const struct publisher *p);	/* changes claimed and not yet answered */
 void publisher_counts(const struct publisher *p, struct publisher_counts *ret);
 
-/* Forgets all chunks, messages and keys; later answers to those messages are ignored. Then one
- * message goes at a time until the broker has confirmed one. new_link: publish numbers begin again
+/* Forgets all chunks, messages and keys, and ends the term; later answers to those messages are
+ * ignored. Then one message goes at a time until the broker has confirmed one. new_link: publish numbers begin again
  * at 1. */
 void publisher_drop(struct publisher *p, bool new_link);
 

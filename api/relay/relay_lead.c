@@ -33,7 +33,7 @@
 #define RENEW_MS    1000
 #define FULL_MS	    2 /* until a full socket is looked at again */
 
-/* All over again, from the first recorded change. */
+/* All over again, from the first recorded change, in a new term. */
 static void restart(struct relay *r, bool new_link)
 {
 	r->phase = RELAY_PUBLISH;
@@ -84,7 +84,7 @@ void relay_begin(struct relay *r)
 	r->broker.trouble = false;
 	r->database.trouble = false;
 	backoff_reset(&r->database.backoff);
-	log_info("relay leads", KV_S("source", outbox_source(r->outbox)));
+	log_info("relay leads", KV_S("source", outbox_facts(r->outbox).source));
 	restart(r, false);
 }
 
@@ -226,7 +226,7 @@ static void take_claim(struct relay *r, struct mono now)
 		pace_add(r->pace, c);
 	publisher_add(r->publisher, c);
 	if (heartbeats_take(r->heartbeats, c, r->publisher, &replaced))
-		outbox_forget(r->outbox, &replaced, 1);
+		outbox_forget(r->outbox, &replaced, 1, NULL);
 }
 
 static bool sweep_due(const struct relay *r, struct mono now)
@@ -297,7 +297,7 @@ static void settle_beats(struct relay *r)
 	const char *replica;
 
 	if (heartbeats_done(r->heartbeats, &done))
-		outbox_forget(r->outbox, &done, 1);
+		outbox_forget(r->outbox, &done, 1, NULL);
 	/* A queue is not there. */
 	if (heartbeats_missing(r->heartbeats, &replica))
 		relay_queues_want(r);
@@ -328,7 +328,7 @@ bool relay_forget(struct relay *r)
 		size_t n = publisher_confirmed(r->publisher, RELAY_CHUNK_MAX, &keys);
 		if (!n)
 			break;
-		outbox_forget(r->outbox, keys, n);
+		outbox_forget(r->outbox, keys, n, publisher_confirmed_messages(r->publisher));
 		r->forget_at = MONO_NEVER;
 	}
 	return true;
@@ -355,15 +355,18 @@ static struct mono next_duty(const struct relay *r, struct mono now)
 /* Publishes changes and heartbeats. PUBLISHER_BROKEN: the broker was lost. */
 static enum publisher_run publish(struct relay *r)
 {
-	const char *source = outbox_source(r->outbox);
+	const struct outbox_facts facts = outbox_facts(r->outbox);
 	struct err err;
-	enum publisher_run ran = publisher_run(r->publisher, r->link, source, &err), beats;
+	/* While the term is not known, nothing is claimed, so nothing is published. */
+	enum publisher_run ran = publisher_run(r->publisher, r->link, facts.source,
+					       facts.terms[0].term, &err),
+			   beats;
 
 	if (ran == PUBLISHER_IDLE) /* only then a mark is behind all changes it counts */
-		ran = pace_run(r->pace, r->link, source, mono_now(), &err);
+		ran = pace_run(r->pace, r->link, facts.source, mono_now(), &err);
 	beats = ran;
 	if (ran != PUBLISHER_BROKEN)
-		beats = heartbeats_run(r->heartbeats, r->publisher, r->link, source, &err);
+		beats = heartbeats_run(r->heartbeats, r->publisher, r->link, &facts, &err);
 	if (beats == PUBLISHER_BROKEN) {
 		relay_lose_broker(r, &err);
 		return beats;

@@ -70,7 +70,7 @@ static struct mono refuse(struct relay *r, struct mono now)
 		text, sizeof(text),
 		"a relay of another primary (source %s, ours is %s) publishes to exchange %s: give "
 		"each installation a virtual host of its own, or a QUEUE_PREFIX",
-		r->other, outbox_source(r->outbox), topology_exchange());
+		r->other, outbox_facts(r->outbox).source, topology_exchange());
 	if (!r->refused)
 		log_error("relay refuses to publish", KV_S("error", text),
 			  KV_S("next", "changes stay recorded; asking again"));
@@ -97,7 +97,7 @@ static bool ask_other(struct relay *r, struct err *err)
 {
 	char queue[TOPOLOGY_NAME_MAX];
 	const struct amqp_header headers[] = {
-		{ .key = HEADER_SOURCE, .str = outbox_source(r->outbox) },
+		{ .key = HEADER_SOURCE, .str = outbox_facts(r->outbox).source },
 		{ .key = HEADER_REPLY, .str = r->reply_queue },
 	};
 	const struct amqp_publish m = { .exchange = "",
@@ -133,7 +133,8 @@ struct mono relay_own(struct relay *r, struct mono now)
 			return publish_on(r, now);
 		if (amqp_blocked(r->link) || !amqp_asks_done(r->asks))
 			return mono_add_ms(now, RELAY_IDLE_MS);
-		snprintf(r->own_source, sizeof(r->own_source), "%s", outbox_source(r->outbox));
+		snprintf(r->own_source, sizeof(r->own_source), "%s",
+			 outbox_facts(r->outbox).source);
 		if (!claim_queue(r, queue, RELAY_OWN_CLAIMED, &err))
 			return lost(r, now, &err);
 		return MONO_NEVER;
@@ -165,7 +166,7 @@ struct mono relay_own(struct relay *r, struct mono now)
 			return lost(r, now, &err);
 		return now;
 	case RELAY_OWN_PROBED:
-		if (r->answered && strcmp(r->other, outbox_source(r->outbox)) != 0)
+		if (r->answered && strcmp(r->other, outbox_facts(r->outbox).source) != 0)
 			return refuse(r, now);
 		if (r->answered || mono_reached(r->own_at, now))
 			return publish_on(r, now);

@@ -12,7 +12,11 @@
  * Headers: x-xid lists, in the order of the changes, the transaction on the primary each change was
  * committed by, as "7001" or run-length "7001*200 7005"; x-source names the primary's transaction
  * id space. With them a replica that was reset from a snapshot knows exactly which changes the
- * snapshot already contains. Without them the version decides alone. Pure.
+ * snapshot already contains. Without them the version decides alone.
+ *
+ * x-term and x-number count the messages: those of one kind have the numbers 1, 2, 3, … within a term
+ * of the relay. Heartbeats say up to which number all were published (heartbeat.h), so that a replica
+ * notices what has not come. A message that was moved or replayed carries none. Pure.
  */
 #ifndef PGFANOUT_COMMON_WIRE_CHANGE_H
 #define PGFANOUT_COMMON_WIRE_CHANGE_H
@@ -21,6 +25,12 @@
 #include "common/json/jscan.h"
 #include "common/base/strbuf.h"
 #include "common/base/uuid.h"
+
+#define CHANGE_TERM_HEADER   "x-term"
+#define CHANGE_NUMBER_HEADER "x-number"
+/* No version, term or number is larger: a sequence that gives out a million each second needs
+ * 146,000 years for it. */
+#define CHANGE_COUNT_MAX     (INT64_C(1) << 62)
 
 enum change_kind { CHANGE_SYNC, CHANGE_DELETE };
 /* "sync", "delete"; routing key and AMQP type property are "products.sync", "products.delete". */

@@ -1,10 +1,15 @@
 /*
- * heartbeat.h: the message that measures lag: {"at":"2026-01-31T12:00:00.123456Z"}, type
- * products.heartbeat.
+ * heartbeat.h: the message that measures lag and tells what was published, type products.heartbeat:
+ *
+ *   {"at":"2026-01-31T12:00:00.123456Z","version":4711,
+ *    "terms":[{"term":1769860800000000,"sync":120,"delete":3},{"term":1769774400000000,…}]}
  *
  * The leading relay sends it into each replica's two queues, past the exchange, so that other
  * subscribers never see it. It says: everything that was committed on the primary before this time
- * is in front of this message. Pure.
+ * is in front of this message; no change published so far has a version above this one; in these
+ * terms of the relay, the present one first, messages with the numbers up to these were put into the
+ * queues before. Its x-xid is the transaction that recorded it: of two heartbeats of one term the one
+ * with the larger is the newer, whatever the primary's clock says. Pure.
  */
 #ifndef PGFANOUT_COMMON_WIRE_HEARTBEAT_H
 #define PGFANOUT_COMMON_WIRE_HEARTBEAT_H
@@ -12,12 +17,27 @@
 #include "common/base/err.h"
 #include "common/json/jscan.h"
 #include "common/base/strbuf.h"
+#include "common/wire/change.h"
 
-#define HEARTBEAT_TYPE "products.heartbeat"
+#define HEARTBEAT_TYPE	    "products.heartbeat"
+#define HEARTBEAT_TERMS_MAX 16
 
-/* at_us: microseconds since 2000-01-01 UTC, as PostgreSQL's binary format. Appends the body. */
-void heartbeat_write(struct strbuf *out, int64_t at_us);
-/* Reads a body strictly: an object with "at" and nothing else. */
-MUST_CHECK bool heartbeat_read(const struct jscan_value *body, int64_t *ret_at_us, struct err *err);
+struct heartbeat_term {
+	int64_t term;
+	int64_t messages[2]; /* by enum change_kind */
+};
+
+struct heartbeat {
+	int64_t at_us; /* since 2000-01-01 UTC, as PostgreSQL's binary format */
+	int64_t version;
+	size_t nterms; /* at least 1 */
+	struct heartbeat_term terms[HEARTBEAT_TERMS_MAX];
+};
+
+/* Appends the body. */
+void heartbeat_write(struct strbuf *out, const struct heartbeat *h);
+/* Reads a body strictly: an object with these fields and nothing else; terms get smaller. */
+MUST_CHECK bool heartbeat_read(const struct jscan_value *body, struct heartbeat *ret,
+			       struct err *err);
 
 #endif

@@ -22,8 +22,10 @@
  * taken (verdict_is_free()): a chain may be longer than a batch. A cycle that only a constraint
  * that is checked later can take (DEFERRABLE) is tried as one unit at the head of each pass.
  *
- * The heartbeats of a batch go with its last unit, so that they count only when all before them is
- * committed; if no change is left for that unit, with an empty one.
+ * The heartbeats of a batch and the numbers of its messages go with its last unit, so that they count
+ * only when all changes before them are committed; if no change is left for that unit, with an empty
+ * one. Of a change that was refused the message has arrived all the same: it is moved next, or, after
+ * a crash, delivered again.
  *
  * All of this is in memory. If the process dies, the messages come again, and what is committed is
  * then stale.
@@ -57,8 +59,8 @@ struct apply {
 	struct range *open; /* stack of ranges that are still to do; its top is the one in flight */
 	size_t nopen, open_cap;
 	bool in_flight;
-	bool beats_due;	     /* the batch's heartbeats are still to be passed on */
-	bool beats_sent;     /* with the unit that is in flight */
+	bool arrivals_due;   /* heartbeats and numbers are still to be passed on */
+	bool arrivals_sent;  /* with the unit that is in flight */
 	unsigned pass;	     /* 0: the first one, of all changes */
 	size_t left;	     /* changes that were refused when it began */
 	bool progress;	     /* the first pass: something was applied */
@@ -128,7 +130,7 @@ void apply_start(struct apply *a, struct batch *b, struct mono now)
 		end -= n;
 		push(a, end, n);
 	}
-	a->beats_due = b->has_beat[CHANGE_SYNC] || b->has_beat[CHANGE_DELETE];
+	a->arrivals_due = batch_has_arrivals(b);
 	a->pass = 0;
 	a->progress = false;
 	a->state = APPLY_BUSY;
@@ -177,7 +179,7 @@ static void end_pass(struct apply *a)
 			f->free = verdict_is_free(m->attempt, m->failed_us, a->resolved_us);
 		}
 	}
-	if (a->beats_due)
+	if (a->arrivals_due)
 		push(a, 0, 0);
 	else
 		a->state = APPLY_DONE;
@@ -206,8 +208,8 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 	struct verdict verdict = verdict_of_unit(outcome, top.n, a->tries);
 	switch (verdict.action) {
 	case VERDICT_NEXT:
-		if (a->beats_sent)
-			a->beats_due = false;
+		if (a->arrivals_sent)
+			a->arrivals_due = false;
 		if (batch_applied(a->batch, top.from, top.n))
 			a->resolved_us = wall_now_us();
 		a->progress = a->progress || top.n > 0;
@@ -224,8 +226,8 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 	case VERDICT_FAIL_CHANGE: {
 		size_t older;
 		pop(a);
-		if (top.n == 0) { /* nothing but heartbeats: the next ones may do better */
-			a->beats_due = false;
+		if (top.n == 0) { /* nothing but arrivals: those of the next batch may do better */
+			a->arrivals_due = false;
 			break;
 		}
 		uint32_t change = a->batch->order[top.from];
@@ -254,8 +256,8 @@ static void send_unit(struct apply *a, struct mono now)
 	struct db_param params[BATCH_PARAMS];
 	struct err err = { .text = "" };
 
-	a->beats_sent = a->beats_due && a->nopen == 1 && a->batch->nrefused == 0;
-	batch_params_build(&a->params, a->batch, top.from, top.n, a->beats_sent, params);
+	a->arrivals_sent = a->arrivals_due && a->nopen == 1 && a->batch->nrefused == 0;
+	batch_params_build(&a->params, a->batch, top.from, top.n, a->arrivals_sent, params);
 	a->tries++;
 	a->counts.units++;
 	a->in_flight = true;

@@ -6,8 +6,11 @@
  */
 #include "consumer/apply/batch.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "common/base/clock.h"
 
 /* A reset gives a buffer back that is larger than this: one huge message must not cost its memory
  * for ever. */
@@ -47,6 +50,7 @@ void batch_clear(struct batch *b)
 	free(b->failures);
 	free(b->headers);
 	free(b->order);
+	free(b->runs);
 	uuid_set_clear(&b->newest);
 	free(b->xids);
 	strbuf_clear(&b->bodies);
@@ -70,6 +74,7 @@ void batch_reset(struct batch *b)
 	SHRINK(b->failures, b->failures_cap);
 	SHRINK(b->headers, b->headers_cap);
 	SHRINK(b->order, b->order_cap);
+	SHRINK(b->runs, b->runs_cap);
 	SHRINK(b->xids, b->xids_cap);
 	if (b->newest.cap > 4 * KEEP_ITEMS)
 		uuid_set_clear(&b->newest);
@@ -81,7 +86,7 @@ void batch_reset(struct batch *b)
 	reset_strbuf(&b->text);
 	strbuf_addch(&b->text, '\0'); /* place 0 */
 	b->source_at = 0;
-	b->nbeats = b->nrefused = 0;
+	b->nbeats = b->nrefused = b->nruns = 0;
 	b->has_beat[CHANGE_SYNC] = b->has_beat[CHANGE_DELETE] = false;
 	b->mark_body_at[CHANGE_SYNC] = b->mark_body_at[CHANGE_DELETE] = 0;
 }
@@ -214,14 +219,44 @@ bool batch_applied(struct batch *b, size_t from, size_t n)
 	return was;
 }
 
-void batch_add_beat(struct batch *b, int64_t at_us)
+/* By term and transaction, not by time: the primary's clock may have been set back. */
+static bool is_newer(const struct batch_beat *new, const struct batch_beat *old)
+{
+	int64_t new_term = new->beat.terms[0].term, old_term = old->beat.terms[0].term;
+
+	return new_term != old_term ? new_term > old_term : new->xid > old->xid;
+}
+
+void batch_add_beat(struct batch *b, const struct heartbeat *beat, uint64_t xid)
+{
+	enum change_kind kind = b->messages[b->nmessages - 1].kind;
+	const struct batch_beat new = { *beat, xid };
+
+	b->nbeats++;
+	if (!b->has_beat[kind] || is_newer(&new, &b->beat[kind]))
+		b->beat[kind] = new;
+	b->has_beat[kind] = true;
+}
+
+void batch_add_number(struct batch *b, int64_t term, int64_t number)
 {
 	enum change_kind kind = b->messages[b->nmessages - 1].kind;
 
-	b->nbeats++;
-	if (!b->has_beat[kind] || b->beat_us[kind] < at_us)
-		b->beat_us[kind] = at_us;
-	b->has_beat[kind] = true;
+	/* Mostly they come in order, the two kinds in turn. */
+	for (size_t i = b->nruns, tries = 0; i > 0 && tries < 4; i--, tries++) {
+		struct batch_run *r = &b->runs[i - 1];
+		if (r->kind == kind && r->term == term && r->last == number - 1) {
+			r->last = number;
+			return;
+		}
+	}
+	GROW(b->runs, b->runs_cap, b->nruns + 1);
+	b->runs[b->nruns++] = (struct batch_run){ kind, term, number, number };
+}
+
+bool batch_has_arrivals(const struct batch *b)
+{
+	return b->nruns > 0 || b->has_beat[CHANGE_SYNC] || b->has_beat[CHANGE_DELETE];
 }
 
 void batch_add_mark(struct batch *b, const char *reply_to, const char *body, size_t len)
@@ -331,9 +366,50 @@ bool batch_is_newest(struct batch *b, size_t at)
 
 /* ---- parameters ---- */
 
-void batch_params_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
-			bool beats, struct db_param ret[BATCH_PARAMS])
+static void write_beat(struct strbuf *out, const struct batch_beat *b, enum change_kind kind)
 {
+	char at[CLOCK_TIMESTAMP_MAX];
+
+	clock_format_pg(b->beat.at_us, at);
+	strbuf_addf(out,
+		    "{\"queue\":\"%s\",\"at\":\"%s\",\"version\":%" PRId64 ",\"term\":%" PRId64
+		    ",\"xid\":%" PRIu64 ",\"terms\":[",
+		    change_kind_name(kind), at, b->beat.version, b->beat.terms[0].term, b->xid);
+	for (size_t i = 0; i < b->beat.nterms; i++)
+		strbuf_addf(out, "%s{\"term\":%" PRId64 ",\"messages\":%" PRId64 "}", i ? "," : "",
+			    b->beat.terms[i].term, b->beat.terms[i].messages[kind]);
+	strbuf_addstr(out, "]}");
+}
+
+/* What products_arrived() takes, see migrations/replica/0002_apply.up.sql. */
+static void write_arrived(struct strbuf *out, const struct batch *b)
+{
+	static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
+	const char *comma = "";
+
+	strbuf_addstr(out, "{\"numbers\":[");
+	for (size_t i = 0; i < b->nruns; i++)
+		strbuf_addf(out,
+			    "%s{\"queue\":\"%s\",\"term\":%" PRId64 ",\"first\":%" PRId64
+			    ",\"last\":%" PRId64 "}",
+			    i ? "," : "", change_kind_name(b->runs[i].kind), b->runs[i].term,
+			    b->runs[i].first, b->runs[i].last);
+	strbuf_addstr(out, "],\"beats\":[");
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (!b->has_beat[kinds[i]])
+			continue;
+		strbuf_addstr(out, comma);
+		write_beat(out, &b->beat[kinds[i]], kinds[i]);
+		comma = ",";
+	}
+	strbuf_addstr(out, "]}");
+}
+
+void batch_params_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
+			bool arrivals, struct db_param ret[BATCH_PARAMS])
+{
+	int64_t newest = 0;
+
 	pgarray_begin(&p->ids, PGARRAY_UUID);
 	pgarray_begin(&p->versions, PGARRAY_INT8);
 	pgarray_begin(&p->xids, PGARRAY_XID8);
@@ -347,6 +423,8 @@ void batch_params_build(struct batch_params *p, const struct batch *b, size_t fr
 		const struct change *c = &b->changes[b->order[i]].change;
 		pgarray_add_uuid(&p->ids, &c->id);
 		pgarray_add_int8(&p->versions, c->version);
+		if (newest < c->version)
+			newest = c->version;
 		pgarray_add_int8(&p->xids, (int64_t)c->xid);
 		pgarray_add_bool(&p->deleted, c->kind == CHANGE_DELETE);
 		if (c->kind == CHANGE_DELETE) {
@@ -375,12 +453,12 @@ void batch_params_build(struct batch_params *p, const struct batch *b, size_t fr
 	ret[at++] = pgarray_finish(&p->stocks);
 	ret[at++] = pgarray_finish(&p->created);
 	ret[at++] = pgarray_finish(&p->updated);
-	for (size_t kind = 0; kind < 2; kind++) {
-		pg_put_int8(p->beats[kind], b->beat_us[kind]);
-		ret[at++] = beats && b->has_beat[kind]
-				    ? DB_BINARY(p->beats[kind], sizeof(p->beats[kind]))
-				    : DB_TEXT(NULL);
-	}
+	strbuf_reset(&p->arrived);
+	if (arrivals && batch_has_arrivals(b))
+		write_arrived(&p->arrived, b);
+	ret[at++] = DB_TEXT(p->arrived.len > 0 ? strbuf_str(&p->arrived) : NULL);
+	pg_put_int8(p->newest, newest);
+	ret[at++] = DB_BINARY(p->newest, sizeof(p->newest));
 }
 
 void batch_params_clear(struct batch_params *p)
@@ -394,4 +472,5 @@ void batch_params_clear(struct batch_params *p)
 	pgarray_clear(&p->stocks);
 	pgarray_clear(&p->created);
 	pgarray_clear(&p->updated);
+	strbuf_clear(&p->arrived);
 }

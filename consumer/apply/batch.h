@@ -15,6 +15,7 @@
 #include "common/base/err.h"
 #include "common/base/uuid_set.h"
 #include "common/wire/change.h"
+#include "common/wire/heartbeat.h"
 #include "common/pg/pgarray.h"
 
 /* A place in batch->text (NUL-terminated strings) or batch->bodies; survives their growing. */
@@ -66,6 +67,17 @@ struct batch_failure {
 	size_t shown_at;	/* in text: what anybody may see of that; 0: the same */
 };
 
+/* Messages that came, by their numbers in a term of the relay: from first to last. */
+struct batch_run {
+	enum change_kind kind;
+	int64_t term, first, last;
+};
+
+struct batch_beat {
+	struct heartbeat beat;
+	uint64_t xid; /* that recorded it; 0: not known */
+};
+
 struct batch {
 	struct batch_message *messages;
 	size_t nmessages, messages_cap;
@@ -88,10 +100,12 @@ struct batch {
 	struct strbuf text;   /* strings; byte 0 is the empty string */
 	size_t source_at;     /* x-source of all messages, 0: they have none */
 
-	struct uuid_set newest; /* index of the newest change of each product */
-	size_t nbeats;		/* messages that are heartbeats or marks */
-	bool has_beat[2];	/* these two: by enum change_kind, the queue they came through */
-	int64_t beat_us[2];	/* the newest one, microseconds since 2000 */
+	struct uuid_set newest;	   /* index of the newest change of each product */
+	size_t nbeats;		   /* messages that are heartbeats or marks */
+	bool has_beat[2];	   /* these two: by enum change_kind, the queue they came through */
+	struct batch_beat beat[2]; /* the newest one */
+	struct batch_run *runs;
+	size_t nruns, runs_cap;
 	/* By the queue it came through, the newest mark: who gets its body back; 0, 0: none. */
 	size_t mark_reply_to_at[2], mark_body_at[2];
 
@@ -129,8 +143,12 @@ bool batch_applied(struct batch *b, size_t from, size_t n);
 void batch_retry(struct batch *b, bool descending);
 /* Those that are still refused become failures, in the order of their versions. */
 void batch_give_up(struct batch *b);
-/* The last message is a heartbeat. */
-void batch_add_beat(struct batch *b, int64_t at_us);
+/* The last message is a heartbeat, recorded by this transaction of the primary. */
+void batch_add_beat(struct batch *b, const struct heartbeat *beat, uint64_t xid);
+/* The last message has this number in this term. */
+void batch_add_number(struct batch *b, int64_t term, int64_t number);
+/* Whether there is something to tell the replica beside changes. */
+bool batch_has_arrivals(const struct batch *b);
 /* The last message is a mark. */
 void batch_add_mark(struct batch *b, const char *reply_to, const char *body, size_t len);
 uint64_t *batch_scratch_xids(struct batch *b, size_t n);
@@ -148,12 +166,13 @@ bool batch_is_newest(struct batch *b, size_t at);
 /* What the parameters of products_apply() point into. */
 struct batch_params {
 	struct pgarray ids, versions, xids, deleted, names, prices, stocks, created, updated;
-	char beats[2][8];
+	struct strbuf arrived;
+	char newest[8];
 };
 #define BATCH_PARAMS 12
-/* For order[from … from+n); with the batch's heartbeats or without. */
+/* For order[from … from+n); with what the batch has beside changes (numbers, heartbeats) or without. */
 void batch_params_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
-			bool beats, struct db_param ret[BATCH_PARAMS]);
+			bool arrivals, struct db_param ret[BATCH_PARAMS]);
 void batch_params_clear(struct batch_params *p);
 
 #endif

@@ -8,6 +8,7 @@
  *   3. x-error, x-queue, x-failed-at and x-died-at are ours and written again. Headers that the broker adds when
  *      it moves messages are left out.
  *   4. Other small ones travel on, so that another publisher's own marks survive a retry.
+ *   5. x-term and x-number count the delivery, and do not travel: the message has arrived.
  */
 #include "consumer/apply/message.h"
 
@@ -36,9 +37,10 @@ const char *message_source(const struct amqp_delivery *d)
 	return len <= SOURCE_MAX && utf8_valid(source, len, NULL) ? source : "";
 }
 
-static unsigned read_attempt(const struct amqp_delivery *d)
+/* A count in a header, as an integer or a text; 0 if it is anything else. */
+static int64_t read_count(const struct amqp_delivery *d, const char *key)
 {
-	const struct amqp_header *h = amqp_find_header(d->headers, d->nheaders, "x-attempt");
+	const struct amqp_header *h = amqp_find_header(d->headers, d->nheaders, key);
 	int64_t n = 0;
 
 	if (h == NULL)
@@ -51,8 +53,13 @@ static unsigned read_attempt(const struct amqp_delivery *d)
 	} else {
 		n = h->num;
 	}
-	if (n < 0)
-		return 0;
+	return n < 0 ? 0 : n;
+}
+
+static unsigned read_attempt(const struct amqp_delivery *d)
+{
+	int64_t n = read_count(d, "x-attempt");
+
 	return n > ATTEMPT_MAX ? ATTEMPT_MAX : (unsigned)n;
 }
 
@@ -65,10 +72,21 @@ static int64_t read_failed_at(const struct amqp_delivery *d)
 	return clock_parse_pg(text, strlen(text), &pg_us) ? clock_pg_to_wall(pg_us) : 0;
 }
 
+static void take_number(struct batch *b, const struct amqp_delivery *d)
+{
+	int64_t term = read_count(d, CHANGE_TERM_HEADER);
+	int64_t number = read_count(d, CHANGE_NUMBER_HEADER);
+
+	if (term > 0 && term <= CHANGE_COUNT_MAX && number > 0 && number <= CHANGE_COUNT_MAX)
+		batch_add_number(b, term, number);
+}
+
 bool message_header_travels(const struct amqp_header *h)
 {
-	static const char *const ours[] = { "x-attempt", "x-error", "x-queue", "x-failed-at",
-					    "x-died-at", "x-xid",   "x-source" };
+	static const char *const ours[] = {
+		"x-attempt", "x-error",	 "x-queue",	     "x-failed-at",	  "x-died-at",
+		"x-xid",     "x-source", CHANGE_TERM_HEADER, CHANGE_NUMBER_HEADER
+	};
 	static const char *const brokers[] = { "x-death",	   "x-first-death",
 					       "x-last-death",	   "x-delivery-count",
 					       "x-acquired-count", "x-opt-",
@@ -206,10 +224,12 @@ static bool take_body(struct batch *b, const struct amqp_delivery *d, enum chang
 	if (is_of_type(d, MARK_TYPE))
 		return take_mark(b, d, err);
 	if (is_of_type(d, HEARTBEAT_TYPE)) {
-		int64_t at_us;
-		if (!heartbeat_read(&document, &at_us, err))
+		struct heartbeat beat;
+		uint64_t xid = 0;
+		if (!heartbeat_read(&document, &beat, err))
 			return false;
-		batch_add_beat(b, at_us);
+		(void)change_xids_read(xids_text, &xid, 1);
+		batch_add_beat(b, &beat, xid);
 		return true;
 	}
 	if (document.type == JSCAN_OBJECT) {
@@ -259,6 +279,7 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 	}
 	m->attempt = read_attempt(d);
 	m->failed_us = m->attempt > 0 ? read_failed_at(d) : 0;
+	take_number(b, d);
 	m->timestamp_s = d->timestamp_s;
 	m->id_at = keep_text(b, d->message_id);
 	m->type_at = keep_text(b, d->type);

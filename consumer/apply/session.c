@@ -296,7 +296,11 @@ static void on_state(void *arg, enum db_outcome outcome, const struct pg_result 
 	if (outcome == DB_LOST)
 		s->db_error = *err;
 	else if (outcome == DB_OK && replica_take_state(r, &state)) {
-		(void)status_set_needs_reset(s->status, state.needs_reset, state.reason);
+		bool news = status_set_needs_reset(s->status, state.needs_reset, state.reason);
+		if (news && state.needs_reset)
+			log_error("changes are missing on this replica until it has been reset "
+				  "(AUTO_RESET, or reset-replicas --replica with its name)",
+				  KV_S("replica", s->replica), KV_S("reason", state.reason));
 		in_order_again(s);
 		status_error_over(s->status);
 		if (state.may_reset && auto_reset_due(s->auto_reset, mono_now()))

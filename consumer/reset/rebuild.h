@@ -64,9 +64,9 @@ struct rebuild_target {
 
 struct rebuild_job {
 	struct pg_conn *primary; /* in the snapshot's transaction; taken over and closed */
-	const char *source, *snapshot, *floor, *taken_at; /* for reset_record.sql */
-	int64_t stall_ms;				  /* no progress for so long: given up */
-	int64_t swap_ms; /* tries so long to get the lock for the swap */
+	const char *source, *snapshot, *floor, *taken_at, *published; /* for reset_record.sql */
+	int64_t stall_ms; /* no progress for so long: given up */
+	int64_t swap_ms;  /* tries so long to get the lock for the swap */
 	struct rebuild_target *targets;
 	size_t n;
 	/* Called from the loop at least every 200 ms: shows progress; must not block. */

@@ -281,6 +281,7 @@ static bool rebuild(struct reset *r)
 		.snapshot = r->primary.snapshot,
 		.floor = r->primary.floor,
 		.taken_at = r->primary.taken_at,
+		.published = r->primary.published,
 		.stall_ms = r->request->settings->stall_timeout_ms,
 		.swap_ms = r->request->settings->swap_timeout_ms,
 		.targets = r->targets,

@@ -8,15 +8,19 @@
 
 #include "common/pg/db.h"
 #include "common/pg/schema.h"
+#include "common/base/stop.h"
 #include "common/base/uri.h"
 
 #include "consumer/reset/sql/reset_due.sql.h"
 #include "consumer/reset/sql/reset_floor.sql.h"
+#include "consumer/reset/sql/reset_published.sql.h"
 #include "consumer/reset/sql/reset_settle.sql.h"
 #include "consumer/reset/sql/reset_snapshot.sql.h"
 
 #define STATEMENT_MS 30000
 #define LOCK_TIMEOUT "10s"
+#define PUBLISHED_MS 3000
+#define POLL_MS	     20
 
 static const struct db_options options = { .application_name = "reset-replicas",
 					   .guc = "-c client_min_messages=error" };
@@ -92,6 +96,37 @@ static enum exit_code settle(const struct reset_primary *p, struct err *err)
 	return outcome == DB_OK ? EXIT_OK : db_exit_code(outcome);
 }
 
+/* What was published before the replica's queues were bound never comes through them. All of that is
+ * in the snapshot, and its messages count as received if the snapshot knows of them (reset_record.sql).
+ * So this waits until the relay has noted what was recorded by now. Not for long: the relay may be
+ * held up, or far behind with a huge backlog. Then the replica may be marked once more after this
+ * reset, for messages that it was not missing. */
+static enum db_outcome let_relay_note(struct reset_primary *p, struct err *err)
+{
+	struct mono until = mono_add_ms(mono_now(), PUBLISHED_MS);
+	struct pg_result *found;
+	enum db_outcome outcome = ask(p, "SELECT pg_current_snapshot()", &found, err);
+	bool noted = false;
+
+	if (outcome != DB_OK)
+		return outcome;
+	AUTO_FREE char *snapshot = xstrdup(db_value(found, 0, 0));
+	const struct db_param params[] = { DB_TEXT(snapshot) };
+
+	db_result_clear(found);
+	while (!noted && !mono_reached(until, mono_now())) {
+		outcome = db_query(p->conn, sql_reset_published, 1, params, false,
+				   mono_add_ms(mono_now(), STATEMENT_MS), &found, err);
+		if (outcome != DB_OK)
+			return outcome;
+		noted = *db_value(found, 0, 0) == 't';
+		db_result_clear(found);
+		if (!noted && stop_sleep_ms(POLL_MS))
+			break;
+	}
+	return DB_OK;
+}
+
 enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 {
 	/* Lock first, then snapshot: a TRUNCATE or rewrite of the table is over, or has to wait. */
@@ -104,6 +139,9 @@ enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 	enum db_outcome outcome;
 	struct pg_result *found;
 
+	outcome = let_relay_note(p, err);
+	if (outcome != DB_OK)
+		return db_exit_code(outcome);
 	for (size_t i = 0; i < ARRAY_SIZE(before); i++) {
 		outcome = ask(p, before[i], NULL, err);
 		if (outcome != DB_OK && i > 0) /* not every platform has the first one */
@@ -117,6 +155,7 @@ enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 	p->rows = strtoll(db_value(found, 0, 2), NULL, 10);
 	p->bytes = strtoll(db_value(found, 0, 3), NULL, 10);
 	p->taken_at = xstrdup(db_value(found, 0, 4));
+	p->published = xstrdup(db_value(found, 0, 5));
 	db_result_clear(found);
 	outcome = ask(p, sql_reset_floor, &found, err);
 	if (outcome != DB_OK)
@@ -145,5 +184,6 @@ void reset_primary_clear(struct reset_primary *p)
 	free(p->source);
 	free(p->floor);
 	free(p->taken_at);
-	p->snapshot = p->source = p->floor = p->taken_at = NULL;
+	free(p->published);
+	p->snapshot = p->source = p->floor = p->taken_at = p->published = NULL;
 }

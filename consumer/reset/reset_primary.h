@@ -16,8 +16,8 @@ struct reset_primary {
 	struct pg_conn *conn;
 	char name[512]; /* scrubbed */
 	/* As a replica records it, all as text: pg_current_snapshot(), products_source(), the
-	 * newest version, the time. */
-	char *snapshot, *source, *floor, *taken_at;
+	 * newest version, the time, what was published (products_relay). */
+	char *snapshot, *source, *floor, *taken_at, *published;
 	int64_t rows, bytes;   /* of the table, estimates */
 	struct pg_result *due; /* reset_due.sql: replica, moment */
 };

@@ -115,30 +115,34 @@ static void take_nothing(void *arg, const struct pg_result *r)
 
 static bool lower_versions(struct verify *v, size_t replica)
 {
-	struct pgarray ids = { 0 }, versions = { 0 }, buried = { 0 };
+	struct pgarray ids = { 0 }, versions = { 0 }, buried = { 0 }, dead = { 0 };
 	int64_t given = 0;
 	char newest[8];
 
 	pgarray_begin(&ids, PGARRAY_UUID);
 	pgarray_begin(&versions, PGARRAY_INT8);
 	pgarray_begin(&buried, PGARRAY_INT8);
+	pgarray_begin(&dead, PGARRAY_INT8);
 	for (size_t i = 0; i < v->nsuspects; i++) {
 		const struct verify_suspect *s = &v->suspects[i];
 		const struct verify_copy *c = &s->copy;
 
 		if (s->replica != replica ||
-		    (c->version <= s->original.given && c->buried <= s->original.given))
+		    (c->version <= s->original.given && c->buried <= s->original.given &&
+		     c->dead <= s->original.given))
 			continue;
 		if (given < s->original.given)
 			given = s->original.given;
 		pgarray_add_uuid(&ids, &s->id);
 		pgarray_add_int8(&versions, c->version);
 		pgarray_add_int8(&buried, c->buried);
+		pgarray_add_int8(&dead, c->dead);
 	}
 	pg_put_int8(newest, given);
 	const struct db_param params[] = { pgarray_finish(&ids), pgarray_finish(&versions),
 					   pgarray_finish(&buried),
-					   DB_BINARY(newest, sizeof(newest)) };
+					   DB_BINARY(newest, sizeof(newest)),
+					   pgarray_finish(&dead) };
 	bool ok = true;
 
 	if (ids.n > 0) {
@@ -148,6 +152,7 @@ static bool lower_versions(struct verify *v, size_t replica)
 	pgarray_clear(&ids);
 	pgarray_clear(&versions);
 	pgarray_clear(&buried);
+	pgarray_clear(&dead);
 	return ok;
 }
 

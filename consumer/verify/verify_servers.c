@@ -37,7 +37,7 @@ static const struct db_statement of_replica[] = {
 	[VERIFY_MARKS] = { "marks", sql_verify_marks, 4, NULL },
 	[VERIFY_BEATS] = { "beats", sql_verify_beats, 0, NULL },
 	[VERIFY_COMPLETE] = { "complete", sql_verify_complete, 0, NULL },
-	[VERIFY_LOWER] = { "lower", sql_repair_lower, 4, NULL },
+	[VERIFY_LOWER] = { "lower", sql_repair_lower, 5, NULL },
 };
 
 /* Every statement follows the primary key: other plans only look cheap on a table without

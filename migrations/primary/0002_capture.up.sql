@@ -68,6 +68,21 @@ COMMENT ON TABLE products_queues
 	IS 'pgfanout: the replicas whose queues have been declared, and which of them lost '
 		'changes there; written by the relay';
 
+-- What the relay has published, so that replicas notice what has not come: api/relay/publisher.c.
+-- A row a term. It is replaced, by its whole key, and not updated: while an old snapshot keeps vacuum
+-- from removing its versions, each update would have to step over all of them.
+CREATE TABLE IF NOT EXISTS products_relay (
+	-- when it began, in microseconds of Unix time, or one more than the last one
+	term    bigint NOT NULL,
+	-- in it, all messages with these numbers and smaller ones are confirmed by the broker
+	syncs   bigint NOT NULL DEFAULT 0,
+	deletes bigint NOT NULL DEFAULT 0,
+	PRIMARY KEY (term, syncs, deletes)
+);
+COMMENT ON TABLE products_relay
+	IS 'pgfanout: the last terms of the relay, and how many messages of each kind the broker '
+		'has confirmed in them';
+
 -- Names the space that transaction ids belong to: ids of a restored dump mean something else than
 -- those of its origin.
 CREATE OR REPLACE FUNCTION products_source() RETURNS text

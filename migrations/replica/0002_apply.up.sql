@@ -29,10 +29,14 @@ CREATE TABLE IF NOT EXISTS products_replication (
 	follows     text,
 	-- those that it followed before, until a reset: what is left of theirs in the queues is stale
 	followed    text[]      NOT NULL DEFAULT '{}',
-	-- newest heartbeats of the primary that came through the sync and the delete queue: all
-	-- that was committed before the older one has arrived here
+	-- newest heartbeats of the primary that came through the sync and the delete queue, and
+	-- found all there that they named: all that was committed before the older one is here
 	heartbeat_sync   timestamptz,
-	heartbeat_delete timestamptz
+	heartbeat_delete timestamptz,
+	-- the newest version that the primary had given out, as far as heartbeats or a reset said
+	given       bigint,
+	-- the last row of products_arrivals that products_received has
+	arrived     bigint      NOT NULL DEFAULT 0
 );
 COMMENT ON TABLE products_replication
 	IS 'pgfanout: one row: whether this replica is complete, and the snapshot it was last '
@@ -47,6 +51,38 @@ CREATE TABLE IF NOT EXISTS products_dead_letters (
 COMMENT ON TABLE products_dead_letters
 	IS 'pgfanout: products that are wrong on this replica, because a change of theirs was '
 		'given up; cured by a newer change, a replay, a repair or a reset';
+
+-- Which messages have come. A row for each batch, and not an update of one row: while an old snapshot
+-- keeps vacuum from removing its versions, each update would have to step over all of them.
+CREATE TABLE IF NOT EXISTS products_arrivals (
+	number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	queue  text   NOT NULL CHECK (queue IN ('sync', 'delete')),
+	term   bigint NOT NULL,
+	first  bigint NOT NULL,
+	last   bigint NOT NULL
+);
+COMMENT ON TABLE products_arrivals
+	IS 'pgfanout: numbers of messages that came since the last heartbeat';
+COMMENT ON SEQUENCE products_arrivals_number_seq
+	IS 'pgfanout: numbers the rows of products_arrivals';
+CREATE TABLE IF NOT EXISTS products_received (
+	queue   text           NOT NULL CHECK (queue IN ('sync', 'delete')),
+	term    bigint         NOT NULL,
+	numbers int8multirange NOT NULL,              -- that came, or that a reset made good
+	missing int8multirange NOT NULL DEFAULT '{}', -- that a heartbeat named, and that did not
+	PRIMARY KEY (queue, term)
+);
+COMMENT ON TABLE products_received
+	IS 'pgfanout: which of the messages that the relay has counted have come, in its last terms';
+CREATE TABLE IF NOT EXISTS products_heartbeats (
+	queue   text   PRIMARY KEY CHECK (queue IN ('sync', 'delete')),
+	term    bigint NOT NULL, -- these two: of the newest heartbeat that came
+	xid     xid8   NOT NULL,
+	waiting timestamptz,     -- of a heartbeat that named messages which have not come yet
+	since   timestamptz      -- when that one came
+);
+COMMENT ON TABLE products_heartbeats
+	IS 'pgfanout: the newest heartbeat of each queue, and one that waits for messages';
 
 -- A replica is complete from the start only if the primary was empty then; pgfanout-migrate checks.
 INSERT INTO products_replication (needs_reset, reason)
@@ -100,6 +136,123 @@ COMMENT ON FUNCTION products_apply_new(products_replication, boolean, boolean, t
 	bigint[], xid8[], boolean[], text[], text[], integer[], timestamptz[], timestamptz[])
 	IS 'pgfanout: part of products_apply()';
 
+-- Takes in heartbeats. One says how many messages the broker had confirmed before it was put into the
+-- queue: so all of them were in this queue before it, and have come, unless somebody removed the
+-- binding, purged the queue, or lets the broker expire, bound or park messages; or unless this
+-- server was restored from a backup. The rule, for each queue by itself:
+--
+--   1. A heartbeat that is older than the newest one that came says nothing; nor does one that the
+--      snapshot of the last reset is later than. Older by term and transaction: the primary's clock
+--      may have been set back.
+--   2. It counts if all the messages that it names have come. If not, it waits: another consumer may
+--      be at work on them, or somebody holds one in the RabbitMQ UI. While it waits, the next ones
+--      change nothing, so this replica falls behind, and reads avoid it.
+--   3. When it counts later because they came, the next one is judged anew.
+--   4. When one comes that is 3 s later, and some are still not here, they are lost: the replica is
+--      marked as needing a reset, and they are taken for received. The next snapshot has them.
+--
+-- Messages come again and in any order; only their number counts. What is named includes nothing that
+-- was published before a replica's queues were there: it is new then, and empty as the primary was,
+-- or its reset has taken over the primary's counts (reset_record.sql).
+CREATE FUNCTION products_beat(beats jsonb, state products_replication, msg_source text)
+	RETURNS void
+	LANGUAGE plpgsql
+AS $$
+DECLARE
+	b       record;
+	fresh   boolean;
+	lost    numeric;
+	counted timestamptz;
+	n       bigint;
+BEGIN
+	WITH came AS (
+		DELETE FROM products_arrivals WHERE number > state.arrived
+		RETURNING number, queue, term, first, last
+	), received AS (
+		INSERT INTO products_received AS r (queue, term, numbers)
+		SELECT queue, term, range_agg(int8range(first, last, '[]')) FROM came
+		GROUP BY queue, term
+		ON CONFLICT (queue, term) DO UPDATE SET numbers = r.numbers + excluded.numbers,
+			missing = r.missing - excluded.numbers
+	)
+	UPDATE products_replication SET arrived = (SELECT max(number) FROM came)
+	WHERE EXISTS (SELECT FROM came);
+
+	FOR b IN
+		SELECT m.*, h.waiting, h.since, h.term AS last_term, h.xid AS last_xid
+		FROM jsonb_to_recordset(beats) AS m (queue text, at timestamptz, version bigint,
+			term bigint, xid xid8, terms jsonb)
+		LEFT JOIN products_heartbeats h ON h.queue = m.queue
+	LOOP
+		fresh := coalesce((b.term, b.xid) > (b.last_term, b.last_xid), true) -- 1
+			AND coalesce(msg_source <> state.source OR b.xid = '0'
+				OR NOT pg_visible_in_snapshot(b.xid, state.snapshot), true);
+		CONTINUE WHEN NOT fresh;
+		counted := NULL;
+		IF b.waiting IS NOT NULL THEN
+			SELECT sum(upper(m.range) - lower(m.range)) INTO lost
+			FROM products_received r CROSS JOIN unnest(r.missing) AS m (range)
+			WHERE r.queue = b.queue;
+			IF lost IS NULL THEN -- 3
+				counted := b.waiting;
+				b.waiting := NULL;
+			ELSIF clock_timestamp() > b.since + interval '3 seconds' THEN -- 4
+				UPDATE products_replication SET needs_reset = true,
+					auto_reset = true,
+					reason = format('%s messages that were published have '
+						'not come through its %s queue: a binding was '
+						'removed, the queue was purged, or a policy '
+						'expires or drops messages', lost, b.queue)
+				WHERE NOT needs_reset;
+				UPDATE products_received SET numbers = numbers + missing,
+					missing = '{}'
+				WHERE queue = b.queue AND NOT isempty(missing);
+				b.waiting := NULL;
+			END IF;
+		END IF;
+		IF b.waiting IS NULL THEN -- 2
+			DELETE FROM products_received WHERE queue = b.queue AND term <
+				(SELECT min(t.term) FROM jsonb_to_recordset(b.terms) AS t (term bigint));
+			INSERT INTO products_received (queue, term, numbers, missing)
+			SELECT b.queue, t.term, coalesce(r.numbers, '{}'),
+				int8multirange(int8range(1, t.messages, '[]'))
+					- coalesce(r.numbers, '{}')
+			FROM jsonb_to_recordset(b.terms) AS t (term bigint, messages bigint)
+			LEFT JOIN products_received r ON r.queue = b.queue AND r.term = t.term
+			WHERE t.messages > 0 AND NOT coalesce(r.numbers, '{}')
+				@> int8range(1, t.messages, '[]')
+			ON CONFLICT (queue, term) DO UPDATE SET missing = excluded.missing;
+			GET DIAGNOSTICS n = ROW_COUNT;
+			IF n = 0 THEN
+				counted := b.at;
+			ELSE
+				b.waiting := b.at;
+				b.since := clock_timestamp();
+			END IF;
+		END IF;
+		INSERT INTO products_heartbeats AS h (queue, term, xid, waiting, since)
+		VALUES (b.queue, b.term, b.xid, b.waiting, b.since)
+		ON CONFLICT (queue) DO UPDATE SET term = excluded.term, xid = excluded.xid,
+			waiting = excluded.waiting, since = excluded.since;
+		UPDATE products_replication SET given = b.version,
+			heartbeat_sync = CASE WHEN b.queue = 'sync'
+				THEN coalesce(counted, heartbeat_sync) ELSE heartbeat_sync END,
+			heartbeat_delete = CASE WHEN b.queue = 'delete'
+				THEN coalesce(counted, heartbeat_delete) ELSE heartbeat_delete END;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION products_beat(jsonb, products_replication, text)
+	IS 'pgfanout: part of products_apply(): heartbeats, and whether all that they name has come';
+
+-- A version that is so much above what the primary had given out is none of its versions, however
+-- long ago that was: a million a second make it in twelve days without a heartbeat, and a billion
+-- a day in three years.
+CREATE FUNCTION products_impossible(change_version bigint, given bigint) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE
+	RETURN change_version - 1099511627776 > given;
+COMMENT ON FUNCTION products_impossible(bigint, bigint)
+	IS 'pgfanout: whether the primary cannot have given out a version';
+
 -- Applies a batch: one element a product (the newest change of it), in one transaction, and says
 -- how many changed something.
 --
@@ -110,9 +263,15 @@ COMMENT ON FUNCTION products_apply_new(products_replication, boolean, boolean, t
 --   3. A change that the snapshot of the last reset contains is stale: products_stale().
 --   4. A change that is not newer than the row or the tombstone is stale.
 --   5. A delete leaves a tombstone, also where there is no row yet: the sync may come later.
---   6. A product whose change was given up is right again when that change or a newer one has come.
---   7. Heartbeats that came with the batch count when it is committed.
---   8. Changes and heartbeats of a primary that this replica does not follow are not applied:
+--   6. A product whose change was given up is right again when that change or a newer one has come;
+--      every one is newer than one with an impossible version.
+--   7. An impossible version (products_impossible()) is refused: it would turn away every change to
+--      come. `newest` is the newest of the versions, if the caller knows it.
+--   8. Messages and heartbeats that came with the batch, `arrived`, count when it is committed:
+--      {"numbers":[{"queue":"sync","term":…,"first":1,"last":7}],
+--       "beats":[{"queue":"sync","at":…,"version":…,"term":…,"xid":…,
+--                 "terms":[{"term":…,"messages":7}]}]}
+--   9. Changes and heartbeats of a primary that this replica does not follow are not applied:
 --      SQLSTATE PF002. If it followed that one until a reset, they are stale.
 --
 -- READ COMMITTED only: the waits of 1 and 2 come before the reads, and an older snapshot would miss
@@ -120,7 +279,7 @@ COMMENT ON FUNCTION products_apply_new(products_replication, boolean, boolean, t
 CREATE FUNCTION products_apply(msg_source text, ids uuid[], versions bigint[], xids xid8[],
 	deleted boolean[], names text[], prices text[], stocks integer[],
 	created timestamptz[], updated timestamptz[],
-	beat_sync timestamptz DEFAULT NULL, beat_delete timestamptz DEFAULT NULL) RETURNS bigint
+	arrived jsonb DEFAULT NULL, newest bigint DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET jit = off
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 	SET enable_material = off
@@ -139,17 +298,16 @@ BEGIN
 			USING ERRCODE = 'object_not_in_prerequisite_state';
 	END IF;
 	PERFORM pg_advisory_xact_lock(1885824609, 2);
-	SELECT r.source, r.snapshot, r.floor, r.heartbeat_sync, r.heartbeat_delete, r.follows,
+	SELECT r.source, r.snapshot, r.floor, r.given, r.arrived, r.follows,
 		EXISTS (SELECT FROM products_tombstones)
-	INTO state.source, state.snapshot, state.floor, state.heartbeat_sync,
-		state.heartbeat_delete, state.follows, buried
+	INTO state.source, state.snapshot, state.floor, state.given, state.arrived, state.follows,
+		buried
 	FROM products_replication r;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'products_replication has lost its row'
 			USING ERRCODE = 'object_not_in_prerequisite_state',
 			HINT = 'Run reset-replicas for this replica.';
 	END IF;
-
 	IF msg_source <> '' AND msg_source <> state.follows THEN
 		IF msg_source = ANY (ARRAY(SELECT unnest(r.followed) FROM products_replication r)) THEN
 			RETURN 0;
@@ -158,6 +316,13 @@ BEGIN
 			msg_source, state.follows USING ERRCODE = 'PF002',
 			HINT = 'Give each installation a virtual host or a QUEUE_PREFIX of its own. If '
 				'the primary was replaced, run reset-replicas.';
+	END IF;
+	IF newest IS NULL THEN
+		newest := (SELECT max(v) FROM unnest(versions) AS v);
+	END IF;
+	IF products_impossible(newest, state.given) THEN
+		RAISE EXCEPTION 'version % is above all that the primary can have given out (%)',
+			newest, state.given USING ERRCODE = 'numeric_value_out_of_range';
 	END IF;
 
 	-- New products by a plain INSERT, which costs half of ON CONFLICT. Many products that were
@@ -212,19 +377,22 @@ BEGIN
 
 	IF EXISTS (SELECT FROM products_dead_letters) THEN
 		DELETE FROM products_dead_letters d USING unnest(ids, versions) AS m (id, version)
-		WHERE d.id = m.id AND d.version <= m.version;
+		WHERE d.id = m.id AND (d.version <= m.version
+			OR products_impossible(d.version, state.given));
 	END IF;
-	IF beat_sync > coalesce(state.heartbeat_sync, '-infinity') OR
-	   beat_delete > coalesce(state.heartbeat_delete, '-infinity') THEN
-		UPDATE products_replication
-			SET heartbeat_sync = greatest(heartbeat_sync, beat_sync),
-			heartbeat_delete = greatest(heartbeat_delete, beat_delete);
+	IF arrived IS NOT NULL THEN
+		INSERT INTO products_arrivals (queue, term, first, last)
+		SELECT queue, term, first, last
+		FROM jsonb_to_recordset(arrived -> 'numbers')
+			AS m (queue text, term bigint, first bigint, last bigint);
+		IF arrived -> 'beats' <> '[]' THEN
+			PERFORM products_beat(arrived -> 'beats', state, msg_source);
+		END IF;
 	END IF;
 	RETURN changed;
 END $$;
 COMMENT ON FUNCTION products_apply(text, uuid[], bigint[], xid8[], boolean[], text[], text[],
-	integer[], timestamptz[], timestamptz[],
-	timestamptz, timestamptz)
+	integer[], timestamptz[], timestamptz[], jsonb, bigint)
 	IS 'pgfanout: applies a batch of changes, newest version wins';
 DO $$
 BEGIN

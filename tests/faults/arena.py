@@ -105,6 +105,11 @@ class Arena:
 
     # ---- databases ----
 
+    def count_alarms(self):
+        """How often a replica has noticed that messages did not come."""
+        return sum(p.log().count("have not come through its") for p in self.stack.programs
+                   if p.name.startswith("pgfanout-consumer"))
+
     def connect(self, server=None):
         server = server or self.stack.primary
         return psycopg2.connect(server.url(self.stack.database), connect_timeout=5,
@@ -141,6 +146,7 @@ class Arena:
         ledger, found = self.workload.ledger, self.readers.findings
         acked, unanswered = ledger.acked, ledger.unanswered
         duplicates = self.readers.metrics.total
+        self.alarms = self.count_alarms()
         try:
             self.workload.resume()
             self._trouble(faults, random.Random(f"{result.seed}:{result.name}"))
@@ -195,6 +201,7 @@ class Arena:
     def _settle(self, faults, ended, result):
         """Waits until everything works again and is equal."""
         limit = max(f.limit for f in faults) * SLOWNESS
+        may_miss = any(f.loses or f.marks for f in faults)
         for program in (*self.apis, *self.consumers):
             assert program.running(), f"{program.name} ended by itself:\n{program.log(40)}"
         if any(f.loses for f in faults):
@@ -213,6 +220,8 @@ class Arena:
         result.lost = len(lost)
         assert not lost, f"{len(lost)} acknowledged writes are lost:\n" + "\n".join(lost[:10])
         self.readers.assert_clean()
+        assert may_miss or self.count_alarms() == self.alarms, (
+            "a replica misses messages, but nobody took any")
         for db in REPLICAS:
             dead = self.stack.queue_depth(f"products.dead.{db}")
             assert not dead, f"{dead} dead letters on {db}: trouble of a server is no poison"

@@ -33,6 +33,7 @@ class Findings:
     def __init__(self):
         self.mutex = threading.Lock()
         self.stepped_back, self.partial, self.reads, self.texts = 0, 0, 0, []
+        self.restored = set()  # replicas that were restored from a backup, and not reset since
 
     def _add(self, kind, text):
         with self.mutex:
@@ -41,7 +42,8 @@ class Findings:
                 self.texts.append(text)
 
     def back(self, text):
-        self._add("stepped_back", text)
+        if not any(text.startswith((f"{name}:", f"API, {name}:")) for name in self.restored):
+            self._add("stepped_back", text)
 
     def part(self, text):
         self._add("partial", text)

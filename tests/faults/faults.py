@@ -205,6 +205,100 @@ def second_installation(arena, rng):
             server.drop_database(name)
 
 
+# What no program sees happen: some messages do not come, the replica counts, and resets itself.
+
+def _path(arena, what, *names):
+    return "/" + "/".join([what, *(urllib.parse.quote(n, safe="") for n in (arena.stack.vhost, *names))])
+
+
+def noticed(trouble):
+    """The consumer is away meanwhile, so that something is lost for sure; a product is changed under
+    it that the replica must then have by itself."""
+    @contextlib.contextmanager
+    def whole(arena, rng):
+        stack, consumer = arena.stack, arena.consumers[0]
+        before = stack.sql(REPLICA, RESET_AT)
+        arena.sigterm(consumer)
+        try:
+            with trouble(arena, rng):
+                yield
+        finally:
+            consumer.restart()
+        arena.awaited.append(("the replica to notice, and to reset itself",
+                              lambda: stack.sql(REPLICA, f"{RESET_AT} where not needs_reset")
+                              not in ([], before)))
+    return whole
+
+
+RESET_AT = "select reset_at::text from products_replication"
+
+
+@contextlib.contextmanager
+def binding_removed(arena, rng):
+    queue = f"products.sync.{REPLICA}"
+    arena.stack.rabbitmq.api(
+        "DELETE", f"{_path(arena, 'bindings')}/e/products/q/{queue}/products.sync")
+    yield
+    with contextlib.closing(arena.amqp()) as connection:
+        connection.channel().queue_bind(queue, "products", "products.sync")
+
+
+@contextlib.contextmanager
+def purged(arena, rng):
+    yield
+    queue = f"products.sync.{REPLICA}"
+    wait_until(lambda: arena.stack.queue_depth(queue), 20, "messages to purge")
+    arena.stack.rabbitmq.api("DELETE", f"{_path(arena, 'queues', queue)}/contents")
+
+
+def policy(**definition):
+    """What the broker parks is no dead letter of the round's."""
+    @contextlib.contextmanager
+    def trouble(arena, rng):
+        stack, dead = arena.stack, f"products.dead.{REPLICA}"
+        where = _path(arena, "policies", "fault")
+        stack.rabbitmq.api("PUT", where, {
+            "pattern": f"^products[.]sync[.]{REPLICA}$", "apply-to": "queues", "priority": 1,
+            "definition": {k.replace("_", "-"): v for k, v in definition.items()}})
+        try:
+            yield
+            wait_until(lambda: stack.queue_depth(dead), 20, "messages that the broker parked")
+        finally:
+            stack.rabbitmq.api("DELETE", where)
+        with contextlib.closing(arena.amqp()) as connection:
+            connection.channel().queue_purge(dead)
+    return trouble
+
+
+@contextlib.contextmanager
+def old_backup(arena, rng):
+    """The replica's tables as they were before the fault: it steps back until it is reset."""
+    tables = ("products", "products_tombstones", "products_dead_letters", "products_replication",
+              "products_received", "products_arrivals", "products_heartbeats")
+    run = functools.partial(arena.stack.sql, REPLICA)
+    for table in tables:
+        run(f"drop table if exists old_{table}")
+        run(f"create table old_{table} as table {table}")
+    arena.consumers[0].restart()
+    yield
+    arena.assert_fresh(REPLICA)
+    arena.sigterm(arena.consumers[0])
+    before = run(RESET_AT)
+    restored = arena.readers.findings.restored
+    restored.add(REPLICA)
+    for table in tables:
+        run(f"truncate {table}; insert into {table} overriding system value table old_{table}")
+
+    def is_reset():
+        if run(f"{RESET_AT} where not needs_reset") in ([], before):
+            return False
+        time.sleep(1)  # reads that are under way
+        restored.discard(REPLICA)
+        return True
+
+    arena.awaited.append(("the restored replica to be reset", is_reset))
+
+
 # ---- 3. a replica ------------------------------------------------------------------------------
 
 def _terminate(connection):
@@ -407,7 +501,7 @@ def own_reset(how):
     """The consumer needs the primary only to reset a replica whose queue was lost."""
     @contextlib.contextmanager
     def trouble(arena, rng):
-        asked = "select reset_at::text from products_replication"
+        asked = RESET_AT
         consumer = arena.consumers[0]
         arena.sigterm(consumer)  # a new one has not just reset the replica, and need not wait
         consumer.restart()
@@ -513,6 +607,7 @@ class Fault:
     long: tuple = (2, 10)
     limit: int = 30
     loses: bool = False
+    marks: bool = False         # a replica notices that messages did not come
     writes_go_on: bool = False  # the API must not fail a single write
     bystander: str = ""         # a replica that must stay fresh meanwhile
     wired: bool = False
@@ -556,6 +651,15 @@ def _broker():
     yield Fault("second-installation", second_installation, ("api", "primary", "rabbitmq", REPLICA, OTHER),
                 writes_go_on=True)
     yield row("exchange-deleted", deleted_by_hand("exchanges/products"), loses=True)
+
+    def counted(name, trouble):
+        return Fault(name, noticed(trouble), ("rabbitmq", "consumer", "reset", REPLICA, "primary", "api"),
+                     limit=60, writes_go_on=True, marks=True)
+    yield counted("binding-removed", binding_removed)
+    yield counted("purged-unseen", purged)
+    yield counted("policy-ttl", policy(message_ttl=50))
+    yield counted("policy-max-length", policy(max_length=3))
+    yield counted("old-backup", old_backup)
 
 
 def _replica(replica, other, prefix):

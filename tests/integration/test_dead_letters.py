@@ -388,3 +388,72 @@ def test_too_many_dead_letters_make_a_replica_unfit(stack):
     stack.sql("replica-1", "truncate products_dead_letters")
     wait_until(lambda: api_replica(stack, "replica-1")["state"] == "serving", 20 * SLOWNESS, "fit")
     wait_wrong(stack, "replica-1", 0)
+
+
+# ---- versions that the primary cannot have given out -------------------------------------------
+
+FUTURE = (1 << 63) - 1
+
+
+def wait_given(stack, replica):
+    """Until the replica has heard from the primary which versions there are."""
+    wait_until(lambda: stack.sql(replica, "select given > 0 from products_replication") == [(True,)],
+               20 * SLOWNESS, f"a heartbeat on {replica}")
+
+
+def no_reads_avoid(stack, replica):
+    return stack.sql(replica, "select count(*) from products_dead_letters") == [(0,)]
+
+
+@pytest.mark.parametrize("readable", [True, False])
+def test_a_version_from_the_future_is_refused(stack, readable):
+    """Applied or recorded it would turn away, or outlive, every change to come."""
+    stack.start_api()
+    stack.start_consumer(RETRY_DELAY_MS=20)
+    made = stack.create("right")
+    stack.wait_converged()
+    wait_given(stack, "replica-1")
+    body = {"id": made["id"], "name": "forged", "price": 1, "stock": 1, "createdAt": STAMP,
+            "updatedAt": STAMP, "version": FUTURE}
+    if not readable:
+        del body["name"]
+    Publisher(stack).send(body, "products.sync.replica-1")
+    Publisher(stack).send({"id": made["id"], "version": FUTURE}, "products.delete.replica-1", "delete")
+    wait_letters(stack, "replica-1", 2)
+    assert wrong(stack, "replica-1") == {}, "there is no such version to wait for"
+    assert any("above all that the primary can have given out" in m["error"] for m in letters(stack))
+    stack.sql("primary", "update products set stock = 77")
+    stack.wait_converged()
+    cli(stack, "replay", "--all")
+    wait_letters(stack, "replica-1", 2)
+    stack.wait_converged()
+    assert stack.reset("--verify").returncode == 0
+
+
+def test_a_record_of_an_impossible_version_ends_with_the_next_change(stack):
+    """One that was made before the replica knew which versions there are."""
+    stack.start_api()
+    stack.start_consumer()
+    made = stack.create("right")
+    stack.wait_converged()
+    wait_given(stack, "replica-1")
+    stack.sql("replica-1", "insert into products_dead_letters (id, version, queue, error) values "
+              "(%s, %s, 'products.sync.replica-1', 'no')", made["id"], FUTURE)
+    stack.sql("primary", "update products set stock = 78")
+    stack.wait_converged()
+    wait_until(lambda: no_reads_avoid(stack, "replica-1"), 10 * SLOWNESS, "no record")
+
+
+def test_a_repair_ends_a_record_of_a_version_never_given_out(stack):
+    stack.start_api()
+    stack.start_consumer()
+    ids = [stack.create(f"p{n}")["id"] for n in range(4)]
+    stack.wait_converged()
+    wait_given(stack, "replica-1")
+    for key, version in zip(ids, (FUTURE, 1 << 40, 1000, 1)):
+        stack.sql("replica-1", "insert into products_dead_letters (id, version, queue, error) values "
+                  "(%s, %s, 'products.sync.replica-1', 'no')", key, version)
+    done = stack.reset("--repair")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert no_reads_avoid(stack, "replica-1")
+    assert stack.reset("--verify").returncode == 0

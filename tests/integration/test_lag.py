@@ -231,6 +231,51 @@ def test_heartbeats_that_vanish_are_written_again(stack):
     wait_until(lambda: stack.sql("replica-1", BEAT) > before, 10 * SLOWNESS, "heartbeats")
 
 
+def test_a_heartbeat_ahead_of_the_primarys_clock_says_nothing(stack):
+    """Its lag is not 0 but unknown, so reads avoid the replica."""
+    consumer = stack.start_consumer()
+    stack.start_api(**QUICK)
+    wait_measured(stack)
+    consumer.stop()
+    stack.sql("replica-1", "update products_replication set heartbeat_sync = now() + interval '1 hour', "
+              "heartbeat_delete = now() + interval '1 hour'")
+    made = stack.create("not on any replica")
+    wait_served_by(stack, ["primary"])
+    one = replicas(stack)["replica-1"]
+    assert one["lagMs"] is None and one["state"] == "lagging"
+    assert one["reason"] == "its heartbeat is ahead of the primary's clock, so its lag is not known"
+    assert stack.get("/api/products/" + made["id"]).status_code == 200
+    metrics = stack.get("/metrics").text
+    assert not re.search(r'replica_lag_seconds\{replica="replica-1"\}', metrics)
+    # Nor is it the nearest one when the primary is away.
+    stack.primary.stop("immediate")
+    wait_served_by(stack, ["replica-2"])
+    stack.primary.start()
+    stack.start_consumer()
+    wait_served_by(stack, REPLICAS)
+
+
+def test_a_clock_that_was_set_back_heals_by_itself(stack):
+    """A heartbeat that the primary recorded while its clock was an hour ahead."""
+    stack.start_consumer()
+    stack.start_api(HEARTBEAT_MS=1000, **QUICK)
+    wait_measured(stack)
+    stack.sql("primary", "create table seen (at timestamptz)")
+    stack.sql("replica-1", "create table seen as select heartbeat_sync as at from products_replication with no data")
+    stack.sql("replica-1", """
+        create function note() returns trigger language plpgsql as
+            $$ begin insert into seen values (new.heartbeat_sync); return null; end $$;
+        create trigger note after update on products_replication for each row execute function note()""")
+    stack.sql("primary", "insert into products_outbox (version, id, heartbeat) values "
+              "(1, '00000000-0000-0000-0000-000000000000', now() + interval '1 hour')")
+    wait_until(lambda: stack.sql("replica-1", "select 1 from seen where at > now() + interval '50 minutes'"),
+               10 * SLOWNESS, "the heartbeat of another time")
+    wait_until(lambda: stack.sql("replica-1", "select heartbeat_sync < now() + interval '1 minute' "
+                                 "from products_replication") == [(True,)], 10 * SLOWNESS, "the next one")
+    wait_measured(stack)
+    wait_served_by(stack, REPLICAS)
+
+
 def test_a_reset_counts_as_a_heartbeat(stack):
     stack.sql("replica-1", "update products_replication set heartbeat_sync = now() + interval '1 day', heartbeat_delete = null")
     before = stack.sql("primary", "select clock_timestamp()")[0][0]

@@ -143,7 +143,7 @@ def test_changes_of_a_purged_queue_are_found_and_mended(stack):
     channel = stack.amqp().channel()
     for kind in ("sync", "delete"):
         channel.queue_purge(f"products.{kind}.replica-1")
-    stack.start_consumer()
+    stack.start_consumer(AUTO_RESET="false")
     done = verify(stack)
     expect(done, 1)
     found = differences(done)

@@ -220,7 +220,7 @@ static void test_params(void **state)
 	assert_int_equal(pg_get_int4(p.names.buf.data + 20), -1);
 	assert_int_equal(pg_get_int4(p.names.buf.data + 24), 4);
 	assert_memory_equal(p.names.buf.data + 28, "name", 4);
-	/* no source and no heartbeats yet, between them the arrays */
+	/* no source and no arrivals yet, between them the arrays */
 	assert_null(params[0].data);
 	for (size_t i = 0; i < ARRAY_SIZE(all); i++) {
 		assert_ptr_equal(params[1 + i].data, all[i]->buf.data);
@@ -228,15 +228,39 @@ static void test_params(void **state)
 		assert_int_equal(params[1 + i].format, 1);
 	}
 	assert_null(params[10].data);
-	assert_null(params[11].data);
-	batch_add_message(&b, 2, CHANGE_DELETE);
-	batch_add_beat(&b, 123456);
+	assert_int_equal(pg_get_int8(params[11].data), 7);
+	assert_false(batch_has_arrivals(&b));
+	/* Numbers of both kinds in turn, a gap, another term. */
+	for (int64_t i = 5; i < 9; i++) {
+		batch_add_message(&b, 2, CHANGE_SYNC);
+		batch_add_number(&b, 8, i);
+		batch_add_message(&b, 3, CHANGE_DELETE);
+		batch_add_number(&b, 8, i + (i > 6));
+	}
+	batch_add_number(&b, 9, 10);
+	/* The newest heartbeat is that of the newest term, and in it of the newest transaction. */
+	static const struct {
+		int64_t term, at_us;
+		uint64_t xid;
+	} beats[] = { { 8, 1000001, 70 }, { 9, 0, 66 }, { 9, 1, 65 }, { 8, 3000000, 99 } };
+	for (size_t i = 0; i < ARRAY_SIZE(beats); i++) {
+		const struct heartbeat beat = { .at_us = beats[i].at_us,
+						.version = 42,
+						.nterms = 1,
+						.terms = { { beats[i].term, { 3, 4 } } } };
+		batch_add_beat(&b, &beat, beats[i].xid);
+	}
 	batch_params_build(&p, &b, 0, 0, true, params);
-	assert_null(params[10].data);
-	assert_int_equal(params[11].len, 8);
-	assert_int_equal(pg_get_int8(params[11].data), 123456);
+	assert_string_equal(
+		params[10].data,
+		"{\"numbers\":[{\"queue\":\"sync\",\"term\":8,\"first\":5,\"last\":8},"
+		"{\"queue\":\"delete\",\"term\":8,\"first\":5,\"last\":6},"
+		"{\"queue\":\"delete\",\"term\":8,\"first\":8,\"last\":9},"
+		"{\"queue\":\"delete\",\"term\":9,\"first\":10,\"last\":10}],"
+		"\"beats\":[{\"queue\":\"delete\",\"at\":\"2000-01-01T00:00:00.000000Z\","
+		"\"version\":42,\"term\":9,\"xid\":66,\"terms\":[{\"term\":9,\"messages\":4}]}]}");
 	batch_params_build(&p, &b, 0, 0, false, params);
-	assert_null(params[11].data);
+	assert_null(params[10].data);
 	assert_int_equal(pg_get_int4(p.ids.buf.data), 0);
 	assert_int_equal(p.ids.buf.len, 12);
 	batch_params_clear(&p);

@@ -20,6 +20,12 @@ static struct {
 	bool beat;
 } sent[64];
 static size_t nsent, room;
+static struct publisher *pub;
+static struct heartbeats *beats;
+static uint64_t xid; /* of the heartbeat to be sent next */
+
+static const struct outbox_term terms[] = { { 8, { 0, 0 } }, { 5, { 20, 30 } } };
+static const struct outbox_facts facts = { "s", 4711, terms, 2 };
 
 const char *topology_key(enum change_kind kind)
 {
@@ -51,10 +57,18 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	room--;
 	sent[nsent].beat = strcmp(p->type, "products.heartbeat") == 0;
 	if (sent[nsent].beat) {
-		static const char body[] = "{\"at\":\"2000-01-01T00:00:09.000000Z\"}";
+		char body[256];
+		snprintf(
+			body, sizeof(body),
+			"{\"at\":\"2000-01-01T00:00:09.000000Z\",\"version\":4711,\"terms\":["
+			"{\"term\":8,\"sync\":0,\"delete\":%d},{\"term\":5,\"sync\":20,\"delete\":30}]}",
+			(int)publisher_confirmed_messages(pub)[CHANGE_DELETE]);
 		assert_string_equal(p->exchange, "");
 		assert_int_equal(p->len, strlen(body));
 		assert_memory_equal(p->body, body, p->len);
+		assert_string_equal(p->headers[0].key, "x-xid");
+		snprintf(body, sizeof(body), "%d", (int)xid);
+		assert_string_equal(p->headers[0].str, body);
 	}
 	snprintf(sent[nsent].key, sizeof(sent[nsent].key), "%s", p->routing_key);
 	*ret_no = ++nsent;
@@ -62,8 +76,6 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 }
 
 static const char *const replicas[] = { "r1", "r2" };
-static struct publisher *pub;
-static struct heartbeats *beats;
 
 static int setup(void **state)
 {
@@ -99,6 +111,8 @@ static bool claim(size_t n, uint64_t beat, struct outbox_key *ret_old)
 	c->has_beat = beat != 0;
 	c->beat = (struct outbox_key){ beat, 1 };
 	c->beat_us = 9000000;
+	if (beat != 0 && nsent == 0)
+		xid = beat;
 	publisher_add(pub, c);
 	return heartbeats_take(beats, c, pub, ret_old);
 }
@@ -107,8 +121,8 @@ static enum publisher_run run(void)
 {
 	struct err err;
 
-	(void)!publisher_run(pub, NULL, "s", &err);
-	return heartbeats_run(beats, pub, NULL, "s", &err);
+	(void)!publisher_run(pub, NULL, "s", 8, &err);
+	return heartbeats_run(beats, pub, NULL, &facts, &err);
 }
 
 static void settle(uint64_t no, enum amqp_settled how)
@@ -225,6 +239,7 @@ static void test_a_newer_one_replaces_one_that_waits(void **state)
 		settle(no, AMQP_CONFIRMED);
 	assert_true(heartbeats_done(beats, &key));
 	assert_int_equal(key.xid, 51);
+	xid = 52;
 	run();
 	assert_int_equal(nsent, 10);
 }

@@ -240,18 +240,37 @@ static void test_sources(void **state)
 	assert_string_equal(message_source(&d), "");
 }
 
+#define TERMS \
+	"\"version\":42,\"terms\":[{\"term\":8,\"sync\":7,\"delete\":3},{\"term\":5,\"sync\":20,\"delete\":0}]"
+
 static void test_heartbeats(void **state)
 {
 	static const struct {
 		const char *body;
 		bool good;
 	} rows[] = {
-		{ "{\"at\":\"2000-01-01T00:00:01.000005Z\"}", true },
-		{ " { \"at\" : \"2000-01-01T00:00:00Z\" } ", true },
-		{ "{\"at\":\"2000-01-01T00:00:00Z\",\"at\":\"2000-01-01T00:00:00Z\"}", false },
-		{ "{\"at\":\"2000-01-01T00:00:00Z\",\"more\":1}", false },
-		{ "{\"at\":1}", false },
-		{ "{\"at\":\"infinity\"}", false },
+		{ "{\"at\":\"2000-01-01T00:00:01.000005Z\"," TERMS "}", true },
+		{ " { " TERMS ", \"at\" : \"2000-01-01T00:00:00Z\" } ", true },
+		{ "{\"at\":\"2000-01-01T00:00:00Z\"}", false },
+		{ "{" TERMS "}", false },
+		{ "{\"at\":\"2000-01-01T00:00:00Z\",\"version\":1,\"terms\":[]}", false },
+		{ "{\"at\":\"2000-01-01T00:00:00Z\",\"version\":1,\"terms\":[1]}", false },
+		{ "{\"at\":\"2000-01-01T00:00:00Z\",\"version\":1,\"terms\":[{\"term\":1,\"sync\":1}]}",
+		  false },
+		{ "{\"at\":\"2000-01-01T00:00:00Z\",\"version\":4611686018427387905,\"terms\":["
+		  "{\"term\":1,\"sync\":1,\"delete\":1}]}",
+		  false },
+		{ "{\"at\":\"2000-01-01T00:00:00Z\",\"version\":1,\"terms\":["
+		  "{\"term\":1,\"sync\":1,\"delete\":-1}]}",
+		  false },
+		{ "{\"at\":\"2000-01-01T00:00:00Z\",\"version\":1,\"terms\":["
+		  "{\"term\":1,\"sync\":1,\"delete\":1},{\"term\":1,\"sync\":1,\"delete\":1}]}",
+		  false },
+		{ "{\"at\":\"2000-01-01T00:00:00Z\",\"at\":\"2000-01-01T00:00:00Z\"," TERMS "}",
+		  false },
+		{ "{\"at\":\"2000-01-01T00:00:00Z\",\"more\":1," TERMS "}", false },
+		{ "{\"at\":1," TERMS "}", false },
+		{ "{\"at\":\"infinity\"," TERMS "}", false },
 		{ "{}", false },
 		{ "[]", false },
 		{ SYNC1, false },
@@ -275,7 +294,13 @@ static void test_heartbeats(void **state)
 	assert_int_equal(b.nmessages, ARRAY_SIZE(rows));
 	/* The newest of its queue counts. */
 	assert_true(b.has_beat[CHANGE_DELETE] && !b.has_beat[CHANGE_SYNC]);
-	assert_int_equal(b.beat_us[CHANGE_DELETE], 1000005);
+	const struct heartbeat *beat = &b.beat[CHANGE_DELETE].beat;
+	assert_int_equal(beat->at_us, 1000005);
+	assert_int_equal(beat->version, 42);
+	assert_int_equal(beat->nterms, 2);
+	assert_int_equal(beat->terms[0].term, 8);
+	assert_int_equal(beat->terms[0].messages[CHANGE_DELETE], 3);
+	assert_int_equal(beat->terms[1].messages[CHANGE_SYNC], 20);
 	batch_reset(&b);
 	assert_true(!b.has_beat[CHANGE_DELETE] && b.nbeats == 0);
 	/* Without the type it is no heartbeat. */
@@ -324,6 +349,40 @@ static void test_marks(void **state)
 	batch_clear(&b);
 }
 
+static void test_numbers(void **state)
+{
+	static const struct {
+		struct amqp_header term, number;
+		bool good;
+	} rows[] = {
+		{ { "x-term", NULL, 9 }, { "x-number", NULL, 4 }, true },
+		{ { "x-term", "9", 0 }, { "x-number", "5", 0 }, true },
+		{ { "x-term", NULL, 9 }, { "x-other", NULL, 4 }, false },
+		{ { "x-term", NULL, 0 }, { "x-number", NULL, 4 }, false },
+		{ { "x-term", NULL, 9 }, { "x-number", NULL, -4 }, false },
+		{ { "x-term", NULL, 9 }, { "x-number", NULL, INT64_MAX }, false },
+		{ { "x-term", "nine", 0 }, { "x-number", NULL, 4 }, false },
+	};
+	struct batch b;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct amqp_header headers[] = { rows[i].term, rows[i].number };
+		/* What cannot be read has come all the same. */
+		struct amqp_delivery d = delivery(i % 2 ? SYNC1 : "broken");
+		d.headers = headers;
+		d.nheaders = ARRAY_SIZE(headers);
+		batch_init(&b);
+		message_take(&b, &d, CHANGE_SYNC);
+		if (batch_has_arrivals(&b) != rows[i].good)
+			print_error("row %zu\n", i);
+		assert_int_equal(batch_has_arrivals(&b), rows[i].good);
+		batch_clear(&b);
+	}
+	assert_false(message_header_travels(&rows[0].term));
+	assert_false(message_header_travels(&rows[0].number));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -335,6 +394,7 @@ int main(void)
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_heartbeats),
 		cmocka_unit_test(test_marks),
+		cmocka_unit_test(test_numbers),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

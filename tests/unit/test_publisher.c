@@ -24,6 +24,7 @@
 static struct {
 	char key[32], xids[128];
 	size_t changes;
+	uint64_t number;
 	bool array;
 } sent[SENT_MAX];
 static size_t nsent, link_base; /* message no of this link is sent[link_base + no - 1] */
@@ -63,10 +64,14 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	} else { /* by name */
 		assert_true(strncmp(p->routing_key, p->type, strlen(p->type)) == 0);
 	}
-	assert_int_equal(p->nheaders, 2);
+	assert_int_equal(p->nheaders, 4);
 	assert_string_equal(p->headers[0].key, "x-xid");
 	assert_string_equal(p->headers[1].key, "x-source");
 	assert_string_equal(p->headers[1].str, "the source");
+	assert_string_equal(p->headers[2].key, "x-term");
+	assert_int_equal(p->headers[2].num, 77);
+	assert_string_equal(p->headers[3].key, "x-number");
+	sent[nsent].number = (uint64_t)p->headers[3].num;
 	AUTO_FREE char *body = xstrndup(p->body, p->len);
 	sent[nsent].changes = 0;
 	for (const char *c = body; (c = strstr(c, "\"version\":")) != NULL; c++)
@@ -130,7 +135,7 @@ static enum publisher_run run(struct publisher *p)
 {
 	struct err err;
 
-	return publisher_run(p, NULL, "the source", &err);
+	return publisher_run(p, NULL, "the source", 77, &err);
 }
 
 /* How many keys were confirmed; none may have been seen before. */
@@ -271,10 +276,11 @@ static void test_the_broker_may_be_late_only_so_far(void **state)
 	assert_int_equal(ran, PUBLISHER_WAITS);
 	size_t most = publisher_unanswered(p);
 	assert_true(most < 18000);
-	/* The newest are answered, the oldest is not: no room yet. */
+	/* The newest are answered, the oldest is not: no room yet, and nothing is confirmed. */
 	for (uint64_t no = 3; no <= most + 1; no++)
 		publisher_settled(p, no, AMQP_CONFIRMED);
 	assert_int_equal(run(p), PUBLISHER_WAITS);
+	assert_int_equal(publisher_confirmed_count(p), 0);
 	publisher_settled(p, 2, AMQP_CONFIRMED);
 	while ((ran = run(p)) == PUBLISHER_MORE)
 		;
@@ -303,10 +309,14 @@ static void test_what_was_refused_is_never_forgotten(void **state)
 		assert_true(publisher_refused(p, &how));
 		assert_int_equal(how, refusals[i]);
 		publisher_settled(p, 4, AMQP_CONFIRMED);
-		assert_int_equal(take_keys(p, seen, 4), 2);
-		assert_false(seen[2]);
+		/* What comes behind it is published again too, in the next term. */
+		assert_int_equal(take_keys(p, seen, 4), 1);
+		assert_true(seen[1]);
+		assert_int_equal(publisher_confirmed_messages(p)[CHANGE_DELETE], 1);
 		assert_int_equal(publisher_changes(p), 0);
+		assert_int_equal(publisher_unanswered(p), 0);
 		publisher_drop(p, false);
+		assert_int_equal(publisher_confirmed_messages(p)[CHANGE_DELETE], 0);
 		assert_false(publisher_refused(p, &how));
 		publisher_free(p);
 	}
@@ -461,6 +471,40 @@ static void test_directly_one_refusal_is_nobody_elses(void **state)
 	}
 }
 
+/* Each kind has the numbers 1, 2, 3 … of its own, and a number is confirmed when all before it are:
+ * never fewer than the keys say. */
+static void test_numbers(void **state)
+{
+	uint64_t next[2] = { 2, 1 }; /* trusting() has sent a sync */
+	bool seen[31] = { true };
+
+	(void)state;
+	struct publisher *p = trusting(3, 1);
+	const uint64_t *confirmed = publisher_confirmed_messages(p);
+	for (size_t i = 0; i < 3; i++)
+		add(p, 4, 6, true);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	for (size_t m = 1; m < nsent; m++)
+		assert_int_equal(sent[m].number, next[sent[m].key[0] == 'd']++);
+	assert_int_equal(confirmed[CHANGE_SYNC], 1);
+	for (uint64_t no = 31; no >= 3; no--)
+		publisher_settled(p, no, AMQP_CONFIRMED);
+	assert_int_equal(publisher_confirmed_count(p), 0);
+	assert_int_equal(confirmed[CHANGE_SYNC], 1);
+	assert_int_equal(confirmed[CHANGE_DELETE], 0);
+	assert_false(publisher_has_room(p));
+	publisher_settled(p, 2, AMQP_CONFIRMED);
+	assert_int_equal(confirmed[CHANGE_SYNC], 13);
+	assert_int_equal(confirmed[CHANGE_DELETE], 18);
+	assert_int_equal(take_keys(p, seen, 31), 30);
+	assert_true(publisher_has_room(p));
+	publisher_drop(p, false);
+	add(p, 1, 0, true);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_int_equal(sent[nsent - 1].number, 1);
+	publisher_free(p);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -473,6 +517,7 @@ int main(void)
 		cmocka_unit_test_setup(test_answers_to_what_was_dropped_are_ignored, setup),
 		cmocka_unit_test_setup(test_any_order, setup),
 		cmocka_unit_test(test_directly_one_refusal_is_nobody_elses),
+		cmocka_unit_test_setup(test_numbers, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -86,3 +86,9 @@ SELECT format('%I may not write products_replication: GRANT SELECT, INSERT, UPDA
 FROM t WHERE NOT has_table_privilege('products_replication', 'SELECT')
 	OR NOT has_table_privilege('products_replication', 'INSERT')
 	OR NOT has_table_privilege('products_replication', 'UPDATE')
+UNION ALL
+SELECT format('%I may not write %I: GRANT SELECT, INSERT, UPDATE, DELETE', current_user, o.name)
+FROM t CROSS JOIN (VALUES ('products_received'), ('products_heartbeats')) AS o (name)
+CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS p (privilege)
+WHERE NOT has_table_privilege(o.name, p.privilege)
+GROUP BY o.name
