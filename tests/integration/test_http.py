@@ -210,9 +210,9 @@ SLOW = {
 
 
 @pytest.mark.parametrize("slow", SLOW)
-def test_clients_that_send_nothing_keep_nobody_out(stack, slow):
+def test_clients_that_send_nothing_keep_nobody_out(module_stack, slow):
     """Beyond MAX_CONNECTIONS the longest idle connection is closed for a new one."""
-    api = stack.start_api(WORKERS=1, MAX_CONNECTIONS=8)
+    api = module_stack.start_api(WORKERS=1, MAX_CONNECTIONS=8)
     others = held(api, 30, SLOW[slow])
     begun = time.monotonic()
     for _ in range(20):
@@ -220,6 +220,7 @@ def test_clients_that_send_nothing_keep_nobody_out(stack, slow):
     assert time.monotonic() - begun < 10
     for s in others:
         s.close()
+    assert api.stop(20) == 0
 
 
 def test_the_longest_idle_goes_first(stack):
