@@ -151,7 +151,7 @@ $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 
 # ---- packages, demo, tests -----------------------------------------------------------------------
 
-.PHONY: deps demo test test-unit test-integration test-faults test-faults-short soak bench bench-docs
+.PHONY: deps demo test test-unit test-integration test-asan test-faults test-faults-short soak bench bench-docs
 deps:
 	$(Q)tests/deps.sh build run test
 
@@ -169,6 +169,7 @@ test:
 	$(Q)+$(MAKE) --no-print-directory layers check-docs
 	$(Q)+if command -v $(CLANG_FORMAT) >/dev/null; then $(MAKE) --no-print-directory format-check; fi
 	$(Q)+$(MAKE) --no-print-directory test-integration
+	$(Q)+$(if $(SAN),,$(MAKE) --no-print-directory test-asan)
 	$(Q)+$(MAKE) --no-print-directory test-faults-short SEED=$(or $(SEED),1)
 
 SANITIZER_OPTIONS := \
@@ -189,6 +190,14 @@ test-unit: $(unit)
 test-integration: all
 	$(Q)PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 \
 		$(PYTHON) -m pytest -p no:cacheprovider -q $(or $(T),tests/integration)
+
+# The core of the integration suite with the address and undefined-behaviour sanitizers: imports,
+# locks, bad requests, dead letters, resets, and starts that fail.
+asan_core := $(addprefix tests/integration/test_,products.py bad_requests.py dead_letters.py \
+	reset.py locks.py programs.py) -k 'not others and not kill_9 and not broker and not two'
+
+test-asan:
+	$(Q)+$(MAKE) --no-print-directory SAN=asan T="$(or $(T),$(asan_core))" test-integration
 
 # Faults at random moments. SEED repeats a run, FAULTS selects (patterns, or a pair "one+two"),
 # ROUNDS is how often; in the short form each takes seconds. Every round's line shows its seed: a
@@ -280,6 +289,7 @@ help:
 	@echo 'make test              all tests and checks but lint and soak, on private servers'
 	@echo 'make test-unit         unit tests'
 	@echo 'make test-integration  pytest; T selects: T="tests/integration/test_reset.py -k online"'
+	@echo 'make test-asan         the core of it with the address sanitizer'
 	@echo 'make test-faults       all faults, single and in pairs, two hours: SEED= FAULTS= ROUNDS='
 	@echo '                       (test-faults-short: seconds for each, as in make test)'
 	@echo 'make soak              random faults for SOAK_MINUTES, 10 by default'
