@@ -160,8 +160,8 @@ $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 
 # ---- packages, demo, tests -----------------------------------------------------------------------
 
-.PHONY: deps demo test test-unit test-integration test-faults test-faults-short test-debian13
-.PHONY: soak bench bench-docs
+.PHONY: deps demo test test-unit test-integration test-asan test-faults test-faults-short
+.PHONY: test-debian13 soak bench bench-docs
 deps:
 	$(Q)tests/deps.sh build run test
 
@@ -179,6 +179,7 @@ test:
 	$(Q)+$(MAKE) --no-print-directory layers check-docs
 	$(Q)+if command -v $(CLANG_FORMAT) >/dev/null; then $(MAKE) --no-print-directory format-check; fi
 	$(Q)+$(MAKE) --no-print-directory test-integration
+	$(Q)+$(if $(SAN)$(T),,$(MAKE) --no-print-directory test-asan)
 	$(Q)+$(MAKE) --no-print-directory test-faults-short SEED=$(or $(SEED),1)
 
 SANITIZER_OPTIONS := \
@@ -204,6 +205,15 @@ selected_in = $(if $(findstring .py,$(T))$(findstring tests/,$(T)),,tests/integr
 test-integration: all
 	$(Q)PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 \
 		$(PYTHON) -m pytest -p no:cacheprovider -q $(selected_in) $(selected)
+
+# The core of the integration suite with the address and undefined-behaviour sanitizers: imports,
+# locks, bad requests, dead letters, resets, and starts that fail.
+asan_core := $(addprefix tests/integration/test_,products.py bad_requests.py dead_letters.py \
+	reset.py locks.py programs.py::test_unmigrated programs.py::test_a_taken_port) \
+	-k 'not others_do_not_notice'
+
+test-asan:
+	$(Q)+$(MAKE) --no-print-directory SAN=asan T="$(or $(T),$(asan_core))" test-integration
 
 # Faults at random moments. SEED repeats a run, FAULTS selects (patterns, or a pair "one+two"),
 # ROUNDS is how often; in the short form each takes seconds. Every round's line shows its seed: a
@@ -306,6 +316,7 @@ help:
 	@echo 'make test-unit         unit tests'
 	@echo 'make test-integration  pytest on private servers; T selects, in make test too:'
 	@echo '                       T="test_reset.py -k online"'
+	@echo 'make test-asan         the core of it with the address sanitizer'
 	@echo 'make test-faults       all faults, single and in pairs, two hours: SEED= FAULTS= ROUNDS='
 	@echo '                       (test-faults-short: seconds for each)'
 	@echo 'make test-debian13     builds and tests in a Debian 13, with mixed versions of PostgreSQL too;'

@@ -103,6 +103,7 @@ static void send_batch(struct store *s, struct link *l, enum write_kind kind)
 		queue_remove(r);
 		u->rows[u->n++] = r;
 	}
+	u->waits = mono_reached(b->careful_until, s->pool->now);
 	qsort(u->rows, u->n, sizeof(struct request *), by_id);
 	write_unit_send(u);
 }

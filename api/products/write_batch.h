@@ -6,8 +6,8 @@
  *      workers and processes never lock rows in opposite orders.
  *   2. One batch is in flight on each of the worker's write links; what comes meanwhile is the
  *      next. While one is in flight, a smaller one waits to grow, for a few milliseconds at most.
- *   3. A batch does not wait for rows that somebody else has locked: it leaves these writes out,
- *      and they wait elsewhere (write_batch_wait.c), so that they hold up nobody.
+ *   3. While there are rows that somebody else has locked, a batch does not wait for them: it leaves
+ *      these writes out, and they wait elsewhere (write_batch_wait.c), so that they hold up nobody.
  *   4. A batch that is refused (its data, or a lock) changed nothing; its writes are sent again one
  *      by one, each a transaction of its own, so that only the one at fault fails.
  *   5. A write whose outcome is unknown (the connection died) is answered so, and never sent again:
@@ -38,8 +38,9 @@ struct write_batches {
 	struct request_queue unsure; /* these: write_batch_wait.c */
 	struct request_queue locked;
 	const struct write_unit *at_work[POOL_WAIT_LINKS]; /* by wait link */
-	bool look;	     /* there may be one that a wait link can take */
-	size_t seen_waiting; /* as last added to the metrics */
+	struct mono careful_until; /* batches leave out locked rows; past: there were none lately */
+	bool look;		   /* there may be one that a wait link can take */
+	size_t seen_waiting;	   /* as last added to the metrics */
 
 	struct mono gather_until; /* when a batch that waits to grow is sent; never: none waits */
 	struct mono away_since;	  /* never: the primary can be reached, as far as is known */

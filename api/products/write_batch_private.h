@@ -16,7 +16,7 @@ struct write_unit {
 	struct link *link;
 	struct write_unit *next; /* of those to be used again */
 	enum write_kind kind;
-	bool waits; /* for a locked row; else that is left out, and told */
+	bool waits; /* for locked rows; else they are left out, and told */
 	size_t n;
 	struct request *rows[WRITE_ROWS];
 };
@@ -34,7 +34,7 @@ void write_unit_send(struct write_unit *u);
 void write_wait(struct request *r);
 void write_wait_dispatch(struct store *s);
 void write_wait_tick(struct store *s);
-/* It was sent on a wait link and is done. */
-void write_wait_done(struct store *s, const struct write_unit *u);
+/* It is done. Whether it was sent on a wait link. */
+bool write_wait_done(struct store *s, const struct write_unit *u);
 
 #endif

@@ -160,16 +160,17 @@ static void again(struct request *r, enum write_way way)
 	write_submit(r);
 }
 
-/* What becomes of a write whose unit was not done. */
-static void redo(struct request *r, const struct write_unit *u, enum db_outcome outcome,
-		 const struct err *err)
+/* What becomes of a write whose unit was not done. waited: on a wait link. */
+static void redo(struct request *r, const struct write_unit *u, bool waited,
+		 enum db_outcome outcome, const struct err *err)
 {
 	switch (outcome) {
 	case DB_RETRY:
 		if (u->n > 1) {
 			again(r, WRITE_APART);
 		} else if (met_lock(err)) {
-			if (!u->waits)
+			/* One that is known to be locked goes on waiting. */
+			if (!waited || !u->waits)
 				r->way = WRITE_APART;
 			write_wait(r);
 		} else if (r->tries < TRIES_MAX) {
@@ -216,7 +217,8 @@ static void on_unit(void *arg, enum db_outcome outcome, const struct pg_result *
 	struct store *s = store_of(u->rows[0]);
 
 	u->link->writes_in_flight--;
-	write_wait_done(s, u);
+	bool waited = write_wait_done(s, u);
+
 	if (outcome == DB_OK) {
 		int written = answer_rows(u, res);
 
@@ -225,11 +227,11 @@ static void on_unit(void *arg, enum db_outcome outcome, const struct pg_result *
 			relay_wake(s->service->relay);
 	} else {
 		/* That one which waits for a lock is not granted it yet is no failure. */
-		if (!u->waits || !met_lock(err))
+		if (!waited || !met_lock(err))
 			metric_add(M_WRITE_FAILURES, 0, 1);
 		for (size_t i = 0; i < u->n; i++)
 			if (u->rows[i]->state == REQUEST_IN_FLIGHT)
-				redo(u->rows[i], u, outcome, err);
+				redo(u->rows[i], u, waited, outcome, err);
 		/* A standby. The connection string may name several hosts: a new connection finds
 		 * the one that takes writes. */
 		if (strcmp(err->sqlstate, "25006") == 0)

@@ -1,8 +1,10 @@
 /*
  * write_batch_wait.c: writes that somebody else's lock keeps waiting. A worker's thread.
  *
- * Whoever waits for a lock at the server holds a connection. So batches do not (statements named
- * _free), and what they leave out comes here:
+ * Whoever waits for a lock at the server holds a connection. So batches do not, or not for long:
+ * one may meet a lock after there was none for CAREFUL_MS. It then fails after connector_lock_ms(),
+ * and those that follow leave out what is locked (statements named _free). Not always, because to
+ * ask costs about a tenth more. Two kinds of writes come here:
  *   locked  its row is locked. A wait link that is free takes it and waits in the server's queue for
  *           the row, where its turn comes whoever else is after it. Meanwhile, since thousands of
  *           rows may be locked and there are few wait links, it looks now and then, in a batch,
@@ -10,10 +12,10 @@
  *   unsure  its batch met a lock that the statement cannot leave out, or a deadlock, and nobody
  *           knows whose of its writes that was. Only wait links take it, before the locked ones.
  *
- * A wait ends after connector_lock_ms(); then the next one has the link. Of several writes of an id
- * one is sent at a time: the others would wait for the same lock. When too little time is left for
- * another try a write stays where it is until its deadline, so that what it is answered is sure:
- * nothing was changed.
+ * A wait on a wait link ends after connector_lock_ms(), too; then the next one has the link. Of
+ * several writes of an id one is sent at a time: the others would wait for the same lock. When too
+ * little time is left for another try a write stays where it is until its deadline, so that what it
+ * is answered is sure: nothing was changed.
  */
 #include "api/measures.h"
 #include "api/products/write_batch_private.h"
@@ -21,6 +23,7 @@
 #define LOOK_FIRST_MS  20
 #define LOOKS_DOUBLING 3 /* then every 160 ms */
 #define ROUND_TRIP_MS  50
+#define CAREFUL_MS     10000
 
 void write_wait(struct request *r)
 {
@@ -35,6 +38,7 @@ void write_wait(struct request *r)
 	r->state = REQUEST_LOCKED;
 	queue_push(r->way == WRITE_APART ? &b->unsure : &b->locked, r);
 	b->look = true;
+	b->careful_until = mono_add_ms(p->now, CAREFUL_MS);
 }
 
 static bool has_time(const struct request *r, const struct pool *p)
@@ -90,16 +94,18 @@ void write_wait_dispatch(struct store *s)
 	}
 }
 
-void write_wait_done(struct store *s, const struct write_unit *u)
+bool write_wait_done(struct store *s, const struct write_unit *u)
 {
 	struct write_batches *b = s->writes;
+	bool waited = false;
 
 	for (size_t i = 0; i < POOL_WAIT_LINKS; i++) {
 		if (b->at_work[i] != u)
 			continue;
 		b->at_work[i] = NULL;
-		b->look = true;
+		b->look = waited = true;
 	}
+	return waited;
 }
 
 void write_wait_tick(struct store *s)

@@ -185,8 +185,8 @@ def test_a_write_that_waited_in_vain_says_that_nothing_was_changed(stack, method
 
 
 def test_a_lock_on_the_whole_table_is_waited_for(stack):
-    stack.start_api()
-    ids = insert_products(stack, 60)
+    stack.start_api(REQUEST_TIMEOUT_MS=60000)
+    ids = insert_products(stack, 30)
     holder = stack.connect()
     holder.cursor().execute("lock table products in share mode")
     answers = []
@@ -195,13 +195,13 @@ def test_a_lock_on_the_whole_table_is_waited_for(stack):
     for t in threads:
         t.start()
     waiting = stack.url("/metrics")
-    wait_until(lambda: "pgfanout_api_writes_locked 60" in call("GET", waiting).text,
-               10 * SLOWNESS, "writes that wait")
+    wait_until(lambda: "pgfanout_api_writes_locked 30" in call("GET", waiting).text,
+               30 * SLOWNESS, "writes that wait")
     assert not answers
     holder.rollback()
     for t in threads:
         t.join()
-    assert [a.status_code for a in answers] == [200] * 60, {a.text for a in answers}
+    assert [a.status_code for a in answers] == [200] * 30, {a.text for a in answers}
     assert {row[1] for row in stack.rows("primary")} == {"changed"}
 
 
