@@ -1,5 +1,6 @@
 #!/bin/sh
-# debian13.sh: builds and tests the tree in a Debian 13, whatever Debian runs this. Root, debootstrap.
+# debian13.sh: builds and tests the tree in a Debian 13, whatever Debian runs this. Needs root and
+# debootstrap.
 #
 # The system is made once, in DEBIAN13_ROOT (build-debian13), and kept; the tree is copied into it at
 # each run. In it, as README.md says: make deps, make, make demo, then unit tests, integration tests and
