@@ -78,6 +78,7 @@ void relay_begin(struct relay *r)
 		return;
 	}
 	r->leads = true;
+	r->claim = NULL; /* of a lead that was refused meanwhile */
 	r->broker.trouble = false;
 	r->database.trouble = false;
 	backoff_reset(&r->database.backoff);
@@ -328,15 +329,20 @@ static struct mono next_duty(const struct relay *r)
 	return may_beat(r) ? mono_earlier(due, r->beat_at) : due;
 }
 
-/* Publishes changes and heartbeats. PUBLISHER_BROKEN: the broker was lost. */
+/* Publishes changes and heartbeats. PUBLISHER_BROKEN: the broker or the session was lost. */
 static enum publisher_run publish(struct relay *r)
 {
 	const char *source = outbox_source(r->outbox);
 	struct err err;
 	enum publisher_run ran = publisher_run(r->publisher, r->link, source, &err), beats = ran;
 
-	if (ran != PUBLISHER_BROKEN)
+	if (ran != PUBLISHER_BROKEN) {
+		/* A heartbeat says that all before it has arrived: who lacks something is marked
+		 * first. */
+		if (heartbeats_busy(r->heartbeats) && !mark_left_out(r))
+			return PUBLISHER_BROKEN;
 		beats = heartbeats_run(r->heartbeats, r->publisher, r->link, source, &err);
+	}
 	if (beats == PUBLISHER_BROKEN) {
 		relay_lose_broker(r, &err);
 		return beats;
