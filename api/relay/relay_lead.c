@@ -81,6 +81,7 @@ void relay_begin(struct relay *r)
 		return;
 	}
 	r->leads = true;
+	r->claim = NULL; /* of a lead that was refused meanwhile */
 	r->broker.trouble = false;
 	r->database.trouble = false;
 	backoff_reset(&r->database.backoff);
@@ -352,7 +353,7 @@ static struct mono next_duty(const struct relay *r, struct mono now)
 	return may_beat(r) ? mono_earlier(due, r->beat_at) : due;
 }
 
-/* Publishes changes and heartbeats. PUBLISHER_BROKEN: the broker was lost. */
+/* Publishes changes and heartbeats. PUBLISHER_BROKEN: the broker or the session was lost. */
 static enum publisher_run publish(struct relay *r)
 {
 	const struct outbox_facts facts = outbox_facts(r->outbox);
@@ -365,8 +366,13 @@ static enum publisher_run publish(struct relay *r)
 	if (ran == PUBLISHER_IDLE) /* only then a mark is behind all changes it counts */
 		ran = pace_run(r->pace, r->link, facts.source, mono_now(), &err);
 	beats = ran;
-	if (ran != PUBLISHER_BROKEN)
+	if (ran != PUBLISHER_BROKEN) {
+		/* A heartbeat says that all before it has arrived: who lacks something is marked
+		 * first. */
+		if (heartbeats_busy(r->heartbeats) && !mark_left_out(r))
+			return PUBLISHER_BROKEN;
 		beats = heartbeats_run(r->heartbeats, r->publisher, r->link, &facts, &err);
+	}
 	if (beats == PUBLISHER_BROKEN) {
 		relay_lose_broker(r, &err);
 		return beats;

@@ -126,6 +126,9 @@ struct mono relay_own(struct relay *r, struct mono now)
 	case RELAY_OWN_REFUSED:
 		if (!mono_reached(r->own_at, now))
 			return r->own_at;
+		/* What was claimed before it was refused is thrown away, but not while it comes. */
+		if (outbox_claiming(r->outbox))
+			return mono_add_ms(now, RELAY_IDLE_MS);
 		r->own = RELAY_OWN_NOTHING;
 		return now;
 	case RELAY_OWN_NOTHING:
@@ -168,6 +171,8 @@ struct mono relay_own(struct relay *r, struct mono now)
 	case RELAY_OWN_PROBED:
 		if (r->answered && strcmp(r->other, outbox_facts(r->outbox).source) != 0)
 			return refuse(r, now);
+		if (amqp_blocked(r->link)) /* then nobody can answer */
+			r->own_at = mono_add_ms(now, ANSWER_MS);
 		if (r->answered || mono_reached(r->own_at, now))
 			return publish_on(r, now);
 		return r->own_at;

@@ -186,9 +186,9 @@ void side_take_report(struct side *s, const struct topology_report *report)
 	if (report->retry != AMQP_ANSWER_YES)
 		complain(s, "failed changes wait until the retry queues are as they must be",
 			 &report->retry_why);
-	if (report->dead != AMQP_ANSWER_YES)
+	else if (report->dead != AMQP_ANSWER_YES)
 		complain(s, "changes that are given up go there as it is", &report->dead_why);
-	if (report->main != AMQP_ANSWER_YES && report->main != AMQP_ANSWER_MISSING)
+	else if (report->main != AMQP_ANSWER_YES && report->main != AMQP_ANSWER_MISSING)
 		complain(s, "trying again", &report->main_why);
 	retry_declared(s->retry, report->retry == AMQP_ANSWER_YES);
 	s->declare_at = mono_add_ms(mono_now(), fit ? DECLARE_MS : UNFIT_MS);
