@@ -187,6 +187,10 @@ def test_a_write_that_waited_in_vain_says_that_nothing_was_changed(stack, method
 def test_a_lock_on_the_whole_table_is_waited_for(stack):
     stack.start_api(REQUEST_TIMEOUT_MS=60000)
     ids = insert_products(stack, 30)
+    sessions = ("select count(*) from pg_stat_activity where datname = current_database()"
+                " and application_name = 'pgfanout-api write'")
+    # Of two workers: while the table is locked none can be opened.
+    wait_until(lambda: stack.sql("primary", sessions) == [(12,)], 20 * SLOWNESS, "all connections")
     holder = stack.connect()
     holder.cursor().execute("lock table products in share mode")
     answers = []
