@@ -74,6 +74,8 @@ void write_submit(struct request *r)
 		write_wait(r);
 		return;
 	}
+	if (write_wait_joins(r))
+		return;
 	r->state = REQUEST_QUEUED;
 	queue_push(r->way == WRITE_ALONE ? &b->alone : &b->waiting[r->kind], r);
 }

@@ -32,6 +32,9 @@ void write_unit_send(struct write_unit *u);
 /* ---- write_batch_wait.c ---- */
 /* A lock of somebody else is in the way: it is sent again until its deadline is near. */
 void write_wait(struct request *r);
+/* If one of its id is being waited with, it waits behind that, in the same way: in a batch it would
+ * only meet the same lock. */
+bool write_wait_joins(struct request *r);
 void write_wait_dispatch(struct store *s);
 void write_wait_tick(struct store *s);
 /* It is done. Whether it was sent on a wait link. */

@@ -48,19 +48,32 @@ static bool has_time(const struct request *r, const struct pool *p)
 	return !mono_reached(r->deadline, mono_add_ms(p->now, ms));
 }
 
-static bool is_at_work(const struct write_batches *b, const struct uuid *id)
+/* The write of this id on a wait link; NULL: there is none. */
+static const struct request *at_work(const struct write_batches *b, const struct uuid *id)
 {
 	for (size_t i = 0; i < POOL_WAIT_LINKS; i++)
 		if (b->at_work[i] && uuid_cmp(&b->at_work[i]->rows[0]->id, id) == 0)
-			return true;
-	return false;
+			return b->at_work[i]->rows[0];
+	return NULL;
+}
+
+bool write_wait_joins(struct request *r)
+{
+	const struct request *other = at_work(store_of(r)->writes, &r->id);
+
+	if (!other)
+		return false;
+	if (other->way == WRITE_APART)
+		r->way = WRITE_APART;
+	write_wait(r);
+	return true;
 }
 
 /* NULL: there is none that can be sent now. */
 static struct request *take_first(struct store *s, struct request_queue *q)
 {
 	for (struct request *r = q->head; r; r = r->next) {
-		if (!has_time(r, s->pool) || is_at_work(s->writes, &r->id))
+		if (!has_time(r, s->pool) || at_work(s->writes, &r->id))
 			continue;
 		queue_remove(r);
 		return r;
