@@ -12,7 +12,7 @@
  *   2. A sweep that found at most FEW changes sends each alone, as an object: the usual case, and
  *      easy to read in a queue.
  *   3. Otherwise up to changes_max changes share a message as an array, which ends early at
- *      BODY_MAX bytes.
+ *      BODY_MAX bytes; directly earlier.
  *   4. x-xid lists the transactions of its changes in order, x-source names the space they
  *      belong to.
  *   5. x-term and x-number: its number among the messages of its kind in this term. A term ends with
@@ -47,6 +47,10 @@
 
 #define FEW	     8
 #define BODY_MAX     (96 * 1024)
+/* Directly: of all copies of a message together, so that they fit the socket's buffer at once; but
+ * of each not less. */
+#define DIRECT_MAX   (48 * 1024)
+#define DIRECT_LEAST (4 * 1024)
 #define XIDS_MAX     (16 * 1024)
 #define OVERHEAD     1024 /* bytes on the wire beside body and x-xid, generously */
 #define RUN_MESSAGES 64	  /* sent before the relay looks again what the broker says */
@@ -187,6 +191,19 @@ void publisher_add(struct publisher *p, struct outbox_chunk *c)
 
 /* ---- sending ---- */
 
+static size_t copies(const struct publisher *p)
+{
+	return p->direct ? 1 + p->nnames : 1;
+}
+
+/* Bytes of a message's body, but for its last change. */
+static size_t body_max(const struct publisher *p)
+{
+	size_t share = DIRECT_MAX / copies(p);
+
+	return !p->direct ? BODY_MAX : share > DIRECT_LEAST ? share : DIRECT_LEAST;
+}
+
 static void build(struct publisher *p)
 {
 	const struct chunk *k = p->queue;
@@ -202,7 +219,7 @@ static void build(struct publisher *p)
 		change_write(&p->body, &first[n], strbuf_str(&k->c.names) + first[n].name_at);
 		change_xids_add(&p->xids, first[n].xid);
 		n++;
-	} while (n < most && first[n].kind == first[0].kind && p->body.len < BODY_MAX &&
+	} while (n < most && first[n].kind == first[0].kind && p->body.len < body_max(p) &&
 		 p->xids.text.len < XIDS_MAX);
 	strbuf_addch(&p->body, ']');
 	p->build_n = n;
@@ -299,8 +316,7 @@ enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, const
 			return PUBLISHER_MORE;
 		if (!p->build_n)
 			build(p);
-		size_t copies = p->direct ? 1 + p->nnames : 1;
-		if (!amqp_can_publish(l, (p->body.len + p->xids_len + OVERHEAD) * copies))
+		if (!amqp_can_publish(l, (p->body.len + p->xids_len + OVERHEAD) * copies(p)))
 			return PUBLISHER_FULL;
 		if (!send_built(p, l, source, term, err))
 			return PUBLISHER_BROKEN;
