@@ -34,6 +34,7 @@
  *   2. Else some replicas' queues took it: they have it. The others are left out: the relay marks
  *      them before the changes are forgotten. Another subscriber that refused has lost its copy.
  *   3. Nobody took it: it is not published.
+ *   4. Whose answer was given up is not waited for any more, until a drop: it counts as refused.
  * Replicas may get it twice, under one number, which is harmless.
  *
  * After a drop one message goes ahead alone until one is confirmed: if the broker has an alarm, or
@@ -112,6 +113,7 @@ struct publisher {
 	size_t nnames;
 	struct tally *tallies; /* at their message's number modulo RING */
 	uint64_t left_out[2];  /* as tally.lost, of confirmed changes */
+	bool silent[1 + 64];   /* by copy: answered nothing until publisher_give_up() */
 	bool cautious;
 	bool refused;
 	enum amqp_settled refused_how;
@@ -259,6 +261,13 @@ static bool send_copies(struct publisher *p, struct amqp_link *l, struct amqp_pu
 	return true;
 }
 
+static void skip_silent(struct publisher *p, uint64_t first)
+{
+	for (size_t copy = 0; copy <= p->nnames; copy++)
+		if (p->silent[copy])
+			publisher_settled(p, first + copy, AMQP_NACKED);
+}
+
 static bool send_built(struct publisher *p, struct amqp_link *l, const char *source, int64_t term,
 		       struct err *err)
 {
@@ -299,6 +308,8 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 		if (!p->queue)
 			p->queue_end = &p->queue;
 	}
+	if (p->direct)
+		skip_silent(p, no);
 	return true;
 }
 
@@ -454,8 +465,14 @@ bool publisher_left_out(struct publisher *p, size_t replica, enum amqp_settled *
 
 void publisher_give_up(struct publisher *p)
 {
-	for (uint64_t no = p->oldest; no < p->next; no++)
+	for (uint64_t no = p->oldest; no < p->next; no++) {
+		const struct sent *s = &p->ring[no & (RING - 1)];
+		const struct tally *t = p->tallies ? &p->tallies[no & (RING - 1)] : NULL;
+
+		if (s->chunk && (s->copy > 0 || (t && t->open > 0 && !t->answered)))
+			p->silent[s->copy] = true;
 		publisher_settled(p, no, AMQP_NACKED);
+	}
 }
 
 size_t publisher_confirmed(struct publisher *p, size_t max, const struct outbox_key **ret)
@@ -523,6 +540,7 @@ void publisher_drop(struct publisher *p, bool new_link)
 			p->tallies[no & (RING - 1)].open = 0;
 	}
 	memset(p->left_out, 0, sizeof(p->left_out));
+	memset(p->silent, 0, sizeof(p->silent));
 	p->direct = false;
 	for (size_t i = 0; i < p->nchunks; i++)
 		p->chunks[i].state = CHUNK_FREE;

@@ -472,6 +472,44 @@ static void test_directly_one_refusal_is_nobody_elses(void **state)
 	}
 }
 
+/* A queue that answers nothing is waited for once, and not with each message. */
+static void test_directly_a_silent_queue_holds_up_nobody(void **state)
+{
+	static const char *const replicas[] = { "r1", "r2" };
+	enum amqp_settled how;
+	bool seen[6] = { true };
+
+	(void)state;
+	struct publisher *p = trusting(3, 5);
+	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas));
+	add(p, 1, 0, true);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	publisher_settled(p, 3, AMQP_CONFIRMED); /* r1 */
+	publisher_give_up(p);
+	assert_int_equal(take_keys(p, seen, 6), 1);
+	assert_true(publisher_left_out(p, 1, &how));
+	add(p, 2, 1, true); /* messages 5, 8, 11 */
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_int_equal(nsent, 1 + 3 + 9);
+	assert_int_equal(publisher_unanswered(p), 3);
+	assert_false(publisher_left_out(p, 1, &how));
+	publisher_settled(p, 5, AMQP_CONFIRMED); /* late: says nothing any more */
+	for (uint64_t no = 6; no <= 12; no += 3)
+		publisher_settled(p, no, AMQP_CONFIRMED);
+	assert_int_equal(take_keys(p, seen, 6), 3);
+	assert_true(publisher_left_out(p, 1, &how));
+	assert_false(publisher_left_out(p, 0, &how));
+	assert_false(publisher_refused(p, &how));
+	assert_int_equal(publisher_unanswered(p), 0);
+	/* From a drop on it is asked again. */
+	publisher_drop(p, false);
+	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas));
+	add(p, 1, 0, true);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_int_equal(publisher_unanswered(p), 3);
+	publisher_free(p);
+}
+
 /* All copies together are not larger than what a link takes while answers are missing. */
 static void test_directly_messages_are_smaller(void **state)
 {
@@ -547,6 +585,7 @@ int main(void)
 		cmocka_unit_test_setup(test_answers_to_what_was_dropped_are_ignored, setup),
 		cmocka_unit_test_setup(test_any_order, setup),
 		cmocka_unit_test(test_directly_one_refusal_is_nobody_elses),
+		cmocka_unit_test_setup(test_directly_a_silent_queue_holds_up_nobody, setup),
 		cmocka_unit_test_setup(test_directly_messages_are_smaller, setup),
 		cmocka_unit_test_setup(test_numbers, setup),
 	};
