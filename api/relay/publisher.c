@@ -12,7 +12,7 @@
  *   2. A sweep that found at most FEW changes sends each alone, as an object: the usual case, and
  *      easy to read in a queue.
  *   3. Otherwise up to changes_max changes share a message as an array, which ends early at
- *      BODY_MAX bytes.
+ *      BODY_MAX bytes; directly earlier.
  *   4. x-xid lists the transactions of its changes in order, x-source names the space they
  *      belong to.
  *   5. x-term and x-number: its number among the messages of its kind in this term. A term ends with
@@ -34,6 +34,7 @@
  *   2. Else some replicas' queues took it: they have it. The others are left out: the relay marks
  *      them before the changes are forgotten. Another subscriber that refused has lost its copy.
  *   3. Nobody took it: it is not published.
+ *   4. Whose answer was given up is not waited for any more, until a drop: it counts as refused.
  * Replicas may get it twice, under one number, which is harmless.
  *
  * After a drop one message goes ahead alone until one is confirmed: if the broker has an alarm, or
@@ -47,6 +48,10 @@
 
 #define FEW	     8
 #define BODY_MAX     (96 * 1024)
+/* Directly: of all copies of a message together, so that they fit the socket's buffer at once; but
+ * of each not less. */
+#define DIRECT_MAX   (48 * 1024)
+#define DIRECT_LEAST (4 * 1024)
 #define XIDS_MAX     (16 * 1024)
 #define OVERHEAD     1024 /* bytes on the wire beside body and x-xid, generously */
 #define RUN_MESSAGES 64	  /* sent before the relay looks again what the broker says */
@@ -108,6 +113,7 @@ struct publisher {
 	size_t nnames;
 	struct tally *tallies; /* at their message's number modulo RING */
 	uint64_t left_out[2];  /* as tally.lost, of confirmed changes */
+	bool silent[1 + 64];   /* by copy: answered nothing until publisher_give_up() */
 	bool cautious;
 	bool refused;
 	enum amqp_settled refused_how;
@@ -187,6 +193,19 @@ void publisher_add(struct publisher *p, struct outbox_chunk *c)
 
 /* ---- sending ---- */
 
+static size_t copies(const struct publisher *p)
+{
+	return p->direct ? 1 + p->nnames : 1;
+}
+
+/* Bytes of a message's body, but for its last change. */
+static size_t body_max(const struct publisher *p)
+{
+	size_t share = DIRECT_MAX / copies(p);
+
+	return !p->direct ? BODY_MAX : share > DIRECT_LEAST ? share : DIRECT_LEAST;
+}
+
 static void build(struct publisher *p)
 {
 	const struct chunk *k = p->queue;
@@ -202,7 +221,7 @@ static void build(struct publisher *p)
 		change_write(&p->body, &first[n], strbuf_str(&k->c.names) + first[n].name_at);
 		change_xids_add(&p->xids, first[n].xid);
 		n++;
-	} while (n < most && first[n].kind == first[0].kind && p->body.len < BODY_MAX &&
+	} while (n < most && first[n].kind == first[0].kind && p->body.len < body_max(p) &&
 		 p->xids.text.len < XIDS_MAX);
 	strbuf_addch(&p->body, ']');
 	p->build_n = n;
@@ -240,6 +259,13 @@ static bool send_copies(struct publisher *p, struct amqp_link *l, struct amqp_pu
 		note_sent(p, no, i + 1);
 	}
 	return true;
+}
+
+static void skip_silent(struct publisher *p, uint64_t first)
+{
+	for (size_t copy = 0; copy <= p->nnames; copy++)
+		if (p->silent[copy])
+			publisher_settled(p, first + copy, AMQP_NACKED);
 }
 
 static bool send_built(struct publisher *p, struct amqp_link *l, const char *source, int64_t term,
@@ -282,6 +308,8 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 		if (!p->queue)
 			p->queue_end = &p->queue;
 	}
+	if (p->direct)
+		skip_silent(p, no);
 	return true;
 }
 
@@ -299,8 +327,7 @@ enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, const
 			return PUBLISHER_MORE;
 		if (!p->build_n)
 			build(p);
-		size_t copies = p->direct ? 1 + p->nnames : 1;
-		if (!amqp_can_publish(l, (p->body.len + p->xids_len + OVERHEAD) * copies))
+		if (!amqp_can_publish(l, (p->body.len + p->xids_len + OVERHEAD) * copies(p)))
 			return PUBLISHER_FULL;
 		if (!send_built(p, l, source, term, err))
 			return PUBLISHER_BROKEN;
@@ -438,8 +465,14 @@ bool publisher_left_out(struct publisher *p, size_t replica, enum amqp_settled *
 
 void publisher_give_up(struct publisher *p)
 {
-	for (uint64_t no = p->oldest; no < p->next; no++)
+	for (uint64_t no = p->oldest; no < p->next; no++) {
+		const struct sent *s = &p->ring[no & (RING - 1)];
+		const struct tally *t = p->tallies ? &p->tallies[no & (RING - 1)] : NULL;
+
+		if (s->chunk && (s->copy > 0 || (t && t->open > 0 && !t->answered)))
+			p->silent[s->copy] = true;
 		publisher_settled(p, no, AMQP_NACKED);
+	}
 }
 
 size_t publisher_confirmed(struct publisher *p, size_t max, const struct outbox_key **ret)
@@ -507,6 +540,7 @@ void publisher_drop(struct publisher *p, bool new_link)
 			p->tallies[no & (RING - 1)].open = 0;
 	}
 	memset(p->left_out, 0, sizeof(p->left_out));
+	memset(p->silent, 0, sizeof(p->silent));
 	p->direct = false;
 	for (size_t i = 0; i < p->nchunks; i++)
 		p->chunks[i].state = CHUNK_FREE;

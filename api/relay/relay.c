@@ -279,7 +279,8 @@ static void service(struct relay *r, struct mono now)
 		if (r->broker.backoff.failures &&
 		    mono_reached(mono_add_ms(r->connected_at, STABLE_MS), now))
 			backoff_reset(&r->broker.backoff);
-		if (r->phase == RELAY_PUBLISH &&
+		/* In HOLD too, which waits for these answers while nobody gets anything. */
+		if ((r->phase == RELAY_PUBLISH || r->phase == RELAY_HOLD) &&
 		    mono_reached(mono_add_ms(r->progress_at, SILENCE_MS), now)) {
 			publisher_give_up(r->publisher);
 			heartbeats_give_up(r->heartbeats);

@@ -35,6 +35,10 @@
 #define HEADER_SOURCE "x-source"
 #define HEADER_REPLY  "x-reply" /* of a question: the queue for the answer */
 
+/* The two consumers here. */
+#define OWN_TAG	   "own"
+#define ANSWER_TAG "answer"
+
 void relay_own_broken(struct relay *r)
 {
 	r->own = RELAY_OWN_NOTHING;
@@ -146,7 +150,7 @@ struct mono relay_own(struct relay *r, struct mono now)
 			return MONO_NEVER;
 		switch (amqp_asks_answer(r->asks, 0, &err)) {
 		case AMQP_ANSWER_YES:
-			if (!amqp_consume(r->link, queue, "own", &err))
+			if (!amqp_consume(r->link, queue, OWN_TAG, &err))
 				return lost(r, now, &err);
 			r->owns = true;
 			return publish_on(r, now);
@@ -165,7 +169,7 @@ struct mono relay_own(struct relay *r, struct mono now)
 		if (!amqp_asks_done(r->asks))
 			return MONO_NEVER;
 		if (amqp_asks_answer(r->asks, 0, &err) != AMQP_ANSWER_YES ||
-		    !amqp_consume(r->link, r->reply_queue, "answer", &err) || !ask_other(r, &err))
+		    !amqp_consume(r->link, r->reply_queue, ANSWER_TAG, &err) || !ask_other(r, &err))
 			return lost(r, now, &err);
 		return now;
 	case RELAY_OWN_PROBED:
@@ -197,6 +201,9 @@ void relay_own_delivery(void *arg, const struct amqp_delivery *d)
 	uint64_t no;
 	struct err err;
 
+	/* What comes by direct reply-to is not to be acknowledged: that would cost the channel. */
+	if (strcmp(d->consumer_tag, OWN_TAG) != 0 && strcmp(d->consumer_tag, ANSWER_TAG) != 0)
+		return;
 	/* A link that breaks here is found broken by the next call. */
 	(void)!amqp_ack(r->link, d->tag, false, &err);
 	if (strcmp(d->type, TYPE) != 0)
@@ -223,6 +230,6 @@ void relay_own_cancelled(void *arg, const char *consumer_tag)
 {
 	struct relay *r = arg;
 
-	if (strcmp(consumer_tag, "own") == 0)
+	if (strcmp(consumer_tag, OWN_TAG) == 0)
 		r->owns = false; /* somebody deleted it: claimed again */
 }

@@ -79,7 +79,7 @@ CREATE TABLE IF NOT EXISTS products_heartbeats (
 	term    bigint NOT NULL, -- these two: of the newest heartbeat that came
 	xid     xid8   NOT NULL,
 	waiting timestamptz,     -- of a heartbeat that named messages which have not come yet
-	since   timestamptz      -- when that one came
+	since   timestamptz      -- when that one came, or the last of those messages
 );
 COMMENT ON TABLE products_heartbeats
 	IS 'pgfanout: the newest heartbeat of each queue, and one that waits for messages';
@@ -148,8 +148,9 @@ COMMENT ON FUNCTION products_apply_new(products_replication, boolean, boolean, t
 --      be at work on them, or somebody holds one in the RabbitMQ UI. While it waits, the next ones
 --      change nothing, so this replica falls behind, and reads avoid it.
 --   3. When it counts later because they came, the next one is judged anew.
---   4. When one comes that is 3 s later, and some are still not here, they are lost: the replica is
---      marked as needing a reset, and they are taken for received. The next snapshot has them.
+--   4. When one comes 3 s after that, or after the last time that some of them came, and others are
+--      still not here, they are lost: the replica is marked as needing a reset, and they are taken
+--      for received. The next snapshot has them.
 --
 -- Messages come again and in any order; only their number counts. What is named includes nothing that
 -- was published before a replica's queues were there: it is new then, and empty as the primary was,
@@ -174,6 +175,11 @@ BEGIN
 		GROUP BY queue, term
 		ON CONFLICT (queue, term) DO UPDATE SET numbers = r.numbers + excluded.numbers,
 			missing = r.missing - excluded.numbers
+	), at_work AS (
+		UPDATE products_heartbeats h SET since = clock_timestamp()
+		WHERE h.waiting IS NOT NULL AND EXISTS (SELECT FROM came c
+			JOIN products_received r ON r.queue = c.queue AND r.term = c.term
+			WHERE c.queue = h.queue AND r.missing && int8range(c.first, c.last, '[]'))
 	)
 	UPDATE products_replication SET arrived = (SELECT max(number) FROM came)
 	WHERE EXISTS (SELECT FROM came);

@@ -3,6 +3,7 @@ alone.
 
 The rule: the newest version of each product wins, in whatever batches and order the changes came.
 """
+import json
 import random
 import threading
 import uuid
@@ -317,3 +318,25 @@ def test_a_lost_replication_row_is_no_fault_of_the_message(module_stack):
             apply(cursor, sync(A, 1))
         assert "reset-replicas" in e.value.diag.message_hint
     conn.close()
+
+
+def arrive(cursor, xid, *numbers):
+    """These messages, and a heartbeat that names five."""
+    cursor.execute("update products_heartbeats set since = since - interval '1 hour'")
+    cursor.execute(APPLY[:-1] + ", %s)", [*arguments([]), json.dumps({
+        "numbers": [{"queue": "sync", "term": 7, "first": n, "last": n} for n in numbers],
+        "beats": [{"queue": "sync", "at": TIME, "version": 9, "term": 7, "xid": xid,
+                   "terms": [{"term": 7, "messages": 5}]}]})])
+    cursor.execute("select needs_reset, reason, heartbeat_sync is not null from products_replication")
+    return cursor.fetchone()
+
+
+def test_messages_are_not_lost_while_others_of_them_come(replica):
+    """Another consumer is at work on them, however slowly."""
+    replica.execute("truncate products_arrivals, products_received, products_heartbeats; "
+                    "update products_replication set heartbeat_sync = null, arrived = 0, reason = null")
+    assert arrive(replica, 100, 1) == (False, None, False)
+    assert arrive(replica, 101, 3) == (False, None, False)
+    assert arrive(replica, 102, 4, 1) == (False, None, False)
+    needs_reset, reason, counted = arrive(replica, 103, 4)
+    assert needs_reset and reason.startswith("2 messages ") and counted

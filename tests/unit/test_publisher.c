@@ -23,7 +23,7 @@
 
 static struct {
 	char key[32], xids[128];
-	size_t changes;
+	size_t changes, len;
 	uint64_t number;
 	bool array;
 } sent[SENT_MAX];
@@ -74,6 +74,7 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	sent[nsent].number = (uint64_t)p->headers[3].num;
 	AUTO_FREE char *body = xstrndup(p->body, p->len);
 	sent[nsent].changes = 0;
+	sent[nsent].len = p->len;
 	for (const char *c = body; (c = strstr(c, "\"version\":")) != NULL; c++)
 		sent[nsent].changes++;
 	sent[nsent].array = body[0] == '[' && body[p->len - 1] == ']';
@@ -471,6 +472,73 @@ static void test_directly_one_refusal_is_nobody_elses(void **state)
 	}
 }
 
+/* A queue that answers nothing is waited for once, and not with each message. */
+static void test_directly_a_silent_queue_holds_up_nobody(void **state)
+{
+	static const char *const replicas[] = { "r1", "r2" };
+	enum amqp_settled how;
+	bool seen[6] = { true };
+
+	(void)state;
+	struct publisher *p = trusting(3, 5);
+	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas));
+	add(p, 1, 0, true);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	publisher_settled(p, 3, AMQP_CONFIRMED); /* r1 */
+	publisher_give_up(p);
+	assert_int_equal(take_keys(p, seen, 6), 1);
+	assert_true(publisher_left_out(p, 1, &how));
+	add(p, 2, 1, true); /* messages 5, 8, 11 */
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_int_equal(nsent, 1 + 3 + 9);
+	assert_int_equal(publisher_unanswered(p), 3);
+	assert_false(publisher_left_out(p, 1, &how));
+	publisher_settled(p, 5, AMQP_CONFIRMED); /* late: says nothing any more */
+	for (uint64_t no = 6; no <= 12; no += 3)
+		publisher_settled(p, no, AMQP_CONFIRMED);
+	assert_int_equal(take_keys(p, seen, 6), 3);
+	assert_true(publisher_left_out(p, 1, &how));
+	assert_false(publisher_left_out(p, 0, &how));
+	assert_false(publisher_refused(p, &how));
+	assert_int_equal(publisher_unanswered(p), 0);
+	/* From a drop on it is asked again. */
+	publisher_drop(p, false);
+	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas));
+	add(p, 1, 0, true);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_int_equal(publisher_unanswered(p), 3);
+	publisher_free(p);
+}
+
+/* All copies together are not larger than what a link takes while answers are missing. */
+static void test_directly_messages_are_smaller(void **state)
+{
+	static const char *const replicas[] = { "r1", "r2", "r3" };
+	size_t changes = 0;
+
+	(void)state;
+	struct publisher *p = trusting(2, 200);
+	add(p, 1000, 0, true);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_int_equal(nsent, 1 + 5);
+	publisher_drop(p, false);
+	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas));
+	add(p, 1, 0, true);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_int_equal(nsent, 6 + 4);
+	for (uint64_t no = 7; no <= 10; no++)
+		publisher_settled(p, no, no == 7 ? AMQP_NACKED : AMQP_CONFIRMED);
+	add(p, 1000, 0, true);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	for (size_t m = 10; m < nsent; m++) {
+		assert_true(sent[m].len * 4 < 50 * 1024);
+		changes += sent[m].changes;
+	}
+	assert_int_equal(changes, 4 * 1000);
+	assert_true(nsent - 10 < 4 * 30);
+	publisher_free(p);
+}
+
 /* Each kind has the numbers 1, 2, 3 … of its own, and a number is confirmed when all before it are:
  * never fewer than the keys say. */
 static void test_numbers(void **state)
@@ -517,6 +585,8 @@ int main(void)
 		cmocka_unit_test_setup(test_answers_to_what_was_dropped_are_ignored, setup),
 		cmocka_unit_test_setup(test_any_order, setup),
 		cmocka_unit_test(test_directly_one_refusal_is_nobody_elses),
+		cmocka_unit_test_setup(test_directly_a_silent_queue_holds_up_nobody, setup),
+		cmocka_unit_test_setup(test_directly_messages_are_smaller, setup),
 		cmocka_unit_test_setup(test_numbers, setup),
 	};
 
