@@ -211,13 +211,15 @@ def _path(arena, what, *names):
     return "/" + "/".join([what, *(urllib.parse.quote(n, safe="") for n in (arena.stack.vhost, *names))])
 
 
-def noticed(trouble):
+def noticed(trouble, ready=None):
     """The consumer is away meanwhile, so that something is lost for sure; a product is changed under
-    it that the replica must then have by itself."""
+    it that the replica must then have by itself. ready is called before it goes away."""
     @contextlib.contextmanager
     def whole(arena, rng):
         stack, consumer = arena.stack, arena.consumers[0]
         before = stack.sql(REPLICA, RESET_AT)
+        if ready:
+            ready(arena)
         arena.sigterm(consumer)
         try:
             with trouble(arena, rng):
@@ -252,22 +254,36 @@ def purged(arena, rng):
 
 
 def policy(**definition):
-    """What the broker parks is no dead letter of the round's."""
-    @contextlib.contextmanager
-    def trouble(arena, rng):
-        stack, dead = arena.stack, f"products.dead.{REPLICA}"
-        where = _path(arena, "policies", "fault")
-        stack.rabbitmq.api("PUT", where, {
+    """The trouble, and what makes ready for it. What the broker parks is no dead letter of the
+    round's. The policy is there before the consumer goes: a message that came before it has no
+    time to live, and would keep those behind it from expiring."""
+    queue, dead = f"products.sync.{REPLICA}", f"products.dead.{REPLICA}"
+
+    def ready(arena):
+        rabbitmq = arena.stack.rabbitmq
+        rabbitmq.api("PUT", _path(arena, "policies", "fault"), {
             "pattern": f"^products[.]sync[.]{REPLICA}$", "apply-to": "queues", "priority": 1,
             "definition": {k.replace("_", "-"): v for k, v in definition.items()}})
+        wait_until(lambda: rabbitmq.api("GET", _path(arena, "queues", queue)).get("policy") == "fault",
+                   20, "the policy to be the queue's")
+
+    @contextlib.contextmanager
+    def trouble(arena, rng):
         try:
             yield
-            wait_until(lambda: stack.queue_depth(dead), 20, "messages that the broker parked")
+            wait_until(lambda: arena.stack.queue_depth(dead), 20, "messages that the broker parked")
         finally:
-            stack.rabbitmq.api("DELETE", where)
+            arena.stack.rabbitmq.api("DELETE", _path(arena, "policies", "fault"))
+        arena.awaited.append(("the last messages with a time to live to be gone", lambda: gone(arena)))
+
+    def gone(arena):
+        if (arena.stack.rabbitmq.api("GET", _path(arena, "queues", queue)).get("policy")
+                or arena.stack.queue_depth(queue)):
+            return False
         with contextlib.closing(arena.amqp()) as connection:
             connection.channel().queue_purge(dead)
-    return trouble
+        return True
+    return trouble, ready
 
 
 @contextlib.contextmanager
@@ -652,13 +668,13 @@ def _broker():
                 writes_go_on=True)
     yield row("exchange-deleted", deleted_by_hand("exchanges/products"), loses=True)
 
-    def counted(name, trouble):
-        return Fault(name, noticed(trouble), ("rabbitmq", "consumer", "reset", REPLICA, "primary", "api"),
+    def counted(name, trouble, ready=None):
+        return Fault(name, noticed(trouble, ready), ("rabbitmq", "consumer", "reset", REPLICA, "primary", "api"),
                      limit=60, writes_go_on=True, marks=True)
     yield counted("binding-removed", binding_removed)
     yield counted("purged-unseen", purged)
-    yield counted("policy-ttl", policy(message_ttl=50))
-    yield counted("policy-max-length", policy(max_length=3))
+    yield counted("policy-ttl", *policy(message_ttl=50))
+    yield counted("policy-max-length", *policy(max_length=3))
     yield counted("old-backup", old_backup)
 
 

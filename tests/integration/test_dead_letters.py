@@ -259,6 +259,8 @@ def test_large_letters(stack, consumer):
     body = json.dumps([{"id": ident(n), "version": 1, "x": "y" * 100} for n in range(80000)]).encode()
     for number in range(4):
         publisher.bury("replica-1", body, number)
+    wait_until(lambda: stack.queue_depth("products.dead.replica-1") == 4, 30 * SLOWNESS,
+               "all letters to be ready")
     shown = [json.loads(x) for x in cli(stack, "show", "--all", "--json").stdout.splitlines()]
     assert [x["bytes"] for x in shown] == [len(body)] * 4 and shown[3]["body"].encode() == body
     assert [x["products"] for x in shown] == [80000] * 4

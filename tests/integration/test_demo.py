@@ -88,4 +88,5 @@ def test_what_is_killed_comes_back(demo):
     started = list(tree(demo))
     demo.send_signal(signal.SIGINT)
     assert demo.wait(60 * SLOWNESS) == 0, demo.output()
-    assert not [pid for pid in started if os.path.exists(f"/proc/{pid}")], "left behind"
+    wait_until(lambda: not [pid for pid in started if os.path.exists(f"/proc/{pid}")],
+               20 * SLOWNESS, "all processes of the demo to be gone")
