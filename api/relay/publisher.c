@@ -411,8 +411,10 @@ static void settle_copy(struct publisher *p, uint64_t no, enum amqp_settled how)
 	t->taken = t->taken || how == AMQP_CONFIRMED;
 	if (--t->open > 0)
 		return;
-	if (t->through)
+	if (t->through) {
 		p->direct = false;
+		memset(p->silent, 0, sizeof(p->silent));
+	}
 	if (t->taken) {
 		p->left_out[0] |= t->through ? 0 : t->lost[0];
 		p->left_out[1] |= t->lost[1];
@@ -449,6 +451,14 @@ void publisher_go_direct(struct publisher *p, const char *const *names, size_t n
 bool publisher_direct(const struct publisher *p)
 {
 	return p->direct;
+}
+
+bool publisher_silent(const struct publisher *p)
+{
+	for (size_t copy = 0; copy < ARRAY_SIZE(p->silent); copy++)
+		if (p->silent[copy])
+			return true;
+	return false;
 }
 
 bool publisher_left_out(struct publisher *p, size_t replica, enum amqp_settled *ret_how)

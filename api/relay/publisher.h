@@ -63,6 +63,8 @@ bool publisher_refused(const struct publisher *p, enum amqp_settled *ret_how);
  * that the exchange takes. names: borrowed for life; 64 at most. Not while anything is unanswered. */
 void publisher_go_direct(struct publisher *p, const char *const *names, size_t n);
 bool publisher_direct(const struct publisher *p);
+/* Directly: some queue, or the exchange, answers nothing on this link, and is not waited for. */
+bool publisher_silent(const struct publisher *p);
 /* True once after changes were confirmed that this replica's queue did not take, and how it did not:
  * the replica is to be marked before they are forgotten. */
 bool publisher_left_out(struct publisher *p, size_t replica, enum amqp_settled *ret_how);

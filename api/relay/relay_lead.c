@@ -387,6 +387,12 @@ static bool renew_due(struct relay *r, struct mono now)
 
 	if (!publisher_direct(r->publisher) || !mono_reached(r->renew_at, now))
 		return false;
+	/* Not while answers are awaited, nor while a queue is silent: on a new channel the broker may
+	 * answer nobody before that queue does. */
+	if (publisher_unanswered(r->publisher) > 0 || publisher_silent(r->publisher)) {
+		r->renew_at = mono_add_ms(now, RELAY_IDLE_MS);
+		return false;
+	}
 	publisher_counts(r->publisher, &counts);
 	r->renew_at = mono_add_ms(now, RENEW_MS);
 	if (counts.messages == r->renew_messages)
