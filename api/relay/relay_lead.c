@@ -10,10 +10,11 @@
  * Chunks of big transactions, which outbox.c has put aside, are claimed in turn with the chunks of
  * sweeps, unless pace.c holds them back. Nothing ever holds back a sweep for their sake.
  *
- * One queue that refuses messages must not hold up the others. So after the first refusal it does
- * not back off but publishes directly (publisher.c): a replica that is left out is marked, which is
- * committed before the change is forgotten; if the process dies before, the change is published once
- * more. Only when no replica's queue takes a message the broker itself is the trouble, and it holds.
+ * One queue that refuses messages must not hold up the others. So when the exchange has refused for
+ * PATIENCE_MS (a queue without a leader does, until it has elected one) it does not back off but
+ * publishes directly (publisher.c): a replica that is left out is marked, which is committed before
+ * the change is forgotten; if the process dies before, the change is published once more. Only when
+ * no replica's queue takes a message the broker itself is the trouble, and it holds.
  *
  * Heartbeats measure how far the replicas are behind. A leader records one every heartbeat_ms like
  * a change, finds it in a sweep like a change, and so it waits for all that changes wait for. None
@@ -30,6 +31,9 @@
 #define GATHER_ROWS 16
 #define FORGET_MS   20 /* a confirmed change waits so long at most, for others to join it */
 #define IDLE_US	    (RELAY_IDLE_MS * INT64_C(1000))
+/* The exchange may refuse for so long, while a queue elects a leader, before anybody is left out. */
+#define PATIENCE_MS 4000
+#define AGAIN_MS    200
 #define RENEW_MS    1000
 #define FULL_MS	    2 /* until a full socket is looked at again */
 
@@ -105,11 +109,14 @@ static void hold(struct relay *r, enum amqp_settled how)
 				      "whose queue refuses loses its copy"));
 		relay_show_error(r, "the exchange does not take messages", text);
 		r->in_trouble = true;
+		r->patient_until = mono_add_ms(mono_now(), PATIENCE_MS);
 		memset(r->left_out, 0, sizeof(r->left_out));
 		backoff_reset(&r->renew_backoff);
 	}
 	r->hold_until = mono_now();
-	if (direct) {
+	if (!direct && !mono_reached(r->patient_until, r->hold_until)) {
+		r->hold_until = mono_add_ms(r->hold_until, AGAIN_MS);
+	} else if (direct) {
 		if (r->hold_backoff.failures == 0)
 			log_warn("relay holds", KV_S("error", text),
 				 KV_S("next", "declaring the queues again, then publishing again"));
@@ -158,7 +165,8 @@ static bool end_hold(struct relay *r, struct mono now)
 	if (!relay_queues_ready(r))
 		return true;
 	restart(r, r->hold_how == AMQP_NACKED);
-	publisher_go_direct(r->publisher, r->opt.replicas, r->opt.nreplicas);
+	if (mono_reached(r->patient_until, now))
+		publisher_go_direct(r->publisher, r->opt.replicas, r->opt.nreplicas);
 	r->renew_at = mono_add_ms(now, backoff_next_ms(&r->renew_backoff));
 	if (!r->owns)
 		r->phase = RELAY_OWN;

@@ -110,8 +110,9 @@ struct relay {
 	bool hold_asked;	  /* HOLD: it waits for the queues to be declared */
 	struct mono renew_at;	  /* while publishing directly: try again on a new connection */
 	struct backoff renew_backoff;
-	uint64_t renew_messages; /* published before the last time: nothing new, nothing to try */
-	bool in_trouble;	 /* since the exchange or the queues refused; as logged */
+	uint64_t renew_messages;   /* published before the last time: nothing new, nothing to try */
+	struct mono patient_until; /* in trouble: nobody is left out before */
+	bool in_trouble;	   /* since the exchange or the queues refused; as logged */
 	bool left_out[REPLICAS_MAX]; /* as logged since then */
 	uint64_t restart_sweeps;     /* sweeps, at the last restart */
 	struct mono beat_at;	     /* when the next heartbeat is due */
