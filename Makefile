@@ -312,7 +312,7 @@ help:
 	@echo 'make demo              private servers and a sample catalogue, until Ctrl-C'
 	@echo '                       (DEMO=once: exit when primary and replicas were compared)'
 	@echo 'make test              test-unit, also with sanitizers, layers, check-docs, format-check,'
-	@echo '                       test-integration, test-faults-short; installs what is missing'
+	@echo '                       test-integration, test-asan, test-faults-short; installs what is missing'
 	@echo 'make test-unit         unit tests'
 	@echo 'make test-integration  pytest on private servers; T selects, in make test too:'
 	@echo '                       T="test_reset.py -k online"'
