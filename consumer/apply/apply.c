@@ -5,7 +5,9 @@
  * time. Open ranges are on a stack; the verdict on a unit says what becomes of its range:
  *   1. applied: the next range.
  *   2. refused, several changes: both halves instead of it. 1 bad change of 2000 costs about 20
- *      small transactions.
+ *      small transactions. Units are in the order of ids, which is quicker for the indexes; from the
+ *      first refusal on in the order of versions, so that no change takes a unique value before an
+ *      earlier one, in the same batch, has passed it on.
  *   3. refused, one change, for its own values: it is a failure of the batch.
  *   4. refused, one change, maybe because of another row: it is kept for another pass.
  *      In both cases the next newest change of the same product takes its place, because it would
@@ -64,6 +66,7 @@ struct apply {
 	unsigned pass;	     /* 0: the first one, of all changes */
 	size_t left;	     /* changes that were refused when it began */
 	bool progress;	     /* the first pass: something was applied */
+	bool by_version;     /* the open ranges are in the order of versions */
 	int64_t resolved_us; /* wall clock: a change was taken that had been refused; 0: never */
 	unsigned tries;	     /* of the top range */
 	struct backoff backoff;
@@ -132,7 +135,7 @@ void apply_start(struct apply *a, struct batch *b, struct mono now)
 	}
 	a->arrivals_due = batch_has_arrivals(b);
 	a->pass = 0;
-	a->progress = false;
+	a->progress = a->by_version = false;
 	a->state = APPLY_BUSY;
 }
 
@@ -163,6 +166,7 @@ static void end_pass(struct apply *a)
 		       : a->left > left ? a->left - left
 					: 0;
 
+	a->by_version = true;
 	if (verdict_goes_on(taken, b->nrefused)) {
 		a->left = b->nrefused;
 		batch_retry(b, a->pass++ % 2 == 1);
@@ -183,6 +187,17 @@ static void end_pass(struct apply *a)
 		push(a, 0, 0);
 	else
 		a->state = APPLY_DONE;
+}
+
+/* What is still to do in the first pass, by versions. The open ranges are next to each other. */
+static void order_rest(struct apply *a)
+{
+	size_t from = a->open[a->nopen - 1].from, n = 0;
+
+	for (size_t i = 0; i < a->nopen; i++)
+		n += a->open[i].n;
+	batch_by_version(a->batch, from, n);
+	a->by_version = true;
 }
 
 /* ---- answers ---- */
@@ -219,6 +234,8 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 		a->unit_max = min_size(2 * a->unit_max, (size_t)a->settings->batch_max_changes);
 		break;
 	case VERDICT_HALVE:
+		if (!a->by_version)
+			order_rest(a);
 		pop(a);
 		push(a, top.from + top.n / 2, top.n - top.n / 2);
 		push(a, top.from, top.n / 2);

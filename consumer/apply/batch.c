@@ -297,6 +297,11 @@ static int compare_versions(const void *left, const void *right, void *arg)
 	return x < y ? -1 : x > y ? 1 : l < r ? -1 : l > r;
 }
 
+void batch_by_version(struct batch *b, size_t from, size_t n)
+{
+	qsort_r(b->order + from, n, sizeof(*b->order), compare_versions, b);
+}
+
 void batch_retry(struct batch *b, bool descending)
 {
 	b->norder = 0;
@@ -304,7 +309,7 @@ void batch_retry(struct batch *b, bool descending)
 		if (b->changes[i].refused)
 			b->order[b->norder++] = (uint32_t)i;
 	if (b->norder > 1)
-		qsort_r(b->order, b->norder, sizeof(*b->order), compare_versions, b);
+		batch_by_version(b, 0, b->norder);
 	for (size_t i = 0; descending && i < b->norder / 2; i++) {
 		uint32_t *other = &b->order[b->norder - 1 - i], swap = b->order[i];
 		b->order[i] = *other;

@@ -139,6 +139,8 @@ void batch_refuse(struct batch *b, uint32_t change, const struct err *why);
 /* order[from … from+n) are applied, so none of them is refused any more. True: one of them was, in
  * this batch or in an earlier one. */
 bool batch_applied(struct batch *b, size_t from, size_t n);
+/* Puts order[from … from+n) into the order of their versions. */
+void batch_by_version(struct batch *b, size_t from, size_t n);
 /* Starts again with those that are refused: `order` holds them alone, by their versions. */
 void batch_retry(struct batch *b, bool descending);
 /* Those that are still refused become failures, in the order of their versions. */

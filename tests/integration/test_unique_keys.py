@@ -6,7 +6,7 @@ import uuid
 import pytest
 import requests
 
-from conftest import SLOWNESS, wait_until
+from conftest import OUTBOX, SLOWNESS, wait_until
 from test_dead_letters import cli, letters, wait_letters
 
 REPLICAS = ("replica-1", "replica-2")
@@ -58,6 +58,26 @@ def test_a_chain_of_names_costs_no_attempt(stack, order):
     # last state can be taken first.
     rename(stack, [("n1", "free"), ("n2", "n1"), ("free", "n2")])
     rename(stack, [("n3", "free"), ("n4", "n3"), ("n5", "n4"), ("free", "n5")])
+    stack.wait_converged()
+    for replica in REPLICAS:
+        assert (status(consumer, replica)["retried"], status(consumer, replica)["dead"]) == (0, 0)
+
+
+@pytest.mark.parametrize("batch", [3, 4, 5, 6])
+def test_a_batch_that_ends_amid_a_swap_costs_no_attempt(stack, batch):
+    """What waits for the next batch must not take a name that this one needs on the way."""
+    n = 6
+    fill(stack, n, lambda i: n - i)
+    stack.start_api(MESSAGE_MAX_CHANGES=1)
+    consumer = stack.start_consumer()
+    stack.wait_converged()
+    consumer.stop()
+    add_key(stack, dbs=("primary", *REPLICAS))
+    # The second swap comes by way of the same third name, and its ids are the lower ones.
+    rename(stack, [("n1", "free"), ("n2", "n1"), ("free", "n2")])
+    rename(stack, [("n3", "free"), ("n4", "n3"), ("n5", "n4"), ("free", "n5")])
+    wait_until(lambda: stack.sql("primary", OUTBOX) == [(0,)], 30, "all changes in the queues")
+    consumer = stack.start_consumer(BATCH_MAX_CHANGES=batch, PREFETCH=batch)
     stack.wait_converged()
     for replica in REPLICAS:
         assert (status(consumer, replica)["retried"], status(consumer, replica)["dead"]) == (0, 0)
