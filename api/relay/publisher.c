@@ -31,10 +31,13 @@
  * to it that have room take their copies; and by name to each replica's queue of its kind, which
  * tells who has it. The rule, when all of its copies are answered:
  *   1. The exchange took it: everybody has it but a replica whose queue is not there.
- *   2. Else some replicas' queues took it: they have it. The others are left out: the relay marks
- *      them before the changes are forgotten. Another subscriber that refused has lost its copy.
- *   3. Nobody took it: it is not published.
- *   4. Whose answer was given up is not waited for any more, until a drop: it counts as refused.
+ *   2. Else all replicas' queues took it: they have it. Another subscriber that refused has lost its
+ *      copy.
+ *   3. Else some did, and replicas may be left out: those that did not are. The relay marks them
+ *      before the changes are forgotten.
+ *   4. Else it is not published.
+ *   5. Whose answer was given up is not waited for any more, until it answers anything on this link:
+ *      till then it counts as refused.
  * Replicas may get it twice, under one number, which is harmless.
  *
  * After a drop one message goes ahead alone until one is confirmed: if the broker has an alarm, or
@@ -108,12 +111,12 @@ struct publisher {
 	uint64_t oldest, next;
 	size_t unanswered, changes;
 	uint64_t numbered[2], confirmed[2]; /* messages of this term, by enum change_kind */
-	bool direct;
+	bool direct, leave_out;
 	const char *const *names; /* these three: once it was direct */
 	size_t nnames;
 	struct tally *tallies; /* at their message's number modulo RING */
 	uint64_t left_out[2];  /* as tally.lost, of confirmed changes */
-	bool silent[1 + 64];   /* by copy: answered nothing until publisher_give_up() */
+	bool silent[1 + 64];   /* by copy: answered nothing since publisher_give_up() */
 	bool cautious;
 	bool refused;
 	enum amqp_settled refused_how;
@@ -411,46 +414,50 @@ static void settle_copy(struct publisher *p, uint64_t no, enum amqp_settled how)
 	t->taken = t->taken || how == AMQP_CONFIRMED;
 	if (--t->open > 0)
 		return;
-	if (t->through) {
-		p->direct = false;
-		memset(p->silent, 0, sizeof(p->silent));
-	}
-	if (t->taken) {
+	(*(t->through ? &p->counts.direct_taken : &p->counts.direct_refused))++;
+	bool taken = t->through || (t->lost[0] | t->lost[1]) == 0 || (p->leave_out && t->taken);
+	if (taken) {
 		p->left_out[0] |= t->through ? 0 : t->lost[0];
 		p->left_out[1] |= t->lost[1];
 	}
-	settle(p, message, t->taken ? AMQP_CONFIRMED : t->how);
+	settle(p, message, taken ? AMQP_CONFIRMED : t->how);
 }
 
 void publisher_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
 {
 	struct publisher *p = arg;
 	struct sent *s = &p->ring[publish_no & (RING - 1)];
-
-	if (publish_no < p->oldest || publish_no >= p->next || !s->chunk || s->answered)
-		return; /* dropped */
 	const struct tally *t = p->tallies ? &p->tallies[publish_no & (RING - 1)] : NULL;
-	if (s->copy == 0 && (!t || t->open == 0)) {
-		p->unanswered--;
-		settle(p, s, how);
-	} else if (s->copy > 0 || !t->answered) {
-		p->unanswered--;
-		settle_copy(p, publish_no, how);
+	bool has_copies = s->copy == 0 && t && t->open > 0;
+
+	if (publish_no < p->oldest || publish_no >= p->next || !s->chunk || s->answered ||
+	    (has_copies && t->answered)) {
+		/* Dropped, or given up. */
+		if (how == AMQP_CONFIRMED && publish_no < p->next && p->next - publish_no <= RING)
+			p->silent[s->copy] = false;
+		return;
 	}
+	p->unanswered--;
+	if (has_copies || s->copy > 0)
+		settle_copy(p, publish_no, how);
+	else
+		settle(p, s, how);
 }
 
-void publisher_go_direct(struct publisher *p, const char *const *names, size_t n)
+void publisher_go_direct(struct publisher *p, const char *const *names, size_t n, bool leave_out)
 {
 	if (!p->tallies)
 		p->tallies = xcalloc(RING, sizeof(*p->tallies));
 	p->names = names;
 	p->nnames = n;
 	p->direct = true;
+	p->leave_out = leave_out;
 }
 
-bool publisher_direct(const struct publisher *p)
+void publisher_end_direct(struct publisher *p)
 {
-	return p->direct;
+	p->direct = false;
+	memset(p->silent, 0, sizeof(p->silent));
 }
 
 bool publisher_silent(const struct publisher *p)
@@ -550,7 +557,6 @@ void publisher_drop(struct publisher *p, bool new_link)
 			p->tallies[no & (RING - 1)].open = 0;
 	}
 	memset(p->left_out, 0, sizeof(p->left_out));
-	memset(p->silent, 0, sizeof(p->silent));
 	p->direct = false;
 	for (size_t i = 0; i < p->nchunks; i++)
 		p->chunks[i].state = CHUNK_FREE;
@@ -563,7 +569,9 @@ void publisher_drop(struct publisher *p, bool new_link)
 	memset(p->confirmed, 0, sizeof(p->confirmed));
 	p->cautious = true;
 	p->refused = false;
-	if (new_link)
+	if (new_link) {
 		p->next = 1;
+		memset(p->silent, 0, sizeof(p->silent));
+	}
 	p->oldest = p->next;
 }

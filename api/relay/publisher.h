@@ -19,6 +19,8 @@ struct publisher_counts {
 	uint64_t confirmed; /* changes, and so on */
 	uint64_t returned;
 	uint64_t nacked;
+	/* Messages that were sent directly, and that the exchange took or did not. */
+	uint64_t direct_taken, direct_refused;
 };
 
 /* chunks: how many may be under way; changes_max: of one message, 1: no arrays. */
@@ -58,12 +60,14 @@ const uint64_t *publisher_confirmed_messages(const struct publisher *p);
  * must be claimed again. */
 bool publisher_refused(const struct publisher *p, enum amqp_settled *ret_how);
 
-/* Also to each replica's queue by its name, to find out who takes messages while the exchange
- * refuses some: one full queue bound to it is enough for that. Ends by itself with the first message
- * that the exchange takes. names: borrowed for life; 64 at most. Not while anything is unanswered. */
-void publisher_go_direct(struct publisher *p, const char *const *names, size_t n);
-bool publisher_direct(const struct publisher *p);
-/* Directly: some queue, or the exchange, answers nothing on this link, and is not waited for. */
+/* Also to each replica's queue by its name, until publisher_end_direct() or a drop: to find out who
+ * takes messages while the exchange refuses some; one full queue bound to it is enough for that.
+ * leave_out: a replica whose queue does not take a message is left out; if not, the message counts as
+ * refused. names: borrowed for life; 64 at most. Not while anything is unanswered. */
+void publisher_go_direct(struct publisher *p, const char *const *names, size_t n, bool leave_out);
+void publisher_end_direct(struct publisher *p);
+/* Directly: some queue, or the exchange, has answered nothing on this link since it was given up,
+ * and is not waited for. */
 bool publisher_silent(const struct publisher *p);
 /* True once after changes were confirmed that this replica's queue did not take, and how it did not:
  * the replica is to be marked before they are forgotten. */
@@ -80,9 +84,9 @@ size_t publisher_unanswered(const struct publisher *p); /* messages */
 size_t publisher_changes(const struct publisher *p);	/* changes claimed and not yet answered */
 void publisher_counts(const struct publisher *p, struct publisher_counts *ret);
 
-/* Forgets all chunks, messages and keys, and ends the term; later answers to those messages are
- * ignored. Then one message goes at a time until the broker has confirmed one. new_link: publish numbers begin again
- * at 1. */
+/* Forgets all chunks, messages and keys, and ends the term; later answers to those messages say at
+ * most that a queue is not silent any more. Then one message goes at a time until the broker has
+ * confirmed one. new_link: publish numbers begin again at 1, and no queue counts as silent. */
 void publisher_drop(struct publisher *p, bool new_link);
 
 #endif

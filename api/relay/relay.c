@@ -71,8 +71,7 @@ const char *relay_state_name(enum relay_state s)
 /* It does what it should: publishes, or stands by for who does. */
 static bool works(const struct relay *r)
 {
-	return r->phase == RELAY_WAIT ||
-	       (r->phase == RELAY_PUBLISH && r->hold_backoff.failures == 0);
+	return r->phase == RELAY_WAIT || (r->phase == RELAY_PUBLISH && r->way == RELAY_BY_EXCHANGE);
 }
 
 static void show_status(struct relay *r, enum relay_state state)
@@ -405,6 +404,7 @@ struct relay *relay_start(const struct relay_options *options, struct err *err)
 					    .cancelled = relay_own_cancelled };
 	backoff_init(&r->broker.backoff, 200, 5000);
 	backoff_init(&r->database.backoff, 200, 5000);
+	r->refused_since = MONO_NEVER;
 	backoff_init(&r->hold_backoff, 200, 5000);
 	backoff_init(&r->renew_backoff, 1000, 30000);
 	backoff_init(&r->own_backoff, 500, 5000);

@@ -3,18 +3,29 @@
  * publish it, forget what the broker has confirmed and not returned.
  *
  * While it holds, nothing new is published; answers still awaited are taken, and confirmed changes
- * forgotten. When that is done and the back-off is over, the queues are declared again and
- * everything restarts with a sweep from the first recorded change: nothing that was claimed before
- * needs to be remembered, because whatever is not confirmed is still recorded.
+ * forgotten. When that is done and the time is over, the queues are declared again, perhaps on a new
+ * connection, and everything restarts with a sweep from the first recorded change: nothing that was
+ * claimed before needs to be remembered, because whatever is not confirmed is still recorded.
  *
  * Chunks of big transactions, which outbox.c has put aside, are claimed in turn with the chunks of
  * sweeps, unless pace.c holds them back. Nothing ever holds back a sweep for their sake.
  *
- * One queue that refuses messages must not hold up the others. So when the exchange has refused for
- * PATIENCE_MS (a queue without a leader does, until it has elected one) it does not back off but
- * publishes directly (publisher.c): a replica that is left out is marked, which is committed before
- * the change is forgotten; if the process dies before, the change is published once more. Only when
- * no replica's queue takes a message the broker itself is the trouble, and it holds.
+ * One queue that refuses messages must not hold up the others. Publisher.c knows how messages go by
+ * name to each replica's queue; which way they go (enum relay_way):
+ *   way           a message was refused                              the exchange refuses nothing
+ *   BY_EXCHANGE   somebody did not take it -> PATIENTLY, at once
+ *   PATIENTLY     a replica's queue did not take it: hold AGAIN_MS;  for CALM_MS -> BY_EXCHANGE
+ *                 for PATIENCE_MS -> DIRECTLY, at once
+ *   DIRECTLY      no replica's queue took it: hold, with back-off    for CALM_MS -> BY_EXCHANGE
+ * So a subscriber's full queue costs the replicas nothing, and a replica's queue is given the time to
+ * elect a leader. A replica that is left out is marked, which is committed before the change is
+ * forgotten; if the process dies before, the change is published once more. The way is in memory: a
+ * new leader starts BY_EXCHANGE.
+ *
+ * RabbitMQ 3.10 may go on refusing on a channel when the reason is gone. So what has refused is
+ * asked again on a new connection: at the end of a hold, and as long as the exchange takes nothing
+ * every renew_backoff. But never while a queue is silent: on a new channel the broker may answer
+ * nobody before that queue does.
  *
  * Heartbeats measure how far the replicas are behind. A leader records one every heartbeat_ms like
  * a change, finds it in a sweep like a change, and so it waits for all that changes wait for. None
@@ -31,9 +42,9 @@
 #define GATHER_ROWS 16
 #define FORGET_MS   20 /* a confirmed change waits so long at most, for others to join it */
 #define IDLE_US	    (RELAY_IDLE_MS * INT64_C(1000))
-/* The exchange may refuse for so long, while a queue elects a leader, before anybody is left out. */
-#define PATIENCE_MS 4000
+#define PATIENCE_MS 4000 /* see above */
 #define AGAIN_MS    200
+#define CALM_MS	    10000
 #define RENEW_MS    1000
 #define FULL_MS	    2 /* until a full socket is looked at again */
 
@@ -48,7 +59,6 @@ static void restart(struct relay *r, bool new_link)
 	r->sweep_at = mono_now();
 	r->pause_us = r->gap_us = BUSY_US;
 	r->sweep_rows = 0;
-	r->hold_asked = false;
 	r->restart_sweeps = r->sweeps;
 	r->beat_sweeps = r->sweeps + 1;
 }
@@ -86,6 +96,8 @@ void relay_begin(struct relay *r)
 	}
 	r->leads = true;
 	r->claim = NULL; /* of a lead that was refused meanwhile */
+	r->way = RELAY_BY_EXCHANGE;
+	r->refused_since = MONO_NEVER;
 	r->broker.trouble = false;
 	r->database.trouble = false;
 	backoff_reset(&r->database.backoff);
@@ -93,43 +105,75 @@ void relay_begin(struct relay *r)
 	restart(r, false);
 }
 
-/* Some queue did not take a message, though it went to the exchange; or none of the replicas' did. */
-static void hold(struct relay *r, enum amqp_settled how)
+/* ---- refused messages ---- */
+
+static void hold(struct relay *r, struct mono until, bool renews)
 {
-	static const char *const refused[] = {
+	r->phase = RELAY_HOLD;
+	r->hold_step = RELAY_HOLD_WAIT;
+	r->hold_until = until;
+	r->hold_renews = renews && !publisher_silent(r->publisher);
+}
+
+/* The exchange has not taken a message. */
+static void leave_exchange(struct relay *r, struct mono now, const char *why)
+{
+	log_warn("the exchange does not take messages", KV_S("error", why),
+		 KV_S("next", "publishing to each replica's queues as well; a subscriber whose "
+			      "queue refuses loses its copy"));
+	relay_show_error(r, "the exchange does not take messages", why);
+	r->way = RELAY_PATIENTLY;
+	r->calm_at = mono_add_ms(now, CALM_MS);
+	r->renew_at = mono_add_ms(now, RENEW_MS);
+	publisher_counts(r->publisher, &r->calm_from);
+	r->renew_from = r->calm_from;
+	backoff_reset(&r->renew_backoff);
+	memset(r->left_out, 0, sizeof(r->left_out));
+}
+
+static void return_to_exchange(struct relay *r)
+{
+	publisher_end_direct(r->publisher);
+	r->way = RELAY_BY_EXCHANGE;
+	relay_queues_forget(r);
+	log_info("relay goes on: the exchange takes messages again");
+}
+
+static void on_refused(struct relay *r, enum amqp_settled how, struct mono now)
+{
+	static const char *const texts[] = {
 		"a queue refused a message: is it full, or without enough nodes?",
 		"a message reached no queue: a queue or a binding was removed"
 	};
-	bool direct = publisher_direct(r->publisher);
-	const char *text = refused[how == AMQP_RETURNED];
+	const char *why = texts[how == AMQP_RETURNED];
+	bool renews = how == AMQP_NACKED;
 
-	if (!direct && !r->in_trouble) {
-		log_warn("the exchange does not take messages", KV_S("error", text),
-			 KV_S("next", "publishing to each replica's queues as well; a subscriber "
-				      "whose queue refuses loses its copy"));
-		relay_show_error(r, "the exchange does not take messages", text);
-		r->in_trouble = true;
-		r->patient_until = mono_add_ms(mono_now(), PATIENCE_MS);
-		memset(r->left_out, 0, sizeof(r->left_out));
-		backoff_reset(&r->renew_backoff);
-	}
-	r->hold_until = mono_now();
-	if (!direct && !mono_reached(r->patient_until, r->hold_until)) {
-		r->hold_until = mono_add_ms(r->hold_until, AGAIN_MS);
-	} else if (direct) {
+	if (mono_is_never(r->refused_since))
+		r->refused_since = now;
+	switch (r->way) {
+	case RELAY_BY_EXCHANGE:
+		leave_exchange(r, now, why);
+		hold(r, now, false);
+		break;
+	case RELAY_PATIENTLY:
+		if (mono_reached(mono_add_ms(r->refused_since, PATIENCE_MS), now)) {
+			r->way = RELAY_DIRECTLY;
+			hold(r, now, renews);
+		} else {
+			hold(r, mono_add_ms(now, AGAIN_MS), renews);
+		}
+		break;
+	case RELAY_DIRECTLY:
 		if (r->hold_backoff.failures == 0)
-			log_warn("relay holds", KV_S("error", text),
+			log_warn("relay holds", KV_S("error", why),
 				 KV_S("next", "declaring the queues again, then publishing again"));
-		relay_show_error(r, "relay holds", text);
-		r->hold_until = mono_add_ms(r->hold_until, backoff_next_ms(&r->hold_backoff));
+		relay_show_error(r, "relay holds", why);
+		hold(r, mono_add_ms(now, backoff_next_ms(&r->hold_backoff)), renews);
+		break;
 	}
-	r->phase = RELAY_HOLD;
-	r->hold_asked = false;
-	r->hold_how = how;
 }
 
-/* RabbitMQ 3.10 may go on refusing on a channel for ever when the reason is gone: ask on a new one.
- * False: the broker was lost. */
+/* False: the broker was lost. */
 static bool renew_link(struct relay *r)
 {
 	struct err err;
@@ -154,23 +198,51 @@ static bool end_hold(struct relay *r, struct mono now)
 	if (!mono_reached(r->hold_until, now) || publisher_unanswered(r->publisher) ||
 	    outbox_claiming(r->outbox) || amqp_blocked(r->link))
 		return true;
-	if (!r->hold_asked) {
-		if (r->hold_how == AMQP_NACKED && !renew_link(r))
+	if (r->hold_step == RELAY_HOLD_WAIT) {
+		if (r->hold_renews && !renew_link(r))
 			return false;
 		relay_queues_want(r);
-		r->hold_asked = true;
+		r->hold_step = RELAY_HOLD_DECLARE;
 	}
 	if (!keep_queues(r, now))
 		return false;
 	if (!relay_queues_ready(r))
 		return true;
-	restart(r, r->hold_how == AMQP_NACKED);
-	if (mono_reached(r->patient_until, now))
-		publisher_go_direct(r->publisher, r->opt.replicas, r->opt.nreplicas);
-	r->renew_at = mono_add_ms(now, backoff_next_ms(&r->renew_backoff));
+	restart(r, r->hold_renews);
+	if (r->way != RELAY_BY_EXCHANGE)
+		publisher_go_direct(r->publisher, r->opt.replicas, r->opt.nreplicas,
+				    r->way == RELAY_DIRECTLY);
 	if (!r->owns)
 		r->phase = RELAY_OWN;
 	return true;
+}
+
+/* While messages go by name too: what the exchange says to them. */
+static void watch_exchange(struct relay *r, struct mono now)
+{
+	struct publisher_counts counts;
+
+	publisher_counts(r->publisher, &counts);
+	if (counts.direct_refused != r->calm_from.direct_refused) {
+		r->calm_from = counts;
+		r->calm_at = mono_add_ms(now, CALM_MS);
+	} else if (counts.direct_taken != r->calm_from.direct_taken &&
+		   mono_reached(r->calm_at, now)) {
+		return_to_exchange(r);
+		return;
+	}
+	if (!mono_reached(r->renew_at, now))
+		return;
+	r->renew_at = mono_add_ms(now, RENEW_MS);
+	if (publisher_unanswered(r->publisher) > 0 || publisher_silent(r->publisher)) {
+		r->renew_at = mono_add_ms(now, RELAY_IDLE_MS);
+	} else if (counts.direct_taken != r->renew_from.direct_taken) {
+		r->renew_from = counts; /* it takes some: no need */
+	} else if (counts.direct_refused != r->renew_from.direct_refused) {
+		r->renew_from = counts;
+		r->renew_at = mono_add_ms(now, backoff_next_ms(&r->renew_backoff));
+		hold(r, now, true);
+	}
 }
 
 /* ---- those who were left out ---- */
@@ -356,7 +428,7 @@ static struct mono next_duty(const struct relay *r, struct mono now)
 	if (publisher_confirmed_count(r->publisher) > 0 && outbox_forgetting(r->outbox) == 0)
 		due = mono_earlier(due, r->forget_at);
 	due = mono_earlier(due, relay_queues_due(r));
-	if (publisher_direct(r->publisher))
+	if (r->way != RELAY_BY_EXCHANGE)
 		due = mono_earlier(due, r->renew_at);
 	return may_beat(r) ? mono_earlier(due, r->beat_at) : due;
 }
@@ -388,43 +460,17 @@ static enum publisher_run publish(struct relay *r)
 	return beats == PUBLISHER_FULL && ran != PUBLISHER_MORE ? beats : ran;
 }
 
-/* Publishing directly: whether to try a new connection. Without a message it would tell nothing. */
-static bool renew_due(struct relay *r, struct mono now)
-{
-	struct publisher_counts counts;
-
-	if (!publisher_direct(r->publisher) || !mono_reached(r->renew_at, now))
-		return false;
-	/* Not while answers are awaited, nor while a queue is silent: on a new channel the broker may
-	 * answer nobody before that queue does. */
-	if (publisher_unanswered(r->publisher) > 0 || publisher_silent(r->publisher)) {
-		r->renew_at = mono_add_ms(now, RELAY_IDLE_MS);
-		return false;
-	}
-	publisher_counts(r->publisher, &counts);
-	r->renew_at = mono_add_ms(now, RENEW_MS);
-	if (counts.messages == r->renew_messages)
-		return false;
-	r->renew_messages = counts.messages;
-	return true;
-}
-
 struct mono relay_publish(struct relay *r, struct mono now)
 {
 	enum publisher_run ran;
 	enum amqp_settled how;
 
-	if (publisher_refused(r->publisher, &how)) {
-		hold(r, how);
+	if (publisher_refused(r->publisher, &how))
+		on_refused(r, how, now);
+	else if (r->way != RELAY_BY_EXCHANGE)
+		watch_exchange(r, now);
+	if (r->phase == RELAY_HOLD)
 		return now;
-	}
-	if (renew_due(r, now)) {
-		r->phase = RELAY_HOLD;
-		r->hold_asked = false;
-		r->hold_how = AMQP_NACKED;
-		r->hold_until = now;
-		return now;
-	}
 	beat(r, now);
 	claim(r, now);
 	ran = publish(r);
@@ -439,14 +485,10 @@ struct mono relay_publish(struct relay *r, struct mono now)
 	}
 
 	/* All that was recorded has gone through since. */
-	if (r->in_trouble && r->sweeps > r->restart_sweeps &&
+	if (!mono_is_never(r->refused_since) && r->sweeps > r->restart_sweeps &&
 	    publisher_changes(r->publisher) == 0) {
+		r->refused_since = MONO_NEVER;
 		backoff_reset(&r->hold_backoff);
-		if (!publisher_direct(r->publisher)) {
-			r->in_trouble = false;
-			relay_queues_forget(r);
-			log_info("relay goes on: the queues take messages again");
-		}
 	}
 	if (ran == PUBLISHER_MORE)
 		return now;

@@ -41,6 +41,18 @@ enum relay_phase {
 	RELAY_END,
 };
 
+/* relay_lead.c: how messages are published. */
+enum relay_way {
+	RELAY_BY_EXCHANGE, /* as ever */
+	RELAY_PATIENTLY,   /* also by name; every replica's queue must take them */
+	RELAY_DIRECTLY,	   /* also by name; a replica whose queue does not take one is left out */
+};
+/* relay_lead.c: what RELAY_HOLD waits for. */
+enum relay_hold_step {
+	RELAY_HOLD_WAIT,    /* the answers awaited, and the time */
+	RELAY_HOLD_DECLARE, /* the queues are declared again */
+};
+
 /* relay_queues.c: what is asked of the broker. */
 enum relay_asking {
 	RELAY_ASKING_NOTHING,
@@ -98,24 +110,26 @@ struct relay {
 	struct mono stop_at;	  /* WIND_UP: when to wait no longer for answers */
 
 	/* of a leader */
-	struct mono hold_until; /* these two: HOLD */
-	enum amqp_settled hold_how;
-	struct mono sweep_at;	  /* when the next sweep is due */
-	struct mono swept_at;	  /* when the last one began */
-	int64_t pause_us, gap_us; /* to the next sweep: if nobody wakes us; in any case */
-	struct mono busy_until;	  /* the pause does not grow until then */
-	size_t sweep_rows;	  /* of the sweep under way */
-	bool big_turn;		  /* the next chunk may be one of a big transaction */
-	struct mono forget_at;	  /* when what is confirmed is forgotten; never: nothing waits */
-	bool hold_asked;	  /* HOLD: it waits for the queues to be declared */
-	struct mono renew_at;	  /* while publishing directly: try again on a new connection */
+	enum relay_way way;
+	enum relay_hold_step hold_step; /* these three: HOLD */
+	struct mono hold_until;
+	bool hold_renews;	   /* it goes on with a new connection to the broker */
+	struct mono sweep_at;	   /* when the next sweep is due */
+	struct mono swept_at;	   /* when the last one began */
+	int64_t pause_us, gap_us;  /* to the next sweep: if nobody wakes us; in any case */
+	struct mono busy_until;	   /* the pause does not grow until then */
+	size_t sweep_rows;	   /* of the sweep under way */
+	bool big_turn;		   /* the next chunk may be one of a big transaction */
+	struct mono forget_at;	   /* when what is confirmed is forgotten; never: nothing waits */
+	struct mono refused_since; /* never: all that was recorded has gone through */
+	/* Not BY_EXCHANGE: */
+	struct mono calm_at;  /* the exchange has refused nothing for long */
+	struct mono renew_at; /* when a new connection may be tried */
 	struct backoff renew_backoff;
-	uint64_t renew_messages;   /* published before the last time: nothing new, nothing to try */
-	struct mono patient_until; /* in trouble: nobody is left out before */
-	bool in_trouble;	   /* since the exchange or the queues refused; as logged */
-	bool left_out[REPLICAS_MAX]; /* as logged since then */
-	uint64_t restart_sweeps;     /* sweeps, at the last restart */
-	struct mono beat_at;	     /* when the next heartbeat is due */
+	struct publisher_counts calm_from, renew_from; /* since then; at the last renewal */
+	bool left_out[REPLICAS_MAX];		       /* as logged */
+	uint64_t restart_sweeps;		       /* sweeps, at the last restart */
+	struct mono beat_at;			       /* when the next heartbeat is due */
 	uint64_t beat_sweeps; /* how many sweeps must have ended, so that none is unclaimed */
 
 	/* the replicas' queues: relay_queues.c */

@@ -144,6 +144,31 @@ def test_a_subscriber_that_refuses_loses_only_its_own_copies(stack):
     stack.wait_converged()
 
 
+def test_a_subscriber_that_is_full_now_and_then_delays_nobody(stack):
+    """It takes a message from time to time, so the exchange confirms some and refuses most. Each
+    time that the relay waits for a queue it publishes again, in another term.
+    """
+    conn = stack.amqp()
+    channel = conn.channel()
+    channel.queue_declare("slow", durable=True, arguments=LIMITED)
+    channel.queue_declare("healthy", durable=True)
+    for queue in ("slow", "healthy"):
+        channel.queue_bind(queue, "products", "products.*")
+    stack.start_api(MESSAGE_MAX_CHANGES=1)
+    stack.start_consumer()
+    stack.wait_converged()
+    for n in range(60):
+        arrives(stack, stack.create(f"p{n}"), "replica-1", "replica-2")
+        if n % 3 == 0:
+            channel.basic_get("slow", auto_ack=True)
+    assert "the exchange does not take messages" in stack.apis[0].log(), "it was never full"
+    terms = {properties.headers["x-term"]
+             for _, properties, _ in stack.take_all(channel, "healthy")}
+    assert len(terms) <= 3, "it is waited for again and again"
+    assert not upstream(stack, "replica-1")["needsReset"]
+    conn.close()
+
+
 def test_a_replicas_queue_that_refuses_holds_up_nobody(stack):
     """Somebody bounds replica-1's queue by a policy. It is marked, and resets itself afterwards."""
     stack.rabbitmq.ctl("set_policy", "-p", stack.vhost, "bound", "^products.sync.replica-1$",

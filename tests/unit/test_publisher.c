@@ -417,15 +417,20 @@ static void test_directly_one_refusal_is_nobody_elses(void **state)
 		const char *answers;
 		bool confirmed;
 		const char *left_out; /* how each replica was, "-": it was not */
-		bool direct;	      /* afterwards */
+		bool patient;	      /* nobody may be left out */
 	} rows[] = {
-		{ "CCC", true, "--", false }, { "NCC", true, "--", true },
-		{ "NCN", true, "-N", true },  { "NNC", true, "N-", true },
-		{ "NCR", true, "-R", true },  { "RCC", true, "--", true },
-		{ "RRC", true, "R-", true },  { "CCN", true, "--", false },
-		{ "CRC", true, "R-", false }, { "NNN", false, "--", true },
-		{ "RRR", false, "--", true }, { "NC?", true, "-N", true },
-		{ "?CC", true, "--", true },  { "???", false, "--", true },
+		{ "CCC", true, "--", false },  { "NCC", true, "--", false },
+		{ "NCN", true, "-N", false },  { "NNC", true, "N-", false },
+		{ "NCR", true, "-R", false },  { "RCC", true, "--", false },
+		{ "RRC", true, "R-", false },  { "CCN", true, "--", false },
+		{ "CRC", true, "R-", false },  { "NNN", false, "--", false },
+		{ "RRR", false, "--", false }, { "NC?", true, "-N", false },
+		{ "?CC", true, "--", false },  { "???", false, "--", false },
+		{ "NCC", true, "--", true },   { "NCN", false, "--", true },
+		{ "NCR", false, "--", true },  { "RCC", true, "--", true },
+		{ "CCN", true, "--", true },   { "CRC", true, "R-", true },
+		{ "NNN", false, "--", true },  { "NC?", false, "--", true },
+		{ "?CC", true, "--", true },
 	};
 	static const size_t orders[][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
 					    { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
@@ -440,7 +445,9 @@ static void test_directly_one_refusal_is_nobody_elses(void **state)
 
 		setup(state);
 		struct publisher *p = trusting(2, 5);
-		publisher_go_direct(p, replicas, ARRAY_SIZE(replicas));
+		struct publisher_counts counts;
+		publisher_go_direct(p, replicas, ARRAY_SIZE(replicas),
+				    !rows[at / ARRAY_SIZE(orders)].patient);
 		add(p, 1, 0, true);
 		assert_int_equal(run(p), PUBLISHER_IDLE);
 		assert_int_equal(nsent, 4);
@@ -463,11 +470,11 @@ static void test_directly_one_refusal_is_nobody_elses(void **state)
 			assert_true(!out || how == answer_of(left_out[i]));
 			assert_false(publisher_left_out(p, i, &how)); /* once */
 		}
-		assert_int_equal(publisher_direct(p), rows[at / ARRAY_SIZE(orders)].direct);
+		publisher_counts(p, &counts);
+		assert_int_equal(counts.direct_taken, answers[0] == 'C');
+		assert_int_equal(counts.direct_refused, answers[0] != 'C');
 		assert_int_equal(publisher_unanswered(p), 0);
 		assert_int_equal(publisher_changes(p), 0);
-		publisher_drop(p, false);
-		assert_false(publisher_direct(p));
 		publisher_free(p);
 	}
 }
@@ -481,7 +488,7 @@ static void test_directly_a_silent_queue_holds_up_nobody(void **state)
 
 	(void)state;
 	struct publisher *p = trusting(3, 5);
-	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas));
+	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas), true);
 	add(p, 1, 0, true);
 	assert_int_equal(run(p), PUBLISHER_IDLE);
 	publisher_settled(p, 3, AMQP_CONFIRMED); /* r1 */
@@ -493,7 +500,7 @@ static void test_directly_a_silent_queue_holds_up_nobody(void **state)
 	assert_int_equal(nsent, 1 + 3 + 9);
 	assert_int_equal(publisher_unanswered(p), 3);
 	assert_false(publisher_left_out(p, 1, &how));
-	publisher_settled(p, 5, AMQP_CONFIRMED); /* late: says nothing any more */
+	publisher_settled(p, 5, AMQP_CONFIRMED); /* late: only that the exchange answers again */
 	for (uint64_t no = 6; no <= 12; no += 3)
 		publisher_settled(p, no, AMQP_CONFIRMED);
 	assert_int_equal(take_keys(p, seen, 6), 3);
@@ -501,12 +508,26 @@ static void test_directly_a_silent_queue_holds_up_nobody(void **state)
 	assert_false(publisher_left_out(p, 0, &how));
 	assert_false(publisher_refused(p, &how));
 	assert_int_equal(publisher_unanswered(p), 0);
-	/* From a drop on it is asked again. */
+	/* A drop does not change that. */
 	publisher_drop(p, false);
-	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas));
+	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas), true);
+	assert_true(publisher_silent(p));
+	add(p, 1, 0, true); /* messages 14 to 16 */
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_int_equal(publisher_unanswered(p), 2);
+	/* It answers a message of before the drop, so it is waited for again. */
+	publisher_settled(p, 4, AMQP_CONFIRMED);
+	assert_false(publisher_silent(p));
+	publisher_settled(p, 14, AMQP_CONFIRMED);
+	publisher_settled(p, 15, AMQP_CONFIRMED);
 	add(p, 1, 0, true);
 	assert_int_equal(run(p), PUBLISHER_IDLE);
 	assert_int_equal(publisher_unanswered(p), 3);
+	/* Nobody is known to be silent on a new link. */
+	publisher_give_up(p);
+	assert_true(publisher_silent(p));
+	publisher_drop(p, true);
+	assert_false(publisher_silent(p));
 	publisher_free(p);
 }
 
@@ -522,7 +543,7 @@ static void test_directly_messages_are_smaller(void **state)
 	assert_int_equal(run(p), PUBLISHER_IDLE);
 	assert_int_equal(nsent, 1 + 5);
 	publisher_drop(p, false);
-	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas));
+	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas), true);
 	add(p, 1, 0, true);
 	assert_int_equal(run(p), PUBLISHER_IDLE);
 	assert_int_equal(nsent, 6 + 4);
