@@ -13,7 +13,6 @@
 #include "common/base/strbuf.h"
 #include "common/wire/topology.h"
 #include "common/base/uuid.h"
-#include "consumer/letters/dead_letters_args.h"
 
 struct dead_letter {
 	const char *replica; /* borrowed */
@@ -27,6 +26,14 @@ struct dead_letter {
 	int64_t attempts;
 	int64_t died_us; /* wall clock; 0: not known */
 	char error[501];
+};
+
+/* A message id or a product's: both are looked for. */
+struct dead_id {
+	const char *text;
+	bool is_product; /* it may be a product's: */
+	struct uuid product;
+	bool found; /* a letter had it */
 };
 
 /* Copies; d is borrowed for the call. */

@@ -1,5 +1,6 @@
 /*
- * dead_letters_args.c, dead_letters_text.c: what the command line means, what a letter is and how it looks; message_identify().
+ * dead_letters.c, dead_letters_text.c: what the command line means, what a letter is and how it
+ * looks; message_identify().
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "consumer/letters/dead_letters_args.h"
+#include "consumer/letters/dead_letters.h"
 #include "consumer/letters/dead_letters_text.h"
 #include "consumer/apply/message.h"
 
