@@ -1,8 +1,10 @@
 /*
- * uuid.c: UUIDs: read and printed by libuuid, made here.
+ * uuid.c: UUIDs: printed by libuuid, read and made here.
  *
- * Made here because libuuid knows no version 7, and because its random numbers cost 1.8 us an id:
- * ours come from the kernel in blocks, one block a thread, for less than 0.1 us. Any thread.
+ * Read here because uuid_parse_range() takes 170 ns, ten times as long, and a program reads each
+ * id: that was a tenth of all that a change costs the consumer. Made here because libuuid knows no
+ * version 7, and because its random numbers cost 1.8 us an id: ours come from the kernel in blocks,
+ * one block a thread, for less than 0.1 us. Any thread.
  */
 #include "common/base/uuid.h"
 
@@ -13,11 +15,35 @@
 
 #include "common/base/clock.h"
 
+/* 16 + value of a hex digit, 0 of any other byte: one test of bit 4 tells both digits of a byte. */
+#define D(c, v) [c] = 16 + (v)
+static const uint8_t hex_value[256] = {
+	D('0', 0),  D('1', 1),	D('2', 2),  D('3', 3),	D('4', 4),  D('5', 5),
+	D('6', 6),  D('7', 7),	D('8', 8),  D('9', 9),	D('a', 10), D('b', 11),
+	D('c', 12), D('d', 13), D('e', 14), D('f', 15), D('A', 10), D('B', 11),
+	D('C', 12), D('D', 13), D('E', 14), D('F', 15),
+};
+#undef D
+
 bool uuid_from_text(const char *s, size_t len, struct uuid *ret)
 {
+	/* Where the two digits of each byte stand in the text. */
+	static const uint8_t text_at[] = {
+		0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34
+	};
 	struct uuid u;
+	unsigned good = 16;
 
-	if (len != UUID_TEXT_LEN || uuid_parse_range(s, s + len, u.b) != 0)
+	if (len != UUID_TEXT_LEN || s[8] != '-' || s[13] != '-' || s[18] != '-' || s[23] != '-')
+		return false;
+	for (size_t i = 0; i < sizeof(u.b); i++) {
+		unsigned high = hex_value[(unsigned char)s[text_at[i]]];
+		unsigned low = hex_value[(unsigned char)s[text_at[i] + 1]];
+
+		good &= high & low;
+		u.b[i] = (uint8_t)((high & 15) << 4 | (low & 15));
+	}
+	if (!good)
 		return false;
 	*ret = u;
 	return true;

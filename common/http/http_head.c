@@ -29,12 +29,13 @@ static void fault(struct http_head *h, int status, const char *text)
 
 bool http_is_token(const char *s, size_t len)
 {
+	/* One bit for each of the 128 characters of ASCII: letters, digits, !#$%&'*+-.^_`|~ */
+	static const uint64_t allowed[] = { 0x03ff6cfa00000000, 0x57ffffffc7fffffe };
+
 	for (size_t i = 0; i < len; i++) {
 		unsigned char c = (unsigned char)s[i];
 
-		if (!((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
-		      c == '-') &&
-		    !(c != '\0' && strchr("!#$%&'*+.^_`|~", c)))
+		if (c >= 128 || !(allowed[c / 64] >> c % 64 & 1))
 			return false;
 	}
 	return len > 0;
