@@ -226,6 +226,9 @@ static bool take_body(struct batch *b, const struct amqp_delivery *d, enum chang
 	if (is_of_type(d, HEARTBEAT_TYPE)) {
 		struct heartbeat beat;
 		uint64_t xid = 0;
+		/* Of whose changes it says that they have come, must be known. */
+		if (*message_source(d) == '\0')
+			return err_set(err, "a heartbeat needs x-source");
 		if (!heartbeat_read(&document, &beat, err))
 			return false;
 		(void)change_xids_read(xids_text, &xid, 1);

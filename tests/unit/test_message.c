@@ -276,6 +276,7 @@ static void test_heartbeats(void **state)
 		{ SYNC1, false },
 		{ "", false },
 	};
+	const struct amqp_header source = { .key = "x-source", .str = "1/2" };
 	struct batch b;
 
 	(void)state;
@@ -283,6 +284,8 @@ static void test_heartbeats(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct amqp_delivery d = delivery(rows[i].body);
 		d.type = "products.heartbeat";
+		d.headers = &source;
+		d.nheaders = 1;
 		size_t beats = b.nbeats, failures = b.nfailures;
 		message_take(&b, &d, CHANGE_DELETE);
 		if (b.nbeats != beats + rows[i].good)
@@ -303,10 +306,16 @@ static void test_heartbeats(void **state)
 	assert_int_equal(beat->terms[1].messages[CHANGE_SYNC], 20);
 	batch_reset(&b);
 	assert_true(!b.has_beat[CHANGE_DELETE] && b.nbeats == 0);
-	/* Without the type it is no heartbeat. */
+	/* Without the type it is no heartbeat; without a source nobody knows whose. */
 	struct amqp_delivery d = delivery(rows[0].body);
+	d.headers = &source;
+	d.nheaders = 1;
 	message_take(&b, &d, CHANGE_DELETE);
 	assert_int_equal(b.nfailures, 1);
+	d.type = "products.heartbeat";
+	d.nheaders = 0;
+	message_take(&b, &d, CHANGE_DELETE);
+	assert_int_equal(b.nfailures, 2);
 	assert_false(b.has_beat[CHANGE_DELETE]);
 	batch_clear(&b);
 }
