@@ -202,9 +202,14 @@ selected = $(foreach word,$(T),$(if $(wildcard \
 	tests/integration/$(firstword $(subst ::, ,$(word)))),tests/integration/)$(word))
 selected_in = $(if $(findstring .py,$(T))$(findstring tests/,$(T)),,tests/integration)
 
+# Tests wait more than they work: TEST_JOBS of them at a time, each on servers of its own. The tests
+# of a file stay together.
+TEST_JOBS ?= $(shell nproc)
+parallel = $(if $(filter-out 1,$(TEST_JOBS)),-n $(TEST_JOBS) --dist loadfile)
+
 test-integration: all
 	$(Q)PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 \
-		$(PYTHON) -m pytest -p no:cacheprovider -q $(selected_in) $(selected)
+		$(PYTHON) -m pytest -p no:cacheprovider $(parallel) -q $(selected_in) $(selected)
 
 # The core of the integration suite with the address and undefined-behaviour sanitizers: imports,
 # locks, bad requests, dead letters, resets, and starts that fail.
@@ -315,7 +320,7 @@ help:
 	@echo '                       test-integration, test-asan, test-faults-short; installs what is missing'
 	@echo 'make test-unit         unit tests'
 	@echo 'make test-integration  pytest on private servers; T selects, in make test too:'
-	@echo '                       T="test_reset.py -k online"'
+	@echo '                       T="test_reset.py -k online"; TEST_JOBS=1: one after the other'
 	@echo 'make test-asan         the core of it with the address sanitizer'
 	@echo 'make test-faults       all faults, single and in pairs, two hours: SEED= FAULTS= ROUNDS='
 	@echo '                       (test-faults-short: seconds for each)'

@@ -20,8 +20,8 @@ packages() {
 		echo rabbitmq-server python3 curl ca-certificates
 		;;
 	test)
-		echo libcmocka-dev python3-pytest python3-psycopg2 python3-pika python3-requests \
-			python3-jsonschema faketime pgbouncer
+		echo libcmocka-dev python3-pytest python3-pytest-xdist python3-psycopg2 python3-pika \
+			python3-requests python3-jsonschema faketime pgbouncer
 		;;
 	bench)
 		echo wrk
