@@ -30,7 +30,7 @@
 #include "common/pg/schema.h"
 #include "common/base/stop.h"
 
-/* Not migrated is for a person to mend; not reachable may pass, and reads do not need the
+/* Not migrated is for a person to repair; not reachable may pass, and reads do not need the
  * primary. */
 static enum exit_code check_primary(const struct api_settings *s)
 {

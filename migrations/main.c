@@ -201,19 +201,19 @@ static bool settle(struct targets *ts, struct target *t, struct err *err)
 
 /* What was not captured is in no queue: only a reset brings it to the replicas. Every API copies the
  * mark to them. */
-static void mend(struct target *t)
+static void repair(struct target *t)
 {
 	struct pg_result *marked;
 	char fault[512];
 	struct err err;
 
 	if (!primary_mend(t, fault, sizeof(fault), &marked, &err)) {
-		err_prefix(&err, "capture is broken and was not mended");
+		err_prefix(&err, "capture is broken and was not repaired");
 		complain(t, &err);
 		return;
 	}
 	if (fault[0] != '\0')
-		printf("%s: capture was broken (%s): mended\n", t->name, fault);
+		printf("%s: capture was broken (%s): repaired\n", t->name, fault);
 	for (int i = 0; marked && i < db_rows(marked); i++)
 		printf("%s: needs a reset (it may have missed changes): marked, the consumer resets "
 		       "it unless AUTO_RESET=false\n",
@@ -231,7 +231,7 @@ static int command_up(struct targets *ts)
 		if (t->conn == NULL || !all_up(t))
 			continue;
 		if (i == 0)
-			mend(t);
+			repair(t);
 		else if (!settle(ts, t, &err))
 			complain(t, &err);
 	}

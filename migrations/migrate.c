@@ -408,7 +408,7 @@ static bool products_are_there(struct target *t, struct err *err)
  * make rules, triggers and functions anew. They lock out all writers, so what was missed was
  * committed before; and what they find wrong with the table ends this. The moment that is noted for
  * the replicas is taken under that lock. */
-static bool mend(struct target *t, struct pg_result **ret_marked, struct err *err)
+static bool repair(struct target *t, struct pg_result **ret_marked, struct err *err)
 {
 	static const char whole[] = "UPDATE products_capture SET broken_at = NULL, reason = NULL";
 	static const char mark[] =
@@ -443,7 +443,7 @@ bool primary_mend(struct target *t, char *ret_fault, size_t size, struct pg_resu
 		return commit(t, err);
 	if (!query(t, "SAVEPOINT found", 0, NULL, NULL, err))
 		return rollback(t);
-	if (!products_are_there(t, err) || !check_schemas(t, err) || !mend(t, ret_marked, err)) {
+	if (!products_are_there(t, err) || !check_schemas(t, err) || !repair(t, ret_marked, err)) {
 		struct err ignored;
 
 		db_result_clear(*ret_marked);

@@ -142,7 +142,7 @@ static void set_state(struct connector *c, enum upstream_state state, const char
 	if (state == UPSTREAM_SERVING)
 		log_info("database serves", KV_S("database", up->name));
 	else
-		log_warn(up->primary ? "primary cannot be used as it should: retrying"
+		log_warn(up->primary ? "the primary cannot be used fully: checking again"
 				     : "replica removed from rotation; checking again",
 			 KV_S("database", up->name), KV_S("state", upstream_state_name(state)),
 			 KV_S("reason", reason));

@@ -34,7 +34,8 @@ struct heartbeats {
 	uint64_t mark;	    /* for publisher_passed(): all chunks up to its own */
 
 	struct outbox_key going;
-	size_t sent, open; /* its messages: sent; of them not answered */
+	size_t sent, open;   /* its messages: sent; of them not answered */
+	struct mono sent_at; /* the last of them */
 	struct strbuf body;
 	uint64_t *numbers; /* of its messages, in the order of replicas and kinds */
 
@@ -109,6 +110,7 @@ static bool send_one(struct heartbeats *h, struct amqp_link *l, const char *sour
 		return false;
 	h->sent++;
 	h->open++;
+	h->sent_at = mono_now();
 	return true;
 }
 
@@ -203,9 +205,9 @@ bool heartbeats_missing(struct heartbeats *h, const char **ret_replica)
 	return true;
 }
 
-void heartbeats_give_up(struct heartbeats *h)
+void heartbeats_give_up(struct heartbeats *h, struct mono sent_before)
 {
-	if (h->open == 0)
+	if (h->open == 0 || mono_reached(sent_before, h->sent_at))
 		return;
 	h->sent = h->nreplicas * KINDS; /* those that were not sent yet wait for the next one */
 	h->open = 0;

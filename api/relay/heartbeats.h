@@ -44,8 +44,8 @@ bool heartbeats_done(struct heartbeats *h, struct outbox_key *ret);
 /* True once after a queue was missing: the name of a replica whose topology is to be declared. */
 bool heartbeats_missing(struct heartbeats *h, const char **ret_replica);
 
-/* The broker has not answered for long: what is unanswered counts as refused. */
-void heartbeats_give_up(struct heartbeats *h);
+/* What was sent before that moment and is unanswered counts as refused. */
+void heartbeats_give_up(struct heartbeats *h, struct mono sent_before);
 
 /* Forgets everything: records are claimed again. */
 void heartbeats_drop(struct heartbeats *h);

@@ -31,12 +31,11 @@
  * to it that have room take their copies; and by name to each replica's queue of its kind, which
  * tells who has it. The rule, when all of its copies are answered:
  *   1. The exchange took it: everybody has it but a replica whose queue is not there.
- *   2. Else all replicas' queues took it: they have it. Another subscriber that refused has lost its
- *      copy.
- *   3. Else some did, and replicas may be left out: those that did not are. The relay marks them
- *      before the changes are forgotten.
- *   4. Else it is not published.
- *   5. Whose answer was given up is not waited for any more, until it answers anything on this link:
+ *   2. Else somebody took it, and all replicas' queues did but those that may miss it: these are left
+ *      out. The relay marks them before the changes are forgotten. Another subscriber that refused
+ *      has lost its copy.
+ *   3. Else it is not published.
+ *   4. Whose answer was given up is not waited for any more, until it answers anything on this link:
  *      till then it counts as refused.
  * Replicas may get it twice, under one number, which is harmless.
  *
@@ -76,11 +75,13 @@ struct chunk {
 };
 
 struct sent {		     /* one message, or a copy of it by name */
+	uint64_t no;	     /* others send through the link too; 0: nothing was here yet */
 	struct chunk *chunk; /* NULL: confirmed, or dropped; of a copy: answered */
 	uint32_t from;	     /* these two: its changes */
 	uint16_t n;
 	/* 0: through the exchange; else to replica copy - 1, and the message is so many before. */
 	uint16_t copy;
+	bool direct;		/* of a message: it has copies, see its tally */
 	bool answered, refused; /* of a message: with all its copies */
 };
 
@@ -111,7 +112,8 @@ struct publisher {
 	uint64_t oldest, next;
 	size_t unanswered, changes;
 	uint64_t numbered[2], confirmed[2]; /* messages of this term, by enum change_kind */
-	bool direct, leave_out;
+	bool direct;
+	uint64_t may_miss, refused_by;
 	const char *const *names; /* these three: once it was direct */
 	size_t nnames;
 	struct tally *tallies; /* at their message's number modulo RING */
@@ -234,10 +236,12 @@ static void build(struct publisher *p)
 /* Notes that a message, or a copy of it, was sent. */
 static void note_sent(struct publisher *p, uint64_t no, size_t copy)
 {
-	p->ring[no & (RING - 1)] = (struct sent){ .chunk = p->queue,
+	p->ring[no & (RING - 1)] = (struct sent){ .no = no,
+						  .chunk = p->queue,
 						  .from = (uint32_t)p->queue->at,
 						  .n = (uint16_t)p->build_n,
-						  .copy = (uint16_t)copy };
+						  .copy = (uint16_t)copy,
+						  .direct = p->direct };
 	if (p->oldest == p->next)
 		p->oldest = no;
 	p->next = no + 1;
@@ -264,11 +268,13 @@ static bool send_copies(struct publisher *p, struct amqp_link *l, struct amqp_pu
 	return true;
 }
 
+static void take_answer(struct publisher *p, struct sent *s, enum amqp_settled how);
+
 static void skip_silent(struct publisher *p, uint64_t first)
 {
 	for (size_t copy = 0; copy <= p->nnames; copy++)
 		if (p->silent[copy])
-			publisher_settled(p, first + copy, AMQP_NACKED);
+			take_answer(p, &p->ring[(first + copy) & (RING - 1)], AMQP_NACKED);
 }
 
 static bool send_built(struct publisher *p, struct amqp_link *l, const char *source, int64_t term,
@@ -369,6 +375,11 @@ static void confirm_in_order(struct publisher *p)
 			continue;
 		if (!s->answered || s->refused)
 			return;
+		if (s->direct) {
+			const struct tally *t = &p->tallies[p->oldest & (RING - 1)];
+			p->left_out[0] |= t->through ? 0 : t->lost[0];
+			p->left_out[1] |= t->lost[1];
+		}
 		confirm(p, s);
 		p->confirmed[k->c.rows[s->from].kind]++;
 		s->chunk = NULL;
@@ -394,64 +405,64 @@ static void settle(struct publisher *p, struct sent *s, enum amqp_settled how)
 	confirm_in_order(p);
 }
 
-/* One answer of several. */
-static void settle_copy(struct publisher *p, uint64_t no, enum amqp_settled how)
+/* All answers to a message that has copies are here. */
+static void settle_direct(struct publisher *p, struct sent *message, const struct tally *t)
 {
-	struct sent *s = &p->ring[no & (RING - 1)];
-	size_t copy = s->copy;
-	struct sent *message = &p->ring[(no - copy) & (RING - 1)];
-	struct tally *t = &p->tallies[(no - copy) & (RING - 1)];
+	enum change_kind kind = message->chunk->c.rows[message->from].kind;
+	uint64_t lost = t->lost[0] | t->lost[1];
+	bool taken = t->through || (t->taken && (lost & ~p->may_miss) == 0);
 
-	if (copy > 0) {
+	(*(t->through ? &p->counts.direct_taken[kind] : &p->counts.direct_refused[kind]))++;
+	if (!taken)
+		p->refused_by |= lost;
+	settle(p, message, taken ? AMQP_CONFIRMED : t->how);
+}
+
+static void take_answer(struct publisher *p, struct sent *s, enum amqp_settled how)
+{
+	struct sent *message = &p->ring[(s->no - s->copy) & (RING - 1)];
+	struct tally *t = p->tallies ? &p->tallies[(s->no - s->copy) & (RING - 1)] : NULL;
+
+	if (!s->chunk || s->answered || (s->direct && s->copy == 0 && t->answered))
+		return; /* it was dropped, or given up */
+	p->unanswered--;
+	if (!s->direct) {
+		settle(p, s, how);
+		return;
+	}
+	if (s->copy > 0) {
 		s->chunk = NULL;
 		if (how != AMQP_CONFIRMED)
-			t->lost[how == AMQP_RETURNED] |= (uint64_t)1 << (copy - 1);
+			t->lost[how == AMQP_RETURNED] |= (uint64_t)1 << (s->copy - 1);
 	} else {
 		t->answered = true;
 		t->through = how == AMQP_CONFIRMED;
 		t->how = how;
 	}
 	t->taken = t->taken || how == AMQP_CONFIRMED;
-	if (--t->open > 0)
-		return;
-	(*(t->through ? &p->counts.direct_taken : &p->counts.direct_refused))++;
-	bool taken = t->through || (t->lost[0] | t->lost[1]) == 0 || (p->leave_out && t->taken);
-	if (taken) {
-		p->left_out[0] |= t->through ? 0 : t->lost[0];
-		p->left_out[1] |= t->lost[1];
-	}
-	settle(p, message, taken ? AMQP_CONFIRMED : t->how);
+	if (--t->open == 0)
+		settle_direct(p, message, t);
 }
 
 void publisher_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
 {
 	struct publisher *p = arg;
 	struct sent *s = &p->ring[publish_no & (RING - 1)];
-	const struct tally *t = p->tallies ? &p->tallies[publish_no & (RING - 1)] : NULL;
-	bool has_copies = s->copy == 0 && t && t->open > 0;
 
-	if (publish_no < p->oldest || publish_no >= p->next || !s->chunk || s->answered ||
-	    (has_copies && t->answered)) {
-		/* Dropped, or given up. */
-		if (how == AMQP_CONFIRMED && publish_no < p->next && p->next - publish_no <= RING)
-			p->silent[s->copy] = false;
-		return;
-	}
-	p->unanswered--;
-	if (has_copies || s->copy > 0)
-		settle_copy(p, publish_no, how);
-	else
-		settle(p, s, how);
+	if (s->no != publish_no)
+		return; /* not from here */
+	p->silent[s->copy] = false;
+	take_answer(p, s, how);
 }
 
-void publisher_go_direct(struct publisher *p, const char *const *names, size_t n, bool leave_out)
+void publisher_go_direct(struct publisher *p, const char *const *names, size_t n, uint64_t may_miss)
 {
 	if (!p->tallies)
 		p->tallies = xcalloc(RING, sizeof(*p->tallies));
 	p->names = names;
 	p->nnames = n;
 	p->direct = true;
-	p->leave_out = leave_out;
+	p->may_miss = may_miss;
 }
 
 void publisher_end_direct(struct publisher *p)
@@ -460,12 +471,20 @@ void publisher_end_direct(struct publisher *p)
 	memset(p->silent, 0, sizeof(p->silent));
 }
 
-bool publisher_silent(const struct publisher *p)
+uint64_t publisher_refused_by(const struct publisher *p)
 {
-	for (size_t copy = 0; copy < ARRAY_SIZE(p->silent); copy++)
-		if (p->silent[copy])
-			return true;
-	return false;
+	return p->refused_by;
+}
+
+bool publisher_silent(const struct publisher *p, uint64_t *ret_replicas)
+{
+	uint64_t replicas = 0;
+
+	for (size_t copy = 1; copy < ARRAY_SIZE(p->silent); copy++)
+		replicas |= (uint64_t)p->silent[copy] << (copy - 1);
+	if (ret_replicas)
+		*ret_replicas = replicas;
+	return p->silent[0] || replicas != 0;
 }
 
 bool publisher_left_out(struct publisher *p, size_t replica, enum amqp_settled *ret_how)
@@ -483,12 +502,13 @@ bool publisher_left_out(struct publisher *p, size_t replica, enum amqp_settled *
 void publisher_give_up(struct publisher *p)
 {
 	for (uint64_t no = p->oldest; no < p->next; no++) {
-		const struct sent *s = &p->ring[no & (RING - 1)];
-		const struct tally *t = p->tallies ? &p->tallies[no & (RING - 1)] : NULL;
+		struct sent *s = &p->ring[no & (RING - 1)];
 
-		if (s->chunk && (s->copy > 0 || (t && t->open > 0 && !t->answered)))
+		if (s->no != no || !s->chunk || s->answered)
+			continue;
+		if (s->direct && (s->copy > 0 || !p->tallies[no & (RING - 1)].answered))
 			p->silent[s->copy] = true;
-		publisher_settled(p, no, AMQP_NACKED);
+		take_answer(p, s, AMQP_NACKED);
 	}
 }
 
@@ -551,11 +571,8 @@ void publisher_counts(const struct publisher *p, struct publisher_counts *ret)
 
 void publisher_drop(struct publisher *p, bool new_link)
 {
-	for (uint64_t no = p->oldest; no < p->next; no++) {
+	for (uint64_t no = p->oldest; no < p->next; no++)
 		p->ring[no & (RING - 1)].chunk = NULL;
-		if (p->tallies)
-			p->tallies[no & (RING - 1)].open = 0;
-	}
 	memset(p->left_out, 0, sizeof(p->left_out));
 	p->direct = false;
 	for (size_t i = 0; i < p->nchunks; i++)
@@ -569,8 +586,10 @@ void publisher_drop(struct publisher *p, bool new_link)
 	memset(p->confirmed, 0, sizeof(p->confirmed));
 	p->cautious = true;
 	p->refused = false;
+	p->refused_by = 0;
 	if (new_link) {
 		p->next = 1;
+		memset(p->ring, 0, sizeof(p->ring));
 		memset(p->silent, 0, sizeof(p->silent));
 	}
 	p->oldest = p->next;

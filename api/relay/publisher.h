@@ -19,8 +19,9 @@ struct publisher_counts {
 	uint64_t confirmed; /* changes, and so on */
 	uint64_t returned;
 	uint64_t nacked;
-	/* Messages that were sent directly, and that the exchange took or did not. */
-	uint64_t direct_taken, direct_refused;
+	/* By enum change_kind: messages that were sent directly, and that the exchange took or did
+	 * not. */
+	uint64_t direct_taken[2], direct_refused[2];
 };
 
 /* chunks: how many may be under way; changes_max: of one message, 1: no arrays. */
@@ -62,13 +63,17 @@ bool publisher_refused(const struct publisher *p, enum amqp_settled *ret_how);
 
 /* Also to each replica's queue by its name, until publisher_end_direct() or a drop: to find out who
  * takes messages while the exchange refuses some; one full queue bound to it is enough for that.
- * leave_out: a replica whose queue does not take a message is left out; if not, the message counts as
- * refused. names: borrowed for life; 64 at most. Not while anything is unanswered. */
-void publisher_go_direct(struct publisher *p, const char *const *names, size_t n, bool leave_out);
+ * Sets of replicas are bits in the order of names. may_miss: those that are left out if their queue
+ * does not take a message; if that of another one does not, the message counts as refused. names:
+ * borrowed for life; 64 at most. Not while anything is unanswered. */
+void publisher_go_direct(struct publisher *p, const char *const *names, size_t n,
+			 uint64_t may_miss);
 void publisher_end_direct(struct publisher *p);
+/* Directly: the replicas whose queue did not take a message that counts as refused. */
+uint64_t publisher_refused_by(const struct publisher *p);
 /* Directly: some queue, or the exchange, has answered nothing on this link since it was given up,
- * and is not waited for. */
-bool publisher_silent(const struct publisher *p);
+ * and is not waited for. *ret_replicas: those whose queue it is; may be NULL. */
+bool publisher_silent(const struct publisher *p, uint64_t *ret_replicas);
 /* True once after changes were confirmed that this replica's queue did not take, and how it did not:
  * the replica is to be marked before they are forgotten. */
 bool publisher_left_out(struct publisher *p, size_t replica, enum amqp_settled *ret_how);

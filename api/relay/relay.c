@@ -11,7 +11,8 @@
  *   OWN                no other primary's relay publishes here     -> PUBLISH
  *   PUBLISH            a queue did not take a message              -> HOLD
  *                      another connection may have the exchange    -> OWN
- *   HOLD               the back-off is over, and the queues are declared again    -> OWN
+ *   HOLD               the time is over, and the queues are declared again        -> PUBLISH
+ *                      the same, on a new connection to the broker                -> OWN
  *   those with a lead  stop is requested                           -> WIND_UP
  *   the others         stop is requested                           -> END
  *   WIND_UP            all is answered and forgotten, or STOP_MS are over         -> END
@@ -71,7 +72,7 @@ const char *relay_state_name(enum relay_state s)
 /* It does what it should: publishes, or stands by for who does. */
 static bool works(const struct relay *r)
 {
-	return r->phase == RELAY_WAIT || (r->phase == RELAY_PUBLISH && r->way == RELAY_BY_EXCHANGE);
+	return r->phase == RELAY_WAIT || (r->phase == RELAY_PUBLISH && !r->direct);
 }
 
 static void show_status(struct relay *r, enum relay_state state)
@@ -279,11 +280,12 @@ static void service(struct relay *r, struct mono now)
 		    mono_reached(mono_add_ms(r->connected_at, STABLE_MS), now))
 			backoff_reset(&r->broker.backoff);
 		/* In HOLD too, which waits for these answers while nobody gets anything. */
-		if ((r->phase == RELAY_PUBLISH || r->phase == RELAY_HOLD) &&
-		    mono_reached(mono_add_ms(r->progress_at, SILENCE_MS), now)) {
-			publisher_give_up(r->publisher);
-			heartbeats_give_up(r->heartbeats);
-			r->progress_at = now;
+		if (!blocked && (r->phase == RELAY_PUBLISH || r->phase == RELAY_HOLD)) {
+			heartbeats_give_up(r->heartbeats, mono_add_ms(now, -SILENCE_MS));
+			if (mono_reached(mono_add_ms(r->progress_at, SILENCE_MS), now)) {
+				publisher_give_up(r->publisher);
+				r->progress_at = now;
+			}
 		}
 		if (mono_reached(mono_add_ms(r->progress_at, CONFIRM_MS), now)) {
 			err_set(&err, "no confirm for %d s", CONFIRM_MS / 1000);
@@ -404,7 +406,6 @@ struct relay *relay_start(const struct relay_options *options, struct err *err)
 					    .cancelled = relay_own_cancelled };
 	backoff_init(&r->broker.backoff, 200, 5000);
 	backoff_init(&r->database.backoff, 200, 5000);
-	r->refused_since = MONO_NEVER;
 	backoff_init(&r->hold_backoff, 200, 5000);
 	backoff_init(&r->renew_backoff, 1000, 30000);
 	backoff_init(&r->own_backoff, 500, 5000);

@@ -10,21 +10,21 @@
  * Chunks of big transactions, which outbox.c has put aside, are claimed in turn with the chunks of
  * sweeps, unless pace.c holds them back. Nothing ever holds back a sweep for their sake.
  *
- * One queue that refuses messages must not hold up the others. Publisher.c knows how messages go by
- * name to each replica's queue; which way they go (enum relay_way):
- *   way           a message was refused                              the exchange refuses nothing
- *   BY_EXCHANGE   somebody did not take it -> PATIENTLY, at once
- *   PATIENTLY     a replica's queue did not take it: hold AGAIN_MS;  for CALM_MS -> BY_EXCHANGE
- *                 for PATIENCE_MS -> DIRECTLY, at once
- *   DIRECTLY      no replica's queue took it: hold, with back-off    for CALM_MS -> BY_EXCHANGE
- * So a subscriber's full queue costs the replicas nothing, and a replica's queue is given the time to
- * elect a leader. A replica that is left out is marked, which is committed before the change is
- * forgotten; if the process dies before, the change is published once more. The way is in memory: a
- * new leader starts BY_EXCHANGE.
+ * One queue that refuses messages must not hold up the others. From the first refusal on messages go
+ * directly as well, by name to each replica's queue (publisher.c), until the exchange has refused
+ * nothing for CALM_MS. What happens when a message is refused:
+ *   1. Not directly yet: publish again, directly.
+ *   2. A replica's queue has refused for PATIENCE_MS, or is silent: publish again without waiting for
+ *      it. From now on the replica is left out of what its queue does not take.
+ *   3. A replica's queue refuses for less than that; it may be electing a leader: hold for AGAIN_MS.
+ *   4. No queue at all took it: hold, with a back-off.
+ * So a subscriber's full queue costs the replicas nothing. That a replica was left out is committed
+ * before the change is forgotten; if the process dies before, the change is published once more. All
+ * of this is in memory: a new leader begins with the exchange alone.
  *
  * RabbitMQ 3.10 may go on refusing on a channel when the reason is gone. So what has refused is
- * asked again on a new connection: at the end of a hold, and as long as the exchange takes nothing
- * every renew_backoff. But never while a queue is silent: on a new channel the broker may answer
+ * asked again on a new connection: at the end of a hold, and every renew_backoff while the exchange
+ * takes nothing of a kind. But never while a queue is silent: on a new channel the broker may answer
  * nobody before that queue does.
  *
  * Heartbeats measure how far the replicas are behind. A leader records one every heartbeat_ms like
@@ -42,7 +42,7 @@
 #define GATHER_ROWS 16
 #define FORGET_MS   20 /* a confirmed change waits so long at most, for others to join it */
 #define IDLE_US	    (RELAY_IDLE_MS * INT64_C(1000))
-#define PATIENCE_MS 4000 /* see above */
+#define PATIENCE_MS 4000 /* a replica's queue may refuse for so long before it is left out */
 #define AGAIN_MS    200
 #define CALM_MS	    10000
 #define RENEW_MS    1000
@@ -59,6 +59,7 @@ static void restart(struct relay *r, bool new_link)
 	r->sweep_at = mono_now();
 	r->pause_us = r->gap_us = BUSY_US;
 	r->sweep_rows = 0;
+	r->through_marked = false;
 	r->restart_sweeps = r->sweeps;
 	r->beat_sweeps = r->sweeps + 1;
 }
@@ -96,8 +97,8 @@ void relay_begin(struct relay *r)
 	}
 	r->leads = true;
 	r->claim = NULL; /* of a lead that was refused meanwhile */
-	r->way = RELAY_BY_EXCHANGE;
-	r->refused_since = MONO_NEVER;
+	r->direct = r->refusing = false;
+	backoff_reset(&r->hold_backoff);
 	r->broker.trouble = false;
 	r->database.trouble = false;
 	backoff_reset(&r->database.backoff);
@@ -112,31 +113,65 @@ static void hold(struct relay *r, struct mono until, bool renews)
 	r->phase = RELAY_HOLD;
 	r->hold_step = RELAY_HOLD_WAIT;
 	r->hold_until = until;
-	r->hold_renews = renews && !publisher_silent(r->publisher);
+	r->hold_renews = renews;
 }
 
 /* The exchange has not taken a message. */
-static void leave_exchange(struct relay *r, struct mono now, const char *why)
+static void go_direct(struct relay *r, struct mono now, const char *why)
 {
 	log_warn("the exchange does not take messages", KV_S("error", why),
 		 KV_S("next", "publishing to each replica's queues as well; a subscriber whose "
 			      "queue refuses loses its copy"));
 	relay_show_error(r, "the exchange does not take messages", why);
-	r->way = RELAY_PATIENTLY;
+	r->direct = true;
 	r->calm_at = mono_add_ms(now, CALM_MS);
 	r->renew_at = mono_add_ms(now, RENEW_MS);
 	publisher_counts(r->publisher, &r->calm_from);
 	r->renew_from = r->calm_from;
 	backoff_reset(&r->renew_backoff);
+	r->may_miss = 0;
+	for (size_t i = 0; i < REPLICAS_MAX; i++)
+		r->refused_since[i] = MONO_NEVER;
 	memset(r->left_out, 0, sizeof(r->left_out));
 }
 
-static void return_to_exchange(struct relay *r)
+static void end_direct(struct relay *r)
 {
 	publisher_end_direct(r->publisher);
-	r->way = RELAY_BY_EXCHANGE;
+	r->direct = false;
 	relay_queues_forget(r);
 	log_info("relay goes on: the exchange takes messages again");
+}
+
+/* Rules 2 and 3: *ret_new: some replica may be left out from now on. Returns whether another one is
+ * waited for. */
+static bool judge_refusers(struct relay *r, struct mono now, bool *ret_new)
+{
+	uint64_t by = publisher_refused_by(r->publisher) & ~r->may_miss, silent;
+	bool waits = false;
+
+	(void)publisher_silent(r->publisher, &silent);
+	*ret_new = false;
+	for (size_t i = 0; i < r->opt.nreplicas; i++) {
+		uint64_t bit = (uint64_t)1 << i;
+
+		if (!(by & bit))
+			continue;
+		if (mono_is_never(r->refused_since[i])) {
+			r->refused_since[i] = now;
+			log_warn("a replica's queue does not take changes",
+				 KV_S("replica", r->opt.replicas[i]),
+				 KV_S("next", "asking again, before the others go on without it"));
+		}
+		if (silent & bit ||
+		    mono_reached(mono_add_ms(r->refused_since[i], PATIENCE_MS), now)) {
+			r->may_miss |= bit;
+			*ret_new = true;
+		} else {
+			waits = true;
+		}
+	}
+	return waits;
 }
 
 static void on_refused(struct relay *r, enum amqp_settled how, struct mono now)
@@ -146,31 +181,41 @@ static void on_refused(struct relay *r, enum amqp_settled how, struct mono now)
 		"a message reached no queue: a queue or a binding was removed"
 	};
 	const char *why = texts[how == AMQP_RETURNED];
-	bool renews = how == AMQP_NACKED;
+	bool renews = how == AMQP_NACKED, waits, is_new;
 
-	if (mono_is_never(r->refused_since))
-		r->refused_since = now;
-	switch (r->way) {
-	case RELAY_BY_EXCHANGE:
-		leave_exchange(r, now, why);
+	r->refusing = true;
+	if (!r->direct) {
+		go_direct(r, now, why);
 		hold(r, now, false);
-		break;
-	case RELAY_PATIENTLY:
-		if (mono_reached(mono_add_ms(r->refused_since, PATIENCE_MS), now)) {
-			r->way = RELAY_DIRECTLY;
-			hold(r, now, renews);
-		} else {
-			hold(r, mono_add_ms(now, AGAIN_MS), renews);
-		}
-		break;
-	case RELAY_DIRECTLY:
-		if (r->hold_backoff.failures == 0)
-			log_warn("relay holds", KV_S("error", why),
-				 KV_S("next", "declaring the queues again, then publishing again"));
-		relay_show_error(r, "relay holds", why);
-		hold(r, mono_add_ms(now, backoff_next_ms(&r->hold_backoff)), renews);
-		break;
+		return;
 	}
+	waits = judge_refusers(r, now, &is_new);
+	if (is_new || waits) {
+		hold(r, is_new ? now : mono_add_ms(now, AGAIN_MS), renews);
+		return;
+	}
+	if (r->hold_backoff.failures == 0)
+		log_warn("relay holds", KV_S("error", why),
+			 KV_S("next", "declaring the queues again, then publishing again"));
+	relay_show_error(r, "relay holds", why);
+	hold(r, mono_add_ms(now, backoff_next_ms(&r->hold_backoff)), renews);
+}
+
+/* Whether all that was recorded at the restart has gone through. */
+static void end_refusing(struct relay *r)
+{
+	if (r->sweeps <= r->restart_sweeps || outbox_has_big(r->outbox))
+		return;
+	if (!r->through_marked) {
+		r->through_marked = true;
+		r->through_mark = publisher_mark(r->publisher);
+	}
+	if (!publisher_passed(r->publisher, r->through_mark))
+		return;
+	r->refusing = false;
+	for (size_t i = 0; i < REPLICAS_MAX; i++)
+		r->refused_since[i] = MONO_NEVER;
+	backoff_reset(&r->hold_backoff);
 }
 
 /* False: the broker was lost. */
@@ -199,6 +244,7 @@ static bool end_hold(struct relay *r, struct mono now)
 	    outbox_claiming(r->outbox) || amqp_blocked(r->link))
 		return true;
 	if (r->hold_step == RELAY_HOLD_WAIT) {
+		r->hold_renews = r->hold_renews && !publisher_silent(r->publisher, NULL);
 		if (r->hold_renews && !renew_link(r))
 			return false;
 		relay_queues_want(r);
@@ -209,37 +255,58 @@ static bool end_hold(struct relay *r, struct mono now)
 	if (!relay_queues_ready(r))
 		return true;
 	restart(r, r->hold_renews);
-	if (r->way != RELAY_BY_EXCHANGE)
-		publisher_go_direct(r->publisher, r->opt.replicas, r->opt.nreplicas,
-				    r->way == RELAY_DIRECTLY);
+	if (r->direct)
+		publisher_go_direct(r->publisher, r->opt.replicas, r->opt.nreplicas, r->may_miss);
 	if (!r->owns)
 		r->phase = RELAY_OWN;
 	return true;
 }
 
-/* While messages go by name too: what the exchange says to them. */
+/* Since then: *ret_refused: the exchange has refused messages. *ret_stuck: it has taken none of their
+ * kind. Returns whether it has taken any. */
+static bool compare(const struct publisher_counts *since, const struct publisher_counts *now,
+		    bool *ret_refused, bool *ret_stuck)
+{
+	bool took = false;
+
+	*ret_refused = *ret_stuck = false;
+	for (size_t kind = 0; kind < ARRAY_SIZE(now->direct_taken); kind++) {
+		bool took_it = now->direct_taken[kind] != since->direct_taken[kind];
+		bool refused = now->direct_refused[kind] != since->direct_refused[kind];
+
+		took = took || took_it;
+		*ret_refused = *ret_refused || refused;
+		*ret_stuck = *ret_stuck || (refused && !took_it);
+	}
+	return took;
+}
+
+/* Directly: what the exchange says. */
 static void watch_exchange(struct relay *r, struct mono now)
 {
 	struct publisher_counts counts;
+	bool refused, stuck;
 
 	publisher_counts(r->publisher, &counts);
-	if (counts.direct_refused != r->calm_from.direct_refused) {
+	bool took = compare(&r->calm_from, &counts, &refused, &stuck);
+
+	if (refused) {
 		r->calm_from = counts;
 		r->calm_at = mono_add_ms(now, CALM_MS);
-	} else if (counts.direct_taken != r->calm_from.direct_taken &&
-		   mono_reached(r->calm_at, now)) {
-		return_to_exchange(r);
+	} else if (took && mono_reached(r->calm_at, now)) {
+		end_direct(r);
 		return;
 	}
 	if (!mono_reached(r->renew_at, now))
 		return;
-	r->renew_at = mono_add_ms(now, RENEW_MS);
-	if (publisher_unanswered(r->publisher) > 0 || publisher_silent(r->publisher)) {
+	if (publisher_unanswered(r->publisher) > 0 || publisher_silent(r->publisher, NULL)) {
 		r->renew_at = mono_add_ms(now, RELAY_IDLE_MS);
-	} else if (counts.direct_taken != r->renew_from.direct_taken) {
-		r->renew_from = counts; /* it takes some: no need */
-	} else if (counts.direct_refused != r->renew_from.direct_refused) {
-		r->renew_from = counts;
+		return;
+	}
+	(void)compare(&r->renew_from, &counts, &refused, &stuck);
+	r->renew_from = counts;
+	r->renew_at = mono_add_ms(now, RENEW_MS);
+	if (stuck) {
 		r->renew_at = mono_add_ms(now, backoff_next_ms(&r->renew_backoff));
 		hold(r, now, true);
 	}
@@ -428,7 +495,7 @@ static struct mono next_duty(const struct relay *r, struct mono now)
 	if (publisher_confirmed_count(r->publisher) > 0 && outbox_forgetting(r->outbox) == 0)
 		due = mono_earlier(due, r->forget_at);
 	due = mono_earlier(due, relay_queues_due(r));
-	if (r->way != RELAY_BY_EXCHANGE)
+	if (r->direct)
 		due = mono_earlier(due, r->renew_at);
 	return may_beat(r) ? mono_earlier(due, r->beat_at) : due;
 }
@@ -467,7 +534,7 @@ struct mono relay_publish(struct relay *r, struct mono now)
 
 	if (publisher_refused(r->publisher, &how))
 		on_refused(r, how, now);
-	else if (r->way != RELAY_BY_EXCHANGE)
+	else if (r->direct)
 		watch_exchange(r, now);
 	if (r->phase == RELAY_HOLD)
 		return now;
@@ -484,12 +551,8 @@ struct mono relay_publish(struct relay *r, struct mono now)
 		return now;
 	}
 
-	/* All that was recorded has gone through since. */
-	if (!mono_is_never(r->refused_since) && r->sweeps > r->restart_sweeps &&
-	    publisher_changes(r->publisher) == 0) {
-		r->refused_since = MONO_NEVER;
-		backoff_reset(&r->hold_backoff);
-	}
+	if (r->refusing)
+		end_refusing(r);
 	if (ran == PUBLISHER_MORE)
 		return now;
 	if (ran == PUBLISHER_FULL && !amqp_blocked(r->link))

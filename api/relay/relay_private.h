@@ -36,17 +36,12 @@ enum relay_phase {
 	RELAY_DECLARE, /* it has the lead; the queues are not declared yet */
 	RELAY_OWN,     /* … they are; another primary's relay may publish here */
 	RELAY_PUBLISH, /* it claims, publishes, forgets */
-	RELAY_HOLD,    /* a queue did not take a message: nothing new is published */
+	RELAY_HOLD,    /* a queue did not take a message, or the connection is renewed: nothing
+			  new is published */
 	RELAY_WIND_UP, /* stop: answers are awaited, nothing new begins */
 	RELAY_END,
 };
 
-/* relay_lead.c: how messages are published. */
-enum relay_way {
-	RELAY_BY_EXCHANGE, /* as ever */
-	RELAY_PATIENTLY,   /* also by name; every replica's queue must take them */
-	RELAY_DIRECTLY,	   /* also by name; a replica whose queue does not take one is left out */
-};
 /* relay_lead.c: what RELAY_HOLD waits for. */
 enum relay_hold_step {
 	RELAY_HOLD_WAIT,    /* the answers awaited, and the time */
@@ -110,26 +105,29 @@ struct relay {
 	struct mono stop_at;	  /* WIND_UP: when to wait no longer for answers */
 
 	/* of a leader */
-	enum relay_way way;
 	enum relay_hold_step hold_step; /* these three: HOLD */
 	struct mono hold_until;
-	bool hold_renews;	   /* it goes on with a new connection to the broker */
-	struct mono sweep_at;	   /* when the next sweep is due */
-	struct mono swept_at;	   /* when the last one began */
-	int64_t pause_us, gap_us;  /* to the next sweep: if nobody wakes us; in any case */
-	struct mono busy_until;	   /* the pause does not grow until then */
-	size_t sweep_rows;	   /* of the sweep under way */
-	bool big_turn;		   /* the next chunk may be one of a big transaction */
-	struct mono forget_at;	   /* when what is confirmed is forgotten; never: nothing waits */
-	struct mono refused_since; /* never: all that was recorded has gone through */
-	/* Not BY_EXCHANGE: */
-	struct mono calm_at;  /* the exchange has refused nothing for long */
-	struct mono renew_at; /* when a new connection may be tried */
+	bool hold_renews; /* it goes on with a new connection to the broker */
+	bool refusing; /* since a message was refused, not all that was recorded has gone through */
+	bool through_marked; /* through_mark is set: all that was recorded at the restart */
+	uint64_t through_mark;
+	struct mono sweep_at;	  /* when the next sweep is due */
+	struct mono swept_at;	  /* when the last one began */
+	int64_t pause_us, gap_us; /* to the next sweep: if nobody wakes us; in any case */
+	struct mono busy_until;	  /* the pause does not grow until then */
+	size_t sweep_rows;	  /* of the sweep under way */
+	bool big_turn;		  /* the next chunk may be one of a big transaction */
+	struct mono forget_at;	  /* when what is confirmed is forgotten; never: nothing waits */
+	bool direct;		  /* messages go by name too; then: */
+	struct mono calm_at;	  /* it ends, if the exchange refuses nothing until then */
+	struct mono renew_at;	  /* a new connection may be tried */
 	struct backoff renew_backoff;
-	struct publisher_counts calm_from, renew_from; /* since then; at the last renewal */
-	bool left_out[REPLICAS_MAX];		       /* as logged */
-	uint64_t restart_sweeps;		       /* sweeps, at the last restart */
-	struct mono beat_at;			       /* when the next heartbeat is due */
+	struct publisher_counts calm_from, renew_from; /* when the time began */
+	struct mono refused_since[REPLICAS_MAX];       /* never: its queue does not refuse */
+	uint64_t may_miss;	     /* replicas whose queue has refused for too long: bits */
+	bool left_out[REPLICAS_MAX]; /* as logged */
+	uint64_t restart_sweeps;     /* sweeps, at the last restart */
+	struct mono beat_at;	     /* when the next heartbeat is due */
 	uint64_t beat_sweeps; /* how many sweeps must have ended, so that none is unclaimed */
 
 	/* the replicas' queues: relay_queues.c */

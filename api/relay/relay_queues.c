@@ -379,7 +379,7 @@ enum relay_queues relay_queues_turn(struct relay *r, struct mono now, struct err
 			memset(r->too_long, 0, sizeof(r->too_long));
 			memset(r->to_do, 0, sizeof(r->to_do));
 		}
-		if (r->way == RELAY_BY_EXCHANGE) /* else it is needed all the time */
+		if (!r->direct) /* else it is needed all the time */
 			relay_queues_forget(r);
 		return outcome;
 	}

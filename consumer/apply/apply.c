@@ -189,9 +189,12 @@ static void end_pass(struct apply *a)
 		a->state = APPLY_DONE;
 }
 
-/* What is still to do in the first pass, by versions. The open ranges are next to each other. */
+/* What is still to do in the first pass, by versions. The open ranges are next to each other: an
+ * older change that batch_older() has put behind them is on top and alone, so it is gone by then. */
 static void order_rest(struct apply *a)
 {
+	if (a->by_version || a->nopen == 0)
+		return;
 	size_t from = a->open[a->nopen - 1].from, n = 0;
 
 	for (size_t i = 0; i < a->nopen; i++)
@@ -234,8 +237,7 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 		a->unit_max = min_size(2 * a->unit_max, (size_t)a->settings->batch_max_changes);
 		break;
 	case VERDICT_HALVE:
-		if (!a->by_version)
-			order_rest(a);
+		order_rest(a);
 		pop(a);
 		push(a, top.from + top.n / 2, top.n - top.n / 2);
 		push(a, top.from, top.n / 2);
@@ -247,6 +249,7 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 			a->arrivals_due = false;
 			break;
 		}
+		order_rest(a);
 		uint32_t change = a->batch->order[top.from];
 		if (verdict_may_pass(err->sqlstate)) {
 			batch_refuse(a->batch, change, err);

@@ -83,8 +83,8 @@ void auto_reset_run(struct auto_reset *a, const char *reason)
 	if (code != EXIT_UNREACHABLE && code != EXIT_BUSY && ++a->failures >= TRIES) {
 		a->given_up = true;
 		log_error(
-			"the replica could not reset itself, and does not try again: mend what is "
-			"said above, then run reset-replicas --replica with its name",
+			"the replica could not reset itself, and does not try again: fix the cause "
+			"logged above, then run reset-replicas --replica with its name",
 			KV_S("replica", replica), KV_I("tries", TRIES));
 		return;
 	}

@@ -25,11 +25,11 @@ static const struct {
 } units[] = {
 	{ DB_OK, ANY, ALWAYS, VERDICT_NEXT, "applied" },
 	{ DB_REFUSED, 1, ALWAYS, VERDICT_FAIL_CHANGE,
-	  "the replica refuses this change; it is moved out of the way" },
+	  "the replica refuses this change: it is moved to the retry or the dead-letter queue" },
 	{ DB_REFUSED, ANY, ALWAYS, VERDICT_HALVE,
 	  "the replica refuses a change of this batch; looking for it" },
 	{ DB_RETRY, ANY, VERDICT_TRIES - 1, VERDICT_AGAIN,
-	  "the batch met another transaction; trying it again" },
+	  "the batch conflicted with another transaction: trying it again" },
 	{ DB_RETRY, ANY, ALWAYS, VERDICT_WAIT, "blocked by a lock on the replica; retrying" },
 	{ DB_BUSY, ANY, ALWAYS, VERDICT_WAIT_RESET,
 	  "the replica is being reset; its messages wait until that is done" },
@@ -43,7 +43,7 @@ static const struct {
 	  "the replica cannot take changes now; its messages wait" },
 	{ DB_BROKEN, ANY, ALWAYS, VERDICT_WAIT,
 	  "a table or an index of the replica is corrupt; its messages wait: see its server's log, "
-	  "mend it or run reset-replicas" },
+	  "repair it or run reset-replicas" },
 	{ DB_LOST, ANY, ALWAYS, VERDICT_WAIT,
 	  "the connection to the replica is lost; its messages wait" },
 };

@@ -306,7 +306,7 @@ done:
 		fprintf(stderr,
 			"The products of discarded letters stay as they are on %s, and the API "
 			"goes on reading them elsewhere, until a newer change of theirs comes. "
-			"To mend them now: reset-replicas --repair --replica %s\n",
+			"To repair them now: reset-replicas --repair --replica %s\n",
 			replica, replica);
 }
 

@@ -83,7 +83,7 @@ static bool check_obstacles(struct reset_replica *r)
 	if (list.len == 0)
 		return true;
 	err_set(&err,
-		"its table products cannot be replaced; drop or mend first (and make again after): %s",
+		"its table products cannot be replaced; drop or change first (and recreate after): %s",
 		strbuf_str(&list));
 	return reset_replica_fail(r, EXIT_DIFFERENT, &err);
 }

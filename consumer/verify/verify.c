@@ -4,7 +4,7 @@
  *   1. Open all databases; a replica that cannot be reached takes no part, the others go on.
  *   2. Scan the table chunk by chunk for suspects: products that look different (verify_scan.c).
  *   3. Settle each batch of suspects: drift, or a change in flight (verify_settle.c).
- *   4. With --repair, mend the drifted ones of the batch (verify_repair.c).
+ *   4. With --repair, repair the drifted ones of the batch (verify_repair.c).
  *   5. A line of summary a replica, and the exit code.
  *
  * Nothing is locked; memory is that of one batch. --verify changes nothing; --repair may be killed
@@ -177,8 +177,8 @@ static void choose(struct verify *v, const bool *chosen)
 
 static enum exit_code replica_code(const struct verify_replica *r)
 {
-	/* Without --repair none is mended. */
-	if (r->drifted > r->mended)
+	/* Without --repair none is repaired. */
+	if (r->drifted > r->repaired)
 		return EXIT_DIFFERENT;
 	if (r->server.failed != EXIT_OK)
 		return r->server.failed;
@@ -206,7 +206,7 @@ static void summarize(struct run *run)
 			strbuf_addf(&line, "%lld products differ%s", (long long)r->drifted,
 				    run->request->repair ? "ed" : "");
 		if (r->drifted > 0 && run->request->repair)
-			strbuf_addf(&line, ", %lld repaired", (long long)r->mended);
+			strbuf_addf(&line, ", %lld repaired", (long long)r->repaired);
 		if (replica_code(r) == EXIT_OK && r->drifted == 0)
 			strbuf_addf(&line, "equal, %lld products", (long long)run->v.rows);
 		else if (r->server.failed != EXIT_OK)

@@ -1,5 +1,5 @@
 /*
- * verify.h: comparing replicas with the primary, and mending the products that differ, while
+ * verify.h: comparing replicas with the primary, and repairing the products that differ, while
  * everything else goes on.
  */
 #ifndef PGFANOUT_CONSUMER_VERIFY_VERIFY_H
@@ -16,7 +16,7 @@ struct verify_request {
 };
 
 /* Writes differences to standard output, one a line, and failures to the log. EXIT_OK: all replicas
- * are equal, or were mended. Main thread; call stop_init() first. */
+ * are equal, or were repaired. Main thread; call stop_init() first. */
 enum exit_code verify_run(const struct verify_request *request);
 
 #endif

@@ -1,6 +1,6 @@
 /*
  * verify_private.h: what the parts of a comparison share: verify.c (its order and its words),
- * verify_scan.c (finds suspects), verify_settle.c (judges them), verify_repair.c (mends).
+ * verify_scan.c (finds suspects), verify_settle.c (judges them), verify_repair.c (repairs).
  */
 #ifndef PGFANOUT_CONSUMER_VERIFY_VERIFY_PRIVATE_H
 #define PGFANOUT_CONSUMER_VERIFY_VERIFY_PRIVATE_H
@@ -26,7 +26,7 @@ struct verify_replica {
 	struct verify_server server;
 	enum verify_part part;
 	struct err why; /* VERIFY_BEHIND: the reason */
-	int64_t drifted, mended, unsure;
+	int64_t drifted, repaired, unsure;
 };
 
 struct verify {
@@ -58,7 +58,7 @@ static inline bool verify_taking_part(const struct verify_replica *r)
  * of the primary. */
 MUST_CHECK bool verify_gather(struct verify *v);
 
-/* Compares everything; judges, reports and mends each batch of suspects before the next. False as
+/* Compares everything; judges, reports and repairs each batch of suspects before the next. False as
  * above. */
 MUST_CHECK bool verify_scan(struct verify *v);
 

@@ -1,11 +1,11 @@
 /*
- * verify_repair.c: mends products that differ: the primary records each of them once more, as it
+ * verify_repair.c: repairs products that differ: the primary records each of them once more, as it
  * is, under a new version, and it reaches all replicas like any other change. Where a replica was
  * right already only the version changes.
  *
  * Why versions stay in order: repair_publish.sql, repair_delete_hold.sql. Why a product does not go
  * backwards on a replica: repair_lower.sql. Each product is a transaction of its own: after a crash
- * of this process, what was recorded is mended, the rest is not.
+ * of this process, what was recorded is repaired, the rest is not.
  */
 #include <string.h>
 
@@ -68,7 +68,7 @@ static enum db_outcome publish(struct verify *v, const struct uuid *id, struct e
 	enum db_outcome outcome = DB_RETRY;
 	int done = 0;
 
-	err_set(err, "it comes and goes too fast");
+	err_set(err, "it was created and deleted too often meanwhile");
 	for (int i = 0; i < TRIES && done == 0; i++) {
 		outcome = run(v, sql_repair_publish, id, &done, err);
 		if (outcome == DB_OK && done == 0)
@@ -183,13 +183,13 @@ static bool pass(struct verify *v)
 		verify_suspect_init(&v->suspects[i], &id, v->suspects[i].replica);
 	}
 	/* Rule 3 waits until what was just recorded has arrived: a drift that is gone was
-	 * mended. */
+	 * repaired. */
 	if (!verify_settle(v))
 		return false;
 	for (size_t i = 0; i < v->nsuspects; i++) {
 		struct verify_replica *r = &v->replicas[v->suspects[i].replica];
 
-		r->mended += v->suspects[i].state == VERIFY_EQUAL;
+		r->repaired += v->suspects[i].state == VERIFY_EQUAL;
 		r->unsure += v->suspects[i].state == VERIFY_UNSURE;
 	}
 	return true;

@@ -446,7 +446,7 @@ def failing_commits(arena, rng):
 
 @contextlib.contextmanager
 def triggers_off_and_on(arena, rng):
-    """What is written meanwhile is in no queue, and the API writes nothing: `up` mends it, and has the
+    """What is written meanwhile is in no queue, and the API writes nothing: `up` repairs it, and has the
     replicas reset."""
     with _operator(arena, "primary") as (_, run):
         run("alter table products disable trigger user")
@@ -495,7 +495,7 @@ def network(edge, how):
                 yield
         finally:
             for line in lines:
-                line.mend()
+                line.repair()
     return trouble
 
 
@@ -510,7 +510,7 @@ def slow_broker(arena, rng):
         yield
     finally:
         for line in lines:
-            line.mend()
+            line.repair()
 
 
 def own_reset(how):

@@ -23,7 +23,7 @@ class Wire(Proxy):
         with self._mutex:
             self._left = count
 
-    def mend(self):
+    def repair(self):
         with self._mutex:
             self._left = None
         self.resume()

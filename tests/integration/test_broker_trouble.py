@@ -186,6 +186,28 @@ def test_a_replicas_queue_that_refuses_holds_up_nobody(stack):
     stack.wait_converged(60)
 
 
+def test_a_second_queue_that_refuses_for_a_moment_is_waited_for(stack):
+    """While replica-1 is left out for long, replica-2's queue is full for a moment only."""
+    for replica, most in (("replica-1", 2), ("replica-2", 40)):
+        stack.rabbitmq.ctl("set_policy", "-p", stack.vhost, replica, f"^products.sync.{replica}$",
+                           f'{{"max-length":{most},"overflow":"reject-publish"}}', "--apply-to", "queues")
+    api = stack.start_api(MESSAGE_MAX_CHANGES=1)
+    consumer = stack.start_consumer(REPLICA_1_URL="postgresql://user:password@127.0.0.1:1/nobody", PREFETCH=5)
+    stack.wait_converged(dbs=("replica-2",))
+    consumer.pause()
+    for n in range(10):
+        stack.create(f"a{n}")
+    wait_until(lambda: upstream(stack, "replica-1")["needsReset"], 30 * SLOWNESS, "the mark")
+    for n in range(60):
+        stack.create(f"b{n}")
+    wait_until(lambda: "a replica's queue does not take changes replica=replica-2" in api.log(),
+               30 * SLOWNESS, "the refusal")
+    consumer.resume()
+    stack.wait_converged(dbs=("replica-2",))
+    assert not upstream(stack, "replica-2")["needsReset"]
+    assert upstream(stack, "replica-1")["needsReset"]
+
+
 # ---- a queue that is missing ----
 
 def test_a_returned_move_recreates_no_main_queue_unmarked(stack):

@@ -1,7 +1,7 @@
 """Promises 1 and 3: tables that have been taken apart are noticed, and nothing is lost silently.
 
 Changes that the primary's triggers do not see are in no queue. So the API looks at the catalog every
-second, refuses writes while capture is broken, and `pgfanout-migrate up` mends it and has the replicas
+second, refuses writes while capture is broken, and `pgfanout-migrate up` repairs it and has the replicas
 reset. A replica whose table a crash would empty, or that rounds, is not complete.
 """
 import pytest

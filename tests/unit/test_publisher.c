@@ -417,20 +417,17 @@ static void test_directly_one_refusal_is_nobody_elses(void **state)
 		const char *answers;
 		bool confirmed;
 		const char *left_out; /* how each replica was, "-": it was not */
-		bool patient;	      /* nobody may be left out */
+		uint64_t may_miss;
 	} rows[] = {
-		{ "CCC", true, "--", false },  { "NCC", true, "--", false },
-		{ "NCN", true, "-N", false },  { "NNC", true, "N-", false },
-		{ "NCR", true, "-R", false },  { "RCC", true, "--", false },
-		{ "RRC", true, "R-", false },  { "CCN", true, "--", false },
-		{ "CRC", true, "R-", false },  { "NNN", false, "--", false },
-		{ "RRR", false, "--", false }, { "NC?", true, "-N", false },
-		{ "?CC", true, "--", false },  { "???", false, "--", false },
-		{ "NCC", true, "--", true },   { "NCN", false, "--", true },
-		{ "NCR", false, "--", true },  { "RCC", true, "--", true },
-		{ "CCN", true, "--", true },   { "CRC", true, "R-", true },
-		{ "NNN", false, "--", true },  { "NC?", false, "--", true },
-		{ "?CC", true, "--", true },
+		{ "CCC", true, "--", 3 },  { "NCC", true, "--", 3 },  { "NCN", true, "-N", 3 },
+		{ "NNC", true, "N-", 3 },  { "NCR", true, "-R", 3 },  { "RCC", true, "--", 3 },
+		{ "RRC", true, "R-", 3 },  { "CCN", true, "--", 3 },  { "CRC", true, "R-", 3 },
+		{ "NNN", false, "--", 3 }, { "RRR", false, "--", 3 }, { "NC?", true, "-N", 3 },
+		{ "?CC", true, "--", 3 },  { "???", false, "--", 3 }, { "NCC", true, "--", 0 },
+		{ "NCN", false, "--", 0 }, { "NCR", false, "--", 0 }, { "RCC", true, "--", 0 },
+		{ "CCN", true, "--", 0 },  { "CRC", true, "R-", 0 },  { "NNN", false, "--", 0 },
+		{ "NC?", false, "--", 0 }, { "?CC", true, "--", 0 },  { "NCN", true, "-N", 2 },
+		{ "NNC", false, "--", 2 }, { "NNN", false, "--", 2 }, { "NNC", true, "N-", 1 },
 	};
 	static const size_t orders[][3] = { { 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 },
 					    { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 } };
@@ -447,7 +444,7 @@ static void test_directly_one_refusal_is_nobody_elses(void **state)
 		struct publisher *p = trusting(2, 5);
 		struct publisher_counts counts;
 		publisher_go_direct(p, replicas, ARRAY_SIZE(replicas),
-				    !rows[at / ARRAY_SIZE(orders)].patient);
+				    rows[at / ARRAY_SIZE(orders)].may_miss);
 		add(p, 1, 0, true);
 		assert_int_equal(run(p), PUBLISHER_IDLE);
 		assert_int_equal(nsent, 4);
@@ -471,8 +468,10 @@ static void test_directly_one_refusal_is_nobody_elses(void **state)
 			assert_false(publisher_left_out(p, i, &how)); /* once */
 		}
 		publisher_counts(p, &counts);
-		assert_int_equal(counts.direct_taken, answers[0] == 'C');
-		assert_int_equal(counts.direct_refused, answers[0] != 'C');
+		assert_int_equal(counts.direct_taken[CHANGE_SYNC], answers[0] == 'C');
+		assert_int_equal(counts.direct_refused[CHANGE_SYNC], answers[0] != 'C');
+		assert_int_equal(publisher_refused_by(p),
+				 confirmed ? 0 : (answers[1] != 'C') | (answers[2] != 'C') << 1);
 		assert_int_equal(publisher_unanswered(p), 0);
 		assert_int_equal(publisher_changes(p), 0);
 		publisher_free(p);
@@ -488,7 +487,7 @@ static void test_directly_a_silent_queue_holds_up_nobody(void **state)
 
 	(void)state;
 	struct publisher *p = trusting(3, 5);
-	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas), true);
+	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas), 7);
 	add(p, 1, 0, true);
 	assert_int_equal(run(p), PUBLISHER_IDLE);
 	publisher_settled(p, 3, AMQP_CONFIRMED); /* r1 */
@@ -510,14 +509,14 @@ static void test_directly_a_silent_queue_holds_up_nobody(void **state)
 	assert_int_equal(publisher_unanswered(p), 0);
 	/* A drop does not change that. */
 	publisher_drop(p, false);
-	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas), true);
-	assert_true(publisher_silent(p));
+	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas), 7);
+	assert_true(publisher_silent(p, NULL));
 	add(p, 1, 0, true); /* messages 14 to 16 */
 	assert_int_equal(run(p), PUBLISHER_IDLE);
 	assert_int_equal(publisher_unanswered(p), 2);
 	/* It answers a message of before the drop, so it is waited for again. */
-	publisher_settled(p, 4, AMQP_CONFIRMED);
-	assert_false(publisher_silent(p));
+	publisher_settled(p, 4, AMQP_NACKED);
+	assert_false(publisher_silent(p, NULL));
 	publisher_settled(p, 14, AMQP_CONFIRMED);
 	publisher_settled(p, 15, AMQP_CONFIRMED);
 	add(p, 1, 0, true);
@@ -525,9 +524,9 @@ static void test_directly_a_silent_queue_holds_up_nobody(void **state)
 	assert_int_equal(publisher_unanswered(p), 3);
 	/* Nobody is known to be silent on a new link. */
 	publisher_give_up(p);
-	assert_true(publisher_silent(p));
+	assert_true(publisher_silent(p, NULL));
 	publisher_drop(p, true);
-	assert_false(publisher_silent(p));
+	assert_false(publisher_silent(p, NULL));
 	publisher_free(p);
 }
 
@@ -543,7 +542,7 @@ static void test_directly_messages_are_smaller(void **state)
 	assert_int_equal(run(p), PUBLISHER_IDLE);
 	assert_int_equal(nsent, 1 + 5);
 	publisher_drop(p, false);
-	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas), true);
+	publisher_go_direct(p, replicas, ARRAY_SIZE(replicas), 7);
 	add(p, 1, 0, true);
 	assert_int_equal(run(p), PUBLISHER_IDLE);
 	assert_int_equal(nsent, 6 + 4);
