@@ -15,6 +15,7 @@ import pytest
 from conftest import SLOWNESS, wait_until
 from test_backlog import marked, served_by, wait_marked, wait_published, write
 from test_consumer import status
+from test_dead_letters import letters
 
 REPLICAS = ("replica-1", "replica-2")
 API = {"MESSAGE_MAX_CHANGES": 1}
@@ -55,6 +56,13 @@ def wait_beat(stack, replica="replica-1"):
     wait_until(lambda: stack.sql(replica, "select least(heartbeat_sync, heartbeat_delete) > %s "
                                  "from products_replication", now) == [(True,)],
                20 * SLOWNESS, f"a heartbeat on {replica}")
+
+
+def named(stack, name):
+    """The products of this name that `dead-letters list` names, and how many there are."""
+    ids = {row[0] for row in stack.sql("primary", "select id::text from products where name like %s",
+                                       name + "%")}
+    return len({x["productId"] for x in letters(stack)} & ids), len(ids)
 
 
 def running(stack, **consumer):
@@ -140,6 +148,8 @@ def test_a_policy_that_the_broker_follows(stack, name):
     wait_until(lambda: stack.queue_depth("products.dead.replica-1") >= 26, 20 * SLOWNESS,
                "what the broker parks")
     end()
+    found, all_of_them = named(stack, "bounded")
+    assert found >= 26 and all_of_them == 30
     consumer = stack.start_consumer(AUTO_RESET="false")
     wait_marked(stack, "replica-1", timeout=MARKED_WITHIN)
     assert "have not come through its sync queue" in reason(stack)
@@ -170,6 +180,7 @@ def test_a_delivery_limit_and_somebody_who_requeues(stack):
     wait_until(parked, 30 * SLOWNESS, "the limit")
     channel.close()
     end()
+    assert named(stack, "thrown back") == (1, 1)
     consumer = stack.start_consumer(AUTO_RESET="false")
     assert_marked_and_healed(stack, consumer, 1)
 
