@@ -420,16 +420,19 @@ static void settle_direct(struct publisher *p, struct sent *message, const struc
 
 static void take_answer(struct publisher *p, struct sent *s, enum amqp_settled how)
 {
-	struct sent *message = &p->ring[(s->no - s->copy) & (RING - 1)];
-	struct tally *t = p->tallies ? &p->tallies[(s->no - s->copy) & (RING - 1)] : NULL;
-
-	if (!s->chunk || s->answered || (s->direct && s->copy == 0 && t->answered))
+	if (!s->chunk || s->answered)
 		return; /* it was dropped, or given up */
-	p->unanswered--;
 	if (!s->direct) {
+		p->unanswered--;
 		settle(p, s, how);
 		return;
 	}
+	struct sent *message = &p->ring[(s->no - s->copy) & (RING - 1)];
+	struct tally *t = &p->tallies[(s->no - s->copy) & (RING - 1)];
+
+	if (s->copy == 0 && t->answered)
+		return;
+	p->unanswered--;
 	if (s->copy > 0) {
 		s->chunk = NULL;
 		if (how != AMQP_CONFIRMED)

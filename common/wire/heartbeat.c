@@ -117,7 +117,7 @@ static bool read_member(void *arg, size_t member, const struct jscan_value *v, s
 bool heartbeat_read(const struct jscan_value *body, struct heartbeat *ret, struct err *err)
 {
 	static const struct reader reader = { "a heartbeat", members, MEMBERS, read_member };
-	struct heartbeat h;
+	struct heartbeat h = { 0 };
 
 	if (!read_object(&reader, body, &h, err))
 		return false;
