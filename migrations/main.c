@@ -207,7 +207,7 @@ static void repair(struct target *t)
 	char fault[512];
 	struct err err;
 
-	if (!primary_mend(t, fault, sizeof(fault), &marked, &err)) {
+	if (!primary_repair(t, fault, sizeof(fault), &marked, &err)) {
 		err_prefix(&err, "capture is broken and was not repaired");
 		complain(t, &err);
 		return;

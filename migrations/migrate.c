@@ -430,8 +430,8 @@ static bool repair(struct target *t, struct pg_result **ret_marked, struct err *
 	return query(t, mark, 0, NULL, ret_marked, err);
 }
 
-bool primary_mend(struct target *t, char *ret_fault, size_t size, struct pg_result **ret_marked,
-		  struct err *err)
+bool primary_repair(struct target *t, char *ret_fault, size_t size, struct pg_result **ret_marked,
+		    struct err *err)
 {
 	*ret_marked = NULL;
 	if (!begin_locked(t, err))

@@ -64,8 +64,8 @@ MUST_CHECK bool primary_fault(struct target *t, char *ret_fault, size_t size, st
 /* Makes capture whole again, and notes for all replicas whose queues exist that they need a reset.
  * ret_fault as above: what was wrong. *ret_marked has their names, a row each, NULL if nothing was
  * wrong; db_result_clear() it. */
-MUST_CHECK bool primary_mend(struct target *t, char *ret_fault, size_t size,
-			     struct pg_result **ret_marked, struct err *err);
+MUST_CHECK bool primary_repair(struct target *t, char *ret_fault, size_t size,
+			       struct pg_result **ret_marked, struct err *err);
 
 /* Whether a replica that is empty now misses nothing: the primary has never had a product, and all
  * that comes reaches the replica, because its queues exist already or nobody publishes yet. */

@@ -86,7 +86,7 @@ struct sent {		     /* one message, or a copy of it by name */
 };
 
 struct tally {		       /* of a message that has copies */
-	uint16_t open;	       /* copies not answered; 0: it has none */
+	uint16_t open;	       /* it and its copies: not answered */
 	bool answered;	       /* by the exchange */
 	bool through;	       /* the exchange took it */
 	bool taken;	       /* some queue did */
@@ -418,6 +418,7 @@ static void settle_direct(struct publisher *p, struct sent *message, const struc
 	settle(p, message, taken ? AMQP_CONFIRMED : t->how);
 }
 
+/* From the broker, or in its place. */
 static void take_answer(struct publisher *p, struct sent *s, enum amqp_settled how)
 {
 	if (!s->chunk || s->answered)

@@ -116,6 +116,13 @@ static void hold(struct relay *r, struct mono until, bool renews)
 	r->hold_renews = renews;
 }
 
+/* No replica's queue refuses. */
+static void forgive(struct relay *r)
+{
+	for (size_t i = 0; i < REPLICAS_MAX; i++)
+		r->refused_since[i] = MONO_NEVER;
+}
+
 /* The exchange has not taken a message. */
 static void go_direct(struct relay *r, struct mono now, const char *why)
 {
@@ -130,8 +137,7 @@ static void go_direct(struct relay *r, struct mono now, const char *why)
 	r->renew_from = r->calm_from;
 	backoff_reset(&r->renew_backoff);
 	r->may_miss = 0;
-	for (size_t i = 0; i < REPLICAS_MAX; i++)
-		r->refused_since[i] = MONO_NEVER;
+	forgive(r);
 	memset(r->left_out, 0, sizeof(r->left_out));
 }
 
@@ -213,8 +219,7 @@ static void end_refusing(struct relay *r)
 	if (!publisher_passed(r->publisher, r->through_mark))
 		return;
 	r->refusing = false;
-	for (size_t i = 0; i < REPLICAS_MAX; i++)
-		r->refused_since[i] = MONO_NEVER;
+	forgive(r);
 	backoff_reset(&r->hold_backoff);
 }
 

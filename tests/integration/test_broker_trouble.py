@@ -116,13 +116,18 @@ def test_an_exchange_for_retries_of_another_type_stops_no_change(stack):
 
 # ---- queues that refuse ----
 
-def test_a_subscriber_that_refuses_loses_only_its_own_copies(stack):
-    conn = stack.amqp()
-    channel = conn.channel()
-    channel.queue_declare("full", durable=True, arguments=LIMITED)
+def subscribe(stack, limited):
+    """Two subscribers: a queue that refuses when it is full, and "healthy". Returns the channel."""
+    channel = stack.amqp().channel()
+    channel.queue_declare(limited, durable=True, arguments=LIMITED)
     channel.queue_declare("healthy", durable=True)
-    for queue in ("full", "healthy"):
+    for queue in (limited, "healthy"):
         channel.queue_bind(queue, "products", "products.*")
+    return channel
+
+
+def test_a_subscriber_that_refuses_loses_only_its_own_copies(stack):
+    channel = subscribe(stack, "full")
     stack.start_api(MESSAGE_MAX_CHANGES=1)
     stack.start_consumer()
     products = [stack.create(f"p{n}") for n in range(20)]
@@ -148,12 +153,7 @@ def test_a_subscriber_that_is_full_now_and_then_delays_nobody(stack):
     """It takes a message from time to time, so the exchange confirms some and refuses most. Each
     time that the relay waits for a queue it publishes again, in another term.
     """
-    conn = stack.amqp()
-    channel = conn.channel()
-    channel.queue_declare("slow", durable=True, arguments=LIMITED)
-    channel.queue_declare("healthy", durable=True)
-    for queue in ("slow", "healthy"):
-        channel.queue_bind(queue, "products", "products.*")
+    channel = subscribe(stack, "slow")
     stack.start_api(MESSAGE_MAX_CHANGES=1)
     stack.start_consumer()
     stack.wait_converged()
@@ -166,7 +166,6 @@ def test_a_subscriber_that_is_full_now_and_then_delays_nobody(stack):
              for _, properties, _ in stack.take_all(channel, "healthy")}
     assert len(terms) <= 3, "it is waited for again and again"
     assert not upstream(stack, "replica-1")["needsReset"]
-    conn.close()
 
 
 def test_a_replicas_queue_that_refuses_holds_up_nobody(stack):
