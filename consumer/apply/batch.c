@@ -386,28 +386,36 @@ static void write_beat(struct strbuf *out, const struct batch_beat *b, enum chan
 	strbuf_addstr(out, "]}");
 }
 
-/* What products_arrived() takes, see migrations/replica/0002_apply.up.sql. */
-static void write_arrived(struct strbuf *out, const struct batch *b)
+/* The rest is what products_apply() takes, see migrations/replica/0002_apply.up.sql. */
+static struct db_param runs_param(struct pgarray *out, const struct batch *b)
+{
+	if (b->nruns == 0)
+		return DB_TEXT(NULL);
+	pgarray_begin(out, PGARRAY_INT8);
+	for (size_t i = 0; i < b->nruns; i++) {
+		pgarray_add_int8(out, b->runs[i].kind == CHANGE_DELETE);
+		pgarray_add_int8(out, b->runs[i].term);
+		pgarray_add_int8(out, b->runs[i].first);
+		pgarray_add_int8(out, b->runs[i].last);
+	}
+	return pgarray_finish(out);
+}
+
+static struct db_param beats_param(struct strbuf *out, const struct batch *b)
 {
 	static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
-	const char *comma = "";
 
-	strbuf_addstr(out, "{\"numbers\":[");
-	for (size_t i = 0; i < b->nruns; i++)
-		strbuf_addf(out,
-			    "%s{\"queue\":\"%s\",\"term\":%" PRId64 ",\"first\":%" PRId64
-			    ",\"last\":%" PRId64 "}",
-			    i ? "," : "", change_kind_name(b->runs[i].kind), b->runs[i].term,
-			    b->runs[i].first, b->runs[i].last);
-	strbuf_addstr(out, "],\"beats\":[");
+	strbuf_reset(out);
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 		if (!b->has_beat[kinds[i]])
 			continue;
-		strbuf_addstr(out, comma);
+		strbuf_addstr(out, out->len == 0 ? "[" : ",");
 		write_beat(out, &b->beat[kinds[i]], kinds[i]);
-		comma = ",";
 	}
-	strbuf_addstr(out, "]}");
+	if (out->len == 0)
+		return DB_TEXT(NULL);
+	strbuf_addch(out, ']');
+	return DB_TEXT(strbuf_str(out));
 }
 
 void batch_params_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
@@ -458,10 +466,8 @@ void batch_params_build(struct batch_params *p, const struct batch *b, size_t fr
 	ret[at++] = pgarray_finish(&p->stocks);
 	ret[at++] = pgarray_finish(&p->created);
 	ret[at++] = pgarray_finish(&p->updated);
-	strbuf_reset(&p->arrived);
-	if (arrivals && batch_has_arrivals(b))
-		write_arrived(&p->arrived, b);
-	ret[at++] = DB_TEXT(p->arrived.len > 0 ? strbuf_str(&p->arrived) : NULL);
+	ret[at++] = arrivals ? runs_param(&p->runs, b) : DB_TEXT(NULL);
+	ret[at++] = arrivals ? beats_param(&p->beats, b) : DB_TEXT(NULL);
 	pg_put_int8(p->newest, newest);
 	ret[at++] = DB_BINARY(p->newest, sizeof(p->newest));
 }
@@ -477,5 +483,6 @@ void batch_params_clear(struct batch_params *p)
 	pgarray_clear(&p->stocks);
 	pgarray_clear(&p->created);
 	pgarray_clear(&p->updated);
-	strbuf_clear(&p->arrived);
+	pgarray_clear(&p->runs);
+	strbuf_clear(&p->beats);
 }

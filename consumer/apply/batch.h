@@ -167,11 +167,11 @@ bool batch_is_newest(struct batch *b, size_t at);
 
 /* What the parameters of products_apply() point into. */
 struct batch_params {
-	struct pgarray ids, versions, xids, deleted, names, prices, stocks, created, updated;
-	struct strbuf arrived;
+	struct pgarray ids, versions, xids, deleted, names, prices, stocks, created, updated, runs;
+	struct strbuf beats;
 	char newest[8];
 };
-#define BATCH_PARAMS 12
+#define BATCH_PARAMS 13
 /* For order[from … from+n); with what the batch has beside changes (numbers, heartbeats) or without. */
 void batch_params_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
 			bool arrivals, struct db_param ret[BATCH_PARAMS]);

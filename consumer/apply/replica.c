@@ -21,7 +21,7 @@
 #define QUESTION_TIMEOUT_MS 8000 /* a little more than a lock may take */
 
 static const struct db_statement statements[] = {
-	[REPLICA_APPLY] = { "apply", sql_apply, 12, NULL },
+	[REPLICA_APPLY] = { "apply", sql_apply, BATCH_PARAMS, NULL },
 	[REPLICA_STATE] = { "replica_state", sql_replica_state, 0, NULL },
 	[REPLICA_MARK] = { "replica_mark", sql_replica_mark, 1, NULL },
 	[REPLICA_DECLARED] = { "replica_declared", sql_replica_declared, 0, NULL },

@@ -55,11 +55,8 @@ COMMENT ON TABLE products_dead_letters
 -- Which messages have come. A row for each batch, and not an update of one row: while an old snapshot
 -- keeps vacuum from removing its versions, each update would have to step over all of them.
 CREATE TABLE IF NOT EXISTS products_arrivals (
-	number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-	queue  text   NOT NULL CHECK (queue IN ('sync', 'delete')),
-	term   bigint NOT NULL,
-	first  bigint NOT NULL,
-	last   bigint NOT NULL
+	number bigint   GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+	runs   bigint[] NOT NULL -- as products_apply() takes them
 );
 COMMENT ON TABLE products_arrivals
 	IS 'pgfanout: numbers of messages that came since the last heartbeat';
@@ -166,12 +163,15 @@ DECLARE
 	counted timestamptz;
 	n       bigint;
 BEGIN
-	WITH came AS (
-		DELETE FROM products_arrivals WHERE number > state.arrived
-		RETURNING number, queue, term, first, last
+	WITH taken AS (
+		DELETE FROM products_arrivals WHERE number > state.arrived RETURNING number, runs
+	), came AS (
+		SELECT CASE t.runs[i] WHEN 0 THEN 'sync' ELSE 'delete' END AS queue,
+			t.runs[i + 1] AS term, int8range(t.runs[i + 2], t.runs[i + 3], '[]') AS range
+		FROM taken t, generate_series(1, cardinality(t.runs), 4) AS i
 	), received AS (
 		INSERT INTO products_received AS r (queue, term, numbers)
-		SELECT queue, term, range_agg(int8range(first, last, '[]')) FROM came
+		SELECT queue, term, range_agg(range) FROM came
 		GROUP BY queue, term
 		ON CONFLICT (queue, term) DO UPDATE SET numbers = r.numbers + excluded.numbers,
 			missing = r.missing - excluded.numbers
@@ -179,10 +179,10 @@ BEGIN
 		UPDATE products_heartbeats h SET since = clock_timestamp()
 		WHERE h.waiting IS NOT NULL AND EXISTS (SELECT FROM came c
 			JOIN products_received r ON r.queue = c.queue AND r.term = c.term
-			WHERE c.queue = h.queue AND r.missing && int8range(c.first, c.last, '[]'))
+			WHERE c.queue = h.queue AND r.missing && c.range)
 	)
-	UPDATE products_replication SET arrived = (SELECT max(number) FROM came)
-	WHERE EXISTS (SELECT FROM came);
+	UPDATE products_replication SET arrived = (SELECT max(number) FROM taken)
+	WHERE EXISTS (SELECT FROM taken);
 
 	FOR b IN
 		SELECT m.*, h.waiting, h.since, h.term AS last_term, h.xid AS last_xid
@@ -273,10 +273,10 @@ COMMENT ON FUNCTION products_impossible(bigint, bigint)
 --      every one is newer than one with an impossible version.
 --   7. An impossible version (products_impossible()) is refused: it would turn away every change to
 --      come. `newest` is the newest of the versions, if the caller knows it.
---   8. Messages and heartbeats that came with the batch, `arrived`, count when it is committed:
---      {"numbers":[{"queue":"sync","term":…,"first":1,"last":7}],
---       "beats":[{"queue":"sync","at":…,"version":…,"term":…,"xid":…,
---                 "terms":[{"term":…,"messages":7}]}]}
+--   8. Messages and heartbeats that came with the batch count when it is committed. `runs`: four
+--      numbers for each run of messages: 0 for the sync queue and 1 for the other one, the term,
+--      the first and the last number. `beats`: [{"queue":"sync","at":…,"version":…,"term":…,
+--      "xid":…,"terms":[{"term":…,"messages":7}]}]
 --   9. Changes and heartbeats of a primary that this replica does not follow are not applied:
 --      SQLSTATE PF002. If it followed that one until a reset, they are stale.
 --
@@ -285,7 +285,8 @@ COMMENT ON FUNCTION products_impossible(bigint, bigint)
 CREATE FUNCTION products_apply(msg_source text, ids uuid[], versions bigint[], xids xid8[],
 	deleted boolean[], names text[], prices text[], stocks integer[],
 	created timestamptz[], updated timestamptz[],
-	arrived jsonb DEFAULT NULL, newest bigint DEFAULT NULL) RETURNS bigint
+	runs bigint[] DEFAULT NULL, beats jsonb DEFAULT NULL, newest bigint DEFAULT NULL)
+	RETURNS bigint
 	LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET jit = off
 	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 	SET enable_material = off
@@ -293,6 +294,7 @@ AS $$
 DECLARE
 	state   products_replication;
 	buried  boolean;
+	wrong   boolean;
 	changed bigint;
 	n       bigint;
 BEGIN
@@ -305,9 +307,9 @@ BEGIN
 	END IF;
 	PERFORM pg_advisory_xact_lock(1885824609, 2);
 	SELECT r.source, r.snapshot, r.floor, r.given, r.arrived, r.follows,
-		EXISTS (SELECT FROM products_tombstones)
+		EXISTS (SELECT FROM products_tombstones), EXISTS (SELECT FROM products_dead_letters)
 	INTO state.source, state.snapshot, state.floor, state.given, state.arrived, state.follows,
-		buried
+		buried, wrong
 	FROM products_replication r;
 	IF NOT FOUND THEN
 		RAISE EXCEPTION 'products_replication has lost its row'
@@ -381,24 +383,21 @@ BEGIN
 		changed := changed + n;
 	END IF;
 
-	IF EXISTS (SELECT FROM products_dead_letters) THEN
+	IF wrong THEN
 		DELETE FROM products_dead_letters d USING unnest(ids, versions) AS m (id, version)
 		WHERE d.id = m.id AND (d.version <= m.version
 			OR products_impossible(d.version, state.given));
 	END IF;
-	IF arrived IS NOT NULL THEN
-		INSERT INTO products_arrivals (queue, term, first, last)
-		SELECT queue, term, first, last
-		FROM jsonb_to_recordset(arrived -> 'numbers')
-			AS m (queue text, term bigint, first bigint, last bigint);
-		IF arrived -> 'beats' <> '[]' THEN
-			PERFORM products_beat(arrived -> 'beats', state, msg_source);
-		END IF;
+	IF runs IS NOT NULL THEN
+		INSERT INTO products_arrivals (runs) VALUES (runs);
+	END IF;
+	IF beats IS NOT NULL THEN
+		PERFORM products_beat(beats, state, msg_source);
 	END IF;
 	RETURN changed;
 END $$;
 COMMENT ON FUNCTION products_apply(text, uuid[], bigint[], xid8[], boolean[], text[], text[],
-	integer[], timestamptz[], timestamptz[], jsonb, bigint)
+	integer[], timestamptz[], timestamptz[], bigint[], jsonb, bigint)
 	IS 'pgfanout: applies a batch of changes, newest version wins';
 DO $$
 BEGIN

@@ -323,10 +323,10 @@ def test_a_lost_replication_row_is_no_fault_of_the_message(module_stack):
 def arrive(cursor, xid, *numbers):
     """These messages, and a heartbeat that names five."""
     cursor.execute("update products_heartbeats set since = since - interval '1 hour'")
-    cursor.execute(APPLY[:-1] + ", %s)", [*arguments([]), json.dumps({
-        "numbers": [{"queue": "sync", "term": 7, "first": n, "last": n} for n in numbers],
-        "beats": [{"queue": "sync", "at": TIME, "version": 9, "term": 7, "xid": xid,
-                   "terms": [{"term": 7, "messages": 5}]}]})])
+    cursor.execute(APPLY[:-1] + ", %s::bigint[], %s)", [
+        *arguments([]), [part for n in numbers for part in (0, 7, n, n)],
+        json.dumps([{"queue": "sync", "at": TIME, "version": 9, "term": 7, "xid": xid,
+                     "terms": [{"term": 7, "messages": 5}]}])])
     cursor.execute("select needs_reset, reason, heartbeat_sync is not null from products_replication")
     return cursor.fetchone()
 
