@@ -7,8 +7,9 @@
  *      One empty line may stand before it.
  *   3. A header line does not begin with a blank (folding), and has a token before its colon; what
  *      the headers say together is judged by http_head.c.
- *   4. A chunk begins with 1 to 15 hexadecimal digits, maybe with an extension after a semicolon,
- *      and ends with CR LF. After the last one there may be trailers, which are header lines.
+ *   4. A chunk begins with 1 to 15 hexadecimal digits, and ends with CR LF. Extensions are refused:
+ *      libmicrohttpd 1.0.1 takes what follows one for part of the body. After the last chunk there
+ *      may be trailers, which are header lines.
  *   5. Heads, trailers and lines have limits.
  *
  * REQUEST_LINE -> HEADERS -> BODY | CHUNK_SIZE | REQUEST_LINE, CHUNK_SIZE -> CHUNK -> CHUNK_END ->
@@ -139,8 +140,11 @@ static bool chunk_size(struct http_reader *r, const char *s, size_t len)
 	for (; digits < len && hex_value(s[digits]) >= 0; digits++)
 		if (digits < 15)
 			r->left = r->left * 16 + (uint64_t)hex_value(s[digits]);
-	if (digits > 0 && digits <= 15 && (digits == len || s[digits] == ';' || s[digits] == '\r'))
+	if (digits > 0 && digits <= 15 && (digits == len || s[digits] == '\r'))
 		return true;
+	if (digits > 0 && digits < len && s[digits] == ';')
+		return fault(r, 400,
+			     "a chunk of the body has an extension, which is not supported");
 	return fault(r, 400, "a chunk of the body does not begin with its size");
 }
 

@@ -27,7 +27,8 @@
  * The heartbeats of a batch and the numbers of its messages go with its last unit, so that they count
  * only when all changes before them are committed; if no change is left for that unit, with an empty
  * one. Of a change that was refused the message has arrived all the same: it is moved next, or, after
- * a crash, delivered again.
+ * a crash, delivered again. Numbers may wait for a later batch, as long as their messages are not
+ * acknowledged: a row for each small batch would cost as much as its changes.
  *
  * All of this is in memory. If the process dies, the messages come again, and what is committed is
  * then stale.
@@ -63,6 +64,7 @@ struct apply {
 	bool in_flight;
 	bool arrivals_due;   /* heartbeats and numbers are still to be passed on */
 	bool arrivals_sent;  /* with the unit that is in flight */
+	bool numbers_left;   /* for a later batch */
 	unsigned pass;	     /* 0: the first one, of all changes */
 	size_t left;	     /* changes that were refused when it began */
 	bool progress;	     /* the first pass: something was applied */
@@ -119,7 +121,7 @@ static struct range pop(struct apply *a)
 	return a->open[--a->nopen];
 }
 
-void apply_start(struct apply *a, struct batch *b, struct mono now)
+void apply_start(struct apply *a, struct batch *b, bool numbers, struct mono now)
 {
 	a->batch = b;
 	a->nopen = 0;
@@ -133,7 +135,8 @@ void apply_start(struct apply *a, struct batch *b, struct mono now)
 		end -= n;
 		push(a, end, n);
 	}
-	a->arrivals_due = batch_has_arrivals(b);
+	a->arrivals_due = batch_has_arrivals(b) && (numbers || b->nbeats > 0 || b->nfailures > 0);
+	a->numbers_left = b->nruns > 0 && !a->arrivals_due;
 	a->pass = 0;
 	a->progress = a->by_version = false;
 	a->state = APPLY_BUSY;
@@ -205,6 +208,14 @@ static void order_rest(struct apply *a)
 
 /* ---- answers ---- */
 
+/* A batch with failures: its messages are acknowledged one by one, so no number may wait. */
+static void refused(struct apply *a)
+{
+	order_rest(a);
+	a->arrivals_due = a->arrivals_due || a->numbers_left;
+	a->numbers_left = false;
+}
+
 static void give_up(struct apply *a, enum db_outcome outcome, struct verdict verdict,
 		    const struct err *err)
 {
@@ -237,7 +248,7 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 		a->unit_max = min_size(2 * a->unit_max, (size_t)a->settings->batch_max_changes);
 		break;
 	case VERDICT_HALVE:
-		order_rest(a);
+		refused(a);
 		pop(a);
 		push(a, top.from + top.n / 2, top.n - top.n / 2);
 		push(a, top.from, top.n / 2);
@@ -249,7 +260,7 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 			a->arrivals_due = false;
 			break;
 		}
-		order_rest(a);
+		refused(a);
 		uint32_t change = a->batch->order[top.from];
 		if (verdict_may_pass(err->sqlstate)) {
 			batch_refuse(a->batch, change, err);
@@ -320,6 +331,7 @@ struct apply_counts apply_finish(struct apply *a)
 {
 	a->batch = NULL;
 	a->state = APPLY_IDLE;
+	a->counts.numbers_left = a->numbers_left;
 	return a->counts;
 }
 

@@ -35,7 +35,8 @@ struct apply_trouble {
 struct apply_counts {
 	size_t applied; /* changes that changed something */
 	size_t refused;
-	size_t units; /* transactions */
+	size_t units;	   /* transactions */
+	bool numbers_left; /* the numbers of its messages are not on the replica yet */
 	struct mono started;
 };
 
@@ -46,8 +47,9 @@ struct apply *apply_free(struct apply *a);			   /* NULL is fine; returns NULL */
  * only. */
 void apply_use(struct apply *a, struct db *db);
 /* The batch is sealed here and borrowed until apply_finish() or apply_abandon(). IDLE only; goes on
- * to BUSY, or to DONE if there is nothing to apply. */
-void apply_start(struct apply *a, struct batch *b, struct mono now);
+ * to BUSY, or to DONE if there is nothing to apply. numbers: those of its messages are due. They
+ * are so too if it has heartbeats or failures; otherwise they are left for a later batch. */
+void apply_start(struct apply *a, struct batch *b, bool numbers, struct mono now);
 /* Sends what can be sent; call after each db_io() and when apply_wake() has come. */
 enum apply_state apply_step(struct apply *a, struct mono now);
 struct mono apply_since(const struct apply *a); /* BUSY: when apply_start() was; else never */

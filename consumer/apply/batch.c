@@ -108,7 +108,8 @@ const char *batch_text(const struct batch *b, size_t at)
 
 bool batch_takes_source(const struct batch *b, const char *source)
 {
-	return b->nmessages == 0 || strcmp(batch_text(b, b->source_at), source) == 0;
+	return (b->nmessages == 0 && b->nruns == 0) ||
+	       strcmp(batch_text(b, b->source_at), source) == 0;
 }
 
 struct batch_message *batch_add_message(struct batch *b, uint64_t tag, enum change_kind kind)
@@ -238,20 +239,41 @@ void batch_add_beat(struct batch *b, const struct heartbeat *beat, uint64_t xid)
 	b->has_beat[kind] = true;
 }
 
-void batch_add_number(struct batch *b, int64_t term, int64_t number)
+static void add_run(struct batch *b, struct batch_run run)
 {
-	enum change_kind kind = b->messages[b->nmessages - 1].kind;
-
 	/* Mostly they come in order, the two kinds in turn. */
 	for (size_t i = b->nruns, tries = 0; i > 0 && tries < 4; i--, tries++) {
 		struct batch_run *r = &b->runs[i - 1];
-		if (r->kind == kind && r->term == term && r->last == number - 1) {
-			r->last = number;
+		if (r->kind != run.kind || r->term != run.term)
+			continue;
+		if (r->last == run.first - 1) {
+			r->last = run.last;
+			return;
+		}
+		if (r->first == run.last + 1) {
+			r->first = run.first;
 			return;
 		}
 	}
 	GROW(b->runs, b->runs_cap, b->nruns + 1);
-	b->runs[b->nruns++] = (struct batch_run){ kind, term, number, number };
+	b->runs[b->nruns++] = run;
+}
+
+void batch_add_number(struct batch *b, int64_t term, int64_t number)
+{
+	enum change_kind kind = b->messages[b->nmessages - 1].kind;
+
+	add_run(b, (struct batch_run){ kind, term, number, number });
+}
+
+void batch_take_numbers(struct batch *b, const struct batch *from)
+{
+	const char *source = batch_text(from, from->source_at);
+
+	if (b->nmessages == 0 && b->nruns == 0)
+		b->source_at = batch_add_text(b, source, strlen(source));
+	for (size_t i = 0; i < from->nruns; i++)
+		add_run(b, from->runs[i]);
 }
 
 bool batch_has_arrivals(const struct batch *b)

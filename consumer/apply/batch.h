@@ -122,7 +122,7 @@ void batch_reset(struct batch *b);
 size_t batch_add_text(struct batch *b, const char *s, size_t len);
 const char *batch_text(const struct batch *b, size_t at);
 
-/* Whether a message with this x-source ("" for none) may join. */
+/* Whether a message with this x-source ("" for none) may join, or numbers of one. */
 bool batch_takes_source(const struct batch *b, const char *source);
 
 struct batch_message *batch_add_message(struct batch *b, uint64_t tag, enum change_kind kind);
@@ -149,6 +149,8 @@ void batch_give_up(struct batch *b);
 void batch_add_beat(struct batch *b, const struct heartbeat *beat, uint64_t xid);
 /* The last message has this number in this term. */
 void batch_add_number(struct batch *b, int64_t term, int64_t number);
+/* The numbers of `from`, and with them its x-source, which this one must take. */
+void batch_take_numbers(struct batch *b, const struct batch *from);
 /* Whether there is something to tell the replica beside changes. */
 bool batch_has_arrivals(const struct batch *b);
 /* The last message is a mark. */

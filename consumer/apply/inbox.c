@@ -53,7 +53,7 @@ bool inbox_full(const struct inbox *in)
 	return in->nbatches >= BATCHES_MAX || (b != NULL && is_full(in, &b->batch));
 }
 
-static struct inbox_batch *push(struct inbox *in)
+static struct inbox_batch *unused(struct inbox *in)
 {
 	struct inbox_batch *b = in->spare;
 
@@ -63,13 +63,20 @@ static struct inbox_batch *push(struct inbox *in)
 		b = xcalloc(1, sizeof(*b));
 		batch_init(&b->batch);
 	}
+	in->nbatches++;
+	return b;
+}
+
+static struct inbox_batch *push(struct inbox *in)
+{
+	struct inbox_batch *b = unused(in);
+
 	b->next = NULL;
 	if (in->last != NULL)
 		in->last->next = b;
 	else
 		in->first = b;
 	in->last = b;
-	in->nbatches++;
 	return b;
 }
 
@@ -93,6 +100,11 @@ size_t inbox_messages(const struct inbox *in, enum change_kind kind)
 	return n;
 }
 
+const struct batch *inbox_first(const struct inbox *in)
+{
+	return in->first ? &in->first->batch : NULL;
+}
+
 struct batch *inbox_begin(struct inbox *in)
 {
 	if (in->first == NULL)
@@ -113,4 +125,20 @@ void inbox_done(struct inbox *in)
 	batch_reset(&b->batch);
 	b->next = in->spare;
 	in->spare = b;
+}
+
+void inbox_done_but_numbers(struct inbox *in, bool apart)
+{
+	struct inbox_batch *done = in->first, *next = done->next;
+	const char *source = batch_text(&done->batch, done->batch.source_at);
+
+	if (apart || next == NULL || !batch_takes_source(&next->batch, source)) {
+		next = unused(in);
+		next->next = done->next;
+		done->next = next;
+		if (in->last == done)
+			in->last = next;
+	}
+	batch_take_numbers(&next->batch, &done->batch);
+	inbox_done(in);
 }

@@ -35,10 +35,15 @@ bool inbox_full(const struct inbox *in);
 
 /* How many messages of a kind are in it, those being applied too. */
 size_t inbox_messages(const struct inbox *in, enum change_kind kind);
-/* The oldest batch, from now on busy; NULL if there is none. */
+/* The oldest batch; NULL if there is none. */
+const struct batch *inbox_first(const struct inbox *in);
+/* The same, from now on busy. */
 struct batch *inbox_begin(struct inbox *in);
 /* The busy batch is done with, and empty now. */
 void inbox_done(struct inbox *in);
+/* The same, but its numbers stay: with the next batch, or, if that takes none of this source or they
+ * are to be `apart`, as a batch of their own, which messages may join. */
+void inbox_done_but_numbers(struct inbox *in, bool apart);
 /* Throws away everything. */
 void inbox_drop(struct inbox *in);
 

@@ -39,6 +39,10 @@ struct db *replica_open(const struct consumer_settings *settings,
 		.connect_timeout_s = CONNECT_TIMEOUT_S,
 		.statement_timeout_ms = timeout_ms,
 		.lock_timeout_ms = timeout_ms < LOCK_TIMEOUT_MS ? timeout_ms : LOCK_TIMEOUT_MS,
+		/* For products_apply(), which looks products up by their ids. As settings of its own
+		 * they would cost every small batch more than its INSERT. */
+		.guc = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
+		       " -c enable_material=off",
 	};
 
 	err->sqlstate[0] = '\0';

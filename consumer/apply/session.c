@@ -18,7 +18,11 @@
  * it twice is harmless. Nothing is ever acknowledged before it is committed or confirmed elsewhere.
  *
  * Acks are gathered for a moment and sent as one, because each is an entry in the broker's log that
- * waits for its disk. If the process dies before, the messages are delivered again.
+ * waits for its disk. The numbers of their messages are gathered with them, in the inbox, and go to
+ * the replica first: with the next batch, or alone if none has come by then. If the process dies
+ * before, the messages are delivered again. A message whose number is not on the replica is never
+ * acknowledged: nobody would know that it has come. (If the replica refuses the numbers themselves,
+ * they are lost, and it will be marked as needing a reset.)
  *
  * Batches form by themselves: nobody waits for more messages while the replica is idle, and what
  * comes while it is busy becomes the next batch. While the next batch is full nothing is read from
@@ -72,6 +76,7 @@ struct session {
 	struct mono state_at;	/* when to ask the replica for its state */
 	struct err db_error;	/* why the connection died without a batch on it */
 	struct batch *applying; /* with apply.c; NULL: none */
+	bool numbers_left;	/* in the inbox, of messages that are to be acknowledged */
 	uint64_t ack_tag;	/* all up to this one is to be acknowledged; 0: nothing */
 	size_t ack_messages;	/* so many */
 	struct mono ack_at;	/* at this time at the latest; never: nothing */
@@ -165,15 +170,27 @@ static void ack_gathered(struct session *s)
 	s->ack_at = MONO_NEVER;
 }
 
-/* All up to this one. */
-static void ack_soon(struct session *s, uint64_t tag, size_t messages)
+/* All up to the last one of b. */
+static void ack_soon(struct session *s, const struct batch *b)
 {
+	if (b->nmessages == 0)
+		return;
 	if (!s->ack_tag)
 		s->ack_at = mono_add_ms(mono_now(), ACK_MS);
-	s->ack_tag = tag;
-	s->ack_messages += messages;
-	if (s->ack_messages * ACK_SHARE >= (size_t)s->settings->prefetch)
-		ack_gathered(s);
+	s->ack_tag = b->messages[b->nmessages - 1].tag;
+	s->ack_messages += b->nmessages;
+}
+
+/* Whether acks that were gathered, and those of the batch that is begun next, if any, may wait no
+ * longer. */
+static bool acks_due(const struct session *s, const struct batch *next, struct mono now)
+{
+	size_t messages = s->ack_messages + (next ? next->nmessages : 0);
+
+	return s->stretch == STRETCH_DRAINING || retry_pending(s->retry) > 0 ||
+	       mono_reached(s->ack_at, now) ||
+	       messages * ACK_SHARE >= (size_t)s->settings->prefetch ||
+	       (next && next->nmessages == 0 && s->inbox.nbatches > 1); /* others wait behind */
 }
 
 /* A moved change is confirmed in its next queue. */
@@ -184,12 +201,12 @@ static void on_moved(void *arg, uint64_t tag)
 
 /* Everything in b is committed, or a failure. The rule:
  *   1. Without failures, and with no older message waiting for its moves: one ack for all up to the
- *      last.
+ *      last. Numbers are left in this case alone.
  *   2. Else each message by itself, but those with failures: retry.c says when they may go. */
 static void acknowledge(struct session *s, const struct batch *b)
 {
 	if (b->nfailures == 0 && retry_pending(s->retry) == 0) {
-		ack_soon(s, b->messages[b->nmessages - 1].tag, b->nmessages);
+		ack_soon(s, b);
 		return;
 	}
 	ack_gathered(s); /* these are all older */
@@ -234,20 +251,42 @@ static void finish_batch(struct session *s)
 	int64_t took_us = mono_diff_us(mono_now(), counts.started);
 
 	/* Committed on the replica: only now outward. */
+	s->numbers_left = counts.numbers_left;
 	acknowledge(s, b);
 	for (size_t i = 0; i < ARRAY_SIZE(b->mark_body_at); i++)
 		if (b->mark_body_at[i])
 			side_answer(s->side, batch_text(b, b->mark_reply_to_at[i]),
 				    batch_text(b, b->mark_body_at[i]));
-	s->result->batches++;
-	blockers_over(s->blockers);
-	in_order_again(s);
-	if (b->nfailures == 0)
-		status_error_over(s->status);
+	if (!s->numbers_left) {
+		s->result->batches++;
+		blockers_over(s->blockers);
+		in_order_again(s);
+		if (b->nfailures == 0)
+			status_error_over(s->status);
+	}
 	if (b->nmessages > b->nbeats) /* heartbeats and marks alone are no work */
 		count_batch(s, b, counts, took_us);
 	s->applying = NULL;
-	inbox_done(&s->inbox);
+	if (s->numbers_left) /* a stop applies them, but no further batch */
+		inbox_done_but_numbers(&s->inbox, s->stretch == STRETCH_DRAINING);
+	else
+		inbox_done(&s->inbox);
+}
+
+/* False: there is nothing to do now. */
+static bool begin_batch(struct session *s, struct mono now)
+{
+	const struct batch *next = inbox_first(&s->inbox);
+	bool due = acks_due(s, next, now);
+
+	if (due && !s->numbers_left)
+		ack_gathered(s);
+	if (next == NULL || (next->nmessages == 0 && !due) ||
+	    (next->nmessages > 0 && s->stretch == STRETCH_DRAINING && !s->result->cancelled))
+		return false;
+	s->applying = inbox_begin(&s->inbox);
+	apply_start(s->apply, s->applying, due, now);
+	return true;
 }
 
 static void replica_trouble(struct session *s)
@@ -259,18 +298,12 @@ static void replica_trouble(struct session *s)
 		 t->verdict.sentence, &t->err);
 }
 
-/* Moves batches on as far as possible without waiting. A stop begins no further batch. */
+/* Moves batches on as far as possible without waiting. */
 static void work(struct session *s, struct mono now)
 {
 	while (s->stretch != STRETCH_ENDED) {
-		if (s->applying == NULL) {
-			if (s->stretch == STRETCH_DRAINING && !s->result->cancelled)
-				return;
-			s->applying = inbox_begin(&s->inbox);
-			if (s->applying == NULL)
-				return;
-			apply_start(s->apply, s->applying, now);
-		}
+		if (s->applying == NULL && !begin_batch(s, now))
+			return;
 		switch (apply_step(s->apply, now)) {
 		case APPLY_DONE:
 			finish_batch(s);
@@ -354,7 +387,8 @@ static void wait_for_events(struct session *s, bool receiving)
 	wait_ms = mono_until_ms(apply_wake(s->apply), now, wait_ms);
 	wait_ms = side_wait_ms(s->side, now, wait_ms);
 	wait_ms = mono_until_ms(blockers_wake(s->blockers, apply_since(s->apply)), now, wait_ms);
-	wait_ms = mono_until_ms(s->ack_at, now, wait_ms);
+	if (s->applying == NULL)
+		wait_ms = mono_until_ms(s->ack_at, now, wait_ms);
 	if (s->stretch == STRETCH_DRAINING)
 		wait_ms = mono_until_ms(s->drain_by, now, wait_ms);
 	else if (db_in_flight(s->db) == 0) /* else its answer wakes us */
@@ -370,7 +404,7 @@ static bool drained(const struct session *s)
 {
 	bool batches = s->result->cancelled ? s->inbox.first != NULL : s->applying != NULL;
 
-	return !batches && retry_pending(s->retry) == 0;
+	return !batches && !s->ack_tag && retry_pending(s->retry) == 0;
 }
 
 static void loop(struct session *s)
@@ -395,8 +429,6 @@ static void loop(struct session *s)
 		work(s, now);
 		if (s->stretch == STRETCH_RECEIVING)
 			blockers_step(s->blockers, apply_since(s->apply), now);
-		if (s->ack_tag && mono_reached(s->ack_at, now))
-			ack_gathered(s);
 		if (s->stretch != STRETCH_ENDED && wrong_records_step(s->wrong, s->db, now))
 			s->state_at = now; /* one more is wrong */
 		if (s->stretch != STRETCH_ENDED && !db_alive(s->db)) {
@@ -432,7 +464,10 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	s->state_at = mono_add_ms(mono_now(), STATE_MS);
 	err_set(&s->db_error, "the server closed the connection");
 	apply_use(s->apply, db);
+	s->numbers_left = false;
 	loop(s);
+	if (s->numbers_left) /* these come again */
+		s->ack_tag = 0;
 	ack_gathered(s);
 
 	/* No answer may come back later to a batch that is gone. What it commits is delivered again

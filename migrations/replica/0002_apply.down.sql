@@ -1,6 +1,6 @@
 -- What is known about deleted products and the last reset stays.
 DROP FUNCTION IF EXISTS products_apply(text, uuid[], bigint[], xid8[], boolean[], text[], text[],
-	integer[], timestamptz[], timestamptz[], jsonb, bigint);
+	integer[], timestamptz[], timestamptz[], bigint[], jsonb, bigint);
 DROP FUNCTION IF EXISTS products_beat(jsonb, products_replication, text);
 DROP FUNCTION IF EXISTS products_impossible(bigint, bigint);
 DROP FUNCTION IF EXISTS products_apply_new(products_replication, boolean, boolean, text, uuid[],

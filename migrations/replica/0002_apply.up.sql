@@ -287,9 +287,7 @@ CREATE FUNCTION products_apply(msg_source text, ids uuid[], versions bigint[], x
 	created timestamptz[], updated timestamptz[],
 	runs bigint[] DEFAULT NULL, beats jsonb DEFAULT NULL, newest bigint DEFAULT NULL)
 	RETURNS bigint
-	LANGUAGE plpgsql SET plan_cache_mode = force_generic_plan SET jit = off
-	SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
-	SET enable_material = off
+	LANGUAGE plpgsql
 AS $$
 DECLARE
 	state   products_replication;

@@ -263,6 +263,8 @@ RAW = {
     "chunk size 0x": (POST + "Transfer-Encoding: chunked\r\n\r\n0x2\r\n{}\r\n0\r\n\r\n", [400]),
     "chunk size beyond 64 bits": (POST + "Transfer-Encoding: chunked\r\n\r\n10000000000000002\r\n{}\r\n0\r\n\r\n", [400]),
     "chunk longer than its size": (POST + "Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n" + SMUGGLED, [400]),
+    "chunk with extension": (
+        POST + "Transfer-Encoding: chunked\r\n\r\n2;a=\"b\"\r\n{}\r\n0\r\n\r\n" + GET + "\r\n", [400]),
     "chunk size ends with LF": (POST + "Transfer-Encoding: chunked\r\n\r\n2\n{}\r\n0\r\n\r\n" + SMUGGLED, [400]),
     "folded trailer": (POST + "Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: 1\r\n 2\r\n\r\n", [400]),
     # what is before it is answered
@@ -273,8 +275,8 @@ RAW = {
     "unknown method": ("BREW /api/products HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", [405]),
     "unknown path": ("GET /nothing HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", [404]),
     "empty line before": ("\r\n" + GET + "Connection: close\r\n\r\n", [404]),
-    "chunk with extension and trailer": (
-        POST + "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n2;a=\"b\"\r\n{}\r\n0\r\nX: 1\r\n\r\n", [422]),
+    "chunk and trailer": (
+        POST + "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: 1\r\n\r\n", [422]),
     "HTTP/1.0": ("GET /api/products/{id} HTTP/1.0\r\n\r\n", [404]),
     "a large head": (GET + "Connection: close\r\n" + ("X-A: " + "a" * 73 + "\r\n") * 98 + "\r\n", [404]),
 }

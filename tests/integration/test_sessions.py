@@ -79,7 +79,7 @@ def test_a_whole_life(bare_stack, pooler, way):
 
 
 @pytest.mark.parametrize("options", [
-    "-c search_path=shop", "-e -csearch_path=shop -c log_connections=off", "--search-path=shop",
+    "-c search_path=shop", "-csearch_path=shop -c log_connections=off", "--search-path=shop",
     "  -c  search_path=shop,\\ public"])
 def test_settings_of_the_connection_string_hold_behind_a_pooler(bare_stack, pooler, options):
     """`options` is dropped on the way, so the schema would be another one."""

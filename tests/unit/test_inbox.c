@@ -21,7 +21,9 @@ static uint64_t tag;
 static void take(struct inbox *in, size_t n, bool good, const char *source)
 {
 	AUTO_STRBUF body = STRBUF_INIT;
-	struct amqp_header headers[] = { { .key = "x-source", .str = source } };
+	struct amqp_header headers[] = { { .key = "x-source", .str = source },
+					 { .key = "x-term", .num = 7 },
+					 { .key = "x-number", .num = (int64_t)tag + 1 } };
 
 	for (size_t i = 0; i < n; i++) {
 		strbuf_addch(&body, i ? ',' : '[');
@@ -120,12 +122,64 @@ static void test_a_batch_is_of_one_source(void **state)
 	inbox_clear(&in);
 }
 
+/* The numbers of a batch that is done, and what becomes of them. */
+static void test_numbers_stay(void **state)
+{
+	static const struct {
+		const char *what, *next; /* the source of what came meanwhile; NULL: nothing */
+		bool apart;
+		size_t messages; /* of the batch that has the numbers */
+	} rows[] = {
+		{ "nothing came", NULL, false, 0 },
+		{ "nothing came, apart", NULL, true, 0 },
+		{ "messages of the same source", "a", false, 1 },
+		{ "the same, apart", "a", true, 0 },
+		{ "messages of another source", "b", false, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct inbox in;
+
+		print_message("%s\n", rows[i].what);
+		inbox_init(&in, MAX_CHANGES);
+		tag = 10;
+		take(&in, 1, true, "a");
+		take(&in, 1, true, "a");
+		assert_non_null(inbox_begin(&in));
+		if (rows[i].next)
+			take(&in, 1, true, rows[i].next);
+		inbox_done_but_numbers(&in, rows[i].apart);
+		const struct batch *b = inbox_first(&in);
+		assert_int_equal(b->nmessages, rows[i].messages);
+		assert_string_equal(batch_text(b, b->source_at), "a");
+		assert_int_equal(b->nruns, 1);
+		assert_int_equal(b->runs[0].term, 7);
+		assert_int_equal(b->runs[0].first, 11);
+		assert_int_equal(b->runs[0].last, 12 + rows[i].messages);
+		/* Others join numbers that are alone, those of another source do not. */
+		take(&in, 1, true, "c");
+		assert_int_equal(b->nmessages, rows[i].messages);
+		if (!rows[i].next) {
+			inbox_drop(&in);
+			take(&in, 1, true, "a");
+			inbox_begin(&in);
+			inbox_done_but_numbers(&in, false);
+			take(&in, 1, true, "a");
+			assert_int_equal(inbox_begin(&in)->nmessages, 1);
+			assert_int_equal(in.nbatches, 1);
+		}
+		inbox_clear(&in);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_is_full),
 		cmocka_unit_test(test_nothing_joins_the_batch_that_is_applied),
 		cmocka_unit_test(test_a_batch_is_of_one_source),
+		cmocka_unit_test(test_numbers_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
