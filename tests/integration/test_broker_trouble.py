@@ -211,20 +211,37 @@ def test_a_second_queue_that_refuses_for_a_moment_is_waited_for(stack):
 
 def test_a_returned_move_recreates_no_main_queue_unmarked(stack):
     """A change that cannot be moved makes the consumer declare the queues for failed ones. It must
-    not create a main queue that is missing at that moment."""
+    not create a main queue that is missing at that moment: the replica cannot be marked while its
+    row is locked, and a consumer that died then would leave a queue that looks complete."""
     stack.sql("replica-1", "alter table products add constraint odd check (name <> 'odd')")
     stack.start_api()
     consumer = stack.start_consumer(AUTO_RESET="false")
     arrives(stack, stack.create(), "replica-1", "replica-2")
     wait_until(lambda: consumer_status(consumer, stack, "replica-1")["queues"], 20 * SLOWNESS,
                "the queues to be counted")
-    delete_queues(stack, "products.retry.replica-1", "products.delete.replica-1")
+
+    def marked():
+        return stack.sql("replica-1", "select needs_reset from products_replication") == [(True,)] or \
+            stack.sql("primary", "select 1 from products_queues where replica = 'replica-1' "
+                      "and reset_due_at is not null")
+
+    lock = stack.connect("replica-1")
+    lock.cursor().execute("lock table products_replication in share mode")
+    # It reads the change and the end of the queue at once, so it has to move the change before it
+    # can care for the queue.
+    consumer.pause()
     stack.create("odd")
+    wait_until(lambda: stack.sql("primary", "select from products_outbox where heartbeat is null") == [],
+               20 * SLOWNESS, "the change to be published")
+    delete_queues(stack, "products.retry.replica-1", "products.delete.replica-1")
+    consumer.resume()
+    wait_until(lambda: stack.queue_depth("products.retry.replica-1") is not None, 45 * SLOWNESS,
+               "the retry queue again")
+    assert stack.queue_depth("products.delete.replica-1") is None or marked()
+    lock.close()
     wait_until(lambda: stack.queue_depth("products.delete.replica-1") is not None, 45 * SLOWNESS,
                "the queue again")
-    assert stack.sql("replica-1", "select needs_reset from products_replication") == [(True,)] or \
-        stack.sql("primary", "select 1 from products_queues where replica = 'replica-1' "
-                  "and reset_due_at is not null")
+    assert marked()
 
 
 # ---- slow links ----
