@@ -19,7 +19,7 @@
  *
  * Acks are gathered for a moment and sent as one, because each is an entry in the broker's log that
  * waits for its disk. The numbers of their messages are gathered with them, in the inbox, and go to
- * the replica first: with the next batch, or alone if none has come by then. If the process dies
+ * the replica first: with the next batch, or alone if none comes. If the process dies
  * before, the messages are delivered again. A message whose number is not on the replica is never
  * acknowledged: nobody would know that it has come. (If the replica refuses the numbers themselves,
  * they are lost, and it will be marked as needing a reset.)
@@ -50,6 +50,7 @@
 
 #define STATE_MS  5000 /* how often the replica is asked whether it needs a reset */
 #define ACK_MS	  20   /* an ack waits so long at most, for others to join it */
+#define ALONE_MS  100  /* and their numbers so long for a batch to go with */
 #define ACK_SHARE 4    /* or until this part of the prefetch window waits for it */
 
 enum stretch { STRETCH_RECEIVING, STRETCH_DRAINING, STRETCH_ENDED };
@@ -181,6 +182,14 @@ static void ack_soon(struct session *s, const struct batch *b)
 	s->ack_messages += b->nmessages;
 }
 
+/* When acks are due with the batch that is begun next, or with none. */
+static struct mono ack_time(const struct session *s, const struct batch *next)
+{
+	bool alone = s->numbers_left && (next == NULL || next->nmessages == 0);
+
+	return alone ? mono_add_ms(s->ack_at, ALONE_MS - ACK_MS) : s->ack_at;
+}
+
 /* Whether acks that were gathered, and those of the batch that is begun next, if any, may wait no
  * longer. */
 static bool acks_due(const struct session *s, const struct batch *next, struct mono now)
@@ -188,7 +197,7 @@ static bool acks_due(const struct session *s, const struct batch *next, struct m
 	size_t messages = s->ack_messages + (next ? next->nmessages : 0);
 
 	return s->stretch == STRETCH_DRAINING || retry_pending(s->retry) > 0 ||
-	       mono_reached(s->ack_at, now) ||
+	       mono_reached(ack_time(s, next), now) ||
 	       messages * ACK_SHARE >= (size_t)s->settings->prefetch ||
 	       (next && next->nmessages == 0 && s->inbox.nbatches > 1); /* others wait behind */
 }
@@ -388,7 +397,7 @@ static void wait_for_events(struct session *s, bool receiving)
 	wait_ms = side_wait_ms(s->side, now, wait_ms);
 	wait_ms = mono_until_ms(blockers_wake(s->blockers, apply_since(s->apply)), now, wait_ms);
 	if (s->applying == NULL)
-		wait_ms = mono_until_ms(s->ack_at, now, wait_ms);
+		wait_ms = mono_until_ms(ack_time(s, inbox_first(&s->inbox)), now, wait_ms);
 	if (s->stretch == STRETCH_DRAINING)
 		wait_ms = mono_until_ms(s->drain_by, now, wait_ms);
 	else if (db_in_flight(s->db) == 0) /* else its answer wakes us */
