@@ -64,7 +64,6 @@ struct apply {
 	bool in_flight;
 	bool arrivals_due;   /* heartbeats and numbers are still to be passed on */
 	bool arrivals_sent;  /* with the unit that is in flight */
-	bool numbers_left;   /* for a later batch */
 	unsigned pass;	     /* 0: the first one, of all changes */
 	size_t left;	     /* changes that were refused when it began */
 	bool progress;	     /* the first pass: something was applied */
@@ -136,7 +135,7 @@ void apply_start(struct apply *a, struct batch *b, bool numbers, struct mono now
 		push(a, end, n);
 	}
 	a->arrivals_due = batch_has_arrivals(b) && (numbers || b->nbeats > 0 || b->nfailures > 0);
-	a->numbers_left = b->nruns > 0 && !a->arrivals_due;
+	a->counts.numbers_left = b->nruns > 0 && !a->arrivals_due;
 	a->pass = 0;
 	a->progress = a->by_version = false;
 	a->state = APPLY_BUSY;
@@ -212,8 +211,8 @@ static void order_rest(struct apply *a)
 static void refused(struct apply *a)
 {
 	order_rest(a);
-	a->arrivals_due = a->arrivals_due || a->numbers_left;
-	a->numbers_left = false;
+	a->arrivals_due = a->arrivals_due || a->counts.numbers_left;
+	a->counts.numbers_left = false;
 }
 
 static void give_up(struct apply *a, enum db_outcome outcome, struct verdict verdict,
@@ -331,7 +330,6 @@ struct apply_counts apply_finish(struct apply *a)
 {
 	a->batch = NULL;
 	a->state = APPLY_IDLE;
-	a->counts.numbers_left = a->numbers_left;
 	return a->counts;
 }
 

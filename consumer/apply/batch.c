@@ -106,10 +106,20 @@ const char *batch_text(const struct batch *b, size_t at)
 	return b->text.data + at;
 }
 
+static bool has_source(const struct batch *b)
+{
+	return b->nmessages > 0 || b->nruns > 0;
+}
+
 bool batch_takes_source(const struct batch *b, const char *source)
 {
-	return (b->nmessages == 0 && b->nruns == 0) ||
-	       strcmp(batch_text(b, b->source_at), source) == 0;
+	return !has_source(b) || strcmp(batch_text(b, b->source_at), source) == 0;
+}
+
+void batch_join_source(struct batch *b, const char *source)
+{
+	if (!has_source(b))
+		b->source_at = batch_add_text(b, source, strlen(source));
 }
 
 struct batch_message *batch_add_message(struct batch *b, uint64_t tag, enum change_kind kind)
@@ -268,10 +278,7 @@ void batch_add_number(struct batch *b, int64_t term, int64_t number)
 
 void batch_take_numbers(struct batch *b, const struct batch *from)
 {
-	const char *source = batch_text(from, from->source_at);
-
-	if (b->nmessages == 0 && b->nruns == 0)
-		b->source_at = batch_add_text(b, source, strlen(source));
+	batch_join_source(b, batch_text(from, from->source_at));
 	for (size_t i = 0; i < from->nruns; i++)
 		add_run(b, from->runs[i]);
 }

@@ -124,6 +124,8 @@ const char *batch_text(const struct batch *b, size_t at);
 
 /* Whether a message with this x-source ("" for none) may join, or numbers of one. */
 bool batch_takes_source(const struct batch *b, const char *source);
+/* One does: the batch is of this source from now on. */
+void batch_join_source(struct batch *b, const char *source);
 
 struct batch_message *batch_add_message(struct batch *b, uint64_t tag, enum change_kind kind);
 /* Of the last message. */

@@ -53,8 +53,10 @@ bool inbox_full(const struct inbox *in)
 	return in->nbatches >= BATCHES_MAX || (b != NULL && is_full(in, &b->batch));
 }
 
-static struct inbox_batch *unused(struct inbox *in)
+/* A new batch behind this one; NULL: the first. */
+static struct inbox_batch *insert(struct inbox *in, struct inbox_batch *after)
 {
+	struct inbox_batch **place = after ? &after->next : &in->first;
 	struct inbox_batch *b = in->spare;
 
 	if (b != NULL) {
@@ -63,20 +65,11 @@ static struct inbox_batch *unused(struct inbox *in)
 		b = xcalloc(1, sizeof(*b));
 		batch_init(&b->batch);
 	}
+	b->next = *place;
+	*place = b;
+	if (in->last == after)
+		in->last = b;
 	in->nbatches++;
-	return b;
-}
-
-static struct inbox_batch *push(struct inbox *in)
-{
-	struct inbox_batch *b = unused(in);
-
-	b->next = NULL;
-	if (in->last != NULL)
-		in->last->next = b;
-	else
-		in->first = b;
-	in->last = b;
 	return b;
 }
 
@@ -86,7 +79,7 @@ void inbox_take(struct inbox *in, const struct amqp_delivery *d, enum change_kin
 
 	if (b == NULL || is_full(in, &b->batch) ||
 	    !batch_takes_source(&b->batch, message_source(d)))
-		b = push(in);
+		b = insert(in, in->last);
 	message_take(&b->batch, d, kind);
 }
 
@@ -132,13 +125,8 @@ void inbox_done_but_numbers(struct inbox *in, bool apart)
 	struct inbox_batch *done = in->first, *next = done->next;
 	const char *source = batch_text(&done->batch, done->batch.source_at);
 
-	if (apart || next == NULL || !batch_takes_source(&next->batch, source)) {
-		next = unused(in);
-		next->next = done->next;
-		done->next = next;
-		if (in->last == done)
-			in->last = next;
-	}
+	if (apart || next == NULL || !batch_takes_source(&next->batch, source))
+		next = insert(in, done);
 	batch_take_numbers(&next->batch, &done->batch);
 	inbox_done(in);
 }

@@ -269,8 +269,7 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 	struct err err = { .text = "" };
 	char number[24];
 
-	if (b->nmessages == 0)
-		b->source_at = batch_add_text(b, source, strlen(source));
+	batch_join_source(b, source);
 	struct batch_message *m = batch_add_message(b, d->tag, kind);
 	if (xids != NULL && xids->str == NULL && xids->num > 0) {
 		/* Another publisher may well send a lone transaction id as an integer. */
