@@ -3,7 +3,8 @@
  *
  *   1. A pattern matches a path if both have the same segments; ":id" matches any one non-empty
  *      segment.
- *   2. Of several patterns that match with the right method the one with a literal segment wins.
+ *   2. Of several patterns that match with the right method the first in the table wins: literal
+ *      segments stand before ":id".
  *   3. If none has the right method, all that match tell what is allowed.
  */
 #include "api/serve/routes.h"
@@ -59,23 +60,16 @@ enum route_verdict route_find(const struct route_table *routes, enum http_method
 	size_t len;
 
 	ret->route = NULL;
-	ret->id = NULL;
-	ret->id_len = 0;
 	ret->allow[0] = '\0';
 	for (size_t i = 0; i < routes->n; i++) {
-		/* 1 */
-		if (table[i].method != method ||
-		    !pattern_matches(table[i].pattern, path, &id, &len))
-			continue;
-		/* 2 */
-		if (!ret->route || !id) {
+		if (table[i].method == method &&
+		    pattern_matches(table[i].pattern, path, &ret->id, &ret->id_len)) {
 			ret->route = &table[i];
-			ret->id = id;
-			ret->id_len = len;
+			return ROUTE_FOUND; /* 2 */
 		}
 	}
-	if (ret->route)
-		return ROUTE_FOUND;
+	ret->id = NULL;
+	ret->id_len = 0;
 	/* 3 */
 	for (size_t i = 0; i < routes->n; i++)
 		if (pattern_matches(table[i].pattern, path, &id, &len))

@@ -56,11 +56,22 @@ static void civil_from_days(int64_t days, int64_t *ret_year, unsigned *ret_month
 	*ret_year = 2000 + era * 400 + year + (month >= 10);
 }
 
-static char *put_digits(char *p, uint64_t v, unsigned width)
+static char *put_2_digits(char *p, unsigned v)
 {
-	for (unsigned i = width; i-- > 0; v /= 10)
-		p[i] = (char)('0' + v % 10);
-	return p + width;
+	p[0] = (char)('0' + v / 10);
+	p[1] = (char)('0' + v % 10);
+	return p + 2;
+}
+
+/* Four digits, or more if it needs them: the years of 64 bits end with 294247. */
+static char *put_year(char *p, unsigned year)
+{
+	if (year >= 100000)
+		p = put_2_digits(p, year / 10000);
+	else if (year >= 10000)
+		*p++ = (char)('0' + year / 10000);
+	p = put_2_digits(p, year / 100 % 100);
+	return put_2_digits(p, year % 100);
 }
 
 size_t clock_format_pg(int64_t pg_us, char *buf)
@@ -87,27 +98,24 @@ size_t clock_format_pg(int64_t pg_us, char *buf)
 			&day); /* 2000-01-01 is 60 days before 2000-03-01 */
 
 	char *p = buf;
-	uint64_t absolute = (uint64_t)(year < 0 ? -year : year);
-	unsigned width = 4;
-	for (uint64_t v = absolute / 10000; v; v /= 10)
-		width++;
+	unsigned second = (unsigned)(rest / US_PER_S), us = (unsigned)(rest % US_PER_S);
 	if (year < 0)
 		*p++ = '-';
-
-	uint64_t second = (uint64_t)(rest / US_PER_S);
-	p = put_digits(p, absolute, width);
+	p = put_year(p, (unsigned)(year < 0 ? -year : year));
 	*p++ = '-';
-	p = put_digits(p, month, 2);
+	p = put_2_digits(p, month);
 	*p++ = '-';
-	p = put_digits(p, day, 2);
+	p = put_2_digits(p, day);
 	*p++ = 'T';
-	p = put_digits(p, second / 3600, 2);
+	p = put_2_digits(p, second / 3600);
 	*p++ = ':';
-	p = put_digits(p, second / 60 % 60, 2);
+	p = put_2_digits(p, second / 60 % 60);
 	*p++ = ':';
-	p = put_digits(p, second % 60, 2);
+	p = put_2_digits(p, second % 60);
 	*p++ = '.';
-	p = put_digits(p, (uint64_t)(rest % US_PER_S), 6);
+	p = put_2_digits(p, us / 10000);
+	p = put_2_digits(p, us / 100 % 100);
+	p = put_2_digits(p, us % 100);
 	*p++ = 'Z';
 	*p = '\0';
 	return (size_t)(p - buf);

@@ -29,14 +29,12 @@ struct http_head {
 };
 
 void http_head_begin(struct http_head *h);
+/* name and value: as http_reader.c lets lines pass, without control characters. */
 void http_head_add(struct http_head *h, const char *name, size_t name_len, const char *value,
 		   size_t value_len);
 /* After the last header. http11: HTTP/1.1, which must name a host. False: answer h->status with
  * h->fault and close. */
 bool http_head_end(struct http_head *h, bool http11);
-
-/* Token characters of RFC 9110, at least one. */
-bool http_is_token(const char *s, size_t len);
 
 /* Whether a Content-Type is this media type, whatever its case, with no parameter but
  * charset=utf-8. */

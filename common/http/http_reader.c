@@ -19,6 +19,8 @@
 
 #include <string.h>
 
+#define CONTROL "the head or a chunk's line contains a control character"
+
 void http_reader_init(struct http_reader *r)
 {
 	*r = (struct http_reader){ .state = READING_REQUEST_LINE, .line = STRBUF_INIT };
@@ -43,6 +45,33 @@ static void next_request(struct http_reader *r)
 	r->bytes = r->lines = 0;
 }
 
+/* Token characters of RFC 9110, at least one. */
+static bool is_token(const char *s, size_t len)
+{
+	/* One bit for each of the 128 characters of ASCII: letters, digits, !#$%&'*+-.^_`|~ */
+	static const uint64_t allowed[] = { 0x03ff6cfa00000000, 0x57ffffffc7fffffe };
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		if (c >= 128 || !(allowed[c / 64] >> c % 64 & 1))
+			return false;
+	}
+	return len > 0;
+}
+
+static bool is_plain(const char *s, size_t len)
+{
+	bool plain = true;
+
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)s[i];
+
+		plain &= (c >= 0x20 || c == '\t') & (c != 0x7f);
+	}
+	return plain;
+}
+
 /* ---- lines: each returns false at a fault ---- */
 
 static bool request_line(struct http_reader *r, const char *s, size_t len)
@@ -53,7 +82,7 @@ static bool request_line(struct http_reader *r, const char *s, size_t len)
 	if (len == 0 && r->bytes == 2)
 		return true;
 	http_head_begin(&r->head);
-	if (!target || !http_is_token(s, (size_t)(target - s)))
+	if (!target || !is_token(s, (size_t)(target - s)))
 		return fault(r, 400, "the request line does not begin with a method");
 	target++;
 	const char *version = memchr(target, ' ', (size_t)(end - target));
@@ -107,7 +136,7 @@ static bool header_line(struct http_reader *r, const char *s, size_t len)
 		return fault(r, 431, "there are too many headers");
 	if (*s == ' ' || *s == '\t')
 		return fault(r, 400, "a header's line begins with a blank: folding is not allowed");
-	if (!colon || !http_is_token(s, (size_t)(colon - s)))
+	if (!colon || !is_token(s, (size_t)(colon - s)))
 		return fault(r, 400,
 			     "a header's line has no name, or one with a blank or another "
 			     "forbidden character");
@@ -119,6 +148,8 @@ static bool header_line(struct http_reader *r, const char *s, size_t len)
 		value++;
 	while (end > value && (end[-1] == ' ' || end[-1] == '\t'))
 		end--;
+	if (!is_plain(value, (size_t)(end - value)))
+		return fault(r, 400, CONTROL);
 	http_head_add(&r->head, s, (size_t)(colon - s), value, (size_t)(end - value));
 	return r->head.status == 0 || fault(r, r->head.status, r->head.fault);
 }
@@ -222,7 +253,7 @@ static bool too_long(struct http_reader *r)
 }
 
 /* The piece of a line that is here now, with the line's end if it has come. */
-static bool plain(struct http_reader *r, const char *s, size_t len)
+static bool piece_is_plain(struct http_reader *r, const char *s, size_t len)
 {
 	size_t n = len;
 
@@ -239,15 +270,7 @@ static bool plain(struct http_reader *r, const char *s, size_t len)
 		return true;
 	if (n > 0 && s[n - 1] == '\r')
 		n--;
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)s[i];
-
-		if ((c < 0x20 && c != '\t') || c == 0x7f)
-			return fault(r, 400,
-				     "the head or a chunk's line contains a control "
-				     "character");
-	}
-	return true;
+	return is_plain(s, n) || fault(r, 400, CONTROL);
 }
 
 /* Takes a piece of a line; *ret_n: how much of s it was. */
@@ -257,7 +280,7 @@ static bool take_piece(struct http_reader *r, const char *s, size_t len, size_t 
 	size_t n = end ? (size_t)(end - s) + 1 : len;
 
 	*ret_n = n;
-	if (!plain(r, s, n))
+	if (!piece_is_plain(r, s, n))
 		return false;
 	r->bytes += n;
 	if (r->bytes > longest(r))

@@ -75,6 +75,20 @@ static void test_find(void **state)
 	}
 }
 
+/* No route stands behind one that takes its paths. */
+static void test_every_route_is_found(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < api_routes.n; i++) {
+		const struct route *r = &api_routes.list[i];
+		struct route_match m;
+
+		print_message("%s %s\n", route_method_name(r->method), r->pattern);
+		assert_int_equal(route_find(&api_routes, r->method, r->pattern, &m), ROUTE_FOUND);
+		assert_ptr_equal(m.route, r);
+	}
+}
+
 static void test_params_known(void **state)
 {
 	(void)state;
@@ -117,6 +131,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_find),
+		cmocka_unit_test(test_every_route_is_found),
 		cmocka_unit_test(test_params_known),
 		cmocka_unit_test(test_limit),
 	};
