@@ -1,7 +1,7 @@
 # pgfanout: builds, tests, checks, benchmarks and the demo; `make help` lists the targets.
 #
-# One Makefile for the whole tree. All output goes to build/ (SAN=asan: build-asan/, SAN=tsan:
-# build-tsan/), so `rm -r build*` is always safe. V=1 shows the commands.
+# One Makefile for the whole tree. All output goes to build/ (SAN=asan: build-asan/, tsan and fuzz
+# likewise), so `rm -r build*` is always safe. V=1 shows the commands.
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
@@ -22,10 +22,10 @@ CLANG_TIDY ?= clang-tidy-14
 CPPCHECK ?= cppcheck
 MAKEFLAGS += --no-builtin-rules
 
-ifeq ($(filter-out asan tsan,$(SAN)),)
+ifeq ($(filter-out asan tsan fuzz,$(SAN)),)
 B := build$(if $(SAN),-$(SAN))
 else
-$(error SAN is asan or tsan, not $(SAN))
+$(error SAN is asan, tsan or fuzz, not $(SAN))
 endif
 
 VERSION  := $(shell cat VERSION)
@@ -39,7 +39,7 @@ WARNINGS := -Wall -Wextra -Wformat=2 -Wshadow -Wpointer-arith -Wcast-qual -Wwrit
 # Warnings are errors where the goal is a test or a check, so in CI; not for those who build and
 # install with a compiler or library that we have not seen. A folder that was built strictly stays
 # so: no rebuild between `make test` and `make`. WERROR=0 or 1 on the command line decides.
-strict_goals := test% lint layers check-docs soak bench%
+strict_goals := test% lint layers check-docs soak fuzz% bench%
 ifneq ($(filter $(strict_goals),$(MAKECMDGOALS))$(shell grep -l -e -Werror $(B)/flags 2>/dev/null),)
 WERROR := 1
 endif
@@ -47,6 +47,7 @@ endif
 harden_  := -O2 -fstack-protector-strong -D_FORTIFY_SOURCE=2
 harden_asan := -O1 -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 harden_tsan := -O1 -fno-omit-frame-pointer -fsanitize=thread
+harden_fuzz := $(harden_asan) -fsanitize=fuzzer-no-link
 HARDEN   := $(harden_$(SAN))
 
 # No warnings about the libraries' headers.
@@ -73,14 +74,16 @@ api_src        := $(filter-out api/main.c,$(wildcard api/*.c api/*/*.c))
 consumer_src   := $(filter-out consumer/main.c consumer/reset_main.c,$(wildcard consumer/*.c consumer/*/*.c))
 migrations_src := $(wildcard migrations/*.c)
 unit_src       := $(wildcard tests/unit/test_*.c)
+fuzz_src       := $(wildcard tests/fuzz/fuzz_*.c)
 product_files  := $(wildcard $(foreach side,common api consumer,$(side)/*.[ch] $(side)/*/*.[ch]) migrations/*.[ch])
-c_files        := $(product_files) $(wildcard tests/unit/*.[ch])
+c_files        := $(product_files) $(wildcard tests/unit/*.[ch]) $(fuzz_src)
 
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 
 PROGRAMS := pgfanout-api pgfanout-consumer reset-replicas pgfanout-migrate
 programs := $(addprefix $(B)/,$(PROGRAMS))
 unit     := $(patsubst tests/unit/%.c,$(B)/unit/%,$(unit_src))
+fuzzers  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(fuzz_src))
 archives := $(B)/libapi.a $(B)/libconsumer.a $(B)/libcommon.a
 
 # Files that are embedded in the programs: statements, pages, migrations.
@@ -117,6 +120,12 @@ $(unit): $(B)/unit/%: $(B)/tests/unit/%.o $(archives)
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
+
+# libFuzzer, which brings main(): made by `make fuzz`.
+$(fuzzers): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libcommon.a
+	$(say) LINK $@
+	$(Q)mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS)
 
 # Generated headers must exist before the first compilation; afterwards the .d files say which
 # object needs which header.
@@ -161,7 +170,7 @@ $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 # ---- packages, demo, tests -----------------------------------------------------------------------
 
 .PHONY: deps demo test test-unit test-integration test-asan test-faults test-faults-short
-.PHONY: test-debian13 soak bench bench-docs
+.PHONY: test-debian13 soak fuzz fuzzers bench bench-docs
 deps:
 	$(Q)tests/deps.sh build run test
 
@@ -241,6 +250,26 @@ test-debian13:
 soak: all
 	$(Q)$(call faults,short) SOAK_MINUTES='$(SOAK_MINUTES)' $(PYTHON) tests/faults/soak.py
 
+# Any bytes for what reads bytes of strangers, FUZZ_SECONDS each (tests/fuzz/, with clang). What was
+# found interesting stays in build-fuzz/fuzz/*.corpus for the next run, what failed beside it.
+FUZZ_SECONDS ?= 60
+
+fuzz:
+	$(Q)tests/deps.sh build fuzz
+	$(Q)+$(MAKE) --no-print-directory SAN=fuzz CC=clang fuzzers
+
+fuzzers: $(fuzzers)
+	@for f in $^; do \
+		mkdir -p $$f.corpus; \
+		if $(SANITIZER_OPTIONS) $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+			-artifact_prefix=$$f. $$f.corpus >$$f.log 2>&1; then \
+			printf '  %-8s %s (%s inputs)\n' PASS $$f \
+				"$$(sed -n 's/^stat::number_of_executed_units: *//p' $$f.log)"; \
+		else \
+			printf '  %-8s %s\n' FAIL $$f; tail -n 60 $$f.log; exit 1; \
+		fi; \
+	done
+
 # Compared with what people would use instead; PARTS selects, see tests/bench/bench.py; bench-reads
 # is one part alone. Results are in build/bench.json; bench-docs puts those of all parts into
 # docs/benchmarks.md and README.md.
@@ -309,7 +338,7 @@ uninstall:
 	-rmdir '$(docdir)/docs' '$(docdir)'
 
 clean:
-	rm -rf build build-asan build-tsan build-debian13
+	rm -rf build build-asan build-tsan build-fuzz build-debian13
 
 help:
 	@echo 'make                   build the four programs into build/'
@@ -326,6 +355,7 @@ help:
 	@echo '                       (test-faults-short: seconds for each)'
 	@echo 'make test-debian13     builds and tests in a Debian 13, with mixed versions of PostgreSQL too;'
 	@echo '                       an hour, as root, with debootstrap; T and SEED as above'
+	@echo 'make fuzz              any bytes for the readers of bytes, with clang, FUZZ_SECONDS each'
 	@echo 'make soak              random faults for SOAK_MINUTES, 10 by default'
 	@echo 'make bench             against pgbench, psql, logical replication, Node; PARTS="reads drain"'
 	@echo '                       (bench-reads: one part; bench-docs: writes the tables in docs)'

@@ -1,5 +1,5 @@
 #!/bin/sh
-# deps.sh build|run|test|bench|mixed ...: the Debian packages that building, running, testing or
+# deps.sh build|run|test|fuzz|bench|mixed ...: the Debian packages that building, running, testing or
 # measuring needs; mixed: a second PostgreSQL, for tests with different versions (Debian 12 has it).
 #
 # Installs what is missing and nothing else: with everything there it runs neither apt nor sudo
@@ -23,6 +23,9 @@ packages() {
 		echo libcmocka-dev python3-pytest python3-pytest-xdist python3-psycopg2 python3-pika \
 			python3-requests python3-jsonschema faketime pgbouncer
 		;;
+	fuzz)
+		echo clang libclang-rt-dev
+		;;
 	bench)
 		echo wrk
 		# Node 18 or newer, wherever it comes from.
@@ -33,7 +36,7 @@ packages() {
 		echo postgresql-15
 		;;
 	*)
-		echo "usage: deps.sh build|run|test|bench|mixed ..." >&2
+		echo "usage: deps.sh build|run|test|fuzz|bench|mixed ..." >&2
 		exit 2
 		;;
 	esac

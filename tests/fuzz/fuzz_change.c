@@ -1,12 +1,6 @@
 /*
  * fuzz_change.c: any bytes as a message's body and as its list of transactions.
  *
- *   clang -std=c11 -D_GNU_SOURCE -g -O1 -I. -fno-sanitize-recover=all \
- *       -fsanitize=fuzzer,address,undefined -o build/fuzz_change tests/fuzz/fuzz_change.c \
- *       common/json/jscan*.c common/wire/product*.c common/wire/change.c \
- *       common/base/{base,err,strbuf,uuid,clock,utf8}.c -luuid
- *   build/fuzz_change -max_total_time=60
- *
  * Beside memory errors it looks for broken promises:
  *   1. A change that was read is written and read again with the same content; one that was
  *      refused leaves no trace.

@@ -1,11 +1,6 @@
 /*
  * fuzz_http_reader.c: any bytes as what a client sends.
  *
- *   clang -std=c11 -D_GNU_SOURCE -g -O1 -I. -fno-sanitize-recover=all \
- *       -fsanitize=fuzzer,address,undefined -o build/fuzz_http_reader tests/fuzz/fuzz_http_reader.c \
- *       common/http/http_{reader,head}.c common/base/{base,strbuf}.c
- *   build/fuzz_http_reader -max_total_time=60
- *
  * Beside memory errors it looks for broken promises:
  *   1. In whatever pieces the bytes come, the same heads are passed, with the same verdict.
  *   2. Of a line with a fault, its end does not pass; without a fault everything passes.

@@ -1,12 +1,6 @@
 /*
  * fuzz_product.c: any bytes as a JSON text and as a client's product.
  *
- *   clang -std=c11 -D_GNU_SOURCE -g -O1 -I. -fno-sanitize-recover=all \
- *       -fsanitize=fuzzer,address,undefined -o build/fuzz_product tests/fuzz/fuzz_product.c \
- *       common/json/jscan*.c common/wire/product*.c \
- *       common/base/{base,err,strbuf,uuid,clock,utf8}.c -ljansson -luuid
- *   build/fuzz_product -max_total_time=60
- *
  * Beside memory errors it looks for broken promises:
  *   1. jscan accepts exactly the texts that jansson accepts, but for what jansson gets wrong or
  *      cannot hold: large numbers, another depth, a NUL behind a number.
