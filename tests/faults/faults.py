@@ -300,20 +300,25 @@ def old_backup(arena, rng):
     yield
     arena.assert_fresh(REPLICA)
     arena.sigterm(arena.consumers[0])
-    before = run(RESET_AT)
-    restored = arena.readers.findings.restored
-    restored.add(REPLICA)
+    await_reset(arena, REPLICA, arena.readers.findings.restored)
     for table in tables:
         run(f"truncate {table}; insert into {table} overriding system value table old_{table}")
+
+
+def await_reset(arena, name, forgiven):
+    """From now on the replica is one of the forgiven, until it has been reset."""
+    run = functools.partial(arena.stack.sql, name)
+    before = run(RESET_AT)
+    forgiven.add(name)
 
     def is_reset():
         if run(f"{RESET_AT} where not needs_reset") in ([], before):
             return False
         time.sleep(1)  # reads that are under way
-        restored.discard(REPLICA)
+        forgiven.discard(name)
         return True
 
-    arena.awaited.append(("the restored replica to be reset", is_reset))
+    arena.awaited.append((f"{name} to be reset", is_reset))
 
 
 # ---- 3. a replica ------------------------------------------------------------------------------
@@ -360,6 +365,16 @@ def disk_full(name, arena, rng):
             yield
         finally:
             run("drop function fault_full cascade")
+
+
+@contextlib.contextmanager
+def unlogged_crash(name, arena, rng):
+    """Somebody made the replica's table UNLOGGED, so the crash empties it. Nothing of that is served, and
+    the replica resets itself."""
+    await_reset(arena, name, arena.readers.findings.emptied)
+    arena.stack.sql(name, "alter table products set unlogged")
+    with server_down(name, "kill9")(arena, rng):
+        yield
 
 
 @contextlib.contextmanager
@@ -692,6 +707,7 @@ def _replica(replica, other, prefix):
     yield row("paused", server_paused(replica), short=(5, 6))
     yield row("read-only", on(read_only), short=(2, 4))
     yield row("disk-full", on(disk_full), short=(2, 4))
+    yield row("unlogged-crash", on(unlogged_crash), "consumer", "primary", "reset", limit=60)
     yield row("locked", on(locked), short=(5, 6), long=(20, 20))
     yield row("connections-exhausted", on(connections_exhausted), short=(2, 4))
     yield row("own-constraint", on(own_constraint), "api", "consumer", "primary", "rabbitmq", "reset",
