@@ -170,7 +170,7 @@ $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 # ---- packages, demo, tests -----------------------------------------------------------------------
 
 .PHONY: deps demo test test-unit test-integration test-asan test-faults test-faults-short
-.PHONY: test-debian13 soak fuzz fuzzers bench bench-docs
+.PHONY: test-debian13 soak fuzz bench bench-docs
 deps:
 	$(Q)tests/deps.sh build run test
 
@@ -254,11 +254,12 @@ soak: all
 # found interesting stays in build-fuzz/fuzz/*.corpus for the next run, what failed beside it.
 FUZZ_SECONDS ?= 60
 
+ifneq ($(SAN),fuzz)
 fuzz:
 	$(Q)tests/deps.sh build fuzz
-	$(Q)+$(MAKE) --no-print-directory SAN=fuzz CC=clang fuzzers
-
-fuzzers: $(fuzzers)
+	$(Q)+$(MAKE) --no-print-directory SAN=fuzz CC=clang fuzz
+else
+fuzz: $(fuzzers)
 	@for f in $^; do \
 		mkdir -p $$f.corpus; \
 		if $(SANITIZER_OPTIONS) $$f -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
@@ -269,6 +270,7 @@ fuzzers: $(fuzzers)
 			printf '  %-8s %s\n' FAIL $$f; tail -n 60 $$f.log; exit 1; \
 		fi; \
 	done
+endif
 
 # Compared with what people would use instead; PARTS selects, see tests/bench/bench.py; bench-reads
 # is one part alone. Results are in build/bench.json; bench-docs puts those of all parts into
