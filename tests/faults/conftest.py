@@ -36,6 +36,9 @@ SHORT_LEAVES_OUT = ("replica-2-*", "*-cut")
 
 def selected():
     """Names of single faults that run."""
+    for pattern in PATTERNS:
+        if "+" not in pattern and not fnmatch.filter(FAULTS, pattern):
+            raise pytest.UsageError(f"FAULTS: no fault is named {pattern!r}")
     names = [n for n in FAULTS if any(fnmatch.fnmatch(n, p) for p in PATTERNS)]
     if FORM == "short" and PATTERNS == ["*"]:
         names = [n for n in names if not any(fnmatch.fnmatch(n, p) for p in SHORT_LEAVES_OUT)]
