@@ -39,7 +39,7 @@ WARNINGS := -Wall -Wextra -Wformat=2 -Wshadow -Wpointer-arith -Wcast-qual -Wwrit
 # Warnings are errors where the goal is a test or a check, so in CI; not for those who build and
 # install with a compiler or library that we have not seen. A folder that was built strictly stays
 # so: no rebuild between `make test` and `make`. WERROR=0 or 1 on the command line decides.
-strict_goals := test% lint layers check-docs soak fuzz% bench%
+strict_goals := test% lint layers check-docs soak fuzz bench%
 ifneq ($(filter $(strict_goals),$(MAKECMDGOALS))$(shell grep -l -e -Werror $(B)/flags 2>/dev/null),)
 WERROR := 1
 endif

@@ -2,8 +2,8 @@
  * http_head.h: is this request's head one that every proxy in front would read as we do?
  *
  * libmicrohttpd 0.9.75 takes most forms that smuggle a second request past a proxy: two lengths, a
- * length beside an encoding, blanks in names. This is the check that refuses them (called by
- * http_reader.c), and at the same time the collection of the few headers that matter here (called
+ * length beside an encoding. This is the check that refuses them (called by http_reader.c, which
+ * judges the lines), and at the same time the collection of the few headers that matter here (called
  * by http_request.c). Pure: the slices borrow the caller's text.
  */
 #ifndef PGFANOUT_COMMON_HTTP_HTTP_HEAD_H
@@ -29,7 +29,7 @@ struct http_head {
 };
 
 void http_head_begin(struct http_head *h);
-/* name and value: as http_reader.c lets lines pass, without control characters. */
+/* name and value: of a line that http_reader.c lets pass. */
 void http_head_add(struct http_head *h, const char *name, size_t name_len, const char *value,
 		   size_t value_len);
 /* After the last header. http11: HTTP/1.1, which must name a host. False: answer h->status with

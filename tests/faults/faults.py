@@ -217,8 +217,8 @@ def noticed(trouble, ready=None):
     it that the replica must then have by itself. ready is called before it goes away."""
     @contextlib.contextmanager
     def whole(arena, rng):
-        stack, consumer = arena.stack, arena.consumers[0]
-        before = stack.sql(REPLICA, RESET_AT)
+        consumer = arena.consumers[0]
+        is_reset = reset_from_now_on(arena, REPLICA)
         if ready:
             ready(arena)
         arena.sigterm(consumer)
@@ -227,13 +227,30 @@ def noticed(trouble, ready=None):
                 yield
         finally:
             consumer.restart()
-        arena.awaited.append(("the replica to notice, and to reset itself",
-                              lambda: stack.sql(REPLICA, f"{RESET_AT} where not needs_reset")
-                              not in ([], before)))
+        arena.awaited.append(("the replica to notice, and to reset itself", is_reset))
     return whole
 
 
-RESET_AT = "select reset_at::text from products_replication"
+def reset_from_now_on(arena, name):
+    """A function that says whether the replica has been reset since this call, and needs no other reset."""
+    reset_at = "select reset_at::text from products_replication"
+    before = arena.stack.sql(name, reset_at)
+    return lambda: arena.stack.sql(name, f"{reset_at} where not needs_reset") not in ([], before)
+
+
+def forgive_until_reset(arena, name, forgiven):
+    """forgiven: the set of findings that the replica is in from now on, until it has been reset."""
+    was_reset = reset_from_now_on(arena, name)
+    forgiven.add(name)
+
+    def is_over():
+        if not was_reset():
+            return False
+        time.sleep(1)  # reads that are under way
+        forgiven.discard(name)
+        return True
+
+    arena.awaited.append((f"{name} to be reset", is_over))
 
 
 @contextlib.contextmanager
@@ -300,25 +317,9 @@ def old_backup(arena, rng):
     yield
     arena.assert_fresh(REPLICA)
     arena.sigterm(arena.consumers[0])
-    await_reset(arena, REPLICA, arena.readers.findings.restored)
+    forgive_until_reset(arena, REPLICA, arena.readers.findings.restored)
     for table in tables:
         run(f"truncate {table}; insert into {table} overriding system value table old_{table}")
-
-
-def await_reset(arena, name, forgiven):
-    """From now on the replica is one of the forgiven, until it has been reset."""
-    run = functools.partial(arena.stack.sql, name)
-    before = run(RESET_AT)
-    forgiven.add(name)
-
-    def is_reset():
-        if run(f"{RESET_AT} where not needs_reset") in ([], before):
-            return False
-        time.sleep(1)  # reads that are under way
-        forgiven.discard(name)
-        return True
-
-    arena.awaited.append((f"{name} to be reset", is_reset))
 
 
 # ---- 3. a replica ------------------------------------------------------------------------------
@@ -371,7 +372,7 @@ def disk_full(name, arena, rng):
 def unlogged_crash(name, arena, rng):
     """Somebody made the replica's table UNLOGGED, so the crash empties it. Nothing of that is served, and
     the replica resets itself."""
-    await_reset(arena, name, arena.readers.findings.emptied)
+    forgive_until_reset(arena, name, arena.readers.findings.emptied)
     arena.stack.sql(name, "alter table products set unlogged")
     with server_down(name, "kill9")(arena, rng):
         yield
@@ -533,16 +534,14 @@ def own_reset(how):
     """The consumer needs the primary only to reset a replica whose queue was lost."""
     @contextlib.contextmanager
     def trouble(arena, rng):
-        asked = RESET_AT
         consumer = arena.consumers[0]
         arena.sigterm(consumer)  # a new one has not just reset the replica, and need not wait
         consumer.restart()
-        before = arena.stack.sql(REPLICA, asked)
+        is_reset = reset_from_now_on(arena, REPLICA)
         with network("consumer-primary", how)(arena, rng), \
                 deleted_by_hand(f"queues/products.{{kind}}.{REPLICA}")(arena, rng):
             yield
-        arena.awaited.append(("the replica to reset itself",
-                              lambda: arena.stack.sql(REPLICA, f"{asked} where not needs_reset") not in ([], before)))
+        arena.awaited.append(("the replica to reset itself", is_reset))
     return trouble
 
 
