@@ -7,7 +7,7 @@
  * worker-N    its HTTP server, loop, links    its epoll, at most 200 ms            worker_stop()
  * <database>  a connection to watch it        its condition, or the server (with   connector_stop()
  *                                             timeouts)
- * relay       broker, outbox connections      see relay.h                          relay_stop()
+ * relay       broker, outbox connections      see relay.h                          relays_stop()
  *
  * The end, on SIGTERM or SIGINT: /ready answers 503, nothing new is accepted, requests under way
  * are finished (at most DRAIN_TIMEOUT_MS). Then the relay has a few seconds for what was written
@@ -74,8 +74,8 @@ static void raise_file_limit(const struct api_settings *s)
 			 KV_I("limit", (int64_t)limit.rlim_cur), KV_I("needed", needed));
 }
 
-static struct relay *start_relay(const struct api_settings *s, const char *const *names,
-				 struct err *err)
+static struct relays *start_relays(const struct api_settings *s, const char *const *names,
+				   struct err *err)
 {
 	struct relay_options opt = {
 		.database_url = s->database_url,
@@ -89,7 +89,7 @@ static struct relay *start_relay(const struct api_settings *s, const char *const
 		.max_backlog = (uint64_t)s->max_backlog_messages,
 	};
 
-	return relay_start(&opt, err);
+	return relays_start(&opt, err);
 }
 
 /* Fills workers, as far as it comes. */
@@ -115,6 +115,11 @@ static enum exit_code make_workers(struct service *service, struct worker **work
 	return EXIT_USAGE;
 }
 
+static void note_stream(void *relays, int number, const char *name)
+{
+	relays_note(relays, number, name);
+}
+
 /* Starts the threads, as far as it comes; running: how many workers. */
 static enum exit_code start(struct service *service, const char *const *names,
 			    struct worker **workers, int64_t *running)
@@ -122,8 +127,12 @@ static enum exit_code start(struct service *service, const char *const *names,
 	const struct api_settings *s = service->settings;
 	struct err err;
 
-	service->relay = start_relay(s, names, &err);
-	bool ok = service->relay != NULL;
+	service->relays = start_relays(s, names, &err);
+	bool ok = service->relays != NULL;
+
+	service->relay = ok ? relays_products(service->relays) : NULL;
+	service->upstreams.note_stream = note_stream;
+	service->upstreams.note_arg = service->relays;
 
 	for (size_t i = 0; ok && i < service->upstreams.n; i++)
 		ok = connector_start(&service->upstreams, i, s, &err);
@@ -188,9 +197,10 @@ static enum exit_code run(const struct api_settings *s)
 		worker_stop(workers[i]);
 	for (int64_t i = 0; i < running; i++)
 		worker_join(workers[i]);
-	relay_stop(service.relay);
+	/* The connectors may start relays: they first. */
 	for (size_t i = 0; i < service.upstreams.n; i++)
 		connector_stop(&service.upstreams.list[i]);
+	relays_stop(service.relays);
 	for (int64_t i = 0; i < s->workers; i++)
 		worker_free(workers[i]);
 	free(workers);

@@ -60,12 +60,39 @@ const char *status_state_name(enum status_state s)
 	return state_names[s];
 }
 
-void status_init(struct status *s, const char *replica, size_t label, const char *database_url)
+static void set_gauge(const struct status *s, enum consumer_metric metric, int64_t value)
+{
+	if (s->label != STATUS_NO_LABEL)
+		metric_set(metric, s->label, value);
+}
+
+void status_count(struct status *s, enum consumer_metric metric, int64_t n)
+{
+	atomic_fetch_add(&s->counters[metric], n);
+	if (s->label != STATUS_NO_LABEL)
+		metric_add(metric, s->label, n);
+}
+
+void status_applied(struct status *s, int64_t newest_version, int64_t took_us)
+{
+	int64_t now_us = wall_now_us();
+
+	if (newest_version > atomic_load(&s->newest_version))
+		atomic_store(&s->newest_version, newest_version);
+	atomic_store(&s->last_applied_us, now_us);
+	set_gauge(s, METRIC_LAST_APPLIED, now_us / 1000000);
+	if (took_us >= 0 && s->label != STATUS_NO_LABEL)
+		metric_observe_us(METRIC_APPLY_TIME, s->label, took_us);
+}
+
+void status_init(struct status *s, const char *replica, const char *stream, size_t label,
+		 const char *database_url)
 {
 	char url[sizeof(s->database)];
 
 	memset(s, 0, sizeof(*s));
 	s->replica = replica;
+	s->stream = stream;
 	s->label = label;
 	uri_scrub(database_url, url, sizeof(url));
 	clip_text(s->database, sizeof(s->database), url);
@@ -83,8 +110,8 @@ void status_clear(struct status *s)
 
 static void forget_queues(const struct status *s)
 {
-	metric_set(METRIC_WAITING, s->label, METRIC_UNKNOWN);
-	metric_set(METRIC_DEAD_WAITING, s->label, METRIC_UNKNOWN);
+	set_gauge(s, METRIC_WAITING, METRIC_UNKNOWN);
+	set_gauge(s, METRIC_DEAD_WAITING, METRIC_UNKNOWN);
 }
 
 bool status_set_state(struct status *s, enum status_state state)
@@ -102,7 +129,7 @@ bool status_set_state(struct status *s, enum status_state state)
 	pthread_mutex_unlock(&s->lock);
 	if (state != STATUS_APPLYING)
 		forget_queues(s);
-	metric_set(METRIC_CONSUMING, s->label, state == STATUS_APPLYING);
+	set_gauge(s, METRIC_CONSUMING, state == STATUS_APPLYING);
 	return changed;
 }
 
@@ -143,7 +170,7 @@ bool status_set_needs_reset(struct status *s, bool needs_reset, const char *reas
 	s->needs_reset = needs_reset;
 	clip_text(s->reset_reason, sizeof(s->reset_reason), needs_reset ? reason : "");
 	pthread_mutex_unlock(&s->lock);
-	metric_set(METRIC_NEEDS_RESET, s->label, needs_reset);
+	set_gauge(s, METRIC_NEEDS_RESET, needs_reset);
 	return changed;
 }
 
@@ -153,7 +180,7 @@ void status_set_blockers(struct status *s, const struct status_blocker *blockers
 	s->nblockers = min_size(n, STATUS_BLOCKERS);
 	memcpy(s->blockers, blockers, s->nblockers * sizeof(*blockers));
 	pthread_mutex_unlock(&s->lock);
-	metric_set(METRIC_BLOCKED, s->label, n > 0);
+	set_gauge(s, METRIC_BLOCKED, n > 0);
 }
 
 void status_set_wrong(struct status *s, int64_t products)
@@ -161,7 +188,7 @@ void status_set_wrong(struct status *s, int64_t products)
 	pthread_mutex_lock(&s->lock);
 	s->wrong = products;
 	pthread_mutex_unlock(&s->lock);
-	metric_set(METRIC_WRONG, s->label, products);
+	set_gauge(s, METRIC_WRONG, products);
 }
 
 void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32_t retry,
@@ -174,8 +201,8 @@ void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32
 	s->waiting_retry = retry;
 	s->waiting_dead = dead;
 	pthread_mutex_unlock(&s->lock);
-	metric_set(METRIC_WAITING, s->label, (int64_t)sync + deletes + retry);
-	metric_set(METRIC_DEAD_WAITING, s->label, dead);
+	set_gauge(s, METRIC_WAITING, (int64_t)sync + deletes + retry);
+	set_gauge(s, METRIC_DEAD_WAITING, dead);
 }
 
 /* ---- answers ---- */
@@ -255,7 +282,28 @@ static json_t *replica_json(struct status *s)
 	pthread_mutex_unlock(&s->lock);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
 		json_object_set_new(o, counters[i].key,
-				    json_integer(metric_get(counters[i].metric, s->label)));
+				    json_integer(atomic_load(&s->counters[counters[i].metric])));
+	return o;
+}
+
+/* The same in the words of those who come from other systems, of one stream. */
+static json_t *stream_json(struct status *s)
+{
+	int64_t newest = atomic_load(&s->newest_version), at_us = atomic_load(&s->last_applied_us);
+
+	pthread_mutex_lock(&s->lock);
+	json_t *o = json_pack(
+		"{s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:o, s:b, s:o, s:o}", "stream", s->stream,
+		"state", status_state_name(s->state), "is_running",
+		s->state == STATUS_APPLYING, "last_lsn",
+		newest > 0 ? json_integer(newest) : json_null(), "last_sync_time",
+		at_us > 0 ? report_time(at_us) : json_null(), "records_replicated",
+		(json_int_t)atomic_load(&s->counters[METRIC_APPLIED]), "error_count",
+		(json_int_t)(atomic_load(&s->counters[METRIC_RETRIED]) +
+			     atomic_load(&s->counters[METRIC_DEAD])),
+		"last_error", report_text(s->error), "needsReset", s->needs_reset,
+		"needsResetReason", report_text(s->reset_reason), "queues", queues_json(s));
+	pthread_mutex_unlock(&s->lock);
 	return o;
 }
 
@@ -264,8 +312,14 @@ int status_json(void *arg, struct strbuf *body)
 	const struct status_all *all = arg;
 	json_t *replicas = json_array();
 
-	for (size_t i = 0; i < all->n; i++)
-		json_array_append_new(replicas, replica_json(all->replicas[i]));
+	for (size_t i = 0; i < all->n; i++) {
+		json_t *o = replica_json(all->replicas[i]), *streams = json_array();
+
+		for (struct status *s = all->replicas[i]; s != NULL; s = atomic_load(&s->next))
+			json_array_append_new(streams, stream_json(s));
+		json_object_set_new(o, "streams", streams);
+		json_array_append_new(replicas, o);
+	}
 	report_write(body,
 		     json_pack("{s:s, s:s, s:o, s:o}", "program", "pgfanout-consumer", "version",
 			       PGFANOUT_VERSION, "startedAt", report_time(all->started_us),

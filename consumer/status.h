@@ -2,13 +2,14 @@
  * status.h: what the outside may know of the workers: /health, /status, /metrics.
  *
  * Each worker writes its own struct status through the functions below; the ops server's thread
- * reads them. Counters are the metrics themselves (atomics), everything else is under status.lock,
- * which is never held while anything waits.
+ * reads them. Counters are atomics, everything else is under status.lock, which is never held while
+ * anything waits.
  */
 #ifndef PGFANOUT_CONSUMER_STATUS_H
 #define PGFANOUT_CONSUMER_STATUS_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "common/base/base.h"
 #include "common/base/strbuf.h"
@@ -41,7 +42,9 @@ enum consumer_metric {
 	METRIC_LAST_APPLIED,
 	METRIC_WRONG,
 	METRIC_BLOCKED,
+	CONSUMER_METRICS
 };
+#define STATUS_NO_LABEL SIZE_MAX /* it has no metrics: those tell of products */
 
 /* A session on the replica that holds what a batch waits for. */
 struct status_blocker {
@@ -53,7 +56,11 @@ struct status_blocker {
 
 struct status {
 	const char *replica; /* immutable after start */
+	const char *stream;  /* immutable after start */
 	size_t label;	     /* immutable after start: the metrics' label index */
+	struct status *_Atomic next; /* of the same replica, another stream; NULL: none yet */
+	_Atomic int64_t counters[CONSUMER_METRICS];
+	_Atomic int64_t newest_version, last_applied_us; /* 0: none */
 	char database[256];  /* immutable after start: the scrubbed URL */
 
 	pthread_mutex_t lock;
@@ -72,8 +79,15 @@ struct status {
 	uint32_t waiting_sync, waiting_delete, waiting_retry, waiting_dead;
 };
 
-void status_init(struct status *s, const char *replica, size_t label, const char *database_url);
+void status_init(struct status *s, const char *replica, const char *stream, size_t label,
+		 const char *database_url);
 void status_clear(struct status *s);
+
+/* Adds to a counter; also to the metric. */
+void status_count(struct status *s, enum consumer_metric metric, int64_t n);
+/* A batch is committed whose newest change has this version (0: it has none), after so long a time (-1: in
+ * no transaction). */
+void status_applied(struct status *s, int64_t newest_version, int64_t took_us);
 
 /* True if it is another state than before. */
 bool status_set_state(struct status *s, enum status_state state);

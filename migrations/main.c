@@ -162,7 +162,7 @@ static bool declare_queues(const struct targets *ts, const char *replica)
 					   &err);
 
 	/* Main queues too: the replica needs a reset as it is. */
-	if (link && topology_declare(link, replica, (unsigned)ts->settings->max_attempts,
+	if (link && topology_declare(link, topology_products(), replica, (unsigned)ts->settings->max_attempts,
 				     TOPOLOGY_CREATE, &report, &err)) {
 		declared = report.main == AMQP_ANSWER_YES;
 		err = report.main_why;
@@ -232,7 +232,7 @@ static int command_up(struct targets *ts)
 			continue;
 		if (i == 0)
 			repair(t);
-		else if (!settle(ts, t, &err))
+		else if (!replica_generate(t, &err) || !settle(ts, t, &err))
 			complain(t, &err);
 	}
 	return targets_code(ts);
@@ -251,7 +251,7 @@ static void print_meaning(const struct migration *m)
 
 static int command_down(struct targets *ts)
 {
-	/* Replicas first: without products_apply() a replica's changes wait in its queues. */
+	/* Replicas first: without the functions that apply them a replica's changes wait in its queues. */
 	for (size_t i = ts->n; i-- > 0 && !stop_requested();) {
 		struct target *t = &ts->all[i];
 		const struct migration *m = NULL;

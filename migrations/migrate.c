@@ -7,18 +7,17 @@
  * 10 s for a lock, an hour for a statement, and SIGTERM ends each of them; the server then rolls
  * back.
  *
- * Main thread only. It includes libpq because a migration is a script: many statements sent as one
- * text.
+ * Main thread only.
  */
 #include "migrations/migrate.h"
 
-#include <libpq-fe.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clip.h"
 #include "common/pg/schema.h"
+#include "common/wire/table_replica.h"
 #include "common/base/stop.h"
 #include "migrations/migrations.h"
 
@@ -112,28 +111,10 @@ static bool query(struct target *t, const char *sql, int nparams, const struct d
 	return outcome == DB_OK || failed(t, outcome, err);
 }
 
-/* Runs a text of many statements; the first failure ends it. */
 static bool run_script(struct target *t, const char *sql, struct err *err)
 {
-	enum db_outcome outcome = DB_OK;
-	bool lost = false;
-	PGresult *r;
+	enum db_outcome outcome = db_script(t->conn, sql, limit(), err);
 
-	if (!PQsendQuery(t->conn, sql))
-		return failed(t, db_explain(t->conn, NULL, err), err);
-	while ((r = db_wait_result(t->conn, limit(), &lost)) != NULL) {
-		ExecStatusType status = PQresultStatus(r);
-		if (outcome == DB_OK && status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
-			outcome = db_explain(t->conn, r, err);
-		PQclear(r);
-	}
-	if (lost) {
-		if (outcome == DB_OK)
-			err_set(err, "%s",
-				stop_requested() ? "stopped; it is rolled back"
-						 : "the connection was lost; it is rolled back");
-		return failed(t, DB_LOST, err);
-	}
 	return outcome == DB_OK || failed(t, outcome, err);
 }
 
@@ -366,6 +347,10 @@ bool target_down(struct target *t, const struct migration **ret_done, struct err
 	snprintf(number, sizeof(number), "%d", m->number);
 	const struct db_param params[] = { DB_TEXT(number) };
 
+	/* What this one has replaced is there again: the scripts of those before are made for that. */
+	for (int n = 1; n < m->number; n++)
+		if (!run_script(t, migration_find(t->side, n)->up, err))
+			return rollback(t);
 	if (!run_script(t, m->down, err) || !query(t, unreg, 1, params, NULL, err))
 		return rollback(t);
 	if (!commit(t, err))
@@ -378,7 +363,7 @@ bool target_down(struct target *t, const struct migration **ret_done, struct err
 
 bool primary_fault(struct target *t, char *ret_fault, size_t size, struct err *err)
 {
-	static const char sql[] = "SELECT products_capture_fault()";
+	static const char sql[] = "SELECT pgfanout.capture_fault(1, to_regclass('products'))";
 	struct pg_result *r = NULL;
 
 	if (!query(t, sql, 0, NULL, &r, err))
@@ -404,23 +389,24 @@ static bool products_are_there(struct target *t, struct err *err)
 			    "run this again");
 }
 
-/* The scripts of both migrations are made to be run again: they keep all rows, check the table, and
- * make rules, triggers and functions anew. They lock out all writers, so what was missed was
- * committed before; and what they find wrong with the table ends this. The moment that is noted for
- * the replicas is taken under that lock. */
+/* The first migration's script is made to be run again: it keeps all rows, checks the table, and makes
+ * its rules anew; then its capture is. They lock out all writers, so what was missed was committed
+ * before; and what they find wrong with the table ends this. The moment that is noted for the replicas
+ * is taken under that lock. */
 static bool repair(struct target *t, struct pg_result **ret_marked, struct err *err)
 {
-	static const char whole[] = "UPDATE products_capture SET broken_at = NULL, reason = NULL";
+	static const char anew[] = "SELECT pgfanout.register_products()";
+	static const char whole[] = "UPDATE pgfanout.registered SET broken_at = NULL, reason = NULL WHERE id = 1";
 	static const char mark[] =
-		"UPDATE products_queues SET reset_due_at ="
+		"UPDATE pgfanout.queues SET reset_due_at ="
 		"  greatest(clock_timestamp(), reset_due_at + interval '1 microsecond'),"
 		" reason = 'changes of products were not captured on the primary for a while'"
-		" RETURNING replica";
+		" WHERE stream = 1 RETURNING replica";
 	char fault[512];
 
-	for (int n = 1; n <= migration_newest(t->side); n++)
-		if (!run_script(t, migration_find(t->side, n)->up, err))
-			return false;
+	if (!run_script(t, migration_find(t->side, 1)->up, err) ||
+	    !query(t, anew, 0, NULL, NULL, err))
+		return false;
 	if (!query(t, whole, 0, NULL, NULL, err) || !primary_fault(t, fault, sizeof(fault), err))
 		return false;
 	if (fault[0] != '\0') {
@@ -455,6 +441,19 @@ bool primary_repair(struct target *t, char *ret_fault, size_t size, struct pg_re
 	return commit(t, err);
 }
 
+/* ---- generated functions ---- */
+
+bool replica_generate(struct target *t, struct err *err)
+{
+	if (!begin_locked(t, err))
+		return false;
+	enum db_outcome outcome = table_generate_all(t->conn, err);
+	if (outcome == DB_OK)
+		return commit(t, err);
+	(void)!failed(t, outcome, err);
+	return rollback(t);
+}
+
 /* ---- a fresh system ---- */
 
 bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret, char *ret_source,
@@ -463,10 +462,10 @@ bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret, char
 	/* is_called stays true once a version was taken, rolled back or not. Advisory lock
 	 * 1885824609/3: held by the relay that publishes. */
 	static const char sql[] =
-		"SELECT NOT EXISTS (SELECT FROM products) AND NOT (SELECT is_called FROM products_version_seq)"
+		"SELECT NOT EXISTS (SELECT FROM products) AND NOT (SELECT is_called FROM pgfanout.version_seq)"
 		" AND ($1::boolean OR NOT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND granted"
 		" AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-		" AND classid = 1885824609 AND objid = 3 AND objsubid = 2)), products_source()";
+		" AND classid = 1885824609 AND objid = 3 AND objsubid = 2)), pgfanout.source()";
 	const struct db_param params[] = { DB_TEXT(queues_declared ? "true" : "false") };
 	struct pg_result *r = NULL;
 
@@ -482,13 +481,13 @@ bool replica_settle(struct target *t, const char *pristine_source, bool *ret_nee
 		    char *ret_reason, struct err *err)
 {
 	static const char settle[] =
-		"UPDATE products_replication SET needs_reset = false, reason = NULL,"
+		"UPDATE pgfanout.streams SET needs_reset = false, reason = NULL,"
 		" follows = $1::text"
-		" WHERE needs_reset AND reset_at IS NULL AND NOT EXISTS (SELECT FROM products)";
+		" WHERE stream = 1 AND needs_reset AND reset_at IS NULL AND NOT EXISTS (SELECT FROM products)";
 	static const char state[] =
 		"SELECT needs_reset OR f.fault IS NOT NULL, left(coalesce(f.fault, reason, ''), 60)"
-		" FROM (SELECT products_replica_fault() AS fault OFFSET 0) AS f"
-		" CROSS JOIN products_replication";
+		" FROM (SELECT pgfanout.replica_fault(1::smallint) AS fault OFFSET 0) AS f"
+		" JOIN pgfanout.streams ON stream = 1";
 	const struct db_param params[] = { DB_TEXT(pristine_source) };
 	struct pg_result *r = NULL;
 
@@ -497,7 +496,7 @@ bool replica_settle(struct target *t, const char *pristine_source, bool *ret_nee
 	if (!query(t, state, 0, NULL, &r, err))
 		return false;
 	*ret_needs_reset = db_rows(r) == 0 || *db_value(r, 0, 0) == 't';
-	clip_text(ret_reason, 64, db_rows(r) ? db_value(r, 0, 1) : "products_replication is empty");
+	clip_text(ret_reason, 64, db_rows(r) ? db_value(r, 0, 1) : "pgfanout.streams is empty");
 	db_result_clear(r);
 	return true;
 }

@@ -67,6 +67,10 @@ MUST_CHECK bool primary_fault(struct target *t, char *ret_fault, size_t size, st
 MUST_CHECK bool primary_repair(struct target *t, char *ret_fault, size_t size,
 			       struct pg_result **ret_marked, struct err *err);
 
+/* Of a replica that has all migrations: the functions that apply changes are generated, those that are
+ * not as they must be anew. */
+MUST_CHECK bool replica_generate(struct target *t, struct err *err);
+
 /* Whether a replica that is empty now misses nothing: the primary has never had a product, and all
  * that comes reaches the replica, because its queues exist already or nobody publishes yet. */
 MUST_CHECK bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret,

@@ -39,6 +39,7 @@
 #include "common/base/backoff.h"
 #include "common/base/clip.h"
 #include "common/base/log.h"
+#include "common/json/jscan.h"
 
 #define LOOK_EVERY_MS	 1000
 #define COUNT_EVERY_MS	 3000 /* the outbox */
@@ -167,8 +168,8 @@ static void set_failed(struct connector *c, const struct err *err)
 
 enum { LOOK_WATCH, LOOK_NOTE, LOOK_WRONG };
 static const struct db_statement look_replica[] = {
-	[LOOK_WATCH] = { "watch", sql_replica_watch, 2, NULL },
-	[LOOK_NOTE] = { "note", sql_replica_note, 2, NULL },
+	[LOOK_WATCH] = { "watch", sql_replica_watch, 3, NULL },
+	[LOOK_NOTE] = { "note", sql_replica_note, 1, NULL },
 	[LOOK_WRONG] = { "wrong", sql_replica_wrong, 0, NULL },
 };
 enum { LOOK_OUTBOX = 1 };
@@ -202,13 +203,36 @@ static void take_queues(struct upstreams *all, const struct pg_result *r)
 		bool found = row < db_rows(r);
 
 		pthread_mutex_lock(&up->lock);
-		up->queues_declared = found;
+		free(up->queues);
+		up->queues = found ? xstrdup(db_value(r, row, 6)) : NULL;
 		snprintf(up->reset_due_at, sizeof(up->reset_due_at), "%s",
 			 found ? db_value(r, row, 2) : "");
 		/* It goes on to the replica, as a parameter: no character is cut in two. */
 		clip_text(up->reset_due_reason, sizeof(up->reset_due_reason),
 			  found ? db_value(r, row, 3) : "");
 		pthread_mutex_unlock(&up->lock);
+	}
+}
+
+static void take_streams(const struct upstreams *all, const char *text)
+{
+	struct jscan_value document, key, name;
+	struct jscan_iter it;
+	struct err ignored;
+	char number[16], buf[64];
+	size_t len;
+
+	if (!all->note_stream || !jscan_document(text, strlen(text), &document, &ignored) ||
+	    document.type != JSCAN_OBJECT)
+		return;
+	for (jscan_iter_init(&it, &document); jscan_iter_next(&it, &key, &name);) {
+		if (!jscan_string_copy(&key, number, sizeof(number) - 1, &len))
+			continue;
+		number[len] = '\0';
+		if (!jscan_string_copy(&name, buf, sizeof(buf) - 1, &len))
+			continue;
+		buf[len] = '\0';
+		all->note_stream(all->note_arg, (int)strtol(number, NULL, 10), buf);
 	}
 }
 
@@ -234,11 +258,13 @@ static void on_watch(void *arg, enum db_outcome outcome, const struct pg_result 
 		snprintf(look->reason, sizeof(look->reason), "%s",
 			 db_rows(r) < 1 ? "" : db_value(r, 0, 5));
 		take_queues(look->connector->all, r);
+		if (db_rows(r) > 0)
+			take_streams(look->connector->all, db_value(r, 0, 7));
 		return;
 	}
 	look->note = db_rows(r) == 1 && db_value(r, 0, 2)[0] == 't';
 	snprintf(look->reason, sizeof(look->reason), "%s",
-		 db_rows(r) != 1 ? "products_replication is empty" : db_value(r, 0, 1));
+		 db_rows(r) != 1 ? "pgfanout.streams is empty" : db_value(r, 0, 1));
 	look->time_us = db_rows(r) != 1 ? 0 : strtoll(db_value(r, 0, 3), NULL, 10);
 }
 
@@ -282,16 +308,21 @@ static bool ask(struct look *look, size_t statement, struct mono deadline, db_ca
 	char due_at[sizeof(up->reset_due_at)], reason[sizeof(up->reset_due_reason)];
 
 	pthread_mutex_lock(&up->lock);
-	bool declared = up->queues_declared;
+	AUTO_FREE char *queues = up->queues ? xstrdup(up->queues) : NULL;
 	memcpy(due_at, up->reset_due_at, sizeof(due_at));
 	memcpy(reason, up->reset_due_reason, sizeof(reason));
 	pthread_mutex_unlock(&up->lock);
-	if (!up->primary && statement == LOOK_NOTE && !declared)
+	if (!up->primary && statement == LOOK_NOTE && !queues)
 		return true; /* of queues that were never declared there is nothing to note */
-	const struct db_param params[] = { DB_TEXT(due_at[0] ? due_at : NULL), DB_TEXT(reason) };
+	const struct db_param watch_params[] = { DB_TEXT(due_at[0] ? due_at : NULL),
+						 DB_TEXT(reason), DB_TEXT(queues) };
+	const struct db_param note_params[] = { DB_TEXT(queues) };
+	const struct db_param *params = up->primary || statement == LOOK_WRONG ? NULL
+					: statement == LOOK_NOTE		? note_params
+										: watch_params;
 
-	return db_send(watch, statement, up->primary || statement == LOOK_WRONG ? NULL : params,
-		       statement == LOOK_WRONG, deadline, cb, look, &look->err) &&
+	return db_send(watch, statement, params, statement == LOOK_WRONG, deadline, cb, look,
+		       &look->err) &&
 	       db_drain(watch, deadline);
 }
 

@@ -4,6 +4,7 @@
 #include "api/pool/upstreams.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 const char *upstream_state_name(enum upstream_state s)
 {
@@ -42,8 +43,10 @@ void upstreams_add(struct upstreams *all, const char *name, const char *url, boo
 
 void upstreams_clear(struct upstreams *all)
 {
-	for (size_t i = 0; i < all->n; i++)
+	for (size_t i = 0; i < all->n; i++) {
 		wrong_place_clear(&all->list[i].wrong);
+		free(all->list[i].queues);
+	}
 }
 
 bool upstream_lag_us(const struct upstream *up, int64_t *ret)

@@ -51,15 +51,18 @@ struct upstream {
 	char reason[512];	   /* of a state other than serving */
 	int64_t since_us;	   /* wall clock */
 	int server_version;
-	/* A replica's row in the primary's products_queues, as the primary's connector saw it. */
-	bool queues_declared;
-	char reset_due_at[48]; /* "": no changes were lost */
+	/* A replica's rows in the primary's pgfanout.queues, as the primary's connector saw them. */
+	char *queues;	       /* of all streams, JSON; NULL: none is declared */
+	char reset_due_at[48]; /* these two of products; "": no changes were lost */
 	char reset_due_reason[200];
 };
 
 struct upstreams {
 	struct upstream list[REPLICAS_MAX + 1];
 	size_t n; /* the primary included */
+	/* Immutable after the start: is told of each stream that the primary has. */
+	void (*note_stream)(void *arg, int number, const char *name);
+	void *note_arg;
 	struct lag_clock clock;
 };
 

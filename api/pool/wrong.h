@@ -1,6 +1,6 @@
 /*
  * wrong.h: which products are known to be wrong on a replica: a change of theirs was given up there
- * (products_dead_letters). They are read elsewhere.
+ * (pgfanout.dead_letters). They are read elsewhere.
  *
  * A set never changes once it is made; it is reference-counted, and replaced as a whole.
  *

@@ -26,6 +26,7 @@ static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
 #define KINDS ARRAY_SIZE(kinds)
 
 struct heartbeats {
+	const struct stream *stream;
 	const char *const *replicas;
 	size_t nreplicas;
 
@@ -43,10 +44,12 @@ struct heartbeats {
 	const char *missing; /* a replica with a missing queue; NULL: none */
 };
 
-struct heartbeats *heartbeats_new(const char *const *replicas, size_t nreplicas)
+struct heartbeats *heartbeats_new(const struct stream *stream, const char *const *replicas,
+				  size_t nreplicas)
 {
 	struct heartbeats *h = xcalloc(1, sizeof(*h));
 
+	h->stream = stream;
 	h->replicas = replicas;
 	h->nreplicas = nreplicas;
 	h->numbers = xcalloc(nreplicas * KINDS, sizeof(*h->numbers));
@@ -91,13 +94,14 @@ bool heartbeats_busy(const struct heartbeats *h)
 static bool send_one(struct heartbeats *h, struct amqp_link *l, const char *source, struct err *err)
 {
 	char queue[TOPOLOGY_NAME_MAX];
+	char type[TOPOLOGY_NAME_MAX];
 	char xid[24];
 	const struct amqp_header headers[] = { { .key = "x-xid", .str = xid },
 					       { .key = "x-source", .str = source } };
 	const struct amqp_publish m = {
 		.exchange = "",
 		.routing_key = queue,
-		.type = HEARTBEAT_TYPE,
+		.type = type,
 		.headers = headers,
 		.nheaders = ARRAY_SIZE(headers),
 		.body = h->body.data,
@@ -105,7 +109,8 @@ static bool send_one(struct heartbeats *h, struct amqp_link *l, const char *sour
 	};
 
 	snprintf(xid, sizeof(xid), "%" PRIu64, h->going.xid);
-	topology_queue(queue, kinds[h->sent % KINDS], h->replicas[h->sent / KINDS]);
+	topology_type(type, h->stream, HEARTBEAT_KIND);
+	topology_queue(queue, h->stream, kinds[h->sent % KINDS], h->replicas[h->sent / KINDS]);
 	if (!amqp_send(l, &m, &h->numbers[h->sent], err))
 		return false;
 	h->sent++;

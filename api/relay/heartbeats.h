@@ -18,8 +18,9 @@
 
 struct heartbeats;
 
-/* replicas: names, borrowed for life. */
-struct heartbeats *heartbeats_new(const char *const *replicas, size_t nreplicas);
+/* All borrowed for life; replicas: names. */
+struct heartbeats *heartbeats_new(const struct stream *stream, const char *const *replicas,
+				  size_t nreplicas);
 void heartbeats_free(struct heartbeats *h); /* NULL is fine */
 
 /* Takes the chunk's heartbeat, if it has one, after publisher_add() took the chunk. True: *ret_old

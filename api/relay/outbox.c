@@ -1,5 +1,5 @@
 /*
- * outbox.c: the primary's table of unconfirmed changes, seen from the relay's session.
+ * outbox.c: the primary's table of unconfirmed changes of one stream, seen from the relay's session.
  *
  *   state      what is asked of the primary                  moves on when
  *   WAITING    nothing                                       outbox_try_lead()   -> ASKING
@@ -56,6 +56,7 @@
 #include "api/relay/outbox.h"
 #include "common/pg/db.h"
 #include "common/pg/pgarray.h"
+#include "common/wire/topology.h"
 
 #include "api/relay/sql/outbox_adopt.sql.h"
 #include "api/relay/sql/outbox_beat.sql.h"
@@ -64,6 +65,7 @@
 #include "api/relay/sql/outbox_claim_big.sql.h"
 #include "api/relay/sql/outbox_forget.sql.h"
 #include "api/relay/sql/outbox_lead.sql.h"
+#include "api/relay/sql/outbox_routes.sql.h"
 #include "api/relay/sql/outbox_term.sql.h"
 #include "api/relay/sql/outbox_touch.sql.h"
 
@@ -83,32 +85,31 @@ enum statement {
 	ST_TERM,
 	ST_CLAIM,
 	ST_CLAIM_BIG,
+	ST_ROUTES,
 	ST_FORGET,
 	ST_TOUCH,
 	ST_BEAT
 };
 static const struct db_statement statements[] = {
-	[ST_LEAD] = { .name = "outbox_lead", .sql = sql_outbox_lead },
+	[ST_LEAD] = { .name = "outbox_lead", .sql = sql_outbox_lead, .nparams = 1 },
 	[ST_BEGIN] = { .name = "outbox_begin", .sql = sql_outbox_begin },
-	[ST_ADOPT] = { .name = "outbox_adopt", .sql = sql_outbox_adopt },
-	[ST_TERM] = { .name = "outbox_term", .sql = sql_outbox_term },
-	[ST_CLAIM] = { .name = "outbox_claim", .sql = sql_outbox_claim, .nparams = 5 },
-	[ST_CLAIM_BIG] = { .name = "outbox_claim_big", .sql = sql_outbox_claim_big, .nparams = 3 },
-	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 7 },
+	[ST_ADOPT] = { .name = "outbox_adopt", .sql = sql_outbox_adopt, .nparams = 1 },
+	[ST_TERM] = { .name = "outbox_term", .sql = sql_outbox_term, .nparams = 1 },
+	[ST_CLAIM] = { .name = "outbox_claim", .sql = sql_outbox_claim, .nparams = 6 },
+	[ST_CLAIM_BIG] = { .name = "outbox_claim_big", .sql = sql_outbox_claim_big, .nparams = 4 },
+	[ST_ROUTES] = { .name = "outbox_routes", .sql = sql_outbox_routes, .nparams = 1 },
+	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 8 },
 	[ST_TOUCH] = { .name = "outbox_touch", .sql = sql_outbox_touch },
-	[ST_BEAT] = { .name = "outbox_beat", .sql = sql_outbox_beat },
+	[ST_BEAT] = { .name = "outbox_beat", .sql = sql_outbox_beat, .nparams = 1 },
 };
 
 enum column {
 	COL_SNAPSHOT,
 	COL_XID,
 	COL_VERSION,
-	COL_ID,
-	COL_NAME,
-	COL_PRICE,
-	COL_STOCK,
-	COL_CREATED,
-	COL_UPDATED,
+	COL_SHAPE,
+	COL_KIND,
+	COL_BODY,
 	COL_HEARTBEAT
 };
 
@@ -128,6 +129,7 @@ struct big {
 
 struct outbox {
 	struct db *db;
+	const struct stream *stream;
 	enum outbox_state state;
 	struct err why; /* of OUTBOX_FAILED */
 	char source[128];
@@ -143,6 +145,10 @@ struct outbox {
 	struct outbox_key last; /* of the last chunk of that sweep */
 	size_t last_rows;	/* of that sweep, in a row, of last's transaction */
 	struct outbox_chunk *claiming;
+	size_t answered; /* rows of the claim that was answered, while routes are asked for */
+
+	struct route **routes; /* all shapes met so far, by their number */
+	size_t nroutes, routes_cap;
 
 	struct big *bigs; /* BIGS_MAX; the first nbigs are in use */
 	size_t nbigs, big_turn;
@@ -154,13 +160,14 @@ struct outbox {
 	uint64_t beat_no; /* it waits for those put aside up to this one */
 
 	size_t forgetting;
-	struct pgarray xids, versions;
+	struct pgarray xids, versions, shapes;
 };
 
 void outbox_chunk_clear(struct outbox_chunk *c)
 {
 	free(c->rows);
-	strbuf_clear(&c->names);
+	strbuf_clear(&c->texts);
+	free(c->shapes);
 	*c = (struct outbox_chunk){ 0 };
 }
 
@@ -184,8 +191,8 @@ static void ask(struct outbox *o, enum statement st, const struct db_param *para
 		fail(o, statements[st].name, &err);
 }
 
-struct outbox *outbox_open(const char *uri, const char *application_name, size_t chunk_max,
-			   struct err *err)
+struct outbox *outbox_open(const char *uri, const char *application_name,
+			   const struct stream *stream, size_t chunk_max, struct err *err)
 {
 	/* The planner must never read the whole table; the server must not wait for ever for a
 	 * relay that stopped reading. may_be_lost: what a crash of the server brings back is
@@ -209,6 +216,7 @@ struct outbox *outbox_open(const char *uri, const char *application_name, size_t
 	}
 	struct outbox *o = xcalloc(1, sizeof(*o));
 	o->db = db;
+	o->stream = stream;
 	o->chunk_max = chunk_max;
 	o->touched = mono_now();
 	snprintf(o->limit, sizeof(o->limit), "%zu", chunk_max);
@@ -227,6 +235,10 @@ void outbox_close(struct outbox *o)
 	free(o->bigs);
 	pgarray_clear(&o->xids);
 	pgarray_clear(&o->versions);
+	pgarray_clear(&o->shapes);
+	for (size_t i = 0; i < o->nroutes; i++)
+		route_free(o->routes[i]);
+	free(o->routes);
 	free(o);
 }
 
@@ -310,8 +322,9 @@ static void lead_answered(void *arg, enum db_outcome outcome, const struct pg_re
 		o->state = *db_value(r, 0, 0) == 't' ? OUTBOX_BEGINNING : OUTBOX_WAITING;
 	if (o->state != OUTBOX_BEGINNING)
 		return;
+	const struct db_param params[] = { DB_TEXT(o->stream->text) };
 	ask(o, ST_BEGIN, NULL, false, begun);
-	ask(o, ST_ADOPT, NULL, false, adopted);
+	ask(o, ST_ADOPT, params, false, adopted);
 }
 
 void outbox_try_lead(struct outbox *o)
@@ -319,8 +332,12 @@ void outbox_try_lead(struct outbox *o)
 	/* Only while waiting: a session that asks twice holds the lock twice. */
 	if (o->state != OUTBOX_WAITING)
 		return;
+	char lock[24];
+	const struct db_param params[] = { DB_TEXT(lock) };
+
+	snprintf(lock, sizeof(lock), "%d", topology_lead_lock(o->stream));
 	o->state = OUTBOX_ASKING;
-	ask(o, ST_LEAD, NULL, false, lead_answered);
+	ask(o, ST_LEAD, params, false, lead_answered);
 }
 
 bool outbox_asking(const struct outbox *o)
@@ -368,7 +385,8 @@ void outbox_restart(struct outbox *o)
 	o->nbigs = 0;
 	o->keeps_beat = false;
 	o->nterms = 0;
-	ask(o, ST_TERM, NULL, false, term_begun);
+	const struct db_param params[] = { DB_TEXT(o->stream->text) };
+	ask(o, ST_TERM, params, false, term_begun);
 }
 
 bool outbox_sweeping(const struct outbox *o)
@@ -381,56 +399,91 @@ bool outbox_claiming(const struct outbox *o)
 	return o->claiming != NULL;
 }
 
+/* The route of a shape; one that was never met is not known. */
+static struct route *find_route(struct outbox *o, int32_t shape)
+{
+	size_t low = 0, high = o->nroutes;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+		if (o->routes[mid]->shape < shape)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	if (low < o->nroutes && o->routes[low]->shape == shape)
+		return o->routes[low];
+	if (o->nroutes == o->routes_cap) {
+		o->routes_cap = o->routes_cap ? 2 * o->routes_cap : 8;
+		o->routes = xreallocarray(o->routes, o->routes_cap, sizeof(*o->routes));
+	}
+	memmove(o->routes + low + 1, o->routes + low,
+		(o->nroutes - low) * sizeof(struct route *));
+	o->nroutes++;
+	return o->routes[low] = route_new(shape);
+}
+
+static void add_shape(struct outbox_chunk *chunk, const struct outbox_row *row)
+{
+	if (chunk->nshapes == chunk->shapes_cap) {
+		chunk->shapes_cap = chunk->shapes_cap ? 2 * chunk->shapes_cap : 8;
+		chunk->shapes = xreallocarray(chunk->shapes, chunk->shapes_cap,
+					      sizeof(*chunk->shapes));
+	}
+	chunk->shapes[chunk->nshapes++] =
+		(struct outbox_shape){ row->route, { row->xid, row->version } };
+}
+
 static bool read_row(struct outbox *o, const struct pg_result *r, int row,
 		     struct outbox_chunk *chunk, struct err *err)
 {
-	struct change *c = &chunk->rows[chunk->n];
+	struct outbox_row *c = &chunk->rows[chunk->n];
+	char kind = *db_value(r, row, COL_KIND);
 
-	*c = (struct change){ .xid = (uint64_t)pg_get_int8(db_value(r, row, COL_XID)),
-			      .version = pg_get_int8(db_value(r, row, COL_VERSION)),
-			      .name_at = chunk->names.len };
-	memcpy(c->id.b, db_value(r, row, COL_ID), sizeof(c->id.b));
-	if (o->newest < c->version)
-		o->newest = c->version;
-	chunk->n++;
-	if (db_is_null(r, row, COL_NAME)) {
-		c->kind = CHANGE_DELETE;
-		return true;
-	}
-	c->kind = CHANGE_SYNC;
-	int price_len = db_length(r, row, COL_PRICE);
-	if (db_is_null(r, row, COL_PRICE) || db_is_null(r, row, COL_STOCK) ||
-	    db_is_null(r, row, COL_CREATED) || db_is_null(r, row, COL_UPDATED) ||
-	    price_len >= (int)sizeof(c->price))
+	*c = (struct outbox_row){ .xid = (uint64_t)pg_get_int8(db_value(r, row, COL_XID)),
+				  .version = pg_get_int8(db_value(r, row, COL_VERSION)),
+				  .kind = kind == 'd' || kind == 't' ? CHANGE_DELETE : CHANGE_SYNC,
+				  .inserted = kind == 'i',
+				  .truncate = kind == 't',
+				  .text_at = chunk->texts.len,
+				  .text_len = (size_t)db_length(r, row, COL_BODY) };
+	if (db_is_null(r, row, COL_SHAPE) || strchr("iudts", kind) == NULL ||
+	    (c->text_len == 0) != (kind == 't' || kind == 's'))
 		return err_set(err,
 			       "the record of version %" PRId64
-			       " is not a product: products_outbox was changed by hand",
+			       " is no change: pgfanout.outbox was changed by hand",
 			       c->version);
-	c->name_len = (size_t)db_length(r, row, COL_NAME);
-	strbuf_add(&chunk->names, db_value(r, row, COL_NAME), c->name_len);
-	memcpy(c->price, db_value(r, row, COL_PRICE), (size_t)price_len);
-	c->stock = pg_get_int4(db_value(r, row, COL_STOCK));
-	c->created_us = pg_get_int8(db_value(r, row, COL_CREATED));
-	c->updated_us = pg_get_int8(db_value(r, row, COL_UPDATED));
+	strbuf_add(&chunk->texts, db_value(r, row, COL_BODY), c->text_len);
+	c->route = find_route(o, pg_get_int4(db_value(r, row, COL_SHAPE)));
+	if (o->newest < c->version)
+		o->newest = c->version;
+	if (kind == 's')
+		add_shape(chunk, c);
+	else
+		chunk->n++;
 	return true;
 }
 
-static int compare_changes(const void *a, const void *b)
+static int compare_rows(const void *a, const void *b)
 {
-	const struct change *x = a, *y = b;
+	const struct outbox_row *x = a, *y = b;
 
+	if (x->route != y->route)
+		return x->route->shape < y->route->shape ? -1 : 1;
 	if (x->kind != y->kind)
 		return x->kind == CHANGE_SYNC ? -1 : 1;
+	if (x->truncate != y->truncate)
+		return x->truncate ? 1 : -1;
 	return x->version < y->version ? -1 : x->version > y->version;
 }
 
-/* Other subscribers get a product's changes in order, and there are fewer messages, since changes
- * of one kind share one. Mostly they are sorted already. */
+/* Other subscribers get a row's changes in order, and there are fewer messages, since changes of one
+ * kind of one table share one. Mostly they are sorted already. */
 static void sort_chunk(struct outbox_chunk *c)
 {
 	for (size_t i = 1; i < c->n; i++) {
-		if (compare_changes(&c->rows[i - 1], &c->rows[i]) > 0) {
-			qsort(c->rows, c->n, sizeof(*c->rows), compare_changes);
+		if (compare_rows(&c->rows[i - 1], &c->rows[i]) > 0) {
+			qsort(c->rows, c->n, sizeof(*c->rows), compare_rows);
 			return;
 		}
 	}
@@ -542,41 +595,17 @@ static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbo
 	return true;
 }
 
-/* The chunk that was claimed; NULL, and the session has failed. */
-static struct outbox_chunk *take_answer(struct outbox *o, enum db_outcome outcome,
-					const struct pg_result *r, const struct err *err)
+/* The claim under way is answered, and all routes are known. */
+static void finish_sweep(struct outbox *o, struct outbox_chunk *chunk)
 {
-	struct outbox_chunk *chunk = o->claiming;
 	struct err bad;
 
-	o->claiming = NULL;
-	if (outcome != DB_OK) {
-		fail(o, "claiming changes", err);
-		return NULL;
-	}
-	if (!read_chunk(o, r, chunk, &bad)) {
-		fail(o, "claiming changes", &bad);
-		return NULL;
-	}
-	sort_chunk(chunk);
-	return chunk;
-}
-
-static void claimed(void *arg, enum db_outcome outcome, const struct pg_result *r,
-		    const struct err *err)
-{
-	struct outbox *o = arg;
-	struct outbox_chunk *chunk = take_answer(o, outcome, r, err);
-	struct err bad;
-
-	if (!chunk)
-		return;
 	if (!outbox_sweeping(o)) {
 		err_set(&bad, "the primary sent no snapshot");
 		fail(o, "claiming changes", &bad);
 		return;
 	}
-	chunk->sweep_ends = (size_t)db_rows(r) <= o->chunk_max; /* the first row is none */
+	chunk->sweep_ends = o->answered <= o->chunk_max; /* the first row is none */
 	if (chunk->sweep_ends) {
 		/* From here on these records are found again only by outbox_restart(), but for
 		 * those put aside. */
@@ -591,27 +620,93 @@ static void claimed(void *arg, enum db_outcome outcome, const struct pg_result *
 	hand_out_beat(o, chunk);
 }
 
-static void claimed_big(void *arg, enum db_outcome outcome, const struct pg_result *r,
-			const struct err *err)
+static void finish_big(struct outbox *o, struct outbox_chunk *chunk)
 {
-	struct outbox *o = arg;
-	struct outbox_chunk *chunk = take_answer(o, outcome, r, err);
-
-	if (!chunk)
-		return;
-	if ((size_t)db_rows(r) < o->chunk_max)
+	if (o->answered < o->chunk_max)
 		*next_big(o) = o->bigs[--o->nbigs];
 	else
 		o->big_turn++;
 	hand_out_beat(o, chunk);
 }
 
+static void finish_claim(struct outbox *o)
+{
+	struct outbox_chunk *chunk = o->claiming;
+
+	o->claiming = NULL;
+	sort_chunk(chunk);
+	if (chunk->big)
+		finish_big(o, chunk);
+	else
+		finish_sweep(o, chunk);
+}
+
+static void routes_answered(void *arg, enum db_outcome outcome, const struct pg_result *r,
+			    const struct err *err)
+{
+	struct outbox *o = arg;
+	struct err bad;
+
+	if (outcome != DB_OK) {
+		fail(o, "reading what tables look like", err);
+		return;
+	}
+	for (int i = 0; i < db_rows(r); i++)
+		route_set(find_route(o, (int32_t)strtol(db_value(r, i, 0), NULL, 10)),
+			  o->stream->name, db_value(r, i, 1), db_value(r, i, 2),
+			  *db_value(r, i, 3) == 't', db_value(r, i, 4));
+	for (size_t i = 0; i < o->nroutes; i++) {
+		if (o->routes[i]->known)
+			continue;
+		err_set(&bad, "pgfanout.shapes has no number %" PRId32, o->routes[i]->shape);
+		fail(o, "reading what tables look like", &bad);
+		return;
+	}
+	finish_claim(o);
+}
+
+/* Whether all routes are known; if not, they are asked for. */
+static bool know_routes(struct outbox *o)
+{
+	size_t unknown = 0;
+
+	pgarray_begin(&o->shapes, PGARRAY_INT4);
+	for (size_t i = 0; i < o->nroutes; i++) {
+		if (o->routes[i]->known)
+			continue;
+		pgarray_add_int4(&o->shapes, o->routes[i]->shape);
+		unknown++;
+	}
+	if (unknown == 0)
+		return true;
+	const struct db_param params[] = { pgarray_finish(&o->shapes) };
+	ask(o, ST_ROUTES, params, false, routes_answered);
+	return false;
+}
+
+static void claimed(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		    const struct err *err)
+{
+	struct outbox *o = arg;
+	struct err bad;
+
+	if (outcome != DB_OK) {
+		fail(o, "claiming changes", err);
+		return;
+	}
+	o->answered = (size_t)db_rows(r);
+	if (!read_chunk(o, r, o->claiming, &bad))
+		fail(o, "claiming changes", &bad);
+	else if (know_routes(o))
+		finish_claim(o);
+}
+
 static void begin_claim(struct outbox *o, struct outbox_chunk *into, bool big)
 {
-	into->n = 0;
+	into->n = into->nshapes = 0;
 	into->sweep_begins = into->sweep_ends = into->has_beat = false;
 	into->big = big;
-	strbuf_reset(&into->names);
+	strbuf_reset(&into->texts);
 	o->claiming = into;
 }
 
@@ -627,6 +722,7 @@ void outbox_claim(struct outbox *o, struct outbox_chunk *into)
 		DB_TEXT(outbox_sweeping(o) ? strbuf_str(&o->sweep) : NULL),
 		DB_TEXT(xid),
 		DB_TEXT(version),
+		DB_TEXT(o->stream->text),
 	};
 	begin_claim(o, into, false);
 	ask(o, ST_CLAIM, params, true, claimed);
@@ -639,10 +735,11 @@ void outbox_claim_big(struct outbox *o, struct outbox_chunk *into)
 
 	snprintf(xid, sizeof(xid), "%" PRIu64, b->last.xid);
 	snprintf(version, sizeof(version), "%" PRId64, b->last.version);
-	const struct db_param params[] = { DB_TEXT(xid), DB_TEXT(version), DB_TEXT(o->limit) };
+	const struct db_param params[] = { DB_TEXT(xid), DB_TEXT(version), DB_TEXT(o->limit),
+					   DB_TEXT(o->stream->text) };
 
 	begin_claim(o, into, true);
-	ask(o, ST_CLAIM_BIG, params, true, claimed_big);
+	ask(o, ST_CLAIM_BIG, params, true, claimed);
 }
 
 /* ---- heartbeats ---- */
@@ -657,7 +754,9 @@ static void beaten(void *arg, enum db_outcome outcome, const struct pg_result *r
 
 void outbox_beat(struct outbox *o)
 {
-	ask(o, ST_BEAT, NULL, false, beaten);
+	const struct db_param params[] = { DB_TEXT(o->stream->text) };
+
+	ask(o, ST_BEAT, params, false, beaten);
 }
 
 /* ---- forgetting ---- */
@@ -705,6 +804,7 @@ void outbox_forget(struct outbox *o, const struct outbox_key *keys, size_t n,
 		count[2],
 		count[3],
 		count[4],
+		DB_TEXT(o->stream->text),
 	};
 	o->forgetting++;
 	ask(o, ST_FORGET, params, false, forgotten);

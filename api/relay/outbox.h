@@ -1,6 +1,6 @@
 /*
- * outbox.h: the primary's table of changes that the broker has not confirmed: who may relay them,
- * claiming and forgetting them.
+ * outbox.h: the primary's table of changes that the broker has not confirmed, as far as they are of one
+ * stream: who may relay them, claiming and forgetting them.
  *
  * One session of the relay's thread, pipelined: nothing here blocks but outbox_open(). Any failure
  * ends the session (outbox_io() says why); a new one begins again from the first recorded change,
@@ -9,10 +9,12 @@
 #ifndef PGFANOUT_API_RELAY_OUTBOX_H
 #define PGFANOUT_API_RELAY_OUTBOX_H
 
-#include "common/wire/change.h"
+#include "api/relay/route.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/strbuf.h"
+#include "common/wire/change.h"
+#include "common/wire/stream.h"
 
 struct outbox;
 
@@ -30,14 +32,33 @@ struct outbox_key {
 	int64_t version;
 };
 
-/* Some changes, claimed at once: syncs first, then deletes, each in the order of their versions;
- * and maybe a heartbeat, before which they and all that was claimed earlier must be published: all
+/* A recorded change. */
+struct outbox_row {
+	struct route *route; /* known; as long as the outbox is open */
+	enum change_kind kind;
+	bool inserted; /* of a sync: its statement inserted it */
+	bool truncate; /* of a delete: all rows are gone; there is no text */
+	uint64_t xid;
+	int64_t version;
+	size_t text_at, text_len; /* in the chunk's texts: see route.h */
+};
+
+/* A record that a table has this shape from now on. */
+struct outbox_shape {
+	struct route *route;
+	struct outbox_key key;
+};
+
+/* Some changes, claimed at once: by shapes, of each syncs first, then deletes, each in the order of
+ * their versions; and maybe a heartbeat, before which they and all that was claimed earlier must be published: all
  * that was committed before the heartbeat's time is among it. Owned by whoever made it; memory is
  * kept between uses. */
 struct outbox_chunk {
-	struct change *rows;
+	struct outbox_row *rows;
 	size_t n, cap;
-	struct strbuf names; /* the arena of the rows */
+	struct strbuf texts; /* the arena of the rows */
+	struct outbox_shape *shapes;
+	size_t nshapes, shapes_cap;
 	bool sweep_begins, sweep_ends;
 	bool big; /* of a transaction put aside; of no sweep */
 	bool has_beat;
@@ -46,10 +67,11 @@ struct outbox_chunk {
 };
 void outbox_chunk_clear(struct outbox_chunk *c);
 
-/* Blocking, bounded by the connection's timeout. chunk_max: rows of a chunk. NULL and err on
- * failure. */
+/* Blocking, bounded by the connection's timeout. stream: borrowed for life. chunk_max: rows of a chunk.
+ * NULL and err on failure. */
 MUST_CHECK struct outbox *outbox_open(const char *uri, const char *application_name,
-				      size_t chunk_max, struct err *err);
+				      const struct stream *stream, size_t chunk_max,
+				      struct err *err);
 void outbox_close(struct outbox *o); /* gives up the lead; NULL is fine */
 
 int outbox_fd(const struct outbox *o);

@@ -57,6 +57,7 @@ struct replica {
 };
 
 struct pace {
+	const struct stream *stream;
 	const char *const *names;
 	size_t nreplicas;
 	struct replica *replicas;
@@ -65,10 +66,11 @@ struct pace {
 	struct strbuf body;
 };
 
-struct pace *pace_new(const char *const *replicas, size_t nreplicas)
+struct pace *pace_new(const struct stream *stream, const char *const *replicas, size_t nreplicas)
 {
 	struct pace *p = xcalloc(1, sizeof(*p));
 
+	p->stream = stream;
 	p->names = replicas;
 	p->nreplicas = nreplicas;
 	p->replicas = xcalloc(nreplicas, sizeof(*p->replicas));
@@ -152,17 +154,18 @@ static bool send_mark(struct pace *p, size_t i, size_t k, struct amqp_link *l, c
 	const struct mark mark = { .queue = (int64_t)(i * KINDS + k),
 				   .changes = p->added[k],
 				   .sent_us = now.us };
-	char queue[TOPOLOGY_NAME_MAX];
+	char queue[TOPOLOGY_NAME_MAX], type[TOPOLOGY_NAME_MAX];
 	uint64_t ignored;
 
-	topology_queue(queue, kinds[k], p->names[i]);
+	topology_type(type, p->stream, MARK_KIND);
+	topology_queue(queue, p->stream, kinds[k], p->names[i]);
 	strbuf_reset(&p->body);
 	mark_write(&p->body, &mark);
 	const struct amqp_header headers[] = { { .key = "x-source", .str = source } };
 	const struct amqp_publish m = {
 		.exchange = "",
 		.routing_key = queue,
-		.type = MARK_TYPE,
+		.type = type,
 		.reply_to = AMQP_REPLIES,
 		.headers = headers,
 		.nheaders = ARRAY_SIZE(headers),

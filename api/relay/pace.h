@@ -17,7 +17,7 @@
 struct pace;
 
 /* replicas: names, borrowed for life. */
-struct pace *pace_new(const char *const *replicas, size_t nreplicas);
+struct pace *pace_new(const struct stream *stream, const char *const *replicas, size_t nreplicas);
 void pace_free(struct pace *p); /* NULL is fine */
 
 /* The link is another one: what was sent on the old one gets no answer. */

@@ -8,13 +8,14 @@
  *   SENT         its last message is confirmed               -> FREE
  *
  * What a message holds:
- *   1. Changes of one kind only: the kind is the routing key's.
+ *   1. Changes of one kind and one shape of a table only: they have the routing key in common.
  *   2. A sweep that found at most FEW changes sends each alone, as an object: the usual case, and
  *      easy to read in a queue.
  *   3. Otherwise up to changes_max changes share a message as an array, which ends early at
  *      BODY_MAX bytes; directly earlier.
  *   4. x-xid lists the transactions of its changes in order, x-source names the space they
- *      belong to.
+ *      belong to; x-shape is the shape of their table, x-inserted says how many were made by an
+ *      INSERT.
  *   5. x-term and x-number: its number among the messages of its kind in this term. A term ends with
  *      publisher_drop(): what is published again gets a number of the next term.
  *
@@ -95,6 +96,7 @@ struct tally {		       /* of a message that has copies */
 };
 
 struct publisher {
+	const struct stream *stream;
 	struct chunk *chunks;
 	size_t nchunks;
 	size_t changes_max;
@@ -103,7 +105,7 @@ struct publisher {
 
 	/* The message that is made but not sent yet: the first build_n changes of the first chunk
 	 * in the queue. */
-	size_t build_n;
+	size_t build_n, build_inserted;
 	struct strbuf body;
 	struct change_xids xids;
 	size_t xids_len;
@@ -129,10 +131,11 @@ struct publisher {
 	struct publisher_counts counts;
 };
 
-struct publisher *publisher_new(size_t chunks, size_t changes_max)
+struct publisher *publisher_new(const struct stream *stream, size_t chunks, size_t changes_max)
 {
 	struct publisher *p = xcalloc(1, sizeof(*p));
 
+	p->stream = stream;
 	p->chunks = xcalloc(chunks, sizeof(*p->chunks));
 	p->nchunks = chunks;
 	p->changes_max = changes_max ? changes_max : 1;
@@ -214,19 +217,24 @@ static size_t body_max(const struct publisher *p)
 static void build(struct publisher *p)
 {
 	const struct chunk *k = p->queue;
-	const struct change *first = &k->c.rows[k->at];
+	const struct outbox_row *first = &k->c.rows[k->at];
 	size_t left = k->c.n - k->at, most = k->few ? 1 : min_size(p->changes_max, left), n = 0;
 
 	strbuf_reset(&p->body);
 	change_xids_reset(&p->xids);
+	p->build_inserted = 0;
 	strbuf_addch(&p->body, '[');
 	do {
 		if (n)
 			strbuf_addch(&p->body, ',');
-		change_write(&p->body, &first[n], strbuf_str(&k->c.names) + first[n].name_at);
+		route_write(first[n].route, &p->body, first[n].kind, first[n].version,
+			    k->c.texts.data + first[n].text_at, first[n].text_len);
 		change_xids_add(&p->xids, first[n].xid);
+		p->build_inserted += first[n].inserted;
 		n++;
-	} while (n < most && first[n].kind == first[0].kind && p->body.len < body_max(p) &&
+	} while (n < most && first[n].kind == first[0].kind && first[n].route == first[0].route &&
+		 first[n].truncate == first[0].truncate &&
+		 p->body.len < body_max(p) &&
 		 p->xids.text.len < XIDS_MAX);
 	strbuf_addch(&p->body, ']');
 	p->build_n = n;
@@ -260,7 +268,7 @@ static bool send_copies(struct publisher *p, struct amqp_link *l, struct amqp_pu
 	m.exchange = "";
 	m.routing_key = queue;
 	for (size_t i = 0; i < p->nnames; i++) {
-		topology_queue(queue, kind, p->names[i]);
+		topology_queue(queue, p->stream, kind, p->names[i]);
 		if (!amqp_send(l, &m, &no, err))
 			return false;
 		note_sent(p, no, i + 1);
@@ -282,18 +290,22 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 {
 	struct chunk *k = p->queue;
 	enum change_kind kind = k->c.rows[k->at].kind;
-	const char *key = topology_key(kind);
+	const struct outbox_row *first = &k->c.rows[k->at];
+	const char *key = first->truncate ? first->route->truncate_key : first->route->keys[kind];
+	char type[TOPOLOGY_NAME_MAX];
 	const struct amqp_header headers[] = {
 		{ .key = "x-xid", .str = change_xids_finish(&p->xids) },
 		{ .key = "x-source", .str = source },
 		{ .key = CHANGE_TERM_HEADER, .num = term },
 		{ .key = CHANGE_NUMBER_HEADER, .num = (int64_t)p->numbered[kind] + 1 },
+		{ .key = CHANGE_SHAPE_HEADER, .num = first->route->shape },
+		{ .key = CHANGE_INSERTED_HEADER, .num = (int64_t)p->build_inserted },
 	};
 	bool alone = p->build_n == 1; /* then without the brackets */
 	const struct amqp_publish m = {
-		.exchange = topology_exchange(),
+		.exchange = p->stream->exchange,
 		.routing_key = key,
-		.type = key,
+		.type = type,
 		.headers = headers,
 		.nheaders = ARRAY_SIZE(headers),
 		.body = p->body.data + (alone ? 1 : 0),
@@ -301,6 +313,8 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 	};
 	uint64_t no;
 
+	topology_type(type, p->stream,
+		      first->truncate ? CHANGE_TRUNCATE_KIND : change_kind_name(kind));
 	if (!amqp_send(l, &m, &no, err))
 		return false;
 	note_sent(p, no, 0);
@@ -322,12 +336,19 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 	return true;
 }
 
+struct route *publisher_wants(const struct publisher *p)
+{
+	return p->queue ? p->queue->c.rows[p->queue->at].route : NULL;
+}
+
 enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, const char *source,
-				 int64_t term, struct err *err)
+				 int64_t term, unsigned announced, struct err *err)
 {
 	for (int sent = 0;; sent++) {
 		if (!p->queue)
 			return PUBLISHER_IDLE;
+		if (!publisher_wants(p)->flat && publisher_wants(p)->announced != announced)
+			return PUBLISHER_SHAPE;
 		if (p->cautious && p->unanswered > 0)
 			return PUBLISHER_WAITS;
 		if (p->next - p->oldest >= RING - RING_SPARE)
@@ -358,7 +379,7 @@ static void confirm(struct publisher *p, const struct sent *s)
 		}
 	}
 	for (size_t i = 0; i < s->n; i++) {
-		const struct change *c = &s->chunk->c.rows[s->from + i];
+		const struct outbox_row *c = &s->chunk->c.rows[s->from + i];
 		p->keys[p->keys_at + p->nkeys++] = (struct outbox_key){ .xid = c->xid,
 									.version = c->version };
 	}

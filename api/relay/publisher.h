@@ -24,8 +24,8 @@ struct publisher_counts {
 	uint64_t direct_taken[2], direct_refused[2];
 };
 
-/* chunks: how many may be under way; changes_max: of one message, 1: no arrays. */
-struct publisher *publisher_new(size_t chunks, size_t changes_max);
+/* stream: borrowed. chunks: how many may be under way; changes_max: of one message, 1: no arrays. */
+struct publisher *publisher_new(const struct stream *stream, size_t chunks, size_t changes_max);
 void publisher_free(struct publisher *p);
 
 /* An empty chunk to claim into, NULL while all are under way. It is the caller's until one of the
@@ -40,12 +40,18 @@ enum publisher_run {
 	PUBLISHER_IDLE,	  /* nothing to send */
 	PUBLISHER_MORE,	  /* there is more: look what the broker says, then call again */
 	PUBLISHER_WAITS,  /* for an answer, which comes through the link */
+	PUBLISHER_SHAPE,  /* for the announcement of a shape: publisher_wants() */
 	PUBLISHER_FULL,	  /* for room in the socket, or the end of the broker's pause */
 	PUBLISHER_BROKEN, /* the link failed; err is set */
 };
-/* source: of the primary, for x-source. term: for x-term, the same until publisher_drop(). */
+/* source: of the primary, for x-source. term: for x-term, the same until publisher_drop(). announced:
+ * announcer_term(). */
 MUST_CHECK enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l,
-					    const char *source, int64_t term, struct err *err);
+					    const char *source, int64_t term, unsigned announced,
+					    struct err *err);
+
+/* PUBLISHER_SHAPE: this one. */
+struct route *publisher_wants(const struct publisher *p);
 
 /* amqp_handler's settled, with the publisher as arg. Confirmed changes queue up for
  * publisher_confirmed(). */

@@ -31,7 +31,7 @@
  * and at no moment is a change here only.
  *
  * The thread waits for the primary, the broker, relay_wake() and relay_stop() at once, until the
- * next duty. Connecting, and writing to products_queues (a few seconds at most), are the only calls
+ * next duty. Connecting, and writing to pgfanout.queues (a few seconds at most), are the only calls
  * that block; questions to the broker are asked together and answered while this goes on. The server
  * ends a session that was silent for 10 s, and with it the lead.
  */
@@ -135,6 +135,7 @@ void relay_lose_database(struct relay *r, const struct err *err)
 	r->claim = NULL;
 	publisher_drop(r->publisher, false);
 	heartbeats_drop(r->heartbeats);
+	announcer_drop(r->announcer);
 	relay_queues_forget(r);
 	relay_own_broken(r);
 	r->phase = RELAY_CONNECT_DATABASE;
@@ -154,6 +155,7 @@ void relay_lose_broker(struct relay *r, const struct err *err)
 		relay_lose_database(r, NULL);
 	publisher_drop(r->publisher, true);
 	heartbeats_drop(r->heartbeats);
+	announcer_drop(r->announcer);
 	pace_drop(r->pace);
 	r->phase = RELAY_CONNECT_BROKER;
 	r->was_blocked = false;
@@ -185,8 +187,8 @@ static struct mono connect_database(struct relay *r, struct mono now)
 
 	if (!mono_reached(r->database.at, now))
 		return r->database.at;
-	r->outbox = outbox_open(r->opt.database_url, r->opt.application_name, RELAY_CHUNK_MAX,
-				&err);
+	r->outbox = outbox_open(r->opt.database_url, r->opt.application_name, &r->opt.stream,
+				RELAY_CHUNK_MAX, &err);
 	if (!r->outbox)
 		return trouble(r, &r->database, "relay cannot use the primary", &err);
 	r->phase = RELAY_ASK;
@@ -236,6 +238,7 @@ static void on_settled(void *arg, uint64_t publish_no, enum amqp_settled how)
 	struct relay *r = arg;
 
 	if (!relay_own_settled(r, publish_no, how) &&
+	    !announcer_settled(r->announcer, publish_no, how) &&
 	    !heartbeats_settled(r->heartbeats, publish_no, how))
 		publisher_settled(r->publisher, publish_no, how);
 }
@@ -244,7 +247,7 @@ static void on_delivery(void *arg, const struct amqp_delivery *d)
 {
 	struct relay *r = arg;
 
-	if (strcmp(d->type, MARK_TYPE) == 0)
+	if (topology_is_type(&r->opt.stream, d->type, MARK_KIND))
 		pace_answer(r->pace, d, mono_now());
 	else
 		relay_own_delivery(r, d);
@@ -252,7 +255,8 @@ static void on_delivery(void *arg, const struct amqp_delivery *d)
 
 static size_t unanswered(const struct relay *r)
 {
-	return publisher_unanswered(r->publisher) + heartbeats_unanswered(r->heartbeats);
+	return publisher_unanswered(r->publisher) + heartbeats_unanswered(r->heartbeats) +
+	       announcer_unanswered(r->announcer);
 }
 
 /* Reads from broker and primary. Both may be lost after it. */
@@ -284,6 +288,7 @@ static void service(struct relay *r, struct mono now)
 			heartbeats_give_up(r->heartbeats, mono_add_ms(now, -SILENCE_MS));
 			if (mono_reached(mono_add_ms(r->progress_at, SILENCE_MS), now)) {
 				publisher_give_up(r->publisher);
+				announcer_give_up(r->announcer);
 				r->progress_at = now;
 			}
 		}
@@ -396,9 +401,10 @@ struct relay *relay_start(const struct relay_options *options, struct err *err)
 		return NULL;
 	}
 	pthread_mutex_init(&r->lock, NULL);
-	r->publisher = publisher_new(RELAY_CHUNKS, r->opt.message_max_changes);
-	r->heartbeats = heartbeats_new(r->opt.replicas, r->opt.nreplicas);
-	r->pace = pace_new(r->opt.replicas, r->opt.nreplicas);
+	r->publisher = publisher_new(&r->opt.stream, RELAY_CHUNKS, r->opt.message_max_changes);
+	r->announcer = announcer_new(&r->opt.stream, r->opt.replicas, r->opt.nreplicas);
+	r->heartbeats = heartbeats_new(&r->opt.stream, r->opt.replicas, r->opt.nreplicas);
+	r->pace = pace_new(&r->opt.stream, r->opt.replicas, r->opt.nreplicas);
 	r->asks = amqp_asks_new();
 	r->handler = (struct amqp_handler){ .arg = r,
 					    .settled = on_settled,
@@ -413,6 +419,7 @@ struct relay *relay_start(const struct relay_options *options, struct err *err)
 	if (rc != 0) {
 		err_set(err, "cannot start the relay's thread: %s", strerror(rc));
 		publisher_free(r->publisher);
+		announcer_free(r->announcer);
 		heartbeats_free(r->heartbeats);
 		pace_free(r->pace);
 		(void)amqp_asks_free(r->asks);
@@ -445,6 +452,7 @@ void relay_stop(struct relay *r)
 	(void)eventfd_write(r->wake_fd, 1);
 	pthread_join(r->thread, NULL);
 	publisher_free(r->publisher);
+	announcer_free(r->announcer);
 	heartbeats_free(r->heartbeats);
 	pace_free(r->pace);
 	(void)amqp_asks_free(r->asks);

@@ -1,5 +1,5 @@
 /*
- * relay.h: the thread that publishes recorded changes: from the primary's outbox to the exchange,
+ * relay.h: the thread that publishes the recorded changes of a stream: from the primary's outbox to the exchange,
  * forgotten only when confirmed.
  *
  * Of all relays of one primary (each API process has one) one leads and works, the others stand by.
@@ -10,6 +10,7 @@
 
 #include "common/base/base.h"
 #include "common/base/err.h"
+#include "common/wire/stream.h"
 
 struct relay;
 
@@ -20,6 +21,7 @@ struct relay_options { /* strings are borrowed until relay_stop() */
 	/* Names; the queues of all of them are declared before anything is published. */
 	const char *const *replicas;
 	size_t nreplicas;
+	struct stream stream;
 	unsigned max_attempts;
 	unsigned message_max_changes; /* 0: 200; 1: no arrays */
 	int64_t heartbeat_ms;	      /* from one heartbeat of a leader to the next */

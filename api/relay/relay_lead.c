@@ -54,6 +54,7 @@ static void restart(struct relay *r, bool new_link)
 	r->phase = RELAY_PUBLISH;
 	publisher_drop(r->publisher, new_link);
 	heartbeats_drop(r->heartbeats);
+	announcer_drop(r->announcer);
 	outbox_restart(r->outbox);
 	r->forget_at = MONO_NEVER;
 	r->sweep_at = mono_now();
@@ -377,6 +378,7 @@ static void take_claim(struct relay *r, struct mono now)
 	}
 	if (c->big)
 		pace_add(r->pace, c);
+	announcer_take(r->announcer, c);
 	publisher_add(r->publisher, c);
 	if (heartbeats_take(r->heartbeats, c, r->publisher, &replaced))
 		outbox_forget(r->outbox, &replaced, 1, NULL);
@@ -505,15 +507,58 @@ static struct mono next_duty(const struct relay *r, struct mono now)
 	return may_beat(r) ? mono_earlier(due, r->beat_at) : due;
 }
 
+/* Before a row of a shape is published: who did not get the shape is marked. False: the session was
+ * lost. */
+static bool settle_shapes(struct relay *r)
+{
+	enum amqp_settled how;
+	struct outbox_key done;
+	struct err err;
+
+	for (size_t i = 0; i < r->opt.nreplicas; i++) {
+		if (!announcer_left_out(r->announcer, i, &how))
+			continue;
+		if (how == AMQP_RETURNED) /* that marks it, if it had queues before */
+			relay_queues_want(r);
+		else if (!relay_queues_mark(r, i, "a queue of it did not take the shape of a table",
+					    &err)) {
+			relay_lose_database(r, &err);
+			return false;
+		}
+	}
+	while (announcer_done(r->announcer, &done))
+		outbox_forget(r->outbox, &done, 1, NULL);
+	return true;
+}
+
+/* Publishes shapes, and changes that have one that was announced. */
+static enum publisher_run publish_changes(struct relay *r, const struct outbox_facts *facts,
+					  struct err *err)
+{
+	enum publisher_run ran = publisher_run(r->publisher, r->link, facts->source,
+					       facts->terms[0].term,
+					       announcer_term(r->announcer), err),
+			   shapes;
+
+	if (ran == PUBLISHER_BROKEN)
+		return ran;
+	shapes = announcer_run(r->announcer,
+			       ran == PUBLISHER_SHAPE ? publisher_wants(r->publisher) : NULL,
+			       r->link, facts->source, err);
+	if (shapes == PUBLISHER_BROKEN)
+		return shapes;
+	if (ran == PUBLISHER_SHAPE)
+		return shapes == PUBLISHER_IDLE ? PUBLISHER_MORE : shapes;
+	return shapes == PUBLISHER_FULL && ran != PUBLISHER_MORE ? shapes : ran;
+}
+
 /* Publishes changes and heartbeats. PUBLISHER_BROKEN: the broker or the session was lost. */
 static enum publisher_run publish(struct relay *r)
 {
 	const struct outbox_facts facts = outbox_facts(r->outbox);
 	struct err err;
 	/* While the term is not known, nothing is claimed, so nothing is published. */
-	enum publisher_run ran = publisher_run(r->publisher, r->link, facts.source,
-					       facts.terms[0].term, &err),
-			   beats;
+	enum publisher_run ran = publish_changes(r, &facts, &err), beats;
 
 	if (ran == PUBLISHER_IDLE) /* only then a mark is behind all changes it counts */
 		ran = pace_run(r->pace, r->link, facts.source, mono_now(), &err);
@@ -549,7 +594,7 @@ struct mono relay_publish(struct relay *r, struct mono now)
 	if (ran == PUBLISHER_BROKEN)
 		return now;
 	settle_beats(r);
-	if (!forget(r, now) || !keep_queues(r, now))
+	if (!settle_shapes(r) || !forget(r, now) || !keep_queues(r, now))
 		return now;
 	if (!r->owns && relay_queues_ready(r) && mono_reached(r->own_at, now)) {
 		r->phase = RELAY_OWN;

@@ -74,7 +74,7 @@ static struct mono refuse(struct relay *r, struct mono now)
 		text, sizeof(text),
 		"a relay of another primary (source %s, ours is %s) publishes to exchange %s: give "
 		"each installation a virtual host of its own, or a QUEUE_PREFIX",
-		r->other, outbox_facts(r->outbox).source, topology_exchange());
+		r->other, outbox_facts(r->outbox).source, r->opt.stream.exchange);
 	if (!r->refused)
 		log_error("relay refuses to publish", KV_S("error", text),
 			  KV_S("next", "changes stay recorded; asking again"));
@@ -113,7 +113,7 @@ static bool ask_other(struct relay *r, struct err *err)
 					.body = "{}",
 					.len = 2 };
 
-	topology_relay_queue(queue);
+	topology_relay_queue(queue, &r->opt.stream);
 	r->answered = false;
 	r->own = RELAY_OWN_PROBED;
 	r->own_at = mono_add_ms(mono_now(), ANSWER_MS);
@@ -125,7 +125,7 @@ struct mono relay_own(struct relay *r, struct mono now)
 	char queue[TOPOLOGY_NAME_MAX];
 	struct err err;
 
-	topology_relay_queue(queue);
+	topology_relay_queue(queue, &r->opt.stream);
 	switch (r->own) {
 	case RELAY_OWN_REFUSED:
 		if (!mono_reached(r->own_at, now))

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "api/relay/announcer.h"
 #include "api/relay/heartbeats.h"
 #include "api/relay/outbox.h"
 #include "api/relay/pace.h"
@@ -92,6 +93,7 @@ struct relay {
 	struct amqp_handler handler;
 	struct outbox *outbox;
 	struct publisher *publisher;
+	struct announcer *announcer;
 	struct heartbeats *heartbeats;
 	struct pace *pace;	    /* of big transactions */
 	struct outbox_chunk *claim; /* being filled by the outbox */
@@ -141,7 +143,7 @@ struct relay {
 	bool to_do[REPLICAS_MAX];	 /* for the next one: to create, or to drop */
 	uint64_t too_long[REPLICAS_MAX]; /* messages; 0: it is not */
 	bool fresh[REPLICAS_MAX];	 /* declared, and not noted yet */
-	bool declared[REPLICAS_MAX];	 /* products_queues has a row */
+	bool declared[REPLICAS_MAX];	 /* pgfanout.queues has a row */
 	enum amqp_answer told[REPLICAS_MAX][RELAY_QUEUE_PARTS]; /* as logged */
 	struct pg_conn *notes; /* the primary, while something is written; else NULL */
 

@@ -18,14 +18,14 @@
  *
  * What is lost in a queue only a reset brings back: its snapshot has everything that left the
  * outbox before. So whoever loses changes of a replica marks the replica, and the mark stays until
- * a reset whose snapshot was taken later. The mark is a time, reset_due_at in products_queues on
+ * a reset whose snapshot was taken later. The mark is a time, reset_due_at in pgfanout.queues on
  * the primary, where the relay can write it also when the replica is down. Every API reads it there
  * and notes it on the replica before that replica serves reads (connector.c). A reset reads the
  * mark in its own snapshot and stores it with the new table (reset_record.sql): a newer mark means
  * that another reset is due. The rules:
  *
  *   1. A queue is missing, and the replica's queues were declared before (it has a row in
- *      products_queues): mark, commit, and only then recreate the queue. A crash in between leaves
+ *      pgfanout.queues): mark, commit, and only then recreate the queue. A crash in between leaves
  *      a mark too much, never one too few. If a reset's snapshot falls between the two, the reset
  *      has created the queue itself before it.
  *   2. A queue is missing, and the replica has no row: the replica is new. Create the queue, then
@@ -79,16 +79,16 @@ static bool note(struct relay *r, const char *sql, struct db_param first, const 
 {
 	static const struct db_options options = { .application_name = "pgfanout-api queues",
 						   .statement_timeout_ms = STATEMENT_MS };
-	const struct db_param params[] = { first, DB_TEXT(reason) };
+	const struct db_param params[] = { first, DB_TEXT(r->opt.stream.text), DB_TEXT(reason) };
 	struct pg_result *rows;
 
 	if (!r->notes)
 		r->notes = db_connect_raw(r->opt.database_url, &options, err);
 	if (!r->notes)
 		return false;
-	if (db_query(r->notes, sql, reason ? 2 : 1, params, false,
+	if (db_query(r->notes, sql, reason ? 3 : 2, params, false,
 		     mono_add_ms(mono_now(), STATEMENT_MS), &rows, err) != DB_OK) {
-		err_prefix(err, "writing to products_queues");
+		err_prefix(err, "writing to pgfanout.queues");
 		relay_queues_forget(r);
 		return false;
 	}
@@ -125,7 +125,7 @@ static bool begin(struct relay *r, enum relay_asking asking, struct err *err)
 	amqp_asks_reset(r->asks);
 	r->asking = asking;
 	if (asking == RELAY_ASKING_DECLARE || asking == RELAY_ASKING_CREATE)
-		topology_ask_exchanges(r->asks, &r->asked[0]);
+		topology_ask_exchanges(r->asks, &r->opt.stream, &r->asked[0]);
 	const struct topology_asked shared = r->asked[0];
 	for (size_t i = 0; i < r->opt.nreplicas; i++) {
 		const char *replica = r->opt.replicas[i];
@@ -136,9 +136,9 @@ static bool begin(struct relay *r, enum relay_asking asking, struct err *err)
 			continue;
 		r->asked[i] = shared;
 		if (asking == RELAY_ASKING_DROP)
-			topology_ask_drop(r->asks, replica, &r->asked[i]);
+			topology_ask_drop(r->asks, &r->opt.stream, replica, &r->asked[i]);
 		else
-			topology_ask_replica(r->asks, replica, r->opt.max_attempts,
+			topology_ask_replica(r->asks, &r->opt.stream, replica, r->opt.max_attempts,
 					     asking == RELAY_ASKING_LOOK     ? TOPOLOGY_LOOK
 					     : asking == RELAY_ASKING_CREATE ? TOPOLOGY_CREATE
 									     : TOPOLOGY_LOOK_FIRST,

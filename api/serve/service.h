@@ -6,7 +6,7 @@
 #define PGFANOUT_API_SERVE_SERVICE_H
 
 #include "api/pool/pool.h"
-#include "api/relay/relay.h"
+#include "api/relay/relays.h"
 #include "api/serve/routes.h"
 
 struct service;
@@ -30,7 +30,9 @@ struct service {
 	const struct store_calls *calls;
 	struct http_hosts hosts;
 	struct upstreams upstreams;
-	struct relay *relay; /* set before the workers start, stopped after they have ended */
+	/* Both set before the workers start, stopped after they have ended. */
+	struct relays *relays;
+	struct relay *relay; /* of products */
 	int64_t started_us;  /* wall clock */
 	atomic_bool draining;
 	atomic_bool warm; /* /ready has said yes once */

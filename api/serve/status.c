@@ -113,20 +113,17 @@ static json_t *upstream_json(struct upstream *up)
 	return o;
 }
 
-static json_t *relay_json(struct service *s)
+static json_t *relay_json(struct relay *relay)
 {
 	struct relay_status st;
 
-	relay_status(s->relay, &st);
+	relay_status(relay, &st);
 	json_t *o = json_pack("{s:s, s:s, s:b, s:I, s:I, s:I, s:I, s:I}", "state",
 			      relay_state_name(st.state), "broker", st.broker, "brokerBlocked",
 			      st.broker_blocked, "inFlight", (json_int_t)st.in_flight, "messages",
 			      (json_int_t)st.messages, "confirmed", (json_int_t)st.confirmed,
 			      "returned", (json_int_t)st.returned, "nacked", (json_int_t)st.nacked);
 
-	int64_t outbox = atomic_load(&upstreams_primary(&s->upstreams)->outbox);
-
-	json_object_set_new(o, "outbox", outbox < 0 ? json_null() : json_integer(outbox));
 	if (st.last_error[0]) {
 		json_object_set_new(o, "lastError", json_string(st.last_error));
 		json_object_set_new(o, "lastErrorAt", report_time(st.last_error_at_s * 1000000));
@@ -137,6 +134,30 @@ static json_t *relay_json(struct service *s)
 	return o;
 }
 
+/* With all that is recorded, of whatever stream. */
+static json_t *products_relay_json(struct service *s)
+{
+	int64_t outbox = atomic_load(&upstreams_primary(&s->upstreams)->outbox);
+	json_t *o = relay_json(s->relay);
+
+	json_object_set_new(o, "outbox", outbox < 0 ? json_null() : json_integer(outbox));
+	return o;
+}
+
+/* Of the streams beside products. */
+static json_t *streams_json(struct service *s)
+{
+	json_t *list = json_array();
+	const char *stream;
+
+	for (size_t i = 1; i < relays_count(s->relays); i++) {
+		json_t *o = relay_json(relays_get(s->relays, i, &stream));
+		json_object_set_new(o, "stream", json_string(stream));
+		json_array_append_new(list, o);
+	}
+	return list;
+}
+
 void status_get_status(struct request *r)
 {
 	struct service *s = r->all->service;
@@ -145,14 +166,14 @@ void status_get_status(struct request *r)
 	for (size_t i = 0; i + 1 < s->upstreams.n; i++)
 		json_array_append_new(replicas, upstream_json(&s->upstreams.list[i]));
 	reply_data(r,
-		   json_pack("{s:s, s:s, s:o, s:I, s:b, s:I, s:o, s:o, s:o}", "program",
+		   json_pack("{s:s, s:s, s:o, s:I, s:b, s:I, s:o, s:o, s:o, s:o}", "program",
 			     "pgfanout-api", "version", PGFANOUT_VERSION, "startedAt",
 			     report_time(s->started_us), "uptimeSeconds",
 			     (json_int_t)((wall_now_us() - s->started_us) / 1000000), "stopping",
 			     (int)atomic_load(&s->draining), "workers",
 			     (json_int_t)s->settings->workers, "primary",
 			     upstream_json(upstreams_primary(&s->upstreams)), "replicas", replicas,
-			     "relay", relay_json(s)),
+			     "relay", products_relay_json(s), "streams", streams_json(s)),
 		   "Status retrieved successfully");
 }
 

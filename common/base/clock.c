@@ -5,6 +5,8 @@
  */
 #include "common/base/clock.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -188,4 +190,77 @@ bool clock_parse_pg(const char *s, size_t len, int64_t *ret_pg_us)
 			  second;
 	*ret_pg_us = seconds * US_PER_S + micros;
 	return true;
+}
+
+/* ---- any year ---- */
+
+/* What PostgreSQL has: from 4714-11-24 BC to the end of 294276 AD. */
+#define PG_FIRST_US   INT64_C(-211813488000000000)
+#define PG_END_US     INT64_C(9223371331200000000)
+#define PG_FIRST_YEAR (-4713)
+#define PG_LAST_YEAR  294276
+
+static bool parse_any(const char *s, size_t len, int64_t *ret_pg_us)
+{
+	char text[CLOCK_TIMESTAMP_MAX];
+	size_t digits = 0;
+	bool before_christ = len > 3 && memcmp(s + len - 3, " BC", 3) == 0;
+
+	if (!before_christ && (len <= 3 || memcmp(s + len - 3, " AD", 3) != 0))
+		return false;
+	len -= 3;
+	while (digits < len && s[digits] >= '0' && s[digits] <= '9')
+		digits++;
+	if (digits < 4 || digits > 6 || len - digits + 4 >= sizeof(text))
+		return false;
+	int64_t year = 0, us;
+	for (size_t i = 0; i < digits; i++)
+		year = year * 10 + (s[i] - '0');
+	if (year < 1)
+		return false;
+	year = before_christ ? 1 - year : year;
+	if (year < PG_FIRST_YEAR || year > PG_LAST_YEAR) /* 64 bits would not hold them all */
+		return false;
+	/* The calendar repeats itself every 400 years of 146,097 days. */
+	int64_t cycles = (year - 2000) / 400 - ((year - 2000) % 400 < 0);
+	text[0] = (char)('0' + (year - 400 * cycles) / 1000);
+	text[1] = (char)('0' + (year - 400 * cycles) / 100 % 10);
+	text[2] = (char)('0' + (year - 400 * cycles) / 10 % 10);
+	text[3] = (char)('0' + (year - 400 * cycles) % 10);
+	memcpy(text + 4, s + digits, len - digits);
+	if (!clock_parse_pg(text, len - digits + 4, &us))
+		return false;
+	us += cycles * 146097 * US_PER_DAY;
+	if (us < PG_FIRST_US || us >= PG_END_US)
+		return false;
+	*ret_pg_us = us;
+	return true;
+}
+
+bool clock_parse_pg_any(const char *s, size_t len, int64_t *ret_pg_us)
+{
+	static const char forever[] = "infinity";
+
+	if (len == strlen(forever) && memcmp(s, forever, len) == 0)
+		*ret_pg_us = INT64_MAX;
+	else if (len == strlen(forever) + 1 && s[0] == '-' && memcmp(s + 1, forever, len - 1) == 0)
+		*ret_pg_us = INT64_MIN;
+	else
+		return parse_any(s, len, ret_pg_us);
+	return true;
+}
+
+void clock_format_pg_any(int64_t pg_us, char *buf)
+{
+	char text[CLOCK_TIMESTAMP_MAX], *rest;
+
+	clock_format_pg(pg_us, text);
+	long year = strtol(text, &rest, 10);
+	if (rest == text || year > 0) { /* an infinity, or a year that needs no word */
+		strcpy(buf, text);
+		return;
+	}
+	int n = snprintf(buf, 8, "%04ld", 1 - year); /* 4714 BC is the first */
+	strcpy(buf + n, rest);
+	strcat(buf, " BC");
 }

@@ -121,7 +121,7 @@ int jscan_string_find(const struct jscan_value *string, const char *const *words
 {
 	const char *p = string->text + 1;
 	size_t len = string->len - 2;
-	char decoded[64]; /* no word is longer: what does not fit is none of them */
+	char decoded[256]; /* no word is longer: what does not fit is none of them */
 
 	if (memchr(p, '\\', len) != NULL) {
 		if (!jscan_string_copy(string, decoded, sizeof(decoded), &len))

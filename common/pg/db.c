@@ -248,3 +248,26 @@ enum exit_code db_exit_code(enum db_outcome outcome)
 		return EXIT_RUNTIME;
 	}
 }
+
+enum db_outcome db_script(struct pg_conn *c, const char *sql, struct mono deadline, struct err *err)
+{
+	enum db_outcome outcome = DB_OK;
+	bool lost = false;
+	PGresult *r;
+
+	if (!PQsendQuery(c, sql))
+		return db_explain(c, NULL, err);
+	while ((r = db_wait_result(c, deadline, &lost)) != NULL) {
+		ExecStatusType status = PQresultStatus(r);
+		if (outcome == DB_OK && status != PGRES_COMMAND_OK && status != PGRES_TUPLES_OK)
+			outcome = db_explain(c, r, err);
+		PQclear(r);
+	}
+	if (!lost)
+		return outcome;
+	if (outcome == DB_OK)
+		err_set(err, "%s",
+			stop_requested() ? "stopped; it is rolled back"
+					 : "the connection was lost; it is rolled back");
+	return DB_LOST;
+}

@@ -101,6 +101,11 @@ MUST_CHECK enum db_outcome db_query(struct pg_conn *c, const char *sql, int npar
 				    const struct db_param *params, bool binary,
 				    struct mono deadline, struct pg_result **ret, struct err *err);
 
+/* A text of many statements, with a deadline; the first failure ends it. A lost connection is of no more
+ * use. */
+MUST_CHECK enum db_outcome db_script(struct pg_conn *c, const char *sql, struct mono deadline,
+				     struct err *err);
+
 /* ---- pipelined ---- */
 
 struct db;
@@ -114,6 +119,9 @@ typedef void (*db_callback)(void *arg, enum db_outcome outcome, const struct pg_
  * connection. */
 MUST_CHECK struct db *db_open(const char *uri, const struct db_options *opt,
 			      const struct db_statement *table, size_t n, struct err *err);
+/* One more statement, which is prepared with its first unit: that unit fails if it cannot be. Returns its
+ * number. Copies name and sql. */
+size_t db_add_statement(struct db *db, const char *name, const char *sql, int nparams);
 void db_close(struct db *db); /* answers what is in flight with DB_LOST; NULL is fine */
 
 int db_fd(const struct db *db);

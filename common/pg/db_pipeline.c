@@ -35,12 +35,22 @@ struct unit {
 	db_callback cb;
 	void *arg;
 	struct mono deadline; /* never later than that of the unit behind; MONO_NEVER: none */
+	size_t prepares;      /* an extra statement, by its number; 0: none */
+};
+
+/* A statement beside those of the table. */
+struct extra {
+	char *name, *sql;
+	int nparams;
+	bool prepared; /* it was sent to be */
 };
 
 struct db {
 	PGconn *conn;
 	const struct db_statement *table;
 	size_t nstatements;
+	struct extra *extras; /* their numbers go on from those of the table */
+	size_t nextras;
 
 	bool broken;
 	struct err why;	    /* for the units that are lost */
@@ -57,9 +67,10 @@ struct db {
 	bool new_session; /* … and the error says that this session is of no more use */
 	struct err err;
 
-	/* Parameters of one PQsendQueryPrepared, large enough for every statement of the table. */
+	/* Parameters of one PQsendQueryPrepared, large enough for every statement. */
 	const char **values;
 	int *lengths, *formats;
+	int most;
 };
 
 static void give_up(struct db *db, const char *why)
@@ -169,6 +180,7 @@ struct db *db_open(const char *uri, const struct db_options *opt, const struct d
 	}
 	for (size_t i = 0; i < n; i++)
 		most = table[i].nparams > most ? table[i].nparams : most;
+	db->most = most;
 	db->values = xcalloc((size_t)most, sizeof(*db->values));
 	db->lengths = xcalloc((size_t)most, sizeof(*db->lengths));
 	db->formats = xcalloc((size_t)most, sizeof(*db->formats));
@@ -176,6 +188,17 @@ struct db *db_open(const char *uri, const struct db_options *opt, const struct d
 fail:
 	db_close(db);
 	return NULL;
+}
+
+size_t db_add_statement(struct db *db, const char *name, const char *sql, int nparams)
+{
+	db->extras = xreallocarray(db->extras, db->nextras + 1, sizeof(*db->extras));
+	db->extras[db->nextras] = (struct extra){ xstrdup(name), xstrdup(sql), nparams, false };
+	db->most = nparams > db->most ? nparams : db->most;
+	db->values = xreallocarray(db->values, (size_t)db->most, sizeof(*db->values));
+	db->lengths = xreallocarray(db->lengths, (size_t)db->most, sizeof(*db->lengths));
+	db->formats = xreallocarray(db->formats, (size_t)db->most, sizeof(*db->formats));
+	return db->nstatements + db->nextras++;
 }
 
 static struct unit *unit_at(const struct db *db, size_t i)
@@ -213,6 +236,11 @@ void db_close(struct db *db)
 	give_up(db, "the connection was closed");
 	answer_lost(db);
 	db_conn_close(db->conn);
+	for (size_t i = 0; i < db->nextras; i++) {
+		free(db->extras[i].name);
+		free(db->extras[i].sql);
+	}
+	free(db->extras);
 	free(db->units);
 	free(db->values);
 	free(db->lengths);
@@ -283,23 +311,34 @@ bool db_send(struct db *db, size_t statement, const struct db_param *params, boo
 {
 	if (db->broken)
 		return err_set(err, "%s", db->why.text);
-	if (statement >= db->nstatements)
+	if (statement >= db->nstatements + db->nextras)
 		fatal("db_send: no statement %zu", statement);
 
-	const struct db_statement *s = &db->table[statement];
-	for (int i = 0; i < s->nparams; i++) {
+	struct extra *e = statement < db->nstatements ? NULL
+						      : &db->extras[statement - db->nstatements];
+	const char *name = e ? e->name : db->table[statement].name;
+	int nparams = e ? e->nparams : db->table[statement].nparams;
+	for (int i = 0; i < nparams; i++) {
 		db->values[i] = params[i].data;
 		db->lengths[i] = params[i].len;
 		db->formats[i] = params[i].format;
 	}
-	if (!PQsendQueryPrepared(db->conn, s->name, s->nparams, db->values, db->lengths,
-				 db->formats, binary)) {
+	/* As part of the unit: what fails in it fails the unit, and the next one prepares again. */
+	bool prepares = e && !e->prepared;
+	if ((prepares && !PQsendPrepare(db->conn, e->name, e->sql, e->nparams, NULL)) ||
+	    !PQsendQueryPrepared(db->conn, name, nparams, db->values, db->lengths, db->formats,
+				 binary)) {
 		/* Without its Sync nothing of it is ever committed. */
 		db_explain(db->conn, NULL, err);
 		give_up(db, err->text);
 		return false;
 	}
-	unit_push(db, (struct unit){ .cb = cb, .arg = arg, .deadline = deadline });
+	if (prepares)
+		e->prepared = true;
+	unit_push(db, (struct unit){ .cb = cb,
+				     .arg = arg,
+				     .deadline = deadline,
+				     .prepares = prepares ? statement : 0 });
 	/* From here on the unit may be on its way: a failure makes it DB_LOST, it does not make it
 	 * unsent. */
 	if (!PQpipelineSync(db->conn))
@@ -310,6 +349,16 @@ bool db_send(struct db *db, size_t statement, const struct db_param *params, boo
 }
 
 /* ---- receiving ---- */
+
+static void rename_extra(struct extra *e)
+{
+	AUTO_STRBUF name = STRBUF_INIT;
+
+	strbuf_addf(&name, "%s.", e->name);
+	free(e->name);
+	e->name = strbuf_detach(&name, NULL);
+	e->prepared = false;
+}
 
 static void take_result(struct db *db, PGresult *r)
 {
@@ -358,6 +407,9 @@ static void take_result(struct db *db, PGresult *r)
 		err = db->err;
 	if (outcome == DB_LOST || db->new_session)
 		give_up(db, err.text);
+	/* It may have been prepared, or not: under another name it can be. */
+	if (outcome != DB_OK && u.prepares)
+		rename_extra(&db->extras[u.prepares - db->nstatements]);
 	db->result = NULL;
 	db->answered = db->new_session = false;
 	u.cb(u.arg, outcome, result, &err);

@@ -18,9 +18,9 @@ static const struct rule {
 	const char *why;
 } rules[] = {
 	/* Whole codes come first: the first row that fits decides. */
-	{ "PF001", DB_BUSY, "products_apply: a reset of this replica is running" },
+	{ "PF001", DB_BUSY, "applying: a reset of this replica is running" },
 	{ SQLSTATE_ENCODING, DB_SCHEMA, "an encoding other than UTF8: a person must act" },
-	{ "PF002", DB_FOREIGN, "products_apply: changes of another primary than this replica's" },
+	{ "PF002", DB_FOREIGN, "applying: changes of another primary than this replica's" },
 	{ "25006", DB_UNFIT, "read only: a standby after a failover, or the operator's choice" },
 	{ "40002", DB_REFUSED, "a deferred constraint, found at the commit" },
 	{ "40003", DB_LOST, "the server itself does not know whether it was done" },

@@ -1,5 +1,5 @@
 /*
- * heartbeat.h: the message that measures lag and tells what was published, type products.heartbeat:
+ * heartbeat.h: the message that measures lag and tells what was published, type <stream>.heartbeat:
  *
  *   {"at":"2026-01-31T12:00:00.123456Z","version":4711,
  *    "terms":[{"term":1769860800000000,"sync":120,"delete":3},{"term":1769774400000000,…}]}
@@ -19,7 +19,7 @@
 #include "common/base/strbuf.h"
 #include "common/wire/change.h"
 
-#define HEARTBEAT_TYPE	    "products.heartbeat"
+#define HEARTBEAT_KIND	    "heartbeat" /* of topology_type() */
 #define HEARTBEAT_TERMS_MAX 16
 
 struct heartbeat_term {

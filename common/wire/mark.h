@@ -1,5 +1,5 @@
 /*
- * mark.h: the message that finds out how long a replica takes: type products.mark, with a reply-to.
+ * mark.h: the message that finds out how long a replica takes: type <stream>.mark, with a reply-to.
  *
  * The leading relay puts one behind changes in a replica's queue. The consumer sends its body to the
  * reply-to when everything in front of it is committed on the replica, or moved out of the way; what
@@ -13,7 +13,7 @@
 #include "common/base/strbuf.h"
 #include "common/json/jscan.h"
 
-#define MARK_TYPE     "products.mark"
+#define MARK_KIND     "mark" /* of topology_type() */
 #define MARK_BODY_MAX 200 /* bytes; a longer one is refused */
 
 struct mark {

@@ -24,93 +24,117 @@
 
 static const enum change_kind kinds[] = { CHANGE_DELETE, CHANGE_SYNC };
 
-/* Set before other threads start, immutable after it. */
-static char prefix[TOPOLOGY_PREFIX_MAX + 1];
-static char exchange[TOPOLOGY_NAME_MAX] = "products";
-static char retry_exchange[TOPOLOGY_NAME_MAX] = "products.retry";
-static char redeliver_exchange[TOPOLOGY_NAME_MAX] = "products.redeliver";
-
-static void use_prefix(const char *text)
-{
-	snprintf(prefix, sizeof(prefix), "%s", text);
-	snprintf(exchange, sizeof(exchange), "%sproducts", prefix);
-	snprintf(retry_exchange, sizeof(retry_exchange), "%sproducts.retry", prefix);
-	snprintf(redeliver_exchange, sizeof(redeliver_exchange), "%sproducts.redeliver", prefix);
-}
+/* Both are set before other threads start, immutable after it. */
+static char prefix[STREAM_PREFIX_MAX + 1];
+static struct stream products = { STREAM_PRODUCTS, "1", "products", "products" };
 
 bool topology_use_prefix(const char *text, struct err *err)
 {
 	static const char allowed[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 				      "0123456789._-";
 
-	if (strlen(text) <= TOPOLOGY_PREFIX_MAX && strspn(text, allowed) == strlen(text) &&
+	if (strlen(text) <= STREAM_PREFIX_MAX && strspn(text, allowed) == strlen(text) &&
 	    strncmp(text, "amq.", 4) != 0) {
-		use_prefix(text);
+		snprintf(prefix, sizeof(prefix), "%s", text);
+		topology_stream(&products, products.number, "products");
 		return true;
 	}
 	return err_set(err,
 		       "QUEUE_PREFIX is \"%.64s\": it must be at most %d characters of a-z, A-Z, "
 		       "0-9, \".\", \"_\" and \"-\", and not begin with \"amq.\"",
-		       text, TOPOLOGY_PREFIX_MAX);
+		       text, STREAM_PREFIX_MAX);
 }
 
-const char *topology_exchange(void)
+void topology_stream(struct stream *ret, int number, const char *name)
 {
-	return exchange;
+	struct stream s = { .number = number };
+
+	snprintf(s.text, sizeof(s.text), "%d", number);
+	snprintf(s.name, sizeof(s.name), "%s", name);
+	snprintf(s.exchange, sizeof(s.exchange), "%s%s", prefix, name);
+	*ret = s;
 }
 
-const char *topology_retry_exchange(void)
+const struct stream *topology_products(void)
 {
-	return retry_exchange;
+	return &products;
 }
 
-void topology_relay_queue(char *buf)
+int topology_lead_lock(const struct stream *s)
 {
-	snprintf(buf, TOPOLOGY_NAME_MAX, "%sproducts.relay", prefix);
+	/* Products keep the number they have always had: the versions before know it. */
+	return s->number == STREAM_PRODUCTS ? 3 : 1000 + s->number;
 }
 
-const char *topology_key(enum change_kind kind)
+void topology_retry_exchange(char *buf, const struct stream *s)
 {
-	return kind == CHANGE_DELETE ? "products.delete" : "products.sync";
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.retry", s->exchange);
 }
 
-void topology_queue(char *buf, enum change_kind kind, const char *replica)
+static void redeliver_exchange(char *buf, const struct stream *s)
 {
-	snprintf(buf, TOPOLOGY_NAME_MAX, "%s%s.%s", prefix, topology_key(kind), replica);
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.redeliver", s->exchange);
 }
 
-void topology_retry_queue(char *buf, const char *replica, unsigned attempt)
+void topology_relay_queue(char *buf, const struct stream *s)
+{
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.relay", s->exchange);
+}
+
+void topology_queue(char *buf, const struct stream *s, enum change_kind kind, const char *replica)
+{
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s.%s", s->exchange, change_kind_name(kind), replica);
+}
+
+void topology_retry_queue(char *buf, const struct stream *s, const char *replica, unsigned attempt)
 {
 	if (attempt <= 1)
-		snprintf(buf, TOPOLOGY_NAME_MAX, "%sproducts.retry.%s", prefix, replica);
+		snprintf(buf, TOPOLOGY_NAME_MAX, "%s.retry.%s", s->exchange, replica);
 	else
-		snprintf(buf, TOPOLOGY_NAME_MAX, "%sproducts.retry.%s.%u", prefix, replica,
-			 attempt);
+		snprintf(buf, TOPOLOGY_NAME_MAX, "%s.retry.%s.%u", s->exchange, replica, attempt);
 }
 
-void topology_retry_key(char *buf, enum change_kind kind, const char *replica, unsigned attempt)
+void topology_retry_key(char *buf, const struct stream *s, enum change_kind kind,
+			const char *replica, unsigned attempt)
 {
-	snprintf(buf, TOPOLOGY_NAME_MAX, "%u.%s%s.%s", attempt, prefix, topology_key(kind),
-		 replica);
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%u.%s.%s.%s", attempt, s->exchange,
+		 change_kind_name(kind), replica);
 }
 
-void topology_dead_queue(char *buf, const char *replica)
+void topology_dead_queue(char *buf, const struct stream *s, const char *replica)
 {
-	snprintf(buf, TOPOLOGY_NAME_MAX, "%sproducts.dead.%s", prefix, replica);
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.dead.%s", s->exchange, replica);
+}
+
+void topology_type(char *buf, const struct stream *s, const char *kind)
+{
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", s->name, kind);
+}
+
+bool topology_is_type(const struct stream *s, const char *type, const char *kind)
+{
+	size_t len = strlen(s->name);
+
+	return type != NULL && strncmp(type, s->name, len) == 0 && type[len] == '.' &&
+	       strcmp(type + len + 1, kind) == 0;
 }
 
 /* ---- asking ---- */
 
-void topology_ask_exchanges(struct amqp_asks *q, struct topology_asked *ret)
+void topology_ask_exchanges(struct amqp_asks *q, const struct stream *s, struct topology_asked *ret)
 {
+	char name[TOPOLOGY_NAME_MAX];
+
 	ret->exchange = amqp_asks_group(q);
-	amqp_asks_exchange(q, exchange, "topic");
+	amqp_asks_exchange(q, s->exchange, "topic");
 	ret->redeliver = amqp_asks_group(q);
-	amqp_asks_exchange(q, retry_exchange, "topic");
-	amqp_asks_exchange(q, redeliver_exchange, "topic");
+	topology_retry_exchange(name, s);
+	amqp_asks_exchange(q, name, "topic");
+	redeliver_exchange(name, s);
+	amqp_asks_exchange(q, name, "topic");
 }
 
-static unsigned ask_dead(struct amqp_asks *q, const char *replica)
+static unsigned ask_dead(struct amqp_asks *q, const struct stream *s, const char *replica)
 {
 	static const struct amqp_arg args[] = { { .key = "x-queue-type", .str = "quorum" },
 						{ .key = "x-delivery-limit",
@@ -118,38 +142,44 @@ static unsigned ask_dead(struct amqp_asks *q, const char *replica)
 	char queue[TOPOLOGY_NAME_MAX];
 	unsigned group = amqp_asks_group(q);
 
-	topology_dead_queue(queue, replica);
+	topology_dead_queue(queue, s, replica);
 	amqp_asks_queue(q, queue, args, ARRAY_SIZE(args));
 	return group;
 }
 
-static unsigned ask_retry(struct amqp_asks *q, const char *replica, unsigned attempt)
+static unsigned ask_retry(struct amqp_asks *q, const struct stream *s, const char *replica,
+			  unsigned attempt)
 {
+	char redeliver[TOPOLOGY_NAME_MAX], exchange[TOPOLOGY_NAME_MAX];
+
+	redeliver_exchange(redeliver, s);
+	topology_retry_exchange(exchange, s);
 	const struct amqp_arg args[] = {
 		{ .key = "x-queue-type", .str = "quorum" },
 		{ .key = "x-delivery-limit", .num = DELIVERY_LIMIT },
-		{ .key = "x-dead-letter-exchange", .str = redeliver_exchange },
+		{ .key = "x-dead-letter-exchange", .str = redeliver },
 		{ .key = "x-dead-letter-strategy", .str = "at-least-once" },
 		{ .key = "x-overflow", .str = "reject-publish" },
 	};
 	char queue[TOPOLOGY_NAME_MAX], key[TOPOLOGY_NAME_MAX];
 	unsigned group = amqp_asks_group(q);
 
-	topology_retry_queue(queue, replica, attempt);
+	topology_retry_queue(queue, s, replica, attempt);
 	amqp_asks_queue(q, queue, args, ARRAY_SIZE(args));
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		topology_retry_key(key, kinds[i], replica, attempt);
-		amqp_asks_bind(q, queue, retry_exchange, key);
+		topology_retry_key(key, s, kinds[i], replica, attempt);
+		amqp_asks_bind(q, queue, exchange, key);
 	}
 	return group;
 }
 
-static void ask_main(struct amqp_asks *q, enum change_kind kind, const char *replica)
+static void ask_main(struct amqp_asks *q, const struct stream *s, enum change_kind kind,
+		     const char *replica)
 {
 	char queue[TOPOLOGY_NAME_MAX], dead[TOPOLOGY_NAME_MAX];
 
-	topology_queue(queue, kind, replica);
-	topology_dead_queue(dead, replica);
+	topology_queue(queue, s, kind, replica);
+	topology_dead_queue(dead, s, replica);
 	const struct amqp_arg args[] = {
 		{ .key = "x-queue-type", .str = "quorum" },
 		{ .key = "x-delivery-limit", .num = DELIVERY_LIMIT },
@@ -157,56 +187,65 @@ static void ask_main(struct amqp_asks *q, enum change_kind kind, const char *rep
 		{ .key = "x-dead-letter-routing-key", .str = dead },
 	};
 	amqp_asks_queue(q, queue, args, ARRAY_SIZE(args));
-	amqp_asks_bind(q, queue, exchange, topology_key(kind));
+	if (s->number == STREAM_PRODUCTS) {
+		amqp_asks_bind(q, queue, s->exchange,
+			       kind == CHANGE_SYNC ? "products.sync" : "products.delete");
+		return;
+	}
+	amqp_asks_bind(q, queue, s->exchange, kind == CHANGE_SYNC ? "#.sync" : "#.delete");
+	if (kind == CHANGE_DELETE)
+		amqp_asks_bind(q, queue, s->exchange, "#.truncate");
 }
 
-static void ask_counts(struct amqp_asks *q, const char *replica)
+static void ask_counts(struct amqp_asks *q, const struct stream *s, const char *replica)
 {
 	char queue[TOPOLOGY_NAME_MAX];
 
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		topology_queue(queue, kinds[i], replica);
+		topology_queue(queue, s, kinds[i], replica);
 		amqp_asks_count(q, queue);
 	}
 }
 
-void topology_ask_replica(struct amqp_asks *q, const char *replica, unsigned max_attempts,
-			  enum topology_how how, struct topology_asked *ret)
+void topology_ask_replica(struct amqp_asks *q, const struct stream *s, const char *replica,
+			  unsigned max_attempts, enum topology_how how, struct topology_asked *ret)
 {
-	char queue[TOPOLOGY_NAME_MAX], pattern[TOPOLOGY_NAME_MAX + 2];
+	char queue[TOPOLOGY_NAME_MAX], pattern[TOPOLOGY_NAME_MAX + 2], exchange[TOPOLOGY_NAME_MAX];
 
 	ret->dead = ret->retries = ret->back = 0;
 	ret->nretries = 0;
 	if (how != TOPOLOGY_LOOK) {
-		ret->dead = ask_dead(q, replica);
+		ret->dead = ask_dead(q, s, replica);
 		for (unsigned attempt = 1; attempt < max_attempts; attempt++) {
-			unsigned group = ask_retry(q, replica, attempt);
+			unsigned group = ask_retry(q, s, replica, attempt);
 			if (ret->nretries++ == 0)
 				ret->retries = group;
 		}
 	}
 	ret->main = amqp_asks_group(q);
 	if (how != TOPOLOGY_CREATE)
-		ask_counts(q, replica);
+		ask_counts(q, s, replica);
 	if (how == TOPOLOGY_LOOK)
 		return;
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++)
-		ask_main(q, kinds[i], replica);
+		ask_main(q, s, kinds[i], replica);
+	redeliver_exchange(exchange, s);
 	ret->back = amqp_asks_group(q);
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		topology_queue(queue, kinds[i], replica);
+		topology_queue(queue, s, kinds[i], replica);
 		snprintf(pattern, sizeof(pattern), "*.%s", queue);
-		amqp_asks_bind(q, queue, redeliver_exchange, pattern);
+		amqp_asks_bind(q, queue, exchange, pattern);
 	}
 }
 
-void topology_ask_drop(struct amqp_asks *q, const char *replica, struct topology_asked *ret)
+void topology_ask_drop(struct amqp_asks *q, const struct stream *s, const char *replica,
+		       struct topology_asked *ret)
 {
 	char queue[TOPOLOGY_NAME_MAX];
 
 	*ret = (struct topology_asked){ .main = amqp_asks_group(q) };
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		topology_queue(queue, kinds[i], replica);
+		topology_queue(queue, s, kinds[i], replica);
 		amqp_asks_purge(q, queue);
 	}
 }
@@ -233,15 +272,16 @@ void topology_read(const struct amqp_asks *q, const struct topology_asked *asked
 		read_retry(q, asked->back, ret);
 }
 
-bool topology_declare(struct amqp_link *l, const char *replica, unsigned max_attempts,
-		      enum topology_how how, struct topology_report *ret, struct err *err)
+bool topology_declare(struct amqp_link *l, const struct stream *s, const char *replica,
+		      unsigned max_attempts, enum topology_how how, struct topology_report *ret,
+		      struct err *err)
 {
 	struct amqp_asks *q = amqp_asks_new();
 	struct topology_asked asked;
 	bool ok;
 
-	topology_ask_exchanges(q, &asked);
-	topology_ask_replica(q, replica, max_attempts, how, &asked);
+	topology_ask_exchanges(q, s, &asked);
+	topology_ask_replica(q, s, replica, max_attempts, how, &asked);
 	ok = amqp_ask_wait(l, q, err);
 	if (ok) {
 		topology_read(q, &asked, ret);

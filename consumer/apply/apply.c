@@ -54,6 +54,7 @@ struct range {
 
 struct apply {
 	const struct consumer_settings *settings;
+	const struct tables *tables;
 	struct db *db;
 	enum apply_state state;
 	struct batch *batch;
@@ -78,11 +79,12 @@ struct apply {
 	struct apply_trouble trouble;
 };
 
-struct apply *apply_new(const struct consumer_settings *settings)
+struct apply *apply_new(const struct consumer_settings *settings, const struct tables *tables)
 {
 	struct apply *a = xcalloc(1, sizeof(*a));
 
 	a->settings = settings;
+	a->tables = tables;
 	a->unit_max = (size_t)settings->batch_max_changes;
 	backoff_init(&a->backoff, 20, 1000);
 	return a;
@@ -120,6 +122,23 @@ static struct range pop(struct apply *a)
 	return a->open[--a->nopen];
 }
 
+/* Ranges of all that `order` holds, the first one on top: each of one table, the last one of a table may
+ * be short. */
+static void push_all(struct apply *a)
+{
+	const struct batch *b = a->batch;
+
+	for (size_t end = b->norder, from; end > 0; end = from) {
+		for (from = end - 1; from > 0 && batch_of_one_table(b, from - 1, end - 1);)
+			from--;
+		for (size_t n; end > from; end -= n) {
+			n = (end - from) % a->unit_max;
+			n = n ? n : a->unit_max;
+			push(a, end - n, n);
+		}
+	}
+}
+
 void apply_start(struct apply *a, struct batch *b, bool numbers, struct mono now)
 {
 	a->batch = b;
@@ -127,13 +146,7 @@ void apply_start(struct apply *a, struct batch *b, bool numbers, struct mono now
 	a->again_at = (struct mono){ 0 };
 	a->counts = (struct apply_counts){ .started = now };
 	batch_seal(b);
-	/* The first range on top. */
-	for (size_t end = b->norder; end > 0;) {
-		size_t n = end % a->unit_max;
-		n = n ? n : a->unit_max;
-		end -= n;
-		push(a, end, n);
-	}
+	push_all(a);
 	a->arrivals_due = batch_has_arrivals(b) && (numbers || b->nbeats > 0 || b->nfailures > 0);
 	a->counts.numbers_left = b->nruns > 0 && !a->arrivals_due;
 	a->pass = 0;
@@ -152,7 +165,8 @@ static void push_pass(struct apply *a)
 	while (end > 0) {
 		size_t from = end - 1;
 		while (batch_is_newest(a->batch, end - 1) && from > 0 && end - from < a->unit_max &&
-		       batch_is_newest(a->batch, from - 1))
+		       batch_is_newest(a->batch, from - 1) &&
+		       batch_of_one_table(a->batch, from - 1, end - 1))
 			from--;
 		push(a, from, end - from);
 		end = from;
@@ -283,15 +297,28 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 static void send_unit(struct apply *a, struct mono now)
 {
 	struct range top = a->open[a->nopen - 1];
-	struct db_param params[BATCH_PARAMS];
+	struct db_param params[TABLE_APPLY_PARAMS];
 	struct err err = { .text = "" };
+	size_t statement = a->tables->arrive;
 
 	a->arrivals_sent = a->arrivals_due && a->nopen == 1 && a->batch->nrefused == 0;
-	batch_params_build(&a->params, a->batch, top.from, top.n, a->arrivals_sent, params);
+	if (top.n > 0) {
+		const struct change *first = &a->batch->changes[a->batch->order[top.from]].change;
+		const struct tables_statements *of = tables_statements(a->tables, first->table);
+
+		statement = first->truncate ? of->truncate : of->apply;
+		if (first->truncate)
+			batch_truncate_build(&a->params, a->batch, top.from, a->arrivals_sent, params);
+		else
+			batch_params_build(&a->params, a->batch, top.from, top.n, a->arrivals_sent,
+					   params);
+	} else {
+		batch_arrivals_build(&a->params, a->batch, a->arrivals_sent, params);
+	}
 	a->tries++;
 	a->counts.units++;
 	a->in_flight = true;
-	if (!db_send(a->db, REPLICA_APPLY, params, true,
+	if (!db_send(a->db, statement, params, true,
 		     mono_add_ms(now, a->settings->apply_timeout_ms + GRACE_MS), on_answer, a,
 		     &err)) {
 		a->in_flight = false;

@@ -1,6 +1,6 @@
 /*
- * apply.h: brings one batch at a time into a replica: products_apply(), halved until a change that
- * is refused stands alone.
+ * apply.h: brings one batch at a time into a replica: by the function of each table, a unit halved until
+ * a change that is refused stands alone.
  *
  * Promise: APPLY_DONE means that every change of the batch is committed on the replica (or was
  * stale there), or is in the batch's list of failures. Anything else means that some of it may be
@@ -14,6 +14,7 @@
 #include "common/base/clock.h"
 #include "common/pg/db.h"
 #include "consumer/apply/batch.h"
+#include "consumer/apply/tables.h"
 #include "consumer/settings.h"
 #include "consumer/apply/verdict.h"
 
@@ -40,10 +41,11 @@ struct apply_counts {
 	struct mono started;
 };
 
-struct apply *apply_new(const struct consumer_settings *settings); /* borrowed */
+/* Both borrowed. The tables change only while it is IDLE. */
+struct apply *apply_new(const struct consumer_settings *settings, const struct tables *tables);
 struct apply *apply_free(struct apply *a);			   /* NULL is fine; returns NULL */
 
-/* db serves statement REPLICA_APPLY and stays until apply_abandon() or another call of this. IDLE
+/* db serves the tables' statements and stays until apply_abandon() or another call of this. IDLE
  * only. */
 void apply_use(struct apply *a, struct db *db);
 /* The batch is sealed here and borrowed until apply_finish() or apply_abandon(). IDLE only; goes on

@@ -22,9 +22,10 @@
 #define MOST_MS	 600000
 #define QUIET_MS (2 * MOST_MS)
 
-void auto_reset_init(struct auto_reset *a, const struct consumer_settings *settings, size_t index)
+void auto_reset_init(struct auto_reset *a, const struct consumer_settings *settings, size_t index,
+		     const struct stream *stream)
 {
-	*a = (struct auto_reset){ .settings = settings, .index = index };
+	*a = (struct auto_reset){ .settings = settings, .index = index, .stream = stream };
 	backoff_init(&a->backoff, FIRST_MS, MOST_MS);
 }
 
@@ -51,7 +52,7 @@ static enum exit_code reset(const struct auto_reset *a)
 		.log_format = s->log_format,
 		.replicas = s->replicas, /* borrowed */
 	};
-	struct reset_request request = { .settings = &settings, .quiet = true };
+	struct reset_request request = { .settings = &settings, .stream = a->stream, .quiet = true };
 
 	request.chosen[a->index] = true;
 	return reset_run(&request);

@@ -16,6 +16,7 @@ struct auto_reset {
 	const struct consumer_settings
 		*settings; /* immutable, as index: of the replica in settings->replicas */
 	size_t index;
+	const struct stream *stream; /* borrowed: whose tables are reset */
 	struct backoff backoff;
 	unsigned failures;  /* in a row, of those that end it */
 	struct mono at;	    /* not before */
@@ -23,7 +24,8 @@ struct auto_reset {
 	bool given_up;
 };
 
-void auto_reset_init(struct auto_reset *a, const struct consumer_settings *settings, size_t index);
+void auto_reset_init(struct auto_reset *a, const struct consumer_settings *settings, size_t index,
+		     const struct stream *stream);
 /* Whether a replica that is marked may be reset now, and if not, whether it may later. */
 bool auto_reset_due(const struct auto_reset *a, struct mono now);
 bool auto_reset_possible(const struct auto_reset *a);

@@ -1,7 +1,7 @@
 /*
  * batch.c: see batch.h. Pure: nothing here waits, logs or talks to anyone.
  *
- * The rule of the newest: of two changes of one product the one with the higher version is applied;
+ * The rule of the newest: of two changes of one row the one with the higher version is applied;
  * of two with the same version (a message delivered twice) the one that came first.
  */
 #include "consumer/apply/batch.h"
@@ -16,6 +16,8 @@
  * for ever. */
 #define KEEP_BYTES ((size_t)4 << 20)
 #define KEEP_ITEMS ((size_t)8192)
+/* Fewer rows are looked up at once: one that is there would cost more than the look. */
+#define NEW_LEAST  ((size_t)50)
 
 #define GROW(array, cap, need)                                                      \
 	do {                                                                        \
@@ -37,6 +39,90 @@
 		}                         \
 	} while (0)
 
+/* ---- the set of rows ---- */
+
+#define FIRST_ROWS 256
+
+static const char *key_of(const struct batch *b, const struct change *c)
+{
+	return strbuf_str(&b->arena.text) + c->key_at; /* of a TRUNCATE alone there is no text */
+}
+
+static bool same_row(const struct batch *b, const struct change *x, const struct change *y)
+{
+	return x->table == y->table && x->key_len == y->key_len &&
+	       memcmp(key_of(b, x), key_of(b, y), x->key_len) == 0;
+}
+
+static uint64_t hash_of(const struct batch *b, const struct change *c)
+{
+	const char *p = key_of(b, c), *end = p + c->key_len;
+	uint64_t h = (uint64_t)c->table->id + c->key_len, part;
+
+	for (; end - p >= 8; p += 8) {
+		memcpy(&part, p, sizeof(part));
+		h = (h ^ part) * UINT64_C(0x9e3779b97f4a7c15);
+		h ^= h >> 32;
+	}
+	for (part = 0; p < end; p++)
+		part = part << 8 | (unsigned char)*p;
+	h = (h ^ part) * UINT64_C(0xd6e8feb86659fd93);
+	return h ^ h >> 32;
+}
+
+static void reset_rows(struct batch *b)
+{
+	b->nrows = 0;
+	if (b->newest_cap > 4 * KEEP_ITEMS) {
+		free(b->newest);
+		b->newest = NULL;
+		b->newest_cap = 0;
+	}
+	if (++b->round == 0) { /* 2^32 resets later: old slots would count again */
+		memset(b->newest, 0, b->newest_cap * sizeof(*b->newest));
+		b->round = 1;
+	}
+}
+
+static void grow_rows(struct batch *b)
+{
+	size_t cap = b->newest_cap ? 2 * b->newest_cap : FIRST_ROWS;
+	struct batch_slot *old = b->newest, *slots = xcalloc(cap, sizeof(*slots));
+
+	for (size_t i = 0; i < b->newest_cap; i++) {
+		if (old[i].round != b->round)
+			continue;
+		size_t at = old[i].hash;
+		while (slots[at & (cap - 1)].round == b->round)
+			at++;
+		slots[at & (cap - 1)] = old[i];
+	}
+	free(old);
+	b->newest = slots;
+	b->newest_cap = cap;
+}
+
+/* The index that is kept for the row of this change; that of the change itself, if there was none. */
+static uint32_t *newest_of(struct batch *b, uint32_t change)
+{
+	const struct change *c = &b->changes[change].change;
+	uint64_t hash = hash_of(b, c);
+
+	if (b->newest_cap < 2 * (b->nrows + 1))
+		grow_rows(b);
+	for (size_t at = hash;; at++) {
+		struct batch_slot *slot = &b->newest[at & (b->newest_cap - 1)];
+
+		if (slot->round != b->round) {
+			*slot = (struct batch_slot){ change, b->round, hash };
+			b->nrows++;
+			return &slot->row;
+		}
+		if (slot->hash == hash && same_row(b, &b->changes[slot->row].change, c))
+			return &slot->row;
+	}
+}
+
 void batch_init(struct batch *b)
 {
 	memset(b, 0, sizeof(*b));
@@ -51,10 +137,10 @@ void batch_clear(struct batch *b)
 	free(b->headers);
 	free(b->order);
 	free(b->runs);
-	uuid_set_clear(&b->newest);
+	free(b->newest);
 	free(b->xids);
 	strbuf_clear(&b->bodies);
-	strbuf_clear(&b->names);
+	change_arena_clear(&b->arena);
 	strbuf_clear(&b->text);
 	memset(b, 0, sizeof(*b));
 }
@@ -76,17 +162,18 @@ void batch_reset(struct batch *b)
 	SHRINK(b->order, b->order_cap);
 	SHRINK(b->runs, b->runs_cap);
 	SHRINK(b->xids, b->xids_cap);
-	if (b->newest.cap > 4 * KEEP_ITEMS)
-		uuid_set_clear(&b->newest);
-	else
-		uuid_set_reset(&b->newest);
+	reset_rows(b);
 	b->nmessages = b->nchanges = b->nfailures = b->nheaders = b->norder = 0;
 	reset_strbuf(&b->bodies);
-	reset_strbuf(&b->names);
+	if (b->arena.text.cap > KEEP_BYTES || b->arena.cap > 32 * KEEP_ITEMS)
+		change_arena_clear(&b->arena);
+	else
+		change_arena_reset(&b->arena);
 	reset_strbuf(&b->text);
 	strbuf_addch(&b->text, '\0'); /* place 0 */
 	b->source_at = 0;
 	b->nbeats = b->nrefused = b->nruns = 0;
+	b->shape = 0;
 	b->has_beat[CHANGE_SYNC] = b->has_beat[CHANGE_DELETE] = false;
 	b->mark_body_at[CHANGE_SYNC] = b->mark_body_at[CHANGE_DELETE] = 0;
 }
@@ -146,7 +233,6 @@ void batch_add_header(struct batch *b, const char *key, const char *str, int64_t
 void batch_add_change(struct batch *b, const struct change *c, struct batch_slice raw)
 {
 	uint32_t at = (uint32_t)b->nchanges;
-	uint32_t *newest = uuid_set_put(&b->newest, &c->id, at);
 
 	GROW(b->changes, b->changes_cap, b->nchanges + 1);
 	b->changes[at] = (struct batch_change){
@@ -155,6 +241,7 @@ void batch_add_change(struct batch *b, const struct change *c, struct batch_slic
 		.raw = raw,
 	};
 	b->nchanges++;
+	uint32_t *newest = newest_of(b, at);
 	if (b->changes[*newest].change.version < c->version)
 		*newest = at;
 }
@@ -189,18 +276,30 @@ static void note_why(struct batch *b, uint32_t change, const struct err *why)
 	b->changes[change].shown_at = batch_add_text(b, err_shown(why), strlen(err_shown(why)));
 }
 
+void batch_name_row(struct batch *b, struct batch_failure *f, const struct change *c)
+{
+	if (c->truncate)
+		return;
+	AUTO_STRBUF key = STRBUF_INIT;
+
+	change_key_text(c, strbuf_str(&b->bodies), &b->arena, &key);
+	f->table = c->table->id;
+	f->key_at = batch_add_text(b, key.data, key.len);
+	f->version = c->version;
+}
+
 static void fail(struct batch *b, uint32_t change)
 {
 	const struct batch_change *c = &b->changes[change];
+	struct batch_failure f = { .message = c->message,
+				   .raw = c->raw,
+				   .xid = c->change.xid,
+				   .error_at = c->error_at,
+				   .shown_at = c->shown_at };
 
 	set_refused(b, change, false);
-	add_failure(b, (struct batch_failure){ .message = c->message,
-					       .raw = c->raw,
-					       .xid = c->change.xid,
-					       .id = c->change.id,
-					       .version = c->change.version,
-					       .error_at = c->error_at,
-					       .shown_at = c->shown_at });
+	batch_name_row(b, &f, &c->change);
+	add_failure(b, f);
 }
 
 void batch_fail_change(struct batch *b, uint32_t change, const struct err *why)
@@ -288,6 +387,13 @@ bool batch_has_arrivals(const struct batch *b)
 	return b->nruns > 0 || b->has_beat[CHANGE_SYNC] || b->has_beat[CHANGE_DELETE];
 }
 
+void batch_add_shape(struct batch *b, int shape, struct batch_slice body)
+{
+	b->nbeats++;
+	b->shape = shape;
+	b->shape_body = body;
+}
+
 void batch_add_mark(struct batch *b, const char *reply_to, const char *body, size_t len)
 {
 	enum change_kind kind = b->messages[b->nmessages - 1].kind;
@@ -304,17 +410,22 @@ uint64_t *batch_scratch_xids(struct batch *b, size_t n)
 }
 
 /* qsort_r's argument is the batch. */
-static int compare_ids(const void *left, const void *right, void *arg)
+static int compare_keys(const void *left, const void *right, void *arg)
 {
 	const struct batch *b = arg;
 	uint32_t l, r;
 
 	memcpy(&l, left, sizeof(l));
 	memcpy(&r, right, sizeof(r));
-	return uuid_cmp(&b->changes[l].change.id, &b->changes[r].change.id);
+	const struct change *x = &b->changes[l].change, *y = &b->changes[r].change;
+	if (x->table != y->table)
+		return x->table->id < y->table->id ? -1 : 1;
+	int order = memcmp(key_of(b, x), key_of(b, y), min_size(x->key_len, y->key_len));
+	return order != 0 ? order : x->key_len < y->key_len ? -1 : x->key_len > y->key_len;
 }
 
-/* Versions are ever different but for a message delivered twice. */
+/* Of one table after the other, because a unit is of one. Versions are ever different but for a message
+ * delivered twice. */
 static int compare_versions(const void *left, const void *right, void *arg)
 {
 	const struct batch *b = arg;
@@ -322,7 +433,12 @@ static int compare_versions(const void *left, const void *right, void *arg)
 
 	memcpy(&l, left, sizeof(l));
 	memcpy(&r, right, sizeof(r));
-	int64_t x = b->changes[l].change.version, y = b->changes[r].change.version;
+	const struct change *one = &b->changes[l].change, *other = &b->changes[r].change;
+	int64_t x = one->version, y = other->version;
+	if (one->table != other->table)
+		return one->table->id < other->table->id ? -1 : 1;
+	if (one->truncate != other->truncate)
+		return one->truncate ? -1 : 1;
 	return x < y ? -1 : x > y ? 1 : l < r ? -1 : l > r;
 }
 
@@ -361,23 +477,23 @@ void batch_seal(struct batch *b)
 		b->retried = b->retried || b->messages[i].attempt > 0;
 	GROW(b->order, b->order_cap, b->nchanges);
 	for (size_t i = 0; i < b->nchanges; i++)
-		if (*uuid_set_put(&b->newest, &b->changes[i].change.id, 0) == i)
+		if (*newest_of(b, (uint32_t)i) == i)
 			b->order[b->norder++] = (uint32_t)i;
 	if (b->norder > 1)
-		qsort_r(b->order, b->norder, sizeof(*b->order), compare_ids, b);
+		qsort_r(b->order, b->norder, sizeof(*b->order), compare_keys, b);
 	for (size_t i = 0; i < b->norder; i++)
 		b->changes[b->order[i]].tried = true;
 }
 
 bool batch_older(struct batch *b, uint32_t change, size_t *ret_at)
 {
-	const struct uuid *id = &b->changes[change].change.id;
+	const struct change *of = &b->changes[change].change;
 	const struct batch_change *best = NULL;
 
 	/* A walk over the whole batch: this happens once for each refused change only. */
 	for (size_t i = 0; i < b->nchanges; i++) {
 		struct batch_change *c = &b->changes[i];
-		if (!c->tried && uuid_cmp(&c->change.id, id) == 0 &&
+		if (!c->tried && same_row(b, &c->change, of) &&
 		    (best == NULL || c->change.version > best->change.version))
 			best = c;
 	}
@@ -391,11 +507,17 @@ bool batch_older(struct batch *b, uint32_t change, size_t *ret_at)
 	return true;
 }
 
+bool batch_of_one_table(const struct batch *b, size_t at, size_t other)
+{
+	const struct change *x = &b->changes[b->order[at]].change,
+			    *y = &b->changes[b->order[other]].change;
+
+	return x->table == y->table && !x->truncate && !y->truncate;
+}
+
 bool batch_is_newest(struct batch *b, size_t at)
 {
-	const struct uuid *id = &b->changes[b->order[at]].change.id;
-
-	return *uuid_set_put(&b->newest, id, 0) == b->order[at];
+	return *newest_of(b, b->order[at]) == b->order[at];
 }
 
 /* ---- parameters ---- */
@@ -415,7 +537,7 @@ static void write_beat(struct strbuf *out, const struct batch_beat *b, enum chan
 	strbuf_addstr(out, "]}");
 }
 
-/* The rest is what products_apply() takes, see migrations/replica/0002_apply.up.sql. */
+/* What apply_<shape>() takes: common/wire/table_sql.c. */
 static struct db_param runs_param(struct pgarray *out, const struct batch *b)
 {
 	if (b->nruns == 0)
@@ -447,71 +569,119 @@ static struct db_param beats_param(struct strbuf *out, const struct batch *b)
 	return DB_TEXT(strbuf_str(out));
 }
 
+static void add_value(struct pgarray *a, const struct batch *b, const struct change_value *v,
+		      enum table_form form)
+{
+	if (v->where == CHANGE_ABSENT) {
+		pgarray_add_null(a);
+		return;
+	}
+	switch (form) {
+	case TABLE_BOOLEAN:
+		pgarray_add_bool(a, v->at != 0);
+		break;
+	case TABLE_INT4:
+		pgarray_add_int4(a, (int32_t)v->at);
+		break;
+	case TABLE_INT8:
+	case TABLE_TIMESTAMPTZ:
+		pgarray_add_int8(a, v->at);
+		break;
+	default: /* a text, or a UUID's bytes */
+		pgarray_add_text(a, change_text(&b->arena, b->bodies.data, v), v->len);
+		break;
+	}
+}
+
+/* A row of arrays, one for each column, in PostgreSQL's binary format of composites: the number of
+ * columns; for each its type, its length and its bytes. */
+static struct db_param columns_param(struct batch_params *p, const struct batch *b, size_t from,
+				     size_t n)
+{
+	const struct table *t = b->changes[b->order[from]].change.table;
+	struct strbuf *out = &p->columns;
+
+	strbuf_reset(out);
+	pg_put_int4(strbuf_reserve(out, 4), (int32_t)t->ncolumns);
+	strbuf_commit(out, 4);
+	for (size_t k = 0; k < t->ncolumns; k++) {
+		enum table_form form = t->columns[k].form;
+
+		pgarray_begin(&p->column, table_array_type(form));
+		for (size_t i = from; i < from + n; i++) {
+			const struct change *c = &b->changes[b->order[i]].change;
+			add_value(&p->column, b, &b->arena.values[c->first_value + k], form);
+		}
+		struct db_param column = pgarray_finish(&p->column);
+		char *to = strbuf_reserve(out, 8 + (size_t)column.len);
+		pg_put_int4(to, table_array_oid(form));
+		pg_put_int4(to + 4, column.len);
+		memcpy(to + 8, column.data, (size_t)column.len);
+		strbuf_commit(out, 8 + (size_t)column.len);
+	}
+	return DB_BINARY(out->data, out->len);
+}
+
 void batch_params_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
-			bool arrivals, struct db_param ret[BATCH_PARAMS])
+			bool arrivals, struct db_param ret[TABLE_APPLY_PARAMS])
 {
 	int64_t newest = 0;
+	bool all_new = n >= NEW_LEAST;
 
-	pgarray_begin(&p->ids, PGARRAY_UUID);
 	pgarray_begin(&p->versions, PGARRAY_INT8);
 	pgarray_begin(&p->xids, PGARRAY_XID8);
 	pgarray_begin(&p->deleted, PGARRAY_BOOL);
-	pgarray_begin(&p->names, PGARRAY_TEXT);
-	pgarray_begin(&p->prices, PGARRAY_TEXT);
-	pgarray_begin(&p->stocks, PGARRAY_INT4);
-	pgarray_begin(&p->created, PGARRAY_TIMESTAMPTZ);
-	pgarray_begin(&p->updated, PGARRAY_TIMESTAMPTZ);
 	for (size_t i = from; i < from + n; i++) {
 		const struct change *c = &b->changes[b->order[i]].change;
-		pgarray_add_uuid(&p->ids, &c->id);
 		pgarray_add_int8(&p->versions, c->version);
 		if (newest < c->version)
 			newest = c->version;
 		pgarray_add_int8(&p->xids, (int64_t)c->xid);
 		pgarray_add_bool(&p->deleted, c->kind == CHANGE_DELETE);
-		if (c->kind == CHANGE_DELETE) {
-			pgarray_add_null(&p->names);
-			pgarray_add_null(&p->prices);
-			pgarray_add_null(&p->stocks);
-			pgarray_add_null(&p->created);
-			pgarray_add_null(&p->updated);
-			continue;
-		}
-		pgarray_add_text(&p->names, b->names.data + c->name_at, c->name_len);
-		pgarray_add_text(&p->prices, c->price, strlen(c->price));
-		pgarray_add_int4(&p->stocks, c->stock);
-		pgarray_add_int8(&p->created, c->created_us);
-		pgarray_add_int8(&p->updated, c->updated_us);
+		all_new = all_new && (c->inserted || c->kind == CHANGE_DELETE);
 	}
-	size_t at = 0;
-
-	ret[at++] = DB_TEXT(b->source_at ? batch_text(b, b->source_at) : NULL);
-	ret[at++] = pgarray_finish(&p->ids);
-	ret[at++] = pgarray_finish(&p->versions);
-	ret[at++] = pgarray_finish(&p->xids);
-	ret[at++] = pgarray_finish(&p->deleted);
-	ret[at++] = pgarray_finish(&p->names);
-	ret[at++] = pgarray_finish(&p->prices);
-	ret[at++] = pgarray_finish(&p->stocks);
-	ret[at++] = pgarray_finish(&p->created);
-	ret[at++] = pgarray_finish(&p->updated);
-	ret[at++] = arrivals ? runs_param(&p->runs, b) : DB_TEXT(NULL);
-	ret[at++] = arrivals ? beats_param(&p->beats, b) : DB_TEXT(NULL);
 	pg_put_int8(p->newest, newest);
-	ret[at++] = DB_BINARY(p->newest, sizeof(p->newest));
+	p->all_new[0] = (char)all_new;
+	ret[TABLE_APPLY_SOURCE] = DB_TEXT(b->source_at ? batch_text(b, b->source_at) : NULL);
+	ret[TABLE_APPLY_VERSIONS] = pgarray_finish(&p->versions);
+	ret[TABLE_APPLY_XIDS] = pgarray_finish(&p->xids);
+	ret[TABLE_APPLY_DELETED] = pgarray_finish(&p->deleted);
+	ret[TABLE_APPLY_COLUMNS] = columns_param(p, b, from, n);
+	ret[TABLE_APPLY_NEW] = DB_BINARY(p->all_new, sizeof(p->all_new));
+	ret[TABLE_APPLY_RUNS] = arrivals ? runs_param(&p->runs, b) : DB_TEXT(NULL);
+	ret[TABLE_APPLY_BEATS] = arrivals ? beats_param(&p->beats, b) : DB_TEXT(NULL);
+	ret[TABLE_APPLY_NEWEST] = DB_BINARY(p->newest, sizeof(p->newest));
+}
+
+void batch_arrivals_build(struct batch_params *p, const struct batch *b, bool arrivals,
+			  struct db_param ret[TABLE_ARRIVE_PARAMS])
+{
+	ret[0] = DB_TEXT(b->source_at ? batch_text(b, b->source_at) : NULL);
+	ret[1] = arrivals ? runs_param(&p->runs, b) : DB_TEXT(NULL);
+	ret[2] = arrivals ? beats_param(&p->beats, b) : DB_TEXT(NULL);
+}
+
+void batch_truncate_build(struct batch_params *p, const struct batch *b, size_t at, bool arrivals,
+			  struct db_param ret[TABLE_TRUNCATE_PARAMS])
+{
+	const struct change *c = &b->changes[b->order[at]].change;
+
+	pg_put_int8(p->newest, c->version);
+	pg_put_int8(p->xid, (int64_t)c->xid);
+	ret[0] = DB_TEXT(b->source_at ? batch_text(b, b->source_at) : NULL);
+	ret[1] = DB_BINARY(p->newest, sizeof(p->newest));
+	ret[2] = DB_BINARY(p->xid, sizeof(p->xid));
+	ret[3] = arrivals ? runs_param(&p->runs, b) : DB_TEXT(NULL);
+	ret[4] = arrivals ? beats_param(&p->beats, b) : DB_TEXT(NULL);
 }
 
 void batch_params_clear(struct batch_params *p)
 {
-	pgarray_clear(&p->ids);
 	pgarray_clear(&p->versions);
 	pgarray_clear(&p->xids);
 	pgarray_clear(&p->deleted);
-	pgarray_clear(&p->names);
-	pgarray_clear(&p->prices);
-	pgarray_clear(&p->stocks);
-	pgarray_clear(&p->created);
-	pgarray_clear(&p->updated);
+	pgarray_clear(&p->column);
 	pgarray_clear(&p->runs);
+	strbuf_clear(&p->columns);
 	strbuf_clear(&p->beats);
 }

@@ -3,9 +3,8 @@
  *
  * A batch remembers for every message what is needed to acknowledge or to move it, for every change
  * where its raw JSON is (so that one change can be moved alone, as it came), and which change of
- * each product is the newest: only that one is applied. The others stay: if the newest one turns
- * out to be refused, the next newest of that product takes its place, so that a bad change costs
- * only itself.
+ * each row is the newest: only that one is applied. The others stay: if the newest one turns out to
+ * be refused, the next newest of that row takes its place, so that a bad change costs only itself.
  *
  * All memory is kept between uses (batch_reset). One owner: a worker's thread. Pure.
  */
@@ -13,10 +12,10 @@
 #define PGFANOUT_CONSUMER_APPLY_BATCH_H
 
 #include "common/base/err.h"
-#include "common/base/uuid_set.h"
 #include "common/wire/change.h"
 #include "common/wire/heartbeat.h"
 #include "common/pg/pgarray.h"
+#include "common/wire/table_sql.h"
 
 /* A place in batch->text (NUL-terminated strings) or batch->bodies; survives their growing. */
 struct batch_slice {
@@ -37,6 +36,10 @@ struct batch_message {
 	size_t id_at;	   /* message_id; these are places in text, 0: the empty string */
 	size_t type_at;
 	size_t content_type_at;
+	int64_t shape;	  /* x-shape; 0: not known */
+	int64_t inserted; /* x-inserted */
+	bool truncate;	  /* it says that all rows of a table are gone */
+	bool all_inserted; /* that is how many changes it has */
 	size_t xids_at; /* the x-xid header as it came */
 	int64_t timestamp_s;
 	size_t first_header, nheaders;
@@ -59,7 +62,8 @@ struct batch_failure {
 	uint32_t message;
 	struct batch_slice raw; /* in bodies */
 	uint64_t xid;		/* of the element, 0: not known */
-	struct uuid id;		/* these two: of its product, as far as they could be read; */
+	int table;		/* these three: of its row, as far as they could be read: the */
+	size_t key_at;		/* table's number; in text: the key as SQL writes a text[]; */
 	int64_t version;	/* 0: they could not */
 	bool whole;		/* all there is in the message: its x-xid goes with it as it came */
 	bool free;		/* no attempt is used up */
@@ -76,6 +80,13 @@ struct batch_run {
 struct batch_beat {
 	struct heartbeat beat;
 	uint64_t xid; /* that recorded it; 0: not known */
+};
+
+/* A place in the set of rows. */
+struct batch_slot {
+	uint32_t row;	/* index of a change */
+	uint32_t round; /* in use only if it is the batch's */
+	uint64_t hash;	/* of its key */
 };
 
 struct batch {
@@ -96,12 +107,17 @@ struct batch {
 	bool retried;	 /* some message has failed before; batch_seal() says */
 
 	struct strbuf bodies; /* raw JSON of all messages */
-	struct strbuf names;  /* arena of the changes */
+	struct change_arena arena; /* of the changes; what is raw counts from bodies */
 	struct strbuf text;   /* strings; byte 0 is the empty string */
 	size_t source_at;     /* x-source of all messages, 0: they have none */
 
-	struct uuid_set newest;	   /* index of the newest change of each product */
-	size_t nbeats;		   /* messages that are heartbeats or marks */
+	struct batch_slot *newest; /* these four: a hash set of rows, each with the index of its */
+	size_t newest_cap;	   /* newest change; open addressing, at most half of it in use */
+	size_t nrows;
+	uint32_t round;
+	size_t nbeats;		   /* messages that are heartbeats, marks or shapes */
+	int shape;		   /* these two: the last message describes this shape; 0: it does not */
+	struct batch_slice shape_body;
 	bool has_beat[2];	   /* these two: by enum change_kind, the queue they came through */
 	struct batch_beat beat[2]; /* the newest one */
 	struct batch_run *runs;
@@ -130,10 +146,12 @@ void batch_join_source(struct batch *b, const char *source);
 struct batch_message *batch_add_message(struct batch *b, uint64_t tag, enum change_kind kind);
 /* Of the last message. */
 void batch_add_header(struct batch *b, const char *key, const char *str, int64_t num);
-/* Of the last message. c->name_at is a place in b->names. */
+/* Of the last message. Its values are in b->arena. */
 void batch_add_change(struct batch *b, const struct change *c, struct batch_slice raw);
 /* What f.message holds could not be read. */
 void batch_add_failure(struct batch *b, struct batch_failure f, const char *error);
+/* Fills in which row it is about. */
+void batch_name_row(struct batch *b, struct batch_failure *f, const struct change *c);
 /* The replica refused this change for what is in it: a failure. */
 void batch_fail_change(struct batch *b, uint32_t change, const struct err *why);
 /* The replica refused it, and may take it once others are applied: kept for batch_retry(). */
@@ -141,14 +159,16 @@ void batch_refuse(struct batch *b, uint32_t change, const struct err *why);
 /* order[from … from+n) are applied, so none of them is refused any more. True: one of them was, in
  * this batch or in an earlier one. */
 bool batch_applied(struct batch *b, size_t from, size_t n);
-/* Puts order[from … from+n) into the order of their versions. */
+/* Puts order[from … from+n), all of one table or whole tables, into the order of their versions. */
 void batch_by_version(struct batch *b, size_t from, size_t n);
-/* Starts again with those that are refused: `order` holds them alone, by their versions. */
+/* Starts again with those that are refused: `order` holds them alone, by tables and versions. */
 void batch_retry(struct batch *b, bool descending);
 /* Those that are still refused become failures, in the order of their versions. */
 void batch_give_up(struct batch *b);
 /* The last message is a heartbeat, recorded by this transaction of the primary. */
 void batch_add_beat(struct batch *b, const struct heartbeat *beat, uint64_t xid);
+/* The last message describes a shape. No message comes behind it. */
+void batch_add_shape(struct batch *b, int shape, struct batch_slice body);
 /* The last message has this number in this term. */
 void batch_add_number(struct batch *b, int64_t term, int64_t number);
 /* The numbers of `from`, and with them its x-source, which this one must take. */
@@ -159,26 +179,34 @@ bool batch_has_arrivals(const struct batch *b);
 void batch_add_mark(struct batch *b, const char *reply_to, const char *body, size_t len);
 uint64_t *batch_scratch_xids(struct batch *b, size_t n);
 
-/* No more messages: makes `order`, the newest change of each product, in the order of their ids
- * (neighbours in the table's index, and one locking order for everybody). */
+/* No more messages: makes `order`, the newest change of each row, by tables and in the order of their
+ * keys (neighbours in the table's index, and one locking order for everybody). */
 void batch_seal(struct batch *b);
-/* The next newest change of the same product that was not tried yet is appended to `order`: true,
+/* The next newest change of the same row that was not tried yet is appended to `order`: true,
  * *ret_at is its place there. */
 bool batch_older(struct batch *b, uint32_t change, size_t *ret_at);
-/* Whether order[at] is the newest change of its product; of several others of one product each
- * needs a transaction of its own. */
+/* Whether order[at] is the newest change of its row; of several others of one row each needs a
+ * transaction of its own. */
 bool batch_is_newest(struct batch *b, size_t at);
+/* Whether two places in `order` have changes that may be of one unit: rows of one table. */
+bool batch_of_one_table(const struct batch *b, size_t at, size_t other);
 
-/* What the parameters of products_apply() point into. */
+/* What the parameters of a unit point into. */
 struct batch_params {
-	struct pgarray ids, versions, xids, deleted, names, prices, stocks, created, updated, runs;
-	struct strbuf beats;
-	char newest[8];
+	struct pgarray versions, xids, deleted, column, runs;
+	struct strbuf columns, beats;
+	char newest[8], xid[8], all_new[1];
 };
-#define BATCH_PARAMS 13
-/* For order[from … from+n); with what the batch has beside changes (numbers, heartbeats) or without. */
+/* For order[from … from+n), all of one table: the parameters of enum table_apply; with what the batch
+ * has beside changes (numbers, heartbeats) or without. */
 void batch_params_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
-			bool arrivals, struct db_param ret[BATCH_PARAMS]);
+			bool arrivals, struct db_param ret[TABLE_APPLY_PARAMS]);
+/* For what the batch has beside changes alone, or not even that: source, runs, beats. */
+void batch_arrivals_build(struct batch_params *p, const struct batch *b, bool arrivals,
+			  struct db_param ret[TABLE_ARRIVE_PARAMS]);
+/* For order[at], a TRUNCATE: source, version, xid, runs, beats. */
+void batch_truncate_build(struct batch_params *p, const struct batch *b, size_t at, bool arrivals,
+			  struct db_param ret[TABLE_TRUNCATE_PARAMS]);
 void batch_params_clear(struct batch_params *p);
 
 #endif

@@ -6,14 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/wire/topology.h"
 #include "consumer/apply/message.h"
 
 #define BYTES_MAX   ((size_t)4 << 20) /* raw messages in a batch; a larger one is a batch alone */
 #define BATCHES_MAX ((size_t)8)
 
-void inbox_init(struct inbox *in, size_t max_changes)
+void inbox_init(struct inbox *in, const struct tables *tables, size_t max_changes)
 {
-	*in = (struct inbox){ .max_changes = max_changes };
+	*in = (struct inbox){ .tables = tables, .max_changes = max_changes };
 }
 
 void inbox_drop(struct inbox *in)
@@ -36,6 +37,8 @@ void inbox_clear(struct inbox *in)
 /* The batch that deliveries go to; NULL if there is none yet. */
 static struct inbox_batch *collecting(const struct inbox *in)
 {
+	if (in->last != NULL && in->last->batch.shape != 0)
+		return NULL; /* what comes behind a shape may need it */
 	return in->busy && in->first == in->last ? NULL : in->last;
 }
 
@@ -78,9 +81,11 @@ void inbox_take(struct inbox *in, const struct amqp_delivery *d, enum change_kin
 	struct inbox_batch *b = collecting(in);
 
 	if (b == NULL || is_full(in, &b->batch) ||
+	    (b->batch.nmessages > 0 &&
+	     topology_is_type(in->tables->stream, d->type, CHANGE_SHAPE_KIND)) ||
 	    !batch_takes_source(&b->batch, message_source(d)))
 		b = insert(in, in->last);
-	message_take(&b->batch, d, kind);
+	message_take(&b->batch, d, kind, in->tables);
 }
 
 size_t inbox_messages(const struct inbox *in, enum change_kind kind)

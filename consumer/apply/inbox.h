@@ -9,6 +9,7 @@
 
 #include "common/amqp/amqp.h"
 #include "consumer/apply/batch.h"
+#include "consumer/apply/tables.h"
 
 struct inbox_batch {
 	struct inbox_batch *next;
@@ -16,6 +17,7 @@ struct inbox_batch {
 };
 
 struct inbox {
+	const struct tables *tables; /* changes while it is empty only */
 	/* A batch with so many changes, bad ones included, takes no further message. */
 	size_t max_changes;
 	struct inbox_batch *first, *last;
@@ -24,7 +26,8 @@ struct inbox {
 	struct inbox_batch *spare;
 };
 
-void inbox_init(struct inbox *in, size_t max_changes);
+/* tables: borrowed. */
+void inbox_init(struct inbox *in, const struct tables *tables, size_t max_changes);
 void inbox_clear(struct inbox *in);
 
 /* Copies a delivery into the last batch, or into a new one if that is full or of another source. */

@@ -19,15 +19,15 @@
 #include "common/base/utf8.h"
 #include "common/wire/heartbeat.h"
 #include "common/wire/mark.h"
+#include "common/wire/topology.h"
 #include "common/json/jscan.h"
-#include "common/wire/product.h"
 
 #define ATTEMPT_MAX 1000
 #define SOURCE_MAX  200		    /* bytes of x-source */
 #define XIDS_MAX    ((size_t)32768) /* bytes of x-xid that travel on: they must fit a frame */
 #define TEXT_MAX    ((size_t)255)   /* of message_id and type: AMQP's short strings */
 #define OTHER_MAX   ((size_t)256)   /* bytes of another header's text */
-#define OTHERS_MAX  10		    /* other headers: with ours, 16 of a publish */
+#define OTHERS_MAX  8		    /* other headers: with ours, 16 of a publish */
 
 const char *message_source(const struct amqp_delivery *d)
 {
@@ -83,10 +83,12 @@ static void take_number(struct batch *b, const struct amqp_delivery *d)
 
 bool message_header_travels(const struct amqp_header *h)
 {
-	static const char *const ours[] = {
-		"x-attempt", "x-error",	 "x-queue",	     "x-failed-at",	  "x-died-at",
-		"x-xid",     "x-source", CHANGE_TERM_HEADER, CHANGE_NUMBER_HEADER
-	};
+	static const char *const ours[] = { "x-attempt",	 "x-error",
+					    "x-queue",		 "x-failed-at",
+					    "x-died-at",	 "x-xid",
+					    "x-source",		 "x-key",
+					    CHANGE_TERM_HEADER,	 CHANGE_NUMBER_HEADER,
+					    CHANGE_SHAPE_HEADER, CHANGE_INSERTED_HEADER };
 	static const char *const brokers[] = { "x-death",	   "x-first-death",
 					       "x-last-death",	   "x-delivery-count",
 					       "x-acquired-count", "x-opt-",
@@ -125,50 +127,56 @@ static struct batch_slice slice_of(const struct batch *b, const struct jscan_val
 	return (struct batch_slice){ (size_t)(v->text - b->bodies.data), v->len };
 }
 
-bool message_identify(const struct jscan_value *object, struct uuid *ret_id, int64_t *ret_version)
+/* The table that a change is of; NULL, with the reason. */
+static const struct table *find_table(const struct tables *tables, const struct jscan_value *object,
+				      struct err *err)
 {
+	const struct table *flat = tables_flat(tables), *found;
 	struct jscan_value key, value;
 	struct jscan_iter it;
-	struct uuid id;
-	int64_t version;
-	unsigned ids = 0, versions = 0;
-	struct err err;
+	char text[128];
+	size_t len;
 
-	if (object->type != JSCAN_OBJECT)
-		return false;
-	for (jscan_iter_init(&it, object); jscan_iter_next(&it, &key, &value);) {
-		if (jscan_string_is(&key, product_members[PRODUCT_MEMBER_ID])) {
-			if (ids++ > 0 || !product_id_from_json(&value, &id, &err))
-				return false;
-		} else if (jscan_string_is(&key, product_members[PRODUCT_MEMBER_VERSION])) {
-			if (versions++ > 0 || !jscan_int64(&value, &version) || version <= 0)
-				return false;
-		}
+	if (object->type != JSCAN_OBJECT) {
+		err_set(err, "a change must be a JSON object");
+		return NULL;
 	}
-	if (ids == 0 || versions == 0)
-		return false;
-	*ret_id = id;
-	*ret_version = version;
-	return true;
+	if (flat != NULL)
+		return flat;
+	for (jscan_iter_init(&it, object); jscan_iter_next(&it, &key, &value);) {
+		if (!jscan_string_is(&key, "table"))
+			continue;
+		if (value.type != JSCAN_STRING)
+			break;
+		found = tables_find(tables, &value);
+		if (found != NULL)
+			return found;
+		(void)jscan_string_copy(&value, text, sizeof(text) - 1, &len);
+		text[len] = '\0';
+		err_set(err, "this replica has no table %s", text);
+		return NULL;
+	}
+	err_set(err, "table is missing");
+	return NULL;
 }
 
-static void take_element(struct batch *b, const struct jscan_value *v, enum change_kind kind,
+static void take_element(struct batch *b, const struct tables *tables, const struct jscan_value *v,
 			 bool alone, uint64_t xid)
 {
-	size_t names_before = b->names.len;
-	struct change c;
+	const struct batch_message *m = &b->messages[b->nmessages - 1];
 	struct err err = { .text = "" };
+	const struct table *table = find_table(tables, v, &err);
+	struct change c;
 
-	if (v->type != JSCAN_OBJECT)
-		err_set(&err, "a change must be a JSON object");
-	else if (change_read(v, kind, &b->names, &c, &err)) {
+	bool ok = table != NULL &&
+		  (m->truncate
+			   ? change_read_truncate(table, v, &b->arena, &c, &err)
+			   : change_read(table, v, m->kind, b->bodies.data, &b->arena, &c, &err));
+	if (ok) {
 		c.xid = xid;
+		c.inserted = m->all_inserted;
 		batch_add_change(b, &c, slice_of(b, v));
 		return;
-	}
-	if (b->names.len > names_before) { /* what a half-read change left there */
-		b->names.len = names_before;
-		b->names.data[names_before] = '\0';
 	}
 	struct batch_failure f = {
 		.message = (uint32_t)(b->nmessages - 1),
@@ -176,7 +184,9 @@ static void take_element(struct batch *b, const struct jscan_value *v, enum chan
 		.xid = xid,
 		.whole = alone,
 	};
-	(void)message_identify(v, &f.id, &f.version);
+	if (table != NULL && !m->truncate &&
+	    change_identify(table, v, b->bodies.data, &b->arena, &c))
+		batch_name_row(b, &f, &c);
 	batch_add_failure(b, f, err.text);
 }
 
@@ -194,11 +204,6 @@ static bool read_document(const struct batch *b, const struct amqp_delivery *d,
 	return jscan_document(b->bodies.data + body.at, body.len, ret, err);
 }
 
-static bool is_of_type(const struct amqp_delivery *d, const char *type)
-{
-	return d->type != NULL && strcmp(d->type, type) == 0;
-}
-
 /* Its answer must not go to anything but somebody's direct replies. */
 static bool take_mark(struct batch *b, const struct amqp_delivery *d, struct err *err)
 {
@@ -212,18 +217,25 @@ static bool take_mark(struct batch *b, const struct amqp_delivery *d, struct err
 }
 
 /* False, with the reason: the whole message is of no use. */
-static bool take_body(struct batch *b, const struct amqp_delivery *d, enum change_kind kind,
+static bool take_body(struct batch *b, const struct amqp_delivery *d, const struct tables *tables,
 		      struct batch_slice body, const char *xids_text, struct err *err)
 {
+	struct batch_message *m = &b->messages[b->nmessages - 1];
 	struct jscan_value document = { 0 }, element;
 	struct jscan_iter it;
 	size_t n = 0;
 
 	if (!read_document(b, d, body, &document, err))
 		return false;
-	if (is_of_type(d, MARK_TYPE))
+	if (topology_is_type(tables->stream, d->type, MARK_KIND))
 		return take_mark(b, d, err);
-	if (is_of_type(d, HEARTBEAT_TYPE)) {
+	if (topology_is_type(tables->stream, d->type, CHANGE_SHAPE_KIND)) {
+		if (m->shape <= 0 || m->shape > INT32_MAX)
+			return err_set(err, "a shape needs x-shape");
+		batch_add_shape(b, (int)m->shape, body);
+		return true;
+	}
+	if (topology_is_type(tables->stream, d->type, HEARTBEAT_KIND)) {
 		struct heartbeat beat;
 		uint64_t xid = 0;
 		/* Of whose changes it says that they have come, must be known. */
@@ -239,7 +251,8 @@ static bool take_body(struct batch *b, const struct amqp_delivery *d, enum chang
 		uint64_t xid = 0;
 		if (!change_xids_read(xids_text, &xid, 1))
 			xid = 0;
-		take_element(b, &document, kind, true, xid);
+		m->all_inserted = m->inserted == 1;
+		take_element(b, tables, &document, true, xid);
 		return true;
 	}
 	if (document.type != JSCAN_ARRAY)
@@ -254,13 +267,15 @@ static bool take_body(struct batch *b, const struct amqp_delivery *d, enum chang
 	uint64_t *xids = batch_scratch_xids(b, n);
 	if (!change_xids_read(xids_text, xids, n))
 		memset(xids, 0, n * sizeof(*xids));
+	m->all_inserted = m->inserted == (int64_t)n;
 	n = 0;
 	for (jscan_iter_init(&it, &document); jscan_iter_next(&it, NULL, &element); n++)
-		take_element(b, &element, kind, false, xids[n]);
+		take_element(b, tables, &element, false, xids[n]);
 	return true;
 }
 
-void message_take(struct batch *b, const struct amqp_delivery *d, enum change_kind kind)
+void message_take(struct batch *b, const struct amqp_delivery *d, enum change_kind kind,
+		  const struct tables *tables)
 {
 	const struct amqp_header *xids = amqp_find_header(d->headers, d->nheaders, "x-xid");
 	const char *source = message_source(d);
@@ -281,6 +296,10 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 	}
 	m->attempt = read_attempt(d);
 	m->failed_us = m->attempt > 0 ? read_failed_at(d) : 0;
+	m->shape = read_count(d, CHANGE_SHAPE_HEADER);
+	m->inserted = read_count(d, CHANGE_INSERTED_HEADER);
+	m->truncate = kind == CHANGE_DELETE &&
+		      topology_is_type(tables->stream, d->type, CHANGE_TRUNCATE_KIND);
 	take_number(b, d);
 	m->timestamp_s = d->timestamp_s;
 	m->id_at = keep_text(b, d->message_id);
@@ -294,7 +313,7 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 			batch_add_header(b, d->headers[i].key, d->headers[i].str,
 					 d->headers[i].num);
 	strbuf_add(&b->bodies, d->body, d->len);
-	if (!take_body(b, d, kind, body, xids_text, &err)) {
+	if (!take_body(b, d, tables, body, xids_text, &err)) {
 		struct batch_failure f = {
 			.message = (uint32_t)(b->nmessages - 1),
 			.raw = body,
@@ -302,11 +321,15 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 		};
 		struct jscan_value document;
 		struct err ignored;
+		const struct table *table;
+		struct change c;
 		/* Of the wrong content type, say: what it was about may be readable all the
 		 * same. */
 		if (d->len <= MESSAGE_BYTES_MAX &&
-		    jscan_document(b->bodies.data + body.at, body.len, &document, &ignored))
-			(void)message_identify(&document, &f.id, &f.version);
+		    jscan_document(b->bodies.data + body.at, body.len, &document, &ignored) &&
+		    (table = find_table(tables, &document, &ignored)) != NULL &&
+		    change_identify(table, &document, b->bodies.data, &b->arena, &c))
+			batch_name_row(b, &f, &c);
 		batch_add_failure(b, f, err.text);
 	}
 }

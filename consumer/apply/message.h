@@ -12,6 +12,7 @@
 
 #include "common/amqp/amqp.h"
 #include "consumer/apply/batch.h"
+#include "consumer/apply/tables.h"
 
 #define MESSAGE_BYTES_MAX   ((size_t)16 << 20)
 #define MESSAGE_CHANGES_MAX 10000
@@ -21,12 +22,9 @@
 const char *message_source(const struct amqp_delivery *d);
 
 /* Everything needed is copied out of d. kind is the queue's. The batch must take the message's
- * source. */
-void message_take(struct batch *b, const struct amqp_delivery *d, enum change_kind kind);
-
-/* Which product and version a change means, also if the rest of it cannot be read. False, and
- * nothing is set, if these two cannot be read either. */
-bool message_identify(const struct jscan_value *object, struct uuid *ret_id, int64_t *ret_version);
+ * source; its changes point into the tables. */
+void message_take(struct batch *b, const struct amqp_delivery *d, enum change_kind kind,
+		  const struct tables *tables);
 
 /* Whether a header goes with a message that is moved: another publisher's that is not large; not
  * ours, not the broker's. */

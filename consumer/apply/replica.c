@@ -6,14 +6,15 @@
 #include <string.h>
 
 #include "common/pg/schema.h"
+#include "common/wire/table_replica.h"
 #include "consumer/apply/batch.h"
 #include "common/base/clip.h"
 
-#include "consumer/apply/sql/apply.sql.h"
 #include "consumer/apply/sql/replica_declared.sql.h"
 #include "consumer/apply/sql/record_wrong.sql.h"
 #include "consumer/apply/sql/replica_mark.sql.h"
 #include "consumer/apply/sql/replica_state.sql.h"
+#include "consumer/apply/sql/replica_streams.sql.h"
 #include "consumer/apply/sql/replica_wrong.sql.h"
 
 #define CONNECT_TIMEOUT_S   3
@@ -21,17 +22,17 @@
 #define QUESTION_TIMEOUT_MS 8000 /* a little more than a lock may take */
 
 static const struct db_statement statements[] = {
-	[REPLICA_APPLY] = { "apply", sql_apply, BATCH_PARAMS, NULL },
-	[REPLICA_STATE] = { "replica_state", sql_replica_state, 0, NULL },
-	[REPLICA_MARK] = { "replica_mark", sql_replica_mark, 1, NULL },
-	[REPLICA_DECLARED] = { "replica_declared", sql_replica_declared, 0, NULL },
-	[REPLICA_WRONG] = { "replica_wrong", sql_replica_wrong, 0, NULL },
-	[REPLICA_RECORD_WRONG] = { "record_wrong", sql_record_wrong, 6, NULL },
+	[REPLICA_STATE] = { "replica_state", sql_replica_state, 1, NULL },
+	[REPLICA_MARK] = { "replica_mark", sql_replica_mark, 2, NULL },
+	[REPLICA_DECLARED] = { "replica_declared", sql_replica_declared, 1, NULL },
+	[REPLICA_WRONG] = { "replica_wrong", sql_replica_wrong, 1, NULL },
+	[REPLICA_STREAMS] = { "streams", sql_replica_streams, 0, NULL },
+	[REPLICA_RECORD_WRONG] = { "record_wrong", sql_record_wrong, 7, NULL },
 };
 
 struct db *replica_open(const struct consumer_settings *settings,
-			const struct replica_setting *replica, enum db_outcome *ret_outcome,
-			struct err *err)
+			const struct replica_setting *replica, const struct stream *stream,
+			struct tables *tables, enum db_outcome *ret_outcome, struct err *err)
 {
 	const int64_t timeout_ms = settings->apply_timeout_ms;
 	const struct db_options options = {
@@ -39,8 +40,8 @@ struct db *replica_open(const struct consumer_settings *settings,
 		.connect_timeout_s = CONNECT_TIMEOUT_S,
 		.statement_timeout_ms = timeout_ms,
 		.lock_timeout_ms = timeout_ms < LOCK_TIMEOUT_MS ? timeout_ms : LOCK_TIMEOUT_MS,
-		/* For products_apply(), which looks products up by their ids. As settings of its own
-		 * they would cost every small batch more than its INSERT. */
+		/* For the functions that apply changes, which look rows up by their keys. As
+		 * settings of their own they would cost every small batch more than its INSERT. */
 		.guc = "-c enable_seqscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
 		       " -c enable_material=off",
 	};
@@ -54,13 +55,61 @@ struct db *replica_open(const struct consumer_settings *settings,
 		return NULL;
 	}
 	*ret_outcome = db_check_schema(plain, replica->name, SCHEMA_REPLICA, err);
+	if (*ret_outcome == DB_OK)
+		*ret_outcome = table_bring_stream(plain, stream, err);
+	if (*ret_outcome == DB_OK)
+		*ret_outcome = tables_read(tables, plain, stream, err);
 	db_conn_close(plain);
 	if (*ret_outcome != DB_OK)
 		return NULL;
 	struct db *db = db_open(replica->url, &options, statements, ARRAY_SIZE(statements), err);
 	if (db == NULL)
 		*ret_outcome = sqlstate_outcome(err->sqlstate);
+	else
+		tables_prepare(tables, db);
 	return db;
+}
+
+/* ---- tables ---- */
+
+static enum db_outcome run(struct pg_conn *c, const char *sql, struct err *err)
+{
+	return db_query(c, sql, 0, NULL, false, mono_add_ms(mono_now(), QUESTION_TIMEOUT_MS), NULL,
+			err);
+}
+
+enum db_outcome replica_bring(const struct consumer_settings *settings,
+			      const struct replica_setting *replica, const struct stream *stream,
+			      int shape, const char *description, bool *ret_made, struct err *err)
+{
+	const struct db_options options = {
+		.application_name = "pgfanout-consumer",
+		.connect_timeout_s = CONNECT_TIMEOUT_S,
+		.statement_timeout_ms = settings->apply_timeout_ms,
+		.lock_timeout_ms = LOCK_TIMEOUT_MS,
+	};
+	struct pg_conn *c = db_connect_raw(replica->url, &options, err);
+
+	if (c == NULL)
+		return sqlstate_outcome(err->sqlstate);
+	/* One at a time: pgfanout-migrate, and the workers of other streams. */
+	enum db_outcome outcome = run(c, "BEGIN", err);
+	if (outcome == DB_OK)
+		outcome = run(c, "SELECT pg_advisory_xact_lock(1885824609, 4)", err);
+	if (outcome == DB_OK)
+		outcome = table_bring(c, stream, shape, description, ret_made, err);
+	if (outcome == DB_OK && *ret_made) {
+		const struct db_param params[] = { DB_TEXT(stream->text) };
+		static const char mark[] =
+			"UPDATE pgfanout.streams SET needs_reset = true, auto_reset = true,"
+			" reason = 'a table of it is yet to be loaded' WHERE stream = $1::smallint";
+		outcome = db_query(c, mark, 1, params, false,
+				   mono_add_ms(mono_now(), QUESTION_TIMEOUT_MS), NULL, err);
+	}
+	if (outcome == DB_OK)
+		outcome = run(c, "COMMIT", err);
+	db_conn_close(c);
+	return outcome;
 }
 
 /* ---- questions ---- */
@@ -85,7 +134,7 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 }
 
 /* The connection is idle before and after, or dead. */
-static enum db_outcome ask(struct db *db, enum replica_statement statement,
+static enum db_outcome ask(struct db *db, size_t statement,
 			   const struct db_param *params, struct question *q)
 {
 	struct mono deadline = mono_add_ms(mono_now(), QUESTION_TIMEOUT_MS);
@@ -99,16 +148,16 @@ static enum db_outcome ask(struct db *db, enum replica_statement statement,
 	return q->outcome;
 }
 
-enum db_outcome replica_try(struct db *db, struct err *err)
+enum db_outcome replica_try(struct db *db, const struct tables *tables, struct err *err)
 {
 	struct question q = { .err = err };
 	struct batch empty;
 	struct batch_params p = { 0 };
-	struct db_param params[BATCH_PARAMS];
+	struct db_param params[TABLE_ARRIVE_PARAMS];
 
 	batch_init(&empty);
-	batch_params_build(&p, &empty, 0, 0, false, params);
-	enum db_outcome outcome = ask(db, REPLICA_APPLY, params, &q);
+	batch_arrivals_build(&p, &empty, false, params);
+	enum db_outcome outcome = ask(db, tables->arrive, params, &q);
 	batch_params_clear(&p);
 	batch_clear(&empty);
 	return outcome;
@@ -137,34 +186,38 @@ static void on_state(void *arg, const struct pg_result *r)
 	a->found = replica_take_state(r, &a->state);
 }
 
-enum db_outcome replica_read_state(struct db *db, struct replica_state *ret, struct err *err)
+enum db_outcome replica_read_state(struct db *db, const struct stream *stream,
+				   struct replica_state *ret, struct err *err)
 {
+	const struct db_param params[] = { DB_TEXT(stream->text) };
 	struct state_answer answer = { 0 };
 	struct question q = { .err = err, .answer = on_state, .arg = &answer };
 
-	enum db_outcome outcome = ask(db, REPLICA_STATE, NULL, &q);
+	enum db_outcome outcome = ask(db, REPLICA_STATE, params, &q);
 	if (outcome != DB_OK)
 		return outcome;
 	if (!answer.found) {
 		err_set(err,
-			"table products_replication is empty: run pgfanout-migrate down and up");
+			"table pgfanout.streams has no such stream: run pgfanout-migrate up");
 		return DB_SCHEMA;
 	}
 	*ret = answer.state;
 	return DB_OK;
 }
 
-enum db_outcome replica_note_declared(struct db *db, struct err *err)
+enum db_outcome replica_note_declared(struct db *db, const struct stream *stream, struct err *err)
 {
+	const struct db_param params[] = { DB_TEXT(stream->text) };
 	struct question q = { .err = err };
 
-	return ask(db, REPLICA_DECLARED, NULL, &q);
+	return ask(db, REPLICA_DECLARED, params, &q);
 }
 
-enum db_outcome replica_mark(struct db *db, const char *reason, struct err *err)
+enum db_outcome replica_mark(struct db *db, const struct stream *stream, const char *reason,
+			     struct err *err)
 {
 	struct question q = { .err = err };
-	const struct db_param params[] = { DB_TEXT(reason) };
+	const struct db_param params[] = { DB_TEXT(stream->text), DB_TEXT(reason) };
 
 	return ask(db, REPLICA_MARK, params, &q);
 }

@@ -8,7 +8,7 @@
  *               returned or refused: the queues are declared again (by side.c, which never
  *               creates a main queue), and it is sent again after 100 ms … 5 s
  *
- * Only a move to the dead-letter queue whose product is known begins as TO_RECORD.
+ * Only a move to the dead-letter queue whose row is known begins as TO_RECORD.
  */
 #include "consumer/apply/retry.h"
 
@@ -37,13 +37,14 @@ struct move {
 	uint64_t tag;
 	enum change_kind kind;
 	bool dead;	/* to the dead-letter queue; else to the retry queue */
-	struct uuid id; /* these three: of its product and change, if it is to be recorded */
-	int64_t version;
+	int table;	/* these three: of its row and change, if it is to be recorded; the */
+	int64_t version; /* key is the header x-key */
 	uint64_t xid;
 };
 
 struct retry {
 	const struct consumer_settings *settings;
+	const struct stream *stream;
 	const char *replica;
 	struct status *status;
 	retry_done done;
@@ -84,7 +85,7 @@ static bool on_settled(void *arg, struct outgoing_copy *c, enum amqp_settled how
 		return false;
 	}
 	backoff_reset(&r->backoff);
-	metric_add(m->dead ? METRIC_DEAD : METRIC_RETRIED, r->status->label, 1);
+	status_count(r->status, m->dead ? METRIC_DEAD : METRIC_RETRIED, 1);
 	for (const struct move *of = first(r); of != NULL && moves < 2; of = next(of))
 		moves += of->tag == m->tag;
 	/* Confirmed, so the message may go; not one instruction earlier. */
@@ -93,12 +94,13 @@ static bool on_settled(void *arg, struct outgoing_copy *c, enum amqp_settled how
 	return true;
 }
 
-struct retry *retry_new(const struct consumer_settings *settings, const char *replica,
-			struct status *status, retry_done done, void *arg)
+struct retry *retry_new(const struct consumer_settings *settings, const struct stream *stream,
+			const char *replica, struct status *status, retry_done done, void *arg)
 {
 	struct retry *r = xcalloc(1, sizeof(*r));
 
 	r->settings = settings;
+	r->stream = stream;
 	r->replica = replica;
 	r->status = status;
 	r->done = done;
@@ -168,6 +170,12 @@ static size_t write_headers(struct failed *x, const struct batch *b, const struc
 	if (b->source_at != 0)
 		x->headers[n++] = (struct amqp_header){ .key = "x-source",
 							.str = batch_text(b, b->source_at) };
+	if (from->shape != 0)
+		x->headers[n++] = (struct amqp_header){ .key = CHANGE_SHAPE_HEADER,
+							.num = from->shape };
+	if (dead && f->version > 0)
+		x->headers[n++] = (struct amqp_header){ .key = "x-key",
+							.str = batch_text(b, f->key_at) };
 	clock_format_wall(wall_now_us(), x->at);
 	x->headers[n++] = (struct amqp_header){ .key = dead ? "x-died-at" : "x-failed-at",
 						.str = x->at };
@@ -191,16 +199,19 @@ static const struct move *take_failure(struct retry *r, const struct batch *b,
 	x->verdict = verdict_of_failure(x->attempt, (unsigned)r->settings->max_attempts);
 	x->delay_ms = verdict_delay_ms(r->settings->retry_delay_ms, x->attempt);
 	bool dead = x->verdict.action == VERDICT_DEAD;
+	char exchange[TOPOLOGY_NAME_MAX];
+
+	topology_retry_exchange(exchange, r->stream);
 	clip_text(x->error, sizeof(x->error), batch_text(b, f->error_at));
-	topology_queue(x->queue, from->kind, r->replica);
+	topology_queue(x->queue, r->stream, from->kind, r->replica);
 	if (dead) {
-		topology_dead_queue(x->key, r->replica);
+		topology_dead_queue(x->key, r->stream, r->replica);
 	} else {
-		topology_retry_key(x->key, from->kind, r->replica, x->attempt);
+		topology_retry_key(x->key, r->stream, from->kind, r->replica, x->attempt);
 		snprintf(x->expiration, sizeof(x->expiration), "%lld", (long long)x->delay_ms);
 	}
 	const struct amqp_publish p = {
-		.exchange = dead ? "" : topology_retry_exchange(),
+		.exchange = dead ? "" : exchange,
 		.routing_key = x->key,
 		.type = batch_text(b, from->type_at),
 		.content_type = batch_text(b, from->content_type_at),
@@ -219,7 +230,7 @@ static const struct move *take_failure(struct retry *r, const struct batch *b,
 	if (dead && f->version > 0) {
 		m->state = MOVE_TO_RECORD;
 		m->copy.state = OUTGOING_HELD;
-		m->id = f->id;
+		m->table = f->table;
 		m->version = f->version;
 		m->xid = f->xid;
 		r->to_record++;
@@ -272,7 +283,8 @@ size_t retry_take_records(struct retry *r, size_t max,
 		if (m->state != MOVE_TO_RECORD)
 			continue;
 		const struct retry_record record = {
-			.id = &m->id,
+			.table = m->table,
+			.key = amqp_header_text(p->headers, p->nheaders, "x-key"),
 			.version = m->version,
 			.xid = m->xid,
 			.source = amqp_header_text(p->headers, p->nheaders, "x-source"),

@@ -12,6 +12,7 @@
 
 #include "common/amqp/amqp.h"
 #include "common/base/clock.h"
+#include "common/wire/stream.h"
 #include "consumer/apply/batch.h"
 #include "consumer/settings.h"
 #include "consumer/status.h"
@@ -22,9 +23,9 @@ struct retry;
  * acknowledged. Called from within retry_settled() only. */
 typedef void (*retry_done)(void *arg, uint64_t tag);
 
-/* settings, replica and status are borrowed for life. */
-struct retry *retry_new(const struct consumer_settings *settings, const char *replica,
-			struct status *status, retry_done done, void *arg);
+/* settings, stream, replica and status are borrowed for life. */
+struct retry *retry_new(const struct consumer_settings *settings, const struct stream *stream,
+			const char *replica, struct status *status, retry_done done, void *arg);
 struct retry *retry_free(struct retry *r); /* NULL is fine; returns NULL */
 
 /* Copies all failures of a batch. Whether the message with this index has any is the caller's to
@@ -37,10 +38,11 @@ size_t retry_pending(const struct retry *r); /* moves not yet confirmed */
 /* They take so much memory that no further messages should be received. */
 bool retry_full(const struct retry *r);
 
-/* A change that is given up. Its product is recorded as wrong on the replica before the change is
+/* A change that is given up. Its row is recorded as wrong on the replica before the change is
  * published. */
 struct retry_record {
-	const struct uuid *id;
+	int table;
+	const char *key; /* as SQL writes a text[] */
 	int64_t version;
 	uint64_t xid;	    /* 0: not known */
 	const char *source; /* "": not known */

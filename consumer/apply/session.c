@@ -49,6 +49,7 @@
 #include "consumer/apply/wrong_records.h"
 
 #define STATE_MS  5000 /* how often the replica is asked whether it needs a reset */
+#define STREAMS_MS 1000 /* and for its streams */
 #define ACK_MS	  20   /* an ack waits so long at most, for others to join it */
 #define ALONE_MS  100  /* and their numbers so long for a batch to go with */
 #define ACK_SHARE 4    /* or until this part of the prefetch window waits for it */
@@ -57,6 +58,8 @@ enum stretch { STRETCH_RECEIVING, STRETCH_DRAINING, STRETCH_ENDED };
 
 struct session {
 	const struct consumer_settings *settings;
+	const struct stream *stream;
+	struct streams *streams;
 	const char *replica;
 	struct status *status;
 	struct apply *apply;
@@ -75,8 +78,11 @@ struct session {
 	struct mono drain_by;	/* from DRAINING on; until then never */
 	bool after_trouble;	/* that was logged, and its end is to be logged too */
 	struct mono state_at;	/* when to ask the replica for its state */
+	struct mono streams_at; /* and for its streams */
 	struct err db_error;	/* why the connection died without a batch on it */
 	struct batch *applying; /* with apply.c; NULL: none */
+	int shape;		/* these two: of SESSION_SHAPE */
+	struct strbuf description;
 	bool numbers_left;	/* in the inbox, of messages that are to be acknowledged */
 	uint64_t ack_tag;	/* all up to this one is to be acknowledged; 0: nothing */
 	size_t ack_messages;	/* so many */
@@ -136,7 +142,7 @@ static void on_cancelled(void *arg, const char *consumer_tag)
 	bool deletes = strcmp(consumer_tag, change_kind_name(CHANGE_DELETE)) == 0;
 	char queue[TOPOLOGY_NAME_MAX];
 
-	topology_queue(queue, deletes ? CHANGE_DELETE : CHANGE_SYNC, s->replica);
+	topology_queue(queue, s->stream, deletes ? CHANGE_DELETE : CHANGE_SYNC, s->replica);
 	queue_missing(arg, queue);
 }
 
@@ -238,15 +244,17 @@ static void in_order_again(struct session *s)
 static void count_batch(const struct session *s, const struct batch *b, struct apply_counts counts,
 			int64_t took_us)
 {
-	const size_t label = s->status->label;
+	int64_t newest = 0;
 
-	metric_add(METRIC_MESSAGES, label, (int64_t)(b->nmessages - b->nbeats));
-	metric_add(METRIC_BATCHES, label, 1);
-	metric_add(METRIC_APPLIED, label, (int64_t)counts.applied);
-	metric_add(METRIC_STALE, label, (int64_t)(b->nchanges - counts.refused - counts.applied));
-	metric_set(METRIC_LAST_APPLIED, label, wall_now_us() / 1000000);
-	if (counts.units > 0)
-		metric_observe_us(METRIC_APPLY_TIME, label, took_us);
+	for (size_t i = 0; i < b->norder; i++)
+		if (b->changes[b->order[i]].change.version > newest)
+			newest = b->changes[b->order[i]].change.version;
+	status_count(s->status, METRIC_MESSAGES, (int64_t)(b->nmessages - b->nbeats));
+	status_count(s->status, METRIC_BATCHES, 1);
+	status_count(s->status, METRIC_APPLIED, (int64_t)counts.applied);
+	status_count(s->status, METRIC_STALE,
+		     (int64_t)(b->nchanges - counts.refused - counts.applied));
+	status_applied(s->status, newest, counts.units > 0 ? took_us : -1);
 	log_debug("batch applied", KV_I("messages", (int64_t)b->nmessages),
 		  KV_I("changes", (int64_t)b->nchanges), KV_I("applied", (int64_t)counts.applied),
 		  KV_I("failed", (int64_t)b->nfailures),
@@ -282,6 +290,36 @@ static void finish_batch(struct session *s)
 		inbox_done(&s->inbox);
 }
 
+/* Whether a batch may be begun, as far as the shape that it brings is concerned. What is in front of it is
+ * applied by then; the message is not acknowledged, and comes again. */
+static bool knows_shape(struct session *s, const struct batch *b)
+{
+	struct err err = { .text = "" };
+
+	if (b->shape == 0)
+		return true;
+	strbuf_reset(&s->description);
+	strbuf_add(&s->description, b->bodies.data + b->shape_body.at, b->shape_body.len);
+	struct table *t = table_read(b->shape, strbuf_str(&s->description), &err);
+	bool known = t == NULL || tables_has_shape(s->inbox.tables, t);
+
+	if (t == NULL) /* not one of ours */
+		log_warn("a message describes no table: it is skipped", KV_S("replica", s->replica),
+			 KV_S("error", err.text));
+	table_free(t);
+	if (known)
+		return true;
+	s->shape = b->shape;
+	end_with(s, SESSION_SHAPE, NULL, NULL);
+	return false;
+}
+
+int session_shape(const struct session *s, const char **ret_description)
+{
+	*ret_description = strbuf_str(&s->description);
+	return s->shape;
+}
+
 /* False: there is nothing to do now. */
 static bool begin_batch(struct session *s, struct mono now)
 {
@@ -292,6 +330,8 @@ static bool begin_batch(struct session *s, struct mono now)
 		ack_gathered(s);
 	if (next == NULL || (next->nmessages == 0 && !due) ||
 	    (next->nmessages > 0 && s->stretch == STRETCH_DRAINING && !s->result->cancelled))
+		return false;
+	if (!knows_shape(s, next))
 		return false;
 	s->applying = inbox_begin(&s->inbox);
 	apply_start(s->apply, s->applying, due, now);
@@ -360,6 +400,31 @@ static void on_wrong(void *arg, enum db_outcome outcome, const struct pg_result 
 		status_set_wrong(s->status, strtoll(db_value(r, 0, 0), NULL, 10));
 }
 
+static void on_streams(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		       const struct err *err)
+{
+	const struct session *s = arg;
+
+	(void)err;
+	for (int i = 0; outcome == DB_OK && i < db_rows(r); i++)
+		streams_note(s->streams, (int)strtol(db_value(r, i, 0), NULL, 10),
+			     db_value(r, i, 1));
+}
+
+/* Between two batches too. */
+static void ask_streams(struct session *s, struct mono now)
+{
+	struct err err = { .text = "" };
+
+	if (!s->streams || s->stretch != STRETCH_RECEIVING ||
+	    !mono_reached(s->streams_at, now) || db_in_flight(s->db) > 0)
+		return;
+	s->streams_at = mono_add_ms(now, STREAMS_MS);
+	if (!db_send(s->db, REPLICA_STREAMS, NULL, false,
+		     mono_add_ms(now, s->settings->apply_timeout_ms), on_streams, s, &err))
+		s->db_error = err;
+}
+
 /* Every STATE_MS, between two batches: the replica may have been reset meanwhile; and one that
  * hangs while idle is noticed. */
 static void ask_state(struct session *s, struct mono now)
@@ -373,8 +438,9 @@ static void ask_state(struct session *s, struct mono now)
 	/* With the deadline of a batch, since a batch may be sent behind it. If it cannot be sent
 	 * the connection is dead. */
 	struct mono deadline = mono_add_ms(now, s->settings->apply_timeout_ms);
-	if (!db_send(s->db, REPLICA_STATE, NULL, false, deadline, on_state, s, &err) ||
-	    !db_send(s->db, REPLICA_WRONG, NULL, false, deadline, on_wrong, s, &err))
+	const struct db_param params[] = { DB_TEXT(s->stream->text) };
+	if (!db_send(s->db, REPLICA_STATE, params, false, deadline, on_state, s, &err) ||
+	    !db_send(s->db, REPLICA_WRONG, params, false, deadline, on_wrong, s, &err))
 		s->db_error = err;
 }
 
@@ -400,8 +466,11 @@ static void wait_for_events(struct session *s, bool receiving)
 		wait_ms = mono_until_ms(ack_time(s, inbox_first(&s->inbox)), now, wait_ms);
 	if (s->stretch == STRETCH_DRAINING)
 		wait_ms = mono_until_ms(s->drain_by, now, wait_ms);
-	else if (db_in_flight(s->db) == 0) /* else its answer wakes us */
+	else if (db_in_flight(s->db) == 0) { /* else its answer wakes us */
 		wait_ms = mono_until_ms(s->state_at, now, wait_ms);
+		if (s->streams)
+			wait_ms = mono_until_ms(s->streams_at, now, wait_ms);
+	}
 	if (receiving && amqp_pending(s->link))
 		wait_ms = 0;
 	if (poll(fds, ARRAY_SIZE(fds), wait_ms) < 0 && errno != EINTR)
@@ -435,6 +504,7 @@ static void loop(struct session *s)
 		db_io(s->db);
 		db_tick(s->db, now);
 		ask_state(s, now);
+		ask_streams(s, now);
 		work(s, now);
 		if (s->stretch == STRETCH_RECEIVING)
 			blockers_step(s->blockers, apply_since(s->apply), now);
@@ -471,6 +541,7 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	s->applying = NULL;
 	wrong_records_start(s->wrong);
 	s->state_at = mono_add_ms(mono_now(), STATE_MS);
+	s->streams_at = mono_now();
 	err_set(&s->db_error, "the server closed the connection");
 	apply_use(s->apply, db);
 	s->numbers_left = false;
@@ -512,26 +583,30 @@ bool session_subscribe(struct session *s, struct amqp_link *link,
 	if (!amqp_qos(link, (unsigned)s->settings->prefetch, err))
 		return false;
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		topology_queue(queue, kinds[i], s->replica);
+		topology_queue(queue, s->stream, kinds[i], s->replica);
 		if (!amqp_consume(link, queue, change_kind_name(kinds[i]), err))
 			return false;
 	}
 	return true;
 }
 
-struct session *session_new(const struct consumer_settings *settings, const char *replica,
+struct session *session_new(const struct consumer_settings *settings,
+			    const struct stream *stream, const char *replica,
+			    const struct tables *tables, struct streams *streams,
 			    struct status *status)
 {
 	struct session *s = xcalloc(1, sizeof(*s));
 
 	s->settings = settings;
+	s->stream = stream;
+	s->streams = streams;
 	s->replica = replica;
 	s->status = status;
 	s->ack_at = MONO_NEVER;
-	inbox_init(&s->inbox, (size_t)settings->batch_max_changes);
-	s->apply = apply_new(settings);
-	s->retry = retry_new(settings, replica, status, on_moved, s);
-	s->side = side_new(settings, replica, status, s->retry, &s->inbox);
+	inbox_init(&s->inbox, tables, (size_t)settings->batch_max_changes);
+	s->apply = apply_new(settings, tables);
+	s->retry = retry_new(settings, stream, replica, status, on_moved, s);
+	s->side = side_new(settings, stream, replica, status, s->retry, &s->inbox);
 	s->wrong = wrong_records_new(settings, replica, s->retry);
 	s->blockers = blockers_new(settings, replica, status);
 	return s;
@@ -547,6 +622,7 @@ struct session *session_free(struct session *s)
 	blockers_free(s->blockers);
 	retry_free(s->retry);
 	inbox_clear(&s->inbox);
+	strbuf_clear(&s->description);
 	free(s);
 	return NULL;
 }

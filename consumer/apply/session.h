@@ -11,6 +11,8 @@
 #include "common/pg/db.h"
 #include "common/wire/topology.h"
 #include "consumer/apply/auto_reset.h"
+#include "consumer/apply/streams.h"
+#include "consumer/apply/tables.h"
 #include "consumer/settings.h"
 #include "consumer/status.h"
 
@@ -23,6 +25,7 @@ enum session_end {
 	SESSION_BROKER,	   /* the broker's connection is lost */
 	SESSION_CANCELLED, /* a queue was deleted; what had been received from it is applied */
 	SESSION_RESET_DUE, /* the replica is marked, and may be reset by itself */
+	SESSION_SHAPE,	   /* a table has a shape that the replica does not have yet: session_shape() */
 };
 
 struct session_result {
@@ -34,8 +37,11 @@ struct session_result {
 	size_t batches; /* applied in this stretch */
 };
 
-/* All borrowed for life. */
-struct session *session_new(const struct consumer_settings *settings, const char *replica,
+/* All borrowed for life; the tables change between two stretches only. streams: is told of those that the
+ * replica knows; NULL: nobody asks. */
+struct session *session_new(const struct consumer_settings *settings,
+			    const struct stream *stream, const char *replica,
+			    const struct tables *tables, struct streams *streams,
 			    struct status *status);
 struct session *session_free(struct session *s); /* NULL is fine; returns NULL */
 
@@ -53,5 +59,8 @@ void session_meets_lock(struct session *s, bool lock);
  * may end it. */
 void session_run(struct session *s, struct db *db, struct amqp_link *link, bool after_trouble,
 		 const struct auto_reset *auto_reset, struct session_result *ret);
+
+/* After SESSION_SHAPE: its number, and its description as it came, until the next stretch. */
+int session_shape(const struct session *s, const char **ret_description);
 
 #endif

@@ -38,6 +38,7 @@ enum side_asking { ASKING_NOTHING, ASKING_COUNTS, ASKING_DECLARATIONS };
 
 struct side {
 	const struct consumer_settings *settings;
+	const struct stream *stream;
 	const char *replica;
 	struct status *status;
 	struct retry *retry;
@@ -54,12 +55,13 @@ struct side {
 	char missing[TOPOLOGY_NAME_MAX]; /* a main queue; "": none */
 };
 
-struct side *side_new(const struct consumer_settings *settings, const char *replica,
-		      struct status *status, struct retry *retry, const struct inbox *inbox)
+struct side *side_new(const struct consumer_settings *settings, const struct stream *stream,
+		      const char *replica, struct status *status, struct retry *retry, const struct inbox *inbox)
 {
 	struct side *s = xcalloc(1, sizeof(*s));
 
 	s->settings = settings;
+	s->stream = stream;
 	s->replica = replica;
 	s->status = status;
 	s->retry = retry;
@@ -105,11 +107,11 @@ static size_t counted(const struct side *s)
 static void queue_name(const struct side *s, size_t i, char *ret)
 {
 	if (i <= COUNT_DELETE)
-		topology_queue(ret, i == COUNT_SYNC ? CHANGE_SYNC : CHANGE_DELETE, s->replica);
+		topology_queue(ret, s->stream, i == COUNT_SYNC ? CHANGE_SYNC : CHANGE_DELETE, s->replica);
 	else if (i == COUNT_DEAD)
-		topology_dead_queue(ret, s->replica);
+		topology_dead_queue(ret, s->stream, s->replica);
 	else
-		topology_retry_queue(ret, s->replica, (unsigned)(i - COUNT_RETRY) + 1);
+		topology_retry_queue(ret, s->stream, s->replica, (unsigned)(i - COUNT_RETRY) + 1);
 }
 
 static bool ask_counts(struct side *s, struct err *err)
@@ -164,8 +166,8 @@ static void take_counts(struct side *s, struct mono now)
 static bool ask_declarations(struct side *s, struct err *err)
 {
 	amqp_asks_reset(s->asks);
-	topology_ask_exchanges(s->asks, &s->asked);
-	topology_ask_replica(s->asks, s->replica, (unsigned)s->settings->max_attempts,
+	topology_ask_exchanges(s->asks, s->stream, &s->asked);
+	topology_ask_replica(s->asks, s->stream, s->replica, (unsigned)s->settings->max_attempts,
 			     TOPOLOGY_LOOK_FIRST, &s->asked);
 	s->asking = ASKING_DECLARATIONS;
 	return amqp_ask(s->link, s->asks, err);
@@ -200,9 +202,9 @@ static void take_declarations(struct side *s)
 
 	topology_read(s->asks, &s->asked, &report);
 	if (report.main == AMQP_ANSWER_MISSING) {
-		topology_queue(s->missing, CHANGE_DELETE, s->replica);
+		topology_queue(s->missing, s->stream, CHANGE_DELETE, s->replica);
 		if (strstr(report.main_why.text, s->missing) == NULL)
-			topology_queue(s->missing, CHANGE_SYNC, s->replica);
+			topology_queue(s->missing, s->stream, CHANGE_SYNC, s->replica);
 	}
 	side_take_report(s, &report);
 }
@@ -275,10 +277,11 @@ const char *side_missing(const struct side *s)
 
 void side_answer(struct side *s, const char *reply_to, const char *body)
 {
+	char type[TOPOLOGY_NAME_MAX];
 	const struct amqp_publish m = {
 		.exchange = "",
 		.routing_key = reply_to,
-		.type = MARK_TYPE,
+		.type = type,
 		.body = body,
 		.len = strlen(body),
 		.optional = true,
@@ -286,6 +289,7 @@ void side_answer(struct side *s, const char *reply_to, const char *body)
 	struct err ignored; /* a broken link is side_step()'s to see */
 	uint64_t no;
 
+	topology_type(type, s->stream, MARK_KIND);
 	if (s->link != NULL && amqp_can_publish(s->link, m.len))
 		(void)!amqp_send(s->link, &m, &no, &ignored);
 }

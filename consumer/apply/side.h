@@ -13,6 +13,7 @@
 #ifndef PGFANOUT_CONSUMER_APPLY_SIDE_H
 #define PGFANOUT_CONSUMER_APPLY_SIDE_H
 
+#include "common/wire/stream.h"
 #include "common/base/clock.h"
 #include "consumer/apply/inbox.h"
 #include "common/wire/topology.h"
@@ -23,8 +24,8 @@
 struct side;
 
 /* All borrowed for life. */
-struct side *side_new(const struct consumer_settings *settings, const char *replica,
-		      struct status *status, struct retry *retry, const struct inbox *inbox);
+struct side *side_new(const struct consumer_settings *settings, const struct stream *stream,
+		      const char *replica, struct status *status, struct retry *retry, const struct inbox *inbox);
 struct side *side_free(struct side *s); /* NULL is fine; returns NULL */
 
 /* Does what can be done now; may take as long as opening a connection or a few questions. Call it

@@ -1,5 +1,5 @@
 /*
- * worker.c: one thread a replica: the outer loop around session.c, which turns each reason into
+ * worker.c: one thread a replica and stream: the outer loop around session.c, which turns each reason into
  * back-off, reconnecting or the end.
  *
  * Each turn of the loop goes through these steps (the table `steps`). A step that does not succeed
@@ -57,9 +57,11 @@ struct apply_worker {
 	const struct consumer_settings *settings; /* these three: immutable after start */
 	const struct replica_setting *replica;
 	struct status *status;
+	struct stream stream;
 
 	/* All below: the thread's own. */
 	struct db *db;
+	struct tables tables; /* as the replica had them when it was connected */
 	struct amqp_link *link; /* from connect_broker to apply_session */
 	struct session *session;
 	struct backoff replica_backoff, broker_backoff;
@@ -110,7 +112,7 @@ static bool read_state(struct apply_worker *w)
 	struct err err = { .text = "" };
 	struct replica_state *state = &w->state;
 
-	enum db_outcome outcome = replica_read_state(w->db, state, &err);
+	enum db_outcome outcome = replica_read_state(w->db, &w->stream, state, &err);
 	if (outcome != DB_OK) {
 		replica_failed(w, outcome, verdict_of_unit(outcome, 1, VERDICT_TRIES).sentence,
 			       &err);
@@ -133,7 +135,7 @@ static bool connect_replica(struct apply_worker *w)
 	if (w->db != NULL)
 		return true;
 	status_set_state(w->status, STATUS_CONNECTING_REPLICA);
-	w->db = replica_open(w->settings, w->replica, &outcome, &err);
+	w->db = replica_open(w->settings, w->replica, &w->stream, &w->tables, &outcome, &err);
 	if (w->db == NULL) {
 		replica_failed(
 			w, outcome,
@@ -153,7 +155,7 @@ static bool connect_replica(struct apply_worker *w)
 static bool replica_ready(struct apply_worker *w)
 {
 	struct err err = { .text = "" };
-	enum db_outcome outcome = replica_try(w->db, &err);
+	enum db_outcome outcome = replica_try(w->db, &w->tables, &err);
 
 	if (outcome == DB_BUSY) {
 		status_set_state(w->status, STATUS_RESETTING);
@@ -195,7 +197,7 @@ static bool mark_replica(struct apply_worker *w)
 
 	if (!w->mark)
 		return true;
-	enum db_outcome outcome = replica_mark(w->db, w->mark_reason, &err);
+	enum db_outcome outcome = replica_mark(w->db, &w->stream, w->mark_reason, &err);
 	if (outcome != DB_OK) {
 		replica_failed(w, outcome,
 			       "the replica could not be marked as incomplete; trying again", &err);
@@ -225,7 +227,7 @@ static bool declare_and_subscribe(struct apply_worker *w, struct amqp_link *link
 	const char *name = w->replica->name;
 	struct topology_report report;
 
-	if (!topology_declare(link, name, attempts, TOPOLOGY_LOOK_FIRST, &report, err))
+	if (!topology_declare(link, &w->stream, name, attempts, TOPOLOGY_LOOK_FIRST, &report, err))
 		return false;
 	bool missing = report.main == AMQP_ANSWER_MISSING;
 	/* The API may have noted just now that they were declared. */
@@ -237,7 +239,7 @@ static bool declare_and_subscribe(struct apply_worker *w, struct amqp_link *link
 		    (w->state.may_reset && auto_reset_due(&w->auto_reset, mono_now())))
 			return false;
 	}
-	if (missing && !topology_declare(link, name, attempts, TOPOLOGY_CREATE, &report, err))
+	if (missing && !topology_declare(link, &w->stream, name, attempts, TOPOLOGY_CREATE, &report, err))
 		return false;
 	if (report.main != AMQP_ANSWER_YES) {
 		*err = report.main_why;
@@ -247,7 +249,7 @@ static bool declare_and_subscribe(struct apply_worker *w, struct amqp_link *link
 		return false;
 	if (w->state.declared)
 		return true;
-	enum db_outcome outcome = replica_note_declared(w->db, err);
+	enum db_outcome outcome = replica_note_declared(w->db, &w->stream, err);
 	w->state.declared = outcome == DB_OK;
 	if (outcome != DB_OK)
 		replica_failed(w, outcome, verdict_of_unit(outcome, 1, VERDICT_TRIES).sentence,
@@ -276,6 +278,26 @@ static bool connect_broker(struct apply_worker *w)
 	     err.text);
 	stop_sleep_ms(backoff_next_ms(&w->broker_backoff));
 	return false;
+}
+
+/* Then the replica is connected again, and knows the table. */
+static void bring_shape(struct apply_worker *w)
+{
+	const char *description;
+	struct err err = { .text = "" };
+	int shape = session_shape(w->session, &description);
+	bool made = false;
+	enum db_outcome outcome = replica_bring(w->settings, w->replica, &w->stream, shape,
+						description, &made, &err);
+
+	if (outcome != DB_OK) {
+		replica_failed(w, outcome, "a table could not be brought to the replica; trying again",
+			       &err);
+		return;
+	}
+	log_info(made ? "a table was brought to the replica" : "a table has a new shape on the replica",
+		 KV_S("replica", w->replica->name), KV_I("shape", shape));
+	close_replica(w);
 }
 
 static bool apply_session(struct apply_worker *w)
@@ -315,6 +337,9 @@ static bool apply_session(struct apply_worker *w)
 	case SESSION_RESET_DUE:
 		(void)(w->db != NULL && read_state(w));
 		break;
+	case SESSION_SHAPE:
+		bring_shape(w);
+		break;
 	case SESSION_RESETTING:
 	case SESSION_CANCELLED:
 	case SESSION_STOPPED:
@@ -332,7 +357,13 @@ static void *worker_main(void *arg)
 	struct apply_worker *w = arg;
 	size_t step = 0;
 
-	log_thread(w->replica->name);
+	char name[128];
+
+	if (w->stream.number == STREAM_PRODUCTS)
+		snprintf(name, sizeof(name), "%s", w->replica->name);
+	else
+		snprintf(name, sizeof(name), "%s %s", w->replica->name, w->stream.name);
+	log_thread(name);
 	while (step > 0 || !stop_requested()) /* a turn that was begun is ended */
 		step = steps[step](w) ? (step + 1) % ARRAY_SIZE(steps) : 0;
 	close_replica(w);
@@ -342,6 +373,7 @@ static void *worker_main(void *arg)
 
 struct apply_worker *apply_worker_start(const struct consumer_settings *settings,
 					const struct replica_setting *replica,
+					const struct stream *stream, struct streams *streams,
 					struct status *status, struct err *err)
 {
 	struct apply_worker *w = xcalloc(1, sizeof(*w));
@@ -349,8 +381,10 @@ struct apply_worker *apply_worker_start(const struct consumer_settings *settings
 	w->settings = settings;
 	w->replica = replica;
 	w->status = status;
-	auto_reset_init(&w->auto_reset, settings, (size_t)(replica - settings->replicas.replica));
-	w->session = session_new(settings, replica->name, status);
+		w->stream = *stream;
+	auto_reset_init(&w->auto_reset, settings, (size_t)(replica - settings->replicas.replica),
+			&w->stream);
+	w->session = session_new(settings, &w->stream, replica->name, &w->tables, streams, status);
 	backoff_init(&w->replica_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	backoff_init(&w->broker_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	int rc = pthread_create(&w->thread, NULL, worker_main, w);
@@ -367,5 +401,6 @@ void apply_worker_join(struct apply_worker *w)
 {
 	pthread_join(w->thread, NULL);
 	session_free(w->session);
+	tables_clear(&w->tables);
 	free(w);
 }

@@ -20,7 +20,7 @@ struct wrong_records {
 	struct retry *retry;
 	bool in_flight;
 	bool recorded; /* since wrong_records_step() was last called */
-	struct pgarray ids, versions, xids, sources, queues, errors;
+	struct pgarray tables, keys, versions, xids, sources, queues, errors;
 };
 
 struct wrong_records *wrong_records_new(const struct consumer_settings *settings,
@@ -38,7 +38,8 @@ struct wrong_records *wrong_records_free(struct wrong_records *w)
 {
 	if (w == NULL)
 		return NULL;
-	pgarray_clear(&w->ids);
+	pgarray_clear(&w->tables);
+	pgarray_clear(&w->keys);
 	pgarray_clear(&w->versions);
 	pgarray_clear(&w->xids);
 	pgarray_clear(&w->sources);
@@ -57,7 +58,8 @@ static void add(void *arg, const struct retry_record *r)
 {
 	struct wrong_records *w = arg;
 
-	pgarray_add_uuid(&w->ids, r->id);
+	pgarray_add_int4(&w->tables, r->table);
+	pgarray_add_text(&w->keys, r->key, strlen(r->key));
 	pgarray_add_int8(&w->versions, r->version);
 	pgarray_add_int8(&w->xids, (int64_t)r->xid);
 	pgarray_add_text(&w->sources, r->source, strlen(r->source));
@@ -78,7 +80,7 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 	if (outcome == DB_OK)
 		w->recorded = true;
 	else
-		log_warn("the replica does not take the record of products that are wrong on it; "
+		log_warn("the replica does not take the record of rows that are wrong on it; "
 			 "reads will go on using them, the changes are parked all the same",
 			 KV_S("replica", w->replica), KV_S("error", err->text));
 	retry_recorded(w->retry);
@@ -88,7 +90,8 @@ static void send_records(struct wrong_records *w, struct db *db, struct mono now
 {
 	struct err err = { .text = "" };
 
-	pgarray_begin(&w->ids, PGARRAY_UUID);
+	pgarray_begin(&w->tables, PGARRAY_INT4);
+	pgarray_begin(&w->keys, PGARRAY_TEXT);
 	pgarray_begin(&w->versions, PGARRAY_INT8);
 	pgarray_begin(&w->xids, PGARRAY_XID8);
 	pgarray_begin(&w->sources, PGARRAY_TEXT);
@@ -97,9 +100,10 @@ static void send_records(struct wrong_records *w, struct db *db, struct mono now
 	if (retry_take_records(w->retry, RECORDS_MAX, add, w) == 0)
 		return;
 	const struct db_param params[] = {
-		pgarray_finish(&w->ids),    pgarray_finish(&w->versions),
-		pgarray_finish(&w->xids),   pgarray_finish(&w->sources),
-		pgarray_finish(&w->queues), pgarray_finish(&w->errors),
+		pgarray_finish(&w->tables),  pgarray_finish(&w->keys),
+		pgarray_finish(&w->versions), pgarray_finish(&w->xids),
+		pgarray_finish(&w->sources), pgarray_finish(&w->queues),
+		pgarray_finish(&w->errors),
 	};
 	/* If it cannot be sent the connection is dead, which ends the stretch. */
 	w->in_flight = db_send(db, REPLICA_RECORD_WRONG, params, false,

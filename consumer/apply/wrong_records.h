@@ -1,6 +1,6 @@
 /*
- * wrong_records.h: records on the replica, in products_dead_letters, which products are wrong there
- * because a change of theirs is given up. The API then reads them elsewhere.
+ * wrong_records.h: records on the replica, in pgfanout.dead_letters, which rows are wrong there because
+ * a change of theirs is given up. The API then reads them elsewhere.
  *
  * The rule: a change is recorded first, and published to the dead-letter queue then. A crash in
  * between leaves a record of a change that is delivered again. If the replica refuses the record,

@@ -29,7 +29,7 @@ bool dead_queue_open(struct dead_queue *q, const char *urls, const char *replica
 	bool exists;
 
 	*q = (struct dead_queue){ 0 };
-	topology_dead_queue(q->name, replica);
+	topology_dead_queue(q->name, topology_products(), replica);
 	q->link = amqp_open(urls, CONNECTION_NAME, OPEN_TIMEOUT_MS, err);
 	if (q->link == NULL)
 		return false;

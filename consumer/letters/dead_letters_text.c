@@ -45,15 +45,34 @@ static void read_origin(struct dead_letter *l, const struct amqp_delivery *d)
 		if (n == ARRAY_SIZE(named) && (*named[0] != '\0' || *named[1] != '\0'))
 			return;
 		for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-			topology_queue(queue, kinds[i], l->replica);
+			topology_queue(queue, topology_products(), kinds[i], l->replica);
 			if (n < ARRAY_SIZE(named) ? strcmp(named[n], queue) != 0
-						  : strcmp(d->type, topology_key(kinds[i])) != 0)
+						  : strcmp(d->type, kinds[i] == CHANGE_SYNC ? "products.sync" : "products.delete") != 0)
 				continue;
 			memcpy(l->queue, queue, sizeof(queue));
 			l->kind = change_kind_name(kinds[i]);
 			return;
 		}
 	}
+}
+
+/* Which product and version a change means, as far as these two can be read. */
+static bool identify(const struct jscan_value *object, struct uuid *ret_id, int64_t *ret_version)
+{
+	struct jscan_value key, value;
+	struct jscan_iter it;
+	unsigned ids = 0, versions = 0;
+
+	if (object->type != JSCAN_OBJECT)
+		return false;
+	for (jscan_iter_init(&it, object); jscan_iter_next(&it, &key, &value);) {
+		if (jscan_string_is(&key, "id"))
+			ids += value.type == JSCAN_STRING &&
+			       uuid_from_text(value.text + 1, value.len - 2, ret_id);
+		else if (jscan_string_is(&key, "version"))
+			versions += jscan_int64(&value, ret_version) && *ret_version > 0;
+	}
+	return ids == 1 && versions == 1;
 }
 
 /* Calls each() for every product of the body until it returns true. */
@@ -69,11 +88,11 @@ static bool each_product(const struct amqp_delivery *d,
 	if (!jscan_document(d->body, d->len, &document, &err))
 		return false;
 	if (document.type == JSCAN_OBJECT)
-		return message_identify(&document, &id, &version) && each(arg, &id, version);
+		return identify(&document, &id, &version) && each(arg, &id, version);
 	if (document.type != JSCAN_ARRAY)
 		return false;
 	for (jscan_iter_init(&it, &document); jscan_iter_next(&it, NULL, &element);)
-		if (message_identify(&element, &id, &version) && each(arg, &id, version))
+		if (identify(&element, &id, &version) && each(arg, &id, version))
 			return true;
 	return false;
 }

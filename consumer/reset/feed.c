@@ -11,6 +11,8 @@
 struct slot {
 	struct strbuf buf;
 	int64_t rows, bytes; /* totals up to the end of this chunk */
+	bool ends_part;
+	int64_t part_rows;
 };
 
 struct reader {
@@ -74,6 +76,14 @@ static void close_chunk(struct feed *f)
 	f->head++;
 }
 
+static void begin_chunk(struct feed *f)
+{
+	struct slot *s = &f->slots[f->head % f->nslots];
+
+	strbuf_reset(&s->buf);
+	s->ends_part = false;
+}
+
 void feed_add(struct feed *f, const char *row, size_t len)
 {
 	struct strbuf *buf = &f->slots[f->head % f->nslots].buf;
@@ -81,7 +91,7 @@ void feed_add(struct feed *f, const char *row, size_t len)
 	if (f->ended || !feed_has_room(f))
 		fatal("feed: a row was added without room for it");
 	if (f->bytes == f->closed_bytes)
-		strbuf_reset(buf); /* the first row: the slot still holds the chunk of a lap ago */
+		begin_chunk(f); /* the slot still holds the chunk of a lap ago */
 	strbuf_add(buf, row, len);
 	f->rows++;
 	f->bytes += (int64_t)len;
@@ -89,10 +99,21 @@ void feed_add(struct feed *f, const char *row, size_t len)
 		close_chunk(f);
 }
 
+void feed_end_part(struct feed *f, int64_t rows)
+{
+	struct slot *s = &f->slots[f->head % f->nslots];
+
+	if (f->ended || !feed_has_room(f))
+		fatal("feed: a part was ended without room for it");
+	if (f->bytes == f->closed_bytes)
+		begin_chunk(f);
+	s->ends_part = true;
+	s->part_rows = rows;
+	close_chunk(f);
+}
+
 void feed_end(struct feed *f)
 {
-	if (f->bytes > f->closed_bytes)
-		close_chunk(f);
 	f->ended = true;
 }
 
@@ -118,6 +139,8 @@ bool feed_peek(const struct feed *f, size_t reader, struct feed_chunk *ret)
 		.len = s->buf.len,
 		.rows = s->rows,
 		.bytes = s->bytes,
+		.ends_part = s->ends_part,
+		.part_rows = s->part_rows,
 	};
 	return true;
 }

@@ -16,10 +16,12 @@ struct feed;
 struct feed *feed_new(size_t chunks, size_t chunk_bytes, size_t readers);
 void feed_free(struct feed *f); /* NULL is fine */
 
-/* The writer. A chunk ends with a complete row. Without room feed_add() must wait for the slowest
- * reader. feed_end(): everything was added. */
+/* The writer. A chunk ends with a complete row, and with a part: several tables go through one after the
+ * other. Without room feed_add() and feed_end_part() must wait for the slowest reader. feed_end():
+ * everything was added. */
 bool feed_has_room(const struct feed *f);
 void feed_add(struct feed *f, const char *row, size_t len);
+void feed_end_part(struct feed *f, int64_t rows); /* so many rows were in it */
 void feed_end(struct feed *f);
 int64_t feed_rows(const struct feed *f);
 int64_t feed_bytes(const struct feed *f);
@@ -27,7 +29,9 @@ int64_t feed_bytes(const struct feed *f);
 /* Readers are numbered 0 … readers-1. */
 struct feed_chunk {
 	const char *data; /* borrowed until feed_next() */
-	size_t len;
+	size_t len;	  /* may be 0 at the end of a part */
+	bool ends_part;
+	int64_t part_rows; /* then: of that part */
 	int64_t rows, bytes; /* of all chunks up to the end of this one */
 };
 /* False: nothing yet, or the end. */

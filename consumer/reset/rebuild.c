@@ -111,7 +111,6 @@ static void loop(struct rebuild *r)
 		if (stop_requested())
 			stop_all(r);
 		more = source_turn(&r->source, p[r->job->n].revents, mono_now());
-		r->job->rows = r->source.rows;
 		if (r->source.state == SOURCE_FAILED)
 			source_failed(r);
 		for (size_t i = 0; i < r->job->n; i++)
@@ -129,7 +128,7 @@ enum rebuild_outcome rebuild_run(struct rebuild_job *job)
 	r->feed = feed_new(FEED_CHUNKS, FEED_CHUNK_BYTES, job->n);
 	for (size_t i = 0; i < job->n; i++)
 		session_start(&r->sessions[i], job, &job->targets[i], r->feed, i);
-	source_start(&r->source, job->primary, r->feed, job->stall_ms);
+	source_start(&r->source, job->primary, r->feed, job->stall_ms, job->tables, job->ntables);
 	job->primary = NULL;
 	loop(r);
 	source_close(&r->source); /* still there if all replicas have failed */

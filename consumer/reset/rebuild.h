@@ -1,6 +1,6 @@
 /*
- * rebuild.h: the data of a reset: one COPY out of the primary, written to all replicas at the same
- * time; then each replica builds its indexes and swaps the new table in for the old one.
+ * rebuild.h: the data of a reset: a COPY of each table out of the primary, written to all replicas at
+ * the same time; then each replica builds its indexes and swaps the new tables in for the old ones.
  *
  * One thread, one poll loop over non-blocking connections; memory is the feed's few chunks, however
  * large the table. A replica that fails or makes no progress is dropped, with its reason, and the
@@ -44,11 +44,18 @@ static inline bool rebuild_state_ended(enum rebuild_state s)
 	return s == REBUILD_DONE || s == REBUILD_FAILED;
 }
 
+struct rebuild_table {
+	int id;
+	const char *name;	  /* for the display */
+	const char *copy_out;	  /* on the primary, in the snapshot's transaction */
+};
+
 struct rebuild_target {
 	/* Set by the caller. */
 	const char *name;
-	const char *due; /* for reset_record.sql; NULL: none */
-	/* In the transaction that made products_reset, outside any savepoint: COPY FREEZE needs
+	const char *due; /* for reset_record.sql: JSON */
+	char **local, **copy_in; /* of each table: its name there; into the new one */
+	/* In the transaction that made the new tables, outside any savepoint: COPY FREEZE needs
 	 * that. rebuild_run() takes it over and closes it. */
 	struct pg_conn *conn;
 
@@ -65,6 +72,9 @@ struct rebuild_target {
 struct rebuild_job {
 	struct pg_conn *primary; /* in the snapshot's transaction; taken over and closed */
 	const char *source, *snapshot, *floor, *taken_at, *published; /* for reset_record.sql */
+	const struct rebuild_table *tables;
+	size_t ntables;
+	const char *streams; /* for reset_record.sql: JSON */
 	int64_t stall_ms; /* no progress for so long: given up */
 	int64_t swap_ms;  /* tries so long to get the lock for the swap */
 	struct rebuild_target *targets;
@@ -75,7 +85,6 @@ struct rebuild_job {
 
 	/* rebuild_run's own. */
 	bool stopping;
-	int64_t rows; /* as the primary counted them, once the feed has ended */
 };
 
 /* Each target is then DONE, or FAILED for the reason it has. */

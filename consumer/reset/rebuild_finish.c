@@ -51,15 +51,15 @@ void finish_begin(struct rebuild_session *s)
 {
 	const struct rebuild_job *job = s->job;
 	char rows[32];
-	const char *values[] = { job->source, job->snapshot, job->floor,    rows,
-				 s->t->due,   job->taken_at, job->published };
+	const char *values[] = { job->source, job->snapshot,  job->floor,   rows,	 s->t->due,
+				 job->taken_at, job->published, job->streams };
 
 	snprintf(rows, sizeof(rows), "%lld", (long long)s->t->rows);
 	doing(s, "writing down the snapshot");
 	s->t->state = REBUILD_RECORDING;
 	s->failed = false;
 	s->moved = mono_now();
-	if (!PQsendQueryParams(s->conn, sql_reset_record, 7, NULL, values, NULL, NULL, 0)) {
+	if (!PQsendQueryParams(s->conn, sql_reset_record, 8, NULL, values, NULL, NULL, 0)) {
 		struct err err;
 
 		db_explain(s->conn, NULL, &err);
@@ -81,15 +81,19 @@ static void send_swap(struct rebuild_session *s)
 	session_send(s, REBUILD_SWAPPING, strbuf_str(&s->swap));
 }
 
+/* Past those that this replica is not to have. False: no table is left. */
+static bool skip_tables(struct rebuild_session *s)
+{
+	while (s->table < s->job->ntables && s->t->local[s->table] == NULL)
+		s->table++;
+	return s->table < s->job->ntables;
+}
+
 /* The rows of reset_finish.sql: part, number, what, statement. */
 static void take_plan(struct rebuild_session *s, const PGresult *r)
 {
 	AUTO_STRBUF text = STRBUF_INIT;
 
-	/* Tombstones first, the order in which others read the two: they wait, but do not
-	 * deadlock. */
-	strbuf_addstr(&s->swap,
-		      "LOCK TABLE products_tombstones, products IN ACCESS EXCLUSIVE MODE; ");
 	for (int i = 0; i < PQntuples(r); i++) {
 		const char *sql = PQgetvalue(r, i, 3);
 
@@ -98,6 +102,9 @@ static void take_plan(struct rebuild_session *s, const PGresult *r)
 		else
 			strbuf_addf(&s->swap, "%s; ", sql);
 	}
+	s->table++;
+	if (skip_tables(s))
+		return;
 	strbuf_addstr(&s->swap, "COMMIT");
 	strbuf_addf(&text, "SET LOCAL lock_timeout = %d; SAVEPOINT before_swap", LOCK_WAIT_MS);
 	add_step(s, "swapping the new table in", strbuf_str(&text));
@@ -135,7 +142,7 @@ static void pause_or_give_up(struct rebuild_session *s)
 
 	if (mono_reached(s->swap_until, now)) {
 		err_set(&err,
-			"products was in use all the %lld s (RESET_SWAP_TIMEOUT_MS) in which it should have been replaced: %s",
+			"a table was in use all the %lld s (RESET_SWAP_TIMEOUT_MS) in which it should have been replaced: %s",
 			(long long)(s->job->swap_ms / 1000),
 			s->blockers[0] == '\0' ? "by whom could not be seen" : s->blockers);
 		session_fail(s, &err);
@@ -152,9 +159,52 @@ void finish_resume(struct rebuild_session *s)
 	send_swap(s);
 }
 
+/* What remains to be done for s->table. */
 static void ask_plan(struct rebuild_session *s)
 {
-	session_send(s, REBUILD_PLANNING, sql_reset_finish);
+	char id[16];
+	const char *values[] = { id };
+
+	snprintf(id, sizeof(id), "%d", s->job->tables[s->table].id);
+	s->t->state = REBUILD_PLANNING;
+	s->failed = false;
+	s->moved = mono_now();
+	if (PQsendQueryParams(s->conn, sql_reset_finish, 1, NULL, values, NULL, NULL, 0)) {
+		s->flushing = true;
+		return;
+	}
+	struct err err;
+	db_explain(s->conn, NULL, &err);
+	session_fail(s, &err);
+}
+
+/* All locks first, of tombstones before their tables: the order in which others read the two, so they
+ * wait, but do not deadlock. */
+static void begin_plans(struct rebuild_session *s)
+{
+	s->table = 0;
+	strbuf_reset(&s->swap);
+	strbuf_addstr(&s->swap, "LOCK TABLE ");
+	for (size_t i = 0, n = 0; i < s->job->ntables; i++)
+		if (s->t->local[i] != NULL)
+			strbuf_addf(&s->swap, "%spgfanout.tombstones_%d, %s", n++ > 0 ? ", " : "",
+				    s->job->tables[i].id, s->t->local[i]);
+	strbuf_addstr(&s->swap, " IN ACCESS EXCLUSIVE MODE; ");
+	if (skip_tables(s)) {
+		ask_plan(s);
+		return;
+	}
+	struct err err;
+	err_set(&err, "it is to have none of these tables");
+	session_fail(s, &err);
+}
+
+static void next_plan(struct rebuild_session *s)
+{
+	if (s->table < s->job->ntables)
+		ask_plan(s);
+	else
+		send_step(s);
 }
 
 static void next_step(struct rebuild_session *s)
@@ -169,7 +219,7 @@ static void next_step(struct rebuild_session *s)
 
 /* What follows a command that has ended without an error in this state. */
 static void (*const follow[])(struct rebuild_session *s) = {
-	[REBUILD_RECORDING] = ask_plan,		[REBUILD_PLANNING] = send_step,
+	[REBUILD_RECORDING] = begin_plans,	[REBUILD_PLANNING] = next_plan,
 	[REBUILD_FINISHING] = next_step,	[REBUILD_SWAPPING] = session_done,
 	[REBUILD_REWINDING] = pause_or_give_up,
 };

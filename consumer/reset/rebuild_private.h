@@ -26,6 +26,9 @@ struct rebuild_session {
 	bool flushing; /* libpq still has something to send: poll for writing */
 	struct probe probe;
 	struct mono moved; /* when this session last made progress */
+	size_t table;	   /* the one that is loaded, or planned */
+	int64_t part_rows; /* ENDING: so many rows the primary has sent of it */
+	int64_t counted;   /* so many its server has taken */
 
 	struct rebuild_step *steps;
 	size_t nsteps, step;

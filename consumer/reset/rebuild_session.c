@@ -12,8 +12,6 @@
 
 #include "common/pg/db.h"
 
-#include "consumer/reset/sql/reset_copy_in.sql.h"
-
 /* After a stop, how long a swap that was sent may still take to answer. */
 #define STOP_SWAP_MS 3000
 #define PROBE_MS     10000
@@ -90,6 +88,23 @@ void session_send(struct rebuild_session *s, enum rebuild_state state, const cha
 		flush(s);
 }
 
+/* A table that this replica is not to have is read past. */
+static void open_table(struct rebuild_session *s)
+{
+	if (s->t->copy_in[s->table] != NULL)
+		session_send(s, REBUILD_OPENING, s->t->copy_in[s->table]);
+	else
+		s->t->state = REBUILD_LOADING;
+}
+
+static void next_table(struct rebuild_session *s)
+{
+	if (++s->table < s->job->ntables)
+		open_table(s);
+	else
+		finish_begin(s);
+}
+
 /* Writes as much of the feed as the replica takes without waiting. libpq keeps what the socket
  * refuses in memory, so a chunk is handed over only when the last one has left completely. */
 static void write_feed(struct rebuild_session *s)
@@ -98,9 +113,22 @@ static void write_feed(struct rebuild_session *s)
 
 	while (s->t->state == REBUILD_LOADING && !s->flushing &&
 	       feed_peek(s->feed, s->reader, &chunk)) {
-		if (PQputCopyData(s->conn, chunk.data, (int)chunk.len) != 1) {
+		const bool skips = s->t->copy_in[s->table] == NULL;
+
+		if (!skips && ((chunk.len > 0 &&
+				PQputCopyData(s->conn, chunk.data, (int)chunk.len) != 1) ||
+			       (chunk.ends_part && PQputCopyEnd(s->conn, NULL) != 1))) {
 			fail_lost(s);
 			return;
+		}
+		if (skips && chunk.ends_part) {
+			feed_next(s->feed, s->reader);
+			next_table(s);
+			continue;
+		}
+		if (chunk.ends_part) {
+			s->t->state = REBUILD_ENDING;
+			s->part_rows = chunk.part_rows;
 		}
 		feed_next(s->feed, s->reader);
 		s->t->rows = chunk.rows;
@@ -108,15 +136,9 @@ static void write_feed(struct rebuild_session *s)
 		s->moved = mono_now();
 		flush(s);
 	}
-	if (s->t->state == REBUILD_LOADING && !s->flushing && feed_at_end(s->feed, s->reader)) {
-		s->t->state = REBUILD_ENDING;
-		s->moved = mono_now();
-		if (PQputCopyEnd(s->conn, NULL) != 1)
-			fail_lost(s);
-		else
-			flush(s);
-	}
 }
+
+
 
 /* During the load; later ones are rebuild_finish.c's. */
 static void load_command_ended(struct rebuild_session *s)
@@ -128,12 +150,13 @@ static void load_command_ended(struct rebuild_session *s)
 	} else if (s->t->state == REBUILD_OPENING) {
 		err_set(&err, "the server did not start the COPY");
 		session_fail(s, &err);
-	} else if (s->t->rows != s->job->rows) {
-		err_set(&err, "the server counted %lld rows, the primary sent %lld",
-			(long long)s->t->rows, (long long)s->job->rows);
+	} else if (s->counted != s->part_rows) {
+		err_set(&err, "the server counted %lld rows of %s, the primary sent %lld",
+			(long long)s->counted, s->job->tables[s->table].name,
+			(long long)s->part_rows);
 		session_fail(s, &err);
 	} else {
-		finish_begin(s);
+		next_table(s);
 	}
 }
 
@@ -166,7 +189,7 @@ static void take_results(struct rebuild_session *s)
 			return;
 		} else if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
 			if (s->t->state == REBUILD_ENDING)
-				s->t->rows = strtoll(PQcmdTuples(res), NULL, 10);
+				s->counted = strtoll(PQcmdTuples(res), NULL, 10);
 			else
 				finish_result(s, res);
 		} else if (!s->failed) {
@@ -286,7 +309,7 @@ void session_start(struct rebuild_session *s, const struct rebuild_job *job,
 	if (PQsetnonblocking(s->conn, 1) != 0)
 		fail_lost(s);
 	else
-		session_send(s, REBUILD_OPENING, sql_reset_copy_in);
+		open_table(s);
 }
 
 void session_turn(struct rebuild_session *s, short revents)

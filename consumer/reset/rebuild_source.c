@@ -8,8 +8,6 @@
 
 #include "common/pg/db.h"
 
-#include "consumer/reset/sql/reset_copy_out.sql.h"
-
 /* Bytes read before the replicas get their turn. */
 #define TURN_BYTES (512 * 1024)
 
@@ -28,16 +26,34 @@ static void fail(struct source *src, PGresult *r)
 	src->state = SOURCE_FAILED;
 }
 
-void source_start(struct source *src, PGconn *conn, struct feed *feed, int64_t stall_ms)
+/* The next table, or the end. */
+static void open_table(struct source *src)
 {
-	*src = (struct source){
-		.conn = conn, .feed = feed, .stall_ms = stall_ms, .state = SOURCE_OPENING
-	};
-	src->moved = mono_now();
-	if (PQsetnonblocking(conn, 1) != 0 || !PQsendQuery(conn, sql_reset_copy_out))
+	if (src->table == src->n) {
+		feed_end(src->feed);
+		/* The snapshot is not needed any more, and holds back VACUUM on the primary. */
+		source_close(src);
+		src->state = SOURCE_COMPLETE;
+		return;
+	}
+	src->state = SOURCE_OPENING;
+	if (!PQsendQuery(src->conn, src->tables[src->table].copy_out))
 		fail(src, NULL);
 	else
 		src->flushing = true;
+}
+
+void source_start(struct source *src, PGconn *conn, struct feed *feed, int64_t stall_ms,
+		  const struct rebuild_table *tables, size_t n)
+{
+	*src = (struct source){
+		.conn = conn, .feed = feed, .stall_ms = stall_ms, .tables = tables, .n = n
+	};
+	src->moved = mono_now();
+	if (PQsetnonblocking(conn, 1) != 0)
+		fail(src, NULL);
+	else
+		open_table(src);
 }
 
 bool source_wants(const struct source *src)
@@ -57,10 +73,20 @@ static void complete(struct source *src)
 	}
 	src->rows = strtoll(PQcmdTuples(r), NULL, 10);
 	PQclear(r);
-	feed_end(src->feed);
-	/* The snapshot is not needed any more, and holds back VACUUM on the primary. */
-	source_close(src);
-	src->state = SOURCE_COMPLETE;
+	/* The NULL behind it: the next command may be sent. */
+	while ((r = PQgetResult(src->conn)) != NULL)
+		PQclear(r);
+	src->state = SOURCE_ENDING;
+}
+
+static void end_table(struct source *src)
+{
+	if (!feed_has_room(src->feed))
+		return;
+	feed_end_part(src->feed, src->rows);
+	src->table++;
+	src->moved = mono_now();
+	open_table(src);
 }
 
 static void open_copy(struct source *src, short revents)
@@ -152,6 +178,8 @@ bool source_turn(struct source *src, short revents, struct mono now)
 		if (feed_bytes(src->feed) != before)
 			src->moved = now;
 	}
+	if (src->state == SOURCE_ENDING)
+		end_table(src);
 	if (src->conn != NULL)
 		check_stall(src, now);
 	return more;

@@ -52,6 +52,7 @@ struct reset {
 	struct reset_replica *target_replica[REPLICAS_MAX];
 	struct progress_meter meters[REPLICAS_MAX];
 	bool told[REPLICAS_MAX]; /* that it failed */
+	struct strbuf due[REPLICAS_MAX], names;
 	size_t ntargets;
 	struct progress_screen *screen;
 	struct mono began;
@@ -106,7 +107,7 @@ static bool check_primary(struct reset *r)
 {
 	struct err err;
 	enum exit_code code = reset_primary_connect(&r->primary, r->request->settings->database_url,
-						    &err);
+						    r->request->stream, r->request->tables, &err);
 
 	return code == EXIT_OK ||
 	       fail_all(r, code, "the primary cannot serve: nothing was changed", &err);
@@ -133,6 +134,19 @@ static bool check_broker(struct reset *r)
 
 /* ---- confirmed ---- */
 
+/* "products, public.users": the first few. */
+static const char *table_names(struct reset *r)
+{
+	strbuf_reset(&r->names);
+	for (size_t i = 0; i < r->primary.ntables && i < 5; i++) {
+		const struct table *t = r->primary.tables[i].shape;
+		strbuf_addf(&r->names, "%s%s", i > 0 ? ", " : "", t->flat ? t->name : t->full);
+	}
+	if (r->primary.ntables > 5)
+		strbuf_addf(&r->names, " and %zu more", r->primary.ntables - 5);
+	return strbuf_str(&r->names);
+}
+
 static bool confirm(struct reset *r)
 {
 	struct pollfd p[2] = { { .fd = STDIN_FILENO, .events = POLLIN },
@@ -146,8 +160,8 @@ static bool confirm(struct reset *r)
 		if (r->replicas[i].failed == EXIT_OK)
 			strbuf_addf(&list, "%s%s", list.len == 0 ? "" : ", ", r->replicas[i].name);
 	}
-	printf("The products of %s will be replaced by those of %s.\nGo on? [y/N] ",
-	       strbuf_str(&list), r->primary.name);
+	printf("The rows of %s in %s will be replaced by those of %s.\nGo on? [y/N] ",
+	       table_names(r), strbuf_str(&list), r->primary.name);
 	fflush(stdout);
 	while (poll(p, 2, -1) < 0)
 		;
@@ -163,20 +177,21 @@ static bool confirm(struct reset *r)
 
 /* A missing queue shows that changes were lost. Declaring it again hides that, so the replica is
  * marked first: if this reset fails, another one is still due. */
-static bool wire(struct reset *r, struct reset_replica *replica, struct amqp_link *link)
+static bool wire_stream(struct reset *r, struct reset_replica *replica, struct amqp_link *link,
+			const struct stream *stream)
 {
 	unsigned attempts = (unsigned)r->request->settings->max_attempts;
 	enum exit_code code = EXIT_RUNTIME;
 	struct topology_report report;
 	struct err err;
-	bool asked = topology_declare(link, replica->name, attempts, TOPOLOGY_LOOK_FIRST, &report,
-				      &err);
+	bool asked = topology_declare(link, stream, replica->name, attempts, TOPOLOGY_LOOK_FIRST,
+				      &report, &err);
 
 	if (asked && report.main == AMQP_ANSWER_MISSING) {
-		if (!reset_replica_mark(replica))
+		if (!reset_replica_mark(replica, stream))
 			return false;
-		asked = topology_declare(link, replica->name, attempts, TOPOLOGY_CREATE, &report,
-					 &err);
+		asked = topology_declare(link, stream, replica->name, attempts, TOPOLOGY_CREATE,
+					 &report, &err);
 	}
 	if (asked && report.main == AMQP_ANSWER_YES)
 		return true;
@@ -187,6 +202,25 @@ static bool wire(struct reset *r, struct reset_replica *replica, struct amqp_lin
 	}
 	err_prefix(&err, "its queues");
 	return reset_replica_fail(replica, code, &err);
+}
+
+/* Each stream once: whether it is the first of the tables that has it. */
+static bool is_first(const struct reset *r, size_t table)
+{
+	size_t i = 0;
+
+	while (r->primary.tables[i].stream.number != r->primary.tables[table].stream.number)
+		i++;
+	return i == table;
+}
+
+static bool wire(struct reset *r, struct reset_replica *replica, struct amqp_link *link)
+{
+	for (size_t i = 0; i < r->primary.ntables; i++)
+		if (is_first(r, i) &&
+		    !wire_stream(r, replica, link, &r->primary.tables[i].stream))
+			return false;
+	return true;
 }
 
 static bool wire_all(struct reset *r)
@@ -273,8 +307,33 @@ static void show(void *arg)
 	progress_screen_show(r->screen, rows, n, now);
 }
 
+static const char *due_of(const struct reset *r, const char *replica, struct strbuf *out)
+{
+	reset_primary_due(&r->primary, replica, out);
+	return strbuf_str(out);
+}
+
+/* What reset_record.sql takes: the streams all of whose tables are reset, and the tables. */
+static void write_streams(const struct reset *r, struct strbuf *out)
+{
+	size_t n = 0;
+
+	strbuf_addstr(out, "{\"streams\":[");
+	for (size_t i = 0; r->request->tables == NULL && i < r->primary.ntables; i++)
+		if (is_first(r, i))
+			strbuf_addf(out, "%s{\"stream\":%d,\"name\":\"%s\"}", n++ > 0 ? "," : "",
+				    r->primary.tables[i].stream.number,
+				    r->primary.tables[i].stream.name);
+	strbuf_addstr(out, "],\"tables\":[");
+	for (size_t i = 0; i < r->primary.ntables; i++)
+		strbuf_addf(out, "%s%d", i > 0 ? "," : "", r->primary.tables[i].shape->id);
+	strbuf_addstr(out, "]}");
+}
+
 static bool rebuild(struct reset *r)
 {
+	AUTO_STRBUF streams = STRBUF_INIT;
+	AUTO_FREE struct rebuild_table *tables = xcalloc(r->primary.ntables, sizeof(*tables));
 	struct rebuild_job job = {
 		.primary = r->primary.conn,
 		.source = r->primary.source,
@@ -282,6 +341,8 @@ static bool rebuild(struct reset *r)
 		.floor = r->primary.floor,
 		.taken_at = r->primary.taken_at,
 		.published = r->primary.published,
+		.tables = tables,
+		.ntables = r->primary.ntables,
 		.stall_ms = r->request->settings->stall_timeout_ms,
 		.swap_ms = r->request->settings->swap_timeout_ms,
 		.targets = r->targets,
@@ -289,6 +350,12 @@ static bool rebuild(struct reset *r)
 		.arg = r,
 	};
 
+	for (size_t i = 0; i < r->primary.ntables; i++)
+		tables[i] = (struct rebuild_table){ .id = r->primary.tables[i].shape->id,
+						    .name = r->primary.tables[i].shape->full,
+						    .copy_out = r->primary.tables[i].copy_out };
+	write_streams(r, &streams);
+	job.streams = strbuf_str(&streams);
 	say(r, "Copying about %lld rows of %s.", (long long)r->primary.rows, r->primary.name);
 	for (size_t i = 0; i < r->n; i++) {
 		struct reset_replica *replica = &r->replicas[i];
@@ -298,7 +365,9 @@ static bool rebuild(struct reset *r)
 		r->target_replica[r->ntargets] = replica;
 		r->targets[r->ntargets++] = (struct rebuild_target){
 			.name = replica->name,
-			.due = reset_primary_due(&r->primary, replica->name),
+			.due = due_of(r, replica->name, &r->due[r->ntargets]),
+			.local = replica->local,
+			.copy_in = replica->copy_in,
 			.conn = replica->conn
 		};
 		replica->conn = NULL;
@@ -394,7 +463,8 @@ static void choose(struct reset *r)
 	for (size_t i = 0; i < all->n; i++) {
 		if (r->request->chosen[i])
 			r->replicas[r->n++] = (struct reset_replica){ .name = all->replica[i].name,
-								      .url = all->replica[i].url };
+								      .url = all->replica[i].url,
+						      .primary = &r->primary };
 	}
 }
 
@@ -418,7 +488,7 @@ static const struct reset_step {
 	{ RESET_REAL, wire_all, NULL },
 	/* No batch is applied any more; those under way have ended. */
 	{ RESET_REAL, NULL, reset_replica_lock },
-	/* In a transaction, with an empty products_reset. */
+	/* In a transaction, with an empty new table for each one. */
 	{ RESET_REAL, NULL, reset_replica_begin },
 	/* Of the primary, one for all. */
 	{ RESET_ANY, take_snapshot, NULL },
@@ -449,7 +519,10 @@ enum exit_code reset_run(const struct reset_request *request)
 	run_steps(r);
 	code = exit_code(r);
 	for (size_t i = 0; i < r->n; i++)
-		db_conn_close(r->replicas[i].conn);
+		reset_replica_clear(&r->replicas[i]);
+	for (size_t i = 0; i < REPLICAS_MAX; i++)
+		strbuf_clear(&r->due[i]);
+	strbuf_clear(&r->names);
 	reset_primary_clear(&r->primary);
 	free(r);
 	return code;

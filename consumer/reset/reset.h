@@ -5,11 +5,15 @@
 #define PGFANOUT_CONSUMER_RESET_RESET_H
 
 #include "common/base/base.h"
+#include "common/wire/stream.h"
 #include "consumer/reset/reset_settings.h"
 
 struct reset_request {
 	const struct reset_settings *settings;
 	bool chosen[REPLICAS_MAX]; /* of settings->replicas */
+	/* Which tables: of this stream, or with these names, an array of SQL; both NULL: all. */
+	const struct stream *stream;
+	const char *tables;
 	bool dry_run;
 	bool ask; /* the user at the terminal has to confirm */
 	bool quiet;

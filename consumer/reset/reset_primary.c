@@ -3,6 +3,7 @@
  */
 #include "consumer/reset/reset_primary.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -10,12 +11,15 @@
 #include "common/pg/schema.h"
 #include "common/base/stop.h"
 #include "common/base/uri.h"
+#include "common/wire/table_sql.h"
+#include "common/wire/topology.h"
 
 #include "consumer/reset/sql/reset_due.sql.h"
 #include "consumer/reset/sql/reset_floor.sql.h"
 #include "consumer/reset/sql/reset_published.sql.h"
 #include "consumer/reset/sql/reset_settle.sql.h"
 #include "consumer/reset/sql/reset_snapshot.sql.h"
+#include "consumer/reset/sql/reset_tables.sql.h"
 
 #define STATEMENT_MS 30000
 #define LOCK_TIMEOUT "10s"
@@ -50,26 +54,70 @@ static enum exit_code refuse_standby(struct reset_primary *p, struct err *err)
 	return EXIT_USAGE;
 }
 
-/* What is not captured would be missing from the replicas again, and a table that was put in the
- * place of products would become theirs. */
-static enum exit_code refuse_broken_capture(struct reset_primary *p, struct err *err)
+enum { COL_ID, COL_SHAPE, COL_DESCRIPTION, COL_RELATION, COL_FILTER, COL_STREAM, COL_NAME, COL_REPLICAS,
+       COL_OID, COL_FAULT };
+
+static char *text_or_null(const struct pg_result *r, int row, int col)
 {
-	struct pg_result *found;
-	enum db_outcome outcome = ask(p, "SELECT products_capture_fault()", &found, err);
+	return db_is_null(r, row, col) ? NULL : xstrdup(db_value(r, row, col));
+}
+
+static bool take_table(struct reset_table *t, const struct pg_result *r, int row, struct err *err)
+{
+	AUTO_STRBUF copy = STRBUF_INIT;
+
+	*t = (struct reset_table){ .description = xstrdup(db_value(r, row, COL_DESCRIPTION)),
+				   .relation = xstrdup(db_value(r, row, COL_RELATION)),
+				   .oid = xstrdup(db_value(r, row, COL_OID)),
+				   .filter = text_or_null(r, row, COL_FILTER),
+				   .replicas = text_or_null(r, row, COL_REPLICAS) };
+	topology_stream(&t->stream, (int)strtol(db_value(r, row, COL_STREAM), NULL, 10),
+			db_value(r, row, COL_NAME));
+	t->shape = table_read((int)strtol(db_value(r, row, COL_SHAPE), NULL, 10), t->description,
+			      err);
+	if (t->shape == NULL)
+		return false;
+	table_sql_copy_out(&copy, t->shape, t->relation, t->filter);
+	t->copy_out = strbuf_detach(&copy, NULL);
+	return true;
+}
+
+/* What is not captured would be missing from the replicas again, and a table that was put in the
+ * place of another would become theirs. */
+static enum exit_code read_tables(struct reset_primary *p, const struct stream *stream,
+				  const char *names, struct err *err)
+{
+	const struct db_param params[] = { DB_TEXT(stream ? stream->text : NULL), DB_TEXT(names) };
+	struct pg_result *r = NULL;
+	enum db_outcome outcome = db_query(p->conn, sql_reset_tables, 2, params, false,
+					   mono_add_ms(mono_now(), STATEMENT_MS), &r, err);
+	enum exit_code code = EXIT_OK;
 
 	if (outcome != DB_OK)
 		return db_exit_code(outcome);
-	bool whole = db_is_null(found, 0, 0);
-	if (!whole)
-		err_set(err,
-			"primary (%s): its table products is not as it should be, run "
-			"pgfanout-migrate up: %s",
-			p->name, db_value(found, 0, 0));
-	db_result_clear(found);
-	return whole ? EXIT_OK : EXIT_SCHEMA;
+	p->tables = xcalloc((size_t)db_rows(r) + 1, sizeof(*p->tables));
+	for (int i = 0; i < db_rows(r) && code == EXIT_OK; i++) {
+		if (!take_table(&p->tables[p->ntables++], r, i, err)) {
+			code = EXIT_SCHEMA;
+		} else if (!db_is_null(r, i, COL_FAULT)) {
+			err_set(err,
+				"primary (%s): its table %s is not as it should be, run "
+				"pgfanout-migrate up: %s",
+				p->name, p->tables[i].shape->name, db_value(r, i, COL_FAULT));
+			code = EXIT_SCHEMA;
+		}
+	}
+	db_result_clear(r);
+	if (code == EXIT_OK && p->ntables == 0) {
+		err_set(err, "primary (%s): no such table is registered", p->name);
+		code = EXIT_USAGE;
+	}
+	return code;
 }
 
-enum exit_code reset_primary_connect(struct reset_primary *p, const char *url, struct err *err)
+enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
+				     const struct stream *stream, const char *names,
+				     struct err *err)
 {
 	p->url = url;
 	uri_scrub(url, p->name, sizeof(p->name));
@@ -80,7 +128,7 @@ enum exit_code reset_primary_connect(struct reset_primary *p, const char *url, s
 	if (outcome != DB_OK)
 		return db_exit_code(outcome);
 	enum exit_code code = refuse_standby(p, err);
-	return code == EXIT_OK ? refuse_broken_capture(p, err) : code;
+	return code == EXIT_OK ? read_tables(p, stream, names, err) : code;
 }
 
 /* In a session of its own: the snapshot's is read-only, and its transaction stays open. */
@@ -101,8 +149,10 @@ static enum exit_code settle(const struct reset_primary *p, struct err *err)
  * So this waits until the relay has noted what was recorded by now. Not for long: the relay may be
  * held up, or far behind with a huge backlog. Then the replica may be marked once more after this
  * reset, for messages that it was not missing. */
-static enum db_outcome let_relay_note(struct reset_primary *p, struct err *err)
+static enum db_outcome let_relay_note(struct reset_primary *p, const struct stream *stream,
+				      struct err *err)
 {
+	char lock[16];
 	struct mono until = mono_add_ms(mono_now(), PUBLISHED_MS);
 	struct pg_result *found;
 	enum db_outcome outcome = ask(p, "SELECT pg_current_snapshot()", &found, err);
@@ -111,11 +161,12 @@ static enum db_outcome let_relay_note(struct reset_primary *p, struct err *err)
 	if (outcome != DB_OK)
 		return outcome;
 	AUTO_FREE char *snapshot = xstrdup(db_value(found, 0, 0));
-	const struct db_param params[] = { DB_TEXT(snapshot) };
+	const struct db_param params[] = { DB_TEXT(snapshot), DB_TEXT(stream->text), DB_TEXT(lock) };
 
+	snprintf(lock, sizeof(lock), "%d", topology_lead_lock(stream));
 	db_result_clear(found);
 	while (!noted && !mono_reached(until, mono_now())) {
-		outcome = db_query(p->conn, sql_reset_published, 1, params, false,
+		outcome = db_query(p->conn, sql_reset_published, 3, params, false,
 				   mono_add_ms(mono_now(), STATEMENT_MS), &found, err);
 		if (outcome != DB_OK)
 			return outcome;
@@ -127,27 +178,56 @@ static enum db_outcome let_relay_note(struct reset_primary *p, struct err *err)
 	return DB_OK;
 }
 
+/* Of each stream, once. */
+static enum db_outcome let_relays_note(struct reset_primary *p, struct err *err)
+{
+	enum db_outcome outcome = DB_OK;
+
+	for (size_t i = 0; i < p->ntables && outcome == DB_OK; i++) {
+		size_t first = 0;
+		while (p->tables[first].stream.number != p->tables[i].stream.number)
+			first++;
+		if (first == i)
+			outcome = let_relay_note(p, &p->tables[i].stream, err);
+	}
+	return outcome;
+}
+
+/* Locks first, then the snapshot: a TRUNCATE or rewrite of a table is over, or has to wait. */
+static enum db_outcome begin_snapshot(struct reset_primary *p, struct err *err)
+{
+	AUTO_STRBUF lock = STRBUF_INIT;
+	enum db_outcome outcome;
+
+	/* Not every platform has it. */
+	(void)ask(p, "SET client_connection_check_interval = 1000", NULL, err);
+	outcome = ask(p, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", NULL, err);
+	if (outcome == DB_OK)
+		outcome = ask(p, "SET LOCAL lock_timeout = '" LOCK_TIMEOUT "'", NULL, err);
+	strbuf_addstr(&lock, "LOCK TABLE ");
+	for (size_t i = 0; i < p->ntables; i++)
+		strbuf_addf(&lock, "%s%s", i > 0 ? ", " : "", p->tables[i].relation);
+	strbuf_addstr(&lock, " IN ACCESS SHARE MODE");
+	return outcome == DB_OK ? ask(p, strbuf_str(&lock), NULL, err) : outcome;
+}
+
 enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 {
-	/* Lock first, then snapshot: a TRUNCATE or rewrite of the table is over, or has to wait. */
-	static const char *const before[] = {
-		"SET client_connection_check_interval = 1000",
-		"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY",
-		"SET LOCAL lock_timeout = '" LOCK_TIMEOUT "'",
-		"LOCK TABLE products IN ACCESS SHARE MODE",
-	};
+	AUTO_STRBUF oids = STRBUF_INIT;
 	enum db_outcome outcome;
 	struct pg_result *found;
 
-	outcome = let_relay_note(p, err);
+	outcome = let_relays_note(p, err);
+	if (outcome == DB_OK)
+		outcome = begin_snapshot(p, err);
 	if (outcome != DB_OK)
 		return db_exit_code(outcome);
-	for (size_t i = 0; i < ARRAY_SIZE(before); i++) {
-		outcome = ask(p, before[i], NULL, err);
-		if (outcome != DB_OK && i > 0) /* not every platform has the first one */
-			return db_exit_code(outcome);
-	}
-	outcome = ask(p, sql_reset_snapshot, &found, err);
+	for (size_t i = 0; i < p->ntables; i++)
+		strbuf_addf(&oids, "%s%s", i > 0 ? "," : "{", p->tables[i].oid);
+	strbuf_addch(&oids, '}');
+	const struct db_param params[] = { DB_TEXT(strbuf_str(&oids)) };
+	outcome = db_query(p->conn, sql_reset_snapshot, 1, params, false,
+			   mono_add_ms(mono_now(), STATEMENT_MS), &found, err);
 	if (outcome != DB_OK)
 		return db_exit_code(outcome);
 	p->snapshot = xstrdup(db_value(found, 0, 0));
@@ -166,12 +246,25 @@ enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 	return outcome == DB_OK ? settle(p, err) : db_exit_code(outcome);
 }
 
-const char *reset_primary_due(const struct reset_primary *p, const char *replica)
+void reset_primary_due(const struct reset_primary *p, const char *replica, struct strbuf *out)
 {
+	size_t n = 0;
+
+	strbuf_addch(out, '{');
 	for (int i = 0; p->due != NULL && i < db_rows(p->due); i++)
 		if (strcmp(db_value(p->due, i, 0), replica) == 0)
-			return db_value(p->due, i, 1);
-	return NULL;
+			strbuf_addf(out, "%s\"%s\":\"%s\"", n++ > 0 ? "," : "",
+				    db_value(p->due, i, 2), db_value(p->due, i, 1));
+	strbuf_addch(out, '}');
+}
+
+bool reset_table_for(const struct reset_table *t, const char *replica)
+{
+	AUTO_STRBUF quoted = STRBUF_INIT;
+
+	/* Names of replicas have no character that JSON writes otherwise. */
+	strbuf_addf(&quoted, "\"%s\"", replica);
+	return t->replicas == NULL || strstr(t->replicas, strbuf_str(&quoted)) != NULL;
 }
 
 void reset_primary_clear(struct reset_primary *p)
@@ -180,6 +273,19 @@ void reset_primary_clear(struct reset_primary *p)
 	p->conn = NULL;
 	db_result_clear(p->due);
 	p->due = NULL;
+	for (size_t i = 0; i < p->ntables; i++) {
+		struct reset_table *t = &p->tables[i];
+		table_free(t->shape);
+		free(t->description);
+		free(t->relation);
+		free(t->oid);
+		free(t->filter);
+		free(t->replicas);
+		free(t->copy_out);
+	}
+	free(p->tables);
+	p->tables = NULL;
+	p->ntables = 0;
 	free(p->snapshot);
 	free(p->source);
 	free(p->floor);

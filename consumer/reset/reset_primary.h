@@ -7,30 +7,52 @@
 
 #include "common/base/base.h"
 #include "common/base/err.h"
+#include "common/base/strbuf.h"
+#include "common/wire/stream.h"
+#include "common/wire/table.h"
 
 struct pg_conn;
 struct pg_result;
+
+/* A registered table that is asked for. */
+struct reset_table {
+	struct table *shape;
+	struct stream stream;
+	char *description; /* the shape's, as JSON */
+	char *relation;	   /* the primary's table, quoted and with its schema */
+	char *oid;
+	char *filter;	/* NULL: all rows */
+	char *replicas; /* JSON: names of those that have it; NULL: all */
+	char *copy_out;
+};
 
 struct reset_primary {
 	const char *url; /* borrowed */
 	struct pg_conn *conn;
 	char name[512]; /* scrubbed */
-	/* As a replica records it, all as text: pg_current_snapshot(), products_source(), the
-	 * newest version, the time, what was published (products_relay). */
+	/* As a replica records it, all as text: pg_current_snapshot(), pgfanout.source(), the
+	 * newest version, the time, what was published (pgfanout.relay). */
 	char *snapshot, *source, *floor, *taken_at, *published;
-	int64_t rows, bytes;   /* of the table, estimates */
-	struct pg_result *due; /* reset_due.sql: replica, moment */
+	int64_t rows, bytes;   /* of the tables, estimates */
+	struct reset_table *tables;
+	size_t ntables;
+	struct pg_result *due; /* reset_due.sql: replica, moment, stream */
 };
 
 /* Both: EXIT_OK, or what to end with; then err says why. */
+
+/* Reads which tables are asked for: those of a stream, or those of these names, as an array of SQL; NULL:
+ * all. */
 MUST_CHECK enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
+						const struct stream *stream, const char *names,
 						struct err *err);
 /* Begins the transaction in which the load has to run. On return everything that the snapshot
  * contains is on the primary's disk. url of reset_primary_connect() must live until then. */
 MUST_CHECK enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err);
-/* When changes for this replica were last found to be lost, as of the snapshot; NULL: never. Lives
- * until reset_primary_clear(). */
-const char *reset_primary_due(const struct reset_primary *p, const char *replica);
+/* Appends when changes for this replica were last found to be lost, as of the snapshot: JSON, by stream. */
+void reset_primary_due(const struct reset_primary *p, const char *replica, struct strbuf *out);
+/* Whether a replica has this table. */
+bool reset_table_for(const struct reset_table *t, const char *replica);
 void reset_primary_clear(struct reset_primary *p);
 
 #endif

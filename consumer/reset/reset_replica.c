@@ -2,20 +2,24 @@
  * reset_replica.c: see reset_replica.h.
  *
  * The locks, in the order in which they are taken. All end with the session:
- *   1. Advisory lock 1885824609/1, exclusive: no batch is applied (PF001), no other reset begins.
- *   2. SHARE UPDATE EXCLUSIVE on products: readers and writers go on; nobody alters, indexes or
- *      vacuums the table. A running autovacuum gives way to this request; it would not give way to
+ *   1. Advisory locks 1885824610/<stream>, exclusive, by the streams' numbers: no batch of it is applied
+ *      (PF001), no other reset begins.
+ *   2. SHARE UPDATE EXCLUSIVE on the tables: readers and writers go on; nobody alters, indexes or
+ *      vacuums them. A running autovacuum gives way to this request; it would not give way to
  *      the short ones of the swap.
- *   3. products_reset: made in the transaction, invisible to others, gone with it.
+ *   3. pgfanout_reset_<table>: made in the transaction, invisible to others, gone with it.
  */
 #include "consumer/reset/reset_replica.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/pg/db.h"
 #include "common/pg/schema.h"
+#include "common/wire/table_replica.h"
+#include "common/wire/table_sql.h"
 #include "common/base/strbuf.h"
 
 #include "consumer/reset/sql/reset_create.sql.h"
@@ -68,36 +72,63 @@ static bool run(struct reset_replica *r, const char *what, const char *sql)
 	return ask(r, what, sql, NULL);
 }
 
+/* The same with the number of a table as the only parameter. */
+static bool ask_of(struct reset_replica *r, const char *what, const char *sql,
+		   const struct reset_table *t, struct pg_result **ret)
+{
+	char id[16];
+	const struct db_param params[] = { DB_TEXT(id) };
+	struct err err;
+
+	snprintf(id, sizeof(id), "%d", t->shape->id);
+	enum db_outcome outcome = db_query(r->conn, sql, 1, params, false,
+					   mono_add_ms(mono_now(), STATEMENT_MS), ret, &err);
+	return outcome == DB_OK || failed(r, what, outcome, &err);
+}
+
 /* All obstacles in one line, so that they can be removed in one go. */
 static bool check_obstacles(struct reset_replica *r)
 {
-	AUTO_STRBUF list = STRBUF_INIT;
+	AUTO_STRBUF list = STRBUF_INIT, tables = STRBUF_INIT;
 	struct pg_result *found;
 	struct err err;
 
-	if (!ask(r, "looking at its table products", sql_reset_obstacles, &found))
-		return false;
-	for (int i = 0; i < db_rows(found); i++)
-		strbuf_addf(&list, "%s%s", i == 0 ? "" : "; ", db_value(found, i, 0));
-	db_result_clear(found);
+	for (size_t i = 0; i < r->primary->ntables; i++) {
+		const struct reset_table *t = &r->primary->tables[i];
+
+		if (!reset_table_for(t, r->name))
+			continue;
+		if (!ask_of(r, "looking at its tables", sql_reset_obstacles, t, &found))
+			return false;
+		for (int k = 0; k < db_rows(found); k++)
+			strbuf_addf(&list, "%s%s", list.len == 0 ? "" : "; ", db_value(found, k, 0));
+		if (db_rows(found) > 0)
+			strbuf_addf(&tables, "%s%s", tables.len == 0 ? "" : ", ", t->shape->name);
+		db_result_clear(found);
+	}
 	if (list.len == 0)
 		return true;
 	err_set(&err,
-		"its table products cannot be replaced; drop or change first (and recreate after): %s",
-		strbuf_str(&list));
+		"its table %s cannot be replaced; drop or change first (and recreate after): %s",
+		strbuf_str(&tables), strbuf_str(&list));
 	return reset_replica_fail(r, EXIT_DIFFERENT, &err);
 }
 
 static bool estimate_rows(struct reset_replica *r)
 {
+	static const char sql[] =
+		"SELECT c.reltuples::bigint FROM pg_class c JOIN pgfanout.tables t ON t.relation = c.oid"
+		" WHERE t.id = $1::integer";
 	struct pg_result *found;
 
-	if (!ask(r, NULL,
-		 "SELECT reltuples::bigint FROM pg_class WHERE oid = to_regclass('products')",
-		 &found))
-		return false;
-	r->rows = db_rows(found) == 1 ? strtoll(db_value(found, 0, 0), NULL, 10) : -1;
-	db_result_clear(found);
+	r->rows = 0;
+	for (size_t i = 0; i < r->primary->ntables; i++) {
+		if (!ask_of(r, NULL, sql, &r->primary->tables[i], &found))
+			return false;
+		int64_t n = db_rows(found) == 1 ? strtoll(db_value(found, 0, 0), NULL, 10) : 0;
+		r->rows = n < 0 || r->rows < 0 ? -1 : r->rows + n;
+		db_result_clear(found);
+	}
 	return true;
 }
 
@@ -142,20 +173,32 @@ static bool fail_busy(struct reset_replica *r)
 	return reset_replica_fail(r, EXIT_BUSY, &err);
 }
 
-bool reset_replica_mark(struct reset_replica *r)
+bool reset_replica_mark(struct reset_replica *r, const struct stream *stream)
 {
-	return run(r, "marking it as needing a reset", sql_reset_mark);
+	const struct db_param params[] = { DB_TEXT(stream->text) };
+	struct err err;
+	enum db_outcome outcome = db_query(r->conn, sql_reset_mark, 1, params, false,
+					   mono_add_ms(mono_now(), STATEMENT_MS), NULL, &err);
+
+	return outcome == DB_OK || failed(r, "marking it as needing a reset", outcome, &err);
 }
 
 bool reset_replica_lock(struct reset_replica *r)
 {
+	AUTO_STRBUF sql = STRBUF_INIT;
 	struct err err;
+
+	strbuf_addstr(&sql, "SELECT pg_advisory_lock(1885824610, s) FROM (SELECT DISTINCT unnest('{");
+	for (size_t i = 0; i < r->primary->ntables; i++)
+		strbuf_addf(&sql, "%s%d", i > 0 ? "," : "", r->primary->tables[i].stream.number);
+	strbuf_addstr(&sql, "}'::integer[]) AS s ORDER BY s) AS streams");
+	const char *lock = strbuf_str(&sql);
 
 	/* While this request waits, batches that only try to take the lock get none, so a stream
 	 * of them cannot hold it off. */
 	if (!run(r, "setting lock_timeout", "SET lock_timeout = '" LOCK_TIMEOUT "'"))
 		return false;
-	enum db_outcome outcome = query(r, "SELECT pg_advisory_lock(1885824609, 1)", NULL, &err);
+	enum db_outcome outcome = query(r, lock, NULL, &err);
 	if (outcome == DB_RETRY && strcmp(err.sqlstate, "55P03") == 0)
 		return fail_busy(r);
 	if (outcome != DB_OK)
@@ -163,17 +206,74 @@ bool reset_replica_lock(struct reset_replica *r)
 	return run(r, "setting lock_timeout", "SET lock_timeout = 0");
 }
 
-static bool create_table(struct reset_replica *r)
+/* The table is there, and known; then it is locked against changes of its definition. */
+static bool bring(struct reset_replica *r, const struct reset_table *t, char **ret_local)
 {
+	static const char sql[] =
+		"SELECT format('%I.%I', n.nspname, c.relname) FROM pgfanout.tables t"
+		" JOIN pg_class c ON c.oid = t.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
+		" WHERE t.id = $1::integer";
+	AUTO_STRBUF lock = STRBUF_INIT;
+	struct pg_result *found;
+	struct err err;
+	bool made;
+	enum db_outcome outcome = table_bring(r->conn, &t->stream, t->shape->shape, t->description,
+					      &made, &err);
+
+	if (outcome != DB_OK)
+		return failed(r, NULL, outcome, &err);
+	if (!ask_of(r, "finding its table", sql, t, &found))
+		return false;
+	bool there = db_rows(found) == 1;
+	*ret_local = xstrdup(there ? db_value(found, 0, 0) : "");
+	db_result_clear(found);
+	if (!there) {
+		err_set(&err, "its table %s is gone: make it again, empty, with the columns it had",
+			t->shape->name);
+		return reset_replica_fail(r, EXIT_DIFFERENT, &err);
+	}
+	strbuf_addf(&lock, "LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE", *ret_local);
+	return run(r, "locking a table against changes of its definition", strbuf_str(&lock));
+}
+
+static bool bring_all(struct reset_replica *r)
+{
+	const struct reset_primary *p = r->primary;
+
+	r->local = xcalloc(p->ntables + 1, sizeof(*r->local));
+	r->copy_in = xcalloc(p->ntables + 1, sizeof(*r->copy_in));
+	for (size_t i = 0; i < p->ntables; i++)
+		if (reset_table_for(&p->tables[i], r->name) &&
+		    !bring(r, &p->tables[i], &r->local[i]))
+			return false;
+	return true;
+}
+
+static bool create_table(struct reset_replica *r, size_t i)
+{
+	const struct reset_table *t = &r->primary->tables[i];
 	struct pg_result *statements;
+	AUTO_STRBUF copy = STRBUF_INIT;
 	bool ok = true;
 
-	if (!ask(r, "planning products_reset", sql_reset_create, &statements))
+	if (!ask_of(r, "planning a new table", sql_reset_create, t, &statements))
 		return false;
-	for (int i = 0; ok && i < db_rows(statements); i++)
-		ok = run(r, "making products_reset", db_value(statements, i, 1));
+	for (int k = 0; ok && k < db_rows(statements); k++)
+		ok = run(r, "making a new table", db_value(statements, k, 1));
+	if (ok && db_rows(statements) > 0) {
+		table_sql_copy_in(&copy, t->shape, db_value(statements, 0, 2));
+		r->copy_in[i] = strbuf_detach(&copy, NULL);
+	}
 	db_result_clear(statements);
 	return ok;
+}
+
+static bool create_tables(struct reset_replica *r)
+{
+	for (size_t i = 0; i < r->primary->ntables; i++)
+		if (r->local[i] != NULL && !create_table(r, i))
+			return false;
+	return true;
 }
 
 bool reset_replica_begin(struct reset_replica *r)
@@ -181,18 +281,38 @@ bool reset_replica_begin(struct reset_replica *r)
 	return run(r, "beginning", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") &&
 	       run(r, "setting lock_timeout",
 		   "SET LOCAL lock_timeout = '" TABLE_LOCK_TIMEOUT "'") &&
-	       run(r, "locking products against changes of its definition",
-		   "LOCK TABLE products IN SHARE UPDATE EXCLUSIVE MODE") &&
+	       bring_all(r) &&
 	       run(r, "setting lock_timeout", "SET LOCAL lock_timeout = 0") &&
 	       run(r, "setting default_tablespace", "SET LOCAL default_tablespace = ''") &&
 	       run(r, "setting maintenance_work_mem",
 		   "SELECT set_config('maintenance_work_mem', '128MB', true)"
 		   " WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes('128MB')") &&
-	       check_obstacles(r) && create_table(r);
+	       check_obstacles(r) && create_tables(r);
+}
+
+static bool plan_all(struct reset_replica *r)
+{
+	for (size_t i = 0; i < r->primary->ntables; i++)
+		if (r->local[i] != NULL &&
+		    !ask_of(r, "planning the end", sql_reset_finish, &r->primary->tables[i], NULL))
+			return false;
+	return true;
 }
 
 bool reset_replica_rehearse(struct reset_replica *r)
 {
-	return reset_replica_begin(r) && run(r, "planning the end", sql_reset_finish) &&
-	       run(r, "taking all back", "ROLLBACK");
+	return reset_replica_begin(r) && plan_all(r) && run(r, "taking all back", "ROLLBACK");
+}
+
+void reset_replica_clear(struct reset_replica *r)
+{
+	db_conn_close(r->conn);
+	r->conn = NULL;
+	for (size_t i = 0; r->local != NULL && i < r->primary->ntables; i++) {
+		free(r->local[i]);
+		free(r->copy_in[i]);
+	}
+	free(r->local);
+	free(r->copy_in);
+	r->local = r->copy_in = NULL;
 }

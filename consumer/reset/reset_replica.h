@@ -1,13 +1,14 @@
 /*
  * reset_replica.h: one replica from its URL to the moment at which the load can begin: checked,
- * locked against the consumer, in a transaction that holds an empty products_reset. Every wait has
- * a deadline. Main thread.
+ * locked against the consumer, in a transaction that holds an empty new table for each one. Every wait
+ * has a deadline. Main thread.
  */
 #ifndef PGFANOUT_CONSUMER_RESET_RESET_REPLICA_H
 #define PGFANOUT_CONSUMER_RESET_RESET_REPLICA_H
 
 #include "common/base/base.h"
 #include "common/base/err.h"
+#include "consumer/reset/reset_primary.h"
 
 struct pg_conn;
 
@@ -15,7 +16,9 @@ struct reset_replica {
 	const char *name; /* borrowed, as the url */
 	const char *url;
 	struct pg_conn *conn;  /* NULL: not connected */
-	int64_t rows;	       /* in its table now, an estimate; -1: never counted */
+	int64_t rows;	       /* in its tables now, an estimate; -1: never counted */
+	const struct reset_primary *primary; /* borrowed: which tables */
+	char **local, **copy_in; /* of each of them, from reset_replica_begin() on; NULL: not here */
 	enum exit_code failed; /* EXIT_OK as long as it takes part; else err says why */
 	struct err err;
 	bool unsure; /* it failed during the swap: it has the old table or the new one */
@@ -24,16 +27,18 @@ struct reset_replica {
 /* One step each. False: the replica takes no part any more (failed, err), its connection is
  * closed. */
 
-/* Connects; the server is migrated, and nothing keeps its table from being replaced. */
+/* Connects; the server is migrated, and nothing keeps its tables from being replaced. */
 MUST_CHECK bool reset_replica_connect(struct reset_replica *r);
-/* Marks it as needing a reset, in case this one fails. */
-MUST_CHECK bool reset_replica_mark(struct reset_replica *r);
+/* Marks it as needing a reset of the stream, in case this one fails. */
+MUST_CHECK bool reset_replica_mark(struct reset_replica *r, const struct stream *stream);
 /* From here on no batch is applied. */
 MUST_CHECK bool reset_replica_lock(struct reset_replica *r);
-/* Begins the transaction and makes products_reset in it. */
+/* Begins the transaction and makes the new tables in it, and those that it does not have yet. */
 MUST_CHECK bool reset_replica_begin(struct reset_replica *r);
 /* For --dry-run: what begin and the end would do, rolled back. */
 MUST_CHECK bool reset_replica_rehearse(struct reset_replica *r);
+
+void reset_replica_clear(struct reset_replica *r); /* closes and frees */
 
 /* Ends its part, for this reason, and closes its connection. Returns false. */
 bool reset_replica_fail(struct reset_replica *r, enum exit_code code, const struct err *err);

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "common/base/log.h"
+#include "common/wire/topology.h"
 #include "common/pg/pgarray.h"
 #include "common/base/stop.h"
 #include "common/base/progress_screen.h"
@@ -120,7 +121,8 @@ static void take_total(void *arg, const struct pg_result *r)
 static bool open_primary(struct verify *v)
 {
 	struct err err;
-	enum exit_code code = reset_primary_connect(&v->writer, v->settings->database_url, &err);
+	enum exit_code code = reset_primary_connect(&v->writer, v->settings->database_url,
+						    topology_products(), NULL, &err);
 
 	if (code != EXIT_OK)
 		return verify_server_fail(&v->primary, code, err.text);

@@ -3,8 +3,8 @@
  * is, under a new version, and it reaches all replicas like any other change. Where a replica was
  * right already only the version changes.
  *
- * Why versions stay in order: repair_publish.sql, repair_delete_hold.sql. Why a product does not go
- * backwards on a replica: repair_lower.sql. Each product is a transaction of its own: after a crash
+ * Why versions stay in order: pgfanout.install() of the primary's migrations. Why a product does not
+ * go backwards on a replica: repair_lower.sql. Each product is a transaction of its own: after a crash
  * of this process, what was recorded is repaired, the rest is not.
  */
 #include <string.h>
@@ -14,69 +14,21 @@
 #include "common/base/stop.h"
 #include "consumer/verify/verify_private.h"
 
-#include "consumer/verify/sql/repair_delete_forget.sql.h"
-#include "consumer/verify/sql/repair_delete_hold.sql.h"
-#include "consumer/verify/sql/repair_delete_record.sql.h"
 #include "consumer/verify/sql/repair_publish.sql.h"
 
 #define PASSES	     3 /* somebody may write to the replica meanwhile */
 #define TRIES	     5 /* a product may come and go just now */
 #define STATEMENT_MS 30000
 
-static enum db_outcome run(struct verify *v, const char *sql, const struct uuid *id, int *ret_rows,
-			   struct err *err)
-{
-	struct db_param param = VERIFY_ID(id);
-	struct pg_result *r = NULL;
-	enum db_outcome outcome = db_query(v->writer.conn, sql, 1, &param, true,
-					   mono_add_ms(mono_now(), STATEMENT_MS), &r, err);
-
-	if (outcome == DB_OK && ret_rows != NULL)
-		*ret_rows = db_rows(r);
-	db_result_clear(r);
-	return outcome;
-}
-
-static enum db_outcome run_plain(struct verify *v, const char *sql, struct err *err)
-{
-	return db_query(v->writer.conn, sql, 0, NULL, false, mono_add_ms(mono_now(), STATEMENT_MS),
-			NULL, err);
-}
-
-/* ret_held 0: the product exists now. */
-static enum db_outcome publish_delete(struct verify *v, const struct uuid *id, int *ret_held,
-				      struct err *err)
-{
-	enum db_outcome outcome = run_plain(v, "BEGIN", err);
-	struct err ignored;
-
-	if (outcome != DB_OK)
-		return outcome;
-	outcome = run(v, sql_repair_delete_hold, id, ret_held, err);
-	if (outcome == DB_OK && *ret_held > 0)
-		outcome = run(v, sql_repair_delete_record, id, NULL, err);
-	if (outcome == DB_OK && *ret_held > 0)
-		outcome = run(v, sql_repair_delete_forget, id, NULL, err);
-	if (outcome == DB_OK)
-		return run_plain(v, "COMMIT", err);
-	(void)!run_plain(v, "ROLLBACK", &ignored);
-	return outcome;
-}
-
 static enum db_outcome publish(struct verify *v, const struct uuid *id, struct err *err)
 {
 	enum db_outcome outcome = DB_RETRY;
-	int done = 0;
+	struct db_param param = VERIFY_ID(id);
 
-	err_set(err, "it was created and deleted too often meanwhile");
-	for (int i = 0; i < TRIES && done == 0; i++) {
-		outcome = run(v, sql_repair_publish, id, &done, err);
-		if (outcome == DB_OK && done == 0)
-			outcome = publish_delete(v, id, &done, err);
-		if (outcome != DB_OK)
-			return outcome;
-	}
-	return done > 0 ? DB_OK : DB_RETRY;
+	for (int i = 0; i < TRIES && outcome == DB_RETRY; i++)
+		outcome = db_query(v->writer.conn, sql_repair_publish, 1, &param, true,
+				   mono_add_ms(mono_now(), STATEMENT_MS), NULL, err);
+	return outcome;
 }
 
 /* Each product once, however many replicas need it: the list is sorted by id. */

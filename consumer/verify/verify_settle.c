@@ -82,7 +82,7 @@ static bool retries_are_done(struct amqp_link *link, const char *replica, unsign
 		bool exists = false;
 		struct err err;
 
-		topology_retry_queue(queue, replica, attempt);
+		topology_retry_queue(queue, topology_products(), replica, attempt);
 		if (!amqp_queue_count(link, queue, &messages, &exists, &err)) {
 			if (exists)
 				return false;

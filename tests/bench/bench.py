@@ -306,18 +306,18 @@ def imports(l, results):
     # capture on, publishing apart
     with l.running("pgfanout-api", RABBITMQ_URL=f"amqp://user:password@{HOST}:1"):
         def ours():
-            l.primary.psql("truncate products, products_outbox")
-            l.primary.psql("truncate products_outbox")
+            l.primary.psql("truncate products, pgfanout.outbox")
+            l.primary.psql("truncate pgfanout.outbox")
             return MILLION / timed(shell, f"curl -sf -T {path}.ndjson -X POST -H 'Content-Type: application/x-ndjson' "
                                           f"{l.base}/api/products/import | grep -q '\"created\":{MILLION}'")
 
         def theirs():
             l.primary.psql("truncate products")
-            l.primary.psql("truncate products_outbox")
+            l.primary.psql("truncate pgfanout.outbox")
             return MILLION / timed(shell, f"{PSQL} -d {l.primary.url()} -c \"\\copy products (id, name, price, stock) from '{path}.tsv'\"")
         pair = interleave(REPETITIONS, ours, theirs)
     results.compare(9, f"import of {MILLION:,} NDJSON products / \\copy, capture on in both", "rows/s", pair, "≥ 0.7")
-    l.primary.psql("truncate products; truncate products_outbox")
+    l.primary.psql("truncate products; truncate pgfanout.outbox")
 
 
 def memory(l, results):
@@ -333,7 +333,7 @@ def memory(l, results):
     l.primary.psql(f"update products set stock = stock + 1 where stock >= 0; insert into products (id, name, price, stock) "
                    f"select gen_random_uuid(), 'backlog ' || n, 1, 1 from generate_series(1, {max(1, MILLION - 100_000)}) n")
     with l.running("pgfanout-api"):
-        wait_until(lambda: l.primary.psql("select count(*) from products_outbox where heartbeat is null").strip() == "0", 300, "the backlog in the queues")
+        wait_until(lambda: l.primary.psql("select count(*) from pgfanout.outbox where heartbeat is null").strip() == "0", 300, "the backlog in the queues")
         with l.running("pgfanout-consumer"):
             most = [0]
 

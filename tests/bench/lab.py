@@ -108,7 +108,7 @@ class Lab:
                 select md5(n::text)::uuid, 'Product number ' || n, round((n % 100000) / 100.0, 2), n % 500, now(), now()
                 from generate_series(1, {rows}) n order by 1;
                 vacuum analyze products;""")
-        self.primary.psql("truncate products_outbox; vacuum analyze products_outbox")
+        self.primary.psql("truncate pgfanout.outbox; vacuum analyze pgfanout.outbox")
 
     def ids(self, rows):
         """Those of fill(rows)."""
@@ -151,7 +151,7 @@ class Lab:
     def drained(self):
         """Whether the outbox is empty and all replicas hold as many rows with the same sums as the
         primary."""
-        if self.primary.psql("select exists (select from products_outbox where heartbeat is null)").strip() == "t":
+        if self.primary.psql("select exists (select from pgfanout.outbox where heartbeat is null)").strip() == "t":
             return False
         digest = "select count(*), sum(stock), max(updated_at) from products"
         return len({s.psql(digest) for s in [self.primary, *self.replicas]}) == 1

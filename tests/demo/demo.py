@@ -188,7 +188,7 @@ class Demo:
 
         def settled():
             self.start_again()
-            last["changes"] = int(self.primary.psql("select count(*) from products_outbox where heartbeat is null"))
+            last["changes"] = int(self.primary.psql("select count(*) from pgfanout.outbox where heartbeat is null"))
             if last["changes"]:
                 return False
             last["queues"] = {q: n for q, n in self.rabbitmq.queues().items()

@@ -24,7 +24,7 @@ GONE_MAX = 100_000  # remembered products that are gone, for each place
 
 # One statement, one snapshot: either the table before a reset or the one after it.
 READ = ("select r.reset_at::text, (select count(*) from products where name = 'base'), p.id::text, "
-        "p.stock, p.version from products_replication r left join products p on p.name <> 'base'")
+        "p.stock, p.version from pgfanout.streams r left join products p on p.name <> 'base'")
 
 
 class Findings:

@@ -233,7 +233,7 @@ def noticed(trouble, ready=None):
 
 def reset_from_now_on(arena, name):
     """A function that says whether the replica has been reset since this call, and needs no other reset."""
-    reset_at = "select reset_at::text from products_replication"
+    reset_at = "select reset_at::text from pgfanout.streams"
     before = arena.stack.sql(name, reset_at)
     return lambda: arena.stack.sql(name, f"{reset_at} where not needs_reset") not in ([], before)
 
@@ -307,19 +307,19 @@ def policy(**definition):
 @contextlib.contextmanager
 def old_backup(arena, rng):
     """The replica's tables as they were before the fault: it steps back until it is reset."""
-    tables = ("products", "products_tombstones", "products_dead_letters", "products_replication",
-              "products_received", "products_arrivals", "products_heartbeats")
+    tables = ("products", "pgfanout.tombstones_1", "pgfanout.dead_letters", "pgfanout.streams",
+              "pgfanout.received", "pgfanout.arrivals", "pgfanout.heartbeats", "pgfanout.tables")
     run = functools.partial(arena.stack.sql, REPLICA)
     for table in tables:
-        run(f"drop table if exists old_{table}")
-        run(f"create table old_{table} as table {table}")
+        run(f"drop table if exists old_{table.replace('.', '_')}")
+        run(f"create table old_{table.replace('.', '_')} as table {table}")
     arena.consumers[0].restart()
     yield
     arena.assert_fresh(REPLICA)
     arena.sigterm(arena.consumers[0])
     forgive_until_reset(arena, REPLICA, arena.readers.findings.restored)
     for table in tables:
-        run(f"truncate {table}; insert into {table} overriding system value table old_{table}")
+        run(f"truncate {table}; insert into {table} overriding system value table old_{table.replace('.', '_')}")
 
 
 # ---- 3. a replica ------------------------------------------------------------------------------

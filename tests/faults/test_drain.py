@@ -50,7 +50,7 @@ def api(stack):
     stack.psql("primary", f"""
         begin;
         insert into products (id, name, price, stock) select gen_random_uuid(), 'row', 1, 1 from generate_series(1, {ROWS});
-        delete from products_outbox; commit""")
+        delete from pgfanout.outbox; commit""")
     # longer than a slow machine takes up to the signal
     return stack.start_api(REQUEST_TIMEOUT_MS=30000)
 

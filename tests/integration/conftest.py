@@ -39,7 +39,7 @@ SLOWNESS = 4 if SANITIZED else 1
 ROWS = ("select id::text, name, price::text, stock, created_at, updated_at "
         "from products order by id")
 # Change records; heartbeats come and go all the time.
-OUTBOX = "select count(*) from products_outbox where heartbeat is null"
+OUTBOX = "select count(*) from pgfanout.outbox where heartbeat is null"
 
 
 class Servers:

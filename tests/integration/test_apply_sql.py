@@ -1,5 +1,5 @@
-"""A replica takes changes in any order, any number of times: the SQL function products_apply()
-alone.
+"""A replica takes changes in any order, any number of times: the SQL function that was generated for
+products, alone.
 
 The rule: the newest version of each product wins, in whatever batches and order the changes came.
 """
@@ -13,8 +13,9 @@ from psycopg2 import errors
 
 A, B, C = (f"00000000-0000-4000-8000-00000000000{n}" for n in "abc")
 TIME = "2026-01-31 12:00:00.123456+00"
-APPLY = ("select products_apply(%s, %s::uuid[], %s::bigint[], %s::text[]::xid8[], %s::boolean[], "
-         "%s::text[], %s::text[], %s::integer[], %s::timestamptz[], %s::timestamptz[])")
+APPLY = ("select pgfanout.apply_1(%s, %s::bigint[], %s::text[]::xid8[], %s::boolean[], row(%s::uuid[], "
+         "%s::text[], %s::text[], %s::integer[], %s::timestamptz[], %s::timestamptz[])::pgfanout.columns_1, "
+         "%s, %s::bigint[], %s::jsonb, null)")
 
 
 def sync(key, version, stock=None, xid=0, price="1.50"):
@@ -27,13 +28,14 @@ def delete(key, version, xid=0):
     return (key, version, str(xid), True, None, None, None, None, None)
 
 
-def arguments(changes, source="source"):
-    return [source, *(list(column) for column in zip(*changes))] if changes else [
-        source, *([] for _ in range(9))]
+def arguments(changes, source="source", look_new=False, runs=None, beats=None):
+    ids, versions, xids, deleted, *values = ([list(column) for column in zip(*changes)] if changes else
+                                             [[] for _ in range(9)])
+    return [source, versions, xids, deleted, ids, *values, look_new, runs, beats]
 
 
-def apply(cursor, *changes, source="source"):
-    cursor.execute(APPLY, arguments(changes, source))
+def apply(cursor, *changes, source="source", look_new=False):
+    cursor.execute(APPLY, arguments(changes, source, look_new))
     return cursor.fetchone()[0]
 
 
@@ -43,9 +45,10 @@ def replica(module_stack):
     conn = module_stack.connect("replica-1")
     conn.autocommit = True
     with conn.cursor() as cursor:
-        cursor.execute("truncate products, products_tombstones; update products_replication set "
-                       "needs_reset = false, source = null, snapshot = null, floor = 0, "
-                       "follows = null, followed = '{}'")
+        cursor.execute("truncate products, pgfanout.tombstones_1; update pgfanout.streams set "
+                       "needs_reset = false, source = null, snapshot = null, "
+                       "follows = null, followed = '{}'; "
+                       "update pgfanout.tables set source = null, snapshot = null, floor = 0")
         yield cursor
     conn.close()
 
@@ -56,7 +59,7 @@ def products(cursor):
 
 
 def tombstones(cursor):
-    cursor.execute("select id::text, version from products_tombstones")
+    cursor.execute("select id::text, version from pgfanout.tombstones_1")
     return dict(cursor.fetchall())
 
 
@@ -104,7 +107,7 @@ def test_any_order_and_repetition_end_in_the_same_rows(replica, products_in_all,
     newest = {change[0]: change for change in changes}
     expected = {key: (c[1], c[1]) for key, c in newest.items() if not c[3]}
     for _ in range(720 // products_in_all):
-        replica.execute("truncate products, products_tombstones")
+        replica.execute("truncate products, pgfanout.tombstones_1")
         stream = changes + rng.choices(changes, k=60)
         rng.shuffle(stream)
         while stream:
@@ -117,7 +120,7 @@ def test_any_order_and_repetition_end_in_the_same_rows(replica, products_in_all,
         assert products(replica) == expected
 
 
-# A batch of products that were never changed is first assumed to be new.
+# A batch of products that were inserted is first assumed to be new.
 @pytest.mark.parametrize("there", [None, "first", "last", "all"])
 @pytest.mark.parametrize("version", [5, 7])
 def test_many_products_that_look_new(replica, there, version):
@@ -126,11 +129,11 @@ def test_many_products_that_look_new(replica, there, version):
     apply(replica, *(sync(key, 6) for key in old))
     stale = len(old) if version < 6 else 0
     batch = [delete(A, 9), *(sync(key, version) for key in ids)]
-    assert apply(replica, *batch) == len(ids) - stale
+    assert apply(replica, *batch, look_new=True) == len(ids) - stale
     assert products(replica) == {key: (v, v) for key in ids
                                  for v in [6 if stale and key in old else version]}
     assert tombstones(replica) == {A: 9}
-    assert apply(replica, *batch) == 0
+    assert apply(replica, *batch, look_new=True) == 0
 
 
 def test_many_products_that_look_new_and_a_rule_of_the_replicas_own(replica):
@@ -138,9 +141,9 @@ def test_many_products_that_look_new_and_a_rule_of_the_replicas_own(replica):
     replica.execute("create unique index own on products (name)")
     try:
         with pytest.raises(errors.UniqueViolation):
-            apply(replica, *(sync(key, 1) for key in ids))
+            apply(replica, *(sync(key, 1) for key in ids), look_new=True)
         assert products(replica) == {}
-        assert apply(replica, *(sync(key, n) for n, key in enumerate(ids, 1))) == len(ids)
+        assert apply(replica, *(sync(key, n) for n, key in enumerate(ids, 1)), look_new=True) == len(ids)
     finally:
         replica.execute("drop index own")
 
@@ -176,7 +179,7 @@ SNAPSHOT = {
 @pytest.mark.parametrize("name", SNAPSHOT)
 def test_what_the_snapshot_of_a_reset_contains_is_stale(replica, name, kind):
     (xid, source, version), stale = SNAPSHOT[name]
-    replica.execute("update products_replication set source = 'here', snapshot = '100:110:103', "
+    replica.execute("update pgfanout.tables set source = 'here', snapshot = '100:110:103', "
                     "floor = 50")
     replica.execute("insert into products values (%s, 'from the snapshot', 1, 7, now(), now(), 0)",
                     [A])
@@ -191,7 +194,7 @@ def test_what_the_snapshot_of_a_reset_contains_is_stale(replica, name, kind):
 
 
 def test_a_product_deleted_before_the_reset_does_not_come_back(replica):
-    replica.execute("update products_replication set source = 'here', snapshot = '100:110:103', "
+    replica.execute("update pgfanout.tables set source = 'here', snapshot = '100:110:103', "
                     "floor = 50")
     assert apply(replica, sync(A, 30, xid=60), source="here") == 0
     assert apply(replica, sync(A, 31), source="here") == 0
@@ -199,7 +202,7 @@ def test_a_product_deleted_before_the_reset_does_not_come_back(replica):
 
 
 def test_only_changes_of_its_own_primary_are_applied(replica):
-    replica.execute("update products_replication set follows = 'ours', followed = '{before}'")
+    replica.execute("update pgfanout.streams set follows = 'ours', followed = '{before}'")
     with pytest.raises(Exception) as e:
         apply(replica, sync(A, 9), source="theirs")
     assert e.value.pgcode == "PF002"
@@ -215,7 +218,7 @@ def test_only_changes_of_its_own_primary_are_applied(replica):
 def test_nothing_is_applied_while_a_reset_holds_the_lock(module_stack, replica):
     reset = module_stack.connect("replica-1")
     with reset.cursor() as cursor:
-        cursor.execute("select pg_advisory_xact_lock(1885824609, 1)")
+        cursor.execute("select pg_advisory_xact_lock(1885824610, 1)")
         with pytest.raises(Exception) as e:
             apply(replica, sync(A, 1))
         assert e.value.pgcode == "PF001"
@@ -232,7 +235,7 @@ def test_a_reset_that_waits_for_a_batch_keeps_later_batches_out(module_stack, re
         apply(cursor, sync(A, 1))
     with reset.cursor() as cursor:
         waiter = threading.Thread(target=cursor.execute,
-                                  args=("select pg_advisory_xact_lock(1885824609, 1)",))
+                                  args=("select pg_advisory_xact_lock(1885824610, 1)",))
         waiter.start()
         waiter.join(0.5)
         assert waiter.is_alive()
@@ -304,7 +307,7 @@ def test_temporary_tables_of_the_session_do_not_matter(module_stack, replica):
     conn = module_stack.connect("replica-1")
     with conn, conn.cursor() as cursor:
         cursor.execute("create temp table products (like public.products);"
-                       "create temp table products_tombstones (like public.products_tombstones)")
+                       "create temp table tombstones_1 (like pgfanout.tombstones_1)")
         apply(cursor, sync(A, 1), delete(B, 2))
     conn.close()
     assert products(replica) == {A: (1, 1)} and tombstones(replica) == {B: 2}
@@ -313,7 +316,7 @@ def test_temporary_tables_of_the_session_do_not_matter(module_stack, replica):
 def test_a_lost_replication_row_is_no_fault_of_the_message(module_stack):
     conn = module_stack.connect("replica-1")
     with conn.cursor() as cursor:
-        cursor.execute("delete from products_replication")
+        cursor.execute("delete from pgfanout.tables")
         with pytest.raises(errors.ObjectNotInPrerequisiteState) as e:
             apply(cursor, sync(A, 1))
         assert "reset-replicas" in e.value.diag.message_hint
@@ -322,19 +325,19 @@ def test_a_lost_replication_row_is_no_fault_of_the_message(module_stack):
 
 def arrive(cursor, xid, *numbers):
     """These messages, and a heartbeat that names five."""
-    cursor.execute("update products_heartbeats set since = since - interval '1 hour'")
-    cursor.execute(APPLY[:-1] + ", %s::bigint[], %s)", [
-        *arguments([]), [part for n in numbers for part in (0, 7, n, n)],
-        json.dumps([{"queue": "sync", "at": TIME, "version": 9, "term": 7, "xid": xid,
-                     "terms": [{"term": 7, "messages": 5}]}])])
-    cursor.execute("select needs_reset, reason, heartbeat_sync is not null from products_replication")
+    cursor.execute("update pgfanout.heartbeats set since = since - interval '1 hour'")
+    cursor.execute(APPLY, arguments(
+        [], runs=[part for n in numbers for part in (0, 7, n, n)],
+        beats=json.dumps([{"queue": "sync", "at": TIME, "version": 9, "term": 7, "xid": xid,
+                           "terms": [{"term": 7, "messages": 5}]}])))
+    cursor.execute("select needs_reset, reason, heartbeat_sync is not null from pgfanout.streams")
     return cursor.fetchone()
 
 
 def test_messages_are_not_lost_while_others_of_them_come(replica):
     """Another consumer is at work on them, however slowly."""
-    replica.execute("truncate products_arrivals, products_received, products_heartbeats; "
-                    "update products_replication set heartbeat_sync = null, arrived = 0, reason = null")
+    replica.execute("truncate pgfanout.arrivals, pgfanout.received, pgfanout.heartbeats; "
+                    "update pgfanout.streams set heartbeat_sync = null, arrived = 0, reason = null")
     assert arrive(replica, 100, 1) == (False, None, False)
     assert arrive(replica, 101, 3) == (False, None, False)
     assert arrive(replica, 102, 4, 1) == (False, None, False)

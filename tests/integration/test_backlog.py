@@ -21,7 +21,7 @@ def write(stack, n, name="many"):
 
 
 def marked(stack, replica):
-    return stack.sql(replica, "select needs_reset from products_replication")[0][0]
+    return stack.sql(replica, "select needs_reset from pgfanout.streams")[0][0]
 
 
 def wait_marked(stack, replica, value=True, timeout=30):
@@ -30,12 +30,12 @@ def wait_marked(stack, replica, value=True, timeout=30):
 
 
 def due(stack, replica):
-    return stack.sql("primary", "select reset_due_at from products_queues where replica = %s",
+    return stack.sql("primary", "select reset_due_at from pgfanout.queues where replica = %s",
                      replica)[0][0]
 
 
 def wait_published(stack):
-    wait_until(lambda: stack.sql("primary", "select count(*) from products_outbox") == [(0,)],
+    wait_until(lambda: stack.sql("primary", "select count(*) from pgfanout.outbox") == [(0,)],
                30 * SLOWNESS, "an empty outbox")
 
 
@@ -62,7 +62,7 @@ def test_a_backlog_over_the_bound_is_dropped_and_the_replica_resets_itself(stack
                    20 * SLOWNESS, f"{replica} within its bound")
     wait_marked(stack, "replica-1")
     assert "MAX_BACKLOG_MESSAGES" in stack.sql(
-        "replica-1", "select reason from products_replication")[0][0]
+        "replica-1", "select reason from pgfanout.streams")[0][0]
     assert served_by(stack) == {"primary"}
     metrics = stack.get("/metrics").text
     assert 'pgfanout_api_backlog_dropped_messages_total{database="replica-2"}' in metrics
@@ -133,7 +133,7 @@ def test_a_queue_deleted_while_nobody_consumed(stack, finder):
     stack.wait_converged()
     for replica in REPLICAS:
         wait_until(lambda r=replica: stack.sql(r, "select queues_declared_at is not null from "
-                                               "products_replication") == [(True,)], 10, "noted")
+                                               "pgfanout.streams") == [(True,)], 10, "noted")
     consumer.stop()
     write(stack, 5, "in the queue")
     wait_published(stack)
@@ -153,7 +153,7 @@ def test_a_queue_deleted_while_nobody_consumed(stack, finder):
         # A reset that makes the queue and then fails: something hangs on the table.
         with stack.connect("replica-1") as conn:
             holder = conn.cursor()
-            holder.execute("select pg_advisory_lock_shared(1885824609, 1)")
+            holder.execute("select pg_advisory_lock_shared(1885824610, 1)")
             assert stack.reset("--replica", "replica-1", "--yes").returncode == 5
         conn.close()
         assert stack.queue_depth("products.sync.replica-1") == 0

@@ -137,7 +137,7 @@ def test_a_replica_is_behind_until_it_has_all_of_it(stack):
     def all_say_so():
         for db in REPLICAS:
             rows, at = stack.sql(db, f"select ({BIG}), least(heartbeat_sync, heartbeat_delete) "
-                                 "from products_replication")[0]
+                                 "from pgfanout.streams")[0]
             later = at is not None and at >= committed
             assert rows == ROWS or not later, f"{db} has {rows} rows at {at}, committed {committed}"
             seen[db].add((rows == ROWS, later))

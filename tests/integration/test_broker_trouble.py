@@ -221,17 +221,17 @@ def test_a_returned_move_recreates_no_main_queue_unmarked(stack):
                "the queues to be counted")
 
     def marked():
-        return stack.sql("replica-1", "select needs_reset from products_replication") == [(True,)] or \
-            stack.sql("primary", "select 1 from products_queues where replica = 'replica-1' "
+        return stack.sql("replica-1", "select needs_reset from pgfanout.streams") == [(True,)] or \
+            stack.sql("primary", "select 1 from pgfanout.queues where replica = 'replica-1' "
                       "and reset_due_at is not null")
 
     lock = stack.connect("replica-1")
-    lock.cursor().execute("lock table products_replication in share mode")
+    lock.cursor().execute("lock table pgfanout.streams in share mode")
     # It reads the change and the end of the queue at once, so it has to move the change before it
     # can care for the queue.
     consumer.pause()
     stack.create("odd")
-    wait_until(lambda: stack.sql("primary", "select from products_outbox where heartbeat is null") == [],
+    wait_until(lambda: stack.sql("primary", "select from pgfanout.outbox where heartbeat is null") == [],
                20 * SLOWNESS, "the change to be published")
     delete_queues(stack, "products.retry.replica-1", "products.delete.replica-1")
     consumer.resume()
@@ -314,7 +314,7 @@ def test_a_relay_of_another_primary_is_refused(stack, second):
     letters = stack.take_all(conn.channel(), "products.sync.replica-1")
     assert {p.type for _, p, _ in letters} <= {"products.heartbeat"}
     assert {p.headers["x-source"] for _, p, _ in letters} <= {
-        stack.sql("primary", "select products_source()")[0][0]}
+        stack.sql("primary", "select pgfanout.source()")[0][0]}
     first.stop()
     wait_until(lambda: relay_status(stack, other)["state"] == "leading", 30 * SLOWNESS, "its turn")
 
@@ -351,7 +351,7 @@ def test_a_consumer_applies_nothing_of_another_primary(stack):
     api = stack.start_api()
     consumer = stack.start_consumer()
     arrives(stack, stack.create(), "replica-1", "replica-2")
-    source = stack.sql("primary", "select products_source()")[0][0]
+    source = stack.sql("primary", "select pgfanout.source()")[0][0]
     conn = stack.amqp()
     channel = conn.channel()
     body = ('{"id":"a1db7441-a91b-585b-9987-1f343ca0a754","name":"theirs","price":1,"stock":1,'

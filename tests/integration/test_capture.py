@@ -13,8 +13,10 @@ from psycopg2 import errors
 
 A, B, C = (f"00000000-0000-4000-8000-00000000000{n}" for n in "abc")
 STATE = "select id::text, name, price::text, stock, created_at, updated_at from products"
-RECORDS = ("select id::text, name, price::text, stock, created_at, updated_at, version, xid::text "
-           "from products_outbox where version > %s order by version")
+RECORDS = ("select b.body ->> 'id', b.body ->> 'name', b.body ->> 'price', (b.body ->> 'stock')::int, "
+           "(b.body ->> 'createdAt')::timestamptz, (b.body ->> 'updatedAt')::timestamptz, version, xid::text "
+           "from pgfanout.outbox cross join lateral (select (body || '}')::json as body) b "
+           "where version > %s order by version")
 
 
 def state(stack):
@@ -23,7 +25,7 @@ def state(stack):
 
 def last_version(stack):
     return stack.sql("primary", "select case when is_called then last_value else 0 end "
-                     "from products_version_seq")[0][0]
+                     "from pgfanout.version_seq")[0][0]
 
 
 class Changes:
@@ -142,8 +144,8 @@ SCRIPTS = {
          f"update products set stock = 4 where id = '{B}'; end $$;", {B}),
     "temporary-decoys":
         ("create temp table products (like public.products); "
-         "create temp table products_outbox (like public.products_outbox); "
-         "create temp sequence products_version_seq; "
+         "create temp table outbox (like pgfanout.outbox); "
+         "create temp sequence version_seq; "
          f"insert into public.products (id, name, price) values ('{C}', 'c', 1); "
          f"update public.products set stock = 5 where id = '{A}'; "
          f"delete from public.products where id = '{B}';", {A, B, C}),
@@ -289,7 +291,7 @@ def test_a_role_that_only_may_write_products_is_recorded(primary):
         conn = primary.connect()
         with pytest.raises(errors.InsufficientPrivilege), conn.cursor() as cursor:
             cursor.execute("set role capture_shop")
-            cursor.execute("delete from products_outbox")
+            cursor.execute("delete from pgfanout.outbox")
         conn.close()
     finally:
         primary.psql("primary", "drop owned by capture_shop; drop role capture_shop;")
@@ -300,9 +302,9 @@ def test_row_security_never_turns_a_change_into_a_delete(primary):
     primary.psql("primary", """
         create role capture_owner; grant create on schema public to capture_owner;
         alter table products owner to capture_owner;
-        alter table products_outbox owner to capture_owner;
-        alter sequence products_version_seq owner to capture_owner;
-        alter function products_capture_statement() owner to capture_owner;
+        alter table pgfanout.outbox owner to capture_owner;
+        alter sequence pgfanout.version_seq owner to capture_owner;
+        alter function pgfanout.capture_1() owner to capture_owner;
         alter table products enable row level security, force row level security;
         create policy hidden on products using (stock < 100) with check (true);""")
     try:

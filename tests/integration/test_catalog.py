@@ -14,16 +14,16 @@ OFF, ON = ("alter table products {} trigger user;".format(w) for w in ("disable"
 
 # what an owner does -> a phrase of the reason, and what changes unseen
 BROKEN = {
-    "triggers-off": (OFF + INTO.format("unseen"), "trigger products_capture_insert is disabled"),
+    "triggers-off": (OFF + INTO.format("unseen"), "trigger pgfanout_insert is disabled"),
     "triggers-off-and-on": (OFF + ON + "set session_replication_role = replica;" +
                             INTO.format("unseen"),
-                            "trigger products_capture_applied is not as it was made"),
-    "trigger-dropped": ("drop trigger products_capture_update on products; "
+                            "trigger pgfanout_applied is not as it was made"),
+    "trigger-dropped": ("drop trigger pgfanout_update on products; "
                         "update products set stock = 77;",
-                        "trigger products_capture_update is missing"),
+                        "trigger pgfanout_update is missing"),
     "another-table": ("alter table products rename to products_old; "
                       "create table products (like products_old including all);" +
-                      INTO.format("unseen"), "trigger products_capture_insert is missing"),
+                      INTO.format("unseen"), "another table is called products now"),
     "rewritten-column": ("alter table products alter column price type numeric(14,1);",
                          "price numeric(14,1)"),
     "null-allowed": ("alter table products alter column name drop not null;",
@@ -68,7 +68,7 @@ def wait_broken(stack, phrase):
 
 def assert_refuses(stack, phrase):
     """Writes, imports, resets; reads go on."""
-    versions = stack.sql("primary", "select last_value from products_version_seq")
+    versions = stack.sql("primary", "select last_value from pgfanout.version_seq")
     body = b'{"name":"lost?","price":1,"stock":1}'
     for path, kind in (("/api/products", "application/json"),
                        ("/api/products/import", "application/x-ndjson")):
@@ -76,7 +76,7 @@ def assert_refuses(stack, phrase):
         assert answer.status_code == 503 and "/status" in answer.text, answer.text
     assert stack.get("/ready").status_code == 503
     assert stack.get("/api/products?limit=1").status_code == 200
-    assert stack.sql("primary", "select last_value from products_version_seq") == versions
+    assert stack.sql("primary", "select last_value from pgfanout.version_seq") == versions
     assert "lost?" not in {row[1] for row in stack.rows("primary")}
     done = stack.reset("--yes")
     assert done.returncode == SCHEMA and phrase in done.stderr, done.stderr
@@ -135,9 +135,9 @@ def test_a_renamed_table_is_no_longer_captured(running):
     running.psql("primary", "alter table products rename to products_old; "
                  "create table products (like products_old including all);")
     running.migrate()
-    versions = running.sql("primary", "select last_value from products_version_seq")
+    versions = running.sql("primary", "select last_value from pgfanout.version_seq")
     running.psql("primary", "update products_old set stock = 5")
-    assert running.sql("primary", "select last_value from products_version_seq") == versions
+    assert running.sql("primary", "select last_value from pgfanout.version_seq") == versions
 
 
 # ---- replicas ----
@@ -151,8 +151,8 @@ def persistence(stack, table="products"):
                      table)[0][0]
 
 
-@pytest.mark.parametrize("table", ["products", "products_tombstones", "products_replication",
-                                   "products_dead_letters"])
+@pytest.mark.parametrize("table", ["products", "pgfanout.tombstones_1", "pgfanout.streams",
+                                   "pgfanout.dead_letters"])
 def test_an_unlogged_table_of_a_replica_is_made_anew(running, table):
     running.sql("replica-1", f"alter table {table} set unlogged")
     wait_until(lambda: persistence(running, table) == "p", 40, "the reset")

@@ -101,8 +101,8 @@ def test_any_node_may_die_under_writes(stack, nodes):
     found = {row[0] for row in stack.rows("replica-1")}
     assert writer.acknowledged <= found and len(writer.acknowledged) > 100
     for replica in REPLICAS:
-        assert stack.sql(replica, "select needs_reset, auto_reset from products_replication") == [
+        assert stack.sql(replica, "select needs_reset, auto_reset from pgfanout.streams") == [
             (False, False)], "a node that dies is no deleted queue"
-    assert stack.sql("primary", "select count(*) from products_queues where reset_due_at is not null") == [(0,)]
+    assert stack.sql("primary", "select count(*) from pgfanout.queues where reset_due_at is not null") == [(0,)]
     assert api.running() and consumer.running()
     stack.rabbitmq = own

@@ -109,7 +109,7 @@ def consumer(stack):
 def follow(stack, source, *former):
     """As if reset from a primary of this source, and from others before."""
     for replica in BOTH:
-        stack.sql(replica, "update products_replication set follows = %s, followed = %s", source,
+        stack.sql(replica, "update pgfanout.streams set follows = %s, followed = %s", source,
                   list(former))
 
 
@@ -320,7 +320,7 @@ def test_a_hung_replica_delays_nobody(stack):
 def test_a_running_reset_makes_the_messages_wait(stack, consumer):
     reset = stack.connect("replica-1")
     with reset.cursor() as cursor:
-        cursor.execute("select pg_advisory_xact_lock(1885824609, 1)")
+        cursor.execute("select pg_advisory_xact_lock(1885824610, 1)")
         publisher = Publisher(stack)
         for n in range(1, 51):
             publisher.send("sync", product(n, n))
@@ -400,7 +400,7 @@ def test_a_deleted_queue_is_noticed(stack, consumer):
     wait_found(stack, {1: 1})
     publisher.channel.queue_delete("products.sync.replica-1")
     wait_until(lambda: status(consumer, "replica-1")["needsReset"], 10 * SLOWNESS, "needsReset")
-    assert stack.sql("replica-1", "select needs_reset from products_replication") == [(True,)]
+    assert stack.sql("replica-1", "select needs_reset from pgfanout.streams") == [(True,)]
     assert "reset-replicas" in consumer.log()
     wait_state(consumer, "replica-1", "applying")
     publisher.send("sync", product(2, 2))
@@ -469,7 +469,7 @@ def test_messages_of_another_source_form_their_own_batch(stack, consumer):
     """The xid counts only for the source of the snapshot; without one, the floor does. What a former
     primary's relay left in the queues is stale."""
     follow(stack, "s1", "s2")
-    stack.sql("replica-1", "update products_replication set source = 's1', snapshot = '100:100:', "
+    stack.sql("replica-1", "update pgfanout.tables set source = 's1', snapshot = '100:100:', "
                            "floor = 50")
     publisher = Publisher(stack)
     cases = [(1, 10, {"x-source": "s1", "x-xid": "99"}), (2, 10, {"x-source": "s1", "x-xid": "100"}),
@@ -513,7 +513,7 @@ def test_wrong_starts_say_why(stack, consumer):
 
 def test_status_follows_a_reset(stack, consumer):
     for state in (True, False):
-        stack.sql("replica-1", "update products_replication set needs_reset = %s, reason = 'a test'",
+        stack.sql("replica-1", "update pgfanout.streams set needs_reset = %s, reason = 'a test'",
                   state)
         wait_until(lambda state=state: status(consumer, "replica-1")["needsReset"] is state,
                    15 * SLOWNESS, f"needsReset {state}")
@@ -526,7 +526,7 @@ def test_arrays_have_a_limit(stack, consumer):
     (body, headers, _), = dead_letters(stack, "replica-1", 1)
     assert len(json.loads(body)) == 10001
     assert "10000" in headers["x-error"]
-    wait_until(lambda: stack.sql("replica-2", "select count(*) from products_tombstones") == [(10000,)],
+    wait_until(lambda: stack.sql("replica-2", "select count(*) from pgfanout.tombstones_1") == [(10000,)],
                10 * SLOWNESS, "the tombstones")
 
 

@@ -80,7 +80,7 @@ def found(stack, db):
 
 def wrong(stack, db):
     return {uuid.UUID(i).int: v
-            for i, v in stack.sql(db, "select id::text, version from products_dead_letters")}
+            for i, v in stack.sql(db, "select key[1], version from pgfanout.dead_letters")}
 
 
 def consumer_status(consumer, replica):
@@ -269,7 +269,7 @@ def test_large_letters(stack, consumer):
 
 def test_a_replica_that_refuses_the_record_parks_all_the_same(stack, consumer):
     break_replica(stack, "replica-1")
-    stack.sql("replica-1", "alter table products_dead_letters add constraint no check (version = 0)")
+    stack.sql("replica-1", "alter table pgfanout.dead_letters add constraint no check (version = 0)")
     Publisher(stack).send(product(1, 5, stock=REFUSED))
     wait_letters(stack, "replica-1", 1)
     consumer.wait_for_line("does not take the record")
@@ -291,7 +291,7 @@ def test_only_what_is_wrong_is_recorded(stack, consumer):
     publisher.send(b'{"id":', queue="products.sync.replica-1")
     wait_letters(stack, "replica-1", len(bad) + 2)
     assert wrong(stack, "replica-1") == {1: 10, 3: 8, 6: 3}
-    assert stack.sql("replica-1", "select queue, error from products_dead_letters where version = 10") == [
+    assert stack.sql("replica-1", "select queue, error from pgfanout.dead_letters where version = 10") == [
         ("products.sync.replica-1", "unknown field \"colour\"")]
     wait_until(lambda: consumer_status(consumer, "replica-1")["wrongProducts"] == 3, 20 * SLOWNESS, "the count")
     assert 'pgfanout_consumer_wrong_products{replica="replica-1"} 3' in requests.get(
@@ -378,8 +378,8 @@ def test_discarding_cures_nothing_and_a_reset_does(stack, consumer):
 
 def test_too_many_dead_letters_make_a_replica_unfit(stack):
     stack.start_api()
-    record = ("insert into products_dead_letters (id, version, queue, error) "
-              "select gen_random_uuid(), 1, 'q', 'e' from generate_series(1, {})")
+    record = ("insert into pgfanout.dead_letters (\"table\", key, version, queue, error) "
+              "select 1, array[gen_random_uuid()::text], 1, 'q', 'e' from generate_series(1, {})")
     stack.sql("replica-1", record.format(10000))
     wait_wrong(stack, "replica-1", 10000)
     assert api_replica(stack, "replica-1")["state"] == "serving"
@@ -387,7 +387,7 @@ def test_too_many_dead_letters_make_a_replica_unfit(stack):
     wait_until(lambda: api_replica(stack, "replica-1")["state"] == "too many dead letters", 20 * SLOWNESS, "unfit")
     assert "reset-replicas" in api_replica(stack, "replica-1")["reason"]
     assert served_by(stack, f"/api/products/{ident(1)}")[0] == {"replica-2"}
-    stack.sql("replica-1", "truncate products_dead_letters")
+    stack.sql("replica-1", "truncate pgfanout.dead_letters")
     wait_until(lambda: api_replica(stack, "replica-1")["state"] == "serving", 20 * SLOWNESS, "fit")
     wait_wrong(stack, "replica-1", 0)
 
@@ -399,12 +399,12 @@ FUTURE = (1 << 63) - 1
 
 def wait_given(stack, replica):
     """Until the replica has heard from the primary which versions there are."""
-    wait_until(lambda: stack.sql(replica, "select given > 0 from products_replication") == [(True,)],
+    wait_until(lambda: stack.sql(replica, "select given > 0 from pgfanout.streams") == [(True,)],
                20 * SLOWNESS, f"a heartbeat on {replica}")
 
 
 def no_reads_avoid(stack, replica):
-    return stack.sql(replica, "select count(*) from products_dead_letters") == [(0,)]
+    return stack.sql(replica, "select count(*) from pgfanout.dead_letters") == [(0,)]
 
 
 @pytest.mark.parametrize("readable", [True, False])
@@ -439,8 +439,8 @@ def test_a_record_of_an_impossible_version_ends_with_the_next_change(stack):
     made = stack.create("right")
     stack.wait_converged()
     wait_given(stack, "replica-1")
-    stack.sql("replica-1", "insert into products_dead_letters (id, version, queue, error) values "
-              "(%s, %s, 'products.sync.replica-1', 'no')", made["id"], FUTURE)
+    stack.sql("replica-1", "insert into pgfanout.dead_letters (\"table\", key, version, queue, error) values "
+              "(1, array[%s], %s, 'products.sync.replica-1', 'no')", made["id"], FUTURE)
     stack.sql("primary", "update products set stock = 78")
     stack.wait_converged()
     wait_until(lambda: no_reads_avoid(stack, "replica-1"), 10 * SLOWNESS, "no record")
@@ -453,8 +453,8 @@ def test_a_repair_ends_a_record_of_a_version_never_given_out(stack):
     stack.wait_converged()
     wait_given(stack, "replica-1")
     for key, version in zip(ids, (FUTURE, 1 << 40, 1000, 1)):
-        stack.sql("replica-1", "insert into products_dead_letters (id, version, queue, error) values "
-                  "(%s, %s, 'products.sync.replica-1', 'no')", key, version)
+        stack.sql("replica-1", "insert into pgfanout.dead_letters (\"table\", key, version, queue, error) values "
+                  "(1, array[%s], %s, 'products.sync.replica-1', 'no')", key, version)
     done = stack.reset("--repair")
     assert done.returncode == 0, done.stdout + done.stderr
     assert no_reads_avoid(stack, "replica-1")

@@ -147,7 +147,7 @@ POISON = [
     ("missing field", "sync", b'{"id":"%s","version":5}'),
     ("wrong type", "sync", b'{"id":"%s","name":7,"price":1,"stock":1,"createdAt":"' + NOW.encode() +
      b'","updatedAt":"' + NOW.encode() + b'","version":5}'),
-    ("negative price", "sync", b'{"id":"%s","name":"a","price":-1,"stock":1,"createdAt":"' + NOW.encode() +
+    ("bad price", "sync", b'{"id":"%s","name":"a","price":"1","stock":1,"createdAt":"' + NOW.encode() +
      b'","updatedAt":"' + NOW.encode() + b'","version":5}'),
     ("bad uuid", "sync", b'{"id":"nope","name":"a","price":1,"stock":1,"createdAt":"' + NOW.encode() +
      b'","updatedAt":"' + NOW.encode() + b'","version":5}'),
@@ -252,20 +252,20 @@ def test_queues_unbound_deleted_and_none_at_all(stack):
             channel.queue_unbind(f"products.{kind}.{replica}", "products", f"products.{kind}")
     ids = [stack.create(f"unroutable {n}")["id"] for n in range(20)]
     # The relay declares its topology again and continues by itself; nothing may be missing.
-    wait_until(lambda: stack.sql("primary", "select count(*) from products_outbox where heartbeat is null") == [(0,)], 60, "outbox empty")
+    wait_until(lambda: stack.sql("primary", "select count(*) from pgfanout.outbox where heartbeat is null") == [(0,)], 60, "outbox empty")
     stack.start_consumer(AUTO_RESET="false")
     stack.wait_converged(60)
     assert row(stack, "replica-1", ids[0])
     # Deleted under a running consumer.
     channel = stack.amqp().channel()
     channel.queue_delete("products.sync.replica-2")
-    wait_until(lambda: stack.sql("replica-2", "select needs_reset from products_replication") == [(True,)], 30,
+    wait_until(lambda: stack.sql("replica-2", "select needs_reset from pgfanout.streams") == [(True,)], 30,
                "replica-2 marked")
     wait_until(lambda: stack.queue_depth("products.sync.replica-2") is not None, 30, "the queue made again")
     stack.create("after")
     assert stack.reset("--replica", "replica-2", "--yes").returncode == 0
     stack.wait_converged(60)
-    assert stack.sql("replica-2", "select needs_reset from products_replication") == [(False,)]
+    assert stack.sql("replica-2", "select needs_reset from pgfanout.streams") == [(False,)]
     assert api.running()
 
 
@@ -299,7 +299,7 @@ def test_any_history_any_order_any_duplicates(stack, seed):
             stack.sql("primary", "update products set name = name || '.' where id::text > %s", key)
         else:
             stack.sql("primary", "delete from products where id::text < %s", rng.choice(ids))
-    wait_until(lambda: stack.sql("primary", "select count(*) from products_outbox where heartbeat is null") == [(0,)], 30, "outbox empty")
+    wait_until(lambda: stack.sql("primary", "select count(*) from pgfanout.outbox where heartbeat is null") == [(0,)], 30, "outbox empty")
     messages = stack.take_all(channel, tap)
     assert messages
     # Take everything out of replica-1's queues, and put it back shuffled and doubled; replica-2

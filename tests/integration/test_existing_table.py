@@ -75,7 +75,7 @@ def test_what_could_not_be_replicated_is_refused(bare_stack, name):
     bare_stack.sql("primary", f"create table products ({columns})")
     done = bare_stack.run("pgfanout-migrate", "up")
     assert done.returncode == FAILED and complaint in done.stdout + done.stderr
-    assert bare_stack.sql("primary", "select to_regclass('products_outbox')") == [(None,)]
+    assert bare_stack.sql("primary", "select to_regclass('pgfanout.outbox')") == [(None,)]
 
 
 @pytest.mark.parametrize("name", REFUSED_SHAPES)
@@ -84,7 +84,7 @@ def test_a_shape_whose_changes_are_not_seen_is_refused(bare_stack, name):
     bare_stack.psql("primary", script)
     done = bare_stack.run("pgfanout-migrate", "up")
     assert done.returncode == FAILED and complaint in done.stderr, done.stderr
-    assert bare_stack.sql("primary", "select to_regclass('products_outbox')") == [(None,)]
+    assert bare_stack.sql("primary", "select to_regclass('pgfanout.outbox')") == [(None,)]
 
 
 @pytest.mark.parametrize("name", REFUSED_REPLICAS)
@@ -93,7 +93,7 @@ def test_a_replica_that_would_not_keep_what_is_sent_is_refused(bare_stack, name)
     bare_stack.psql("replica-1", script)
     done = bare_stack.run("pgfanout-migrate", "up")
     assert done.returncode == FAILED and complaint in done.stderr, done.stderr
-    assert bare_stack.sql("replica-1", "select to_regclass('products_replication')") == [(None,)]
+    assert bare_stack.sql("replica-1", "select to_regclass('pgfanout.streams')") == [(None,)]
 
 
 @pytest.mark.parametrize("stock", ["bigint", "smallint"])

@@ -88,7 +88,7 @@ def test_dead_letters_steer_no_terminal(stack):
 
 
 def test_programs_quote_what_databases_say_in_one_plain_line(stack):
-    stack.sql("replica-1", "update products_replication set needs_reset = true, "
+    stack.sql("replica-1", "update pgfanout.streams set needs_reset = true, "
               "reset_at = now(), reason = %s",
               STEERING)
     stack.start_api()

@@ -11,7 +11,7 @@ def test_a_list_comes_from_one_replica(stack):
     for db in ("replica-1", "replica-2"):
         stack.sql(db, "insert into products select gen_random_uuid(), %s, 1, 1, now(), now(), 1 "
                       "from generate_series(1, %s)", db, ROWS)
-        stack.sql(db, "update products_replication set needs_reset = false")
+        stack.sql(db, "update pgfanout.streams set needs_reset = false")
     seen = set()
     for _ in range(8):
         answer = stack.get("/api/products")

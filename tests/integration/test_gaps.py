@@ -47,14 +47,14 @@ def policy(stack, pattern, **definition):
 
 
 def reason(stack, replica="replica-1"):
-    return stack.sql(replica, "select reason from products_replication")[0][0]
+    return stack.sql(replica, "select reason from pgfanout.streams")[0][0]
 
 
 def wait_beat(stack, replica="replica-1"):
     """Until a heartbeat that is made from now on has counted, so all before it has come."""
     now = stack.sql("primary", "select clock_timestamp()")[0][0]
     wait_until(lambda: stack.sql(replica, "select least(heartbeat_sync, heartbeat_delete) > %s "
-                                 "from products_replication", now) == [(True,)],
+                                 "from pgfanout.streams", now) == [(True,)],
                20 * SLOWNESS, f"a heartbeat on {replica}")
 
 
@@ -202,10 +202,10 @@ def test_a_replica_restored_from_an_old_backup(stack):
     consumer = running(stack)
     name = "replica-1"
     consumer.stop()
-    tables = ("products", "products_tombstones", "products_replication", "products_received",
-              "products_arrivals", "products_heartbeats")
+    tables = ("products", "pgfanout.tombstones_1", "pgfanout.streams", "pgfanout.received",
+              "pgfanout.arrivals", "pgfanout.heartbeats", "pgfanout.tables")
     for table in tables:
-        stack.sql(name, f"create table backup_{table} as table {table}")
+        stack.sql(name, f"create table backup_{table.replace('.', '_')} as table {table}")
     consumer = stack.start_consumer(AUTO_RESET="false")
     stack.sql("primary", "update products set stock = stock + 1000")
     stack.wait_converged()
@@ -214,8 +214,8 @@ def test_a_replica_restored_from_an_old_backup(stack):
     consumer.stop()
     for table in tables:
         stack.sql(name, f"truncate {table}")
-        stack.sql(name, f"insert into {table} overriding system value table backup_{table}"
-                  if table == "products_arrivals" else f"insert into {table} table backup_{table}")
+        stack.sql(name, f"insert into {table} overriding system value table backup_{table.replace('.', '_')}"
+                  if table == "pgfanout.arrivals" else f"insert into {table} table backup_{table.replace('.', '_')}")
     consumer = stack.start_consumer(AUTO_RESET="false")
     wait_marked(stack, name, timeout=MARKED_WITHIN)
     wait_until(lambda: name not in served_by(stack), 5 * SLOWNESS, "reads from elsewhere")
@@ -234,10 +234,10 @@ def test_one_message_that_somebody_holds_for_a_moment(stack):
     channel = stack.amqp().channel()
     held = take(channel, "products.sync.replica-1")
     at = stack.sql("primary", "select clock_timestamp()")[0][0]
-    beats = "select heartbeat_sync > %s, heartbeat_delete > %s from products_replication"
+    beats = "select heartbeat_sync > %s, heartbeat_delete > %s from pgfanout.streams"
     stack.start_consumer(AUTO_RESET="false")
     wait_until(lambda: stack.sql("replica-1", beats, at, at)[0][1], 20 * SLOWNESS, "a heartbeat")
-    wait_until(lambda: stack.sql("replica-1", "select waiting is not null from products_heartbeats "
+    wait_until(lambda: stack.sql("replica-1", "select waiting is not null from pgfanout.heartbeats "
                                  "where queue = 'sync'") == [(True,)], 20 * SLOWNESS, "one that waits")
     assert stack.sql("replica-1", beats, at, at) == [(False, True)]
     channel.basic_nack(held.delivery_tag, requeue=True)
@@ -264,9 +264,9 @@ def test_nothing_is_missing_when_programs_and_the_broker_die(stack):
     for replica in REPLICAS:
         wait_beat(stack, replica)
         assert not marked(stack, replica), reason(stack, replica)
-    terms = stack.sql("primary", "select count(*) from products_relay")[0][0]
+    terms = stack.sql("primary", "select count(*) from pgfanout.relay")[0][0]
     assert 1 < terms <= 9
-    assert stack.sql("replica-1", "select count(*) from products_received")[0][0] <= 2 * terms
+    assert stack.sql("replica-1", "select count(*) from pgfanout.received")[0][0] <= 2 * terms
 
 
 def test_messages_of_others_have_no_numbers_and_do_no_harm(stack):
@@ -282,4 +282,4 @@ def test_messages_of_others_have_no_numbers_and_do_no_harm(stack):
     time.sleep(4)
     assert not marked(stack, "replica-1") and consumer.running()
     # What belongs to no term that heartbeats know is forgotten.
-    assert stack.sql("replica-1", "select count(*) from products_received where term = 5") == [(0,)]
+    assert stack.sql("replica-1", "select count(*) from pgfanout.received where term = 5") == [(0,)]

@@ -19,8 +19,8 @@ REPLICAS = ("replica-1", "replica-2")
 MAX_LAG_MS = 2000
 IDLE_LAG_MS = 2500 * SLOWNESS  # a heartbeat is sent every second, and looked at every second
 QUICK = {"MAX_REPLICA_LAG_MS": MAX_LAG_MS}
-BEAT = "select least(heartbeat_sync, heartbeat_delete) from products_replication"
-BEATS = "select count(*) from products_outbox where heartbeat is not null"
+BEAT = "select least(heartbeat_sync, heartbeat_delete) from pgfanout.streams"
+BEATS = "select count(*) from pgfanout.outbox where heartbeat is not null"
 
 
 def replicas(stack, base=None):
@@ -94,6 +94,7 @@ def test_one_locked_replica_leaves_alone(stack):
     wait_measured(stack)
     lock = stack.connect("replica-1")
     lock.cursor().execute("lock table products in exclusive mode")  # readers may, writers may not
+    stack.create("while it is locked")
     wait_served_by(stack, ["replica-2"])
     states = {name: r["state"] for name, r in replicas(stack).items()}
     assert states == {"replica-1": "lagging", "replica-2": "serving"}
@@ -126,7 +127,7 @@ def test_the_nearest_of_lagging_replicas_serves(stack):
     stack.start_api(**QUICK)
     wait_measured(stack)
     consumer.stop()
-    stack.sql("replica-1", "update products_replication set heartbeat_sync = now() - interval '1 hour'")
+    stack.sql("replica-1", "update pgfanout.streams set heartbeat_sync = now() - interval '1 hour'")
     wait_served_by(stack, ["primary"])
     stack.primary.stop("immediate")
     wait_served_by(stack, ["replica-2"])
@@ -145,7 +146,7 @@ def test_without_a_heartbeat_a_replica_is_trusted_for_a_while(stack):
 
 def test_no_limit(stack):
     stack.start_api(MAX_REPLICA_LAG_MS=0, HEARTBEAT_MS=100)
-    stack.sql("replica-1", "update products_replication set heartbeat_sync = '2020-01-01', heartbeat_delete = '2020-01-01'")
+    stack.sql("replica-1", "update pgfanout.streams set heartbeat_sync = '2020-01-01', heartbeat_delete = '2020-01-01'")
     wait_until(lambda: lag_ms(stack, "replica-1"), 10 * SLOWNESS, "the lag")
     assert served_by(stack) == set(REPLICAS)
 
@@ -206,7 +207,7 @@ def test_of_two_apis_only_the_leader_writes_heartbeats(stack):
         create table beats (pid integer, at timestamptz);
         create function note_beat() returns trigger language plpgsql as
             $$ begin insert into beats values (pg_backend_pid(), new.heartbeat); return null; end $$;
-        create trigger note after insert on products_outbox for each row when (new.heartbeat is not null)
+        create trigger note after insert on pgfanout.outbox for each row when (new.heartbeat is not null)
             execute function note_beat()""")
     count = lambda: stack.sql("primary", "select count(*), count(distinct pid) from beats")[0]
     wait_until(lambda: count()[0] >= 10, 20 * SLOWNESS, "ten heartbeats")
@@ -225,7 +226,7 @@ def test_heartbeats_that_vanish_are_written_again(stack):
     stack.start_api(HEARTBEAT_MS=100)
     wait_measured(stack)
     for _ in range(20):
-        stack.sql("primary", "truncate products_outbox")
+        stack.sql("primary", "truncate pgfanout.outbox")
         time.sleep(0.03)
     before = stack.sql("replica-1", BEAT)
     wait_until(lambda: stack.sql("replica-1", BEAT) > before, 10 * SLOWNESS, "heartbeats")
@@ -237,7 +238,7 @@ def test_a_heartbeat_ahead_of_the_primarys_clock_says_nothing(stack):
     stack.start_api(**QUICK)
     wait_measured(stack)
     consumer.stop()
-    stack.sql("replica-1", "update products_replication set heartbeat_sync = now() + interval '1 hour', "
+    stack.sql("replica-1", "update pgfanout.streams set heartbeat_sync = now() + interval '1 hour', "
               "heartbeat_delete = now() + interval '1 hour'")
     made = stack.create("not on any replica")
     wait_served_by(stack, ["primary"])
@@ -261,29 +262,29 @@ def test_a_clock_that_was_set_back_heals_by_itself(stack):
     stack.start_api(HEARTBEAT_MS=1000, **QUICK)
     wait_measured(stack)
     stack.sql("primary", "create table seen (at timestamptz)")
-    stack.sql("replica-1", "create table seen as select heartbeat_sync as at from products_replication with no data")
+    stack.sql("replica-1", "create table seen as select heartbeat_sync as at from pgfanout.streams with no data")
     stack.sql("replica-1", """
         create function note() returns trigger language plpgsql as
-            $$ begin insert into seen values (new.heartbeat_sync); return null; end $$;
-        create trigger note after update on products_replication for each row execute function note()""")
+            $$ begin insert into public.seen values (new.heartbeat_sync); return null; end $$;
+        create trigger note after update on pgfanout.streams for each row execute function note()""")
 
     def seen():
         # Of two heartbeats in a sweep only the newer one is published.
-        stack.sql("primary", "insert into products_outbox (version, id, heartbeat) values "
-                  "(1, '00000000-0000-0000-0000-000000000000', now() + interval '1 hour')")
+        stack.sql("primary", "insert into pgfanout.outbox (stream, version, kind, heartbeat) values "
+                  "(1, 1, 'b', now() + interval '1 hour')")
         return stack.sql("replica-1", "select 1 from seen where at > now() + interval '50 minutes'")
     wait_until(seen, 10 * SLOWNESS, "the heartbeat of another time", 0.5)
     wait_until(lambda: stack.sql("replica-1", "select heartbeat_sync < now() + interval '1 minute' "
-                                 "from products_replication") == [(True,)], 10 * SLOWNESS, "the next one")
+                                 "from pgfanout.streams") == [(True,)], 10 * SLOWNESS, "the next one")
     wait_measured(stack)
     wait_served_by(stack, REPLICAS)
 
 
 def test_a_reset_counts_as_a_heartbeat(stack):
-    stack.sql("replica-1", "update products_replication set heartbeat_sync = now() + interval '1 day', heartbeat_delete = null")
+    stack.sql("replica-1", "update pgfanout.streams set heartbeat_sync = now() + interval '1 day', heartbeat_delete = null")
     before = stack.sql("primary", "select clock_timestamp()")[0][0]
     assert stack.reset("--replica", "replica-1", "--yes").returncode == 0
-    at = stack.sql("replica-1", "select heartbeat_sync, heartbeat_delete from products_replication")[0]
+    at = stack.sql("replica-1", "select heartbeat_sync, heartbeat_delete from pgfanout.streams")[0]
     assert at[0] == at[1] and before <= at[0] <= stack.sql("primary", "select clock_timestamp()")[0][0]
 
 

@@ -56,8 +56,8 @@ def test_a_locked_row_names_who_holds_it(stack):
 
 def test_a_locked_table_is_said_to_be_locked(stack):
     """By programs that connect while it is: statements that name it cannot even be prepared."""
-    conn, (pid, _) = locker(stack, "lock table products, products_dead_letters, "
-                                   "products_replication in access exclusive mode")
+    conn, (pid, _) = locker(stack, "lock table products, pgfanout.dead_letters, "
+                                   "pgfanout.streams in access exclusive mode")
     consumer = stack.start_consumer()
     stack.start_api(wait=False)
     wait_until(lambda: status(consumer)["blockedBy"], 30 * SLOWNESS, "the one who blocks")

@@ -1,14 +1,25 @@
 """pgfanout-migrate: up, down and status on real databases, twice, at once, and with one missing."""
+import os
 import subprocess
 import threading
 import time
 
 import pytest
 
-from conftest import program_env
+from conftest import ROOT, program_env
 
 DATABASES = ("primary", "replica-1", "replica-2")
-NEWEST = {"primary": "2 capture", "replica-1": "2 apply", "replica-2": "2 apply"}
+
+
+def migrations(side):
+    """Their numbers and names, as they are printed."""
+    files = sorted(f for f in os.listdir(os.path.join(ROOT, "migrations", side)) if f.endswith(".up.sql"))
+    return [f"{int(f[:4])} {f[5:-len('.up.sql')]}" for f in files]
+
+
+MIGRATIONS = {db: migrations("primary" if db == "primary" else "replica")
+              for db in DATABASES}
+NEWEST = {db: names[-1] for db, names in MIGRATIONS.items()}
 UNREACHABLE, SCHEMA, BUSY, FAILED, INTERRUPTED, USAGE = 3, 4, 5, 6, 7, 2
 
 
@@ -21,7 +32,7 @@ def registered(stack, db):
 
 
 def needs_reset(stack, db):
-    return stack.sql(db, "select needs_reset from products_replication")[0][0]
+    return stack.sql(db, "select needs_reset from pgfanout.streams")[0][0]
 
 
 def insert(stack, name="x", db="primary"):
@@ -34,9 +45,7 @@ def test_up_migrates_everything_and_then_does_nothing(bare_stack):
     first = migrate(bare_stack, "up")
     assert first.returncode == 0 and first.stderr == ""
     assert first.stdout.splitlines() == [
-        "primary: 1 products: applied", "primary: 2 capture: applied",
-        "replica-1: 1 products: applied", "replica-1: 2 apply: applied",
-        "replica-2: 1 products: applied", "replica-2: 2 apply: applied"]
+        f"{db}: {name}: applied" for db in DATABASES for name in MIGRATIONS[db]]
     second = migrate(bare_stack, "up")
     assert second.returncode == 0
     assert second.stdout.splitlines() == [f"{db}: {NEWEST[db]}: up to date" for db in DATABASES]
@@ -54,7 +63,7 @@ def test_everything_it_makes_says_what_it_is(stack):
 
 def test_status_says_what_is_pending(bare_stack):
     before = migrate(bare_stack, "status")
-    assert before.returncode == SCHEMA and before.stdout.count("pending") == 6
+    assert before.returncode == SCHEMA and before.stdout.count("pending") == sum(map(len, MIGRATIONS.values()))
     bare_stack.migrate()
     after = migrate(bare_stack, "status")
     assert after.returncode == 0 and "pending" not in after.stdout
@@ -73,7 +82,7 @@ def test_many_at_once_apply_everything_once(bare_stack):
     assert [(r.returncode, r.stderr) for r in runs] == [(0, "")] * 6
     lines = [line for r in runs for line in r.stdout.splitlines()]
     for db in DATABASES:
-        for name in ("1 products", NEWEST[db]):
+        for name in MIGRATIONS[db]:
             assert lines.count(f"{db}: {name}: applied") == 1
         assert not db.startswith("replica") or not needs_reset(bare_stack, db)
 
@@ -107,49 +116,62 @@ def test_a_replica_that_may_miss_something_needs_a_reset(bare_stack, how):
         assert len(bare_stack.rows("primary")) == 1
 
 
-def test_down_and_up_lose_nothing(stack):
-    kept, changed, gone = (insert(stack, name) for name in ("kept", "changed", "gone"))
-    stack.sql("replica-1", "insert into products_tombstones values (%s, 7)", kept)
-    insert(stack, db="replica-1")
-    outbox = stack.sql("primary", "select * from products_outbox order by version")
-    rows = {db: stack.rows(db) for db in DATABASES}
-
+def take_back(stack):
     down = migrate(stack, "down")
     assert down.returncode == 0
-    lines = [line for line in down.stdout.splitlines() if not line.startswith("    ")]
-    assert lines == [f"{db}: {NEWEST[db]}: taken back" for db in reversed(DATABASES)]
-    assert {db: stack.rows(db) for db in DATABASES} == rows
-    assert stack.sql("primary", "select * from products_outbox order by version") == outbox
-    assert migrate(stack, "status").returncode == SCHEMA
+    return [line for line in down.stdout.splitlines() if not line.startswith("    ")]
 
-    # Nobody records this; the next up finds it.
+
+WAITING = ("select version, xid::text, b.body ->> 'id', b.body ->> 'name', (b.body ->> 'stock')::int "
+           "from pgfanout.outbox cross join lateral (select (body || '}')::json as body) b order by version")
+WAITED = "select version, xid::text, id::text, name, stock from products_outbox order by version"
+
+
+def test_down_and_up_lose_nothing(stack):
+    kept, changed, gone = (insert(stack, name) for name in ("kept", "changed", "gone"))
+    stack.sql("primary", "delete from products where id = %s", insert(stack, "short"))
+    stack.sql("replica-1", "insert into pgfanout.tombstones_1 values (%s, 7)", kept)
+    insert(stack, db="replica-1")
+    waiting = stack.sql("primary", WAITING)
+    assert len(waiting) == 5
+    rows = {db: stack.rows(db) for db in DATABASES}
+
+    assert take_back(stack) == [f"{db}: {NEWEST[db]}: taken back" for db in reversed(DATABASES)]
+    assert {db: stack.rows(db) for db in DATABASES} == rows
+    assert stack.sql("primary", WAITED) == waiting
+    assert migrate(stack, "status").returncode == SCHEMA
+    late = insert(stack, "late")
+    assert stack.sql("primary", WAITED)[:-1] == waiting
+
+    # From here on nobody records; the next up finds it.
+    take_back(stack)
     stack.sql("primary", "update products set stock = 5 where id = %s", changed)
     stack.sql("primary", "delete from products where id = %s", gone)
     new = insert(stack, "new")
-    assert stack.sql("primary", "select count(*) from products_outbox") == [(3,)]
+    assert len(stack.sql("primary", WAITED)) == 6
 
     stack.migrate()
-    found = stack.sql("primary", "select id::text, name, stock from products_outbox "
-                      "where version > %s", max(record[1] for record in outbox))
-    assert sorted(found, key=str) == sorted(
-        [(changed, "changed", 5), (gone, None, None), (new, "new", 1)], key=str)
+    found = stack.sql("primary", WAITING)
+    assert found[:5] == waiting
+    assert sorted((row[2:] for row in found[5:]), key=str) == sorted(
+        [(late, "late", 1), (changed, "changed", 5), (gone, None, None), (new, "new", 1)], key=str)
     assert stack.sql("primary", "select to_regclass('products_capture_paused')") == [(None,)]
-    assert stack.sql("replica-1", "select id::text, version from products_tombstones") == [
+    assert stack.sql("replica-1", "select id::text, version from pgfanout.tombstones_1") == [
         (kept, 7)]
     insert(stack)
-    assert stack.sql("primary", "select count(*) from products_outbox") == [(7,)]
+    assert stack.sql("primary", "select count(*) from pgfanout.outbox") == [(10,)]
 
 
 def test_down_all_the_way_keeps_the_products(stack):
     insert(stack)
     rows = {db: stack.rows(db) for db in DATABASES}
-    for _ in range(2):
-        assert migrate(stack, "down").returncode == 0
+    for _ in range(max(map(len, MIGRATIONS.values()))):
+        take_back(stack)
     last = migrate(stack, "down")
     assert last.returncode == 0 and last.stdout.count("nothing to take back") == 3
     stack.migrate()
     assert {db: stack.rows(db) for db in DATABASES} == rows
-    assert stack.sql("primary", "select count(*) from products_outbox") == [(1,)]
+    assert stack.sql("primary", "select count(*) from pgfanout.outbox") == [(1,)]
 
 
 def test_a_replica_that_is_down_keeps_nobody_else_back(bare_stack):
@@ -161,7 +183,7 @@ def test_a_replica_that_is_down_keeps_nobody_else_back(bare_stack):
     assert migrate(bare_stack, "status").returncode == UNREACHABLE
     bare_stack.replicas[0].start()
     again = migrate(bare_stack, "up")
-    assert again.returncode == 0 and "replica-1: 2 apply: applied" in again.stdout
+    assert again.returncode == 0 and f"replica-1: {NEWEST['replica-1']}: applied" in again.stdout
     assert not needs_reset(bare_stack, "replica-1")
 
 
@@ -170,18 +192,18 @@ def test_a_replica_that_hangs_costs_its_time_limit_only(bare_stack):
     start = time.monotonic()
     done = migrate(bare_stack, "up")
     assert done.returncode == UNREACHABLE and 4 < time.monotonic() - start < 20
-    assert "replica-2: 2 apply: applied" in done.stdout
+    assert f"replica-2: {NEWEST['replica-2']}: applied" in done.stdout
 
 
 def test_a_newer_database_is_left_alone(stack):
-    stack.sql("replica-1", "insert into pgfanout_migrations values (3, 'future')")
+    stack.sql("replica-1", "insert into pgfanout_migrations values (4, 'future')")
     for command in ("up", "down", "status"):
         done = migrate(stack, command)
         assert done.returncode == SCHEMA
-        assert "has migration 3 (future), this program knows 2" in done.stderr
-        assert registered(stack, "replica-1")[-1] == (3, "future")
+        assert f"has migration {len(MIGRATIONS['replica-1']) + 1} (future), this program knows {len(MIGRATIONS['replica-1'])}" in done.stderr
+        assert registered(stack, "replica-1")[-1] == (len(MIGRATIONS['replica-1']) + 1, "future")
         assert stack.sql("replica-1", "select count(*) from pg_proc "
-                         "where proname = 'products_apply'") == [(1,)]
+                         "where proname = 'apply_1'") == [(1,)]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
@@ -206,7 +228,7 @@ def test_a_failing_migration_leaves_nothing(bare_stack):
                     "now()); insert into products values (gen_random_uuid(), 'x', -1);")
     done = migrate(bare_stack, "up")
     assert done.returncode == FAILED
-    assert "products_price_check" in done.stderr and "replica-2: 2 apply: applied" in done.stdout
+    assert "products_price_check" in done.stderr and f"replica-2: {NEWEST['replica-2']}: applied" in done.stdout
     assert bare_stack.sql("primary", "select to_regclass('pgfanout_migrations')") == [(None,)]
     bare_stack.sql("primary", "update products set price = 1")
     assert migrate(bare_stack, "up").returncode == 0

@@ -25,7 +25,7 @@ class Relay:
                 self.cursor.execute(f"prepare {name} as " + f.read())
 
     def execute(self, what, previous, limit, sweep, last):
-        self.cursor.execute(f"{what}execute claim(%s, %s, %s, %s, %s)",
+        self.cursor.execute(f"{what}execute claim(%s, %s, %s, %s, %s, '1')",
                             (previous, str(limit), sweep, *map(str, last)))
         return self.cursor.fetchall()
 
@@ -52,7 +52,7 @@ def insert(cursor, n=1):
 
 
 def recorded(stack):
-    return {int(v) for v, in stack.sql("primary", "select version from products_outbox")}
+    return {int(v) for v, in stack.sql("primary", "select version from pgfanout.outbox")}
 
 
 def test_every_commit_is_found_once_in_whatever_order(stack):
@@ -131,7 +131,7 @@ def test_behind_a_transaction_put_aside_and_the_rest_of_it(stack):
         assert len(behind) == 2 and all(int(r[1]) > int(xid) for r in behind)
         found = [int(r[2]) for r in rows + behind]
         while True:
-            relay.cursor.execute("execute claim_big(%s, %s, '20')", (xid, str(last)))
+            relay.cursor.execute("execute claim_big(%s, %s, '20', '1')", (xid, str(last)))
             chunk = relay.cursor.fetchall()
             found += [int(r[2]) for r in chunk]
             if len(chunk) < 20:
@@ -145,8 +145,8 @@ def test_the_rest_of_a_big_transaction_is_found_by_the_index(stack):
     relay = Relay(stack)
     with stack.connect() as conn:
         insert(conn.cursor(), 20000)
-    version, xid = stack.sql("primary", "select max(version) - 10, max(xid::text) from products_outbox")[0]
-    relay.cursor.execute("explain (analyze, buffers, format json) execute claim_big(%s, %s, '1000')",
+    version, xid = stack.sql("primary", "select max(version) - 10, max(xid::text) from pgfanout.outbox")[0]
+    relay.cursor.execute("explain (analyze, buffers, format json) execute claim_big(%s, %s, '1000', '1')",
                          (xid, str(version)))
     plan = relay.cursor.fetchall()[0][0]
     top = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]

@@ -207,7 +207,7 @@ def test_broker_away_writes_go_on_and_flow_again(stack):
     stack.wait_converged()
     stack.rabbitmq.kill9()
     ids = [stack.create(f"without a broker {n}")["id"] for n in range(100)]
-    assert stack.sql("primary", "select count(*) from products_outbox where heartbeat is null")[0][0] >= 100
+    assert stack.sql("primary", "select count(*) from pgfanout.outbox where heartbeat is null")[0][0] >= 100
     stack.rabbitmq.start()
     stack.wait_converged(90)
     assert stack.get("/api/products/" + ids[-1]).status_code == 200

@@ -84,7 +84,7 @@ class Readers(threading.Thread):
                 while not self.halt.is_set():
                     # The snapshot is taken before the table is looked at: a swap may come in
                     # between.
-                    s.execute("select count(*) from products_tombstones")
+                    s.execute("select count(*) from pgfanout.tombstones_1")
                     for statement in ("execute total", "select count(*) from products"):
                         c.execute(statement)
                         got = c.fetchone()[0]
@@ -188,10 +188,9 @@ def test_kill_9_leaves_the_old_table(stack):
     assert done.returncode == 0, done.stdout + done.stderr
     stack.wait_converged(60)
     for db in REPLICAS:
-        left = stack.sql(db, "select relname from pg_class where relname like 'products%%' and relkind in ('r', 'i') order by 1")
-        tables = ("products_arrivals", "products_dead_letters", "products_heartbeats", "products_received",
-                  "products_replication", "products_tombstones")
-        assert [r[0] for r in left] == sorted(["products", "products_pkey", *tables, *(f"{t}_pkey" for t in tables)])
+        left = stack.sql(db, "select relname from pg_class where relnamespace = 'public'::regnamespace "
+                         "and relkind in ('r', 'i') and relname not like 'pgfanout_migrations%%' order by 1")
+        assert left == [("products",), ("products_pkey",)]
 
 
 def test_a_third_replica_added_while_traffic_runs(stack):
@@ -269,10 +268,10 @@ def test_views_and_grants(stack):
     assert stack.sql("replica-1", "select has_table_privilege(%s, 'products', 'select')", role) == [(True,)]
     assert stack.sql("replica-1", "select count(*) from pg_indexes where indexname = 'by_name'") == [(1,)]
     stack.sql("replica-2", "create view cheap as select * from products where price < 1")
-    before = stack.sql("replica-2", "select reset_at from products_replication")
+    before = stack.sql("replica-2", "select reset_at from pgfanout.streams")
     done = stack.reset("--yes", "--replica", "replica-2")
     assert done.returncode not in (0, 2) and "cheap" in done.stderr, done.stderr
-    assert stack.sql("replica-2", "select reset_at from products_replication") == before
+    assert stack.sql("replica-2", "select reset_at from pgfanout.streams") == before
     stack.sql("replica-2", "drop view cheap")
 
 
@@ -280,7 +279,7 @@ def test_views_and_grants(stack):
 def test_a_million_rows_in_flat_memory(stack):
     fill(stack, 1_000_000)
     # no relay is needed here
-    stack.sql("primary", "truncate products_outbox")
+    stack.sql("primary", "truncate pgfanout.outbox")
     program = stack.start_program("reset-replicas", "--yes")
     most = 0
     while program.running():

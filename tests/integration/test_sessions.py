@@ -146,14 +146,17 @@ def owned(stack):
         grant all on schema public to {OWNER};
         do $$ declare r record; begin
             for r in select c.oid::regclass as name, relkind from pg_class c
-                where relnamespace = 'public'::regnamespace and relkind in ('r', 'S')
+                where relnamespace in ('public'::regnamespace, 'pgfanout'::regnamespace)
+                    and relkind in ('r', 'S') and not exists (select from pg_depend d
+                        where d.objid = c.oid and d.deptype = 'i')
             loop execute format('alter %s %s owner to {OWNER}',
                 case r.relkind when 'r' then 'table' else 'sequence' end, r.name); end loop;
             for r in select oid::regprocedure as name from pg_proc
-                where pronamespace = 'public'::regnamespace
+                where pronamespace in ('public'::regnamespace, 'pgfanout'::regnamespace)
             loop execute format('alter function %s owner to {OWNER}', r.name); end loop;
         end $$;
         grant execute on function pg_control_system() to {OWNER};
+        alter schema pgfanout owner to {OWNER};
         insert into products (id, name, price, stock) values
             (gen_random_uuid(), 'shown', 1, 1), (gen_random_uuid(), 'hidden', 1, 500);""")
     stack.env["DATABASE_URL"] = stack.env["DATABASE_URL"].replace("//user:", f"//{OWNER}:")

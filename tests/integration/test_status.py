@@ -148,7 +148,7 @@ def test_a_user_who_may_only_read_makes_no_error_by_looking(stack):
     stack.sql("replica-1", "drop role if exists reader")
     stack.sql("replica-1", "create role reader login password 'reader'")
     stack.sql("replica-1", "grant select on all tables in schema public to reader")
-    stack.sql("replica-1", "update products_replication set queues_declared_at = null")
+    stack.sql("replica-1", "update pgfanout.streams set queues_declared_at = null")
     try:
         url = re.sub(r"//[^@]*@", "//reader:reader@", stack.env["REPLICA_1_URL"])
         second = stack.start_api(REPLICA_1_URL=url, LOG_LEVEL="debug")

@@ -118,7 +118,7 @@ def test_replay_all_leaves_none_of_a_chain(stack):
     assert f"{n} replayed, 0 left" in cli(stack, "replay", "--all").stdout
     stack.wait_converged()
     assert letters(stack) == []
-    assert stack.sql("replica-1", "select count(*) from products_dead_letters") == [(0,)]
+    assert stack.sql("replica-1", "select count(*) from pgfanout.dead_letters") == [(0,)]
 
 
 def test_a_key_that_is_really_taken_is_given_up(stack):

@@ -53,11 +53,11 @@ def drift(stack, spoil=None):
     run("update products set version = 987654321987 where id = %s", ids[3])
     run("update products set price = (price::text || '0')::numeric where id = %s", ids[4])
     run("update products set updated_at = updated_at + interval '1 microsecond' where id = %s", ids[5])
-    run("insert into products_tombstones values (%s, 987654321987)", tomb)
+    run("insert into pgfanout.tombstones_1 values (%s, 987654321987)", tomb)
     run("delete from products where id = %s", ids[6])
-    run("insert into products_tombstones values (%s, 987654321987)", ids[6])
+    run("insert into pgfanout.tombstones_1 values (%s, 987654321987)", ids[6])
     run("update products set name = 'both', version = 987654321987 where id = %s", ids[7])
-    run("insert into products_dead_letters (id, version, queue, error) values (%s, 1, 'products.sync.replica-1', 'no')", ids[8])
+    run("insert into pgfanout.dead_letters (\"table\", key, version, queue, error) values (1, array[%s], 1, 'products.sync.replica-1', 'no')", ids[8])
     return {
         ("replica-1", ids[1]): "different: name, stock",
         ("replica-1", ids[2]): "missing",
@@ -90,7 +90,7 @@ def test_equal_then_every_kind_of_drift_then_repaired(stack):
     assert sorted(quiet.stdout.split()) == sorted(key for _, key in found)
 
     before = {db: versions(stack, db) for db in REPLICAS}
-    newest = stack.sql("primary", "select last_value from products_version_seq")[0][0]
+    newest = stack.sql("primary", "select last_value from pgfanout.version_seq")[0][0]
     done = verify(stack, "--repair")
     expect(done, 0, found)
     assert f"replica-1: {len(found)} products differed, {len(found)} repaired" in done.stdout
@@ -101,7 +101,7 @@ def test_equal_then_every_kind_of_drift_then_repaired(stack):
         assert {k: v for k, v in after.items() if k not in wrong} == \
             {k: v for k, v in before[db].items() if k not in wrong}, "only what differed is touched"
         assert all(newest < after[k] < 987654321987 for k in wrong & after.keys())
-    assert stack.sql("replica-1", "select count(*) from products_dead_letters") == [(0,)]
+    assert stack.sql("replica-1", "select count(*) from pgfanout.dead_letters") == [(0,)]
     assert stack.sql("primary", "select count(*) from products where name like 'held by%%'") == [(0,)]
     expect(verify(stack), 0, {})
     # And repaired products take changes again.
@@ -138,7 +138,7 @@ def test_changes_of_a_purged_queue_are_found_and_mended(stack):
     assert consumer.stop() == 0
     stack.sql("primary", "update products set stock = stock + 1 where stock <= 100")
     stack.sql("primary", "delete from products where stock between 2000 and 2049")
-    wait_until(lambda: not stack.sql("primary", "select 1 from products_outbox where heartbeat is null"), 20 * SLOWNESS,
+    wait_until(lambda: not stack.sql("primary", "select 1 from pgfanout.outbox where heartbeat is null"), 20 * SLOWNESS,
                "everything is published")
     channel = stack.amqp().channel()
     for kind in ("sync", "delete"):
@@ -219,8 +219,8 @@ def test_repair_against_a_writer_of_the_same_product(stack):
         # nothing else.
         repair = stack.start_program("reset-replicas", "--repair")
         repair.may_fail = True
-        wait_until(lambda: stack.sql("primary", "select 1 from pg_stat_activity where wait_event_type = 'Lock' "
-                                     "and datname = current_database()"), 40 * SLOWNESS, "the repair waits")
+        wait_until(lambda: stack.sql("primary", "select 1 from pg_stat_activity where query like '%%publish_1%%' "
+                                     "and wait_event is not null and state = 'active' and pid <> pg_backend_pid()"), 40 * SLOWNESS, "the repair waits")
     writer.commit()
     wait_until(lambda: not repair.running(), 60 * SLOWNESS, "the repair ends")
     assert repair.popen.returncode == 0, repair.log()

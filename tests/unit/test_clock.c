@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -97,6 +98,159 @@ static void test_any_value_fits(void **state)
 	}
 }
 
+/* ---- any year ---- */
+
+#define PG_FIRST_US INT64_C(-211813488000000000) /* 4714-11-24 BC */
+#define PG_END_US   INT64_C(9223371331200000000) /* the end of 294276 AD */
+
+/* As capture writes what four digits of a year cannot hold, and as PostgreSQL reads it. */
+static const struct {
+	int64_t pg_us;
+	const char *capture, *sql;
+} any_years[] = {
+	{ INT64_MAX, "infinity", "infinity" },
+	{ INT64_MIN, "-infinity", "-infinity" },
+	{ INT64_C(-63082281600000001), "0001-12-31T23:59:59.999999Z BC",
+	  "0001-12-31T23:59:59.999999Z BC" },
+	{ INT64_C(-63113904000000000), "0001-01-01T00:00:00.000000Z BC",
+	  "0001-01-01T00:00:00.000000Z BC" },
+	{ INT64_C(-63108806400000000), "0001-02-29T00:00:00.000000Z BC",
+	  "0001-02-29T00:00:00.000000Z BC" },
+	{ INT64_C(-64464508800000000), "0044-03-15T00:00:00.000000Z BC",
+	  "0044-03-15T00:00:00.000000Z BC" },
+	{ PG_FIRST_US, "4714-11-24T00:00:00.000000Z BC", "4714-11-24T00:00:00.000000Z BC" },
+	{ INT64_C(252455616000000000), "10000-01-01T00:00:00.000000Z AD",
+	  "10000-01-01T00:00:00.000000Z" },
+	{ INT64_C(316404316800000000), "12026-06-15T00:00:00.000000Z AD",
+	  "12026-06-15T00:00:00.000000Z" },
+	{ PG_END_US - 1, "294276-12-31T23:59:59.999999Z AD", "294276-12-31T23:59:59.999999Z" },
+};
+
+static void test_any_year(void **state)
+{
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(any_years); i++) {
+		char buf[CLOCK_TIMESTAMP_MAX];
+		int64_t back = 4711;
+
+		if (!clock_parse_pg_any(any_years[i].capture, strlen(any_years[i].capture), &back))
+			fail_msg("%s: refused", any_years[i].capture);
+		if (back != any_years[i].pg_us)
+			fail_msg("%s: %" PRId64, any_years[i].capture, back);
+		clock_format_pg_any(any_years[i].pg_us, buf);
+		assert_string_equal(buf, any_years[i].sql);
+	}
+}
+
+/* How it is read: the years from 1 to 9999 by the strict one, others with a word. */
+static bool read_back(const char *text, int64_t *ret)
+{
+	char with_word[CLOCK_TIMESTAMP_MAX + 4];
+
+	if (clock_parse_pg(text, strlen(text), ret) || clock_parse_pg_any(text, strlen(text), ret))
+		return true;
+	snprintf(with_word, sizeof(with_word), "%s AD", text);
+	return clock_parse_pg_any(with_word, strlen(with_word), ret);
+}
+
+static int64_t random_between(int64_t low, int64_t high)
+{
+	uint64_t r = (uint64_t)mrand48() << 32 ^ ((uint64_t)mrand48() & UINT32_MAX);
+
+	return (int64_t)((uint64_t)low + r % ((uint64_t)high - (uint64_t)low));
+}
+
+static void test_round_trip(void **state)
+{
+	static const int64_t around[] = { PG_FIRST_US, INT64_C(-63082281600000000), 0,
+					  INT64_C(252455616000000000), PG_END_US };
+	(void)state;
+
+	srand48(4711);
+	for (size_t i = 0; i < 1000000; i++) {
+		char buf[CLOCK_TIMESTAMP_MAX];
+		int64_t back,
+			us = i % 4 == 0	  ? random_between(PG_FIRST_US, PG_END_US)
+			     : i % 4 == 1 ? random_between(PG_FIRST_US, INT64_C(252455616000000000))
+					  : random_between(around[i % 5] - 4000000,
+							   around[i % 5] + 4000000);
+
+		clock_format_pg_any(us, buf);
+		bool in_range = us >= PG_FIRST_US && us < PG_END_US;
+		if (read_back(buf, &back) != in_range)
+			fail_msg("%" PRId64 ": %s: %s", us, buf, in_range ? "refused" : "read");
+		if (in_range && back != us)
+			fail_msg("%" PRId64 ": %s: comes back as %" PRId64, us, buf, back);
+	}
+	/* Every value has a text. */
+	for (int shift = 0; shift < 63; shift++) {
+		for (int sign = -1; sign <= 1; sign += 2) {
+			char buf[CLOCK_TIMESTAMP_MAX];
+
+			clock_format_pg_any(sign * (INT64_MAX >> shift), buf);
+			assert_true(strlen(buf) < sizeof(buf));
+		}
+	}
+}
+
+static void test_what_is_no_time(void **state)
+{
+	static const char *const rows[] = {
+		"",
+		"BC",
+		" BC",
+		" AD",
+		"Infinity",
+		"infinity ",
+		"infinit",
+		"+infinity",
+		"--infinity",
+		"-infinit",
+		"2026-01-31T12:00:00Z", /* the strict one's */
+		"12026-01-31T12:00:00Z",
+		"12026-01-31T12:00:00Z ad",
+		"12026-01-31T12:00:00Z  AD",
+		"12026-01-31T12:00:00ZAD",
+		"12026-01-31T12:00:00 AD",
+		"12026-01-31 12:00:00Z AD",
+		"12026-01-31T12:00:00.Z AD",
+		"12026-01-31T12:00:00.1234567Z AD",
+		"12026-13-01T12:00:00Z AD",
+		"12026-02-29T12:00:00Z AD",
+		"12025-02-29T12:00:00Z AD",
+		"12026-01-31T24:00:00Z AD",
+		"12026-01-31T12:00:60Z AD",
+		"012026-01-31T12:00:00.000000000000000000000000Z AD",
+		"026-01-31T12:00:00Z AD",
+		"0000-01-31T12:00:00Z BC",
+		"0000-01-31T12:00:00Z AD",
+		"-0044-03-15T00:00:00Z BC",
+		"0002-02-29T00:00:00Z BC",
+		"4714-11-23T23:59:59.999999Z BC",
+		"4715-12-31T00:00:00Z BC",
+		"294277-01-01T00:00:00Z AD",
+		"294277-01-09T04:00:54.775808Z AD",
+		"999999-12-31T23:59:59Z AD",
+		"999999-12-31T23:59:59Z BC",
+		"1000000-12-31T23:59:59Z AD",
+	};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		/* Without a NUL, to catch reads behind the end. */
+		size_t len = strlen(rows[i]);
+		char *text = xmalloc(len + 1 - (len > 0));
+		int64_t us = 4711;
+
+		memcpy(text, rows[i], len);
+		if (clock_parse_pg_any(text, len, &us))
+			fail_msg("\"%s\": %" PRId64, rows[i], us);
+		assert_int_equal(us, 4711);
+		free(text);
+	}
+}
+
 static const struct {
 	int64_t t_us, now_us;
 	int max_ms, want;
@@ -145,11 +299,10 @@ static void test_now(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_formats),
-		cmocka_unit_test(test_calendar),
-		cmocka_unit_test(test_any_value_fits),
-		cmocka_unit_test(test_waits),
-		cmocka_unit_test(test_now),
+		cmocka_unit_test(test_formats),	       cmocka_unit_test(test_calendar),
+		cmocka_unit_test(test_any_value_fits), cmocka_unit_test(test_any_year),
+		cmocka_unit_test(test_round_trip),     cmocka_unit_test(test_what_is_no_time),
+		cmocka_unit_test(test_waits),	       cmocka_unit_test(test_now),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,13 +45,55 @@ static void test_chunks_end_with_a_row(void **state)
 	feed_next(f, 0);
 	feed_add(f, "abc", 3);
 	assert_false(feed_peek(f, 0, &c));
-	feed_end(f); /* gives out the rest */
+	feed_end_part(f, 3); /* gives out the rest */
+	feed_end(f);
 	assert_true(feed_peek(f, 0, &c));
+	assert_true(c.ends_part);
+	assert_int_equal(c.part_rows, 3);
 	assert_int_equal(c.len, 3);
 	assert_int_equal(c.rows, 3);
 	assert_int_equal(c.bytes, 15);
 	assert_false(feed_at_end(f, 0));
 	feed_next(f, 0);
+	assert_true(feed_at_end(f, 0));
+	feed_free(f);
+}
+
+/* Where a table ends, also one without rows, and one whose last row filled a chunk. */
+static void test_parts(void **state)
+{
+	static const struct {
+		const char *data;
+		bool ends_part;
+		int64_t part_rows;
+	} chunks[] = {
+		{ "", true, 0 }, { "1234", false, 0 }, { "", true, 1 },	 { "ab", true, 2 },
+		{ "", true, 0 }, { "5678", false, 0 }, { "c", true, 2 },
+	};
+	struct feed *f = feed_new(10, 4, 1);
+	struct feed_chunk c;
+
+	(void)state;
+	feed_end_part(f, 0);
+	feed_add(f, "1234", 4);
+	feed_end_part(f, 1);
+	feed_add(f, "a", 1);
+	feed_add(f, "b", 1);
+	feed_end_part(f, 2);
+	feed_end_part(f, 0);
+	feed_add(f, "5678", 4);
+	feed_add(f, "c", 1);
+	feed_end_part(f, 2);
+	feed_end(f);
+	for (size_t i = 0; i < ARRAY_SIZE(chunks); i++) {
+		assert_true(feed_peek(f, 0, &c));
+		assert_int_equal(c.len, strlen(chunks[i].data));
+		assert_memory_equal(c.data, chunks[i].data, c.len);
+		assert_int_equal(c.ends_part, chunks[i].ends_part);
+		if (c.ends_part)
+			assert_int_equal(c.part_rows, chunks[i].part_rows);
+		feed_next(f, 0);
+	}
 	assert_true(feed_at_end(f, 0));
 	feed_free(f);
 }
@@ -97,7 +139,9 @@ static void test_everybody_gets_everything(void **state)
 		struct feed *f = feed_new(count, size, READERS);
 		struct strbuf sent = STRBUF_INIT,
 			      got[READERS] = { STRBUF_INIT, STRBUF_INIT, STRBUF_INIT };
-		size_t row = 0, ended = 0;
+		size_t row = 0, ended = 0, parts = 0, got_parts[READERS] = { 0 };
+		int64_t in_part = 0, part_rows = 0;
+		bool done = false;
 
 		while (ended < READERS) {
 			if (row < ROWS && feed_has_room(f)) {
@@ -107,7 +151,16 @@ static void test_everybody_gets_everything(void **state)
 
 				feed_add(f, text, (size_t)len);
 				strbuf_add(&sent, text, (size_t)len);
-				if (++row == ROWS)
+				row++;
+				in_part++;
+			}
+			if (!done && (row == ROWS || rand() % 50 == 0) && feed_has_room(f)) {
+				feed_end_part(f, in_part);
+				parts++;
+				part_rows += in_part;
+				in_part = 0;
+				done = row == ROWS;
+				if (done)
 					feed_end(f);
 			}
 			ended = 0;
@@ -117,6 +170,7 @@ static void test_everybody_gets_everything(void **state)
 				if ((size_t)rand() % 3 >= i && feed_peek(f, i, &c)) {
 					strbuf_add(&got[i], c.data, c.len);
 					assert_int_equal(c.bytes, got[i].len);
+					got_parts[i] += c.ends_part;
 					feed_next(f, i);
 				}
 				ended += feed_at_end(f, i);
@@ -126,9 +180,11 @@ static void test_everybody_gets_everything(void **state)
 			if (got[i].len != sent.len || memcmp(got[i].data, sent.data, sent.len) != 0)
 				fail_msg("%zu chunks of %zu: reader %zu got %zu bytes of %zu",
 					 count, size, i, got[i].len, sent.len);
+			assert_int_equal(got_parts[i], parts);
 			strbuf_clear(&got[i]);
 		}
 		assert_int_equal(feed_rows(f), ROWS);
+		assert_int_equal(part_rows, ROWS);
 		assert_int_equal(feed_bytes(f), sent.len);
 		strbuf_clear(&sent);
 		feed_free(f);
@@ -140,6 +196,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_empty_feed_ends),
 		cmocka_unit_test(test_chunks_end_with_a_row),
+		cmocka_unit_test(test_parts),
 		cmocka_unit_test(test_the_slowest_reader_holds_the_writer),
 		cmocka_unit_test(test_everybody_gets_everything),
 	};

@@ -27,19 +27,25 @@ static uint64_t xid; /* of the heartbeat to be sent next */
 static const struct outbox_term terms[] = { { 8, { 0, 0 } }, { 5, { 20, 30 } } };
 static const struct outbox_facts facts = { "s", 4711, terms, 2 };
 
-const char *topology_key(enum change_kind kind)
+static const struct stream stream = {
+	.number = 1, .text = "1", .name = "products", .exchange = "products"
+};
+
+/* outbox.c's, which is linked and not called. */
+int topology_lead_lock(const struct stream *s)
 {
-	return kind == CHANGE_SYNC ? "sync" : "delete";
+	return s->number;
 }
 
-const char *topology_exchange(void)
+void topology_type(char *buf, const struct stream *s, const char *kind)
 {
-	return "products";
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", s->name, kind);
 }
 
-void topology_queue(char *buf, enum change_kind kind, const char *replica)
+void topology_queue(char *buf, const struct stream *s, enum change_kind kind, const char *replica)
 {
-	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", topology_key(kind), replica);
+	assert_ptr_equal(s, &stream);
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", change_kind_name(kind), replica);
 }
 
 bool amqp_can_publish(const struct amqp_link *l, size_t bytes)
@@ -82,8 +88,8 @@ static int setup(void **state)
 	(void)state;
 	nsent = 0;
 	room = 1000;
-	pub = publisher_new(4, 10);
-	beats = heartbeats_new(replicas, 2);
+	pub = publisher_new(&stream, 4, 10);
+	beats = heartbeats_new(&stream, replicas, 2);
 	return 0;
 }
 
@@ -94,6 +100,8 @@ static int teardown(void **state)
 	publisher_free(pub);
 	return 0;
 }
+
+static struct route route = { .known = true, .flat = true };
 
 /* A chunk with n changes, and a heartbeat recorded by transaction beat unless that is 0. True: an older one was replaced. */
 static bool claim(size_t n, uint64_t beat, struct outbox_key *ret_old)
@@ -106,7 +114,9 @@ static bool claim(size_t n, uint64_t beat, struct outbox_key *ret_old)
 		c->cap = n;
 	}
 	for (c->n = 0; c->n < n; c->n++)
-		c->rows[c->n] = (struct change){ .kind = CHANGE_DELETE, .version = 1, .xid = 1 };
+		c->rows[c->n] = (struct outbox_row){
+			.route = &route, .kind = CHANGE_DELETE, .version = 1, .xid = 1
+		};
 	c->sweep_begins = c->sweep_ends = true;
 	c->has_beat = beat != 0;
 	c->beat = (struct outbox_key){ beat, 1 };
@@ -121,7 +131,7 @@ static enum publisher_run run(void)
 {
 	struct err err;
 
-	(void)!publisher_run(pub, NULL, "s", 8, &err);
+	(void)!publisher_run(pub, NULL, "s", 8, 0, &err);
 	return heartbeats_run(beats, pub, NULL, &facts, &err);
 }
 

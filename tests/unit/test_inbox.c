@@ -12,10 +12,29 @@
 #include <cmocka.h>
 
 #include "consumer/apply/inbox.h"
+#include "tests/unit/tables_for_tests.h"
 
 #define MAX_CHANGES 100
 
 static uint64_t tag;
+
+static struct table *list[1];
+static const struct stream stream = { .number = 1, .text = "1", .name = "products" };
+static const struct tables tables = { .stream = &stream, .list = list, .n = ARRAY_SIZE(list) };
+
+static int read_tables(void **state)
+{
+	(void)state;
+	list[0] = products_for_tests();
+	return 0;
+}
+
+static int free_tables(void **state)
+{
+	(void)state;
+	list[0] = table_free(list[0]);
+	return 0;
+}
 
 /* Takes an array of n deletes, or of n elements that are none. */
 static void take(struct inbox *in, size_t n, bool good, const char *source)
@@ -67,7 +86,7 @@ static void test_what_is_full(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct inbox in;
 
-		inbox_init(&in, MAX_CHANGES);
+		inbox_init(&in, &tables, MAX_CHANGES);
 		for (size_t m = 0; m < rows[i].messages && !inbox_full(&in); m++)
 			take(&in, rows[i].elements, rows[i].good,
 			     rows[i].other_sources && m % 2 ? "b" : "a");
@@ -87,7 +106,7 @@ static void test_nothing_joins_the_batch_that_is_applied(void **state)
 	struct inbox in;
 
 	(void)state;
-	inbox_init(&in, MAX_CHANGES);
+	inbox_init(&in, &tables, MAX_CHANGES);
 	take(&in, 2, true, "a");
 	const struct batch *first = inbox_begin(&in);
 	take(&in, 3, true, "a");
@@ -108,7 +127,7 @@ static void test_a_batch_is_of_one_source(void **state)
 	struct inbox in;
 
 	(void)state;
-	inbox_init(&in, MAX_CHANGES);
+	inbox_init(&in, &tables, MAX_CHANGES);
 	for (size_t i = 0; i < ARRAY_SIZE(sources); i++) {
 		take(&in, 1, true, sources[i]);
 		take(&in, 1, true, sources[i]);
@@ -119,6 +138,37 @@ static void test_a_batch_is_of_one_source(void **state)
 		assert_string_equal(batch_text(b, b->source_at), sources[i]);
 		inbox_done(&in);
 	}
+	inbox_clear(&in);
+}
+
+/* A shape begins a batch, and ends it: what comes behind it may need it. */
+static void test_a_shape_is_alone(void **state)
+{
+	static const size_t messages[] = { 2, 1, 1, 2 };
+	struct amqp_header headers[] = { { .key = "x-source", .str = "a" },
+					 { .key = "x-shape", .num = 12 } };
+	const struct amqp_delivery shape = { .type = "products.shape",
+					     .headers = headers,
+					     .nheaders = ARRAY_SIZE(headers),
+					     .body = "{}",
+					     .len = 2 };
+	struct inbox in;
+
+	(void)state;
+	inbox_init(&in, &tables, MAX_CHANGES);
+	take(&in, 1, true, "a");
+	take(&in, 1, true, "a");
+	inbox_take(&in, &shape, CHANGE_DELETE);
+	inbox_take(&in, &shape, CHANGE_SYNC);
+	take(&in, 1, true, "a");
+	take(&in, 1, true, "a");
+	for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
+		const struct batch *b = inbox_begin(&in);
+		assert_int_equal(b->nmessages, messages[i]);
+		assert_int_equal(b->shape, messages[i] == 1 ? 12 : 0);
+		inbox_done(&in);
+	}
+	assert_null(inbox_begin(&in));
 	inbox_clear(&in);
 }
 
@@ -142,7 +192,7 @@ static void test_numbers_stay(void **state)
 		struct inbox in;
 
 		print_message("%s\n", rows[i].what);
-		inbox_init(&in, MAX_CHANGES);
+		inbox_init(&in, &tables, MAX_CHANGES);
 		tag = 10;
 		take(&in, 1, true, "a");
 		take(&in, 1, true, "a");
@@ -179,8 +229,9 @@ int main(void)
 		cmocka_unit_test(test_what_is_full),
 		cmocka_unit_test(test_nothing_joins_the_batch_that_is_applied),
 		cmocka_unit_test(test_a_batch_is_of_one_source),
+		cmocka_unit_test(test_a_shape_is_alone),
 		cmocka_unit_test(test_numbers_stay),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, read_tables, free_tables);
 }

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "consumer/apply/message.h"
+#include "tests/unit/tables_for_tests.h"
 
 #define ID1 "\"id\":\"00000000-0000-4000-8000-000000000001\""
 #define ID2 "\"id\":\"00000000-0000-4000-8000-000000000002\""
@@ -20,6 +21,45 @@
 #define SYNC1	"{" ID1 REST "7}"
 #define SYNC2	"{" ID2 REST "8}"
 #define DELETE1 "{" ID1 ",\"version\":9}"
+
+/* Of a stream whose messages name their table. */
+#define ODD_TABLE  "\"table\":\"Sales.Odd \\\"one\\\"\""
+#define LONG_TABLE "\"table\":\"" LONG_NAME "." LONG_NAME "\\\"\""
+#define LONG_NAME  "a_name_that_is_as_long_as_any_may_be_in_postgresql_has_62_byte"
+#define KEY(count) "{\"Region \\\"x\\\"\":\"eu\",\"select\":-3,\"count\":" count "}"
+#define ODD	   "{" ODD_TABLE ",\"version\":7,\"row\":" KEY("9") "}"
+#define ODD_DELETE "{" ODD_TABLE ",\"version\":8,\"key\":" KEY("9") "}"
+#define LONG	   "{" LONG_TABLE ",\"version\":9,\"row\":{\"id\":5}}"
+
+static struct table *flat_list[1], *list[2];
+static const struct stream products_stream = { .number = 1, .text = "1", .name = "products" };
+static const struct stream rest_stream = { .number = 2, .text = "2", .name = "rest" };
+static const struct tables products = { .stream = &products_stream,
+					.list = flat_list,
+					.n = ARRAY_SIZE(flat_list) };
+static const struct tables rest = { .stream = &rest_stream, .list = list, .n = ARRAY_SIZE(list) };
+
+static int read_tables(void **state)
+{
+	(void)state;
+	flat_list[0] = products_for_tests();
+	list[0] = odd_for_tests();
+	list[1] = table_for_tests(3, "{\"table\": 8, \"stream\": \"rest\", \"schema\": \"" LONG_NAME
+				     "\", \"name\": \"" LONG_NAME
+				     "\\\"\", \"version\": \"v\", \"key\": [1],"
+				     " \"plain\": true, \"columns\": [" ODD_COLUMN(
+					     1, "id", "integer", "int4", ODD_KEY) "]}");
+	return 0;
+}
+
+static int free_tables(void **state)
+{
+	(void)state;
+	flat_list[0] = table_free(flat_list[0]);
+	list[0] = table_free(list[0]);
+	list[1] = table_free(list[1]);
+	return 0;
+}
 
 static struct amqp_delivery delivery(const char *body)
 {
@@ -68,7 +108,7 @@ static void test_bodies(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct amqp_delivery d = delivery(rows[i].body);
 		batch_reset(&b);
-		message_take(&b, &d, rows[i].kind);
+		message_take(&b, &d, rows[i].kind, &products);
 		if (b.nchanges != rows[i].changes || b.nfailures != rows[i].failures)
 			print_error("row: %s\n", rows[i].what);
 		assert_int_equal(b.nmessages, 1);
@@ -88,6 +128,206 @@ static void test_bodies(void **state)
 	batch_clear(&b);
 }
 
+/* The table that a change names, and which row a failure is about. */
+static void test_tables(void **state)
+{
+	static const struct {
+		const char *what, *body;
+		enum change_kind kind;
+		size_t changes, failures;
+		/* these: of the first failure; of the first change without one */
+		const char *error;
+		int table;
+		const char *key;
+		int64_t version;
+	} rows[] = {
+		{ "a row", ODD, CHANGE_SYNC, 1, 0, NULL, 7, "{\"eu\",-3,9}", 7 },
+		{ "a key", ODD_DELETE, CHANGE_DELETE, 1, 0, NULL, 7, "{\"eu\",-3,9}", 8 },
+		{ "a long name with an escape", LONG, CHANGE_SYNC, 1, 0, NULL, 8, "{5}", 9 },
+		{ "two tables", "[" LONG "," ODD "]", CHANGE_SYNC, 2, 0, NULL, 8, "{5}", 9 },
+		{ "an escape that none needs",
+		  "{\"t\\u0061ble\":\"S\\u0061les.Odd \\u0022one\\\"\",\"version\":7,\"row\":" KEY(
+			  "1") "}",
+		  CHANGE_SYNC, 1, 0, NULL, 7, "{\"eu\",-3,1}", 7 },
+		{ "no table", "{\"version\":7,\"row\":" KEY("9") "}", CHANGE_SYNC, 0, 1,
+		  "table is missing", 0, "", 0 },
+		{ "a number", "{\"table\":7,\"version\":7,\"row\":" KEY("9") "}", CHANGE_SYNC, 0, 1,
+		  "table is missing", 0, "", 0 },
+		{ "another table", "{\"table\":\"public.products\"}", CHANGE_SYNC, 0, 1,
+		  "this replica has no table public.products", 0, "", 0 },
+		{ "another case", "{\"table\":\"sales.Odd \\\"one\\\"\"}", CHANGE_SYNC, 0, 1,
+		  "this replica has no table sales.Odd \"one\"", 0, "", 0 },
+		{ "a longer name", "{\"table\":\"Sales.Odd \\\"one\\\"s\"}", CHANGE_SYNC, 0, 1,
+		  "this replica has no table Sales.Odd \"one\"s", 0, "", 0 },
+		{ "no object", "[7]", CHANGE_SYNC, 0, 1, "a change must be a JSON object", 0, "",
+		  0 },
+		{ "a flat one", SYNC1, CHANGE_SYNC, 0, 1, "table is missing", 0, "", 0 },
+		{ "a broken row",
+		  "[" ODD ",{" ODD_TABLE ",\"version\":6,\"row\":" KEY("8") ",\"more\":1}]",
+		  CHANGE_SYNC, 1, 1, "unknown field \"more\"", 7, "{\"eu\",-3,8}", 6 },
+		{ "the other kind", ODD, CHANGE_DELETE, 0, 1, "unknown field \"row\"", 7,
+		  "{\"eu\",-3,9}", 7 },
+	};
+	struct batch b;
+	(void)state;
+
+	batch_init(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct amqp_delivery d = delivery(rows[i].body);
+		struct batch_failure f = { 0 };
+
+		batch_reset(&b);
+		message_take(&b, &d, rows[i].kind, &rest);
+		print_message("%s\n", rows[i].what);
+		assert_int_equal(b.nchanges, rows[i].changes);
+		assert_int_equal(b.nfailures, rows[i].failures);
+		if (rows[i].failures > 0) {
+			f = b.failures[0];
+			assert_string_equal(batch_text(&b, f.error_at), rows[i].error);
+		} else {
+			batch_name_row(&b, &f, &b.changes[0].change);
+		}
+		assert_int_equal(f.table, rows[i].table);
+		assert_string_equal(batch_text(&b, f.key_at), rows[i].key);
+		assert_int_equal(f.version, rows[i].version);
+	}
+	/* Of the wrong content type: what it is about is told all the same. */
+	struct amqp_delivery d = delivery(ODD);
+	d.content_type = "text/plain";
+	batch_reset(&b);
+	message_take(&b, &d, CHANGE_SYNC, &rest);
+	assert_int_equal(b.nfailures, 1);
+	assert_true(b.failures[0].whole);
+	assert_int_equal(b.failures[0].table, 7);
+	assert_string_equal(batch_text(&b, b.failures[0].key_at), "{\"eu\",-3,9}");
+	batch_clear(&b);
+}
+
+/* A TRUNCATE is told by its type, in the delete queue, and is of no flat table. */
+static void test_truncates(void **state)
+{
+	static const struct {
+		const char *type, *body;
+		enum change_kind kind;
+		bool flat, good;
+		const char *error;
+	} rows[] = {
+		{ "rest.truncate", "{" ODD_TABLE ",\"version\":9}", CHANGE_DELETE, false, true,
+		  NULL },
+		{ "rest.delete", "{" ODD_TABLE ",\"version\":9}", CHANGE_DELETE, false, false,
+		  "key is missing" },
+		{ "rest.truncate", "{" ODD_TABLE ",\"version\":9}", CHANGE_SYNC, false, false,
+		  "row is missing" },
+		{ "products.truncate", "{" ODD_TABLE ",\"version\":9}", CHANGE_DELETE, false, false,
+		  "key is missing" },
+		{ "rest.truncate", "{" ODD_TABLE "}", CHANGE_DELETE, false, false,
+		  "version is missing" },
+		{ "rest.truncate", ODD_DELETE, CHANGE_DELETE, false, false,
+		  "unknown field \"key\"" },
+		{ "rest.truncate", ODD, CHANGE_DELETE, false, false, "unknown field \"row\"" },
+		{ "rest.truncate", "{\"version\":9}", CHANGE_DELETE, false, false,
+		  "table is missing" },
+		{ "products.truncate", "{\"version\":9}", CHANGE_DELETE, true, false,
+		  "public.products has no TRUNCATE, but a delete of each row" },
+	};
+	struct batch b;
+	(void)state;
+
+	batch_init(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct amqp_delivery d = delivery(rows[i].body);
+		d.type = rows[i].type;
+		batch_reset(&b);
+		message_take(&b, &d, rows[i].kind, rows[i].flat ? &products : &rest);
+		print_message("%s in %s\n", rows[i].type, change_kind_name(rows[i].kind));
+		assert_int_equal(b.nchanges, rows[i].good);
+		assert_int_equal(b.nfailures, !rows[i].good);
+		if (rows[i].good) {
+			assert_true(b.changes[0].change.truncate);
+			assert_int_equal(b.changes[0].change.kind, CHANGE_DELETE);
+			assert_int_equal(b.changes[0].change.version, 9);
+		} else {
+			assert_string_equal(batch_text(&b, b.failures[0].error_at), rows[i].error);
+		}
+	}
+	batch_clear(&b);
+}
+
+/* The description is kept as it came; its number is in a header. */
+static void test_shapes(void **state)
+{
+	static const struct {
+		const char *body;
+		struct amqp_header header;
+		bool good;
+	} rows[] = {
+		{ "{\"a\": [1]}", { .key = "x-shape", .num = 12 }, true },
+		{ "{\"a\": [1]}", { .key = "x-shape", .str = "12" }, true },
+		{ "{\"a\": [1]}", { .key = "other", .num = 12 }, false },
+		{ "{\"a\": [1]}", { .key = "x-shape", .num = 0 }, false },
+		{ "{\"a\": [1]}", { .key = "x-shape", .num = INT64_C(1) << 31 }, false },
+		{ "{\"a\"", { .key = "x-shape", .num = 12 }, false },
+		{ "", { .key = "x-shape", .num = 12 }, false },
+	};
+	struct batch b;
+	(void)state;
+
+	batch_init(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct amqp_delivery d = delivery(rows[i].body);
+		d.type = "rest.shape";
+		d.headers = &rows[i].header;
+		d.nheaders = 1;
+		batch_reset(&b);
+		assert_int_equal(b.shape, 0);
+		message_take(&b, &d, CHANGE_SYNC, &rest);
+		if ((b.shape == 12) != rows[i].good)
+			fail_msg("row %zu: %d", i, b.shape);
+		assert_int_equal(b.nfailures, !rows[i].good);
+		assert_int_equal(b.nchanges, 0);
+		if (rows[i].good) {
+			assert_int_equal(b.shape_body.len, d.len);
+			assert_memory_equal(b.bodies.data + b.shape_body.at, d.body, d.len);
+		}
+	}
+	batch_clear(&b);
+}
+
+/* x-inserted counts for all of a message's changes, or for none. */
+static void test_inserted(void **state)
+{
+	static const struct {
+		const char *body;
+		struct amqp_header header;
+		bool inserted;
+	} rows[] = {
+		{ SYNC1, { .key = "x-inserted", .num = 1 }, true },
+		{ SYNC1, { .key = "x-inserted", .str = "1" }, true },
+		{ SYNC1, { .key = "x-inserted", .num = 0 }, false },
+		{ SYNC1, { .key = "x-inserted", .num = 2 }, false },
+		{ SYNC1, { .key = "x-inserted", .num = -1 }, false },
+		{ SYNC1, { .key = "other", .num = 1 }, false },
+		{ "[" SYNC1 "," SYNC2 "]", { .key = "x-inserted", .num = 2 }, true },
+		{ "[" SYNC1 "," SYNC2 "]", { .key = "x-inserted", .num = 1 }, false },
+	};
+	struct batch b;
+	(void)state;
+
+	batch_init(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct amqp_delivery d = delivery(rows[i].body);
+		d.headers = &rows[i].header;
+		d.nheaders = 1;
+		batch_reset(&b);
+		message_take(&b, &d, CHANGE_SYNC, &products);
+		assert_true(b.nchanges > 0);
+		for (size_t k = 0; k < b.nchanges; k++)
+			if (b.changes[k].change.inserted != rows[i].inserted)
+				fail_msg("row %zu", i);
+	}
+	batch_clear(&b);
+}
+
 static void test_elements_keep_text_and_xid(void **state)
 {
 	(void)state;
@@ -98,7 +338,7 @@ static void test_elements_keep_text_and_xid(void **state)
 	d.nheaders = ARRAY_SIZE(headers);
 	struct batch b;
 	batch_init(&b);
-	message_take(&b, &d, CHANGE_SYNC);
+	message_take(&b, &d, CHANGE_SYNC, &products);
 	assert_int_equal(b.nchanges, 2);
 	assert_int_equal(b.changes[0].change.xid, 70);
 	assert_int_equal(b.changes[1].change.xid, 90);
@@ -120,7 +360,7 @@ static void test_elements_keep_text_and_xid(void **state)
 	d = delivery(SYNC1);
 	d.headers = headers;
 	d.nheaders = ARRAY_SIZE(headers);
-	message_take(&b, &d, CHANGE_SYNC);
+	message_take(&b, &d, CHANGE_SYNC, &products);
 	assert_int_equal(b.nchanges, 1);
 	assert_int_equal(b.changes[0].change.xid, 0);
 	batch_clear(&b);
@@ -150,7 +390,7 @@ static void test_attempts(void **state)
 		d.headers = &rows[i].header;
 		d.nheaders = 1;
 		batch_reset(&b);
-		message_take(&b, &d, CHANGE_SYNC);
+		message_take(&b, &d, CHANGE_SYNC, &products);
 		if (b.messages[0].attempt != rows[i].attempt)
 			print_error("row %zu\n", i);
 		assert_int_equal(b.messages[0].attempt, rows[i].attempt);
@@ -168,6 +408,8 @@ static void test_headers_that_travel_on(void **state)
 		{ .key = "x-error", .str = "old" },
 		{ .key = "x-queue", .str = "q" },
 		{ .key = "x-died-at", .str = "t" },
+		{ .key = "x-shape", .num = 12 },
+		{ .key = "x-inserted", .num = 1 },
 		{ .key = "x-first-death-queue", .str = "q" },
 		{ .key = "x-death", .num = 3 },
 		{ .key = "x-delivery-count", .num = 3 },
@@ -181,7 +423,9 @@ static void test_headers_that_travel_on(void **state)
 	d.nheaders = ARRAY_SIZE(headers);
 	struct batch b;
 	batch_init(&b);
-	message_take(&b, &d, CHANGE_SYNC);
+	message_take(&b, &d, CHANGE_SYNC, &products);
+	assert_int_equal(b.messages[0].shape, 12);
+	assert_int_equal(b.messages[0].inserted, 1);
 	assert_int_equal(b.messages[0].nheaders, 3);
 	assert_string_equal(batch_text(&b, b.headers[0].key_at), "trace");
 	assert_string_equal(batch_text(&b, b.headers[0].str_at), "abc");
@@ -213,7 +457,7 @@ static void test_content_types(void **state)
 		struct amqp_delivery d = delivery(SYNC1);
 		d.content_type = rows[i].type;
 		batch_reset(&b);
-		message_take(&b, &d, CHANGE_SYNC);
+		message_take(&b, &d, CHANGE_SYNC, &products);
 		if ((b.nchanges == 1) != rows[i].good)
 			print_error("row: %s\n", rows[i].type);
 		assert_int_equal(b.nchanges, rows[i].good);
@@ -287,7 +531,7 @@ static void test_heartbeats(void **state)
 		d.headers = &source;
 		d.nheaders = 1;
 		size_t beats = b.nbeats, failures = b.nfailures;
-		message_take(&b, &d, CHANGE_DELETE);
+		message_take(&b, &d, CHANGE_DELETE, &products);
 		if (b.nbeats != beats + rows[i].good)
 			print_error("row: %s\n", rows[i].body);
 		assert_int_equal(b.nbeats, beats + rows[i].good);
@@ -306,15 +550,27 @@ static void test_heartbeats(void **state)
 	assert_int_equal(beat->terms[1].messages[CHANGE_SYNC], 20);
 	batch_reset(&b);
 	assert_true(!b.has_beat[CHANGE_DELETE] && b.nbeats == 0);
+	/* Of another stream it is none. */
+	struct amqp_delivery other = delivery(rows[0].body);
+	other.type = "products.heartbeat";
+	other.headers = &source;
+	other.nheaders = 1;
+	message_take(&b, &other, CHANGE_DELETE, &rest);
+	assert_int_equal(b.nbeats, 0);
+	assert_int_equal(b.nfailures, 1);
+	other.type = "rest.heartbeat";
+	message_take(&b, &other, CHANGE_DELETE, &rest);
+	assert_int_equal(b.nbeats, 1);
+	batch_reset(&b);
 	/* Without the type it is no heartbeat; without a source nobody knows whose. */
 	struct amqp_delivery d = delivery(rows[0].body);
 	d.headers = &source;
 	d.nheaders = 1;
-	message_take(&b, &d, CHANGE_DELETE);
+	message_take(&b, &d, CHANGE_DELETE, &products);
 	assert_int_equal(b.nfailures, 1);
 	d.type = "products.heartbeat";
 	d.nheaders = 0;
-	message_take(&b, &d, CHANGE_DELETE);
+	message_take(&b, &d, CHANGE_DELETE, &products);
 	assert_int_equal(b.nfailures, 2);
 	assert_false(b.has_beat[CHANGE_DELETE]);
 	batch_clear(&b);
@@ -343,7 +599,7 @@ static void test_marks(void **state)
 		d.type = "products.mark";
 		d.reply_to = rows[i].reply_to;
 		size_t marks = b.nbeats, failures = b.nfailures;
-		message_take(&b, &d, CHANGE_SYNC);
+		message_take(&b, &d, CHANGE_SYNC, &products);
 		if (b.nbeats != marks + rows[i].good)
 			print_error("row: %zu\n", i);
 		assert_int_equal(b.nbeats, marks + rows[i].good);
@@ -382,7 +638,7 @@ static void test_numbers(void **state)
 		d.headers = headers;
 		d.nheaders = ARRAY_SIZE(headers);
 		batch_init(&b);
-		message_take(&b, &d, CHANGE_SYNC);
+		message_take(&b, &d, CHANGE_SYNC, &products);
 		if (batch_has_arrivals(&b) != rows[i].good)
 			print_error("row %zu\n", i);
 		assert_int_equal(batch_has_arrivals(&b), rows[i].good);
@@ -396,6 +652,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_bodies),
+		cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_inserted),
+		cmocka_unit_test(test_shapes),
+		cmocka_unit_test(test_truncates),
 		cmocka_unit_test(test_elements_keep_text_and_xid),
 		cmocka_unit_test(test_attempts),
 		cmocka_unit_test(test_headers_that_travel_on),
@@ -405,5 +665,5 @@ int main(void)
 		cmocka_unit_test(test_marks),
 		cmocka_unit_test(test_numbers),
 	};
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, read_tables, free_tables);
 }

@@ -21,14 +21,19 @@ static struct {
 } sent[4096];
 static size_t nsent, room, listened;
 
-const char *topology_key(enum change_kind kind)
+static const struct stream stream = {
+	.number = 1, .text = "1", .name = "products", .exchange = "products"
+};
+
+void topology_type(char *buf, const struct stream *s, const char *kind)
 {
-	return kind == CHANGE_SYNC ? "sync" : "delete";
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", s->name, kind);
 }
 
-void topology_queue(char *buf, enum change_kind kind, const char *replica)
+void topology_queue(char *buf, const struct stream *s, enum change_kind kind, const char *replica)
 {
-	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", topology_key(kind), replica);
+	assert_ptr_equal(s, &stream);
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", change_kind_name(kind), replica);
 }
 
 bool amqp_can_publish(const struct amqp_link *l, size_t bytes)
@@ -65,7 +70,7 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 static const char *const replicas[] = { "r1", "r2" };
 static struct pace *pace;
 static struct mono now;
-static struct change rows[CHUNK];
+static struct outbox_row rows[CHUNK];
 
 static int setup(void **state)
 {
@@ -73,7 +78,7 @@ static int setup(void **state)
 	nsent = listened = 0;
 	room = SIZE_MAX;
 	now.us = 1000000;
-	pace = pace_new(replicas, 2);
+	pace = pace_new(&stream, replicas, 2);
 	return 0;
 }
 

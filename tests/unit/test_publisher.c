@@ -19,30 +19,38 @@
 
 /* ---- the broker ---- */
 
-#define SENT_MAX 20000
+#define SENT_MAX  20000
+#define ANNOUNCED 3 /* announcer_term() */
 
 static struct {
 	char key[32], xids[128];
 	size_t changes, len;
 	uint64_t number;
+	int64_t shape, inserted;
 	bool array;
 } sent[SENT_MAX];
 static size_t nsent, link_base; /* message no of this link is sent[link_base + no - 1] */
 static bool full, broken;
 
-const char *topology_key(enum change_kind kind)
+static const struct stream stream = {
+	.number = 1, .text = "1", .name = "products", .exchange = "products"
+};
+
+/* outbox.c's, which is linked and not called. */
+int topology_lead_lock(const struct stream *s)
 {
-	return kind == CHANGE_SYNC ? "sync" : "delete";
+	return s->number;
 }
 
-const char *topology_exchange(void)
+void topology_type(char *buf, const struct stream *s, const char *kind)
 {
-	return "products";
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", s->name, kind);
 }
 
-void topology_queue(char *buf, enum change_kind kind, const char *replica)
+void topology_queue(char *buf, const struct stream *s, enum change_kind kind, const char *replica)
 {
-	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", topology_key(kind), replica);
+	assert_ptr_equal(s, &stream);
+	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", change_kind_name(kind), replica);
 }
 
 bool amqp_can_publish(const struct amqp_link *l, size_t bytes)
@@ -60,11 +68,14 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	assert_true(nsent < SENT_MAX);
 	if (*p->exchange) {
 		assert_string_equal(p->exchange, "products");
-		assert_string_equal(p->type, p->routing_key);
-	} else { /* by name */
-		assert_true(strncmp(p->routing_key, p->type, strlen(p->type)) == 0);
+	} else { /* by name: "sync.r1" */
+		const char *kind = p->type + strlen("products.");
+		assert_true(strncmp(p->routing_key, kind, strlen(kind)) == 0);
 	}
-	assert_int_equal(p->nheaders, 4);
+	assert_true(strcmp(p->type, "products.sync") == 0 ||
+		    strcmp(p->type, "products.delete") == 0 ||
+		    strcmp(p->type, "products.truncate") == 0);
+	assert_int_equal(p->nheaders, 6);
 	assert_string_equal(p->headers[0].key, "x-xid");
 	assert_string_equal(p->headers[1].key, "x-source");
 	assert_string_equal(p->headers[1].str, "the source");
@@ -72,6 +83,10 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	assert_int_equal(p->headers[2].num, 77);
 	assert_string_equal(p->headers[3].key, "x-number");
 	sent[nsent].number = (uint64_t)p->headers[3].num;
+	assert_string_equal(p->headers[4].key, "x-shape");
+	sent[nsent].shape = p->headers[4].num;
+	assert_string_equal(p->headers[5].key, "x-inserted");
+	sent[nsent].inserted = p->headers[5].num;
 	AUTO_FREE char *body = xstrndup(p->body, p->len);
 	sent[nsent].changes = 0;
 	sent[nsent].len = p->len;
@@ -89,6 +104,8 @@ static void new_link(void)
 {
 	link_base = nsent;
 }
+
+static struct route *route, *other_route;
 
 static int setup(void **state)
 {
@@ -109,15 +126,16 @@ static void fill(struct outbox_chunk *c, size_t syncs, size_t deletes, bool begi
 		c->cap = syncs + deletes;
 		c->rows = xreallocarray(c->rows, c->cap, sizeof(*c->rows));
 	}
-	strbuf_reset(&c->names);
-	strbuf_addstr(&c->names, "name");
+	strbuf_reset(&c->texts);
+	strbuf_addstr(&c->texts, "{\"id\":1");
 	for (size_t i = 0; i < syncs + deletes; i++) {
 		last_version++;
-		c->rows[c->n++] = (struct change){ .kind = i < syncs ? CHANGE_SYNC : CHANGE_DELETE,
-						   .version = last_version,
-						   .xid = (uint64_t)(700 + last_version / 3),
-						   .name_len = 4,
-						   .price = "1.50" };
+		c->rows[c->n++] = (struct outbox_row){ .route = route,
+						       .kind = i < syncs ? CHANGE_SYNC
+									 : CHANGE_DELETE,
+						       .version = last_version,
+						       .xid = (uint64_t)(700 + last_version / 3),
+						       .text_len = c->texts.len };
 	}
 	c->sweep_begins = begins;
 	c->sweep_ends = ends;
@@ -136,7 +154,7 @@ static enum publisher_run run(struct publisher *p)
 {
 	struct err err;
 
-	return publisher_run(p, NULL, "the source", 77, &err);
+	return publisher_run(p, NULL, "the source", 77, ANNOUNCED, &err);
 }
 
 /* How many keys were confirmed; none may have been seen before. */
@@ -161,7 +179,7 @@ static size_t take_keys(struct publisher *p, bool *seen, size_t nseen)
 /* The first message after a drop goes alone: this one is sent and confirmed. */
 static struct publisher *trusting(size_t chunks, size_t changes_max)
 {
-	struct publisher *p = publisher_new(chunks, changes_max);
+	struct publisher *p = publisher_new(&stream, chunks, changes_max);
 	bool seen[1] = { false };
 
 	last_version = 0;
@@ -213,6 +231,91 @@ static void test_what_a_message_holds(void **state)
 	}
 }
 
+/* Of one shape and one kind, and how many of its changes were inserts. */
+static void test_shapes_do_not_share_a_message(void **state)
+{
+	static const struct {
+		bool other, inserted;
+		enum change_kind kind;
+	} rows[] = {
+		{ false, true, CHANGE_SYNC },	{ false, false, CHANGE_SYNC },
+		{ false, true, CHANGE_SYNC },	{ false, false, CHANGE_DELETE },
+		{ true, false, CHANGE_SYNC },	{ true, true, CHANGE_DELETE },
+		{ true, false, CHANGE_DELETE }, { false, true, CHANGE_DELETE },
+	};
+	char shown[200] = "";
+	(void)state;
+
+	struct publisher *p = trusting(2, 200);
+	struct outbox_chunk *c = publisher_chunk(p);
+	fill(c, ARRAY_SIZE(rows), 0, false, false);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		c->rows[i].route = rows[i].other ? other_route : route;
+		c->rows[i].kind = rows[i].kind;
+		c->rows[i].inserted = rows[i].inserted;
+	}
+	publisher_add(p, c);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	for (size_t m = 1; m < nsent; m++) {
+		size_t at = strlen(shown);
+		snprintf(shown + at, sizeof(shown) - at, "%s%s %zu of %d, %d new", at ? "; " : "",
+			 sent[m].key, sent[m].changes, (int)sent[m].shape, (int)sent[m].inserted);
+	}
+	assert_string_equal(
+		shown, "sync 3 of 1, 2 new; delete 1 of 1, 0 new; "
+		       "s.t.sync 1 of 5, 0 new; s.t.delete 2 of 5, 1 new; delete 1 of 1, 1 new");
+	publisher_free(p);
+}
+
+/* A row goes behind the announcement of its shape; a flat one needs none. */
+static void test_what_is_not_announced_waits(void **state)
+{
+	(void)state;
+	struct publisher *p = trusting(2, 200);
+	struct outbox_chunk *c = publisher_chunk(p);
+	fill(c, 3, 0, false, false);
+	c->rows[1].route = c->rows[2].route = other_route;
+	publisher_add(p, c);
+	other_route->announced = ANNOUNCED - 1;
+	assert_int_equal(run(p), PUBLISHER_SHAPE);
+	assert_ptr_equal(publisher_wants(p), other_route);
+	assert_int_equal(nsent, 2);
+	assert_int_equal(run(p), PUBLISHER_SHAPE);
+	assert_int_equal(nsent, 2);
+	other_route->announced = ANNOUNCED;
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_int_equal(nsent, 3);
+	assert_int_equal(sent[2].changes, 2);
+	assert_null(publisher_wants(p));
+	publisher_free(p);
+}
+
+/* A TRUNCATE has a key and a type of its own, and shares no message with deletes. */
+static void test_truncates(void **state)
+{
+	char shown[200] = "";
+	(void)state;
+
+	struct publisher *p = trusting(2, 200);
+	struct outbox_chunk *c = publisher_chunk(p);
+	fill(c, 0, 5, false, false);
+	for (size_t i = 0; i < 5; i++)
+		c->rows[i].route = other_route;
+	for (size_t i = 2; i < 4; i++) {
+		c->rows[i].truncate = true;
+		c->rows[i].text_len = 0;
+	}
+	publisher_add(p, c);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	for (size_t m = 1; m < nsent; m++) {
+		size_t at = strlen(shown);
+		snprintf(shown + at, sizeof(shown) - at, "%s%s %zu", at ? "; " : "", sent[m].key,
+			 sent[m].changes);
+	}
+	assert_string_equal(shown, "s.t.delete 2; s.t.truncate 2; s.t.delete 1");
+	publisher_free(p);
+}
+
 static void test_a_message_names_its_transactions(void **state)
 {
 	(void)state;
@@ -229,7 +332,7 @@ static void test_a_message_names_its_transactions(void **state)
 static void test_one_goes_ahead_after_a_drop(void **state)
 {
 	(void)state;
-	struct publisher *p = publisher_new(2, 1);
+	struct publisher *p = publisher_new(&stream, 2, 1);
 
 	last_version = 0;
 	add(p, 0, 4, true);
@@ -595,8 +698,18 @@ static void test_numbers(void **state)
 
 int main(void)
 {
+	route = route_new(1);
+	route_set(route, "products", "public", "products", true, "{}");
+	strcpy(route->keys[CHANGE_SYNC], "sync");
+	strcpy(route->keys[CHANGE_DELETE], "delete");
+	other_route = route_new(5);
+	route_set(other_route, "rest", "s", "t", false, "{}");
+	other_route->announced = ANNOUNCED;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_a_message_holds),
+		cmocka_unit_test_setup(test_shapes_do_not_share_a_message, setup),
+		cmocka_unit_test_setup(test_what_is_not_announced_waits, setup),
+		cmocka_unit_test_setup(test_truncates, setup),
 		cmocka_unit_test_setup(test_a_message_names_its_transactions, setup),
 		cmocka_unit_test_setup(test_one_goes_ahead_after_a_drop, setup),
 		cmocka_unit_test_setup(test_a_full_or_broken_link, setup),
@@ -610,5 +723,9 @@ int main(void)
 		cmocka_unit_test_setup(test_numbers, setup),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+	route_free(route);
+	route_free(other_route);
+	return failed;
 }

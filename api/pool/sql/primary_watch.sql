@@ -1,9 +1,19 @@
 -- Whether the primary takes writes: a standby, or a server set to read-only, does not. A database
 -- without an outbox is none: it is not migrated, or a replica by mistake, and nothing may be
--- written to it. And what it knows of the replicas' queues: one row each, or an empty one. And its
--- clock, which replicas' lag is measured by, in microseconds of Unix time. And why its changes are
--- not all captured.
+-- written to it. And what it knows of the replicas' queues: one row for each replica, or an empty one:
+-- of the stream of products, and of all streams as JSON. And its clock, which replicas' lag is measured
+-- by, in microseconds of Unix time. And why changes of products are not all captured. And its streams, as
+-- JSON.
 SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean
-	OR EXISTS (SELECT FROM products_outbox WHERE false), q.replica, q.reset_due_at, q.reason,
-	(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, one.fault
-FROM (SELECT products_capture_fault() AS fault OFFSET 0) AS one LEFT JOIN products_queues q ON true
+	OR EXISTS (SELECT FROM pgfanout.outbox WHERE false), q.replica, q.due, q.reason,
+	(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, one.fault, q.queues, one.streams
+FROM (SELECT pgfanout.capture_fault(1, to_regclass('products')) AS fault,
+	(SELECT jsonb_object_agg(s.id, s.name) FROM pgfanout.streams s) AS streams OFFSET 0) AS one
+LEFT JOIN (
+	SELECT w.replica, max(w.reset_due_at) FILTER (WHERE w.stream = 1) AS due,
+		max(w.reason) FILTER (WHERE w.stream = 1) AS reason,
+		jsonb_agg(jsonb_build_object('stream', w.stream, 'name', s.name, 'due', w.reset_due_at,
+			'reason', w.reason)) AS queues
+	FROM pgfanout.queues w JOIN pgfanout.streams s ON s.id = w.stream
+	GROUP BY w.replica
+) AS q ON true

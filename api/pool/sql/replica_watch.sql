@@ -1,15 +1,18 @@
--- Whether a replica may serve reads, by the catalog and given what the primary knows of its queues
--- ($1: reset_due_at, $2: reason); whether that is yet to be noted there, and we may; and the newest
--- heartbeat that came through both of its queues, in microseconds of Unix time: everything committed
--- on the primary before it is here.
+-- Whether a replica may serve reads of products, by the catalog and given what the primary knows of its
+-- queues ($1: reset_due_at, $2: reason); whether what it knows of them, of all streams ($3), is yet to be
+-- noted there, and we may; and the newest heartbeat that came through both of its queues, in microseconds
+-- of Unix time: everything committed on the primary before it is here.
 SELECT needs_reset OR due OR f.fault IS NOT NULL,
 	CASE WHEN due THEN $2::text ELSE coalesce(f.fault, reason, '') END,
-	(due OR queues_declared_at IS NULL)
-		AND has_table_privilege('products_replication', 'UPDATE'),
+	has_table_privilege('pgfanout.streams', 'UPDATE') AND EXISTS (
+		SELECT FROM jsonb_to_recordset($3::jsonb) AS n (stream smallint, due timestamptz)
+		LEFT JOIN pgfanout.streams s ON s.stream = n.stream
+		WHERE s.queues_declared_at IS NULL
+			OR n.due > coalesce(s.reset_due_at, '-infinity')),
 	CASE WHEN heartbeat_sync IS NOT NULL AND heartbeat_delete IS NOT NULL
 	THEN (extract(epoch FROM least(heartbeat_sync, heartbeat_delete)) * 1000000)::bigint END
 FROM (
 	SELECT *, coalesce($1::timestamptz > coalesce(reset_due_at, '-infinity'), false) AS due
-	FROM products_replication
+	FROM pgfanout.streams WHERE stream = 1
 ) AS r
-CROSS JOIN (SELECT products_replica_fault() AS fault OFFSET 0) AS f
+CROSS JOIN (SELECT pgfanout.replica_fault(1::smallint) AS fault OFFSET 0) AS f

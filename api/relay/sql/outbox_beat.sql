@@ -1,6 +1,6 @@
--- A heartbeat: a record that goes the way of all changes, and so measures it. statement_timestamp()
--- was taken before this transaction got its id: whatever was committed before that time has a
--- smaller id, or was swept already, and is in front of the heartbeat. A version of the sequence
+-- A heartbeat of the stream $1: a record that goes the way of all changes, and so measures it.
+-- statement_timestamp() was taken before this transaction got its id: whatever was committed before that
+-- time has a smaller id, or was swept already, and is in front of the heartbeat. A version of the sequence
 -- would look as if there had been a change; being alone in its transaction it needs none.
-INSERT INTO products_outbox (version, id, heartbeat)
-VALUES (1, '00000000-0000-0000-0000-000000000000', statement_timestamp())
+INSERT INTO pgfanout.outbox (stream, version, kind, heartbeat)
+VALUES ($1::smallint, 1, 'b', statement_timestamp())

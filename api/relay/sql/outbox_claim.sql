@@ -1,4 +1,4 @@
--- One chunk of a sweep: the recorded changes that became visible since the snapshot of the last
+-- One chunk of a sweep of the stream $6: the recorded changes that became visible since the snapshot of the last
 -- sweep, $1, in the order of the primary key.
 --   $2 how many
 --   $3 the snapshot of this sweep; NULL: the sweep begins, with the snapshot of this statement
@@ -15,33 +15,31 @@
 WITH sweep AS MATERIALIZED (
 	SELECT coalesce($3::pg_snapshot, pg_current_snapshot()) AS snapshot
 )
-SELECT snapshot::text AS snapshot, NULL::xid8 AS xid, NULL::bigint AS version, NULL::uuid AS id,
-	NULL::text AS name, NULL::text AS price, NULL::integer AS stock,
-	NULL::timestamptz AS created_at, NULL::timestamptz AS updated_at, NULL::timestamptz AS heartbeat
+SELECT snapshot::text AS snapshot, NULL::xid8 AS xid, NULL::bigint AS version,
+	NULL::integer AS shape, NULL::"char" AS kind, NULL::text AS body, NULL::timestamptz AS heartbeat
 FROM sweep
 UNION ALL
-SELECT NULL, o.xid, o.version, o.id, o.name, o.price::text, o.stock, o.created_at, o.updated_at,
-	o.heartbeat
+SELECT NULL, o.xid, o.version, o.shape, o.kind, o.body, o.heartbeat
 FROM (
 	SELECT * FROM (
 		(SELECT o.*
 		FROM pg_snapshot_xip($1::pg_snapshot) AS running (xid)
 		CROSS JOIN LATERAL (
-			SELECT * FROM products_outbox o
-			WHERE o.xid = running.xid
+			SELECT * FROM pgfanout.outbox o
+			WHERE o.stream = $6::smallint AND o.xid = running.xid
 				AND o.version > CASE WHEN running.xid = $4::xid8 THEN $5::bigint ELSE 0 END
-			ORDER BY o.xid, o.version LIMIT $2::bigint
+			ORDER BY o.stream, o.xid, o.version LIMIT $2::bigint
 		) o
 		WHERE running.xid >= $4::xid8
 			AND pg_visible_in_snapshot(running.xid, (SELECT snapshot FROM sweep))
 		ORDER BY o.xid, o.version LIMIT $2::bigint)
 		UNION ALL
-		(SELECT o.* FROM products_outbox o
-		WHERE (o.xid, o.version) > (greatest($4::xid8, pg_snapshot_xmax($1::pg_snapshot)),
+		(SELECT o.* FROM pgfanout.outbox o
+		WHERE o.stream = $6::smallint AND (o.xid, o.version) > (greatest($4::xid8, pg_snapshot_xmax($1::pg_snapshot)),
 				CASE WHEN $4::xid8 < pg_snapshot_xmax($1::pg_snapshot) THEN 0 ELSE $5::bigint END)
 			AND o.xid < (SELECT pg_snapshot_xmax(snapshot) FROM sweep)
 			AND pg_visible_in_snapshot(o.xid, (SELECT snapshot FROM sweep))
-		ORDER BY o.xid, o.version LIMIT $2::bigint)
+		ORDER BY o.stream, o.xid, o.version LIMIT $2::bigint)
 	) both_parts
 	ORDER BY xid, version LIMIT $2::bigint
 ) o

@@ -1,15 +1,17 @@
--- Begins a term: a new number space for messages. The first row is the new term; then come the last
+-- Begins a term of the stream $1: a new number space for messages. The first row is the new term; then come the last
 -- ones in which something was confirmed, newest first. A term's number grows also when the clock was
 -- set back, and does not come again when the primary is restored from a backup.
 WITH earlier AS MATERIALIZED (
-	SELECT term, syncs, deletes FROM products_relay WHERE syncs > 0 OR deletes > 0
+	SELECT term, syncs, deletes FROM pgfanout.relay
+	WHERE stream = $1::smallint AND (syncs > 0 OR deletes > 0)
 	ORDER BY term DESC LIMIT 8
 ), gone AS (
-	DELETE FROM products_relay WHERE term NOT IN (SELECT term FROM earlier)
+	DELETE FROM pgfanout.relay
+	WHERE stream = $1::smallint AND term NOT IN (SELECT term FROM earlier)
 ), begun AS (
-	INSERT INTO products_relay (term)
-	SELECT greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
-		(SELECT max(term) + 1 FROM products_relay))
+	INSERT INTO pgfanout.relay (stream, term, syncs, deletes)
+	SELECT $1::smallint, greatest((extract(epoch FROM clock_timestamp()) * 1000000)::bigint,
+		(SELECT max(term) + 1 FROM pgfanout.relay WHERE stream = $1::smallint)), 0, 0
 	RETURNING term, syncs, deletes
 )
 SELECT term, syncs, deletes FROM (

@@ -1,18 +1,17 @@
--- Changes that are given up: their products are wrong on this replica from now on, until that
--- change or a newer one is applied. A change is not recorded if it is in the last reset's snapshot,
--- if the row or its tombstone has its version or a newer one, or if the primary cannot have given out
--- its version.
-INSERT INTO products_dead_letters AS d (id, version, queue, error)
-SELECT DISTINCT ON (m.id) m.id, m.version, m.queue, m.error
-FROM unnest($1::uuid[], $2::bigint[], $3::xid8[], $4::text[], $5::text[], $6::text[])
-	AS m (id, version, xid, source, queue, error)
-CROSS JOIN products_replication r
-WHERE coalesce((SELECT p.version FROM products p WHERE p.id = m.id), -1) < m.version
-	AND coalesce((SELECT t.version FROM products_tombstones t WHERE t.id = m.id), -1)
-		< m.version
-	AND NOT coalesce(products_impossible(m.version, r.given), false)
-	AND NOT products_stale(m.xid, m.version, m.source, r.source, r.snapshot, r.floor)
-ORDER BY m.id, m.version DESC
-ON CONFLICT (id) DO UPDATE SET version = excluded.version, queue = excluded.queue,
+-- Changes that are given up: their rows are wrong on this replica from now on, until that change or a
+-- newer one is applied. A change is not recorded if it is in the snapshot that its table was loaded from,
+-- if the row or its tombstone has its version or a newer one, or if the primary cannot have given out its
+-- version.
+INSERT INTO pgfanout.dead_letters AS d ("table", key, version, queue, error)
+SELECT DISTINCT ON (m.id, m.key) m.id, m.key::text[], m.version, m.queue, m.error
+FROM unnest($1::integer[], $2::text[], $3::bigint[], $4::xid8[], $5::text[], $6::text[], $7::text[])
+	AS m (id, key, version, xid, source, queue, error)
+JOIN pgfanout.tables t ON t.id = m.id
+JOIN pgfanout.streams s ON s.stream = t.stream
+WHERE coalesce(pgfanout.version_of(m.id, m.key::text[]), -1) < m.version
+	AND NOT coalesce(pgfanout.impossible(m.version, s.given), false)
+	AND NOT pgfanout.stale(m.xid, m.version, m.source, t.source, t.snapshot, t.floor)
+ORDER BY m.id, m.key, m.version DESC
+ON CONFLICT ("table", key) DO UPDATE SET version = excluded.version, queue = excluded.queue,
 		error = excluded.error, died_at = now()
 	WHERE d.version <= excluded.version

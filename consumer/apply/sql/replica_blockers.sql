@@ -15,8 +15,9 @@ WITH RECURSIVE chain (pid, steps) AS (
 	UNION
 	SELECT coalesce(l.pid, 0) FROM pg_locks l
 	WHERE l.granted AND l.mode = 'AccessExclusiveLock'
-		AND l.relation IN (to_regclass('products'), to_regclass('products_tombstones'),
-			to_regclass('products_dead_letters'), to_regclass('products_replication'))
+		AND (l.relation IN (SELECT t.relation FROM pgfanout.tables t)
+			OR l.relation IN (SELECT c.oid FROM pg_class c
+				WHERE c.relnamespace = 'pgfanout'::regnamespace AND c.relkind = 'r'))
 		AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 )
 SELECT h.pid, CASE WHEN h.pid = 0 THEN 'a prepared transaction'

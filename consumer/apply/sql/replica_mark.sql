@@ -1,2 +1,3 @@
--- From now on this replica may lack changes, until it has been reset.
-UPDATE products_replication SET needs_reset = true, auto_reset = true, reason = $1::text
+-- From now on this replica may lack changes of the stream $1, until it has been reset.
+UPDATE pgfanout.streams SET needs_reset = true, auto_reset = true, reason = $2::text
+WHERE stream = $1::smallint

@@ -1,7 +1,7 @@
--- Whether this replica is complete, and if not, why, and whether the consumer may reset it by
--- itself; whether its queues were ever declared. What the catalog says comes first.
+-- Whether this replica is complete as far as the stream $1 goes, and if not, why, and whether the consumer
+-- may reset it by itself; whether its queues were ever declared. What the catalog says comes first.
 SELECT (needs_reset OR f.fault IS NOT NULL)::int, coalesce(f.fault, reason, ''),
 	(CASE WHEN needs_reset THEN auto_reset ELSE f.fault IS NOT NULL END)::int,
 	(queues_declared_at IS NOT NULL)::int
-FROM (SELECT products_replica_fault() AS fault OFFSET 0) AS f
-CROSS JOIN products_replication
+FROM (SELECT pgfanout.replica_fault($1::smallint) AS fault OFFSET 0) AS f
+JOIN pgfanout.streams ON stream = $1::smallint

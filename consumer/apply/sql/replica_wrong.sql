@@ -1,2 +1,5 @@
--- How many products are known to be wrong on this replica; more than 10000 are not counted.
-SELECT count(*) FROM (SELECT FROM products_dead_letters LIMIT 10000) AS w
+-- How many rows of the stream $1 are known to be wrong on this replica; more than 10000 are not counted.
+SELECT count(*) FROM (
+	SELECT FROM pgfanout.dead_letters d
+	WHERE d."table" IN (SELECT t.id FROM pgfanout.tables t WHERE t.stream = $1::smallint) LIMIT 10000
+) AS w

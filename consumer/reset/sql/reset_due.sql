@@ -1,3 +1,3 @@
 -- On the primary, in the snapshot's transaction: which replicas were known to have lost changes
--- when the snapshot was taken.
-SELECT replica, reset_due_at FROM products_queues WHERE reset_due_at IS NOT NULL
+-- when the snapshot was taken, of which streams.
+SELECT replica, reset_due_at, stream FROM pgfanout.queues WHERE reset_due_at IS NOT NULL

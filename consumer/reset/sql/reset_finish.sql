@@ -1,23 +1,23 @@
--- On a replica, in the reset's transaction, after the load: the statements that turn products_reset
--- into products.
+-- On a replica, in the reset's transaction, after the load: the statements that turn
+-- pgfanout_reset_<id> into the registered table $1.
 --
 --   step   run one by one, however long they take: indexes and constraints under temporary names,
 --          statistics, grants
---   swap   run as one, under an ACCESS EXCLUSIVE lock on products, all of it quick: the old table
+--   swap   run as one, under an ACCESS EXCLUSIVE lock on the table, all of it quick: the old table
 --          is dropped, the new one and its indexes get the old names
 --
 -- what: for the progress shown. The old table is locked against changes of its definition, so what
 -- is read here stays true.
 WITH t AS (
 	SELECT c.*, n.nspname, format('%I.%I', n.nspname, c.relname) AS old,
-		format('%I.%I', n.nspname, 'products_reset') AS new,
-		format('%I.%I', n.nspname, 'products_reset')::regclass AS new_oid
+		format('%I.%I', n.nspname, 'pgfanout_reset_' || $1::integer) AS new,
+		format('%I.%I', n.nspname, 'pgfanout_reset_' || $1::integer)::regclass AS new_oid
 	FROM pg_class c
 	JOIN pg_namespace n ON n.oid = c.relnamespace
-	WHERE c.oid = to_regclass('products')
+	WHERE c.oid = (SELECT relation FROM pgfanout.tables WHERE id = $1::integer)
 ), i AS ( -- indexes; without invalid ones, which were never finished
 	SELECT x.indexrelid, c.relname AS called,
-		'products_reset_' || row_number() OVER (ORDER BY NOT x.indisprimary, c.relname)
+		'pgfanout_reset_' || $1::integer || '_' || row_number() OVER (ORDER BY NOT x.indisprimary, c.relname)
 			AS meanwhile,
 		k.contype, k.condeferrable, k.condeferred, x.indisclustered, x.indisreplident,
 		pg_get_constraintdef(k.oid) AS constraint_definition,
@@ -38,7 +38,7 @@ WITH t AS (
 		AND k.contype IN ('p', 'u', 'x')
 ), s AS ( -- extended statistics: CREATE STATISTICS name (kinds) ON columns FROM table
 	SELECT e.oid, e.stxname AS called, n.nspname AS schema,
-		'products_reset_s' || row_number() OVER (ORDER BY e.oid) AS meanwhile,
+		'pgfanout_reset_' || $1::integer || '_s' || row_number() OVER (ORDER BY e.oid) AS meanwhile,
 		substr(left(d.text, length(d.text) - length(' FROM ' || t.oid::regclass)),
 			length(format('CREATE STATISTICS %I.%I', n.nspname, e.stxname)) + 1)
 			AS rest,
@@ -114,11 +114,11 @@ SELECT 'step', 7, 'carrying over grants',
 	CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END)
 FROM grants
 UNION ALL
-SELECT 'swap', 8, '', 'TRUNCATE products_tombstones, products_dead_letters'
+SELECT 'swap', 8, '', format('TRUNCATE pgfanout.tombstones_%1$s; DELETE FROM pgfanout.dead_letters WHERE "table" = %1$s',
+	$1::integer)
 UNION ALL -- small or just emptied
 SELECT 'swap', 9, '', format('ALTER TABLE %s SET LOGGED', oid::regclass) FROM pg_class
-WHERE relpersistence = 'u' AND oid IN (to_regclass('products_tombstones'),
-	to_regclass('products_dead_letters'), to_regclass('products_replication'))
+WHERE relpersistence = 'u' AND relnamespace = 'pgfanout'::regnamespace AND relkind = 'r'
 UNION ALL
 SELECT 'swap', 9, '', format('DROP TABLE %s', old) FROM t
 UNION ALL
@@ -131,4 +131,6 @@ FROM t, i
 UNION ALL
 SELECT 'swap', 12, '', format('ALTER STATISTICS %I.%I RENAME TO %I', schema, meanwhile, called)
 	FROM s
+UNION ALL
+SELECT 'swap', 13, '', format('UPDATE pgfanout.tables SET relation = %L::regclass WHERE id = %s', old, $1::integer) FROM t
 ORDER BY number, what, statement

@@ -1,4 +1,4 @@
--- On a replica: what would be lost with the old table products, or would keep it from being
+-- On a replica: what would be lost with the old table (the registered table $1), or would keep it from being
 -- dropped, a phrase each. Most of it can be dropped before the reset and made again after it. No
 -- row: nothing is in the way.
 WITH t AS (
@@ -6,11 +6,14 @@ WITH t AS (
 		ARRAY[c.reltype, (SELECT typarray FROM pg_type WHERE oid = c.reltype)] AS types
 	FROM pg_class c
 	JOIN pg_namespace n ON n.oid = c.relnamespace
-	WHERE c.oid = to_regclass('products')
-), wanted (attname, types) AS (
-	VALUES ('id', '{uuid}'::regtype[]), ('name', '{text,varchar}'), ('price', '{numeric}'),
-		('stock', '{integer}'), ('created_at', '{timestamptz}'),
-		('updated_at', '{timestamptz}'), ('version', '{bigint}')
+	WHERE c.oid = (SELECT relation FROM pgfanout.tables WHERE id = $1::integer)
+), wanted AS (
+	SELECT w.name AS attname, w.type, w.form FROM pgfanout.tables r JOIN pgfanout.shapes h ON h.id = r.shape
+	CROSS JOIN jsonb_to_recordset(h.description -> 'columns') AS w (name name, type text, form text)
+	WHERE r.id = $1::integer
+	UNION ALL
+	SELECT (h.description ->> 'version')::name, 'bigint', 'int8' FROM pgfanout.tables r
+	JOIN pgfanout.shapes h ON h.id = r.shape WHERE r.id = $1::integer
 ), dependents AS ( -- what refers to the table or its row type, apart from its own parts
 	SELECT DISTINCT CASE WHEN d.classid = 'pg_rewrite'::regclass
 		THEN (SELECT pg_describe_object('pg_class'::regclass, r.ev_class, 0)
@@ -38,11 +41,14 @@ FROM t WHERE EXISTS (SELECT FROM pg_inherits i WHERE t.oid IN (i.inhrelid, i.inh
 UNION ALL
 SELECT CASE WHEN a.attname IS NULL THEN format('%s has no column %I', called, w.attname)
 	ELSE format('column %I of %s is of type %s, not %s', w.attname, called,
-		format_type(a.atttypid, a.atttypmod), w.types[1]) END
+		format_type(a.atttypid, a.atttypmod), w.type) END
 FROM t CROSS JOIN wanted w
 LEFT JOIN pg_attribute a ON a.attrelid = t.oid AND a.attname = w.attname AND NOT a.attisdropped
-WHERE a.attname IS NULL OR NOT a.atttypid = ANY (w.types)
-	OR (a.attname IN ('price', 'created_at', 'updated_at') AND a.atttypmod <> -1) -- it rounds
+WHERE a.attname IS NULL OR ((a.atttypid IS DISTINCT FROM to_regtype(w.type)
+		OR substring(format_type(a.atttypid, a.atttypmod) from '\(.*\)')
+			IS DISTINCT FROM substring(w.type from '\(.*\)'))
+	-- a string's limit only refuses, it does not change what is sent
+	AND NOT (w.form = 'string' AND format_type(a.atttypid, -1) IN ('text', 'character varying')))
 UNION ALL
 SELECT format('%s depends on it', what) FROM dependents
 UNION ALL
@@ -69,8 +75,8 @@ FROM t JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = 
 	AND d.deptype = 'a'
 JOIN pg_class s ON d.classid = 'pg_class'::regclass AND s.oid = d.objid AND s.relkind = 'S'
 UNION ALL
-SELECT format('a table %I.products_reset (not a reset''s: it leaves none behind)', t.nspname)
-FROM t JOIN pg_class o ON o.relnamespace = t.relnamespace AND o.relname = 'products_reset'
+SELECT format('a table %I.%I (not a reset''s: it leaves none behind)', t.nspname, o.relname)
+FROM t JOIN pg_class o ON o.relnamespace = t.relnamespace AND o.relname = 'pgfanout_reset_' || $1::integer
 UNION ALL
 SELECT format('%s belongs to %I, whose rights %I lacks: connect as that user', called,
 	pg_get_userbyid(relowner), current_user)
@@ -79,16 +85,17 @@ UNION ALL
 SELECT format('%I may not create tables in schema %I: GRANT CREATE', current_user, nspname)
 FROM t WHERE NOT has_schema_privilege(relnamespace, 'CREATE')
 UNION ALL
-SELECT format('%I may not empty products_tombstones: GRANT TRUNCATE', current_user)
-FROM t WHERE NOT has_table_privilege('products_tombstones', 'TRUNCATE')
+SELECT format('%I may not empty pgfanout.tombstones_%s: GRANT TRUNCATE', current_user, $1::integer)
+FROM t WHERE NOT has_table_privilege('pgfanout.tombstones_' || $1::integer, 'TRUNCATE')
 UNION ALL
-SELECT format('%I may not write products_replication: GRANT SELECT, INSERT, UPDATE', current_user)
-FROM t WHERE NOT has_table_privilege('products_replication', 'SELECT')
-	OR NOT has_table_privilege('products_replication', 'INSERT')
-	OR NOT has_table_privilege('products_replication', 'UPDATE')
+SELECT format('%I may not write %s: GRANT SELECT, INSERT, UPDATE', current_user, o.name)
+FROM t CROSS JOIN (VALUES ('pgfanout.streams'), ('pgfanout.tables')) AS o (name)
+WHERE NOT has_table_privilege(o.name, 'SELECT') OR NOT has_table_privilege(o.name, 'INSERT')
+	OR NOT has_table_privilege(o.name, 'UPDATE')
 UNION ALL
-SELECT format('%I may not write %I: GRANT SELECT, INSERT, UPDATE, DELETE', current_user, o.name)
-FROM t CROSS JOIN (VALUES ('products_received'), ('products_heartbeats')) AS o (name)
+SELECT format('%I may not write %s: GRANT SELECT, INSERT, UPDATE, DELETE', current_user, o.name)
+FROM t CROSS JOIN (VALUES ('pgfanout.received'), ('pgfanout.heartbeats'), ('pgfanout.dead_letters'))
+	AS o (name)
 CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS p (privilege)
 WHERE NOT has_table_privilege(o.name, p.privilege)
 GROUP BY o.name

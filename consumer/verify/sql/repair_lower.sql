@@ -6,9 +6,9 @@
 -- A product cannot go backwards by it: every change up to $4 is still refused, and one above $4 is
 -- newer than all that the replica has applied in order. 0 would let in an old message that comes
 -- late. Only a row that still has the version that was seen is changed. Batches wait meanwhile
--- (advisory lock 1885824609/2), as they wait for one another.
+-- (advisory lock 1885824611/1), as they wait for one another.
 WITH locked AS MATERIALIZED (
-	SELECT pg_advisory_xact_lock(1885824609, 2)
+	SELECT pg_advisory_xact_lock(1885824611, 1)
 ), wrong AS MATERIALIZED (
 	SELECT w.id, w.version, w.buried, w.dead
 	FROM unnest($1::uuid[], $2::bigint[], $3::bigint[], $5::bigint[])
@@ -18,8 +18,8 @@ WITH locked AS MATERIALIZED (
 	UPDATE products p SET version = $4::bigint FROM wrong w
 		WHERE p.id = w.id AND p.version = w.version AND p.version > $4::bigint
 ), dead AS (
-	UPDATE products_dead_letters d SET version = $4::bigint FROM wrong w
-		WHERE d.id = w.id AND d.version = w.dead AND d.version > $4::bigint
+	UPDATE pgfanout.dead_letters d SET version = $4::bigint FROM wrong w
+		WHERE d."table" = 1 AND d.key[1]::uuid = w.id AND d.version = w.dead AND d.version > $4::bigint
 )
-UPDATE products_tombstones t SET version = $4::bigint FROM wrong w
+UPDATE pgfanout.tombstones_1 t SET version = $4::bigint FROM wrong w
 	WHERE t.id = w.id AND t.version = w.buried AND t.version > $4::bigint

@@ -2,4 +2,4 @@
 -- of its two queues; 0: no heartbeat has come yet.
 SELECT coalesce((extract(epoch FROM heartbeat_sync) * 1000000)::bigint, 0) AS sync,
 	coalesce((extract(epoch FROM heartbeat_delete) * 1000000)::bigint, 0) AS delete
-FROM products_replication
+FROM pgfanout.streams WHERE stream = 1

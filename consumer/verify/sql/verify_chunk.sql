@@ -7,7 +7,7 @@
 SELECT count(*)::integer AS products,
 	(array_agg(id ORDER BY id DESC))[1] AS last_id,
 	sha256(convert_to(coalesce(string_agg(line, '' ORDER BY id), ''), 'UTF8')) AS digest,
-	(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM products_version_seq) AS given
+	(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM pgfanout.version_seq) AS given
 FROM (
 	SELECT id, id || ' ' || length(name) || ' ' || name || ' ' || price::numeric || ' '
 		|| stock::integer || ' '

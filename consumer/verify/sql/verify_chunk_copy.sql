@@ -4,10 +4,10 @@
 SELECT count(*)::integer AS products,
 	sha256(convert_to(coalesce(string_agg(line, '' ORDER BY id), ''), 'UTF8')) AS digest,
 	greatest(coalesce(max(version), 0),
-		(SELECT coalesce(max(t.version), 0) FROM products_tombstones t
+		(SELECT coalesce(max(t.version), 0) FROM pgfanout.tombstones_1 t
 			WHERE t.id >= $1::uuid AND t.id <= $2::uuid)) AS newest,
-	EXISTS (SELECT FROM products_dead_letters d
-		WHERE d.id >= $1::uuid AND d.id <= $2::uuid) AS dead
+	EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = 1
+		AND d.key[1]::uuid >= $1::uuid AND d.key[1]::uuid <= $2::uuid) AS dead
 FROM (
 	SELECT id, version, id || ' ' || length(name) || ' ' || name || ' ' || price::numeric || ' '
 		|| stock::integer || ' '

@@ -4,7 +4,7 @@
 -- now, and a version above given was taken after it.
 SELECT k.place,
 	(SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now,
-	(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM products_version_seq) AS given,
+	(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM pgfanout.version_seq) AS given,
 	substr(sha256(convert_to(p.name::text, 'UTF8')), 1, 16)
 		|| substr(sha256(convert_to(p.price::numeric::text, 'UTF8')), 1, 16)
 		|| substr(sha256(convert_to(p.stock::integer::text, 'UTF8')), 1, 16)

@@ -4,9 +4,10 @@
 SELECT id FROM (
 	SELECT id FROM products WHERE id >= $1::uuid AND id <= $2::uuid AND version > $4::bigint
 	UNION
-	SELECT id FROM products_tombstones
+	SELECT id FROM pgfanout.tombstones_1
 		WHERE id >= $1::uuid AND id <= $2::uuid AND version > $4::bigint
 	UNION
-	SELECT id FROM products_dead_letters WHERE id >= $1::uuid AND id <= $2::uuid
+	SELECT key[1]::uuid FROM pgfanout.dead_letters
+		WHERE "table" = 1 AND key[1]::uuid >= $1::uuid AND key[1]::uuid <= $2::uuid
 ) marked
 ORDER BY id LIMIT $3::integer

@@ -1,0 +1,98 @@
+/*
+ * route.c: see route.h. Pure; the relay's thread.
+ *
+ * A routing key is a list of words with dots between them, so a dot in a name is written %2E; and so are
+ * the characters that mean something in bindings, and the % itself.
+ */
+#include "api/relay/route.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json/jscan.h"
+#include "common/wire/stream.h"
+
+struct route *route_new(int32_t shape)
+{
+	struct route *r = xcalloc(1, sizeof(*r));
+
+	r->shape = shape;
+	return r;
+}
+
+void route_free(struct route *r)
+{
+	if (!r)
+		return;
+	strbuf_clear(&r->head);
+	free(r->description);
+	free(r);
+}
+
+static void add_word(struct strbuf *key, const char *name)
+{
+	for (const char *p = name; *p; p++) {
+		if (strchr(".*#%", *p))
+			strbuf_addf(key, "%%%02X", (unsigned)*p);
+		else
+			strbuf_addch(key, *p);
+	}
+}
+
+/* <schema>.<table>.<kind>, or the stream's name in front of it. */
+static void write_key(char *ret, const char *stream, const char *schema, const char *name,
+		      const char *kind)
+{
+	AUTO_STRBUF key = STRBUF_INIT;
+
+	if (stream) {
+		strbuf_addstr(&key, stream);
+	} else {
+		add_word(&key, schema);
+		strbuf_addch(&key, '.');
+		add_word(&key, name);
+	}
+	strbuf_addf(&key, ".%s", kind);
+	snprintf(ret, ROUTE_KEY_MAX, "%s", strbuf_str(&key));
+}
+
+void route_set(struct route *r, const char *stream, const char *schema, const char *name, bool flat,
+	       const char *description)
+{
+	AUTO_STRBUF full = STRBUF_INIT;
+
+	strbuf_addf(&full, "%s.%s", schema, name);
+	r->flat = flat;
+	for (int kind = CHANGE_SYNC; kind <= CHANGE_DELETE; kind++)
+		write_key(r->keys[kind], flat ? stream : NULL, schema, name,
+			  change_kind_name((enum change_kind)kind));
+	write_key(r->truncate_key, NULL, schema, name, CHANGE_TRUNCATE_KIND);
+	free(r->description);
+	r->description = xstrdup(description);
+	strbuf_reset(&r->head);
+	strbuf_addstr(&r->head, "{\"table\":");
+	jscan_write_string(&r->head, full.data, full.len);
+	strbuf_addstr(&r->head, ",\"version\":");
+	r->known = true;
+}
+
+void route_write(const struct route *r, struct strbuf *out, enum change_kind kind, int64_t version,
+		 const char *text, size_t len)
+{
+	if (r->flat) {
+		strbuf_add(out, text, len);
+		strbuf_add(out, ",\"version\":", 11);
+		strbuf_addint(out, version);
+		strbuf_addch(out, '}');
+		return;
+	}
+	strbuf_add(out, r->head.data, r->head.len);
+	strbuf_addint(out, version);
+	if (len > 0) {
+		strbuf_addstr(out, kind == CHANGE_SYNC ? ",\"row\":" : ",\"key\":");
+		strbuf_add(out, text, len);
+		strbuf_addch(out, '}');
+	}
+	strbuf_addch(out, '}');
+}

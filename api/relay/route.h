@@ -1,0 +1,40 @@
+/*
+ * route.h: how recorded changes of one shape of a table become messages: where they go, and what
+ * stands around the text that capture made.
+ *
+ *   of most tables   {"table":"public.users","version":42,"row":{…}}, a delete with "key":{…}, a TRUNCATE
+ *                    with neither
+ *   flat             {…,"version":42}
+ *
+ * The text is the row, or its key, without the closing brace. Owned by the outbox. Pure.
+ */
+#ifndef PGFANOUT_API_RELAY_ROUTE_H
+#define PGFANOUT_API_RELAY_ROUTE_H
+
+#include "common/base/strbuf.h"
+#include "common/wire/change.h"
+
+#define ROUTE_KEY_MAX 256 /* bytes of a routing key, with the NUL: AMQP's short strings */
+
+struct route {
+	int32_t shape;
+	bool known; /* else only the number is */
+	bool flat;
+	unsigned announced;	     /* announcer.c's: when; a flat one needs no announcement */
+	char keys[2][ROUTE_KEY_MAX]; /* by enum change_kind */
+	char truncate_key[ROUTE_KEY_MAX];
+	struct strbuf head; /* in front of the version, unless it is flat */
+	char *description;  /* JSON */
+};
+
+struct route *route_new(int32_t shape);
+/* Now everything is known. */
+void route_set(struct route *r, const char *stream, const char *schema, const char *name, bool flat,
+	       const char *description);
+void route_free(struct route *r);
+
+/* Appends the change's JSON object. len 0: a TRUNCATE. */
+void route_write(const struct route *r, struct strbuf *out, enum change_kind kind, int64_t version,
+		 const char *text, size_t len);
+
+#endif

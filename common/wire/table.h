@@ -1,0 +1,65 @@
+/*
+ * table.h: what a registered table looks like, from its description (pgfanout.describe() on the
+ * primary): all that relay, consumer and reset need to know of it.
+ *
+ * Immutable once read, so any thread may use it.
+ */
+#ifndef PGFANOUT_COMMON_WIRE_TABLE_H
+#define PGFANOUT_COMMON_WIRE_TABLE_H
+
+#include "common/base/base.h"
+#include "common/base/err.h"
+#include "common/pg/pgarray.h"
+
+/* How a value is written as JSON, and handed to a replica. */
+enum table_form {
+	TABLE_BOOLEAN,	   /* true or false */
+	TABLE_INT4,	   /* a number */
+	TABLE_INT8,	   /* a number */
+	TABLE_UUID,	   /* a string */
+	TABLE_TIMESTAMPTZ, /* a string, UTC */
+	TABLE_NUMBER,	   /* a number, or a string: "NaN" */
+	TABLE_JSON,	   /* what it is */
+	TABLE_STRING,	   /* a string: the type is one of strings */
+	TABLE_TEXT,	   /* a string: the type's own text */
+	TABLE_FORMS
+};
+
+struct table_column {
+	int att;      /* its number on the primary: that of a renamed column stays */
+	char *name;   /* here and on the primary */
+	char *member; /* of the row's JSON object */
+	char *quoted; /* the same as it stands in an object where it has no escapes: "name" */
+	size_t quoted_len;
+	char *type; /* as SQL has it */
+	enum table_form form;
+	bool not_null;
+	int key;     /* place in the key, from 0; -1: not of it */
+	char *equal; /* of a key column: the operator that says whether two values are equal */
+};
+
+struct table {
+	int id, shape;
+	char *stream;
+	char *schema, *name;
+	char *full;    /* "public.users", as messages have it */
+	bool flat;     /* messages are the row's object with a member "version" */
+	char *version; /* the column on replicas that has the row's version */
+	bool plain;    /* keys that are equal have the same text */
+	struct table_column *columns;
+	size_t ncolumns;
+	size_t *key; /* indices of columns, in the key's order */
+	size_t nkey;
+};
+
+/* NULL: the description is none. Owned: table_free(). */
+struct table *table_read(int shape, const char *description, struct err *err);
+struct table *table_free(struct table *t); /* NULL is fine; returns NULL */
+
+/* Of the arrays that its values are handed over in. */
+enum pgarray_type table_array_type(enum table_form form);
+int32_t table_array_oid(enum table_form form); /* of the array type itself */
+/* "uuid[]" */
+const char *table_array_name(enum table_form form);
+
+#endif

@@ -1,0 +1,50 @@
+/*
+ * table_sql.h: the statements for one table on a replica, from its description. Pure.
+ */
+#ifndef PGFANOUT_COMMON_WIRE_TABLE_SQL_H
+#define PGFANOUT_COMMON_WIRE_TABLE_SQL_H
+
+#include "common/base/strbuf.h"
+#include "common/wire/table.h"
+
+/* "public"."users" */
+void table_sql_name(struct strbuf *out, const struct table *t);
+/* A script that makes the table on a replica, unless it is there, with its key alone; and its tombstones. */
+void table_sql_create(struct strbuf *out, const struct table *t, const char *local);
+
+/* The two ends of a load: from the primary's table, with the rows that fulfil the condition (NULL: all), into
+ * one on a replica. Version 0: it came with a snapshot. */
+void table_sql_copy_out(struct strbuf *out, const struct table *t, const char *relation,
+			const char *filter);
+void table_sql_copy_in(struct strbuf *out, const struct table *t, const char *into);
+
+/* A script that makes, or makes anew, what applies changes of this shape of the table:
+ *   type pgfanout.columns_<shape>     an array for each column, c1, c2, …, in their order
+ *   function pgfanout.apply_<shape>   see table_sql.c
+ *   function pgfanout.version_of_<table>(key text[])
+ *   function pgfanout.truncate_<table>(msg_source text, version bigint, xid xid8, runs bigint[], beats jsonb)
+ * local: the replica's table, quoted and with its schema. stream: its number. */
+void table_sql_apply(struct strbuf *out, const struct table *t, const char *local, int stream);
+
+/* A script that makes function pgfanout.arrive_<stream>(msg_source text, runs bigint[], beats jsonb): for
+ * what comes without a change. */
+void table_sql_arrive(struct strbuf *out, int stream);
+#define TABLE_ARRIVE_PARAMS 3
+
+/* The statement that calls apply_<shape>; its parameters are numbered as in enum table_apply. */
+enum table_apply {
+	TABLE_APPLY_SOURCE,
+	TABLE_APPLY_VERSIONS,
+	TABLE_APPLY_XIDS,
+	TABLE_APPLY_DELETED,
+	TABLE_APPLY_COLUMNS, /* a columns_<shape> */
+	TABLE_APPLY_NEW,     /* whether probably all rows are new */
+	TABLE_APPLY_RUNS,
+	TABLE_APPLY_BEATS,
+	TABLE_APPLY_NEWEST,
+	TABLE_APPLY_PARAMS
+};
+void table_sql_call(struct strbuf *out, const struct table *t);
+#define TABLE_TRUNCATE_PARAMS 5
+
+#endif

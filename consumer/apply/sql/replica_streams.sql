@@ -1,0 +1,2 @@
+-- The streams that this replica knows.
+SELECT stream, name FROM pgfanout.streams ORDER BY stream

@@ -1,0 +1,107 @@
+/*
+ * tables.c: see tables.h.
+ */
+#include "consumer/apply/tables.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/wire/table_sql.h"
+
+#include "consumer/apply/sql/replica_tables.sql.h"
+
+#define READ_MS 5000
+
+void tables_clear(struct tables *ts)
+{
+	for (size_t i = 0; i < ts->n; i++)
+		ts->list[i] = table_free(ts->list[i]);
+	free(ts->list);
+	free(ts->statements);
+	*ts = (struct tables){ 0 };
+}
+
+enum db_outcome tables_read(struct tables *ts, struct pg_conn *c, const struct stream *stream,
+			    struct err *err)
+{
+	const struct db_param params[] = { DB_TEXT(stream->text) };
+	struct pg_result *r = NULL;
+	enum db_outcome outcome = db_query(c, sql_replica_tables, 1, params, false,
+					   mono_add_ms(mono_now(), READ_MS), &r, err);
+
+	tables_clear(ts);
+	ts->stream = stream;
+	if (outcome != DB_OK)
+		return outcome;
+	ts->list = xcalloc((size_t)db_rows(r) + 1, sizeof(*ts->list));
+	ts->statements = xcalloc((size_t)db_rows(r) + 1, sizeof(*ts->statements));
+	for (int i = 0; i < db_rows(r) && outcome == DB_OK; i++) {
+		struct table *t = table_read((int)strtol(db_value(r, i, 0), NULL, 10),
+					     db_value(r, i, 1), err);
+		if (t != NULL)
+			ts->list[ts->n++] = t;
+		else
+			outcome = DB_SCHEMA;
+	}
+	db_result_clear(r);
+	return outcome;
+}
+
+void tables_prepare(struct tables *ts, struct db *db)
+{
+	AUTO_STRBUF name = STRBUF_INIT, sql = STRBUF_INIT;
+
+	strbuf_addf(&sql, "SELECT pgfanout.arrive_%d($1::text, $2::bigint[], $3::jsonb)",
+		    ts->stream->number);
+	ts->arrive = db_add_statement(db, "arrive", strbuf_str(&sql), TABLE_ARRIVE_PARAMS);
+
+	for (size_t i = 0; i < ts->n; i++) {
+		strbuf_reset(&name);
+		strbuf_reset(&sql);
+		strbuf_addf(&name, "apply_%d", ts->list[i]->shape);
+		table_sql_call(&sql, ts->list[i]);
+		ts->statements[i].apply = db_add_statement(db, strbuf_str(&name), strbuf_str(&sql),
+							   TABLE_APPLY_PARAMS);
+		strbuf_reset(&name);
+		strbuf_reset(&sql);
+		strbuf_addf(&name, "truncate_%d", ts->list[i]->id);
+		strbuf_addf(&sql,
+			    "SELECT pgfanout.truncate_%d($1::text, $2::bigint, $3::xid8, "
+			    "$4::bigint[], $5::jsonb)",
+			    ts->list[i]->id);
+		ts->statements[i].truncate = db_add_statement(
+			db, strbuf_str(&name), strbuf_str(&sql), TABLE_TRUNCATE_PARAMS);
+	}
+}
+
+const struct table *tables_find(const struct tables *ts, const struct jscan_value *name)
+{
+	for (size_t i = 0; i < ts->n; i++)
+		if (jscan_string_is(name, ts->list[i]->full))
+			return ts->list[i];
+	return NULL;
+}
+
+const struct table *tables_flat(const struct tables *ts)
+{
+	for (size_t i = 0; i < ts->n; i++)
+		if (ts->list[i]->flat)
+			return ts->list[i];
+	return NULL;
+}
+
+bool tables_has_shape(const struct tables *ts, const struct table *t)
+{
+	for (size_t i = 0; i < ts->n; i++)
+		if (ts->list[i]->id == t->id)
+			return ts->list[i]->shape >= t->shape;
+	return false;
+}
+
+const struct tables_statements *tables_statements(const struct tables *ts, const struct table *t)
+{
+	for (size_t i = 0; i < ts->n; i++)
+		if (ts->list[i] == t)
+			return &ts->statements[i];
+	fatal("tables: %s is none of them", t->full);
+}

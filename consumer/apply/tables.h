@@ -1,0 +1,41 @@
+/*
+ * tables.h: the tables of a stream, as a replica has them, and the statements that apply their changes
+ * there.
+ *
+ * Owned by one worker's thread; read when the replica is connected, and the same until the next time:
+ * batches point into it. Reading blocks.
+ */
+#ifndef PGFANOUT_CONSUMER_APPLY_TABLES_H
+#define PGFANOUT_CONSUMER_APPLY_TABLES_H
+
+#include "common/json/jscan.h"
+#include "common/pg/db.h"
+#include "common/wire/stream.h"
+#include "common/wire/table.h"
+
+struct tables {
+	const struct stream *stream; /* borrowed */
+	struct table **list;
+	struct tables_statements {
+		size_t apply, truncate;
+	} *statements; /* of the connection that tables_prepare() was called for */
+	size_t n;
+	size_t arrive; /* likewise: for what comes without a change, batch_arrivals_build() */
+};
+
+/* Whatever was there is thrown away. */
+MUST_CHECK enum db_outcome tables_read(struct tables *ts, struct pg_conn *c,
+				       const struct stream *stream, struct err *err);
+/* The statements are prepared with their first use. */
+void tables_prepare(struct tables *ts, struct db *db);
+void tables_clear(struct tables *ts); /* empty, and ready for use */
+
+/* "public.users", as messages have it; NULL: there is none. */
+const struct table *tables_find(const struct tables *ts, const struct jscan_value *name);
+/* The one whose messages do not name it; NULL: there is none. */
+const struct table *tables_flat(const struct tables *ts);
+const struct tables_statements *tables_statements(const struct tables *ts, const struct table *t);
+/* Whether the replica has this shape of a table, or a later one. */
+bool tables_has_shape(const struct tables *ts, const struct table *t);
+
+#endif

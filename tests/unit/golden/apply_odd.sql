@@ -1,0 +1,201 @@
+DROP TYPE IF EXISTS pgfanout.columns_12 CASCADE;
+CREATE TYPE pgfanout.columns_12 AS (c1 bigint[], c2 text[], c3 integer[], c4 boolean[], c5 integer[], c6 bigint[], c7 uuid[], c8 timestamptz[], c9 text[], c10 text[], c11 text[], c12 text[], c13 text[]);
+CREATE FUNCTION pgfanout.apply_12(msg_source text, versions bigint[], xids xid8[],
+	deleted boolean[], cols pgfanout.columns_12, all_new boolean, runs bigint[],
+	beats jsonb, newest bigint) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $pgfanout$
+#variable_conflict use_variable
+DECLARE
+	given         bigint;
+	follows       text;
+	load_source   text;
+	load_snapshot pg_snapshot;
+	load_floor    bigint;
+	load_truncated bigint;
+	buried        boolean;
+	wrong         boolean;
+	changed       bigint;
+	n             bigint;
+BEGIN
+	IF NOT pg_try_advisory_xact_lock_shared(1885824610, 2) THEN
+		RAISE EXCEPTION 'the replica is being reset' USING ERRCODE = 'PF001';
+	END IF;
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RAISE EXCEPTION 'changes are applied in READ COMMITTED transactions only'
+			USING ERRCODE = 'object_not_in_prerequisite_state';
+	END IF;
+	PERFORM pg_advisory_xact_lock(1885824611, 2);
+	SELECT s.given, s.follows, t.source, t.snapshot, t.floor, t.truncated,
+		EXISTS (SELECT FROM pgfanout.tombstones_7),
+		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = 7)
+	INTO given, follows, load_source, load_snapshot, load_floor, load_truncated, buried, wrong
+	FROM pgfanout.streams s JOIN pgfanout.tables t ON t.id = 7 WHERE s.stream = 2;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'pgfanout.streams or pgfanout.tables has lost a row'
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+			HINT = 'Run reset-replicas for this replica.';
+	END IF;
+	IF msg_source <> '' AND msg_source <> follows THEN
+		IF msg_source = ANY (ARRAY(SELECT unnest(s.followed) FROM pgfanout.streams s
+			WHERE s.stream = 2))
+		THEN
+			RETURN 0;
+		END IF;
+		RAISE EXCEPTION 'changes of another primary: their source is %, this replica follows %',
+			msg_source, follows USING ERRCODE = 'PF002',
+			HINT = 'Give each installation a virtual host or a QUEUE_PREFIX of its own. If '
+				'the primary was replaced, run reset-replicas.';
+	END IF;
+	IF newest IS NULL THEN
+		newest := (SELECT max(v) FROM unnest(versions) AS v);
+	END IF;
+	IF pgfanout.impossible(newest, given) THEN
+		RAISE EXCEPTION 'version % is above all that the primary can have given out (%)',
+			newest, given USING ERRCODE = 'numeric_value_out_of_range';
+	END IF;
+	IF all_new THEN
+		BEGIN
+	INSERT INTO "Sales"."Odd ""one""" ("count", "Region ""x""", "select", "flag", "small", "big", "id", "at", "amount", "data", "nöte", "back\slash", "code", "pgfanout_version")
+	SELECT m.c1, m.c2, m.c3, m.c4, m.c5, m.c6, m.c7, m.c8, m.c9::numeric(20,4), m.c10::jsonb, m.c11, m.c12::interval, m.c13::bpchar, m.version
+	FROM (SELECT DISTINCT ON (coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1) u.* FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6, unnest(cols.c7) AS c7, unnest(cols.c8) AS c8, unnest(cols.c9) AS c9, unnest(cols.c10) AS c10, unnest(cols.c11) AS c11, unnest(cols.c12) AS c12, unnest(cols.c13) AS c13) AS u ORDER BY coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1, u.version DESC) AS m
+	WHERE NOT m.deleted
+		AND CASE WHEN buried THEN coalesce((SELECT t."pgfanout_version" FROM pgfanout.tombstones_7 t WHERE t."Region ""x""" OPERATOR(pg_catalog.=) m.c2 AND t."select" OPERATOR(pg_catalog.=) m.c3 AND t."count" OPERATOR(pg_catalog.=) m.c1) < m.version, true) ELSE true END
+		AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor);
+			GET DIAGNOSTICS changed = ROW_COUNT;
+		EXCEPTION WHEN unique_violation THEN
+			changed := NULL;
+		END;
+	END IF;
+	IF changed IS NULL THEN
+	INSERT INTO "Sales"."Odd ""one""" ("count", "Region ""x""", "select", "flag", "small", "big", "id", "at", "amount", "data", "nöte", "back\slash", "code", "pgfanout_version")
+	SELECT m.c1, m.c2, m.c3, m.c4, m.c5, m.c6, m.c7, m.c8, m.c9::numeric(20,4), m.c10::jsonb, m.c11, m.c12::interval, m.c13::bpchar, m.version
+	FROM (SELECT DISTINCT ON (coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1) u.* FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6, unnest(cols.c7) AS c7, unnest(cols.c8) AS c8, unnest(cols.c9) AS c9, unnest(cols.c10) AS c10, unnest(cols.c11) AS c11, unnest(cols.c12) AS c12, unnest(cols.c13) AS c13) AS u ORDER BY coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1, u.version DESC) AS m
+	WHERE NOT m.deleted
+		AND NOT EXISTS (SELECT FROM "Sales"."Odd ""one""" p WHERE p."Region ""x""" OPERATOR(pg_catalog.=) m.c2 AND p."select" OPERATOR(pg_catalog.=) m.c3 AND p."count" OPERATOR(pg_catalog.=) m.c1 OFFSET 0)
+		AND CASE WHEN buried THEN coalesce((SELECT t."pgfanout_version" FROM pgfanout.tombstones_7 t WHERE t."Region ""x""" OPERATOR(pg_catalog.=) m.c2 AND t."select" OPERATOR(pg_catalog.=) m.c3 AND t."count" OPERATOR(pg_catalog.=) m.c1) < m.version, true) ELSE true END
+		AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor);
+		GET DIAGNOSTICS changed = ROW_COUNT;
+	END IF;
+	IF changed < cardinality(versions) THEN
+	UPDATE "Sales"."Odd ""one""" AS p SET "count" = m.c1, "Region ""x""" = m.c2, "select" = m.c3, "flag" = m.c4, "small" = m.c5, "big" = m.c6, "id" = m.c7, "at" = m.c8, "amount" = m.c9::numeric(20,4), "data" = m.c10::jsonb, "nöte" = m.c11, "back\slash" = m.c12::interval, "code" = m.c13::bpchar, "pgfanout_version" = m.version
+	FROM (SELECT DISTINCT ON (coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1) u.* FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6, unnest(cols.c7) AS c7, unnest(cols.c8) AS c8, unnest(cols.c9) AS c9, unnest(cols.c10) AS c10, unnest(cols.c11) AS c11, unnest(cols.c12) AS c12, unnest(cols.c13) AS c13) AS u ORDER BY coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1, u.version DESC) AS m
+	WHERE p."Region ""x""" OPERATOR(pg_catalog.=) m.c2 AND p."select" OPERATOR(pg_catalog.=) m.c3 AND p."count" OPERATOR(pg_catalog.=) m.c1 AND NOT m.deleted AND p."pgfanout_version" < m.version
+		AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor);
+		GET DIAGNOSTICS n = ROW_COUNT;
+		changed := changed + n;
+	END IF;
+	IF true = ANY (deleted) THEN
+	WITH gone AS (
+		SELECT m.* FROM (SELECT DISTINCT ON (coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1) u.* FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3) AS u ORDER BY coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1, u.version DESC) AS m
+		LEFT JOIN "Sales"."Odd ""one""" p ON p."Region ""x""" OPERATOR(pg_catalog.=) m.c2 AND p."select" OPERATOR(pg_catalog.=) m.c3 AND p."count" OPERATOR(pg_catalog.=) m.c1
+		WHERE m.deleted AND (p."pgfanout_version" IS NULL OR p."pgfanout_version" < m.version)
+			AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor)
+	), buried AS (
+		INSERT INTO pgfanout.tombstones_7 AS t ("Region ""x""", "select", "count", "pgfanout_version")
+		SELECT g.c2, g.c3, g.c1, g.version FROM gone g
+		ON CONFLICT ON CONSTRAINT tombstones_7_pkey DO UPDATE SET "pgfanout_version" = excluded."pgfanout_version"
+			WHERE t."pgfanout_version" < excluded."pgfanout_version"
+	)
+	DELETE FROM "Sales"."Odd ""one""" p USING gone g WHERE p."Region ""x""" OPERATOR(pg_catalog.=) g.c2 AND p."select" OPERATOR(pg_catalog.=) g.c3 AND p."count" OPERATOR(pg_catalog.=) g.c1;
+		GET DIAGNOSTICS n = ROW_COUNT;
+		changed := changed + n;
+	END IF;
+	IF wrong THEN
+		DELETE FROM pgfanout.dead_letters d USING (SELECT DISTINCT ON (coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1) u.* FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3) AS u ORDER BY coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1, u.version DESC) AS m
+		WHERE d."table" = 7 AND d.key[1]::text OPERATOR(pg_catalog.=) coalesce(m.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)) AND d.key[2]::integer OPERATOR(pg_catalog.=) m.c3 AND d.key[3]::bigint OPERATOR(pg_catalog.=) m.c1
+			AND (d.version <= m.version OR pgfanout.impossible(d.version, given));
+	END IF;
+	IF runs IS NOT NULL THEN
+		INSERT INTO pgfanout.arrivals (stream, runs) VALUES (2, runs);
+	END IF;
+	IF beats IS NOT NULL THEN
+		PERFORM pgfanout.beat(2::smallint, beats, msg_source);
+	END IF;
+	RETURN changed;
+END $pgfanout$;
+COMMENT ON FUNCTION pgfanout.apply_12(text, bigint[], xid8[], boolean[], pgfanout.columns_12, boolean, bigint[], jsonb, bigint)
+	IS 'pgfanout: applies a batch of changes of a table, newest version wins';
+COMMENT ON TYPE pgfanout.columns_12
+	IS 'pgfanout: the columns of a batch of changes';
+CREATE OR REPLACE FUNCTION pgfanout.version_of_7(key text[]) RETURNS bigint
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $pgfanout$
+	SELECT max(v.version) FROM (
+		SELECT p."pgfanout_version" AS version FROM "Sales"."Odd ""one""" p WHERE p."Region ""x""" OPERATOR(pg_catalog.=) $1[1]::text AND p."select" OPERATOR(pg_catalog.=) $1[2]::integer AND p."count" OPERATOR(pg_catalog.=) $1[3]::bigint
+		UNION ALL
+		SELECT t."pgfanout_version" FROM pgfanout.tombstones_7 t WHERE t."Region ""x""" OPERATOR(pg_catalog.=) $1[1]::text AND t."select" OPERATOR(pg_catalog.=) $1[2]::integer AND t."count" OPERATOR(pg_catalog.=) $1[3]::bigint
+	) AS v
+$pgfanout$;
+COMMENT ON FUNCTION pgfanout.version_of_7(text[]) IS 'pgfanout: the newest version of a row that is known here';
+CREATE OR REPLACE FUNCTION pgfanout.truncate_7(msg_source text, newest bigint, xid xid8,
+	runs bigint[], beats jsonb) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $pgfanout$
+#variable_conflict use_variable
+DECLARE
+	given         bigint;
+	follows       text;
+	load_source   text;
+	load_snapshot pg_snapshot;
+	load_floor    bigint;
+	load_truncated bigint;
+	buried        boolean;
+	wrong         boolean;
+	versions      bigint[];
+	changed       bigint := 0;
+BEGIN
+	IF NOT pg_try_advisory_xact_lock_shared(1885824610, 2) THEN
+		RAISE EXCEPTION 'the replica is being reset' USING ERRCODE = 'PF001';
+	END IF;
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RAISE EXCEPTION 'changes are applied in READ COMMITTED transactions only'
+			USING ERRCODE = 'object_not_in_prerequisite_state';
+	END IF;
+	PERFORM pg_advisory_xact_lock(1885824611, 2);
+	SELECT s.given, s.follows, t.source, t.snapshot, t.floor, t.truncated,
+		EXISTS (SELECT FROM pgfanout.tombstones_7),
+		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = 7)
+	INTO given, follows, load_source, load_snapshot, load_floor, load_truncated, buried, wrong
+	FROM pgfanout.streams s JOIN pgfanout.tables t ON t.id = 7 WHERE s.stream = 2;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'pgfanout.streams or pgfanout.tables has lost a row'
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+			HINT = 'Run reset-replicas for this replica.';
+	END IF;
+	IF msg_source <> '' AND msg_source <> follows THEN
+		IF msg_source = ANY (ARRAY(SELECT unnest(s.followed) FROM pgfanout.streams s
+			WHERE s.stream = 2))
+		THEN
+			RETURN 0;
+		END IF;
+		RAISE EXCEPTION 'changes of another primary: their source is %, this replica follows %',
+			msg_source, follows USING ERRCODE = 'PF002',
+			HINT = 'Give each installation a virtual host or a QUEUE_PREFIX of its own. If '
+				'the primary was replaced, run reset-replicas.';
+	END IF;
+	IF newest IS NULL THEN
+		newest := (SELECT max(v) FROM unnest(versions) AS v);
+	END IF;
+	IF pgfanout.impossible(newest, given) THEN
+		RAISE EXCEPTION 'version % is above all that the primary can have given out (%)',
+			newest, given USING ERRCODE = 'numeric_value_out_of_range';
+	END IF;
+	IF newest > load_truncated AND NOT pgfanout.stale(xid, newest, msg_source, load_source, load_snapshot, load_floor)
+	THEN
+		UPDATE pgfanout.tables t SET truncated = newest WHERE t.id = 7;
+		DELETE FROM "Sales"."Odd ""one""" p WHERE p."pgfanout_version" < newest;
+		GET DIAGNOSTICS changed = ROW_COUNT;
+		DELETE FROM pgfanout.tombstones_7 t WHERE t."pgfanout_version" < newest;
+		DELETE FROM pgfanout.dead_letters d WHERE d."table" = 7 AND d.version < newest;
+	END IF;
+	IF runs IS NOT NULL THEN
+		INSERT INTO pgfanout.arrivals (stream, runs) VALUES (2, runs);
+	END IF;
+	IF beats IS NOT NULL THEN
+		PERFORM pgfanout.beat(2::smallint, beats, msg_source);
+	END IF;
+	RETURN changed;
+END $pgfanout$;
+COMMENT ON FUNCTION pgfanout.truncate_7(text, bigint, xid8, bigint[], jsonb)
+	IS 'pgfanout: applies a TRUNCATE';

@@ -1,0 +1,130 @@
+DROP TYPE IF EXISTS pgfanout.columns_1 CASCADE;
+CREATE TYPE pgfanout.columns_1 AS (c1 uuid[], c2 text[], c3 text[], c4 integer[], c5 timestamptz[], c6 timestamptz[]);
+CREATE FUNCTION pgfanout.apply_1(msg_source text, versions bigint[], xids xid8[],
+	deleted boolean[], cols pgfanout.columns_1, all_new boolean, runs bigint[],
+	beats jsonb, newest bigint) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $pgfanout$
+#variable_conflict use_variable
+DECLARE
+	given         bigint;
+	follows       text;
+	load_source   text;
+	load_snapshot pg_snapshot;
+	load_floor    bigint;
+	load_truncated bigint;
+	buried        boolean;
+	wrong         boolean;
+	changed       bigint;
+	n             bigint;
+BEGIN
+	IF NOT pg_try_advisory_xact_lock_shared(1885824610, 1) THEN
+		RAISE EXCEPTION 'the replica is being reset' USING ERRCODE = 'PF001';
+	END IF;
+	IF current_setting('transaction_isolation') <> 'read committed' THEN
+		RAISE EXCEPTION 'changes are applied in READ COMMITTED transactions only'
+			USING ERRCODE = 'object_not_in_prerequisite_state';
+	END IF;
+	PERFORM pg_advisory_xact_lock(1885824611, 1);
+	SELECT s.given, s.follows, t.source, t.snapshot, t.floor, t.truncated,
+		EXISTS (SELECT FROM pgfanout.tombstones_1),
+		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = 1)
+	INTO given, follows, load_source, load_snapshot, load_floor, load_truncated, buried, wrong
+	FROM pgfanout.streams s JOIN pgfanout.tables t ON t.id = 1 WHERE s.stream = 1;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'pgfanout.streams or pgfanout.tables has lost a row'
+			USING ERRCODE = 'object_not_in_prerequisite_state',
+			HINT = 'Run reset-replicas for this replica.';
+	END IF;
+	IF msg_source <> '' AND msg_source <> follows THEN
+		IF msg_source = ANY (ARRAY(SELECT unnest(s.followed) FROM pgfanout.streams s
+			WHERE s.stream = 1))
+		THEN
+			RETURN 0;
+		END IF;
+		RAISE EXCEPTION 'changes of another primary: their source is %, this replica follows %',
+			msg_source, follows USING ERRCODE = 'PF002',
+			HINT = 'Give each installation a virtual host or a QUEUE_PREFIX of its own. If '
+				'the primary was replaced, run reset-replicas.';
+	END IF;
+	IF newest IS NULL THEN
+		newest := (SELECT max(v) FROM unnest(versions) AS v);
+	END IF;
+	IF pgfanout.impossible(newest, given) THEN
+		RAISE EXCEPTION 'version % is above all that the primary can have given out (%)',
+			newest, given USING ERRCODE = 'numeric_value_out_of_range';
+	END IF;
+	IF all_new THEN
+		BEGIN
+	INSERT INTO public.products ("id", "name", "price", "stock", "created_at", "updated_at", "version")
+	SELECT m.c1, m.c2, m.c3::numeric, m.c4, m.c5, m.c6, m.version
+	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6) AS m
+	WHERE NOT m.deleted
+		AND CASE WHEN buried THEN coalesce((SELECT t."version" FROM pgfanout.tombstones_1 t WHERE t."id" OPERATOR(pg_catalog.=) m.c1) < m.version, true) ELSE true END
+		AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor);
+			GET DIAGNOSTICS changed = ROW_COUNT;
+		EXCEPTION WHEN unique_violation THEN
+			changed := NULL;
+		END;
+	END IF;
+	IF changed IS NULL THEN
+	INSERT INTO public.products ("id", "name", "price", "stock", "created_at", "updated_at", "version")
+	SELECT m.c1, m.c2, m.c3::numeric, m.c4, m.c5, m.c6, m.version
+	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6) AS m
+	WHERE NOT m.deleted
+		AND NOT EXISTS (SELECT FROM public.products p WHERE p."id" OPERATOR(pg_catalog.=) m.c1 OFFSET 0)
+		AND CASE WHEN buried THEN coalesce((SELECT t."version" FROM pgfanout.tombstones_1 t WHERE t."id" OPERATOR(pg_catalog.=) m.c1) < m.version, true) ELSE true END
+		AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor);
+		GET DIAGNOSTICS changed = ROW_COUNT;
+	END IF;
+	IF changed < cardinality(versions) THEN
+	UPDATE public.products AS p SET "name" = m.c2, "price" = m.c3::numeric, "stock" = m.c4, "created_at" = m.c5, "updated_at" = m.c6, "version" = m.version
+	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6) AS m
+	WHERE p."id" OPERATOR(pg_catalog.=) m.c1 AND NOT m.deleted AND p."version" < m.version
+		AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor);
+		GET DIAGNOSTICS n = ROW_COUNT;
+		changed := changed + n;
+	END IF;
+	IF true = ANY (deleted) THEN
+	WITH gone AS (
+		SELECT m.* FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1) AS m
+		LEFT JOIN public.products p ON p."id" OPERATOR(pg_catalog.=) m.c1
+		WHERE m.deleted AND (p."version" IS NULL OR p."version" < m.version)
+			AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor)
+	), buried AS (
+		INSERT INTO pgfanout.tombstones_1 AS t ("id", "version")
+		SELECT g.c1, g.version FROM gone g
+		ON CONFLICT ON CONSTRAINT tombstones_1_pkey DO UPDATE SET "version" = excluded."version"
+			WHERE t."version" < excluded."version"
+	)
+	DELETE FROM public.products p USING gone g WHERE p."id" OPERATOR(pg_catalog.=) g.c1;
+		GET DIAGNOSTICS n = ROW_COUNT;
+		changed := changed + n;
+	END IF;
+	IF wrong THEN
+		DELETE FROM pgfanout.dead_letters d USING (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1) AS m
+		WHERE d."table" = 1 AND d.key[1]::uuid OPERATOR(pg_catalog.=) m.c1
+			AND (d.version <= m.version OR pgfanout.impossible(d.version, given));
+	END IF;
+	IF runs IS NOT NULL THEN
+		INSERT INTO pgfanout.arrivals (stream, runs) VALUES (1, runs);
+	END IF;
+	IF beats IS NOT NULL THEN
+		PERFORM pgfanout.beat(1::smallint, beats, msg_source);
+	END IF;
+	RETURN changed;
+END $pgfanout$;
+COMMENT ON FUNCTION pgfanout.apply_1(text, bigint[], xid8[], boolean[], pgfanout.columns_1, boolean, bigint[], jsonb, bigint)
+	IS 'pgfanout: applies a batch of changes of a table, newest version wins';
+COMMENT ON TYPE pgfanout.columns_1
+	IS 'pgfanout: the columns of a batch of changes';
+CREATE OR REPLACE FUNCTION pgfanout.version_of_1(key text[]) RETURNS bigint
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $pgfanout$
+	SELECT max(v.version) FROM (
+		SELECT p."version" AS version FROM public.products p WHERE p."id" OPERATOR(pg_catalog.=) $1[1]::uuid
+		UNION ALL
+		SELECT t."version" FROM pgfanout.tombstones_1 t WHERE t."id" OPERATOR(pg_catalog.=) $1[1]::uuid
+	) AS v
+$pgfanout$;
+COMMENT ON FUNCTION pgfanout.version_of_1(text[]) IS 'pgfanout: the newest version of a row that is known here';

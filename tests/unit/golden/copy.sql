@@ -1,0 +1,4 @@
+COPY (SELECT "id"::uuid, "name"::text, "price"::numeric, "stock"::integer, "created_at"::timestamp with time zone, "updated_at"::timestamp with time zone, 0::bigint FROM public.products) TO STDOUT (FORMAT binary);
+COPY public.products_new ("id", "name", "price", "stock", "created_at", "updated_at", "version") FROM STDIN (FORMAT binary, FREEZE);
+COPY (SELECT "count"::bigint, "Region ""x"""::text, "select"::integer, "flag"::boolean, "small"::smallint, "big"::bigint, "id"::uuid, "at"::timestamp with time zone, "amount"::numeric(20,4), "data"::jsonb, "nöte"::text, "back\slash"::interval, "code"::character(3), 0::bigint FROM "Sales"."Odd ""one""" WHERE (flag OR small % 2 = 0)) TO STDOUT (FORMAT text);
+COPY "Sales".new ("count", "Region ""x""", "select", "flag", "small", "big", "id", "at", "amount", "data", "nöte", "back\slash", "code", "pgfanout_version") FROM STDIN (FORMAT text, FREEZE);

@@ -1,0 +1,10 @@
+CREATE SCHEMA IF NOT EXISTS "public";
+CREATE TABLE IF NOT EXISTS "public"."products" ("id" uuid NOT NULL, "name" text NOT NULL, "price" numeric NOT NULL, "stock" integer NOT NULL, "created_at" timestamp with time zone NOT NULL, "updated_at" timestamp with time zone NOT NULL, "version" bigint NOT NULL DEFAULT 0, PRIMARY KEY ("id"));
+ALTER TABLE "public"."products" ADD COLUMN IF NOT EXISTS "version" bigint NOT NULL DEFAULT 0;
+CREATE TABLE pgfanout.tombstones_1 ("id" uuid NOT NULL, "version" bigint NOT NULL, CONSTRAINT tombstones_1_pkey PRIMARY KEY ("id"));
+COMMENT ON TABLE pgfanout.tombstones_1 IS 'pgfanout: deleted rows of a table and the version they were deleted at, so that an older message cannot bring them back; emptied by a reset';
+CREATE SCHEMA IF NOT EXISTS "Sales";
+CREATE TABLE IF NOT EXISTS "Sales"."Odd ""one""" ("count" bigint NOT NULL, "Region ""x""" text NOT NULL, "select" integer NOT NULL, "flag" boolean, "small" smallint, "big" bigint, "id" uuid, "at" timestamp with time zone, "amount" numeric(20,4), "data" jsonb, "nöte" text, "back\slash" interval, "code" character(3), "pgfanout_version" bigint NOT NULL DEFAULT 0, PRIMARY KEY ("Region ""x""", "select", "count"));
+ALTER TABLE "Sales"."Odd ""one""" ADD COLUMN IF NOT EXISTS "pgfanout_version" bigint NOT NULL DEFAULT 0;
+CREATE TABLE pgfanout.tombstones_7 ("Region ""x""" text NOT NULL, "select" integer NOT NULL, "count" bigint NOT NULL, "pgfanout_version" bigint NOT NULL, CONSTRAINT tombstones_7_pkey PRIMARY KEY ("Region ""x""", "select", "count"));
+COMMENT ON TABLE pgfanout.tombstones_7 IS 'pgfanout: deleted rows of a table and the version they were deleted at, so that an older message cannot bring them back; emptied by a reset';

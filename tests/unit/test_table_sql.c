@@ -1,0 +1,207 @@
+/*
+ * table_sql.c: the scripts for a replica, as text: each must be the file in tests/unit/golden/, byte by
+ * byte. With UPDATE_GOLDEN set in the environment the files are written anew; then read the diff.
+ * Tests run in the root of the repository.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "common/wire/table_sql.h"
+#include "tests/unit/tables_for_tests.h"
+
+#define GOLDEN "tests/unit/golden/"
+
+static void read_file(const char *path, struct strbuf *out)
+{
+	FILE *f = fopen(path, "r");
+	size_t n;
+
+	if (f == NULL)
+		fail_msg("%s cannot be read; UPDATE_GOLDEN=1 makes it", path);
+	do {
+		char *to = strbuf_reserve(out, 4096);
+		n = fread(to, 1, 4096, f);
+		strbuf_commit(out, n);
+	} while (n > 0);
+	fclose(f);
+}
+
+static void write_file(const char *path, const struct strbuf *text)
+{
+	FILE *f = fopen(path, "w");
+
+	if (f == NULL || fwrite(text->data, 1, text->len, f) != text->len || fclose(f) != 0)
+		fail_msg("%s cannot be written", path);
+}
+
+static size_t line_of(const char *text, size_t at)
+{
+	size_t line = 1;
+
+	for (size_t i = 0; i < at; i++)
+		line += text[i] == '\n';
+	return line;
+}
+
+static void check_golden(const char *name, const struct strbuf *got)
+{
+	AUTO_STRBUF want = STRBUF_INIT;
+	char path[100];
+	size_t same = 0;
+
+	snprintf(path, sizeof(path), GOLDEN "%s.sql", name);
+	if (getenv("UPDATE_GOLDEN") != NULL) {
+		write_file(path, got);
+		return;
+	}
+	read_file(path, &want);
+	while (same < got->len && same < want.len && got->data[same] == want.data[same])
+		same++;
+	if (same < got->len || same < want.len)
+		fail_msg("%s:%zu: here it is \"%.60s\"; UPDATE_GOLDEN=1 writes the file anew", path,
+			 line_of(got->data, same), got->data + same);
+}
+
+static void test_products(void **state)
+{
+	struct table *t = products_for_tests();
+	AUTO_STRBUF out = STRBUF_INIT;
+	(void)state;
+
+	table_sql_apply(&out, t, "public.products", 1);
+	check_golden("apply_products", &out);
+	table_free(t);
+}
+
+/* A key of several columns, names with quotes and of keywords, and keys whose texts say nothing. */
+static void test_odd(void **state)
+{
+	struct table *t = odd_for_tests();
+	AUTO_STRBUF out = STRBUF_INIT;
+	(void)state;
+
+	table_sql_apply(&out, t, "\"Sales\".\"Odd \"\"one\"\"\"", 2);
+	check_golden("apply_odd", &out);
+	table_free(t);
+}
+
+/* All columns are of the key: there is nothing to set but the version. */
+static void test_nothing_but_a_key(void **state)
+{
+	struct table *t = table_for_tests(
+		20,
+		"{\"table\": 9, \"stream\": \"rest\", \"schema\": \"s\", \"name\": \"pairs\","
+		" \"version\": \"pgfanout_version\", \"key\": [2, 1], \"plain\": true, \"columns\": [" ODD_COLUMN(
+			1, "a", "integer", "int4", ODD_KEY) "," ODD_COLUMN(2, "b", "character(3)",
+									   "string", ODD_KEY) "]}");
+	AUTO_STRBUF out = STRBUF_INIT;
+	(void)state;
+
+	table_sql_apply(&out, t, "s.pairs", 2);
+	check_golden("apply_pairs", &out);
+	table_free(t);
+}
+
+/* A name that would end the body of a function. */
+static void test_names_end_nothing(void **state)
+{
+	struct table *t = table_for_tests(
+		21,
+		"{\"table\": 9, \"stream\": \"rest\", \"schema\": \"s\", \"name\": \"t\","
+		" \"version\": \"v$pgfanout1$\", \"key\": [1], \"plain\": true, \"columns\": [" ODD_COLUMN(
+			1, "$pgfanout$; SELECT", "integer", "int4", ODD_KEY) "]}");
+	AUTO_STRBUF out = STRBUF_INIT;
+	size_t tags = 0;
+	(void)state;
+
+	table_sql_apply(&out, t, "s.t", 2);
+	for (const char *p = out.data; (p = strstr(p, "$pgfanout2$")) != NULL; p++)
+		tags++;
+	assert_int_equal(tags, 6); /* around three functions */
+	assert_null(strstr(out.data, "AS $pgfanout$"));
+	table_free(t);
+}
+
+static void test_tables(void **state)
+{
+	struct table *t = products_for_tests(), *o = odd_for_tests();
+	AUTO_STRBUF products = STRBUF_INIT, name = STRBUF_INIT, created = STRBUF_INIT;
+	(void)state;
+
+	table_sql_name(&products, t);
+	assert_string_equal(products.data, "\"public\".\"products\"");
+	table_sql_name(&name, o);
+	assert_string_equal(name.data, "\"Sales\".\"Odd \"\"one\"\"\"");
+	table_sql_create(&created, t, products.data);
+	table_sql_create(&created, o, name.data);
+	check_golden("create", &created);
+	table_free(t);
+	table_free(o);
+}
+
+/* Both ends of a load have the same columns in the same order. */
+static void test_copy(void **state)
+{
+	struct table *t = products_for_tests(), *o = odd_for_tests();
+	AUTO_STRBUF out = STRBUF_INIT;
+	(void)state;
+
+	table_sql_copy_out(&out, t, "public.products", NULL);
+	strbuf_addstr(&out, ";\n");
+	table_sql_copy_in(&out, t, "public.products_new");
+	strbuf_addstr(&out, ";\n");
+	table_sql_copy_out(&out, o, "\"Sales\".\"Odd \"\"one\"\"\"", "flag OR small % 2 = 0");
+	strbuf_addstr(&out, ";\n");
+	table_sql_copy_in(&out, o, "\"Sales\".new");
+	strbuf_addstr(&out, ";\n");
+	check_golden("copy", &out);
+	table_free(t);
+	table_free(o);
+}
+
+static void test_arrive(void **state)
+{
+	AUTO_STRBUF out = STRBUF_INIT;
+	(void)state;
+
+	table_sql_arrive(&out, 3);
+	check_golden("arrive", &out);
+}
+
+static void test_call(void **state)
+{
+	struct table *t = odd_for_tests();
+	AUTO_STRBUF out = STRBUF_INIT;
+	(void)state;
+
+	assert_int_equal(TABLE_APPLY_PARAMS, 9);
+	table_sql_call(&out, t);
+	assert_string_equal(
+		out.data,
+		"SELECT pgfanout.apply_12($1::text, $2::bigint[], $3::xid8[], "
+		"$4::boolean[], $5::pgfanout.columns_12, $6::boolean, $7::bigint[], $8::jsonb, "
+		"$9::bigint)");
+	table_free(t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_products),
+		cmocka_unit_test(test_odd),
+		cmocka_unit_test(test_nothing_but_a_key),
+		cmocka_unit_test(test_tables),
+		cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_arrive),
+		cmocka_unit_test(test_call),
+		cmocka_unit_test(test_names_end_nothing),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
