@@ -292,17 +292,17 @@ static json_t *stream_json(struct status *s)
 	int64_t newest = atomic_load(&s->newest_version), at_us = atomic_load(&s->last_applied_us);
 
 	pthread_mutex_lock(&s->lock);
-	json_t *o = json_pack(
-		"{s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:o, s:b, s:o, s:o}", "stream", s->stream,
-		"state", status_state_name(s->state), "is_running",
-		s->state == STATUS_APPLYING, "last_lsn",
-		newest > 0 ? json_integer(newest) : json_null(), "last_sync_time",
-		at_us > 0 ? report_time(at_us) : json_null(), "records_replicated",
-		(json_int_t)atomic_load(&s->counters[METRIC_APPLIED]), "error_count",
-		(json_int_t)(atomic_load(&s->counters[METRIC_RETRIED]) +
-			     atomic_load(&s->counters[METRIC_DEAD])),
-		"last_error", report_text(s->error), "needsReset", s->needs_reset,
-		"needsResetReason", report_text(s->reset_reason), "queues", queues_json(s));
+	json_t *o = json_pack("{s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:o, s:b, s:o, s:o}", "stream",
+			      s->stream, "state", status_state_name(s->state), "is_running",
+			      s->state == STATUS_APPLYING, "last_lsn",
+			      newest > 0 ? json_integer(newest) : json_null(), "last_sync_time",
+			      at_us > 0 ? report_time(at_us) : json_null(), "records_replicated",
+			      (json_int_t)atomic_load(&s->counters[METRIC_APPLIED]), "error_count",
+			      (json_int_t)(atomic_load(&s->counters[METRIC_RETRIED]) +
+					   atomic_load(&s->counters[METRIC_DEAD])),
+			      "last_error", report_text(s->error), "needsReset", s->needs_reset,
+			      "needsResetReason", report_text(s->reset_reason), "queues",
+			      queues_json(s));
 	pthread_mutex_unlock(&s->lock);
 	return o;
 }

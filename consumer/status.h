@@ -55,13 +55,13 @@ struct status_blocker {
 #define STATUS_BLOCKERS ((size_t)3)
 
 struct status {
-	const char *replica; /* immutable after start */
-	const char *stream;  /* immutable after start */
-	size_t label;	     /* immutable after start: the metrics' label index */
+	const char *replica;	     /* immutable after start */
+	const char *stream;	     /* immutable after start */
+	size_t label;		     /* immutable after start: the metrics' label index */
 	struct status *_Atomic next; /* of the same replica, another stream; NULL: none yet */
 	_Atomic int64_t counters[CONSUMER_METRICS];
 	_Atomic int64_t newest_version, last_applied_us; /* 0: none */
-	char database[256];  /* immutable after start: the scrubbed URL */
+	char database[256]; /* immutable after start: the scrubbed URL */
 
 	pthread_mutex_t lock;
 	enum status_state state; /* this and everything below: under lock */

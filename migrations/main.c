@@ -162,8 +162,9 @@ static bool declare_queues(const struct targets *ts, const char *replica)
 					   &err);
 
 	/* Main queues too: the replica needs a reset as it is. */
-	if (link && topology_declare(link, topology_products(), replica, (unsigned)ts->settings->max_attempts,
-				     TOPOLOGY_CREATE, &report, &err)) {
+	if (link && topology_declare(link, topology_products(), replica,
+				     (unsigned)ts->settings->max_attempts, TOPOLOGY_CREATE, &report,
+				     &err)) {
 		declared = report.main == AMQP_ANSWER_YES;
 		err = report.main_why;
 	}

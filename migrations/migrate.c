@@ -396,7 +396,8 @@ static bool products_are_there(struct target *t, struct err *err)
 static bool repair(struct target *t, struct pg_result **ret_marked, struct err *err)
 {
 	static const char anew[] = "SELECT pgfanout.register_products()";
-	static const char whole[] = "UPDATE pgfanout.registered SET broken_at = NULL, reason = NULL WHERE id = 1";
+	static const char whole[] =
+		"UPDATE pgfanout.registered SET broken_at = NULL, reason = NULL WHERE id = 1";
 	static const char mark[] =
 		"UPDATE pgfanout.queues SET reset_due_at ="
 		"  greatest(clock_timestamp(), reset_due_at + interval '1 microsecond'),"

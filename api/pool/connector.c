@@ -318,8 +318,8 @@ static bool ask(struct look *look, size_t statement, struct mono deadline, db_ca
 						 DB_TEXT(reason), DB_TEXT(queues) };
 	const struct db_param note_params[] = { DB_TEXT(queues) };
 	const struct db_param *params = up->primary || statement == LOOK_WRONG ? NULL
-					: statement == LOOK_NOTE		? note_params
-										: watch_params;
+					: statement == LOOK_NOTE	       ? note_params
+									       : watch_params;
 
 	return db_send(watch, statement, params, statement == LOOK_WRONG, deadline, cb, look,
 		       &look->err) &&

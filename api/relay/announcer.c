@@ -31,9 +31,9 @@ struct announcer {
 	struct outbox_shape *taken; /* of records, in the order they were claimed in */
 	size_t at, ntaken, cap;	    /* those before `at` are done with */
 
-	struct route *going;	   /* NULL: none */
-	size_t sent, open;	   /* its messages: sent; of them not answered */
-	uint64_t *numbers;	   /* of its messages, in the order of replicas and kinds */
+	struct shape_route *going;  /* NULL: none */
+	size_t sent, open;	    /* its messages: sent; of them not answered */
+	uint64_t *numbers;	    /* of its messages, in the order of replicas and kinds */
 	enum amqp_settled *refused; /* by replica; AMQP_CONFIRMED: it is not left out */
 };
 
@@ -114,7 +114,7 @@ static void finish(struct announcer *a)
 }
 
 /* What is to be announced next; NULL: nothing. */
-static struct route *next(struct announcer *a, struct route *wanted)
+static struct shape_route *next(struct announcer *a, struct shape_route *wanted)
 {
 	if (wanted && !wanted->flat && wanted->announced != a->term)
 		return wanted;
@@ -124,8 +124,8 @@ static struct route *next(struct announcer *a, struct route *wanted)
 	return NULL;
 }
 
-enum publisher_run announcer_run(struct announcer *a, struct route *wanted, struct amqp_link *l,
-				 const char *source, struct err *err)
+enum publisher_run announcer_run(struct announcer *a, struct shape_route *wanted,
+				 struct amqp_link *l, const char *source, struct err *err)
 {
 	for (;;) {
 		if (!a->going) {

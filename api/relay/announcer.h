@@ -27,7 +27,7 @@ unsigned announcer_term(const struct announcer *a);
 /* Those that the chunk begins with: what recorded them is forgotten when they are announced. */
 void announcer_take(struct announcer *a, const struct outbox_chunk *c);
 /* Announces what was taken, and the shape that the publisher waits for; NULL: none. */
-MUST_CHECK enum publisher_run announcer_run(struct announcer *a, struct route *wanted,
+MUST_CHECK enum publisher_run announcer_run(struct announcer *a, struct shape_route *wanted,
 					    struct amqp_link *l, const char *source,
 					    struct err *err);
 /* As amqp_handler's settled; false: not a message from here. */

@@ -103,15 +103,7 @@ static const struct db_statement statements[] = {
 	[ST_BEAT] = { .name = "outbox_beat", .sql = sql_outbox_beat, .nparams = 1 },
 };
 
-enum column {
-	COL_SNAPSHOT,
-	COL_XID,
-	COL_VERSION,
-	COL_SHAPE,
-	COL_KIND,
-	COL_BODY,
-	COL_HEARTBEAT
-};
+enum column { COL_SNAPSHOT, COL_XID, COL_VERSION, COL_SHAPE, COL_KIND, COL_BODY, COL_HEARTBEAT };
 
 enum outbox_state {
 	OUTBOX_WAITING,
@@ -147,7 +139,7 @@ struct outbox {
 	struct outbox_chunk *claiming;
 	size_t answered; /* rows of the claim that was answered, while routes are asked for */
 
-	struct route **routes; /* all shapes met so far, by their number */
+	struct shape_route **routes; /* all shapes met so far, by their number */
 	size_t nroutes, routes_cap;
 
 	struct big *bigs; /* BIGS_MAX; the first nbigs are in use */
@@ -237,7 +229,7 @@ void outbox_close(struct outbox *o)
 	pgarray_clear(&o->versions);
 	pgarray_clear(&o->shapes);
 	for (size_t i = 0; i < o->nroutes; i++)
-		route_free(o->routes[i]);
+		shape_route_free(o->routes[i]);
 	free(o->routes);
 	free(o);
 }
@@ -400,7 +392,7 @@ bool outbox_claiming(const struct outbox *o)
 }
 
 /* The route of a shape; one that was never met is not known. */
-static struct route *find_route(struct outbox *o, int32_t shape)
+static struct shape_route *find_route(struct outbox *o, int32_t shape)
 {
 	size_t low = 0, high = o->nroutes;
 
@@ -418,9 +410,9 @@ static struct route *find_route(struct outbox *o, int32_t shape)
 		o->routes = xreallocarray(o->routes, o->routes_cap, sizeof(*o->routes));
 	}
 	memmove(o->routes + low + 1, o->routes + low,
-		(o->nroutes - low) * sizeof(struct route *));
+		(o->nroutes - low) * sizeof(struct shape_route *));
 	o->nroutes++;
-	return o->routes[low] = route_new(shape);
+	return o->routes[low] = shape_route_new(shape);
 }
 
 static void add_shape(struct outbox_chunk *chunk, const struct outbox_row *row)
@@ -430,8 +422,8 @@ static void add_shape(struct outbox_chunk *chunk, const struct outbox_row *row)
 		chunk->shapes = xreallocarray(chunk->shapes, chunk->shapes_cap,
 					      sizeof(*chunk->shapes));
 	}
-	chunk->shapes[chunk->nshapes++] =
-		(struct outbox_shape){ row->route, { row->xid, row->version } };
+	chunk->shapes[chunk->nshapes++] = (struct outbox_shape){ row->route,
+								 { row->xid, row->version } };
 }
 
 static bool read_row(struct outbox *o, const struct pg_result *r, int row,
@@ -652,9 +644,9 @@ static void routes_answered(void *arg, enum db_outcome outcome, const struct pg_
 		return;
 	}
 	for (int i = 0; i < db_rows(r); i++)
-		route_set(find_route(o, (int32_t)strtol(db_value(r, i, 0), NULL, 10)),
-			  o->stream->name, db_value(r, i, 1), db_value(r, i, 2),
-			  *db_value(r, i, 3) == 't', db_value(r, i, 4));
+		shape_route_set(find_route(o, (int32_t)strtol(db_value(r, i, 0), NULL, 10)),
+				o->stream->name, db_value(r, i, 1), db_value(r, i, 2),
+				*db_value(r, i, 3) == 't', db_value(r, i, 4));
 	for (size_t i = 0; i < o->nroutes; i++) {
 		if (o->routes[i]->known)
 			continue;

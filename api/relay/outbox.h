@@ -9,7 +9,7 @@
 #ifndef PGFANOUT_API_RELAY_OUTBOX_H
 #define PGFANOUT_API_RELAY_OUTBOX_H
 
-#include "api/relay/route.h"
+#include "api/relay/shape_route.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "common/base/strbuf.h"
@@ -34,18 +34,18 @@ struct outbox_key {
 
 /* A recorded change. */
 struct outbox_row {
-	struct route *route; /* known; as long as the outbox is open */
+	struct shape_route *route; /* known; as long as the outbox is open */
 	enum change_kind kind;
 	bool inserted; /* of a sync: its statement inserted it */
 	bool truncate; /* of a delete: all rows are gone; there is no text */
 	uint64_t xid;
 	int64_t version;
-	size_t text_at, text_len; /* in the chunk's texts: see route.h */
+	size_t text_at, text_len; /* in the chunk's texts: see shape_route.h */
 };
 
 /* A record that a table has this shape from now on. */
 struct outbox_shape {
-	struct route *route;
+	struct shape_route *route;
 	struct outbox_key key;
 };
 

@@ -227,14 +227,13 @@ static void build(struct publisher *p)
 	do {
 		if (n)
 			strbuf_addch(&p->body, ',');
-		route_write(first[n].route, &p->body, first[n].kind, first[n].version,
-			    k->c.texts.data + first[n].text_at, first[n].text_len);
+		shape_route_write(first[n].route, &p->body, first[n].kind, first[n].version,
+				  k->c.texts.data + first[n].text_at, first[n].text_len);
 		change_xids_add(&p->xids, first[n].xid);
 		p->build_inserted += first[n].inserted;
 		n++;
 	} while (n < most && first[n].kind == first[0].kind && first[n].route == first[0].route &&
-		 first[n].truncate == first[0].truncate &&
-		 p->body.len < body_max(p) &&
+		 first[n].truncate == first[0].truncate && p->body.len < body_max(p) &&
 		 p->xids.text.len < XIDS_MAX);
 	strbuf_addch(&p->body, ']');
 	p->build_n = n;
@@ -336,7 +335,7 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 	return true;
 }
 
-struct route *publisher_wants(const struct publisher *p)
+struct shape_route *publisher_wants(const struct publisher *p)
 {
 	return p->queue ? p->queue->c.rows[p->queue->at].route : NULL;
 }

@@ -51,7 +51,7 @@ MUST_CHECK enum publisher_run publisher_run(struct publisher *p, struct amqp_lin
 					    struct err *err);
 
 /* PUBLISHER_SHAPE: this one. */
-struct route *publisher_wants(const struct publisher *p);
+struct shape_route *publisher_wants(const struct publisher *p);
 
 /* amqp_handler's settled, with the publisher as arg. Confirmed changes queue up for
  * publisher_confirmed(). */

@@ -536,8 +536,8 @@ static enum publisher_run publish_changes(struct relay *r, const struct outbox_f
 					  struct err *err)
 {
 	enum publisher_run ran = publisher_run(r->publisher, r->link, facts->source,
-					       facts->terms[0].term,
-					       announcer_term(r->announcer), err),
+					       facts->terms[0].term, announcer_term(r->announcer),
+					       err),
 			   shapes;
 
 	if (ran == PUBLISHER_BROKEN)

@@ -10,7 +10,8 @@
 #include "common/base/utf8.h"
 #include "common/json/jscan_bytes.h"
 
-#define DEPTH_MAX 32
+/* More than PostgreSQL's stack lets a jsonb have by default. */
+#define DEPTH_MAX 16384
 
 /* ---- the validator --------------------------------------------------------------------------- */
 
@@ -178,20 +179,23 @@ static const char *scan_key(const struct scan *s, const char *p)
 /* p: at the first byte of a value. Returns what is behind it. */
 static const char *scan_value(const struct scan *s, const char *p)
 {
+	uint64_t outer[DEPTH_MAX /
+		       64];   /* of every 64 levels, what objects was when they were full */
 	uint64_t objects = 0; /* the open containers, innermost in bit 0; 1: an object */
 	unsigned depth = 0;
 
-	_Static_assert(DEPTH_MAX <= 64, "a bit a level");
 	for (;;) {
 		/* 1. A value: go into a container, or pass over a scalar or an empty container. */
 		if (p < s->end && (*p == '{' || *p == '[')) {
 			bool object = *p == '{';
 			if (depth == DEPTH_MAX)
-				return refuse(s, p, "nested more than 32 deep");
+				return refuse(s, p, "nested more than 16384 deep");
 			p = skip_blanks(p + 1, s->end);
 			if (p < s->end && *p == (object ? '}' : ']')) {
 				p++;
 			} else {
+				if (depth % 64 == 0 && depth > 0)
+					outer[depth / 64 - 1] = objects;
 				depth++;
 				objects = objects << 1 | object;
 				if (object && (p = scan_key(s, p)) == NULL)
@@ -216,6 +220,8 @@ static const char *scan_value(const struct scan *s, const char *p)
 			p++;
 			depth--;
 			objects >>= 1;
+			if (depth % 64 == 0 && depth > 0)
+				objects = outer[depth / 64 - 1];
 		}
 		p = skip_blanks(p + 1, s->end);
 		if (objects & 1 && (p = scan_key(s, p)) == NULL)

@@ -14,7 +14,7 @@
 #include "common/json/jscan.h"
 
 #define MARK_KIND     "mark" /* of topology_type() */
-#define MARK_BODY_MAX 200 /* bytes; a longer one is refused */
+#define MARK_BODY_MAX 200    /* bytes; a longer one is refused */
 
 struct mark {
 	int64_t queue;	 /* of the sender's numbering */

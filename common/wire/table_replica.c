@@ -135,9 +135,9 @@ static enum db_outcome known_shape(struct pg_conn *c, const struct table *t, int
 
 	snprintf(id, sizeof(id), "%d", t->id);
 	const struct db_param params[] = { DB_TEXT(id) };
-	enum db_outcome outcome = db_query(
-		c, "SELECT shape FROM pgfanout.tables WHERE id = $1::integer", 1, params, false,
-		limit(), &r, err);
+	enum db_outcome outcome =
+		db_query(c, "SELECT shape FROM pgfanout.tables WHERE id = $1::integer", 1, params,
+			 false, limit(), &r, err);
 
 	if (outcome != DB_OK)
 		return outcome;

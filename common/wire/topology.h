@@ -90,7 +90,8 @@ struct topology_report {
 
 /* They add questions; topology_read() reads the answers. The exchanges come first. max_attempts - 1
  * is the number of retry queues. */
-void topology_ask_exchanges(struct amqp_asks *q, const struct stream *s, struct topology_asked *ret);
+void topology_ask_exchanges(struct amqp_asks *q, const struct stream *s,
+			    struct topology_asked *ret);
 void topology_ask_replica(struct amqp_asks *q, const struct stream *s, const char *replica,
 			  unsigned max_attempts, enum topology_how how, struct topology_asked *ret);
 /* To throw away what is in the main queues: topology_read()'s main and ready say what became of it. */

@@ -308,7 +308,8 @@ static void send_unit(struct apply *a, struct mono now)
 
 		statement = first->truncate ? of->truncate : of->apply;
 		if (first->truncate)
-			batch_truncate_build(&a->params, a->batch, top.from, a->arrivals_sent, params);
+			batch_truncate_build(&a->params, a->batch, top.from, a->arrivals_sent,
+					     params);
 		else
 			batch_params_build(&a->params, a->batch, top.from, top.n, a->arrivals_sent,
 					   params);

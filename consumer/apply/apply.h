@@ -43,7 +43,7 @@ struct apply_counts {
 
 /* Both borrowed. The tables change only while it is IDLE. */
 struct apply *apply_new(const struct consumer_settings *settings, const struct tables *tables);
-struct apply *apply_free(struct apply *a);			   /* NULL is fine; returns NULL */
+struct apply *apply_free(struct apply *a); /* NULL is fine; returns NULL */
 
 /* db serves the tables' statements and stays until apply_abandon() or another call of this. IDLE
  * only. */

@@ -52,7 +52,9 @@ static enum exit_code reset(const struct auto_reset *a)
 		.log_format = s->log_format,
 		.replicas = s->replicas, /* borrowed */
 	};
-	struct reset_request request = { .settings = &settings, .stream = a->stream, .quiet = true };
+	struct reset_request request = { .settings = &settings,
+					 .stream = a->stream,
+					 .quiet = true };
 
 	request.chosen[a->index] = true;
 	return reset_run(&request);

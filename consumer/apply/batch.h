@@ -36,11 +36,11 @@ struct batch_message {
 	size_t id_at;	   /* message_id; these are places in text, 0: the empty string */
 	size_t type_at;
 	size_t content_type_at;
-	int64_t shape;	  /* x-shape; 0: not known */
-	int64_t inserted; /* x-inserted */
-	bool truncate;	  /* it says that all rows of a table are gone */
+	int64_t shape;	   /* x-shape; 0: not known */
+	int64_t inserted;  /* x-inserted */
+	bool truncate;	   /* it says that all rows of a table are gone */
 	bool all_inserted; /* that is how many changes it has */
-	size_t xids_at; /* the x-xid header as it came */
+	size_t xids_at;	   /* the x-xid header as it came */
 	int64_t timestamp_s;
 	size_t first_header, nheaders;
 	struct batch_slice body; /* in bodies */
@@ -106,17 +106,17 @@ struct batch {
 	size_t nrefused; /* changes that are refused now */
 	bool retried;	 /* some message has failed before; batch_seal() says */
 
-	struct strbuf bodies; /* raw JSON of all messages */
+	struct strbuf bodies;	   /* raw JSON of all messages */
 	struct change_arena arena; /* of the changes; what is raw counts from bodies */
-	struct strbuf text;   /* strings; byte 0 is the empty string */
-	size_t source_at;     /* x-source of all messages, 0: they have none */
+	struct strbuf text;	   /* strings; byte 0 is the empty string */
+	size_t source_at;	   /* x-source of all messages, 0: they have none */
 
 	struct batch_slot *newest; /* these four: a hash set of rows, each with the index of its */
 	size_t newest_cap;	   /* newest change; open addressing, at most half of it in use */
 	size_t nrows;
 	uint32_t round;
-	size_t nbeats;		   /* messages that are heartbeats, marks or shapes */
-	int shape;		   /* these two: the last message describes this shape; 0: it does not */
+	size_t nbeats; /* messages that are heartbeats, marks or shapes */
+	int shape;     /* these two: the last message describes this shape; 0: it does not */
 	struct batch_slice shape_body;
 	bool has_beat[2];	   /* these two: by enum change_kind, the queue they came through */
 	struct batch_beat beat[2]; /* the newest one */

@@ -134,8 +134,8 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 }
 
 /* The connection is idle before and after, or dead. */
-static enum db_outcome ask(struct db *db, size_t statement,
-			   const struct db_param *params, struct question *q)
+static enum db_outcome ask(struct db *db, size_t statement, const struct db_param *params,
+			   struct question *q)
 {
 	struct mono deadline = mono_add_ms(mono_now(), QUESTION_TIMEOUT_MS);
 
@@ -197,8 +197,7 @@ enum db_outcome replica_read_state(struct db *db, const struct stream *stream,
 	if (outcome != DB_OK)
 		return outcome;
 	if (!answer.found) {
-		err_set(err,
-			"table pgfanout.streams has no such stream: run pgfanout-migrate up");
+		err_set(err, "table pgfanout.streams has no such stream: run pgfanout-migrate up");
 		return DB_SCHEMA;
 	}
 	*ret = answer.state;

@@ -36,8 +36,8 @@ struct move {
 	enum move_state state;
 	uint64_t tag;
 	enum change_kind kind;
-	bool dead;	/* to the dead-letter queue; else to the retry queue */
-	int table;	/* these three: of its row and change, if it is to be recorded; the */
+	bool dead;	 /* to the dead-letter queue; else to the retry queue */
+	int table;	 /* these three: of its row and change, if it is to be recorded; the */
 	int64_t version; /* key is the header x-key */
 	uint64_t xid;
 };

@@ -48,11 +48,11 @@
 #include "consumer/apply/side.h"
 #include "consumer/apply/wrong_records.h"
 
-#define STATE_MS  5000 /* how often the replica is asked whether it needs a reset */
+#define STATE_MS   5000 /* how often the replica is asked whether it needs a reset */
 #define STREAMS_MS 1000 /* and for its streams */
-#define ACK_MS	  20   /* an ack waits so long at most, for others to join it */
-#define ALONE_MS  100  /* and their numbers so long for a batch to go with */
-#define ACK_SHARE 4    /* or until this part of the prefetch window waits for it */
+#define ACK_MS	   20	/* an ack waits so long at most, for others to join it */
+#define ALONE_MS   100	/* and their numbers so long for a batch to go with */
+#define ACK_SHARE  4	/* or until this part of the prefetch window waits for it */
 
 enum stretch { STRETCH_RECEIVING, STRETCH_DRAINING, STRETCH_ENDED };
 
@@ -83,10 +83,10 @@ struct session {
 	struct batch *applying; /* with apply.c; NULL: none */
 	int shape;		/* these two: of SESSION_SHAPE */
 	struct strbuf description;
-	bool numbers_left;	/* in the inbox, of messages that are to be acknowledged */
-	uint64_t ack_tag;	/* all up to this one is to be acknowledged; 0: nothing */
-	size_t ack_messages;	/* so many */
-	struct mono ack_at;	/* at this time at the latest; never: nothing */
+	bool numbers_left;   /* in the inbox, of messages that are to be acknowledged */
+	uint64_t ack_tag;    /* all up to this one is to be acknowledged; 0: nothing */
+	size_t ack_messages; /* so many */
+	struct mono ack_at;  /* at this time at the latest; never: nothing */
 };
 
 static void end_with(struct session *s, enum session_end end, const char *sentence,
@@ -416,8 +416,8 @@ static void ask_streams(struct session *s, struct mono now)
 {
 	struct err err = { .text = "" };
 
-	if (!s->streams || s->stretch != STRETCH_RECEIVING ||
-	    !mono_reached(s->streams_at, now) || db_in_flight(s->db) > 0)
+	if (!s->streams || s->stretch != STRETCH_RECEIVING || !mono_reached(s->streams_at, now) ||
+	    db_in_flight(s->db) > 0)
 		return;
 	s->streams_at = mono_add_ms(now, STREAMS_MS);
 	if (!db_send(s->db, REPLICA_STREAMS, NULL, false,
@@ -590,10 +590,9 @@ bool session_subscribe(struct session *s, struct amqp_link *link,
 	return true;
 }
 
-struct session *session_new(const struct consumer_settings *settings,
-			    const struct stream *stream, const char *replica,
-			    const struct tables *tables, struct streams *streams,
-			    struct status *status)
+struct session *session_new(const struct consumer_settings *settings, const struct stream *stream,
+			    const char *replica, const struct tables *tables,
+			    struct streams *streams, struct status *status)
 {
 	struct session *s = xcalloc(1, sizeof(*s));
 

@@ -25,7 +25,7 @@ enum session_end {
 	SESSION_BROKER,	   /* the broker's connection is lost */
 	SESSION_CANCELLED, /* a queue was deleted; what had been received from it is applied */
 	SESSION_RESET_DUE, /* the replica is marked, and may be reset by itself */
-	SESSION_SHAPE,	   /* a table has a shape that the replica does not have yet: session_shape() */
+	SESSION_SHAPE, /* a table has a shape that the replica does not have yet: session_shape() */
 };
 
 struct session_result {
@@ -39,10 +39,9 @@ struct session_result {
 
 /* All borrowed for life; the tables change between two stretches only. streams: is told of those that the
  * replica knows; NULL: nobody asks. */
-struct session *session_new(const struct consumer_settings *settings,
-			    const struct stream *stream, const char *replica,
-			    const struct tables *tables, struct streams *streams,
-			    struct status *status);
+struct session *session_new(const struct consumer_settings *settings, const struct stream *stream,
+			    const char *replica, const struct tables *tables,
+			    struct streams *streams, struct status *status);
 struct session *session_free(struct session *s); /* NULL is fine; returns NULL */
 
 /* Starts consuming on a fresh link, whose queues were just declared as report says. */

@@ -56,7 +56,8 @@ struct side {
 };
 
 struct side *side_new(const struct consumer_settings *settings, const struct stream *stream,
-		      const char *replica, struct status *status, struct retry *retry, const struct inbox *inbox)
+		      const char *replica, struct status *status, struct retry *retry,
+		      const struct inbox *inbox)
 {
 	struct side *s = xcalloc(1, sizeof(*s));
 
@@ -107,7 +108,8 @@ static size_t counted(const struct side *s)
 static void queue_name(const struct side *s, size_t i, char *ret)
 {
 	if (i <= COUNT_DELETE)
-		topology_queue(ret, s->stream, i == COUNT_SYNC ? CHANGE_SYNC : CHANGE_DELETE, s->replica);
+		topology_queue(ret, s->stream, i == COUNT_SYNC ? CHANGE_SYNC : CHANGE_DELETE,
+			       s->replica);
 	else if (i == COUNT_DEAD)
 		topology_dead_queue(ret, s->stream, s->replica);
 	else

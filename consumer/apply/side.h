@@ -25,7 +25,8 @@ struct side;
 
 /* All borrowed for life. */
 struct side *side_new(const struct consumer_settings *settings, const struct stream *stream,
-		      const char *replica, struct status *status, struct retry *retry, const struct inbox *inbox);
+		      const char *replica, struct status *status, struct retry *retry,
+		      const struct inbox *inbox);
 struct side *side_free(struct side *s); /* NULL is fine; returns NULL */
 
 /* Does what can be done now; may take as long as opening a connection or a few questions. Call it

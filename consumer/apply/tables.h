@@ -18,7 +18,7 @@ struct tables {
 	struct table **list;
 	struct tables_statements {
 		size_t apply, truncate;
-	} *statements; /* of the connection that tables_prepare() was called for */
+	} * statements; /* of the connection that tables_prepare() was called for */
 	size_t n;
 	size_t arrive; /* likewise: for what comes without a change, batch_arrivals_build() */
 };

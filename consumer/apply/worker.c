@@ -61,7 +61,7 @@ struct apply_worker {
 
 	/* All below: the thread's own. */
 	struct db *db;
-	struct tables tables; /* as the replica had them when it was connected */
+	struct tables tables;	/* as the replica had them when it was connected */
 	struct amqp_link *link; /* from connect_broker to apply_session */
 	struct session *session;
 	struct backoff replica_backoff, broker_backoff;
@@ -239,7 +239,8 @@ static bool declare_and_subscribe(struct apply_worker *w, struct amqp_link *link
 		    (w->state.may_reset && auto_reset_due(&w->auto_reset, mono_now())))
 			return false;
 	}
-	if (missing && !topology_declare(link, &w->stream, name, attempts, TOPOLOGY_CREATE, &report, err))
+	if (missing &&
+	    !topology_declare(link, &w->stream, name, attempts, TOPOLOGY_CREATE, &report, err))
 		return false;
 	if (report.main != AMQP_ANSWER_YES) {
 		*err = report.main_why;
@@ -291,11 +292,12 @@ static void bring_shape(struct apply_worker *w)
 						description, &made, &err);
 
 	if (outcome != DB_OK) {
-		replica_failed(w, outcome, "a table could not be brought to the replica; trying again",
-			       &err);
+		replica_failed(w, outcome,
+			       "a table could not be brought to the replica; trying again", &err);
 		return;
 	}
-	log_info(made ? "a table was brought to the replica" : "a table has a new shape on the replica",
+	log_info(made ? "a table was brought to the replica"
+		      : "a table has a new shape on the replica",
 		 KV_S("replica", w->replica->name), KV_I("shape", shape));
 	close_replica(w);
 }
@@ -381,7 +383,7 @@ struct apply_worker *apply_worker_start(const struct consumer_settings *settings
 	w->settings = settings;
 	w->replica = replica;
 	w->status = status;
-		w->stream = *stream;
+	w->stream = *stream;
 	auto_reset_init(&w->auto_reset, settings, (size_t)(replica - settings->replicas.replica),
 			&w->stream);
 	w->session = session_new(settings, &w->stream, replica->name, &w->tables, streams, status);

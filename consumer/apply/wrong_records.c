@@ -100,9 +100,9 @@ static void send_records(struct wrong_records *w, struct db *db, struct mono now
 	if (retry_take_records(w->retry, RECORDS_MAX, add, w) == 0)
 		return;
 	const struct db_param params[] = {
-		pgarray_finish(&w->tables),  pgarray_finish(&w->keys),
+		pgarray_finish(&w->tables),   pgarray_finish(&w->keys),
 		pgarray_finish(&w->versions), pgarray_finish(&w->xids),
-		pgarray_finish(&w->sources), pgarray_finish(&w->queues),
+		pgarray_finish(&w->sources),  pgarray_finish(&w->queues),
 		pgarray_finish(&w->errors),
 	};
 	/* If it cannot be sent the connection is dead, which ends the stretch. */

@@ -46,8 +46,11 @@ static void read_origin(struct dead_letter *l, const struct amqp_delivery *d)
 			return;
 		for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
 			topology_queue(queue, topology_products(), kinds[i], l->replica);
-			if (n < ARRAY_SIZE(named) ? strcmp(named[n], queue) != 0
-						  : strcmp(d->type, kinds[i] == CHANGE_SYNC ? "products.sync" : "products.delete") != 0)
+			if (n < ARRAY_SIZE(named)
+				    ? strcmp(named[n], queue) != 0
+				    : strcmp(d->type, kinds[i] == CHANGE_SYNC
+							      ? "products.sync"
+							      : "products.delete") != 0)
 				continue;
 			memcpy(l->queue, queue, sizeof(queue));
 			l->kind = change_kind_name(kinds[i]);

@@ -31,7 +31,7 @@ struct feed_chunk {
 	const char *data; /* borrowed until feed_next() */
 	size_t len;	  /* may be 0 at the end of a part */
 	bool ends_part;
-	int64_t part_rows; /* then: of that part */
+	int64_t part_rows;   /* then: of that part */
 	int64_t rows, bytes; /* of all chunks up to the end of this one */
 };
 /* False: nothing yet, or the end. */

@@ -15,6 +15,7 @@
 #include "common/base/err.h"
 
 struct pg_conn;
+struct rebuild_table;
 
 /*
  * What a replica is doing. Each state leads to the next one when its command has ended, except
@@ -44,16 +45,10 @@ static inline bool rebuild_state_ended(enum rebuild_state s)
 	return s == REBUILD_DONE || s == REBUILD_FAILED;
 }
 
-struct rebuild_table {
-	int id;
-	const char *name;	  /* for the display */
-	const char *copy_out;	  /* on the primary, in the snapshot's transaction */
-};
-
 struct rebuild_target {
 	/* Set by the caller. */
 	const char *name;
-	const char *due; /* for reset_record.sql: JSON */
+	const char *due;	 /* for reset_record.sql: JSON */
 	char **local, **copy_in; /* of each table: its name there; into the new one */
 	/* In the transaction that made the new tables, outside any savepoint: COPY FREEZE needs
 	 * that. rebuild_run() takes it over and closes it. */
@@ -75,8 +70,8 @@ struct rebuild_job {
 	const struct rebuild_table *tables;
 	size_t ntables;
 	const char *streams; /* for reset_record.sql: JSON */
-	int64_t stall_ms; /* no progress for so long: given up */
-	int64_t swap_ms;  /* tries so long to get the lock for the swap */
+	int64_t stall_ms;    /* no progress for so long: given up */
+	int64_t swap_ms;     /* tries so long to get the lock for the swap */
 	struct rebuild_target *targets;
 	size_t n;
 	/* Called from the loop at least every 200 ms: shows progress; must not block. */

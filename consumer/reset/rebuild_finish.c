@@ -51,8 +51,8 @@ void finish_begin(struct rebuild_session *s)
 {
 	const struct rebuild_job *job = s->job;
 	char rows[32];
-	const char *values[] = { job->source, job->snapshot,  job->floor,   rows,	 s->t->due,
-				 job->taken_at, job->published, job->streams };
+	const char *values[] = { job->source, job->snapshot, job->floor,     rows,
+				 s->t->due,   job->taken_at, job->published, job->streams };
 
 	snprintf(rows, sizeof(rows), "%lld", (long long)s->t->rows);
 	doing(s, "writing down the snapshot");

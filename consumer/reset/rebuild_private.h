@@ -10,6 +10,7 @@
 #include "common/base/strbuf.h"
 #include "consumer/reset/feed.h"
 #include "consumer/reset/rebuild.h"
+#include "consumer/reset/rebuild_table.h"
 #include "consumer/reset/rebuild_probe.h"
 
 struct rebuild_step {

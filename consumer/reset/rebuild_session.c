@@ -115,9 +115,9 @@ static void write_feed(struct rebuild_session *s)
 	       feed_peek(s->feed, s->reader, &chunk)) {
 		const bool skips = s->t->copy_in[s->table] == NULL;
 
-		if (!skips && ((chunk.len > 0 &&
-				PQputCopyData(s->conn, chunk.data, (int)chunk.len) != 1) ||
-			       (chunk.ends_part && PQputCopyEnd(s->conn, NULL) != 1))) {
+		if (!skips &&
+		    ((chunk.len > 0 && PQputCopyData(s->conn, chunk.data, (int)chunk.len) != 1) ||
+		     (chunk.ends_part && PQputCopyEnd(s->conn, NULL) != 1))) {
 			fail_lost(s);
 			return;
 		}
@@ -137,8 +137,6 @@ static void write_feed(struct rebuild_session *s)
 		flush(s);
 	}
 }
-
-
 
 /* During the load; later ones are rebuild_finish.c's. */
 static void load_command_ended(struct rebuild_session *s)

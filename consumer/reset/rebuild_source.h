@@ -11,7 +11,7 @@
 #include "common/base/clock.h"
 #include "common/base/err.h"
 #include "consumer/reset/feed.h"
-#include "consumer/reset/rebuild.h"
+#include "consumer/reset/rebuild_table.h"
 
 enum source_state {
 	SOURCE_OPENING,	 /* COPY was sent; READING with its first result */

@@ -35,6 +35,7 @@
 #include "common/base/uri.h"
 #include "common/base/progress_screen.h"
 #include "consumer/reset/rebuild.h"
+#include "consumer/reset/rebuild_table.h"
 #include "consumer/reset/reset_primary.h"
 #include "consumer/reset/reset_replica.h"
 
@@ -217,8 +218,7 @@ static bool is_first(const struct reset *r, size_t table)
 static bool wire(struct reset *r, struct reset_replica *replica, struct amqp_link *link)
 {
 	for (size_t i = 0; i < r->primary.ntables; i++)
-		if (is_first(r, i) &&
-		    !wire_stream(r, replica, link, &r->primary.tables[i].stream))
+		if (is_first(r, i) && !wire_stream(r, replica, link, &r->primary.tables[i].stream))
 			return false;
 	return true;
 }
@@ -464,7 +464,7 @@ static void choose(struct reset *r)
 		if (r->request->chosen[i])
 			r->replicas[r->n++] = (struct reset_replica){ .name = all->replica[i].name,
 								      .url = all->replica[i].url,
-						      .primary = &r->primary };
+								      .primary = &r->primary };
 	}
 }
 

@@ -54,8 +54,18 @@ static enum exit_code refuse_standby(struct reset_primary *p, struct err *err)
 	return EXIT_USAGE;
 }
 
-enum { COL_ID, COL_SHAPE, COL_DESCRIPTION, COL_RELATION, COL_FILTER, COL_STREAM, COL_NAME, COL_REPLICAS,
-       COL_OID, COL_FAULT };
+enum {
+	COL_ID,
+	COL_SHAPE,
+	COL_DESCRIPTION,
+	COL_RELATION,
+	COL_FILTER,
+	COL_STREAM,
+	COL_NAME,
+	COL_REPLICAS,
+	COL_OID,
+	COL_FAULT
+};
 
 static char *text_or_null(const struct pg_result *r, int row, int col)
 {
@@ -161,7 +171,8 @@ static enum db_outcome let_relay_note(struct reset_primary *p, const struct stre
 	if (outcome != DB_OK)
 		return outcome;
 	AUTO_FREE char *snapshot = xstrdup(db_value(found, 0, 0));
-	const struct db_param params[] = { DB_TEXT(snapshot), DB_TEXT(stream->text), DB_TEXT(lock) };
+	const struct db_param params[] = { DB_TEXT(snapshot), DB_TEXT(stream->text),
+					   DB_TEXT(lock) };
 
 	snprintf(lock, sizeof(lock), "%d", topology_lead_lock(stream));
 	db_result_clear(found);

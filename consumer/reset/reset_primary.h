@@ -33,7 +33,7 @@ struct reset_primary {
 	/* As a replica records it, all as text: pg_current_snapshot(), pgfanout.source(), the
 	 * newest version, the time, what was published (pgfanout.relay). */
 	char *snapshot, *source, *floor, *taken_at, *published;
-	int64_t rows, bytes;   /* of the tables, estimates */
+	int64_t rows, bytes; /* of the tables, estimates */
 	struct reset_table *tables;
 	size_t ntables;
 	struct pg_result *due; /* reset_due.sql: replica, moment, stream */

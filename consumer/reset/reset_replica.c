@@ -101,7 +101,8 @@ static bool check_obstacles(struct reset_replica *r)
 		if (!ask_of(r, "looking at its tables", sql_reset_obstacles, t, &found))
 			return false;
 		for (int k = 0; k < db_rows(found); k++)
-			strbuf_addf(&list, "%s%s", list.len == 0 ? "" : "; ", db_value(found, k, 0));
+			strbuf_addf(&list, "%s%s", list.len == 0 ? "" : "; ",
+				    db_value(found, k, 0));
 		if (db_rows(found) > 0)
 			strbuf_addf(&tables, "%s%s", tables.len == 0 ? "" : ", ", t->shape->name);
 		db_result_clear(found);
@@ -188,7 +189,8 @@ bool reset_replica_lock(struct reset_replica *r)
 	AUTO_STRBUF sql = STRBUF_INIT;
 	struct err err;
 
-	strbuf_addstr(&sql, "SELECT pg_advisory_lock(1885824610, s) FROM (SELECT DISTINCT unnest('{");
+	strbuf_addstr(&sql,
+		      "SELECT pg_advisory_lock(1885824610, s) FROM (SELECT DISTINCT unnest('{");
 	for (size_t i = 0; i < r->primary->ntables; i++)
 		strbuf_addf(&sql, "%s%d", i > 0 ? "," : "", r->primary->tables[i].stream.number);
 	strbuf_addstr(&sql, "}'::integer[]) AS s ORDER BY s) AS streams");
@@ -281,8 +283,7 @@ bool reset_replica_begin(struct reset_replica *r)
 	return run(r, "beginning", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") &&
 	       run(r, "setting lock_timeout",
 		   "SET LOCAL lock_timeout = '" TABLE_LOCK_TIMEOUT "'") &&
-	       bring_all(r) &&
-	       run(r, "setting lock_timeout", "SET LOCAL lock_timeout = 0") &&
+	       bring_all(r) && run(r, "setting lock_timeout", "SET LOCAL lock_timeout = 0") &&
 	       run(r, "setting default_tablespace", "SET LOCAL default_tablespace = ''") &&
 	       run(r, "setting maintenance_work_mem",
 		   "SELECT set_config('maintenance_work_mem', '128MB', true)"

@@ -15,10 +15,11 @@ struct pg_conn;
 struct reset_replica {
 	const char *name; /* borrowed, as the url */
 	const char *url;
-	struct pg_conn *conn;  /* NULL: not connected */
-	int64_t rows;	       /* in its tables now, an estimate; -1: never counted */
+	struct pg_conn *conn;		     /* NULL: not connected */
+	int64_t rows;			     /* in its tables now, an estimate; -1: never counted */
 	const struct reset_primary *primary; /* borrowed: which tables */
-	char **local, **copy_in; /* of each of them, from reset_replica_begin() on; NULL: not here */
+	char **local,
+		**copy_in;     /* of each of them, from reset_replica_begin() on; NULL: not here */
 	enum exit_code failed; /* EXIT_OK as long as it takes part; else err says why */
 	struct err err;
 	bool unsure; /* it failed during the swap: it has the old table or the new one */

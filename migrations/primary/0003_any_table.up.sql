@@ -7,8 +7,9 @@
 --      table its row has. The row is the text of a JSON object, without the closing brace: who sends
 --      it on appends to it and needs to know no column.
 --   6. A value is written as its text, in such a way that it can be read back exactly: finite numbers
---      and booleans as JSON, timestamptz in UTC, json and jsonb as they are, everything else as a
---      string. NULL is an absent member, so that the null of jsonb stays another value.
+--      and booleans as JSON, timestamptz in UTC, jsonb as it is, everything else as a string (json too:
+--      no parser need take it, and its blanks are part of it). NULL is an absent member, so that the
+--      null of jsonb stays another value.
 --
 -- Functions see pg_catalog first, and temporary tables last; all names of ours are written in full.
 CREATE SCHEMA pgfanout;
@@ -203,7 +204,7 @@ AS $$
 					WHEN 'timestamptz'::regtype THEN 'timestamptz'
 					WHEN 'numeric'::regtype THEN 'number' WHEN 'real'::regtype THEN 'number'
 					WHEN 'double precision'::regtype THEN 'number'
-					WHEN 'json'::regtype THEN 'json' WHEN 'jsonb'::regtype THEN 'json'
+					WHEN 'jsonb'::regtype THEN 'json'
 					WHEN 'text'::regtype THEN 'string' WHEN 'varchar'::regtype THEN 'string'
 					WHEN 'bpchar'::regtype THEN 'string' WHEN 'name'::regtype THEN 'string'
 					ELSE 'text' END,

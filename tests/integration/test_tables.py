@@ -15,14 +15,18 @@ def wait_equal(stack, table, columns, timeout=20):
     """The replicas have what the primary has, by the texts of all columns."""
     texts = ", ".join(f"{c}::text" for c in columns)
 
+    def read(db):
+        return sorted(stack.sql(db, f"select {texts} from {table}"), key=str)
+
     def equal():
-        expected = sorted(stack.sql("primary", f"select {texts} from {table}"), key=str)
-        found = {}
+        expected = read("primary")
         for db in REPLICAS:
-            if stack.sql(db, "select to_regclass(%s)", table)[0][0] is None:
-                return False
-            found[db] = sorted(stack.sql(db, f"select {texts} from {table}"), key=str)
-        return all(f == expected for f in found.values())
+            found = read(db)
+            assert len(found) == len(expected), f"{db}: {len(found)} rows, not {len(expected)}"
+            for has, should in zip(found, expected):
+                for column, x, y in zip(columns, has, should):
+                    assert x == y, f"{db}: {column} is {str(x)[:100]!r}, not {str(y)[:100]!r}"
+        return True
     wait_until(equal, timeout * SLOWNESS, f"{table} on all replicas")
 
 

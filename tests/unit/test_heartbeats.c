@@ -101,7 +101,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct route route = { .known = true, .flat = true };
+static struct shape_route route = { .known = true, .flat = true };
 
 /* A chunk with n changes, and a heartbeat recorded by transaction beat unless that is 0. True: an older one was replaced. */
 static bool claim(size_t n, uint64_t beat, struct outbox_key *ret_old)

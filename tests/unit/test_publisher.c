@@ -105,7 +105,7 @@ static void new_link(void)
 	link_base = nsent;
 }
 
-static struct route *route, *other_route;
+static struct shape_route *route, *other_route;
 
 static int setup(void **state)
 {
@@ -698,12 +698,12 @@ static void test_numbers(void **state)
 
 int main(void)
 {
-	route = route_new(1);
-	route_set(route, "products", "public", "products", true, "{}");
+	route = shape_route_new(1);
+	shape_route_set(route, "products", "public", "products", true, "{}");
 	strcpy(route->keys[CHANGE_SYNC], "sync");
 	strcpy(route->keys[CHANGE_DELETE], "delete");
-	other_route = route_new(5);
-	route_set(other_route, "rest", "s", "t", false, "{}");
+	other_route = shape_route_new(5);
+	shape_route_set(other_route, "rest", "s", "t", false, "{}");
 	other_route->announced = ANNOUNCED;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_a_message_holds),
@@ -725,7 +725,7 @@ int main(void)
 
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);
 
-	route_free(route);
-	route_free(other_route);
+	shape_route_free(route);
+	shape_route_free(other_route);
 	return failed;
 }

@@ -1,5 +1,5 @@
 /*
- * route.h: how recorded changes of one shape of a table become messages: where they go, and what
+ * shape_route.h: how recorded changes of one shape of a table become messages: where they go, and what
  * stands around the text that capture made.
  *
  *   of most tables   {"table":"public.users","version":42,"row":{…}}, a delete with "key":{…}, a TRUNCATE
@@ -8,15 +8,15 @@
  *
  * The text is the row, or its key, without the closing brace. Owned by the outbox. Pure.
  */
-#ifndef PGFANOUT_API_RELAY_ROUTE_H
-#define PGFANOUT_API_RELAY_ROUTE_H
+#ifndef PGFANOUT_API_RELAY_SHAPE_ROUTE_H
+#define PGFANOUT_API_RELAY_SHAPE_ROUTE_H
 
 #include "common/base/strbuf.h"
 #include "common/wire/change.h"
 
 #define ROUTE_KEY_MAX 256 /* bytes of a routing key, with the NUL: AMQP's short strings */
 
-struct route {
+struct shape_route {
 	int32_t shape;
 	bool known; /* else only the number is */
 	bool flat;
@@ -27,14 +27,14 @@ struct route {
 	char *description;  /* JSON */
 };
 
-struct route *route_new(int32_t shape);
+struct shape_route *shape_route_new(int32_t shape);
 /* Now everything is known. */
-void route_set(struct route *r, const char *stream, const char *schema, const char *name, bool flat,
-	       const char *description);
-void route_free(struct route *r);
+void shape_route_set(struct shape_route *r, const char *stream, const char *schema,
+		     const char *name, bool flat, const char *description);
+void shape_route_free(struct shape_route *r);
 
 /* Appends the change's JSON object. len 0: a TRUNCATE. */
-void route_write(const struct route *r, struct strbuf *out, enum change_kind kind, int64_t version,
-		 const char *text, size_t len);
+void shape_route_write(const struct shape_route *r, struct strbuf *out, enum change_kind kind,
+		       int64_t version, const char *text, size_t len);
 
 #endif

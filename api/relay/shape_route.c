@@ -1,10 +1,10 @@
 /*
- * route.c: see route.h. Pure; the relay's thread.
+ * shape_route.c: see shape_route.h. Pure; the relay's thread.
  *
  * A routing key is a list of words with dots between them, so a dot in a name is written %2E; and so are
  * the characters that mean something in bindings, and the % itself.
  */
-#include "api/relay/route.h"
+#include "api/relay/shape_route.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,15 +13,15 @@
 #include "common/json/jscan.h"
 #include "common/wire/stream.h"
 
-struct route *route_new(int32_t shape)
+struct shape_route *shape_route_new(int32_t shape)
 {
-	struct route *r = xcalloc(1, sizeof(*r));
+	struct shape_route *r = xcalloc(1, sizeof(*r));
 
 	r->shape = shape;
 	return r;
 }
 
-void route_free(struct route *r)
+void shape_route_free(struct shape_route *r)
 {
 	if (!r)
 		return;
@@ -57,8 +57,8 @@ static void write_key(char *ret, const char *stream, const char *schema, const c
 	snprintf(ret, ROUTE_KEY_MAX, "%s", strbuf_str(&key));
 }
 
-void route_set(struct route *r, const char *stream, const char *schema, const char *name, bool flat,
-	       const char *description)
+void shape_route_set(struct shape_route *r, const char *stream, const char *schema,
+		     const char *name, bool flat, const char *description)
 {
 	AUTO_STRBUF full = STRBUF_INIT;
 
@@ -77,8 +77,8 @@ void route_set(struct route *r, const char *stream, const char *schema, const ch
 	r->known = true;
 }
 
-void route_write(const struct route *r, struct strbuf *out, enum change_kind kind, int64_t version,
-		 const char *text, size_t len)
+void shape_route_write(const struct shape_route *r, struct strbuf *out, enum change_kind kind,
+		       int64_t version, const char *text, size_t len)
 {
 	if (r->flat) {
 		strbuf_add(out, text, len);

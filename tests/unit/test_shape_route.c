@@ -1,5 +1,5 @@
 /*
- * route.c: where the changes of a table go, and the objects that they become. What is written is read
+ * shape_route.c: where the changes of a table go, and the objects that they become. What is written is read
  * back by common/wire/change.c.
  */
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "api/relay/route.h"
+#include "api/relay/shape_route.h"
 #include "tests/unit/tables_for_tests.h"
 
 static void test_keys(void **state)
@@ -39,35 +39,36 @@ static void test_keys(void **state)
 	(void)state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct route *r = route_new(7);
+		struct shape_route *r = shape_route_new(7);
 
 		assert_int_equal(r->shape, 7);
 		assert_false(r->known);
-		route_set(r, rows[i].stream, rows[i].schema, rows[i].name, rows[i].flat, "{}");
+		shape_route_set(r, rows[i].stream, rows[i].schema, rows[i].name, rows[i].flat,
+				"{}");
 		assert_true(r->known);
 		assert_int_equal(r->flat, rows[i].flat);
 		assert_string_equal(r->keys[CHANGE_SYNC], rows[i].sync);
 		assert_string_equal(r->keys[CHANGE_DELETE], rows[i].delete);
-		route_free(r);
+		shape_route_free(r);
 	}
-	route_free(NULL);
-	route_free(route_new(1));
+	shape_route_free(NULL);
+	shape_route_free(shape_route_new(1));
 }
 
 /* The longest names that PostgreSQL has fit, also if nearly half of them is written longer. */
 static void test_long_names(void **state)
 {
 	char name[64];
-	struct route *r = route_new(1);
+	struct shape_route *r = shape_route_new(1);
 	(void)state;
 
 	memset(name, 'n', sizeof(name) - 1);
 	name[63] = '\0';
 	memset(name, '.', 30);
-	route_set(r, "rest", name, name, false, "{}");
+	shape_route_set(r, "rest", name, name, false, "{}");
 	assert_int_equal(strlen(r->keys[CHANGE_DELETE]), 2 * (63 + 2 * 30) + 1 + strlen(".delete"));
 	assert_string_equal(strrchr(r->keys[CHANGE_DELETE], '.'), ".delete");
-	route_free(r);
+	shape_route_free(r);
 }
 
 static void test_bodies(void **state)
@@ -97,38 +98,38 @@ static void test_bodies(void **state)
 	(void)state;
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct route *r = route_new(1);
+		struct shape_route *r = shape_route_new(1);
 		/* What stands behind the text is another's. */
 		AUTO_STRBUF text = STRBUF_INIT;
 
 		strbuf_addf(&text, "%s,more", rows[i].text);
-		route_set(r, "rest", rows[i].schema, rows[i].name, rows[i].flat, "{}");
+		shape_route_set(r, "rest", rows[i].schema, rows[i].name, rows[i].flat, "{}");
 		strbuf_reset(&out);
 		strbuf_addstr(&out, "[");
-		route_write(r, &out, rows[i].kind, rows[i].version, text.data,
-			    strlen(rows[i].text));
+		shape_route_write(r, &out, rows[i].kind, rows[i].version, text.data,
+				  strlen(rows[i].text));
 		if (strcmp(out.data + 1, rows[i].body) != 0)
 			print_error("row: %s\n", rows[i].what);
 		assert_string_equal(out.data + 1, rows[i].body);
-		route_free(r);
+		shape_route_free(r);
 	}
 }
 
 /* A route may be told anew what it is of. */
 static void test_set_twice(void **state)
 {
-	struct route *r = route_new(1);
+	struct shape_route *r = shape_route_new(1);
 	AUTO_STRBUF out = STRBUF_INIT;
 	(void)state;
 
-	route_set(r, "products", "public", "products", true, "{\"a\": 1}");
-	route_set(r, "rest", "s", "t", false, "{\"b\": 2}");
+	shape_route_set(r, "products", "public", "products", true, "{\"a\": 1}");
+	shape_route_set(r, "rest", "s", "t", false, "{\"b\": 2}");
 	assert_string_equal(r->keys[CHANGE_SYNC], "s.t.sync");
 	assert_string_equal(r->truncate_key, "s.t.truncate");
 	assert_string_equal(r->description, "{\"b\": 2}");
-	route_write(r, &out, CHANGE_SYNC, 1, "{\"a\":1", 6);
+	shape_route_write(r, &out, CHANGE_SYNC, 1, "{\"a\":1", 6);
 	assert_string_equal(out.data, "{\"table\":\"s.t\",\"version\":1,\"row\":{\"a\":1}}");
-	route_free(r);
+	shape_route_free(r);
 }
 
 /* What is written for a table is one of its changes. */
@@ -150,19 +151,19 @@ static void test_read_back(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		const struct table *t = tables[rows[i].odd];
-		struct route *r = route_new(t->shape);
+		struct shape_route *r = shape_route_new(t->shape);
 		AUTO_STRBUF out = STRBUF_INIT;
 		struct jscan_value v;
 		struct change c;
 		struct err err = { .text = "" };
 
-		route_set(r, t->stream, t->schema, t->name, t->flat, "{}");
-		route_write(r, &out, rows[i].kind, 17, rows[i].text, strlen(rows[i].text));
+		shape_route_set(r, t->stream, t->schema, t->name, t->flat, "{}");
+		shape_route_write(r, &out, rows[i].kind, 17, rows[i].text, strlen(rows[i].text));
 		if (!jscan_document(out.data, out.len, &v, &err) ||
 		    !change_read(t, &v, rows[i].kind, out.data, &arena, &c, &err))
 			fail_msg("%s: %s", out.data, err.text);
 		assert_int_equal(c.version, 17);
-		route_free(r);
+		shape_route_free(r);
 	}
 	change_arena_clear(&arena);
 	table_free(tables[0]);
