@@ -63,6 +63,7 @@ struct db {
 	/* The answer to the unit at the head, kept until its Sync. */
 	PGresult *result;
 	enum db_outcome outcome;
+	bool parsed;	  /* it prepared its statement: db_add_statement() */
 	bool answered;	  /* result or error has come */
 	bool new_session; /* … and the error says that this session is of no more use */
 	struct err err;
@@ -323,7 +324,7 @@ bool db_send(struct db *db, size_t statement, const struct db_param *params, boo
 		db->lengths[i] = params[i].len;
 		db->formats[i] = params[i].format;
 	}
-	/* As part of the unit: what fails in it fails the unit, and the next one prepares again. */
+	/* As part of the unit: if it cannot be prepared, the unit fails, and the next one prepares again. */
 	bool prepares = e && !e->prepared;
 	if ((prepares && !PQsendPrepare(db->conn, e->name, e->sql, e->nparams, NULL)) ||
 	    !PQsendQueryPrepared(db->conn, name, nparams, db->values, db->lengths, db->formats,
@@ -350,16 +351,6 @@ bool db_send(struct db *db, size_t statement, const struct db_param *params, boo
 
 /* ---- receiving ---- */
 
-static void rename_extra(struct extra *e)
-{
-	AUTO_STRBUF name = STRBUF_INIT;
-
-	strbuf_addf(&name, "%s.", e->name);
-	free(e->name);
-	e->name = strbuf_detach(&name, NULL);
-	e->prepared = false;
-}
-
 static void take_result(struct db *db, PGresult *r)
 {
 	ExecStatusType status = PQresultStatus(r);
@@ -367,6 +358,12 @@ static void take_result(struct db *db, PGresult *r)
 	switch (status) {
 	case PGRES_TUPLES_OK:
 	case PGRES_COMMAND_OK:
+		/* Of a unit that prepares its statement first: it is prepared, whatever comes of the unit. */
+		if (unit_at(db, 0)->prepares && !db->parsed) {
+			db->parsed = true;
+			PQclear(r);
+			return;
+		}
 		PQclear(db->result);
 		db->result = r;
 		db->outcome = DB_OK;
@@ -407,11 +404,10 @@ static void take_result(struct db *db, PGresult *r)
 		err = db->err;
 	if (outcome == DB_LOST || db->new_session)
 		give_up(db, err.text);
-	/* It may have been prepared, or not: under another name it can be. */
-	if (outcome != DB_OK && u.prepares)
-		rename_extra(&db->extras[u.prepares - db->nstatements]);
+	if (u.prepares && !db->parsed)
+		db->extras[u.prepares - db->nstatements].prepared = false;
 	db->result = NULL;
-	db->answered = db->new_session = false;
+	db->answered = db->new_session = db->parsed = false;
 	u.cb(u.arg, outcome, result, &err);
 	PQclear(result);
 }

@@ -56,6 +56,7 @@ static bool read_column(const json_t *from, struct table_column *c, struct err *
 				    .not_null = json_is_true(json_object_get(from, "notnull")),
 				    .key = -1 };
 	c->name = xstrdup(get_text(from, "name"));
+	c->here = xstrdup(c->name);
 	c->member = xstrdup(get_text(from, "member"));
 	c->type = xstrdup(get_text(from, "type"));
 	c->equal = xstrdup(get_text(from, "equal"));
@@ -139,6 +140,7 @@ struct table *table_free(struct table *t)
 		return NULL;
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		free(t->columns[i].name);
+		free(t->columns[i].here);
 		free(t->columns[i].member);
 		free(t->columns[i].quoted);
 		free(t->columns[i].type);
@@ -153,4 +155,37 @@ struct table *table_free(struct table *t)
 	free(t->version);
 	free(t);
 	return NULL;
+}
+
+/* ---- two shapes of one table ---- */
+
+const struct table_column *table_column_of(const struct table *t, int att)
+{
+	for (size_t i = 0; i < t->ncolumns; i++)
+		if (t->columns[i].att == att)
+			return &t->columns[i];
+	return NULL;
+}
+
+static bool is_whole(enum table_form form)
+{
+	return form == TABLE_INT4 || form == TABLE_INT8;
+}
+
+bool table_same_kind(const struct table_column *a, const struct table_column *b)
+{
+	return strcmp(a->type, b->type) == 0 ||
+	       (a->form == TABLE_STRING && b->form == TABLE_STRING) ||
+	       (is_whole(a->form) && is_whole(b->form));
+}
+
+void table_follow(struct table *t, const struct table *has)
+{
+	for (size_t i = 0; i < t->ncolumns; i++) {
+		struct table_column *c = &t->columns[i];
+		const struct table_column *same = table_column_of(has, c->att);
+
+		free(c->here);
+		c->here = same != NULL && table_same_kind(c, same) ? xstrdup(same->name) : NULL;
+	}
 }

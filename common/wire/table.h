@@ -27,7 +27,8 @@ enum table_form {
 
 struct table_column {
 	int att;      /* its number on the primary: that of a renamed column stays */
-	char *name;   /* here and on the primary */
+	char *name;   /* on the primary */
+	char *here;   /* what the replica's column is called; NULL: it has none: table_follow() */
 	char *member; /* of the row's JSON object */
 	char *quoted; /* the same as it stands in an object where it has no escapes: "name" */
 	size_t quoted_len;
@@ -55,6 +56,12 @@ struct table {
 /* NULL: the description is none. Owned: table_free(). */
 struct table *table_read(int shape, const char *description, struct err *err);
 struct table *table_free(struct table *t); /* NULL is fine; returns NULL */
+/* A replica that has another shape of the same table keeps what it has a column for: `here` of each column
+ * becomes the name of the one with the same number. NULL: it is gone, or its values are of another kind. */
+void table_follow(struct table *t, const struct table *has);
+/* Both forms are of strings, or of whole numbers: values of one may be put where the other one's are. */
+bool table_same_kind(const struct table_column *a, const struct table_column *b);
+const struct table_column *table_column_of(const struct table *t, int att); /* NULL: there is none */
 
 /* Of the arrays that its values are handed over in. */
 enum pgarray_type table_array_type(enum table_form form);

@@ -22,21 +22,49 @@ static enum db_outcome run(struct pg_conn *c, const char *sql, int nparams,
 	return db_query(c, sql, nparams, params, false, limit(), NULL, err);
 }
 
-static enum db_outcome generate(struct pg_conn *c, const struct table *t, const char *local,
-				int stream, struct err *err)
+/* What applies changes of one table, of all shapes of it that are known. */
+static enum db_outcome generate(struct pg_conn *c, const char *id, struct err *err)
 {
+	static const char sql[] =
+		"SELECT s.id, s.description, t.shape, h.description, t.stream,"
+		" format('%I.%I', n.nspname, c.relname)"
+		" FROM pgfanout.tables t JOIN pgfanout.shapes h ON h.id = t.shape"
+		" JOIN pgfanout.shapes s ON s.description -> 'table' = to_jsonb(t.id) AND s.id <= t.shape"
+		" JOIN pg_class c ON c.oid = t.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
+		" WHERE t.id = $1::integer ORDER BY s.id";
 	static const char news[] =
 		"UPDATE pgfanout.tables SET generated = md5($2::text)"
 		" WHERE id = $1::integer AND generated IS DISTINCT FROM md5($2::text) RETURNING id";
 	AUTO_STRBUF script = STRBUF_INIT;
 	struct pg_result *r = NULL;
-	char id[16];
+	const struct db_param params[] = { DB_TEXT(id) };
+	enum db_outcome outcome = db_query(c, sql, 1, params, false, limit(), &r, err);
 
-	snprintf(id, sizeof(id), "%d", t->id);
-	table_sql_apply(&script, t, local, stream);
-	table_sql_arrive(&script, stream);
-	const struct db_param params[] = { DB_TEXT(id), DB_TEXT(strbuf_str(&script)) };
-	enum db_outcome outcome = db_query(c, news, 2, params, false, limit(), &r, err);
+	if (outcome != DB_OK)
+		return outcome;
+	for (int i = 0; i < db_rows(r) && outcome == DB_OK; i++) {
+		int stream = (int)strtol(db_value(r, i, 4), NULL, 10);
+		struct table *t = table_read((int)strtol(db_value(r, i, 0), NULL, 10),
+					     db_value(r, i, 1), err),
+			     *has = table_read((int)strtol(db_value(r, i, 2), NULL, 10),
+					       db_value(r, i, 3), err);
+
+		if (t != NULL && has != NULL) {
+			table_follow(t, has);
+			table_sql_apply(&script, t, db_value(r, i, 5), stream);
+			if (t->shape == has->shape)
+				table_sql_arrive(&script, stream);
+		} else {
+			outcome = DB_SCHEMA;
+		}
+		table_free(t);
+		table_free(has);
+	}
+	db_result_clear(r);
+	if (outcome != DB_OK || script.len == 0) /* the table is gone */
+		return outcome;
+	const struct db_param made[] = { DB_TEXT(id), DB_TEXT(strbuf_str(&script)) };
+	outcome = db_query(c, news, 2, made, false, limit(), &r, err);
 	if (outcome != DB_OK)
 		return outcome;
 	bool is_news = db_rows(r) > 0;
@@ -46,25 +74,14 @@ static enum db_outcome generate(struct pg_conn *c, const struct table *t, const 
 
 enum db_outcome table_generate_all(struct pg_conn *c, struct err *err)
 {
-	static const char sql[] =
-		"SELECT t.shape, s.description, t.stream, format('%I.%I', n.nspname, c.relname)"
-		" FROM pgfanout.tables t JOIN pgfanout.shapes s ON s.id = t.shape"
-		" JOIN pg_class c ON c.oid = t.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
-		" ORDER BY t.id";
 	struct pg_result *r = NULL;
-	enum db_outcome outcome = db_query(c, sql, 0, NULL, false, limit(), &r, err);
+	enum db_outcome outcome = db_query(c, "SELECT id FROM pgfanout.tables ORDER BY id", 0, NULL,
+					   false, limit(), &r, err);
 
 	if (outcome != DB_OK)
 		return outcome;
-	for (int i = 0; i < db_rows(r) && outcome == DB_OK; i++) {
-		struct table *t = table_read((int)strtol(db_value(r, i, 0), NULL, 10),
-					     db_value(r, i, 1), err);
-
-		outcome = t == NULL ? DB_SCHEMA
-				    : generate(c, t, db_value(r, i, 3),
-					       (int)strtol(db_value(r, i, 2), NULL, 10), err);
-		table_free(t);
-	}
+	for (int i = 0; i < db_rows(r) && outcome == DB_OK; i++)
+		outcome = generate(c, db_value(r, i, 0), err);
 	db_result_clear(r);
 	return outcome;
 }
@@ -126,69 +143,118 @@ static enum db_outcome note_shape(struct pg_conn *c, const struct stream *stream
 	return outcome == DB_OK ? run(c, shapes, 2, params, err) : outcome;
 }
 
-/* The shape that the replica has of it; 0: it does not know it. */
-static enum db_outcome known_shape(struct pg_conn *c, const struct table *t, int *ret,
-				   struct err *err)
+/* The shape that the replica has of it, and its table; NULL: it does not know it. */
+struct had {
+	struct table *shape; /* owned */
+	char *local;	     /* owned */
+};
+
+static enum db_outcome read_had(struct pg_conn *c, const char *id, struct had *ret, struct err *err)
 {
-	char id[16];
+	static const char sql[] =
+		"SELECT t.shape, h.description, format('%I.%I', n.nspname, c.relname)"
+		" FROM pgfanout.tables t JOIN pgfanout.shapes h ON h.id = t.shape"
+		" LEFT JOIN pg_class c ON c.oid = t.relation LEFT JOIN pg_namespace n ON n.oid = c.relnamespace"
+		" WHERE t.id = $1::integer";
 	struct pg_result *r = NULL;
-
-	snprintf(id, sizeof(id), "%d", t->id);
 	const struct db_param params[] = { DB_TEXT(id) };
-	enum db_outcome outcome =
-		db_query(c, "SELECT shape FROM pgfanout.tables WHERE id = $1::integer", 1, params,
-			 false, limit(), &r, err);
+	enum db_outcome outcome = db_query(c, sql, 1, params, false, limit(), &r, err);
 
+	*ret = (struct had){ NULL, NULL };
 	if (outcome != DB_OK)
 		return outcome;
-	*ret = db_rows(r) == 1 ? (int)strtol(db_value(r, 0, 0), NULL, 10) : 0;
+	if (db_rows(r) == 1) {
+		ret->shape = table_read((int)strtol(db_value(r, 0, 0), NULL, 10),
+					db_value(r, 0, 1), err);
+		ret->local = xstrdup(db_value(r, 0, 2));
+		if (ret->shape == NULL)
+			outcome = DB_SCHEMA;
+	}
 	db_result_clear(r);
-	return DB_OK;
-}
-
-static enum db_outcome make(struct pg_conn *c, const struct stream *stream, const struct table *t,
-			    struct err *err)
-{
-	static const char known[] =
-		"INSERT INTO pgfanout.tables (id, stream, relation, shape)"
-		" VALUES ($1::integer, $2::smallint, $3::regclass, $4::integer)";
-	AUTO_STRBUF script = STRBUF_INIT, local = STRBUF_INIT;
-	char id[16], shape[16];
-
-	snprintf(id, sizeof(id), "%d", t->id);
-	snprintf(shape, sizeof(shape), "%d", t->shape);
-	table_sql_name(&local, t);
-	table_sql_create(&script, t, strbuf_str(&local));
-	const struct db_param params[] = { DB_TEXT(id), DB_TEXT(stream->text),
-					   DB_TEXT(strbuf_str(&local)), DB_TEXT(shape) };
-	enum db_outcome outcome = db_script(c, strbuf_str(&script), limit(), err);
-
-	if (outcome == DB_OK)
-		outcome = run(c, known, 4, params, err);
-	if (outcome == DB_OK)
-		outcome = generate(c, t, strbuf_str(&local), stream->number, err);
 	return outcome;
 }
 
+static enum db_outcome make(struct pg_conn *c, const struct stream *stream, const struct table *t,
+			    const char *id, struct err *err)
+{
+	/* Under another number it was registered before. */
+	static const char other[] = "DELETE FROM pgfanout.tables WHERE relation = to_regclass($1::text)"
+				    " RETURNING id";
+	static const char known[] =
+		"INSERT INTO pgfanout.tables (id, stream, relation, shape, due)"
+		" VALUES ($1::integer, $2::smallint, $3::regclass, $4::integer, true)";
+	AUTO_STRBUF script = STRBUF_INIT, local = STRBUF_INIT;
+	struct pg_result *r = NULL;
+	char shape[16];
+
+	snprintf(shape, sizeof(shape), "%d", t->shape);
+	table_sql_name(&local, t);
+	const struct db_param name[] = { DB_TEXT(strbuf_str(&local)) };
+	enum db_outcome outcome = db_query(c, other, 1, name, false, limit(), &r, err);
+	if (outcome != DB_OK)
+		return outcome;
+	for (int i = 0; i < db_rows(r); i++)
+		strbuf_addf(&script,
+			    "DROP TABLE pgfanout.tombstones_%1$s;\n"
+			    "DELETE FROM pgfanout.dead_letters WHERE \"table\" = %1$s;\n",
+			    db_value(r, i, 0));
+	db_result_clear(r);
+	table_sql_create(&script, t, strbuf_str(&local));
+	const struct db_param params[] = { DB_TEXT(id), DB_TEXT(stream->text),
+					   DB_TEXT(strbuf_str(&local)), DB_TEXT(shape) };
+	outcome = db_script(c, strbuf_str(&script), limit(), err);
+	return outcome == DB_OK ? run(c, known, 4, params, err) : outcome;
+}
+
+static enum db_outcome change(struct pg_conn *c, const struct had *had, const struct table *t,
+			      const char *id, bool *ret_due, struct err *err)
+{
+	static const char changed[] = "UPDATE pgfanout.tables SET shape = $2::integer,"
+				      " due = due OR $3::boolean WHERE id = $1::integer";
+	AUTO_STRBUF script = STRBUF_INIT;
+	char shape[16];
+
+	if (*had->local == '\0') {
+		err_set(err, "it is gone here: make it again, empty, with the columns it had");
+		return DB_SCHEMA;
+	}
+	if (!table_sql_change(&script, had->shape, t, had->local, ret_due, err))
+		return DB_SCHEMA;
+	snprintf(shape, sizeof(shape), "%d", t->shape);
+	const struct db_param params[] = { DB_TEXT(id), DB_TEXT(shape),
+					   DB_TEXT(*ret_due ? "true" : "false") };
+	enum db_outcome outcome = DB_OK;
+	if (script.len > 0)
+		outcome = db_script(c, strbuf_str(&script), limit(), err);
+	return outcome == DB_OK ? run(c, changed, 3, params, err) : outcome;
+}
+
 enum db_outcome table_bring(struct pg_conn *c, const struct stream *stream, int shape,
-			    const char *description, bool *ret_made, struct err *err)
+			    const char *description, bool *ret_due, struct err *err)
 {
 	struct table *t = table_read(shape, description, err);
-	int known = 0;
-	enum db_outcome outcome;
+	struct had had = { NULL, NULL };
+	char id[16];
 
-	*ret_made = false;
+	*ret_due = false;
 	if (t == NULL)
 		return DB_SCHEMA;
-	outcome = note_shape(c, stream, shape, description, err);
+	snprintf(id, sizeof(id), "%d", t->id);
+	enum db_outcome outcome = note_shape(c, stream, shape, description, err);
 	if (outcome == DB_OK)
-		outcome = known_shape(c, t, &known, err);
-	if (outcome == DB_OK && known == 0) {
-		*ret_made = true;
-		outcome = make(c, stream, t, err);
+		outcome = read_had(c, id, &had, err);
+	if (outcome == DB_OK && had.shape == NULL) {
+		*ret_due = true;
+		outcome = make(c, stream, t, id, err);
+	} else if (outcome == DB_OK && had.shape->shape < shape) {
+		outcome = change(c, &had, t, id, ret_due, err);
 	}
+	if (outcome == DB_OK)
+		outcome = generate(c, id, err);
 	if (outcome != DB_OK)
 		err_prefix(err, "table %s", t->full);
+	table_free(had.shape);
+	free(had.local);
 	table_free(t);
 	return outcome;
 }

@@ -11,10 +11,11 @@
 #include "common/wire/stream.h"
 #include "common/wire/table.h"
 
-/* Makes what is not there yet, for this shape: described as on the primary. *ret_made: whether the table
- * was not known before, so that its rows are yet to be loaded. */
+/* Makes what is not there yet, for this shape: described as on the primary. A table that has an older one
+ * is altered. *ret_due: whether its rows are yet to be loaded, as is noted there: it was not known before,
+ * or there are columns that its rows have no values of. */
 MUST_CHECK enum db_outcome table_bring(struct pg_conn *c, const struct stream *stream, int shape,
-				       const char *description, bool *ret_made, struct err *err);
+				       const char *description, bool *ret_due, struct err *err);
 /* The stream is known, and can be told of messages. Not in a transaction of the caller's. */
 MUST_CHECK enum db_outcome table_bring_stream(struct pg_conn *c, const struct stream *stream,
 					      struct err *err);

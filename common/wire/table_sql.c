@@ -100,7 +100,7 @@ static void add_match(struct strbuf *out, const struct table *t, const char *tab
 
 		strbuf_addstr(out, k > 0 ? " AND " : "");
 		strbuf_addf(out, "%s.", table_alias);
-		add_name(out, c->name);
+		add_name(out, c->here);
 		strbuf_addf(out, " %s ", c->equal);
 		add_value(out, t, t->key[k], alias);
 	}
@@ -114,7 +114,7 @@ static void add_key_match(struct strbuf *out, const struct table *t, const char 
 
 		strbuf_addstr(out, k > 0 ? " AND " : "");
 		strbuf_addf(out, "%s.", alias);
-		add_name(out, c->name);
+		add_name(out, c->here);
 		strbuf_addf(out, " %s $1[%zu]::%s", c->equal, k + 1, c->type);
 	}
 }
@@ -133,7 +133,7 @@ static void add_compared(struct strbuf *out, const struct table *t, size_t i, co
 	strbuf_addstr(out, "coalesce(");
 	add_value(out, t, i, alias);
 	strbuf_addstr(out, ", (SELECT p.");
-	add_name(out, c->name);
+	add_name(out, c->here);
 	strbuf_addf(out, " FROM %s p LIMIT 0))", local);
 }
 
@@ -179,12 +179,16 @@ static void add_insert(struct strbuf *out, const struct table *t, const char *lo
 {
 	strbuf_addf(out, "INSERT INTO %s (", local);
 	for (size_t i = 0; i < t->ncolumns; i++) {
-		add_name(out, t->columns[i].name);
+		if (t->columns[i].here == NULL)
+			continue;
+		add_name(out, t->columns[i].here);
 		strbuf_addstr(out, ", ");
 	}
 	add_name(out, t->version);
 	strbuf_addstr(out, ")\n\tSELECT ");
 	for (size_t i = 0; i < t->ncolumns; i++) {
+		if (t->columns[i].here == NULL)
+			continue;
 		add_value(out, t, i, "m");
 		strbuf_addstr(out, ", ");
 	}
@@ -210,9 +214,9 @@ static void add_update(struct strbuf *out, const struct table *t, const char *lo
 	strbuf_addf(out, "UPDATE %s AS p SET ", local);
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		/* The same key may have another text now: 1.0, 1.00. */
-		if (t->columns[i].key >= 0 && t->plain)
+		if (t->columns[i].here == NULL || (t->columns[i].key >= 0 && t->plain))
 			continue;
-		add_name(out, t->columns[i].name);
+		add_name(out, t->columns[i].here);
 		strbuf_addstr(out, " = ");
 		add_value(out, t, i, "m");
 		strbuf_addstr(out, ", ");
@@ -244,7 +248,7 @@ static void add_delete(struct strbuf *out, const struct table *t, const char *lo
 	strbuf_addf(out, "\n\t), buried AS (\n\t\tINSERT INTO pgfanout.tombstones_%d AS t (",
 		    t->id);
 	for (size_t k = 0; k < t->nkey; k++) {
-		add_name(out, t->columns[t->key[k]].name);
+		add_name(out, t->columns[t->key[k]].here);
 		strbuf_addstr(out, ", ");
 	}
 	add_name(out, t->version);
@@ -302,7 +306,14 @@ void table_sql_create(struct strbuf *out, const struct table *t, const char *loc
 	add_name(out, t->version);
 	strbuf_addstr(out, " bigint NOT NULL DEFAULT 0, ");
 	add_primary_key(out, t);
-	strbuf_addf(out, ");\nALTER TABLE %s ADD COLUMN IF NOT EXISTS ", local);
+	/* It may be there already, from before it was dropped and registered once more. */
+	strbuf_addf(out, ");\nALTER TABLE %s ", local);
+	for (size_t i = 0; i < t->ncolumns; i++) {
+		strbuf_addstr(out, "ADD COLUMN IF NOT EXISTS ");
+		add_name(out, t->columns[i].name);
+		strbuf_addf(out, " %s, ", t->columns[i].type);
+	}
+	strbuf_addstr(out, "ADD COLUMN IF NOT EXISTS ");
 	add_name(out, t->version);
 	strbuf_addf(out, " bigint NOT NULL DEFAULT 0;\nCREATE TABLE pgfanout.tombstones_%d (",
 		    t->id);
@@ -317,6 +328,116 @@ void table_sql_create(struct strbuf *out, const struct table *t, const char *loc
 		"the version they were deleted at, so that an older message cannot bring them back; "
 		"emptied by a reset';\n",
 		t->id);
+}
+
+static void alter(struct strbuf *out, const char *local, const char *what, const char *name)
+{
+	strbuf_addf(out, "ALTER TABLE %s %s ", local, what);
+	add_name(out, name);
+}
+
+/* Every renamed column gives up its name before any takes its new one: they may have been swapped. */
+static void add_renames(struct strbuf *out, const struct table *was, const struct table *now,
+			const char *local, bool only_key, bool to_final)
+{
+	for (size_t i = 0; i < now->ncolumns; i++) {
+		const struct table_column *c = &now->columns[i], *old = table_column_of(was, c->att);
+		char meanwhile[32];
+
+		if (old == NULL || strcmp(old->name, c->name) == 0 || (only_key && c->key < 0))
+			continue;
+		snprintf(meanwhile, sizeof(meanwhile), "pgfanout_renamed_%d", c->att);
+		alter(out, local, "RENAME COLUMN", to_final ? meanwhile : old->name);
+		strbuf_addstr(out, " TO ");
+		add_name(out, to_final ? c->name : meanwhile);
+		strbuf_addstr(out, ";\n");
+	}
+}
+
+static bool add_column_changes(struct strbuf *out, const struct table *was, const struct table *now,
+			       const char *local)
+{
+	bool load = false;
+
+	for (size_t i = 0; i < now->ncolumns; i++) {
+		const struct table_column *c = &now->columns[i], *old = table_column_of(was, c->att);
+
+		if (old != NULL && strcmp(old->type, c->type) == 0) {
+			if (old->not_null && !c->not_null) {
+				alter(out, local, "ALTER COLUMN", c->name);
+				strbuf_addstr(out, " DROP NOT NULL;\n");
+			}
+		} else if (old != NULL && table_same_kind(old, c)) {
+			alter(out, local, "ALTER COLUMN", c->name);
+			strbuf_addf(out, " TYPE %s;\n", c->type);
+			load = true;
+		} else {
+			if (old != NULL) {
+				alter(out, local, "DROP COLUMN", c->name);
+				strbuf_addstr(out, ";\n");
+			}
+			alter(out, local, "ADD COLUMN IF NOT EXISTS", c->name);
+			strbuf_addf(out, " %s;\n", c->type);
+			load = true;
+		}
+	}
+	return load;
+}
+
+static void add_moves(struct strbuf *out, const struct table *was, const struct table *now,
+		      const char *local)
+{
+	if (strcmp(was->schema, now->schema) != 0) {
+		strbuf_addstr(out, "CREATE SCHEMA IF NOT EXISTS ");
+		add_name(out, now->schema);
+		strbuf_addstr(out, ";\n");
+		alter(out, local, "SET SCHEMA", now->schema);
+		strbuf_addstr(out, ";\n");
+	}
+	if (strcmp(was->name, now->name) != 0) {
+		strbuf_addstr(out, "ALTER TABLE ");
+		add_name(out, now->schema);
+		strbuf_addch(out, '.');
+		add_name(out, was->name);
+		strbuf_addstr(out, " RENAME TO ");
+		add_name(out, now->name);
+		strbuf_addstr(out, ";\n");
+	}
+}
+
+static bool same_key(const struct table *was, const struct table *now)
+{
+	bool same = was->nkey == now->nkey;
+
+	for (size_t k = 0; same && k < now->nkey; k++) {
+		const struct table_column *a = &was->columns[was->key[k]],
+					  *b = &now->columns[now->key[k]];
+		same = a->att == b->att && strcmp(a->type, b->type) == 0;
+	}
+	return same;
+}
+
+bool table_sql_change(struct strbuf *out, const struct table *was, const struct table *now,
+		      const char *local, bool *ret_load, struct err *err)
+{
+	char tombstones[48];
+
+	if (!same_key(was, now))
+		return err_set(err, "its key has changed: drop the table here and on the primary "
+				    "register it anew, with pgfanout.drop_table() and add_table()");
+	for (size_t i = 0; i < was->ncolumns; i++)
+		if (table_column_of(now, was->columns[i].att) == NULL) {
+			alter(out, local, "DROP COLUMN IF EXISTS", was->columns[i].name);
+			strbuf_addstr(out, ";\n");
+		}
+	snprintf(tombstones, sizeof(tombstones), "pgfanout.tombstones_%d", now->id);
+	for (int final = 0; final < 2; final++) {
+		add_renames(out, was, now, local, false, final);
+		add_renames(out, was, now, tombstones, true, final);
+	}
+	*ret_load = add_column_changes(out, was, now, local);
+	add_moves(out, was, now, local);
+	return true;
 }
 
 /* Binary is quicker, but types that are not the server's own may have other numbers on another server. */

@@ -12,13 +12,19 @@ void table_sql_name(struct strbuf *out, const struct table *t);
 /* A script that makes the table on a replica, unless it is there, with its key alone; and its tombstones. */
 void table_sql_create(struct strbuf *out, const struct table *t, const char *local);
 
+/* A script that makes the replica's table one of another shape of it. *ret_load: its rows are to be loaded
+ * anew, since they lack values. False: it cannot be changed. */
+MUST_CHECK bool table_sql_change(struct strbuf *out, const struct table *was, const struct table *now,
+				 const char *local, bool *ret_load, struct err *err);
+
 /* The two ends of a load: from the primary's table, with the rows that fulfil the condition (NULL: all), into
  * one on a replica. Version 0: it came with a snapshot. */
 void table_sql_copy_out(struct strbuf *out, const struct table *t, const char *relation,
 			const char *filter);
 void table_sql_copy_in(struct strbuf *out, const struct table *t, const char *into);
 
-/* A script that makes, or makes anew, what applies changes of this shape of the table:
+/* A script that makes, or makes anew, what applies changes of this shape of the table, to a replica's table
+ * of maybe another shape (table_follow()):
  *   type pgfanout.columns_<shape>     an array for each column, c1, c2, …, in their order
  *   function pgfanout.apply_<shape>   see table_sql.c
  *   function pgfanout.version_of_<table>(key text[])

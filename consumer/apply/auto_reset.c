@@ -39,7 +39,7 @@ bool auto_reset_due(const struct auto_reset *a, struct mono now)
 	return auto_reset_possible(a) && mono_reached(a->at, now);
 }
 
-static enum exit_code reset(const struct auto_reset *a)
+static enum exit_code reset(const struct auto_reset *a, const char *tables)
 {
 	const struct consumer_settings *s = a->settings;
 	const struct reset_settings settings = {
@@ -54,13 +54,14 @@ static enum exit_code reset(const struct auto_reset *a)
 	};
 	struct reset_request request = { .settings = &settings,
 					 .stream = a->stream,
+					 .tables = tables,
 					 .quiet = true };
 
 	request.chosen[a->index] = true;
 	return reset_run(&request);
 }
 
-void auto_reset_run(struct auto_reset *a, const char *reason)
+void auto_reset_run(struct auto_reset *a, const char *reason, const char *tables)
 {
 	const char *replica = a->settings->replicas.replica[a->index].name;
 	struct mono start = mono_now();
@@ -70,7 +71,7 @@ void auto_reset_run(struct auto_reset *a, const char *reason)
 		a->failures = 0;
 	}
 	log_info("the replica resets itself", KV_S("replica", replica), KV_S("reason", reason));
-	enum exit_code code = reset(a);
+	enum exit_code code = reset(a, tables);
 	int64_t wait_ms = backoff_next_ms(&a->backoff);
 
 	a->ran_at = mono_now();

@@ -29,7 +29,8 @@ void auto_reset_init(struct auto_reset *a, const struct consumer_settings *setti
 /* Whether a replica that is marked may be reset now, and if not, whether it may later. */
 bool auto_reset_due(const struct auto_reset *a, struct mono now);
 bool auto_reset_possible(const struct auto_reset *a);
-/* One try, however long it takes; ends early on a stop. Says in the log how it went. */
-void auto_reset_run(struct auto_reset *a, const char *reason);
+/* One try, however long it takes; ends early on a stop. Says in the log how it went. tables: numbers, as an
+ * array of SQL; NULL: all of the stream. */
+void auto_reset_run(struct auto_reset *a, const char *reason, const char *tables);
 
 #endif

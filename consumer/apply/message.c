@@ -129,7 +129,7 @@ static struct batch_slice slice_of(const struct batch *b, const struct jscan_val
 
 /* The table that a change is of; NULL, with the reason. */
 static const struct table *find_table(const struct tables *tables, const struct jscan_value *object,
-				      struct err *err)
+				      int64_t shape, struct err *err)
 {
 	const struct table *flat = tables_flat(tables), *found;
 	struct jscan_value key, value;
@@ -148,7 +148,7 @@ static const struct table *find_table(const struct tables *tables, const struct 
 			continue;
 		if (value.type != JSCAN_STRING)
 			break;
-		found = tables_find(tables, &value);
+		found = tables_find(tables, &value, shape);
 		if (found != NULL)
 			return found;
 		(void)jscan_string_copy(&value, text, sizeof(text) - 1, &len);
@@ -165,7 +165,7 @@ static void take_element(struct batch *b, const struct tables *tables, const str
 {
 	const struct batch_message *m = &b->messages[b->nmessages - 1];
 	struct err err = { .text = "" };
-	const struct table *table = find_table(tables, v, &err);
+	const struct table *table = find_table(tables, v, m->shape, &err);
 	struct change c;
 
 	bool ok = table != NULL &&
@@ -327,7 +327,7 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 		 * same. */
 		if (d->len <= MESSAGE_BYTES_MAX &&
 		    jscan_document(b->bodies.data + body.at, body.len, &document, &ignored) &&
-		    (table = find_table(tables, &document, &ignored)) != NULL &&
+		    (table = find_table(tables, &document, 0, &ignored)) != NULL &&
 		    change_identify(table, &document, b->bodies.data, &b->arena, &c))
 			batch_name_row(b, &f, &c);
 		batch_add_failure(b, f, err.text);

@@ -80,7 +80,7 @@ static enum db_outcome run(struct pg_conn *c, const char *sql, struct err *err)
 
 enum db_outcome replica_bring(const struct consumer_settings *settings,
 			      const struct replica_setting *replica, const struct stream *stream,
-			      int shape, const char *description, bool *ret_made, struct err *err)
+			      int shape, const char *description, bool *ret_due, struct err *err)
 {
 	const struct db_options options = {
 		.application_name = "pgfanout-consumer",
@@ -97,15 +97,7 @@ enum db_outcome replica_bring(const struct consumer_settings *settings,
 	if (outcome == DB_OK)
 		outcome = run(c, "SELECT pg_advisory_xact_lock(1885824609, 4)", err);
 	if (outcome == DB_OK)
-		outcome = table_bring(c, stream, shape, description, ret_made, err);
-	if (outcome == DB_OK && *ret_made) {
-		const struct db_param params[] = { DB_TEXT(stream->text) };
-		static const char mark[] =
-			"UPDATE pgfanout.streams SET needs_reset = true, auto_reset = true,"
-			" reason = 'a table of it is yet to be loaded' WHERE stream = $1::smallint";
-		outcome = db_query(c, mark, 1, params, false,
-				   mono_add_ms(mono_now(), QUESTION_TIMEOUT_MS), NULL, err);
-	}
+		outcome = table_bring(c, stream, shape, description, ret_due, err);
 	if (outcome == DB_OK)
 		outcome = run(c, "COMMIT", err);
 	db_conn_close(c);
@@ -176,7 +168,13 @@ bool replica_take_state(const struct pg_result *r, struct replica_state *ret)
 	clip_text(ret->reason, sizeof(ret->reason), db_value(r, 0, 1));
 	ret->may_reset = strcmp(db_value(r, 0, 2), "1") == 0;
 	ret->declared = strcmp(db_value(r, 0, 3), "1") == 0;
+	clip_text(ret->due, sizeof(ret->due), db_value(r, 0, 4));
 	return true;
+}
+
+bool replica_state_due(const struct replica_state *s)
+{
+	return s->may_reset || strlen(s->due) > 2;
 }
 
 static void on_state(void *arg, const struct pg_result *r)

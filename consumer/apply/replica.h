@@ -28,24 +28,28 @@ struct db *replica_open(const struct consumer_settings *settings,
 			const struct replica_setting *replica, const struct stream *stream,
 			struct tables *tables, enum db_outcome *ret_outcome, struct err *err);
 
-/* Brings a table, or a new shape of it, to the replica, on a connection of its own. *ret_made: its rows are
+/* Brings a table, or a new shape of it, to the replica, on a connection of its own. *ret_due: its rows are
  * yet to be loaded. */
 MUST_CHECK enum db_outcome replica_bring(const struct consumer_settings *settings,
 					 const struct replica_setting *replica,
 					 const struct stream *stream, int shape,
-					 const char *description, bool *ret_made, struct err *err);
+					 const char *description, bool *ret_due, struct err *err);
 
 /* Whether batches can be applied now: tells the replica of no arrival. DB_BUSY: a reset is running. Also finds
  * a replica that has become read-only or lost its schema. */
 MUST_CHECK enum db_outcome replica_try(struct db *db, const struct tables *tables, struct err *err);
 
 #define REPLICA_REASON_MAX 256
+#define REPLICA_DUE_MAX	   2048
 struct replica_state {
 	bool needs_reset;
 	bool may_reset; /* it lost changes in its queues: the consumer may reset it by itself */
 	bool declared;	/* its queues were declared once, so that a missing one was deleted */
 	char reason[REPLICA_REASON_MAX];
+	char due[REPLICA_DUE_MAX]; /* tables that are yet to be loaded: "{101,102}", "{}" */
 };
+/* Whether there is something to load that the consumer may load. */
+bool replica_state_due(const struct replica_state *s);
 MUST_CHECK enum db_outcome replica_read_state(struct db *db, const struct stream *stream,
 					      struct replica_state *ret, struct err *err);
 /* The same from the result of REPLICA_STATE; false if it is empty, which no migration leaves it. */

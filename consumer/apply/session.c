@@ -385,7 +385,7 @@ static void on_state(void *arg, enum db_outcome outcome, const struct pg_result 
 				  KV_S("replica", s->replica), KV_S("reason", state.reason));
 		in_order_again(s);
 		status_error_over(s->status);
-		if (state.may_reset && auto_reset_due(s->auto_reset, mono_now()))
+		if (replica_state_due(&state) && auto_reset_due(s->auto_reset, mono_now()))
 			end_with(s, SESSION_RESET_DUE, NULL, NULL);
 	}
 }

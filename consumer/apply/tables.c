@@ -21,6 +21,23 @@ void tables_clear(struct tables *ts)
 	*ts = (struct tables){ 0 };
 }
 
+/* A row of replica_tables.sql. */
+static struct table *take_shape(const struct pg_result *r, int i, struct err *err)
+{
+	struct table *t = table_read((int)strtol(db_value(r, i, 0), NULL, 10), db_value(r, i, 1),
+				     err);
+
+	if (t == NULL || db_is_null(r, i, 2))
+		return t;
+	struct table *has = table_read((int)strtol(db_value(r, i, 2), NULL, 10),
+				       db_value(r, i, 3), err);
+	if (has == NULL)
+		return table_free(t);
+	table_follow(t, has);
+	table_free(has);
+	return t;
+}
+
 enum db_outcome tables_read(struct tables *ts, struct pg_conn *c, const struct stream *stream,
 			    struct err *err)
 {
@@ -36,8 +53,7 @@ enum db_outcome tables_read(struct tables *ts, struct pg_conn *c, const struct s
 	ts->list = xcalloc((size_t)db_rows(r) + 1, sizeof(*ts->list));
 	ts->statements = xcalloc((size_t)db_rows(r) + 1, sizeof(*ts->statements));
 	for (int i = 0; i < db_rows(r) && outcome == DB_OK; i++) {
-		struct table *t = table_read((int)strtol(db_value(r, i, 0), NULL, 10),
-					     db_value(r, i, 1), err);
+		struct table *t = take_shape(r, i, err);
 		if (t != NULL)
 			ts->list[ts->n++] = t;
 		else
@@ -74,9 +90,14 @@ void tables_prepare(struct tables *ts, struct db *db)
 	}
 }
 
-const struct table *tables_find(const struct tables *ts, const struct jscan_value *name)
+const struct table *tables_find(const struct tables *ts, const struct jscan_value *name,
+				int64_t shape)
 {
-	for (size_t i = 0; i < ts->n; i++)
+	/* Of a table the newest shape stands last. */
+	for (size_t i = ts->n; i-- > 0;)
+		if (ts->list[i]->shape == shape && jscan_string_is(name, ts->list[i]->full))
+			return ts->list[i];
+	for (size_t i = ts->n; i-- > 0;)
 		if (jscan_string_is(name, ts->list[i]->full))
 			return ts->list[i];
 	return NULL;
@@ -93,8 +114,8 @@ const struct table *tables_flat(const struct tables *ts)
 bool tables_has_shape(const struct tables *ts, const struct table *t)
 {
 	for (size_t i = 0; i < ts->n; i++)
-		if (ts->list[i]->id == t->id)
-			return ts->list[i]->shape >= t->shape;
+		if (ts->list[i]->shape == t->shape)
+			return true;
 	return false;
 }
 

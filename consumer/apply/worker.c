@@ -210,10 +210,13 @@ static bool mark_replica(struct apply_worker *w)
 /* Else it is tried here and now, however long that takes. */
 static bool no_reset_due(struct apply_worker *w)
 {
-	if (!w->state.may_reset || !auto_reset_due(&w->auto_reset, mono_now()))
+	if (!replica_state_due(&w->state) || !auto_reset_due(&w->auto_reset, mono_now()))
 		return true;
 	status_set_state(w->status, STATUS_RESETTING);
-	auto_reset_run(&w->auto_reset, w->state.reason);
+	if (w->state.may_reset)
+		auto_reset_run(&w->auto_reset, w->state.reason, NULL);
+	else
+		auto_reset_run(&w->auto_reset, "tables are yet to be loaded", w->state.due);
 	if (!stop_requested())
 		(void)read_state(w);
 	return false;
@@ -236,7 +239,7 @@ static bool declare_and_subscribe(struct apply_worker *w, struct amqp_link *link
 	if (missing && w->state.declared) {
 		note_deleted_queue(w, "a queue of it does not exist any more");
 		if (!mark_replica(w) ||
-		    (w->state.may_reset && auto_reset_due(&w->auto_reset, mono_now())))
+		    (replica_state_due(&w->state) && auto_reset_due(&w->auto_reset, mono_now())))
 			return false;
 	}
 	if (missing &&
@@ -287,18 +290,20 @@ static void bring_shape(struct apply_worker *w)
 	const char *description;
 	struct err err = { .text = "" };
 	int shape = session_shape(w->session, &description);
-	bool made = false;
+	bool due = false;
 	enum db_outcome outcome = replica_bring(w->settings, w->replica, &w->stream, shape,
-						description, &made, &err);
+						description, &due, &err);
 
 	if (outcome != DB_OK) {
 		replica_failed(w, outcome,
 			       "a table could not be brought to the replica; trying again", &err);
 		return;
 	}
-	log_info(made ? "a table was brought to the replica"
-		      : "a table has a new shape on the replica",
-		 KV_S("replica", w->replica->name), KV_I("shape", shape));
+	log_info("the replica has a new shape of a table", KV_S("replica", w->replica->name),
+		 KV_I("shape", shape));
+	if (due && !auto_reset_possible(&w->auto_reset))
+		log_warn("its rows are yet to be loaded: run reset-replicas --replica with its name",
+			 KV_S("replica", w->replica->name));
 	close_replica(w);
 }
 

@@ -138,6 +138,12 @@ enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
 	if (outcome != DB_OK)
 		return db_exit_code(outcome);
 	enum exit_code code = refuse_standby(p, err);
+	if (code == EXIT_OK) {
+		/* Tables that have just been altered are known as they are. */
+		outcome = db_query(p->conn, "SELECT pgfanout.notice(false)", 0, NULL, false,
+				   mono_add_ms(mono_now(), STATEMENT_MS), NULL, err);
+		code = outcome == DB_OK ? EXIT_OK : db_exit_code(outcome);
+	}
 	return code == EXIT_OK ? read_tables(p, stream, names, err) : code;
 }
 

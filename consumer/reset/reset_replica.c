@@ -208,8 +208,27 @@ bool reset_replica_lock(struct reset_replica *r)
 	return run(r, "setting lock_timeout", "SET lock_timeout = 0");
 }
 
-/* The table is there, and known; then it is locked against changes of its definition. */
-static bool bring(struct reset_replica *r, const struct reset_table *t, char **ret_local)
+/* Each table is there, and looks as the primary's. */
+static bool bring_all(struct reset_replica *r)
+{
+	bool ok = run(r, "making tables", "SELECT pg_advisory_xact_lock(1885824609, 4)");
+
+	for (size_t i = 0; ok && i < r->primary->ntables; i++) {
+		const struct reset_table *t = &r->primary->tables[i];
+		struct err err;
+		bool due;
+
+		if (!reset_table_for(t, r->name))
+			continue;
+		enum db_outcome outcome = table_bring(r->conn, &t->stream, t->shape->shape,
+						      t->description, &due, &err);
+		ok = outcome == DB_OK || failed(r, NULL, outcome, &err);
+	}
+	return ok;
+}
+
+/* Its name here. It is locked against changes of its definition. */
+static bool lock_table(struct reset_replica *r, const struct reset_table *t, char **ret_local)
 {
 	static const char sql[] =
 		"SELECT format('%I.%I', n.nspname, c.relname) FROM pgfanout.tables t"
@@ -218,12 +237,7 @@ static bool bring(struct reset_replica *r, const struct reset_table *t, char **r
 	AUTO_STRBUF lock = STRBUF_INIT;
 	struct pg_result *found;
 	struct err err;
-	bool made;
-	enum db_outcome outcome = table_bring(r->conn, &t->stream, t->shape->shape, t->description,
-					      &made, &err);
 
-	if (outcome != DB_OK)
-		return failed(r, NULL, outcome, &err);
 	if (!ask_of(r, "finding its table", sql, t, &found))
 		return false;
 	bool there = db_rows(found) == 1;
@@ -238,7 +252,7 @@ static bool bring(struct reset_replica *r, const struct reset_table *t, char **r
 	return run(r, "locking a table against changes of its definition", strbuf_str(&lock));
 }
 
-static bool bring_all(struct reset_replica *r)
+static bool lock_tables(struct reset_replica *r)
 {
 	const struct reset_primary *p = r->primary;
 
@@ -246,7 +260,7 @@ static bool bring_all(struct reset_replica *r)
 	r->copy_in = xcalloc(p->ntables + 1, sizeof(*r->copy_in));
 	for (size_t i = 0; i < p->ntables; i++)
 		if (reset_table_for(&p->tables[i], r->name) &&
-		    !bring(r, &p->tables[i], &r->local[i]))
+		    !lock_table(r, &p->tables[i], &r->local[i]))
 			return false;
 	return true;
 }
@@ -278,12 +292,16 @@ static bool create_tables(struct reset_replica *r)
 	return true;
 }
 
-bool reset_replica_begin(struct reset_replica *r)
+static bool begin(struct reset_replica *r)
 {
 	return run(r, "beginning", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") &&
-	       run(r, "setting lock_timeout",
-		   "SET LOCAL lock_timeout = '" TABLE_LOCK_TIMEOUT "'") &&
-	       bring_all(r) && run(r, "setting lock_timeout", "SET LOCAL lock_timeout = 0") &&
+	       run(r, "setting lock_timeout", "SET LOCAL lock_timeout = '" TABLE_LOCK_TIMEOUT "'");
+}
+
+/* With tables that look as they must, in a transaction that begin() began. */
+static bool prepare(struct reset_replica *r)
+{
+	return lock_tables(r) && run(r, "setting lock_timeout", "SET LOCAL lock_timeout = 0") &&
 	       run(r, "setting default_tablespace", "SET LOCAL default_tablespace = ''") &&
 	       run(r, "setting maintenance_work_mem",
 		   "SELECT set_config('maintenance_work_mem', '128MB', true)"
@@ -300,9 +318,17 @@ static bool plan_all(struct reset_replica *r)
 	return true;
 }
 
+/* What alters a table locks out its readers: that is committed before the load. */
+bool reset_replica_begin(struct reset_replica *r)
+{
+	return begin(r) && bring_all(r) && run(r, "committing its tables", "COMMIT") && begin(r) &&
+	       prepare(r);
+}
+
 bool reset_replica_rehearse(struct reset_replica *r)
 {
-	return reset_replica_begin(r) && plan_all(r) && run(r, "taking all back", "ROLLBACK");
+	return begin(r) && bring_all(r) && prepare(r) && plan_all(r) &&
+	       run(r, "taking all back", "ROLLBACK");
 }
 
 void reset_replica_clear(struct reset_replica *r)

@@ -46,6 +46,7 @@ CREATE TABLE pgfanout.registered (
 	--   truncate     "rows": TRUNCATE is recorded as a delete of each row
 	special   jsonb    NOT NULL DEFAULT '{}',
 	shape     integer  NOT NULL,
+	seen      bigint,            -- pgfanout.fingerprint() of the table when it was last looked at
 	-- when capture was first seen not to be whole, and why: since some time before, changes may have
 	-- been missed. Also where it is whole again: pgfanout-migrate up sees to the replicas.
 	broken_at timestamptz,
@@ -345,7 +346,7 @@ BEGIN
 			WHERE s.id = r.shape AND (c ->> 'form' = 'text' OR c ->> 'type' IN ('real', 'double precision')))
 		THEN ' SET datestyle = ''ISO, YMD'' SET intervalstyle = postgres SET timezone = ''UTC'''
 			' SET extra_float_digits = 3 SET bytea_output = hex SET lc_monetary = ''C''' END,
-		format(E'BEGIN\n%s	RETURN NULL;\nEND', body));
+		format(E'BEGIN\n%s	RETURN NULL;\nEND', replace(body, 'TG_OP', format('%I.tg_op', name || r.id))));
 	EXECUTE format('COMMENT ON FUNCTION pgfanout.%I() IS %L', name || r.id,
 		format('pgfanout: records %s of %s', what, r.relation));
 END $$;
@@ -580,6 +581,19 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pgfanout.capture_fault(integer, regclass) IS 'pgfanout: why changes of a table may be missed; NULL: none is';
 
+-- Another one whenever the table, a column or a trigger of it has been altered: a look at all tables once a
+-- second costs little by it.
+CREATE FUNCTION pgfanout.fingerprint(relation regclass) RETURNS bigint
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT c.xmin::text::bigint * 3 + n.xmin::text::bigint * 5
+		+ coalesce((SELECT sum(i.xmin::text::bigint) FROM pg_index i WHERE i.indrelid = c.oid), 0)::bigint
+		+ (SELECT sum(a.xmin::text::bigint * (a.attnum + 7)) FROM pg_attribute a WHERE a.attrelid = c.oid)::bigint
+		+ coalesce((SELECT sum(g.xmin::text::bigint) FROM pg_trigger g WHERE g.tgrelid = c.oid), 0)::bigint
+	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation
+$$;
+COMMENT ON FUNCTION pgfanout.fingerprint(regclass) IS 'pgfanout: another one whenever a table has been altered';
+
 -- Takes note of what a table looks like now, and makes its capture accordingly. The record tells the relay,
 -- and so the replicas, of it.
 CREATE FUNCTION pgfanout.reshape(r pgfanout.registered) RETURNS pgfanout.registered
@@ -599,6 +613,7 @@ BEGIN
 		END IF;
 	END IF;
 	PERFORM pgfanout.install(r);
+	UPDATE pgfanout.registered g SET seen = pgfanout.fingerprint(r.relation) WHERE g.id = r.id;
 	RETURN r;
 END $$;
 COMMENT ON FUNCTION pgfanout.reshape(pgfanout.registered) IS 'pgfanout: takes note of what a table looks like now';
@@ -679,7 +694,9 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgfanout.obstacles(pgfanout.registered) IS 'pgfanout: why a table cannot be registered';
 
--- The part of registering that needs the rights of pgfanout's owner: the rows and functions.
+-- The part of registering that needs the rights of pgfanout's owner: the rows and functions. Capture runs
+-- with these rights, and what it runs follows from the table: who may register a table, and change it
+-- later, can do what pgfanout's owner can. So it is for roles that have been given it.
 CREATE FUNCTION pgfanout.register(relation regclass, columns text[], filter text, key text, replicas text[],
 	stream text) RETURNS pgfanout.registered
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
@@ -731,8 +748,15 @@ CREATE FUNCTION pgfanout.add_table("table" text, columns text[] DEFAULT NULL, fi
 AS $$
 DECLARE
 	relation regclass := to_regclass("table");
+	register CONSTANT regprocedure := 'pgfanout.register(regclass,text[],text,text,text[],text)';
 	r        pgfanout.registered;
 BEGIN
+	IF NOT pg_catalog.has_function_privilege(register, 'EXECUTE') THEN
+		RAISE EXCEPTION '% may not register tables', current_user
+			USING ERRCODE = 'insufficient_privilege',
+			HINT = pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %I, if this role may do what the '
+				'owner of pgfanout can: its tables decide what capture runs.', register, current_user);
+	END IF;
 	IF relation IS NULL THEN
 		RAISE EXCEPTION 'there is no table %', "table" USING ERRCODE = 'undefined_table',
 			HINT = 'Name it as in SQL: with its schema unless that is in the search path, and with '
@@ -756,6 +780,160 @@ AS $$
 	SELECT pgfanout.add_table("table"::text, columns, filter, key, replicas, stream)
 $$;
 COMMENT ON FUNCTION pgfanout.add_table(regclass, text[], text, text, text[], text) IS 'pgfanout: registers a table, to be replicated from here on';
+
+-- ---- changes of tables ----
+
+-- A table is registered no more: its functions go, and with them its triggers, if it is there still.
+CREATE FUNCTION pgfanout.unregister(r pgfanout.registered) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	EXECUTE format('DROP FUNCTION IF EXISTS pgfanout.capture_%1$s(), pgfanout.capture_row_%1$s(),'
+		' pgfanout.capture_truncate_%1$s(), pgfanout.publish_%1$s(text[])', r.id);
+	DELETE FROM pgfanout.registered g WHERE g.id = r.id;
+END $$;
+COMMENT ON FUNCTION pgfanout.unregister(pgfanout.registered) IS 'pgfanout: part of drop_table()';
+
+-- Looks which tables have been altered or dropped since the last look, and makes capture anew. What is
+-- written then in the new shape comes after the record of the shape, and the transactions that wrote in the
+-- old one have ended: no writer is at work, by the lock of the ALTER TABLE whose transaction this is
+-- (`own`), or by one that is taken here. Who may not take it leaves it to refresh().
+--
+-- Until capture is made anew, columns that were added are not captured; but the record of the new shape
+-- makes each replica load the table again. Columns that were dropped or renamed make every write fail.
+CREATE FUNCTION pgfanout.notice(own boolean) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	r   pgfanout.registered;
+	now jsonb;
+BEGIN
+	-- One at a time. A DDL command of somebody's waits for the look, which gives up soon.
+	IF own THEN
+		PERFORM pg_advisory_xact_lock(1885824609, 5);
+	ELSIF NOT pg_try_advisory_xact_lock(1885824609, 5) THEN
+		RETURN;
+	ELSE
+		PERFORM set_config('lock_timeout', '300ms', true);
+	END IF;
+	FOR r IN SELECT g.* FROM pgfanout.registered g
+		WHERE g.stream <> 1 AND g.seen IS DISTINCT FROM pgfanout.fingerprint(g.relation)
+			AND (NOT own OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = g.relation)
+				OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_backend_pid()
+					AND l.relation = g.relation AND l.granted AND l.mode = 'AccessExclusiveLock'))
+	LOOP
+		now := pgfanout.describe(r);
+		IF now IS NULL THEN
+			PERFORM pgfanout.unregister(r);
+			CONTINUE;
+		END IF;
+		BEGIN
+			IF now -> 'key' <> 'null' AND now IS DISTINCT FROM
+				(SELECT s.description FROM pgfanout.shapes s WHERE s.id = r.shape)
+			THEN
+				IF NOT own THEN
+					EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', r.relation);
+				END IF;
+				PERFORM pgfanout.reshape(r);
+			END IF;
+			-- In the middle of a transaction what is missing may be yet to come.
+			CONTINUE WHEN own;
+			PERFORM pgfanout.capture_fault(r.id, r.relation);
+			UPDATE pgfanout.registered g SET seen = pgfanout.fingerprint(g.relation) WHERE g.id = r.id;
+		EXCEPTION
+			WHEN lock_not_available THEN
+				NULL; -- the next look
+			WHEN insufficient_privilege THEN
+				UPDATE pgfanout.registered g SET broken_at = clock_timestamp(), reason = format(
+					'it was altered: SELECT pgfanout.refresh(%L)', r.relation)
+				WHERE g.id = r.id AND g.reason IS NULL;
+		END;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION pgfanout.notice(boolean) IS 'pgfanout: sees to tables that have been altered';
+
+-- The part of refresh() and drop_table() that needs the rights of pgfanout's owner.
+CREATE FUNCTION pgfanout.altered(relation regclass, dropped boolean) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	r pgfanout.registered;
+	o record;
+BEGIN
+	IF NOT pg_has_role(pgfanout.caller(), (SELECT relowner FROM pg_class WHERE oid = relation), 'USAGE') THEN
+		RAISE EXCEPTION 'only the owner of % may do that', relation USING ERRCODE = 'insufficient_privilege';
+	END IF;
+	SELECT * INTO r FROM pgfanout.registered g WHERE g.relation = relation;
+	IF NOT FOUND THEN
+		RAISE EXCEPTION '% is not registered', relation USING ERRCODE = 'undefined_object',
+			HINT = 'SELECT * FROM pgfanout.tables names what is.';
+	END IF;
+	IF r.stream = 1 THEN
+		RAISE EXCEPTION 'products is registered by pgfanout itself' USING ERRCODE = 'feature_not_supported',
+			HINT = 'Run pgfanout-migrate up.';
+	END IF;
+	IF dropped THEN
+		PERFORM pgfanout.unregister(r);
+		RETURN;
+	END IF;
+	FOR o IN SELECT * FROM pgfanout.obstacles(r) LIMIT 1 LOOP
+		RAISE EXCEPTION '%', o.what USING ERRCODE = 'invalid_table_definition', HINT = o.hint;
+	END LOOP;
+	PERFORM pgfanout.reshape(r);
+	UPDATE pgfanout.registered g SET broken_at = NULL, reason = NULL WHERE g.id = r.id;
+END $$;
+COMMENT ON FUNCTION pgfanout.altered(regclass, boolean) IS 'pgfanout: part of refresh() and drop_table()';
+
+CREATE FUNCTION pgfanout.refresh("table" text) RETURNS void
+	LANGUAGE plpgsql
+AS $$
+DECLARE
+	relation CONSTANT regclass := "table"::regclass;
+BEGIN
+	-- Who writes has ended, or waits.
+	EXECUTE pg_catalog.format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
+	PERFORM pgfanout.altered(relation, false);
+	PERFORM pgfanout.make_triggers(g) FROM pgfanout.registered g WHERE g.relation = refresh.relation;
+END $$;
+COMMENT ON FUNCTION pgfanout.refresh(text) IS 'pgfanout: a table has been altered, and is captured as it is now';
+
+-- Replicas keep what they have.
+CREATE FUNCTION pgfanout.drop_table("table" text) RETURNS void
+	LANGUAGE plpgsql
+AS $$
+DECLARE
+	relation CONSTANT regclass := "table"::regclass;
+	name     text;
+BEGIN
+	FOR name IN SELECT g.tgname FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc f ON f.oid = g.tgfoid
+		WHERE g.tgrelid = relation AND f.pronamespace = 'pgfanout'::regnamespace
+			AND f.proname ~ '^capture_.*[0-9]$' AND EXISTS (SELECT FROM pgfanout.registered r
+				WHERE r.relation = g.tgrelid AND r.stream <> 1)
+	LOOP
+		EXECUTE pg_catalog.format('DROP TRIGGER %I ON %s', name, relation);
+	END LOOP;
+	PERFORM pgfanout.altered(relation, true);
+END $$;
+COMMENT ON FUNCTION pgfanout.drop_table(text) IS 'pgfanout: a table is replicated no more';
+
+-- Where the role may: in the transaction that alters a table. Else the API sees it within a second.
+CREATE FUNCTION pgfanout.on_ddl() RETURNS event_trigger
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM pgfanout.notice(true);
+END $$;
+COMMENT ON FUNCTION pgfanout.on_ddl() IS 'pgfanout: sees to tables that have been altered';
+DO $$
+BEGIN
+	CREATE EVENT TRIGGER pgfanout_altered ON ddl_command_end WHEN TAG IN ('ALTER TABLE')
+		EXECUTE FUNCTION pgfanout.on_ddl();
+	CREATE EVENT TRIGGER pgfanout_dropped ON sql_drop WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED')
+		EXECUTE FUNCTION pgfanout.on_ddl();
+EXCEPTION WHEN insufficient_privilege THEN
+	RAISE NOTICE 'no event trigger, which only a superuser may make: tables that are altered are seen within a second';
+END $$;
 
 CREATE VIEW pgfanout.tables AS
 	SELECT s.description ->> 'schema' AS schema, s.description ->> 'name' AS name, t.name AS stream,
@@ -797,7 +975,9 @@ SELECT setval('pgfanout.registered_id_seq', 100); -- those below are ours
 
 -- Functions that make something are for us alone, but for those that the owner of a table calls.
 REVOKE ALL ON FUNCTION pgfanout.install(pgfanout.registered), pgfanout.reshape(pgfanout.registered),
-	pgfanout.make_function(pgfanout.registered, text, text, text), pgfanout.register_products() FROM PUBLIC;
+	pgfanout.make_function(pgfanout.registered, text, text, text), pgfanout.register_products(),
+	pgfanout.register(regclass, text[], text, text, text[], text), pgfanout.unregister(pgfanout.registered)
+	FROM PUBLIC;
 
 -- ---- what 0002 has left ----
 

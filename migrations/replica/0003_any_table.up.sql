@@ -61,6 +61,8 @@ CREATE TABLE pgfanout.tables (
 	floor      bigint   NOT NULL DEFAULT 0,
 	-- the version of the last TRUNCATE: what is not newer is gone
 	truncated  bigint   NOT NULL DEFAULT 0,
+	-- its rows are to be loaded: it is new, or has columns that its rows have no values of
+	due        boolean  NOT NULL DEFAULT false,
 	generated  text              -- md5() of the script that made its functions
 );
 COMMENT ON TABLE pgfanout.tables IS 'pgfanout: the tables that changes are applied to';

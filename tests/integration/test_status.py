@@ -147,7 +147,7 @@ def test_a_user_who_may_only_read_makes_no_error_by_looking(stack):
     stack.start_api()
     stack.sql("replica-1", "drop role if exists reader")
     stack.sql("replica-1", "create role reader login password 'reader'")
-    stack.sql("replica-1", "grant select on all tables in schema public to reader")
+    stack.sql("replica-1", "grant select on all tables in schema public, pgfanout to reader")
     stack.sql("replica-1", "update pgfanout.streams set queues_declared_at = null")
     try:
         url = re.sub(r"//[^@]*@", "//reader:reader@", stack.env["REPLICA_1_URL"])

@@ -27,7 +27,8 @@ WITH s AS MATERIALIZED (
 ), beats AS (
 	DELETE FROM pgfanout.heartbeats WHERE stream IN (SELECT stream FROM s)
 ), loaded AS (
-	UPDATE pgfanout.tables SET source = $1::text, snapshot = $2::pg_snapshot, floor = $3::bigint
+	UPDATE pgfanout.tables SET source = $1::text, snapshot = $2::pg_snapshot, floor = $3::bigint,
+		due = false
 	WHERE to_jsonb(id) IN (SELECT jsonb_array_elements($8::jsonb -> 'tables'))
 )
 INSERT INTO pgfanout.streams AS r (stream, name, needs_reset, reason, source, snapshot, reset_at,
