@@ -407,7 +407,7 @@ static struct shape_route *find_route(struct outbox *o, int32_t shape)
 		return o->routes[low];
 	if (o->nroutes == o->routes_cap) {
 		o->routes_cap = o->routes_cap ? 2 * o->routes_cap : 8;
-		o->routes = xreallocarray(o->routes, o->routes_cap, sizeof(*o->routes));
+		o->routes = xreallocarray(o->routes, o->routes_cap, sizeof(struct shape_route *));
 	}
 	memmove(o->routes + low + 1, o->routes + low,
 		(o->nroutes - low) * sizeof(struct shape_route *));

@@ -91,6 +91,31 @@ static bool read_key(const json_t *from, struct table *t, struct err *err)
 	return t->nkey > 0 ? true : err_set(err, "there is no key");
 }
 
+static void read_replicas(const json_t *from, struct table *t)
+{
+	AUTO_STRBUF names = STRBUF_INIT;
+	const json_t *name;
+	size_t i;
+
+	if (!json_is_array(from))
+		return;
+	strbuf_addch(&names, '\n');
+	json_array_foreach(from, i, name)
+	{
+		if (json_is_string(name))
+			strbuf_addf(&names, "%s\n", json_string_value(name));
+	}
+	t->replicas = strbuf_detach(&names, NULL);
+}
+
+bool table_is_for(const struct table *t, const char *replica)
+{
+	AUTO_STRBUF line = STRBUF_INIT;
+
+	strbuf_addf(&line, "\n%s\n", replica);
+	return t->replicas == NULL || strstr(t->replicas, strbuf_str(&line)) != NULL;
+}
+
 static bool read_table(const json_t *from, struct table *t, struct err *err)
 {
 	AUTO_STRBUF full = STRBUF_INIT;
@@ -104,6 +129,7 @@ static bool read_table(const json_t *from, struct table *t, struct err *err)
 	t->version = xstrdup(get_text(from, "version"));
 	t->flat = json_is_true(json_object_get(from, "flat"));
 	t->plain = json_is_true(json_object_get(from, "plain"));
+	read_replicas(json_object_get(from, "replicas"), t);
 	strbuf_addf(&full, "%s.%s", t->schema, t->name);
 	t->full = strbuf_detach(&full, NULL);
 	t->columns = xcalloc(json_array_size(columns) + 1, sizeof(*t->columns));
@@ -149,6 +175,7 @@ struct table *table_free(struct table *t)
 	free(t->columns);
 	free(t->key);
 	free(t->stream);
+	free(t->replicas);
 	free(t->schema);
 	free(t->name);
 	free(t->full);
@@ -167,16 +194,27 @@ const struct table_column *table_column_of(const struct table *t, int att)
 	return NULL;
 }
 
-static bool is_whole(enum table_form form)
+bool table_fits(const struct table_column *from, const struct table_column *to)
 {
-	return form == TABLE_INT4 || form == TABLE_INT8;
+	if (strcmp(from->type, to->type) == 0)
+		return true;
+	if (from->form == TABLE_STRING)
+		return to->form == TABLE_STRING;
+	return from->form == TABLE_INT4 &&
+	       (to->form == TABLE_INT8 ||
+		(strcmp(from->type, "smallint") == 0 && to->form == TABLE_INT4));
 }
 
-bool table_same_kind(const struct table_column *a, const struct table_column *b)
+bool table_same_key(const struct table *a, const struct table *b)
 {
-	return strcmp(a->type, b->type) == 0 ||
-	       (a->form == TABLE_STRING && b->form == TABLE_STRING) ||
-	       (is_whole(a->form) && is_whole(b->form));
+	bool same = a->nkey == b->nkey;
+
+	for (size_t k = 0; same && k < a->nkey; k++) {
+		const struct table_column *x = &a->columns[a->key[k]], *y = &b->columns[b->key[k]];
+
+		same = x->att == y->att && strcmp(x->type, y->type) == 0;
+	}
+	return same;
 }
 
 void table_follow(struct table *t, const struct table *has)
@@ -186,6 +224,6 @@ void table_follow(struct table *t, const struct table *has)
 		const struct table_column *same = table_column_of(has, c->att);
 
 		free(c->here);
-		c->here = same != NULL && table_same_kind(c, same) ? xstrdup(same->name) : NULL;
+		c->here = same != NULL && table_fits(c, same) ? xstrdup(same->name) : NULL;
 	}
 }

@@ -43,8 +43,10 @@ struct table {
 	int id, shape;
 	char *stream;
 	char *schema, *name;
-	char *full;    /* "public.users", as messages have it */
-	bool flat;     /* messages are the row's object with a member "version" */
+	char *full;	/* "public.users", as messages have it */
+	char *replicas; /* those that have it: "\nreplica-1\nreplica-2\n"; NULL: all */
+	bool elsewhere; /* the replica that is spoken of does not have it: its changes are left out */
+	bool flat;	/* messages are the row's object with a member "version" */
 	char *version; /* the column on replicas that has the row's version */
 	bool plain;    /* keys that are equal have the same text */
 	struct table_column *columns;
@@ -55,13 +57,18 @@ struct table {
 
 /* NULL: the description is none. Owned: table_free(). */
 struct table *table_read(int shape, const char *description, struct err *err);
+bool table_is_for(const struct table *t, const char *replica);
 struct table *table_free(struct table *t); /* NULL is fine; returns NULL */
 /* A replica that has another shape of the same table keeps what it has a column for: `here` of each column
  * becomes the name of the one with the same number. NULL: it is gone, or its values are of another kind. */
 void table_follow(struct table *t, const struct table *has);
-/* Both forms are of strings, or of whole numbers: values of one may be put where the other one's are. */
-bool table_same_kind(const struct table_column *a, const struct table_column *b);
-const struct table_column *table_column_of(const struct table *t, int att); /* NULL: there is none */
+/* Whether rows of both have the same key. */
+bool table_same_key(const struct table *a, const struct table *b);
+/* Whether each value of a column may be put into one of the other type: strings, and whole numbers that are
+ * not wider. */
+bool table_fits(const struct table_column *from, const struct table_column *to);
+const struct table_column *table_column_of(const struct table *t,
+					   int att); /* NULL: there is none */
 
 /* Of the arrays that its values are handed over in. */
 enum pgarray_type table_array_type(enum table_form form);

@@ -22,6 +22,26 @@ static enum db_outcome run(struct pg_conn *c, const char *sql, int nparams,
 	return db_query(c, sql, nparams, params, false, limit(), NULL, err);
 }
 
+/* A script that is not the one that was run for this shape. */
+static enum db_outcome generate_shape(struct pg_conn *c, const struct table *t,
+				      const struct strbuf *script, struct err *err)
+{
+	static const char news[] =
+		"UPDATE pgfanout.shapes SET generated = md5($2::text)"
+		" WHERE id = $1::integer AND generated IS DISTINCT FROM md5($2::text) RETURNING id";
+	struct pg_result *r = NULL;
+	char shape[16];
+
+	snprintf(shape, sizeof(shape), "%d", t->shape);
+	const struct db_param params[] = { DB_TEXT(shape), DB_TEXT(strbuf_str(script)) };
+	enum db_outcome outcome = db_query(c, news, 2, params, false, limit(), &r, err);
+	if (outcome != DB_OK)
+		return outcome;
+	bool is_news = db_rows(r) > 0;
+	db_result_clear(r);
+	return is_news ? db_script(c, strbuf_str(script), limit(), err) : DB_OK;
+}
+
 /* What applies changes of one table, of all shapes of it that are known. */
 static enum db_outcome generate(struct pg_conn *c, const char *id, struct err *err)
 {
@@ -32,9 +52,6 @@ static enum db_outcome generate(struct pg_conn *c, const char *id, struct err *e
 		" JOIN pgfanout.shapes s ON s.description -> 'table' = to_jsonb(t.id) AND s.id <= t.shape"
 		" JOIN pg_class c ON c.oid = t.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
 		" WHERE t.id = $1::integer ORDER BY s.id";
-	static const char news[] =
-		"UPDATE pgfanout.tables SET generated = md5($2::text)"
-		" WHERE id = $1::integer AND generated IS DISTINCT FROM md5($2::text) RETURNING id";
 	AUTO_STRBUF script = STRBUF_INIT;
 	struct pg_result *r = NULL;
 	const struct db_param params[] = { DB_TEXT(id) };
@@ -49,11 +66,15 @@ static enum db_outcome generate(struct pg_conn *c, const char *id, struct err *e
 			     *has = table_read((int)strtol(db_value(r, i, 2), NULL, 10),
 					       db_value(r, i, 3), err);
 
-		if (t != NULL && has != NULL) {
+		if (t != NULL && has != NULL && !table_same_key(t, has)) {
+			/* Its changes are left out: what has the other key was loaded later. */
+		} else if (t != NULL && has != NULL) {
+			strbuf_reset(&script);
 			table_follow(t, has);
 			table_sql_apply(&script, t, db_value(r, i, 5), stream);
 			if (t->shape == has->shape)
 				table_sql_arrive(&script, stream);
+			outcome = generate_shape(c, t, &script, err);
 		} else {
 			outcome = DB_SCHEMA;
 		}
@@ -61,15 +82,7 @@ static enum db_outcome generate(struct pg_conn *c, const char *id, struct err *e
 		table_free(has);
 	}
 	db_result_clear(r);
-	if (outcome != DB_OK || script.len == 0) /* the table is gone */
-		return outcome;
-	const struct db_param made[] = { DB_TEXT(id), DB_TEXT(strbuf_str(&script)) };
-	outcome = db_query(c, news, 2, made, false, limit(), &r, err);
-	if (outcome != DB_OK)
-		return outcome;
-	bool is_news = db_rows(r) > 0;
-	db_result_clear(r);
-	return is_news ? db_script(c, strbuf_str(&script), limit(), err) : DB_OK;
+	return outcome;
 }
 
 enum db_outcome table_generate_all(struct pg_conn *c, struct err *err)
@@ -164,8 +177,8 @@ static enum db_outcome read_had(struct pg_conn *c, const char *id, struct had *r
 	if (outcome != DB_OK)
 		return outcome;
 	if (db_rows(r) == 1) {
-		ret->shape = table_read((int)strtol(db_value(r, 0, 0), NULL, 10),
-					db_value(r, 0, 1), err);
+		ret->shape = table_read((int)strtol(db_value(r, 0, 0), NULL, 10), db_value(r, 0, 1),
+					err);
 		ret->local = xstrdup(db_value(r, 0, 2));
 		if (ret->shape == NULL)
 			outcome = DB_SCHEMA;
@@ -178,8 +191,9 @@ static enum db_outcome make(struct pg_conn *c, const struct stream *stream, cons
 			    const char *id, struct err *err)
 {
 	/* Under another number it was registered before. */
-	static const char other[] = "DELETE FROM pgfanout.tables WHERE relation = to_regclass($1::text)"
-				    " RETURNING id";
+	static const char other[] =
+		"DELETE FROM pgfanout.tables WHERE relation = to_regclass($1::text)"
+		" RETURNING id";
 	static const char known[] =
 		"INSERT INTO pgfanout.tables (id, stream, relation, shape, due)"
 		" VALUES ($1::integer, $2::smallint, $3::regclass, $4::integer, true)";
@@ -229,8 +243,8 @@ static enum db_outcome change(struct pg_conn *c, const struct had *had, const st
 	return outcome == DB_OK ? run(c, changed, 3, params, err) : outcome;
 }
 
-enum db_outcome table_bring(struct pg_conn *c, const struct stream *stream, int shape,
-			    const char *description, bool *ret_due, struct err *err)
+enum db_outcome table_bring(struct pg_conn *c, const char *replica, const struct stream *stream,
+			    int shape, const char *description, bool *ret_due, struct err *err)
 {
 	struct table *t = table_read(shape, description, err);
 	struct had had = { NULL, NULL };
@@ -243,7 +257,9 @@ enum db_outcome table_bring(struct pg_conn *c, const struct stream *stream, int 
 	enum db_outcome outcome = note_shape(c, stream, shape, description, err);
 	if (outcome == DB_OK)
 		outcome = read_had(c, id, &had, err);
-	if (outcome == DB_OK && had.shape == NULL) {
+	if (outcome == DB_OK && !table_is_for(t, replica)) {
+		/* Nothing to make. */
+	} else if (outcome == DB_OK && had.shape == NULL) {
 		*ret_due = true;
 		outcome = make(c, stream, t, id, err);
 	} else if (outcome == DB_OK && had.shape->shape < shape) {

@@ -61,7 +61,8 @@ static bool has_text(const struct table *t, const char *local, const char *text)
 	bool found = strstr(local, text) != NULL || strstr(t->version, text) != NULL;
 
 	for (size_t i = 0; i < t->ncolumns; i++)
-		found = found || strstr(t->columns[i].name, text) != NULL ||
+		found = found ||
+			(t->columns[i].here != NULL && strstr(t->columns[i].here, text) != NULL) ||
 			strstr(t->columns[i].type, text) != NULL ||
 			strstr(t->columns[i].equal, text) != NULL;
 	return found;
@@ -315,8 +316,10 @@ void table_sql_create(struct strbuf *out, const struct table *t, const char *loc
 	}
 	strbuf_addstr(out, "ADD COLUMN IF NOT EXISTS ");
 	add_name(out, t->version);
-	strbuf_addf(out, " bigint NOT NULL DEFAULT 0;\nCREATE TABLE pgfanout.tombstones_%d (",
-		    t->id);
+	strbuf_addf(
+		out,
+		" bigint NOT NULL DEFAULT 0;\nCREATE TABLE IF NOT EXISTS pgfanout.tombstones_%d (",
+		t->id);
 	for (size_t k = 0; k < t->nkey; k++)
 		add_column(out, &t->columns[t->key[k]]);
 	add_name(out, t->version);
@@ -341,7 +344,8 @@ static void add_renames(struct strbuf *out, const struct table *was, const struc
 			const char *local, bool only_key, bool to_final)
 {
 	for (size_t i = 0; i < now->ncolumns; i++) {
-		const struct table_column *c = &now->columns[i], *old = table_column_of(was, c->att);
+		const struct table_column *c = &now->columns[i],
+					  *old = table_column_of(was, c->att);
 		char meanwhile[32];
 
 		if (old == NULL || strcmp(old->name, c->name) == 0 || (only_key && c->key < 0))
@@ -354,32 +358,42 @@ static void add_renames(struct strbuf *out, const struct table *was, const struc
 	}
 }
 
+/* Whether the column can stay: an ALTER TYPE that would write all rows anew locks out their readers, and a
+ * column that is made anew does not. */
+static bool stays(const struct table_column *was, const struct table_column *now)
+{
+	return strcmp(was->type, now->type) == 0 ||
+	       (table_fits(was, now) &&
+		(strcmp(now->type, "text") == 0 || strcmp(now->type, "character varying") == 0));
+}
+
 static bool add_column_changes(struct strbuf *out, const struct table *was, const struct table *now,
 			       const char *local)
 {
 	bool load = false;
 
 	for (size_t i = 0; i < now->ncolumns; i++) {
-		const struct table_column *c = &now->columns[i], *old = table_column_of(was, c->att);
+		const struct table_column *c = &now->columns[i],
+					  *old = table_column_of(was, c->att);
 
-		if (old != NULL && strcmp(old->type, c->type) == 0) {
+		if (old != NULL && stays(old, c)) {
+			if (strcmp(old->type, c->type) != 0) {
+				alter(out, local, "ALTER COLUMN", c->name);
+				strbuf_addf(out, " TYPE %s;\n", c->type);
+			}
 			if (old->not_null && !c->not_null) {
 				alter(out, local, "ALTER COLUMN", c->name);
 				strbuf_addstr(out, " DROP NOT NULL;\n");
 			}
-		} else if (old != NULL && table_same_kind(old, c)) {
-			alter(out, local, "ALTER COLUMN", c->name);
-			strbuf_addf(out, " TYPE %s;\n", c->type);
-			load = true;
-		} else {
-			if (old != NULL) {
-				alter(out, local, "DROP COLUMN", c->name);
-				strbuf_addstr(out, ";\n");
-			}
-			alter(out, local, "ADD COLUMN IF NOT EXISTS", c->name);
-			strbuf_addf(out, " %s;\n", c->type);
-			load = true;
+			continue;
 		}
+		if (old != NULL) {
+			alter(out, local, "DROP COLUMN", c->name);
+			strbuf_addstr(out, ";\n");
+		}
+		alter(out, local, "ADD COLUMN IF NOT EXISTS", c->name);
+		strbuf_addf(out, " %s;\n", c->type);
+		load = true;
 	}
 	return load;
 }
@@ -405,24 +419,12 @@ static void add_moves(struct strbuf *out, const struct table *was, const struct 
 	}
 }
 
-static bool same_key(const struct table *was, const struct table *now)
-{
-	bool same = was->nkey == now->nkey;
-
-	for (size_t k = 0; same && k < now->nkey; k++) {
-		const struct table_column *a = &was->columns[was->key[k]],
-					  *b = &now->columns[now->key[k]];
-		same = a->att == b->att && strcmp(a->type, b->type) == 0;
-	}
-	return same;
-}
-
 bool table_sql_change(struct strbuf *out, const struct table *was, const struct table *now,
 		      const char *local, bool *ret_load, struct err *err)
 {
 	char tombstones[48];
 
-	if (!same_key(was, now))
+	if (!table_same_key(was, now))
 		return err_set(err, "its key has changed: drop the table here and on the primary "
 				    "register it anew, with pgfanout.drop_table() and add_table()");
 	for (size_t i = 0; i < was->ncolumns; i++)

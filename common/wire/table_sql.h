@@ -14,8 +14,9 @@ void table_sql_create(struct strbuf *out, const struct table *t, const char *loc
 
 /* A script that makes the replica's table one of another shape of it. *ret_load: its rows are to be loaded
  * anew, since they lack values. False: it cannot be changed. */
-MUST_CHECK bool table_sql_change(struct strbuf *out, const struct table *was, const struct table *now,
-				 const char *local, bool *ret_load, struct err *err);
+MUST_CHECK bool table_sql_change(struct strbuf *out, const struct table *was,
+				 const struct table *now, const char *local, bool *ret_load,
+				 struct err *err);
 
 /* The two ends of a load: from the primary's table, with the rows that fulfil the condition (NULL: all), into
  * one on a replica. Version 0: it came with a snapshot. */

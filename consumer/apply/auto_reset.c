@@ -52,10 +52,9 @@ static enum exit_code reset(const struct auto_reset *a, const char *tables)
 		.log_format = s->log_format,
 		.replicas = s->replicas, /* borrowed */
 	};
-	struct reset_request request = { .settings = &settings,
-					 .stream = a->stream,
-					 .tables = tables,
-					 .quiet = true };
+	struct reset_request request = {
+		.settings = &settings, .stream = a->stream, .tables = tables, .quiet = true
+	};
 
 	request.chosen[a->index] = true;
 	return reset_run(&request);
@@ -84,7 +83,9 @@ void auto_reset_run(struct auto_reset *a, const char *reason, const char *tables
 	}
 	if (stop_requested())
 		return;
-	if (code != EXIT_UNREACHABLE && code != EXIT_BUSY && ++a->failures >= TRIES) {
+	/* EXIT_USAGE: a table that is registered no more. */
+	if (code != EXIT_UNREACHABLE && code != EXIT_BUSY && code != EXIT_USAGE &&
+	    ++a->failures >= TRIES) {
 		a->given_up = true;
 		log_error(
 			"the replica could not reset itself, and does not try again: fix the cause "

@@ -79,8 +79,9 @@ static void reset_rows(struct batch *b)
 		b->newest_cap = 0;
 	}
 	if (++b->round == 0) { /* 2^32 resets later: old slots would count again */
-		memset(b->newest, 0, b->newest_cap * sizeof(*b->newest));
 		b->round = 1;
+		if (b->newest != NULL)
+			memset(b->newest, 0, b->newest_cap * sizeof(*b->newest));
 	}
 }
 
@@ -385,6 +386,11 @@ void batch_take_numbers(struct batch *b, const struct batch *from)
 bool batch_has_arrivals(const struct batch *b)
 {
 	return b->nruns > 0 || b->has_beat[CHANGE_SYNC] || b->has_beat[CHANGE_DELETE];
+}
+
+void batch_add_nothing(struct batch *b)
+{
+	b->nbeats++;
 }
 
 void batch_add_shape(struct batch *b, int shape, struct batch_slice body)

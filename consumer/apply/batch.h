@@ -115,7 +115,8 @@ struct batch {
 	size_t newest_cap;	   /* newest change; open addressing, at most half of it in use */
 	size_t nrows;
 	uint32_t round;
-	size_t nbeats; /* messages that are heartbeats, marks or shapes */
+	size_t nbeats; /* messages without a change: heartbeats, marks, shapes, changes of tables that
+			 * are not here */
 	int shape;     /* these two: the last message describes this shape; 0: it does not */
 	struct batch_slice shape_body;
 	bool has_beat[2];	   /* these two: by enum change_kind, the queue they came through */
@@ -167,6 +168,8 @@ void batch_retry(struct batch *b, bool descending);
 void batch_give_up(struct batch *b);
 /* The last message is a heartbeat, recorded by this transaction of the primary. */
 void batch_add_beat(struct batch *b, const struct heartbeat *beat, uint64_t xid);
+/* The last message has no change that concerns the replica. */
+void batch_add_nothing(struct batch *b);
 /* The last message describes a shape. No message comes behind it. */
 void batch_add_shape(struct batch *b, int shape, struct batch_slice body);
 /* The last message has this number in this term. */

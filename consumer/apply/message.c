@@ -129,7 +129,7 @@ static struct batch_slice slice_of(const struct batch *b, const struct jscan_val
 
 /* The table that a change is of; NULL, with the reason. */
 static const struct table *find_table(const struct tables *tables, const struct jscan_value *object,
-				      int64_t shape, struct err *err)
+				      const struct table *probably, struct err *err)
 {
 	const struct table *flat = tables_flat(tables), *found;
 	struct jscan_value key, value;
@@ -148,7 +148,7 @@ static const struct table *find_table(const struct tables *tables, const struct 
 			continue;
 		if (value.type != JSCAN_STRING)
 			break;
-		found = tables_find(tables, &value, shape);
+		found = tables_find(tables, &value, probably);
 		if (found != NULL)
 			return found;
 		(void)jscan_string_copy(&value, text, sizeof(text) - 1, &len);
@@ -160,14 +160,17 @@ static const struct table *find_table(const struct tables *tables, const struct 
 	return NULL;
 }
 
-static void take_element(struct batch *b, const struct tables *tables, const struct jscan_value *v,
-			 bool alone, uint64_t xid)
+/* False: it is of a table that this replica does not have. */
+static bool take_element(struct batch *b, const struct tables *tables, const struct jscan_value *v,
+			 const struct table *probably, bool alone, uint64_t xid)
 {
 	const struct batch_message *m = &b->messages[b->nmessages - 1];
 	struct err err = { .text = "" };
-	const struct table *table = find_table(tables, v, m->shape, &err);
+	const struct table *table = find_table(tables, v, probably, &err);
 	struct change c;
 
+	if (table != NULL && table->elsewhere)
+		return false;
 	bool ok = table != NULL &&
 		  (m->truncate
 			   ? change_read_truncate(table, v, &b->arena, &c, &err)
@@ -176,7 +179,7 @@ static void take_element(struct batch *b, const struct tables *tables, const str
 		c.xid = xid;
 		c.inserted = m->all_inserted;
 		batch_add_change(b, &c, slice_of(b, v));
-		return;
+		return true;
 	}
 	struct batch_failure f = {
 		.message = (uint32_t)(b->nmessages - 1),
@@ -188,6 +191,7 @@ static void take_element(struct batch *b, const struct tables *tables, const str
 	    change_identify(table, v, b->bodies.data, &b->arena, &c))
 		batch_name_row(b, &f, &c);
 	batch_add_failure(b, f, err.text);
+	return true;
 }
 
 static bool read_document(const struct batch *b, const struct amqp_delivery *d,
@@ -221,6 +225,7 @@ static bool take_body(struct batch *b, const struct amqp_delivery *d, const stru
 		      struct batch_slice body, const char *xids_text, struct err *err)
 {
 	struct batch_message *m = &b->messages[b->nmessages - 1];
+	const struct table *probably = tables_shape(tables, m->shape);
 	struct jscan_value document = { 0 }, element;
 	struct jscan_iter it;
 	size_t n = 0;
@@ -252,7 +257,8 @@ static bool take_body(struct batch *b, const struct amqp_delivery *d, const stru
 		if (!change_xids_read(xids_text, &xid, 1))
 			xid = 0;
 		m->all_inserted = m->inserted == 1;
-		take_element(b, tables, &document, true, xid);
+		if (!take_element(b, tables, &document, probably, true, xid))
+			batch_add_nothing(b);
 		return true;
 	}
 	if (document.type != JSCAN_ARRAY)
@@ -268,9 +274,12 @@ static bool take_body(struct batch *b, const struct amqp_delivery *d, const stru
 	if (!change_xids_read(xids_text, xids, n))
 		memset(xids, 0, n * sizeof(*xids));
 	m->all_inserted = m->inserted == (int64_t)n;
+	bool any = false;
 	n = 0;
 	for (jscan_iter_init(&it, &document); jscan_iter_next(&it, NULL, &element); n++)
-		take_element(b, tables, &element, false, xids[n]);
+		any = take_element(b, tables, &element, probably, false, xids[n]) || any;
+	if (!any)
+		batch_add_nothing(b);
 	return true;
 }
 
@@ -327,7 +336,7 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 		 * same. */
 		if (d->len <= MESSAGE_BYTES_MAX &&
 		    jscan_document(b->bodies.data + body.at, body.len, &document, &ignored) &&
-		    (table = find_table(tables, &document, 0, &ignored)) != NULL &&
+		    (table = find_table(tables, &document, NULL, &ignored)) != NULL &&
 		    change_identify(table, &document, b->bodies.data, &b->arena, &c))
 			batch_name_row(b, &f, &c);
 		batch_add_failure(b, f, err.text);

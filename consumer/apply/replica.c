@@ -97,7 +97,7 @@ enum db_outcome replica_bring(const struct consumer_settings *settings,
 	if (outcome == DB_OK)
 		outcome = run(c, "SELECT pg_advisory_xact_lock(1885824609, 4)", err);
 	if (outcome == DB_OK)
-		outcome = table_bring(c, stream, shape, description, ret_due, err);
+		outcome = table_bring(c, replica->name, stream, shape, description, ret_due, err);
 	if (outcome == DB_OK)
 		outcome = run(c, "COMMIT", err);
 	db_conn_close(c);

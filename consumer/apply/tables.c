@@ -29,11 +29,14 @@ static struct table *take_shape(const struct pg_result *r, int i, struct err *er
 
 	if (t == NULL || db_is_null(r, i, 2))
 		return t;
-	struct table *has = table_read((int)strtol(db_value(r, i, 2), NULL, 10),
-				       db_value(r, i, 3), err);
+	struct table *has = table_read((int)strtol(db_value(r, i, 2), NULL, 10), db_value(r, i, 3),
+				       err);
 	if (has == NULL)
 		return table_free(t);
-	table_follow(t, has);
+	if (table_same_key(t, has))
+		table_follow(t, has);
+	else
+		t->elsewhere = true;
 	table_free(has);
 	return t;
 }
@@ -41,23 +44,25 @@ static struct table *take_shape(const struct pg_result *r, int i, struct err *er
 enum db_outcome tables_read(struct tables *ts, struct pg_conn *c, const struct stream *stream,
 			    struct err *err)
 {
-	const struct db_param params[] = { DB_TEXT(stream->text) };
+	const struct db_param params[] = { DB_TEXT(stream->text), DB_TEXT(stream->name) };
 	struct pg_result *r = NULL;
-	enum db_outcome outcome = db_query(c, sql_replica_tables, 1, params, false,
+	enum db_outcome outcome = db_query(c, sql_replica_tables, 2, params, false,
 					   mono_add_ms(mono_now(), READ_MS), &r, err);
 
 	tables_clear(ts);
 	ts->stream = stream;
 	if (outcome != DB_OK)
 		return outcome;
-	ts->list = xcalloc((size_t)db_rows(r) + 1, sizeof(*ts->list));
+	ts->list = xcalloc((size_t)db_rows(r) + 1, sizeof(struct table *));
 	ts->statements = xcalloc((size_t)db_rows(r) + 1, sizeof(*ts->statements));
 	for (int i = 0; i < db_rows(r) && outcome == DB_OK; i++) {
 		struct table *t = take_shape(r, i, err);
-		if (t != NULL)
-			ts->list[ts->n++] = t;
-		else
+		if (t == NULL) {
 			outcome = DB_SCHEMA;
+			break;
+		}
+		t->elsewhere = t->elsewhere || *db_value(r, i, 4) != '1';
+		ts->list[ts->n++] = t;
 	}
 	db_result_clear(r);
 	return outcome;
@@ -72,6 +77,8 @@ void tables_prepare(struct tables *ts, struct db *db)
 	ts->arrive = db_add_statement(db, "arrive", strbuf_str(&sql), TABLE_ARRIVE_PARAMS);
 
 	for (size_t i = 0; i < ts->n; i++) {
+		if (ts->list[i]->elsewhere)
+			continue;
 		strbuf_reset(&name);
 		strbuf_reset(&sql);
 		strbuf_addf(&name, "apply_%d", ts->list[i]->shape);
@@ -90,13 +97,20 @@ void tables_prepare(struct tables *ts, struct db *db)
 	}
 }
 
-const struct table *tables_find(const struct tables *ts, const struct jscan_value *name,
-				int64_t shape)
+const struct table *tables_shape(const struct tables *ts, int64_t shape)
 {
-	/* Of a table the newest shape stands last. */
-	for (size_t i = ts->n; i-- > 0;)
-		if (ts->list[i]->shape == shape && jscan_string_is(name, ts->list[i]->full))
+	for (size_t i = 0; i < ts->n; i++)
+		if (ts->list[i]->shape == shape)
 			return ts->list[i];
+	return NULL;
+}
+
+const struct table *tables_find(const struct tables *ts, const struct jscan_value *name,
+				const struct table *probably)
+{
+	if (probably != NULL && jscan_string_is(name, probably->full))
+		return probably;
+	/* Of a table the newest shape stands last. */
 	for (size_t i = ts->n; i-- > 0;)
 		if (jscan_string_is(name, ts->list[i]->full))
 			return ts->list[i];
@@ -113,10 +127,7 @@ const struct table *tables_flat(const struct tables *ts)
 
 bool tables_has_shape(const struct tables *ts, const struct table *t)
 {
-	for (size_t i = 0; i < ts->n; i++)
-		if (ts->list[i]->shape == t->shape)
-			return true;
-	return false;
+	return tables_shape(ts, t->shape) != NULL;
 }
 
 const struct tables_statements *tables_statements(const struct tables *ts, const struct table *t)

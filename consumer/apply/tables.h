@@ -15,7 +15,8 @@
 
 struct tables {
 	const struct stream *stream; /* borrowed */
-	struct table **list; /* shapes of tables; of each table the one that it has here stands last */
+	struct table *
+		*list; /* shapes of tables; of each table the one that it has here stands last */
 	struct tables_statements {
 		size_t apply, truncate;
 	} * statements; /* of the connection that tables_prepare() was called for */
@@ -30,10 +31,11 @@ MUST_CHECK enum db_outcome tables_read(struct tables *ts, struct pg_conn *c,
 void tables_prepare(struct tables *ts, struct db *db);
 void tables_clear(struct tables *ts); /* empty, and ready for use */
 
-/* "public.users", as messages have it, with the shape that the message names; if it names none that is
- * known, the newest one. NULL: there is none. */
+const struct table *tables_shape(const struct tables *ts, int64_t shape); /* NULL: not known */
+/* "public.users", as messages have it: `probably`, the shape that the message names, or if that is another
+ * table or NULL, the newest shape of the table. NULL: there is none. */
 const struct table *tables_find(const struct tables *ts, const struct jscan_value *name,
-				int64_t shape);
+				const struct table *probably);
 /* The one whose messages do not name it; NULL: there is none. */
 const struct table *tables_flat(const struct tables *ts);
 const struct tables_statements *tables_statements(const struct tables *ts, const struct table *t);

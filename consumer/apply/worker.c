@@ -151,6 +151,16 @@ static bool connect_replica(struct apply_worker *w)
 	return read_state(w);
 }
 
+/* A reset may have brought new shapes of tables, but not of products: what is prepared is not what the
+ * replica has then. */
+static void after_reset(struct apply_worker *w)
+{
+	if (w->tables.n > 0 && !w->tables.list[0]->flat)
+		close_replica(w);
+	else
+		(void)read_state(w);
+}
+
 /* Whether batches can be applied now; if not, has waited a little. */
 static bool replica_ready(struct apply_worker *w)
 {
@@ -175,7 +185,7 @@ static bool replica_ready(struct apply_worker *w)
 		log_info("the replica is open for changes again",
 			 KV_S("replica", w->replica->name));
 		w->reset = false;
-		(void)read_state(w);
+		after_reset(w);
 	}
 	return w->db != NULL;
 }
@@ -218,7 +228,7 @@ static bool no_reset_due(struct apply_worker *w)
 	else
 		auto_reset_run(&w->auto_reset, "tables are yet to be loaded", w->state.due);
 	if (!stop_requested())
-		(void)read_state(w);
+		after_reset(w);
 	return false;
 }
 
@@ -302,8 +312,9 @@ static void bring_shape(struct apply_worker *w)
 	log_info("the replica has a new shape of a table", KV_S("replica", w->replica->name),
 		 KV_I("shape", shape));
 	if (due && !auto_reset_possible(&w->auto_reset))
-		log_warn("its rows are yet to be loaded: run reset-replicas --replica with its name",
-			 KV_S("replica", w->replica->name));
+		log_warn(
+			"its rows are yet to be loaded: run reset-replicas --replica with its name",
+			KV_S("replica", w->replica->name));
 	close_replica(w);
 }
 

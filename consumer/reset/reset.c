@@ -324,10 +324,9 @@ static void write_streams(const struct reset *r, struct strbuf *out)
 			strbuf_addf(out, "%s{\"stream\":%d,\"name\":\"%s\"}", n++ > 0 ? "," : "",
 				    r->primary.tables[i].stream.number,
 				    r->primary.tables[i].stream.name);
-	strbuf_addstr(out, "],\"tables\":[");
-	for (size_t i = 0; i < r->primary.ntables; i++)
-		strbuf_addf(out, "%s%d", i > 0 ? "," : "", r->primary.tables[i].shape->id);
-	strbuf_addstr(out, "]}");
+	strbuf_addstr(out, "],\"tables\":");
+	reset_primary_tables(&r->primary, out);
+	strbuf_addch(out, '}');
 }
 
 static bool rebuild(struct reset *r)

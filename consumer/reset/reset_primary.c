@@ -14,6 +14,7 @@
 #include "common/wire/table_sql.h"
 #include "common/wire/topology.h"
 
+#include "consumer/reset/sql/reset_altered.sql.h"
 #include "consumer/reset/sql/reset_due.sql.h"
 #include "consumer/reset/sql/reset_floor.sql.h"
 #include "consumer/reset/sql/reset_published.sql.h"
@@ -62,9 +63,9 @@ enum {
 	COL_FILTER,
 	COL_STREAM,
 	COL_NAME,
-	COL_REPLICAS,
 	COL_OID,
-	COL_FAULT
+	COL_FAULT,
+	COL_ALTERED
 };
 
 static char *text_or_null(const struct pg_result *r, int row, int col)
@@ -79,8 +80,7 @@ static bool take_table(struct reset_table *t, const struct pg_result *r, int row
 	*t = (struct reset_table){ .description = xstrdup(db_value(r, row, COL_DESCRIPTION)),
 				   .relation = xstrdup(db_value(r, row, COL_RELATION)),
 				   .oid = xstrdup(db_value(r, row, COL_OID)),
-				   .filter = text_or_null(r, row, COL_FILTER),
-				   .replicas = text_or_null(r, row, COL_REPLICAS) };
+				   .filter = text_or_null(r, row, COL_FILTER) };
 	topology_stream(&t->stream, (int)strtol(db_value(r, row, COL_STREAM), NULL, 10),
 			db_value(r, row, COL_NAME));
 	t->shape = table_read((int)strtol(db_value(r, row, COL_SHAPE), NULL, 10), t->description,
@@ -114,7 +114,7 @@ static enum exit_code read_tables(struct reset_primary *p, const struct stream *
 				"primary (%s): its table %s is not as it should be, run "
 				"pgfanout-migrate up: %s",
 				p->name, p->tables[i].shape->name, db_value(r, i, COL_FAULT));
-			code = EXIT_SCHEMA;
+			code = *db_value(r, i, COL_ALTERED) == '1' ? EXIT_BUSY : EXIT_SCHEMA;
 		}
 	}
 	db_result_clear(r);
@@ -228,6 +228,34 @@ static enum db_outcome begin_snapshot(struct reset_primary *p, struct err *err)
 	return outcome == DB_OK ? ask(p, strbuf_str(&lock), NULL, err) : outcome;
 }
 
+void reset_primary_tables(const struct reset_primary *p, struct strbuf *out)
+{
+	strbuf_addch(out, '[');
+	for (size_t i = 0; i < p->ntables; i++)
+		strbuf_addf(out, "%s{\"id\":%d,\"shape\":%d}", i > 0 ? "," : "",
+			    p->tables[i].shape->id, p->tables[i].shape->shape);
+	strbuf_addch(out, ']');
+}
+
+static enum exit_code refuse_altered(struct reset_primary *p, struct err *err)
+{
+	AUTO_STRBUF tables = STRBUF_INIT;
+	struct pg_result *found;
+
+	reset_primary_tables(p, &tables);
+	const struct db_param params[] = { DB_TEXT(strbuf_str(&tables)) };
+	enum db_outcome outcome = db_query(p->conn, sql_reset_altered, 1, params, false,
+					   mono_add_ms(mono_now(), STATEMENT_MS), &found, err);
+	if (outcome != DB_OK)
+		return db_exit_code(outcome);
+	bool altered = db_rows(found) > 0;
+	if (altered)
+		err_set(err, "its table %s has just been altered: try again",
+			db_value(found, 0, 0));
+	db_result_clear(found);
+	return altered ? EXIT_BUSY : EXIT_OK;
+}
+
 enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 {
 	AUTO_STRBUF oids = STRBUF_INIT;
@@ -239,6 +267,9 @@ enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 		outcome = begin_snapshot(p, err);
 	if (outcome != DB_OK)
 		return db_exit_code(outcome);
+	enum exit_code code = refuse_altered(p, err);
+	if (code != EXIT_OK)
+		return code;
 	for (size_t i = 0; i < p->ntables; i++)
 		strbuf_addf(&oids, "%s%s", i > 0 ? "," : "{", p->tables[i].oid);
 	strbuf_addch(&oids, '}');
@@ -275,15 +306,6 @@ void reset_primary_due(const struct reset_primary *p, const char *replica, struc
 	strbuf_addch(out, '}');
 }
 
-bool reset_table_for(const struct reset_table *t, const char *replica)
-{
-	AUTO_STRBUF quoted = STRBUF_INIT;
-
-	/* Names of replicas have no character that JSON writes otherwise. */
-	strbuf_addf(&quoted, "\"%s\"", replica);
-	return t->replicas == NULL || strstr(t->replicas, strbuf_str(&quoted)) != NULL;
-}
-
 void reset_primary_clear(struct reset_primary *p)
 {
 	db_conn_close(p->conn);
@@ -297,7 +319,6 @@ void reset_primary_clear(struct reset_primary *p)
 		free(t->relation);
 		free(t->oid);
 		free(t->filter);
-		free(t->replicas);
 		free(t->copy_out);
 	}
 	free(p->tables);

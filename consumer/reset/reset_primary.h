@@ -21,8 +21,7 @@ struct reset_table {
 	char *description; /* the shape's, as JSON */
 	char *relation;	   /* the primary's table, quoted and with its schema */
 	char *oid;
-	char *filter;	/* NULL: all rows */
-	char *replicas; /* JSON: names of those that have it; NULL: all */
+	char *filter; /* NULL: all rows */
 	char *copy_out;
 };
 
@@ -46,13 +45,13 @@ struct reset_primary {
 MUST_CHECK enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
 						const struct stream *stream, const char *names,
 						struct err *err);
-/* Begins the transaction in which the load has to run. On return everything that the snapshot
+/* The tables with their shapes: [{"id":101,"shape":7},…] */
+void reset_primary_tables(const struct reset_primary *p, struct strbuf *out);
+/* Begins the transaction in which the load has to run. EXIT_BUSY: a table was altered meanwhile. On return everything that the snapshot
  * contains is on the primary's disk. url of reset_primary_connect() must live until then. */
 MUST_CHECK enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err);
 /* Appends when changes for this replica were last found to be lost, as of the snapshot: JSON, by stream. */
 void reset_primary_due(const struct reset_primary *p, const char *replica, struct strbuf *out);
-/* Whether a replica has this table. */
-bool reset_table_for(const struct reset_table *t, const char *replica);
 void reset_primary_clear(struct reset_primary *p);
 
 #endif

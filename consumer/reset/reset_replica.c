@@ -96,7 +96,7 @@ static bool check_obstacles(struct reset_replica *r)
 	for (size_t i = 0; i < r->primary->ntables; i++) {
 		const struct reset_table *t = &r->primary->tables[i];
 
-		if (!reset_table_for(t, r->name))
+		if (!table_is_for(t->shape, r->name))
 			continue;
 		if (!ask_of(r, "looking at its tables", sql_reset_obstacles, t, &found))
 			return false;
@@ -218,9 +218,9 @@ static bool bring_all(struct reset_replica *r)
 		struct err err;
 		bool due;
 
-		if (!reset_table_for(t, r->name))
+		if (!table_is_for(t->shape, r->name))
 			continue;
-		enum db_outcome outcome = table_bring(r->conn, &t->stream, t->shape->shape,
+		enum db_outcome outcome = table_bring(r->conn, r->name, &t->stream, t->shape->shape,
 						      t->description, &due, &err);
 		ok = outcome == DB_OK || failed(r, NULL, outcome, &err);
 	}
@@ -259,7 +259,7 @@ static bool lock_tables(struct reset_replica *r)
 	r->local = xcalloc(p->ntables + 1, sizeof(*r->local));
 	r->copy_in = xcalloc(p->ntables + 1, sizeof(*r->copy_in));
 	for (size_t i = 0; i < p->ntables; i++)
-		if (reset_table_for(&p->tables[i], r->name) &&
+		if (table_is_for(p->tables[i].shape, r->name) &&
 		    !lock_table(r, &p->tables[i], &r->local[i]))
 			return false;
 	return true;

@@ -216,6 +216,8 @@ AS $$
 			LEFT JOIN pgfanout.key_operators(r) e ON e.att = a.attnum
 			WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 				AND (r.columns IS NULL OR a.attname = ANY (r.columns))))
+		|| CASE WHEN r.replicas IS NULL THEN '{}'
+			ELSE jsonb_build_object('replicas', to_jsonb(r.replicas)) END
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 	WHERE c.oid = r.relation
 $$;
@@ -227,12 +229,15 @@ COMMENT ON FUNCTION pgfanout.describe(pgfanout.registered) IS 'pgfanout: what a 
 -- the value. NULL is asked for by IS DISTINCT FROM: IS NOT NULL is false for a composite that has a NULL
 -- in it. A year that four digits cannot hold says AD or BC behind it. No backslash may be in here: what
 -- it means is the writer's setting.
+-- What is written without quotes is cast to the type that it has: if that was altered and nobody has
+-- noticed yet, the write fails, rather than write what is no JSON.
 CREATE FUNCTION pgfanout.value_terms(col jsonb, value text, before text) RETURNS text
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN (col -> 'notnull')::boolean THEN format('%L, ', before || f.quote)
 		ELSE format('CASE WHEN %s IS DISTINCT FROM NULL THEN %L END, ', value, before || f.quote) END
-		|| format(f.text, value)
+		|| format(f.text, CASE WHEN col ->> 'form' IN ('string', 'text', 'timestamptz') THEN value
+			ELSE format('%s::%s', value, split_part(col ->> 'type', '(', 1)) END)
 		|| CASE WHEN f.quote = '' THEN ''
 			WHEN (col -> 'notnull')::boolean THEN format(', %L', f.quote)
 			ELSE format(', CASE WHEN %s IS DISTINCT FROM NULL THEN %L END', value, f.quote) END
@@ -270,7 +275,10 @@ AS $$
 			', ' ORDER BY c.place)) AS text
 		FROM (
 			-- A key column first: it is never NULL, so all others have a comma in front.
-			SELECT o.col, row_number() OVER (ORDER BY k.place = 1 DESC NULLS LAST, o.place) AS place
+			-- Others may have become NULL without our notice; what products must be is looked at.
+			SELECT CASE WHEN k.att IS NULL AND NOT (shape -> 'flat')::boolean
+					THEN o.col || '{"notnull": false}' ELSE o.col END AS col,
+				row_number() OVER (ORDER BY k.place = 1 DESC NULLS LAST, o.place) AS place
 			FROM jsonb_array_elements(shape -> 'columns') WITH ORDINALITY AS o (col, place)
 			LEFT JOIN jsonb_array_elements(shape -> 'key') WITH ORDINALITY AS k (att, place)
 				ON k.att = o.col -> 'att'
@@ -514,6 +522,10 @@ BEGIN
 	END IF;
 	shape := (SELECT description FROM pgfanout.shapes WHERE id = r.shape);
 	now := pgfanout.describe(r);
+	-- No fault that stays: notice() sees to it, and replicas load what was missed.
+	IF r.stream <> 1 AND r.reason IS NULL AND now IS DISTINCT FROM shape AND now -> 'key' <> 'null' THEN
+		RETURN 'it was altered just now';
+	END IF;
 	SELECT string_agg(f.what, '; ') INTO fault FROM (
 		SELECT format('there is no table %s', shape ->> 'name') AS what WHERE seen IS NULL
 		UNION ALL
@@ -808,9 +820,9 @@ DECLARE
 	r   pgfanout.registered;
 	now jsonb;
 BEGIN
-	-- One at a time. A DDL command of somebody's waits for the look, which gives up soon.
+	-- One at a time: in the transaction that altered a table, by the lock on it.
 	IF own THEN
-		PERFORM pg_advisory_xact_lock(1885824609, 5);
+		NULL;
 	ELSIF NOT pg_try_advisory_xact_lock(1885824609, 5) THEN
 		RETURN;
 	ELSE
@@ -822,12 +834,12 @@ BEGIN
 				OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_backend_pid()
 					AND l.relation = g.relation AND l.granted AND l.mode = 'AccessExclusiveLock'))
 	LOOP
-		now := pgfanout.describe(r);
-		IF now IS NULL THEN
-			PERFORM pgfanout.unregister(r);
-			CONTINUE;
-		END IF;
 		BEGIN
+			now := pgfanout.describe(r);
+			IF now IS NULL THEN
+				PERFORM pgfanout.unregister(r);
+				CONTINUE;
+			END IF;
 			IF now -> 'key' <> 'null' AND now IS DISTINCT FROM
 				(SELECT s.description FROM pgfanout.shapes s WHERE s.id = r.shape)
 			THEN
@@ -841,12 +853,19 @@ BEGIN
 			PERFORM pgfanout.capture_fault(r.id, r.relation);
 			UPDATE pgfanout.registered g SET seen = pgfanout.fingerprint(g.relation) WHERE g.id = r.id;
 		EXCEPTION
-			WHEN lock_not_available THEN
+			WHEN lock_not_available OR deadlock_detected THEN
 				NULL; -- the next look
-			WHEN insufficient_privilege THEN
-				UPDATE pgfanout.registered g SET broken_at = clock_timestamp(), reason = format(
-					'it was altered: SELECT pgfanout.refresh(%L)', r.relation)
-				WHERE g.id = r.id AND g.reason IS NULL;
+			WHEN OTHERS THEN
+				DECLARE
+					why CONSTANT text := SQLERRM;
+				BEGIN
+					UPDATE pgfanout.registered g SET broken_at = clock_timestamp(), reason = format(
+						'it was altered: SELECT pgfanout.refresh(%L); it could not be seen to: %s',
+						r.relation::text, why)
+					WHERE g.id = r.id AND g.reason IS NULL;
+				EXCEPTION WHEN OTHERS THEN
+					NULL; -- the next look
+				END;
 		END;
 	END LOOP;
 END $$;
@@ -889,12 +908,12 @@ CREATE FUNCTION pgfanout.refresh("table" text) RETURNS void
 	LANGUAGE plpgsql
 AS $$
 DECLARE
-	relation CONSTANT regclass := "table"::regclass;
+	altered CONSTANT regclass := "table"::regclass;
 BEGIN
 	-- Who writes has ended, or waits.
-	EXECUTE pg_catalog.format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', relation);
-	PERFORM pgfanout.altered(relation, false);
-	PERFORM pgfanout.make_triggers(g) FROM pgfanout.registered g WHERE g.relation = refresh.relation;
+	EXECUTE pg_catalog.format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', altered);
+	PERFORM pgfanout.altered(altered, false);
+	PERFORM pgfanout.make_triggers(g) FROM pgfanout.registered g WHERE g.relation = altered;
 END $$;
 COMMENT ON FUNCTION pgfanout.refresh(text) IS 'pgfanout: a table has been altered, and is captured as it is now';
 

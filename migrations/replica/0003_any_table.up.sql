@@ -62,13 +62,13 @@ CREATE TABLE pgfanout.tables (
 	-- the version of the last TRUNCATE: what is not newer is gone
 	truncated  bigint   NOT NULL DEFAULT 0,
 	-- its rows are to be loaded: it is new, or has columns that its rows have no values of
-	due        boolean  NOT NULL DEFAULT false,
-	generated  text              -- md5() of the script that made its functions
+	due        boolean  NOT NULL DEFAULT false
 );
 COMMENT ON TABLE pgfanout.tables IS 'pgfanout: the tables that changes are applied to';
 CREATE TABLE pgfanout.shapes (
 	id          integer PRIMARY KEY, -- as on the primary
-	description jsonb   NOT NULL
+	description jsonb   NOT NULL,
+	generated   text                 -- md5() of the script that made the functions of it
 );
 COMMENT ON TABLE pgfanout.shapes IS 'pgfanout: what tables look like';
 GRANT SELECT ON pgfanout.tables, pgfanout.shapes TO PUBLIC;

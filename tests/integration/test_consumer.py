@@ -168,7 +168,7 @@ POISON = {
     "a version of text": json.dumps({**product(903, 1), "version": "1"}).encode(),
     "a bad id": json.dumps(product(904, 1, id="no-uuid")).encode(),
     "twice the same key": b'{"id":"00000000-0000-0000-0000-000000000001","id":1}',
-    "too deep": b"[" * 100 + b"]" * 100,
+    "too deep": b"[" * 20000 + b"]" * 20000,
 }
 
 

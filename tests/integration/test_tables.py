@@ -59,7 +59,7 @@ TYPES = """
     create type pair as (a int, b text);
     create domain positive as numeric(12,3) check (value > 0);
     create table things (
-        k1 bigint, k2 text collate "C", b boolean, i2 smallint, i4 integer, i8 bigint, n numeric, nn numeric(10,2),
+        k1 bigint, k2 text collate "C", tt3 timestamptz(3), b boolean, i2 smallint, i4 integer, i8 bigint, n numeric, nn numeric(10,2),
         p positive, f4 real, f8 double precision, t text, v varchar(20), c char(5), na name, by bytea, d date,
         ti time, tz timetz, ts timestamp, tt timestamptz, iv interval, u uuid, j json, jb jsonb, x xml, inet inet,
         mac macaddr, bits bit(5), vb bit varying, m mood, co pair, ia int[], ta text[], ma mood[], ca pair[],
@@ -78,8 +78,9 @@ VALUES = [
      "lsn": "16/B374D848", "o": "4294967295", "mo": "-1234.56"},
     {"k1": 9223372036854775807, "k2": "ü\n\t\r", "n": "1" + "0" * 200 + ".000", "f8": "1.7976931348623157e308",
      "f4": "Infinity", "tt": "294276-12-31 23:59:59.999999+00", "jb": "{\"deep\": " + "[" * 20 + "]" * 20 + "}",
-     "t": "x" * 300000, "ts": "12345-01-01 00:00:00", "d": "5874897-12-31", "c": "     ", "j": "null"},
-    {"k1": 0, "k2": ""},
+     "t": "x" * 300000, "ts": "12345-01-01 00:00:00", "d": "5874897-12-31", "c": "     ", "j": "null",
+     "tt3": "2024-02-29 12:00:00.123+05"},
+    {"k1": 0, "k2": "", "tt3": "0001-01-01 00:00:00+00"},
 ]
 
 
@@ -220,3 +221,97 @@ def test_a_table_is_dropped_and_registered_once_more(stack):
                10 * SLOWNESS, "the table is registered no more")
     wait_until(lambda: all(stack.sql(db, "select more from come_and_go where id = 3") == [(6,)] for db in REPLICAS),
                10 * SLOWNESS, "the last change")
+
+
+def test_a_table_for_one_replica_and_a_stream_of_its_own(stack):
+    stack.start_api()
+    consumer = stack.start_consumer()
+    stack.psql("primary", """
+        create table only_one (id int primary key, name text);
+        create table everywhere (id int primary key, name text);
+        insert into only_one values (1, 'one');
+        select pgfanout.add_table('only_one', replicas => '{replica-1}', stream => 'hot');
+        select pgfanout.add_table('everywhere', stream => 'hot');""")
+
+    def ids(db, table):
+        return [i for i, in stack.sql(db, f"select id from {table} order by id")]
+    wait_until(lambda: ids("replica-1", "only_one") == [1], 30 * SLOWNESS, "the row of before")
+    stack.psql("primary", """
+        insert into only_one values (2, 'two'); insert into everywhere values (7, 'seven'); truncate only_one;
+        insert into only_one values (3, 'three'); insert into everywhere values (8, 'eight');""")
+    wait_until(lambda: ids("replica-1", "only_one") == [3], 30 * SLOWNESS, "what came later")
+    for db in REPLICAS:
+        wait_until(lambda: ids(db, "everywhere") == [7, 8], 30 * SLOWNESS, "the other table")  # pylint: disable=cell-var-from-loop
+        assert stack.sql(db, "select follows from pgfanout.streams where name = 'hot'") == \
+            stack.sql("primary", "select pgfanout.source()")
+    assert stack.sql("replica-2", "select to_regclass('only_one')") == [(None,)]
+    for db in REPLICAS:
+        assert stack.sql(db, "select count(*) from pgfanout.dead_letters") == [(0,)]
+        wait_until(lambda: stack.queue_depth(f"hot.sync.{db}") == 0, 20 * SLOWNESS, "an empty queue")  # pylint: disable=cell-var-from-loop
+        assert stack.queue_depth(f"hot.dead.{db}") == 0
+    streams = {r["name"]: {s["stream"]: s for s in r["streams"]} for r in stack.get("/status", base=consumer.base).json()["data"]["replicas"]}
+    for db in REPLICAS:
+        assert streams[db]["hot"]["state"] == "applying" and streams[db]["hot"]["last_lsn"] > 0
+        assert streams[db]["hot"]["error_count"] == 0 and streams[db]["hot"]["is_running"] is True
+
+
+def test_who_may_register(stack):
+    stack.psql("primary", """
+        drop role if exists somebody; create role somebody login; grant create on schema public to somebody;
+        set role somebody; create table of_somebody (id int primary key); reset role;""")
+    register = "select pgfanout.add_table('of_somebody')"
+    conn = stack.connect("primary")
+    with conn.cursor() as cursor:
+        cursor.execute("set role somebody")
+        with pytest.raises(psycopg2.errors.InsufficientPrivilege) as refused:
+            cursor.execute(register)
+        assert "GRANT EXECUTE" in refused.value.diag.message_hint
+        conn.rollback()
+        cursor.execute(refused.value.diag.message_hint.split(", if this")[0])
+        cursor.execute("set role somebody")
+        cursor.execute(register)
+        conn.rollback()
+    conn.close()
+    stack.psql("primary", "drop owned by somebody; drop role somebody")
+
+
+def test_capture_that_was_taken_apart_is_seen_and_mended(stack):
+    stack.start_api()
+    stack.psql("primary", "create table apart (id int primary key); select pgfanout.add_table('apart')")
+
+    def state():
+        return stack.sql("primary", "select state from pgfanout.tables where name = 'apart'")[0][0]
+    assert state() == "captured"
+    stack.psql("primary", "alter table apart disable trigger pgfanout_insert")
+    wait_until(lambda: "pgfanout_insert is disabled" in state(), 20 * SLOWNESS, "it is seen")
+    stack.psql("primary", "select pgfanout.refresh('apart')")
+    assert state() == "captured"
+    stack.psql("primary", "alter table apart drop constraint apart_pkey")
+    wait_until(lambda: state() != "captured", 20 * SLOWNESS, "it is seen")
+    with pytest.raises(psycopg2.Error) as refused:
+        stack.sql("primary", "select pgfanout.refresh('apart')")
+    assert "has no primary key" in str(refused.value)
+
+
+def test_in_one_transaction(stack):
+    stack.start_api()
+    stack.start_consumer()
+    stack.psql("primary", """
+        drop event trigger pgfanout_altered;
+        begin;
+        create table at_once (id int primary key, tg_op text);
+        insert into at_once values (1, 'before');
+        select pgfanout.add_table('at_once');
+        insert into at_once values (2, 'after');
+        update at_once set tg_op = 'changed' where id = 1;
+        commit;""")
+    wait_equal(stack, "at_once", ("id", "tg_op"), 30)
+    stack.psql("primary", """
+        begin;
+        alter table at_once add column more int default 3;
+        alter table at_once rename column tg_op to name;
+        select pgfanout.refresh('at_once');
+        insert into at_once values (3, 'new', 4);
+        commit;
+        insert into at_once values (4, 'newer');""")
+    wait_equal(stack, "at_once", ("id", "name", "more"), 30)

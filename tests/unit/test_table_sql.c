@@ -129,6 +129,95 @@ static void test_names_end_nothing(void **state)
 	table_free(t);
 }
 
+struct column_spec {
+	int att;
+	const char *name, *type, *form;
+};
+
+/* The first column is the key, unless another number is named. */
+static struct table *shape_of(int shape, const char *schema, const char *name, int key,
+			      const struct column_spec *columns, size_t n)
+{
+	AUTO_STRBUF text = STRBUF_INIT;
+
+	strbuf_addf(&text,
+		    "{\"table\": 9, \"stream\": \"rest\", \"schema\": \"%s\", \"name\": \"%s\","
+		    " \"version\": \"v\", \"key\": [%d], \"plain\": true, \"columns\": [",
+		    schema, name, key);
+	for (size_t i = 0; i < n; i++)
+		strbuf_addf(
+			&text,
+			"%s{\"att\": %d, \"name\": \"%s\", \"member\": \"%s\", \"type\": \"%s\","
+			" \"form\": \"%s\", \"notnull\": false%s}",
+			i > 0 ? ", " : "", columns[i].att, columns[i].name, columns[i].name,
+			columns[i].type, columns[i].form,
+			columns[i].att == key ? ", \"equal\": \"OPERATOR(pg_catalog.=)\"" : "");
+	strbuf_addstr(&text, "]}");
+	return table_for_tests(shape, strbuf_str(&text));
+}
+
+/* Names that were swapped, a key that has another name, a column that came, one that went, and types of the
+ * same kind and of another. */
+static void test_another_shape(void **state)
+{
+	static const struct column_spec before[] = {
+		{ 1, "id", "integer", "int4" }, { 2, "a", "text", "string" },
+		{ 3, "b", "text", "string" },	{ 4, "gone", "text", "string" },
+		{ 5, "n", "integer", "int4" },	{ 6, "m", "integer", "int4" },
+	};
+	static const struct column_spec after[] = {
+		{ 1, "no", "integer", "int4" },
+		{ 2, "b", "text", "string" },
+		{ 3, "a", "character varying(9)", "string" },
+		{ 5, "n", "bigint", "int8" },
+		{ 6, "m", "text", "string" },
+		{ 7, "new", "inet", "text" },
+	};
+	static const char *const here[] = { "no", "b", "a", NULL, "n", NULL };
+	struct table *was = shape_of(30, "public", "t", 1, before, ARRAY_SIZE(before)),
+		     *now = shape_of(31, "else", "u", 1, after, ARRAY_SIZE(after));
+	AUTO_STRBUF out = STRBUF_INIT;
+	struct err err = { .text = "" };
+	bool load = false;
+	(void)state;
+
+	assert_true(table_sql_change(&out, was, now, "public.t", &load, &err));
+	assert_true(load);
+	table_follow(was, now);
+	for (size_t i = 0; i < ARRAY_SIZE(here); i++) {
+		const char *got = was->columns[i].here;
+
+		if (here[i] == NULL ? got != NULL : got == NULL || strcmp(got, here[i]) != 0)
+			fail_msg("column %zu is %s here", i, got);
+	}
+	table_sql_apply(&out, was, "\"else\".u", 2);
+	check_golden("change", &out);
+	table_free(was);
+	table_free(now);
+}
+
+static void test_what_needs_no_load(void **state)
+{
+	static const struct column_spec two[] = { { 1, "id", "integer", "int4" },
+						  { 2, "a", "text", "string" } },
+					one[] = { { 1, "no", "integer", "int4" } };
+	struct table *was = shape_of(30, "public", "t", 1, two, 2),
+		     *renamed = shape_of(31, "public", "t", 1, one, 1),
+		     *other_key = shape_of(32, "public", "t", 2, two, 2);
+	AUTO_STRBUF out = STRBUF_INIT;
+	struct err err = { .text = "" };
+	bool load = true;
+	(void)state;
+
+	assert_true(table_sql_change(&out, was, renamed, "public.t", &load, &err));
+	assert_false(load);
+	assert_false(table_sql_change(&out, was, other_key, "public.t", &load, &err));
+	assert_non_null(strstr(err.text, "its key has changed"));
+	table_free(was);
+	table_free(renamed);
+	table_free(other_key);
+}
+
 static void test_tables(void **state)
 {
 	struct table *t = products_for_tests(), *o = odd_for_tests();
@@ -197,6 +286,8 @@ int main(void)
 		cmocka_unit_test(test_products),
 		cmocka_unit_test(test_odd),
 		cmocka_unit_test(test_nothing_but_a_key),
+		cmocka_unit_test(test_another_shape),
+		cmocka_unit_test(test_what_needs_no_load),
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_copy),
 		cmocka_unit_test(test_arrive),

@@ -1,5 +1,5 @@
 -- On a replica, in the reset's transaction: which snapshot the tables will be from. $8: {"streams":
--- [{"stream":1,"name":"products"},…],"tables":[1,…]}: the streams all of whose tables are reset, and the
+-- [{"stream":1,"name":"products"},…],"tables":[{"id":1,"shape":1},…]}: the streams all of whose tables are reset, and the
 -- tables. Changes that the primary knew to be lost ($5: {"<stream>":"<time>"}) when the snapshot was taken
 -- are in the tables. If more were found to be lost since, the API sees that its own time is newer and marks
 -- the replica again. The snapshot's time ($6) counts as a heartbeat: everything committed before it is here.
@@ -27,9 +27,14 @@ WITH s AS MATERIALIZED (
 ), beats AS (
 	DELETE FROM pgfanout.heartbeats WHERE stream IN (SELECT stream FROM s)
 ), loaded AS (
-	UPDATE pgfanout.tables SET source = $1::text, snapshot = $2::pg_snapshot, floor = $3::bigint,
-		due = false
-	WHERE to_jsonb(id) IN (SELECT jsonb_array_elements($8::jsonb -> 'tables'))
+	UPDATE pgfanout.tables t SET source = $1::text, snapshot = $2::pg_snapshot, floor = $3::bigint,
+		due = t.due AND t.shape <> l.shape -- meanwhile it was altered
+	FROM jsonb_to_recordset($8::jsonb -> 'tables') AS l (id integer, shape integer)
+	WHERE t.id = l.id
+	RETURNING t.stream
+), following AS ( -- a stream that has just come: with its first table it follows this primary
+	UPDATE pgfanout.streams SET follows = $1::text, given = $3::bigint
+	WHERE follows IS NULL AND stream IN (SELECT stream FROM loaded) AND stream NOT IN (SELECT stream FROM s)
 )
 INSERT INTO pgfanout.streams AS r (stream, name, needs_reset, reason, source, snapshot, reset_at,
 	reset_rows, reset_due_at, queues_declared_at, heartbeat_sync, heartbeat_delete, follows, given)

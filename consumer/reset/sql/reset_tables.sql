@@ -1,8 +1,9 @@
 -- On the primary: the registered tables that are asked for: all, or those of the stream $1, or those with
 -- the names or numbers $2. The replica that must not have one is not among its replicas.
 SELECT r.id, r.shape, s.description, format('%I.%I', n.nspname, c.relname) AS relation, r.filter,
-	r.stream, t.name, to_jsonb(r.replicas), c.oid,
-	pgfanout.capture_fault(r.id, CASE r.id WHEN 1 THEN to_regclass('products') ELSE r.relation END)
+	r.stream, t.name, c.oid,
+	pgfanout.capture_fault(r.id, CASE r.id WHEN 1 THEN to_regclass('products') ELSE r.relation END),
+	(r.stream <> 1 AND r.reason IS NULL AND pgfanout.describe(r) IS DISTINCT FROM s.description)::int
 FROM pgfanout.registered r
 JOIN pgfanout.shapes s ON s.id = r.shape
 JOIN pgfanout.streams t ON t.id = r.stream
