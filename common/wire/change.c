@@ -323,24 +323,30 @@ static void add_key(struct reader *r)
 	r->change->key_len = (uint32_t)(text->len - r->change->key_at);
 }
 
+/* What was read becomes a change, or the arena is as it was. */
+static bool finish(struct reader *r, bool ok, size_t text_before, struct change *ret)
+{
+	if (!ok) {
+		r->arena->nvalues = r->change->first_value;
+		r->arena->text.len = text_before;
+		return false;
+	}
+	add_key(r);
+	*ret = *r->change;
+	return true;
+}
+
 bool change_read(const struct table *t, const struct jscan_value *object, enum change_kind kind,
 		 const char *base, struct change_arena *arena, struct change *ret, struct err *err)
 {
-	size_t text_before = arena->text.len, first = arena->nvalues;
-	struct change c = { .table = t, .kind = kind, .first_value = first };
+	size_t text_before = arena->text.len;
+	struct change c = { .table = t, .kind = kind, .first_value = arena->nvalues };
 	struct reader r = { t, base, arena, add_values(arena, t->ncolumns), &c };
 	bool ok = t->flat ? read_row(&r, object, true, err) : read_envelope(&r, object, err);
 
 	if (ok && c.version == 0)
 		ok = err_set(err, "version is missing");
-	if (!ok) {
-		arena->nvalues = first;
-		arena->text.len = text_before;
-		return false;
-	}
-	add_key(&r);
-	*ret = c;
-	return true;
+	return finish(&r, ok, text_before, ret);
 }
 
 bool change_read_truncate(const struct table *t, const struct jscan_value *object,
@@ -367,8 +373,8 @@ bool change_identify(const struct table *t, const struct jscan_value *object, co
 		     struct change_arena *arena, struct change *ret)
 {
 	/* Only what is asked for is looked at: the members of the key, and the version. */
-	size_t text_before = arena->text.len, first = arena->nvalues, next = 0;
-	struct change c = { .table = t, .kind = CHANGE_DELETE, .first_value = first };
+	size_t text_before = arena->text.len, next = 0;
+	struct change c = { .table = t, .kind = CHANGE_DELETE, .first_value = arena->nvalues };
 	struct reader r = { t, base, arena, add_values(arena, t->ncolumns), &c };
 	struct jscan_value row = *object, key, value;
 	struct jscan_iter it;
@@ -399,14 +405,7 @@ bool change_identify(const struct table *t, const struct jscan_value *object, co
 	for (size_t i = 0; i < t->nkey; i++)
 		ok = ok && r.values[t->key[i]].where != CHANGE_ABSENT;
 	ok = ok && c.version > 0;
-	if (!ok) {
-		arena->nvalues = first;
-		arena->text.len = text_before;
-		return false;
-	}
-	add_key(&r);
-	*ret = c;
-	return true;
+	return finish(&r, ok, text_before, ret);
 }
 
 /* ---- the key as SQL's text ---- */

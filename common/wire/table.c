@@ -79,14 +79,12 @@ static bool read_key(const json_t *from, struct table *t, struct err *err)
 	t->key = xcalloc(json_array_size(from) + 1, sizeof(*t->key));
 	json_array_foreach(from, place, att)
 	{
-		size_t i = 0;
+		const struct table_column *c = table_column_of(t, (int)json_integer_value(att));
 
-		while (i < t->ncolumns && t->columns[i].att != json_integer_value(att))
-			i++;
-		if (i == t->ncolumns || *t->columns[i].equal == '\0')
+		if (c == NULL || *c->equal == '\0')
 			return err_set(err, "a column of the key is not described");
-		t->columns[i].key = (int)place;
-		t->key[t->nkey++] = i;
+		t->key[t->nkey] = (size_t)(c - t->columns);
+		t->columns[t->key[t->nkey++]].key = (int)place;
 	}
 	return t->nkey > 0 ? true : err_set(err, "there is no key");
 }

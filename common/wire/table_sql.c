@@ -529,6 +529,29 @@ static const char possible[] =
 	"			newest, given USING ERRCODE = 'numeric_value_out_of_range';\n"
 	"	END IF;\n";
 
+/* What both functions that apply changes begin with, and what add_checks() fills. %2$s: the tag. */
+#define DECLARED                                                    \
+	"	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp\n" \
+	"AS %2$s\n"                                                 \
+	"#variable_conflict use_variable\n"                         \
+	"DECLARE\n"                                                 \
+	"	given         bigint;\n"                                  \
+	"	follows       text;\n"                                    \
+	"	load_source   text;\n"                                    \
+	"	load_snapshot pg_snapshot;\n"                             \
+	"	load_floor    bigint;\n"                                  \
+	"	load_truncated bigint;\n"                                 \
+	"	buried        boolean;\n"                                 \
+	"	wrong         boolean;\n"
+
+static void add_checks(struct strbuf *out, const struct table *t, int stream)
+{
+	strbuf_addf(out, guard, stream);
+	strbuf_addf(out, state, stream, t->id);
+	strbuf_addf(out, follow, stream);
+	strbuf_addstr(out, possible);
+}
+
 /* What is behind them: rule 8. %1$d: the stream, %2$s: the tag. */
 static const char end[] =
 	"	IF runs IS NOT NULL THEN\n"
@@ -580,27 +603,12 @@ static void add_truncate(struct strbuf *out, const struct table *t, const char *
 	strbuf_addf(
 		out,
 		"CREATE OR REPLACE FUNCTION pgfanout.truncate_%1$d(msg_source text, newest bigint, xid xid8,\n"
-		"	runs bigint[], beats jsonb) RETURNS bigint\n"
-		"	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp\n"
-		"AS %2$s\n"
-		"#variable_conflict use_variable\n"
-		"DECLARE\n"
-		"	given         bigint;\n"
-		"	follows       text;\n"
-		"	load_source   text;\n"
-		"	load_snapshot pg_snapshot;\n"
-		"	load_floor    bigint;\n"
-		"	load_truncated bigint;\n"
-		"	buried        boolean;\n"
-		"	wrong         boolean;\n"
+		"	runs bigint[], beats jsonb) RETURNS bigint\n" DECLARED
 		"	versions      bigint[];\n"
 		"	changed       bigint := 0;\n"
 		"BEGIN\n",
 		t->id, tag);
-	strbuf_addf(out, guard, stream);
-	strbuf_addf(out, state, stream, t->id);
-	strbuf_addf(out, follow, stream);
-	strbuf_addstr(out, possible);
+	add_checks(out, t, stream);
 	strbuf_addf(
 		out,
 		"	IF newest > load_truncated AND NOT pgfanout.stale(xid, newest, msg_source, load_source, "
@@ -635,27 +643,12 @@ void table_sql_apply(struct strbuf *out, const struct table *t, const char *loca
 		out,
 		"CREATE FUNCTION pgfanout.apply_%1$d(msg_source text, versions bigint[], xids xid8[],\n"
 		"	deleted boolean[], cols pgfanout.columns_%1$d, all_new boolean, runs bigint[],\n"
-		"	beats jsonb, newest bigint) RETURNS bigint\n"
-		"	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp\n"
-		"AS %2$s\n"
-		"#variable_conflict use_variable\n"
-		"DECLARE\n"
-		"	given         bigint;\n"
-		"	follows       text;\n"
-		"	load_source   text;\n"
-		"	load_snapshot pg_snapshot;\n"
-		"	load_floor    bigint;\n"
-		"	load_truncated bigint;\n"
-		"	buried        boolean;\n"
-		"	wrong         boolean;\n"
+		"	beats jsonb, newest bigint) RETURNS bigint\n" DECLARED
 		"	changed       bigint;\n"
 		"	n             bigint;\n"
 		"BEGIN\n",
 		t->shape, tag);
-	strbuf_addf(out, guard, stream);
-	strbuf_addf(out, state, stream, t->id);
-	strbuf_addf(out, follow, stream);
-	strbuf_addstr(out, possible);
+	add_checks(out, t, stream);
 	strbuf_addstr(out, "	IF all_new THEN\n		BEGIN\n	");
 	add_insert(out, t, local, false);
 	strbuf_addstr(out, "			GET DIAGNOSTICS changed = ROW_COUNT;\n"

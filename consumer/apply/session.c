@@ -301,7 +301,7 @@ static bool knows_shape(struct session *s, const struct batch *b)
 	strbuf_reset(&s->description);
 	strbuf_add(&s->description, b->bodies.data + b->shape_body.at, b->shape_body.len);
 	struct table *t = table_read(b->shape, strbuf_str(&s->description), &err);
-	bool known = t == NULL || tables_has_shape(s->inbox.tables, t);
+	bool known = t == NULL || tables_shape(s->inbox.tables, t->shape) != NULL;
 
 	if (t == NULL) /* not one of ours */
 		log_warn("a message describes no table: it is skipped", KV_S("replica", s->replica),

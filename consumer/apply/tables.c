@@ -125,11 +125,6 @@ const struct table *tables_flat(const struct tables *ts)
 	return NULL;
 }
 
-bool tables_has_shape(const struct tables *ts, const struct table *t)
-{
-	return tables_shape(ts, t->shape) != NULL;
-}
-
 const struct tables_statements *tables_statements(const struct tables *ts, const struct table *t)
 {
 	for (size_t i = 0; i < ts->n; i++)

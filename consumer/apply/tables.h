@@ -39,7 +39,5 @@ const struct table *tables_find(const struct tables *ts, const struct jscan_valu
 /* The one whose messages do not name it; NULL: there is none. */
 const struct table *tables_flat(const struct tables *ts);
 const struct tables_statements *tables_statements(const struct tables *ts, const struct table *t);
-/* Whether the replica knows this shape of a table. */
-bool tables_has_shape(const struct tables *ts, const struct table *t);
 
 #endif

@@ -463,21 +463,28 @@ $t$,		r.relation, pgfanout.key_text(r, 'q.%1$I', 'key[%2$s]::%3$s'), ' AND (' ||
 END $$;
 COMMENT ON FUNCTION pgfanout.install(pgfanout.registered) IS 'pgfanout: makes what records the changes of a table';
 
--- The triggers: with the rights of who calls, the table's owner.
-CREATE FUNCTION pgfanout.make_triggers(r pgfanout.registered) RETURNS void
+-- The triggers: with the rights of who calls, the table's owner. Those on another table are of one that was
+-- renamed, and another one is in its place.
+CREATE FUNCTION pgfanout.drop_triggers(number integer) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	g record;
 BEGIN
-	-- Triggers of ours on another table are those of one that was renamed, and another one is in its
-	-- place.
 	FOR g IN SELECT t.tgname, t.tgrelid FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid
 		WHERE f.pronamespace = 'pgfanout'::regnamespace AND NOT t.tgisinternal
-			AND f.proname IN ('capture_' || r.id, 'capture_row_' || r.id, 'capture_truncate_' || r.id)
+			AND f.proname IN ('capture_' || number, 'capture_row_' || number, 'capture_truncate_' || number)
 	LOOP
 		EXECUTE format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass);
 	END LOOP;
+END $$;
+COMMENT ON FUNCTION pgfanout.drop_triggers(integer) IS 'pgfanout: drops the triggers of a table';
+
+CREATE FUNCTION pgfanout.make_triggers(r pgfanout.registered) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM pgfanout.drop_triggers(r.id);
 	-- With session_replication_role = replica (logical replication into this primary, some loaders) only
 	-- two of them fire: pgfanout_applied fires then, and only then, because logical replication fires row
 	-- triggers only; and pgfanout_truncate.
@@ -735,7 +742,12 @@ BEGIN
 			HINT = 'A name is 1 to 40 characters of a-z, 0-9, _ and -, and begins with a letter; '
 				'products is the stream of products.';
 	END IF;
-	SELECT NULL, relation, NULL, key, columns, filter, replicas, '{}', 0, NULL, NULL INTO r;
+	r.relation := relation;
+	r.key_index := key;
+	r.columns := columns;
+	r.filter := filter;
+	r.replicas := replicas;
+	r.special := '{}';
 	FOR o IN SELECT * FROM pgfanout.obstacles(r) LIMIT 1 LOOP
 		RAISE EXCEPTION '%', o.what USING ERRCODE = 'invalid_table_definition', HINT = o.hint;
 	END LOOP;
@@ -922,17 +934,11 @@ CREATE FUNCTION pgfanout.drop_table("table" text) RETURNS void
 	LANGUAGE plpgsql
 AS $$
 DECLARE
-	relation CONSTANT regclass := "table"::regclass;
-	name     text;
+	dropped CONSTANT regclass := "table"::regclass;
 BEGIN
-	FOR name IN SELECT g.tgname FROM pg_catalog.pg_trigger g JOIN pg_catalog.pg_proc f ON f.oid = g.tgfoid
-		WHERE g.tgrelid = relation AND f.pronamespace = 'pgfanout'::regnamespace
-			AND f.proname ~ '^capture_.*[0-9]$' AND EXISTS (SELECT FROM pgfanout.registered r
-				WHERE r.relation = g.tgrelid AND r.stream <> 1)
-	LOOP
-		EXECUTE pg_catalog.format('DROP TRIGGER %I ON %s', name, relation);
-	END LOOP;
-	PERFORM pgfanout.altered(relation, true);
+	PERFORM pgfanout.drop_triggers(r.id) FROM pgfanout.registered r
+	WHERE r.relation = dropped AND r.stream <> 1;
+	PERFORM pgfanout.altered(dropped, true);
 END $$;
 COMMENT ON FUNCTION pgfanout.drop_table(text) IS 'pgfanout: a table is replicated no more';
 
