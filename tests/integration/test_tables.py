@@ -315,3 +315,30 @@ def test_in_one_transaction(stack):
         commit;
         insert into at_once values (4, 'newer');""")
     wait_equal(stack, "at_once", ("id", "name", "more"), 30)
+
+
+@pytest.mark.parametrize("step", ("shape", "the replica resets itself", "replica has been reset"))
+def test_killed_after_a_step_it_goes_on(stack, step):
+    stack.psql("primary", """
+        create table killed (id int primary key, name text);
+        insert into killed select i, 'name ' || i from generate_series(1, 20000) i;""")
+    for change in ("select pgfanout.add_table('killed')",
+                   "alter table killed add column more float default random()",
+                   "alter table killed rename column name to called",
+                   "alter table killed add column name text default 'again'"):
+        programs = stack.start_api(), stack.start_consumer()
+        stack.psql("primary", change)
+        stack.psql("primary", "delete from killed where id = (select min(id) from killed)")
+        if step == "shape": # the message brings it, or a load that began before
+            newest = stack.sql("primary", "select max(id) from pgfanout.shapes")
+            wait_until(lambda: newest in [stack.sql(db, "select max(shape) from pgfanout.tables") for db in REPLICAS],  # pylint: disable=cell-var-from-loop
+                       40 * SLOWNESS, step)
+        elif "rename" not in change:
+            wait_until(lambda: step in programs[1].log(400), 40 * SLOWNESS, step)  # pylint: disable=cell-var-from-loop
+        for program in programs:
+            program.kill9()
+    stack.start_api()
+    stack.start_consumer()
+    wait_equal(stack, "killed", ("id", "called", "more", "name"), 60)
+    for db in REPLICAS:
+        assert stack.sql(db, "select count(*) from pgfanout.dead_letters") == [(0,)]
