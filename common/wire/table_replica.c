@@ -142,30 +142,40 @@ enum db_outcome table_bring_stream(struct pg_conn *c, const struct stream *strea
 
 /* ---- one table ---- */
 
+/* waiting: why it cannot be had; NULL: it can. */
 static enum db_outcome note_shape(struct pg_conn *c, const struct stream *stream, int shape,
-				  const char *description, struct err *err)
+				  const char *description, const char *waiting, struct err *err)
 {
-	static const char shapes[] = "INSERT INTO pgfanout.shapes (id, description)"
-				     " VALUES ($1::integer, $2::jsonb) ON CONFLICT DO NOTHING";
+	static const char shapes[] = "INSERT INTO pgfanout.shapes (id, description, waiting)"
+				     " VALUES ($1::integer, $2::jsonb, $3::text)"
+				     " ON CONFLICT (id) DO UPDATE SET waiting = excluded.waiting";
 	char number[16];
 
 	snprintf(number, sizeof(number), "%d", shape);
-	const struct db_param params[] = { DB_TEXT(number), DB_TEXT(description) };
+	const struct db_param params[] = { DB_TEXT(number), DB_TEXT(description),
+					   DB_TEXT(waiting) };
 	enum db_outcome outcome = note_stream(c, stream, err);
 
-	return outcome == DB_OK ? run(c, shapes, 2, params, err) : outcome;
+	return outcome == DB_OK ? run(c, shapes, 3, params, err) : outcome;
 }
 
-/* The shape that the replica has of it, and its table; NULL: it does not know it. */
+/* The shape that the replica has of it, and its table, "" if that is gone; NULL: it does not know it. */
 struct had {
 	struct table *shape; /* owned */
 	char *local;	     /* owned */
 };
 
+static void had_clear(struct had *had)
+{
+	table_free(had->shape);
+	free(had->local);
+	*had = (struct had){ NULL, NULL };
+}
+
 static enum db_outcome read_had(struct pg_conn *c, const char *id, struct had *ret, struct err *err)
 {
 	static const char sql[] =
-		"SELECT t.shape, h.description, format('%I.%I', n.nspname, c.relname)"
+		"SELECT t.shape, h.description, coalesce(quote_ident(n.nspname) || '.' || quote_ident(c.relname), '')"
 		" FROM pgfanout.tables t JOIN pgfanout.shapes h ON h.id = t.shape"
 		" LEFT JOIN pg_class c ON c.oid = t.relation LEFT JOIN pg_namespace n ON n.oid = c.relnamespace"
 		" WHERE t.id = $1::integer";
@@ -190,9 +200,9 @@ static enum db_outcome read_had(struct pg_conn *c, const char *id, struct had *r
 static enum db_outcome make(struct pg_conn *c, const struct stream *stream, const struct table *t,
 			    const char *id, struct err *err)
 {
-	/* Under another number it was registered before. */
+	/* Under another number it was registered before; under this one it was dropped here. */
 	static const char other[] =
-		"DELETE FROM pgfanout.tables WHERE relation = to_regclass($1::text)"
+		"DELETE FROM pgfanout.tables WHERE relation = to_regclass($1::text) OR id = $2::integer"
 		" RETURNING id";
 	static const char known[] =
 		"INSERT INTO pgfanout.tables (id, stream, relation, shape, due)"
@@ -203,8 +213,8 @@ static enum db_outcome make(struct pg_conn *c, const struct stream *stream, cons
 
 	snprintf(shape, sizeof(shape), "%d", t->shape);
 	table_sql_name(&local, t);
-	const struct db_param name[] = { DB_TEXT(strbuf_str(&local)) };
-	enum db_outcome outcome = db_query(c, other, 1, name, false, limit(), &r, err);
+	const struct db_param name[] = { DB_TEXT(strbuf_str(&local)), DB_TEXT(id) };
+	enum db_outcome outcome = db_query(c, other, 2, name, false, limit(), &r, err);
 	if (outcome != DB_OK)
 		return outcome;
 	for (int i = 0; i < db_rows(r); i++)
@@ -221,56 +231,93 @@ static enum db_outcome make(struct pg_conn *c, const struct stream *stream, cons
 }
 
 static enum db_outcome change(struct pg_conn *c, const struct had *had, const struct table *t,
-			      const char *id, bool *ret_due, struct err *err)
+			      const char *id, struct err *err)
 {
 	static const char changed[] = "UPDATE pgfanout.tables SET shape = $2::integer,"
 				      " due = due OR $3::boolean WHERE id = $1::integer";
 	AUTO_STRBUF script = STRBUF_INIT;
 	char shape[16];
+	bool load;
 
-	if (*had->local == '\0') {
-		err_set(err, "it is gone here: make it again, empty, with the columns it had");
-		return DB_SCHEMA;
-	}
-	if (!table_sql_change(&script, had->shape, t, had->local, ret_due, err))
+	if (!table_sql_change(&script, had->shape, t, had->local, &load, err))
 		return DB_SCHEMA;
 	snprintf(shape, sizeof(shape), "%d", t->shape);
 	const struct db_param params[] = { DB_TEXT(id), DB_TEXT(shape),
-					   DB_TEXT(*ret_due ? "true" : "false") };
+					   DB_TEXT(load ? "true" : "false") };
 	enum db_outcome outcome = DB_OK;
 	if (script.len > 0)
 		outcome = db_script(c, strbuf_str(&script), limit(), err);
 	return outcome == DB_OK ? run(c, changed, 3, params, err) : outcome;
 }
 
-enum db_outcome table_bring(struct pg_conn *c, const char *replica, const struct stream *stream,
-			    int shape, const char *description, bool *ret_due, struct err *err)
+/* Whether it is due after all this. Changes of shapes that waited were left out, until now. */
+static enum db_outcome settle(struct pg_conn *c, const struct table *t, const char *id,
+			      enum table_brought *ret, struct err *err)
 {
-	struct table *t = table_read(shape, description, err);
+	static const char sql[] =
+		"WITH late AS (UPDATE pgfanout.shapes SET waiting = NULL WHERE waiting IS NOT NULL"
+		" AND description -> 'table' = to_jsonb($1::integer) AND id <= $2::integer RETURNING id),"
+		" due AS (UPDATE pgfanout.tables SET due = true WHERE id = $1::integer"
+		" AND EXISTS (SELECT FROM late))"
+		" SELECT (t.due OR EXISTS (SELECT FROM late))::int FROM pgfanout.tables t WHERE t.id = $1::integer";
+	struct pg_result *r = NULL;
+	char shape[16];
+
+	snprintf(shape, sizeof(shape), "%d", t->shape);
+	const struct db_param params[] = { DB_TEXT(id), DB_TEXT(shape) };
+	enum db_outcome outcome = db_query(c, sql, 2, params, false, limit(), &r, err);
+	if (outcome != DB_OK)
+		return outcome;
+	*ret = db_rows(r) == 1 && *db_value(r, 0, 0) == '1' ? TABLE_DUE : TABLE_THERE;
+	db_result_clear(r);
+	return DB_OK;
+}
+
+static enum db_outcome bring(struct pg_conn *c, const char *replica, const struct stream *stream,
+			     const struct table *t, const char *description,
+			     enum table_brought *ret, struct err *err)
+{
 	struct had had = { NULL, NULL };
 	char id[16];
 
-	*ret_due = false;
-	if (t == NULL)
-		return DB_SCHEMA;
 	snprintf(id, sizeof(id), "%d", t->id);
-	enum db_outcome outcome = note_shape(c, stream, shape, description, err);
+	enum db_outcome outcome = note_shape(c, stream, t->shape, description, NULL, err);
 	if (outcome == DB_OK)
 		outcome = read_had(c, id, &had, err);
 	if (outcome == DB_OK && !table_is_for(t, replica)) {
 		/* Nothing to make. */
-	} else if (outcome == DB_OK && had.shape == NULL) {
-		*ret_due = true;
+	} else if (outcome == DB_OK && (had.shape == NULL || (*had.local == '\0' && !t->flat))) {
 		outcome = make(c, stream, t, id, err);
-	} else if (outcome == DB_OK && had.shape->shape < shape) {
-		outcome = change(c, &had, t, id, ret_due, err);
+	} else if (outcome == DB_OK && had.shape->shape < t->shape) {
+		outcome = change(c, &had, t, id, err);
 	}
+	had_clear(&had);
 	if (outcome == DB_OK)
 		outcome = generate(c, id, err);
+	return outcome == DB_OK ? settle(c, t, id, ret, err) : outcome;
+}
+
+enum db_outcome table_bring(struct pg_conn *c, const char *replica, const struct stream *stream,
+			    int shape, const char *description, enum table_brought *ret,
+			    struct err *err)
+{
+	struct table *t = table_read(shape, description, err);
+	struct err ignored;
+
+	if (t == NULL)
+		return DB_SCHEMA;
+	enum db_outcome outcome = run(c, "SAVEPOINT bring", 0, NULL, err);
+	if (outcome == DB_OK)
+		outcome = bring(c, replica, stream, t, description, ret, err);
 	if (outcome != DB_OK)
 		err_prefix(err, "table %s", t->full);
-	table_free(had.shape);
-	free(had.local);
 	table_free(t);
+	/* What is in the way is of this table; the others must not wait for it. */
+	if ((outcome == DB_SCHEMA || outcome == DB_REFUSED) &&
+	    run(c, "ROLLBACK TO SAVEPOINT bring", 0, NULL, &ignored) == DB_OK &&
+	    note_shape(c, stream, shape, description, err->text, &ignored) == DB_OK) {
+		*ret = TABLE_WAITS;
+		return DB_OK;
+	}
 	return outcome;
 }

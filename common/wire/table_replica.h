@@ -11,13 +11,20 @@
 #include "common/wire/stream.h"
 #include "common/wire/table.h"
 
+enum table_brought {
+	TABLE_THERE,
+	TABLE_DUE, /* and its rows are yet to be loaded, as is noted there: it was not known before, there
+		      * are columns that its rows have no values of, or changes of it were left out */
+	TABLE_WAITS, /* a person has to act there, err says why. That is noted, and its changes are left out */
+};
+
 /* Makes what is not there yet, for this shape: described as on the primary. A table that has an older one
- * is altered. *ret_due: whether its rows are yet to be loaded, as is noted there: it was not known before,
- * or there are columns that its rows have no values of. Of a table that is not for this replica the shape is
- * noted, so that its changes are known and left out. */
+ * is altered. Of a table that is not for this replica the shape is noted, so that its changes are known and
+ * left out. */
 MUST_CHECK enum db_outcome table_bring(struct pg_conn *c, const char *replica,
 				       const struct stream *stream, int shape,
-				       const char *description, bool *ret_due, struct err *err);
+				       const char *description, enum table_brought *ret,
+				       struct err *err);
 /* The stream is known, and can be told of messages. Not in a transaction of the caller's. */
 MUST_CHECK enum db_outcome table_bring_stream(struct pg_conn *c, const struct stream *stream,
 					      struct err *err);

@@ -565,14 +565,16 @@ static const char end[] =
 
 static void add_columns_type(struct strbuf *out, const struct table *t)
 {
+	/* A shape's columns never change. A consumer may be calling what has them as a parameter, so they must
+	 * not be dropped. */
 	strbuf_addf(out,
-		    "DROP TYPE IF EXISTS pgfanout.columns_%d CASCADE;\nCREATE TYPE "
-		    "pgfanout.columns_%d AS (",
-		    t->shape, t->shape);
+		    "DO $pgfanout$ BEGIN\n"
+		    "	CREATE TYPE pgfanout.columns_%d AS (",
+		    t->shape);
 	for (size_t i = 0; i < t->ncolumns; i++)
 		strbuf_addf(out, "%sc%zu %s", i > 0 ? ", " : "", i + 1,
 			    table_array_name(t->columns[i].form));
-	strbuf_addstr(out, ");\n");
+	strbuf_addstr(out, ");\nEXCEPTION WHEN duplicate_object THEN NULL; END $pgfanout$;\n");
 }
 
 static void add_version_of(struct strbuf *out, const struct table *t, const char *local,
@@ -641,7 +643,7 @@ void table_sql_apply(struct strbuf *out, const struct table *t, const char *loca
 	add_columns_type(out, t);
 	strbuf_addf(
 		out,
-		"CREATE FUNCTION pgfanout.apply_%1$d(msg_source text, versions bigint[], xids xid8[],\n"
+		"CREATE OR REPLACE FUNCTION pgfanout.apply_%1$d(msg_source text, versions bigint[], xids xid8[],\n"
 		"	deleted boolean[], cols pgfanout.columns_%1$d, all_new boolean, runs bigint[],\n"
 		"	beats jsonb, newest bigint) RETURNS bigint\n" DECLARED
 		"	changed       bigint;\n"

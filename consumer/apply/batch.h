@@ -117,7 +117,8 @@ struct batch {
 	uint32_t round;
 	size_t nbeats; /* messages without a change: heartbeats, marks, shapes, changes of tables that
 			 * are not here */
-	int shape;     /* these two: the last message describes this shape; 0: it does not */
+	int shape; /* these two: the last message describes this shape, or, without a body, needs it;
+			* 0: neither */
 	struct batch_slice shape_body;
 	bool has_beat[2];	   /* these two: by enum change_kind, the queue they came through */
 	struct batch_beat beat[2]; /* the newest one */
@@ -170,7 +171,8 @@ void batch_give_up(struct batch *b);
 void batch_add_beat(struct batch *b, const struct heartbeat *beat, uint64_t xid);
 /* The last message has no change that concerns the replica. */
 void batch_add_nothing(struct batch *b);
-/* The last message describes a shape. No message comes behind it. */
+/* The last message describes a shape, or, if the body is empty, cannot be read without it. No message comes
+ * behind it. */
 void batch_add_shape(struct batch *b, int shape, struct batch_slice body);
 /* The last message has this number in this term. */
 void batch_add_number(struct batch *b, int64_t term, int64_t number);

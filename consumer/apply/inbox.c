@@ -82,7 +82,8 @@ void inbox_take(struct inbox *in, const struct amqp_delivery *d, enum change_kin
 
 	if (b == NULL || is_full(in, &b->batch) ||
 	    (b->batch.nmessages > 0 &&
-	     topology_is_type(in->tables->stream, d->type, CHANGE_SHAPE_KIND)) ||
+	     (topology_is_type(in->tables->stream, d->type, CHANGE_SHAPE_KIND) ||
+	      tables_lacks(in->tables, message_shape(d)))) ||
 	    !batch_takes_source(&b->batch, message_source(d)))
 		b = insert(in, in->last);
 	message_take(&b->batch, d, kind, in->tables);

@@ -56,6 +56,11 @@ static int64_t read_count(const struct amqp_delivery *d, const char *key)
 	return n < 0 ? 0 : n;
 }
 
+int64_t message_shape(const struct amqp_delivery *d)
+{
+	return read_count(d, CHANGE_SHAPE_HEADER);
+}
+
 static unsigned read_attempt(const struct amqp_delivery *d)
 {
 	int64_t n = read_count(d, "x-attempt");
@@ -252,6 +257,10 @@ static bool take_body(struct batch *b, const struct amqp_delivery *d, const stru
 		batch_add_beat(b, &beat, xid);
 		return true;
 	}
+	if (tables_lacks(tables, m->shape)) { /* another consumer is bringing it, mostly */
+		batch_add_shape(b, (int)m->shape, (struct batch_slice){ 0 });
+		return true;
+	}
 	if (document.type == JSCAN_OBJECT) {
 		uint64_t xid = 0;
 		if (!change_xids_read(xids_text, &xid, 1))
@@ -305,7 +314,7 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 	}
 	m->attempt = read_attempt(d);
 	m->failed_us = m->attempt > 0 ? read_failed_at(d) : 0;
-	m->shape = read_count(d, CHANGE_SHAPE_HEADER);
+	m->shape = message_shape(d);
 	m->inserted = read_count(d, CHANGE_INSERTED_HEADER);
 	m->truncate = kind == CHANGE_DELETE &&
 		      topology_is_type(tables->stream, d->type, CHANGE_TRUNCATE_KIND);

@@ -21,6 +21,9 @@
  * Borrowed from d. */
 const char *message_source(const struct amqp_delivery *d);
 
+/* The shape that its changes have, or that it describes; 0: it names none. */
+int64_t message_shape(const struct amqp_delivery *d);
+
 /* Everything needed is copied out of d. kind is the queue's. The batch must take the message's
  * source; its changes point into the tables. */
 void message_take(struct batch *b, const struct amqp_delivery *d, enum change_kind kind,

@@ -3,10 +3,10 @@
  */
 #include "consumer/apply/replica.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/pg/schema.h"
-#include "common/wire/table_replica.h"
 #include "consumer/apply/batch.h"
 #include "common/base/clip.h"
 
@@ -15,6 +15,7 @@
 #include "consumer/apply/sql/replica_mark.sql.h"
 #include "consumer/apply/sql/replica_state.sql.h"
 #include "consumer/apply/sql/replica_streams.sql.h"
+#include "consumer/apply/sql/replica_waiting.sql.h"
 #include "consumer/apply/sql/replica_wrong.sql.h"
 
 #define CONNECT_TIMEOUT_S   3
@@ -78,9 +79,8 @@ static enum db_outcome run(struct pg_conn *c, const char *sql, struct err *err)
 			err);
 }
 
-enum db_outcome replica_bring(const struct consumer_settings *settings,
-			      const struct replica_setting *replica, const struct stream *stream,
-			      int shape, const char *description, bool *ret_due, struct err *err)
+static struct pg_conn *connect_to_bring(const struct consumer_settings *settings,
+					const struct replica_setting *replica, struct err *err)
 {
 	const struct db_options options = {
 		.application_name = "pgfanout-consumer",
@@ -88,18 +88,59 @@ enum db_outcome replica_bring(const struct consumer_settings *settings,
 		.statement_timeout_ms = settings->apply_timeout_ms,
 		.lock_timeout_ms = LOCK_TIMEOUT_MS,
 	};
-	struct pg_conn *c = db_connect_raw(replica->url, &options, err);
+	return db_connect_raw(replica->url, &options, err);
+}
 
-	if (c == NULL)
-		return sqlstate_outcome(err->sqlstate);
+static enum db_outcome bring(struct pg_conn *c, const struct replica_setting *replica,
+			     const struct stream *stream, int shape, const char *description,
+			     enum table_brought *ret, struct err *err)
+{
 	/* One at a time: pgfanout-migrate, and the workers of other streams. */
 	enum db_outcome outcome = run(c, "BEGIN", err);
 	if (outcome == DB_OK)
 		outcome = run(c, "SELECT pg_advisory_xact_lock(1885824609, 4)", err);
 	if (outcome == DB_OK)
-		outcome = table_bring(c, replica->name, stream, shape, description, ret_due, err);
+		outcome = table_bring(c, replica->name, stream, shape, description, ret, err);
 	if (outcome == DB_OK)
 		outcome = run(c, "COMMIT", err);
+	return outcome;
+}
+
+enum db_outcome replica_bring(const struct consumer_settings *settings,
+			      const struct replica_setting *replica, const struct stream *stream,
+			      int shape, const char *description, enum table_brought *ret,
+			      struct err *err)
+{
+	struct pg_conn *c = connect_to_bring(settings, replica, err);
+
+	if (c == NULL)
+		return sqlstate_outcome(err->sqlstate);
+	enum db_outcome outcome = bring(c, replica, stream, shape, description, ret, err);
+	db_conn_close(c);
+	return outcome;
+}
+
+enum db_outcome replica_bring_waiting(const struct consumer_settings *settings,
+				      const struct replica_setting *replica,
+				      const struct stream *stream, size_t *ret_brought,
+				      struct err *err)
+{
+	const struct db_param params[] = { DB_TEXT(stream->name) };
+	struct pg_conn *c = connect_to_bring(settings, replica, err);
+	struct pg_result *r = NULL;
+	enum table_brought how;
+
+	*ret_brought = 0;
+	if (c == NULL)
+		return sqlstate_outcome(err->sqlstate);
+	enum db_outcome outcome = db_query(c, sql_replica_waiting, 1, params, false,
+					   mono_add_ms(mono_now(), QUESTION_TIMEOUT_MS), &r, err);
+	for (int i = 0; outcome == DB_OK && i < db_rows(r); i++) {
+		outcome = bring(c, replica, stream, (int)strtol(db_value(r, i, 0), NULL, 10),
+				db_value(r, i, 1), &how, err);
+		*ret_brought += outcome == DB_OK && how != TABLE_WAITS;
+	}
+	db_result_clear(r);
 	db_conn_close(c);
 	return outcome;
 }

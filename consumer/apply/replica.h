@@ -9,6 +9,7 @@
 #define PGFANOUT_CONSUMER_APPLY_REPLICA_H
 
 #include "common/pg/db.h"
+#include "common/wire/table_replica.h"
 #include "consumer/apply/tables.h"
 #include "consumer/settings.h"
 
@@ -28,12 +29,18 @@ struct db *replica_open(const struct consumer_settings *settings,
 			const struct replica_setting *replica, const struct stream *stream,
 			struct tables *tables, enum db_outcome *ret_outcome, struct err *err);
 
-/* Brings a table, or a new shape of it, to the replica, on a connection of its own. *ret_due: its rows are
- * yet to be loaded. */
+/* Brings a table, or a new shape of it, to the replica, on a connection of its own: table_bring(). */
 MUST_CHECK enum db_outcome replica_bring(const struct consumer_settings *settings,
 					 const struct replica_setting *replica,
 					 const struct stream *stream, int shape,
-					 const char *description, bool *ret_due, struct err *err);
+					 const char *description, enum table_brought *ret,
+					 struct err *err);
+/* The same for those that it is still to have. *ret_brought: how many it has now. err: why one of them waits
+ * on. */
+MUST_CHECK enum db_outcome replica_bring_waiting(const struct consumer_settings *settings,
+						 const struct replica_setting *replica,
+						 const struct stream *stream, size_t *ret_brought,
+						 struct err *err);
 
 /* Whether batches can be applied now: tells the replica of no arrival. DB_BUSY: a reset is running. Also finds
  * a replica that has become read-only or lost its schema. */

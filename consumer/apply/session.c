@@ -48,11 +48,12 @@
 #include "consumer/apply/side.h"
 #include "consumer/apply/wrong_records.h"
 
-#define STATE_MS   5000 /* how often the replica is asked whether it needs a reset */
-#define STREAMS_MS 1000 /* and for its streams */
-#define ACK_MS	   20	/* an ack waits so long at most, for others to join it */
-#define ALONE_MS   100	/* and their numbers so long for a batch to go with */
-#define ACK_SHARE  4	/* or until this part of the prefetch window waits for it */
+#define STATE_MS   5000	 /* how often the replica is asked whether it needs a reset */
+#define STREAMS_MS 1000	 /* and for its streams */
+#define TABLES_MS  30000 /* when tables that it is still to have are tried again */
+#define ACK_MS	   20	 /* an ack waits so long at most, for others to join it */
+#define ALONE_MS   100	 /* and their numbers so long for a batch to go with */
+#define ACK_SHARE  4	 /* or until this part of the prefetch window waits for it */
 
 enum stretch { STRETCH_RECEIVING, STRETCH_DRAINING, STRETCH_ENDED };
 
@@ -79,6 +80,7 @@ struct session {
 	bool after_trouble;	/* that was logged, and its end is to be logged too */
 	struct mono state_at;	/* when to ask the replica for its state */
 	struct mono streams_at; /* and for its streams */
+	struct mono tables_at;	/* when tables that it is still to have are tried again */
 	struct err db_error;	/* why the connection died without a batch on it */
 	struct batch *applying; /* with apply.c; NULL: none */
 	int shape;		/* these two: of SESSION_SHAPE */
@@ -299,6 +301,11 @@ static bool knows_shape(struct session *s, const struct batch *b)
 	if (b->shape == 0)
 		return true;
 	strbuf_reset(&s->description);
+	if (b->shape_body.len == 0) {
+		s->shape = b->shape;
+		end_with(s, SESSION_SHAPE, NULL, NULL);
+		return false;
+	}
 	strbuf_add(&s->description, b->bodies.data + b->shape_body.at, b->shape_body.len);
 	struct table *t = table_read(b->shape, strbuf_str(&s->description), &err);
 	bool known = t == NULL || tables_shape(s->inbox.tables, t->shape) != NULL;
@@ -316,7 +323,7 @@ static bool knows_shape(struct session *s, const struct batch *b)
 
 int session_shape(const struct session *s, const char **ret_description)
 {
-	*ret_description = strbuf_str(&s->description);
+	*ret_description = s->description.len > 0 ? strbuf_str(&s->description) : NULL;
 	return s->shape;
 }
 
@@ -505,6 +512,9 @@ static void loop(struct session *s)
 		db_tick(s->db, now);
 		ask_state(s, now);
 		ask_streams(s, now);
+		if (s->inbox.tables->waiting > 0 && mono_reached(s->tables_at, now) &&
+		    s->stretch == STRETCH_RECEIVING)
+			end_with(s, SESSION_TABLES, NULL, NULL);
 		work(s, now);
 		if (s->stretch == STRETCH_RECEIVING)
 			blockers_step(s->blockers, apply_since(s->apply), now);
@@ -542,6 +552,7 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	wrong_records_start(s->wrong);
 	s->state_at = mono_add_ms(mono_now(), STATE_MS);
 	s->streams_at = mono_now();
+	s->tables_at = mono_add_ms(mono_now(), TABLES_MS);
 	err_set(&s->db_error, "the server closed the connection");
 	apply_use(s->apply, db);
 	s->numbers_left = false;

@@ -62,6 +62,7 @@ enum db_outcome tables_read(struct tables *ts, struct pg_conn *c, const struct s
 			break;
 		}
 		t->elsewhere = t->elsewhere || *db_value(r, i, 4) != '1';
+		ts->waiting += *db_value(r, i, 5) == '1';
 		ts->list[ts->n++] = t;
 	}
 	db_result_clear(r);
@@ -103,6 +104,12 @@ const struct table *tables_shape(const struct tables *ts, int64_t shape)
 		if (ts->list[i]->shape == shape)
 			return ts->list[i];
 	return NULL;
+}
+
+bool tables_lacks(const struct tables *ts, int64_t shape)
+{
+	return shape > 0 && shape <= INT32_MAX && shape != ts->unknown && tables_flat(ts) == NULL &&
+	       tables_shape(ts, shape) == NULL;
 }
 
 const struct table *tables_find(const struct tables *ts, const struct jscan_value *name,

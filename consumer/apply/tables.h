@@ -21,7 +21,9 @@ struct tables {
 		size_t apply, truncate;
 	} * statements; /* of the connection that tables_prepare() was called for */
 	size_t n;
-	size_t arrive; /* likewise: for what comes without a change, batch_arrivals_build() */
+	size_t arrive;	/* likewise: for what comes without a change, batch_arrivals_build() */
+	size_t waiting; /* shapes that the replica is still to have: replica_bring_waiting() */
+	int64_t unknown; /* a shape that was waited for in vain: its messages are read all the same */
 };
 
 /* Whatever was there is thrown away. */
@@ -32,6 +34,8 @@ void tables_prepare(struct tables *ts, struct db *db);
 void tables_clear(struct tables *ts); /* empty, and ready for use */
 
 const struct table *tables_shape(const struct tables *ts, int64_t shape); /* NULL: not known */
+/* Whether the message of this shape is to be waited for, before messages can be read that name it. */
+bool tables_lacks(const struct tables *ts, int64_t shape);
 /* "public.users", as messages have it: `probably`, the shape that the message names, or if that is another
  * table or NULL, the newest shape of the table. NULL: there is none. */
 const struct table *tables_find(const struct tables *ts, const struct jscan_value *name,

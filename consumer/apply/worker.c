@@ -9,6 +9,7 @@
  *   connect_replica   CONNECTING_REPLICA,           there is a connection, and the schema fits
  *                     NOT_MIGRATED
  *   replica_ready     RESETTING                     nobody else is resetting the replica
+ *   tables_brought    CONNECTING_REPLICA            no table waits, or was tried just now
  *   mark_replica      CONNECTING_REPLICA            a queue was not deleted, or that is noted
  *   no_reset_due      RESETTING                     no reset is due; else this thread does it
  *   connect_broker    CONNECTING_BROKER             the queues are declared and consumed
@@ -50,6 +51,8 @@
 #define BACKOFF_FIRST_MS  200
 #define BACKOFF_MOST_MS	  5000
 #define RESET_POLL_MS	  200
+#define BRING_AGAIN_MS	  30000
+#define UNKNOWN_MS	  5000 /* so long the message of a shape is waited for */
 #define BROKER_TIMEOUT_MS 5000
 
 struct apply_worker {
@@ -69,7 +72,10 @@ struct apply_worker {
 	bool reset;		    /* a reset was seen, and its end not yet */
 	struct replica_state state; /* as last read */
 	struct auto_reset auto_reset;
-	bool mark; /* the replica is yet to be marked, for this reason: */
+	int unknown; /* these two: a message needs this shape, since then; 0: none does */
+	struct mono unknown_since;
+	struct mono bring_at; /* when tables that wait may be tried again */
+	bool mark;	      /* the replica is yet to be marked, for this reason: */
 	char mark_reason[REPLICA_REASON_MAX];
 };
 
@@ -145,6 +151,8 @@ static bool connect_replica(struct apply_worker *w)
 			&err);
 		return false;
 	}
+	if (w->unknown != 0 && mono_reached(mono_add_ms(w->unknown_since, UNKNOWN_MS), mono_now()))
+		w->tables.unknown = w->unknown;
 	LOG_AT(w->told ? LOG_DEBUG : LOG_INFO, "replica connected",
 	       KV_S("database", w->status->database),
 	       KV_I("server_version", db_server_version(w->db)));
@@ -199,6 +207,32 @@ static void note_deleted_queue(struct apply_worker *w, const char *error)
 	w->mark = true;
 	snprintf(w->mark_reason, sizeof(w->mark_reason),
 		 "a queue of it was deleted, with the changes in it");
+}
+
+/* Tables that could not be brought, or that were dropped on the replica, are tried from time to time. */
+static bool tables_brought(struct apply_worker *w)
+{
+	struct err err = { .text = "" };
+	size_t brought;
+
+	if (w->tables.waiting == 0 || !mono_reached(w->bring_at, mono_now()))
+		return true;
+	w->bring_at = mono_add_ms(mono_now(), BRING_AGAIN_MS);
+	enum db_outcome outcome = replica_bring_waiting(w->settings, w->replica, &w->stream,
+							&brought, &err);
+	if (outcome != DB_OK) {
+		replica_failed(w, outcome,
+			       "tables could not be brought to the replica; trying again", &err);
+		return false;
+	}
+	if (err.text[0] != '\0')
+		(void)status_set_error(w->status, err.text);
+	if (brought == 0)
+		return true;
+	log_info("the replica has tables that had to wait", KV_S("replica", w->replica->name),
+		 KV_I("tables", (int64_t)brought));
+	close_replica(w);
+	return false;
 }
 
 static bool mark_replica(struct apply_worker *w)
@@ -294,24 +328,48 @@ static bool connect_broker(struct apply_worker *w)
 	return false;
 }
 
+/* The one it has come to brings it, or is gone, and it comes again. If it does not come at all, it is no shape
+ * of the primary's. */
+static void wait_for_shape(struct apply_worker *w, int shape)
+{
+	if (w->unknown != shape)
+		w->unknown_since = mono_now();
+	w->unknown = shape;
+	close_replica(w);
+	stop_sleep_ms(backoff_next_ms(&w->replica_backoff));
+}
+
 /* Then the replica is connected again, and knows the table. */
 static void bring_shape(struct apply_worker *w)
 {
 	const char *description;
 	struct err err = { .text = "" };
 	int shape = session_shape(w->session, &description);
-	bool due = false;
-	enum db_outcome outcome = replica_bring(w->settings, w->replica, &w->stream, shape,
-						description, &due, &err);
+	enum table_brought how = TABLE_THERE;
 
+	if (description == NULL) {
+		wait_for_shape(w, shape);
+		return;
+	}
+	enum db_outcome outcome = replica_bring(w->settings, w->replica, &w->stream, shape,
+						description, &how, &err);
 	if (outcome != DB_OK) {
 		replica_failed(w, outcome,
 			       "a table could not be brought to the replica; trying again", &err);
 		return;
 	}
-	log_info("the replica has a new shape of a table", KV_S("replica", w->replica->name),
-		 KV_I("shape", shape));
-	if (due && !auto_reset_possible(&w->auto_reset))
+	if (how == TABLE_WAITS)
+		log_error(
+			"a table cannot be brought to the replica: its changes are left out until the "
+			"cause is put right, and then it is loaded",
+			KV_S("replica", w->replica->name), KV_I("shape", shape),
+			KV_S("error", err.text));
+	else
+		log_info("the replica has a new shape of a table",
+			 KV_S("replica", w->replica->name), KV_I("shape", shape));
+	if (how == TABLE_WAITS)
+		(void)status_set_error(w->status, err.text);
+	else if (how == TABLE_DUE && !auto_reset_possible(&w->auto_reset))
 		log_warn(
 			"its rows are yet to be loaded: run reset-replicas --replica with its name",
 			KV_S("replica", w->replica->name));
@@ -358,6 +416,7 @@ static bool apply_session(struct apply_worker *w)
 	case SESSION_SHAPE:
 		bring_shape(w);
 		break;
+	case SESSION_TABLES:
 	case SESSION_RESETTING:
 	case SESSION_CANCELLED:
 	case SESSION_STOPPED:
@@ -367,7 +426,8 @@ static bool apply_session(struct apply_worker *w)
 }
 
 static bool (*const steps[])(struct apply_worker *w) = {
-	connect_replica, replica_ready, mark_replica, no_reset_due, connect_broker, apply_session,
+	connect_replica, replica_ready,	 tables_brought, mark_replica,
+	no_reset_due,	 connect_broker, apply_session,
 };
 
 static void *worker_main(void *arg)

@@ -439,7 +439,17 @@ static bool tell_plan(struct reset *r)
 	return true;
 }
 
-/* One common reason is the exit code itself; different ones become EXIT_DIFFERENT. */
+static bool left_out(const struct reset *r, const struct reset_replica *replica)
+{
+	bool any = false;
+
+	for (size_t i = 0; replica->waits != NULL && i < r->primary.ntables; i++)
+		any = any || replica->waits[i];
+	return any;
+}
+
+/* One common reason is the exit code itself; different ones, or tables that were left out, become
+ * EXIT_DIFFERENT. */
 static enum exit_code exit_code(const struct reset *r)
 {
 	enum exit_code code = r->failed;
@@ -450,6 +460,8 @@ static enum exit_code exit_code(const struct reset *r)
 		if (failed != EXIT_OK && code == EXIT_OK)
 			code = failed;
 		else if (failed != EXIT_OK && code != failed)
+			code = EXIT_DIFFERENT;
+		if (code == EXIT_OK && left_out(r, &r->replicas[i]))
 			code = EXIT_DIFFERENT;
 	}
 	return code;

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
 #include "common/pg/db.h"
 #include "common/pg/schema.h"
 #include "common/wire/table_replica.h"
@@ -208,21 +209,27 @@ bool reset_replica_lock(struct reset_replica *r)
 	return run(r, "setting lock_timeout", "SET lock_timeout = 0");
 }
 
-/* Each table is there, and looks as the primary's. */
+/* Each table is there, and looks as the primary's, but those that wait, which are left out. */
 static bool bring_all(struct reset_replica *r)
 {
 	bool ok = run(r, "making tables", "SELECT pg_advisory_xact_lock(1885824609, 4)");
 
+	free(r->waits);
+	r->waits = xcalloc(r->primary->ntables + 1, sizeof(*r->waits));
 	for (size_t i = 0; ok && i < r->primary->ntables; i++) {
 		const struct reset_table *t = &r->primary->tables[i];
+		enum table_brought how = TABLE_THERE;
 		struct err err;
-		bool due;
 
 		if (!table_is_for(t->shape, r->name))
 			continue;
 		enum db_outcome outcome = table_bring(r->conn, r->name, &t->stream, t->shape->shape,
-						      t->description, &due, &err);
+						      t->description, &how, &err);
 		ok = outcome == DB_OK || failed(r, NULL, outcome, &err);
+		r->waits[i] = how == TABLE_WAITS;
+		if (ok && r->waits[i])
+			log_error("a table cannot be brought to the replica: it is left out",
+				  KV_S("replica", r->name), KV_S("error", err.text));
 	}
 	return ok;
 }
@@ -259,7 +266,7 @@ static bool lock_tables(struct reset_replica *r)
 	r->local = xcalloc(p->ntables + 1, sizeof(*r->local));
 	r->copy_in = xcalloc(p->ntables + 1, sizeof(*r->copy_in));
 	for (size_t i = 0; i < p->ntables; i++)
-		if (table_is_for(p->tables[i].shape, r->name) &&
+		if (table_is_for(p->tables[i].shape, r->name) && !r->waits[i] &&
 		    !lock_table(r, &p->tables[i], &r->local[i]))
 			return false;
 	return true;
@@ -341,5 +348,7 @@ void reset_replica_clear(struct reset_replica *r)
 	}
 	free(r->local);
 	free(r->copy_in);
+	free(r->waits);
+	r->waits = NULL;
 	r->local = r->copy_in = NULL;
 }

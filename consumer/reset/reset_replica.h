@@ -22,6 +22,7 @@ struct reset_replica {
 		**copy_in;     /* of each of them, from reset_replica_begin() on; NULL: not here */
 	enum exit_code failed; /* EXIT_OK as long as it takes part; else err says why */
 	struct err err;
+	bool *waits; /* of each table: a person has to act on this replica before it can have it */
 	bool unsure; /* it failed during the swap: it has the old table or the new one */
 };
 

@@ -68,7 +68,10 @@ COMMENT ON TABLE pgfanout.tables IS 'pgfanout: the tables that changes are appli
 CREATE TABLE pgfanout.shapes (
 	id          integer PRIMARY KEY, -- as on the primary
 	description jsonb   NOT NULL,
-	generated   text                 -- md5() of the script that made the functions of it
+	generated   text,                -- md5() of the script that made the functions of it
+	-- why the table could not be brought to this shape here; its changes are left out, and its rows are
+	-- loaded when it is. NULL: it was
+	waiting     text
 );
 COMMENT ON TABLE pgfanout.shapes IS 'pgfanout: what tables look like';
 GRANT SELECT ON pgfanout.tables, pgfanout.shapes TO PUBLIC;

@@ -1,6 +1,7 @@
-DROP TYPE IF EXISTS pgfanout.columns_12 CASCADE;
-CREATE TYPE pgfanout.columns_12 AS (c1 bigint[], c2 text[], c3 integer[], c4 boolean[], c5 integer[], c6 bigint[], c7 uuid[], c8 timestamptz[], c9 text[], c10 text[], c11 text[], c12 text[], c13 text[]);
-CREATE FUNCTION pgfanout.apply_12(msg_source text, versions bigint[], xids xid8[],
+DO $pgfanout$ BEGIN
+	CREATE TYPE pgfanout.columns_12 AS (c1 bigint[], c2 text[], c3 integer[], c4 boolean[], c5 integer[], c6 bigint[], c7 uuid[], c8 timestamptz[], c9 text[], c10 text[], c11 text[], c12 text[], c13 text[]);
+EXCEPTION WHEN duplicate_object THEN NULL; END $pgfanout$;
+CREATE OR REPLACE FUNCTION pgfanout.apply_12(msg_source text, versions bigint[], xids xid8[],
 	deleted boolean[], cols pgfanout.columns_12, all_new boolean, runs bigint[],
 	beats jsonb, newest bigint) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

@@ -1,6 +1,7 @@
-DROP TYPE IF EXISTS pgfanout.columns_20 CASCADE;
-CREATE TYPE pgfanout.columns_20 AS (c1 integer[], c2 text[]);
-CREATE FUNCTION pgfanout.apply_20(msg_source text, versions bigint[], xids xid8[],
+DO $pgfanout$ BEGIN
+	CREATE TYPE pgfanout.columns_20 AS (c1 integer[], c2 text[]);
+EXCEPTION WHEN duplicate_object THEN NULL; END $pgfanout$;
+CREATE OR REPLACE FUNCTION pgfanout.apply_20(msg_source text, versions bigint[], xids xid8[],
 	deleted boolean[], cols pgfanout.columns_20, all_new boolean, runs bigint[],
 	beats jsonb, newest bigint) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

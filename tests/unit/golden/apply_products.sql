@@ -1,6 +1,7 @@
-DROP TYPE IF EXISTS pgfanout.columns_1 CASCADE;
-CREATE TYPE pgfanout.columns_1 AS (c1 uuid[], c2 text[], c3 text[], c4 integer[], c5 timestamptz[], c6 timestamptz[]);
-CREATE FUNCTION pgfanout.apply_1(msg_source text, versions bigint[], xids xid8[],
+DO $pgfanout$ BEGIN
+	CREATE TYPE pgfanout.columns_1 AS (c1 uuid[], c2 text[], c3 text[], c4 integer[], c5 timestamptz[], c6 timestamptz[]);
+EXCEPTION WHEN duplicate_object THEN NULL; END $pgfanout$;
+CREATE OR REPLACE FUNCTION pgfanout.apply_1(msg_source text, versions bigint[], xids xid8[],
 	deleted boolean[], cols pgfanout.columns_1, all_new boolean, runs bigint[],
 	beats jsonb, newest bigint) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp

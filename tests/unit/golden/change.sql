@@ -17,9 +17,10 @@ ALTER TABLE public.t ADD COLUMN IF NOT EXISTS "new" inet;
 CREATE SCHEMA IF NOT EXISTS "else";
 ALTER TABLE public.t SET SCHEMA "else";
 ALTER TABLE "else"."t" RENAME TO "u";
-DROP TYPE IF EXISTS pgfanout.columns_30 CASCADE;
-CREATE TYPE pgfanout.columns_30 AS (c1 integer[], c2 text[], c3 text[], c4 text[], c5 integer[], c6 integer[]);
-CREATE FUNCTION pgfanout.apply_30(msg_source text, versions bigint[], xids xid8[],
+DO $pgfanout$ BEGIN
+	CREATE TYPE pgfanout.columns_30 AS (c1 integer[], c2 text[], c3 text[], c4 text[], c5 integer[], c6 integer[]);
+EXCEPTION WHEN duplicate_object THEN NULL; END $pgfanout$;
+CREATE OR REPLACE FUNCTION pgfanout.apply_30(msg_source text, versions bigint[], xids xid8[],
 	deleted boolean[], cols pgfanout.columns_30, all_new boolean, runs bigint[],
 	beats jsonb, newest bigint) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
