@@ -9,14 +9,25 @@
 #include <unistd.h>
 
 #include "common/base/strbuf.h"
+#include "common/wire/table_names.h"
 #include "consumer/reset/reset.h"
 #include "consumer/verify/verify.h"
 
-enum { OPT_REPLICA = 256, OPT_DRY_RUN, OPT_VERIFY, OPT_REPAIR, OPT_CHECK_CONFIG, OPT_VERSION };
+enum {
+	OPT_REPLICA = 256,
+	OPT_TABLE,
+	OPT_DRY_RUN,
+	OPT_VERIFY,
+	OPT_REPAIR,
+	OPT_CHECK_CONFIG,
+	OPT_VERSION
+};
 
 struct arguments {
 	const char *replica[REPLICAS_MAX];
 	size_t nreplicas;
+	struct strbuf names; /* of all --table, between commas */
+	size_t ntables;
 	bool dry_run, verify, repair, yes, quiet, check_config;
 };
 
@@ -31,6 +42,7 @@ static bool parse(int argc, char **argv, struct arguments *a, enum exit_code *re
 {
 	static const struct option options[] = {
 		{ "replica", required_argument, NULL, OPT_REPLICA },
+		{ "table", required_argument, NULL, OPT_TABLE },
 		{ "dry-run", no_argument, NULL, OPT_DRY_RUN },
 		{ "verify", no_argument, NULL, OPT_VERIFY },
 		{ "repair", no_argument, NULL, OPT_REPAIR },
@@ -51,6 +63,9 @@ static bool parse(int argc, char **argv, struct arguments *a, enum exit_code *re
 				return false;
 			}
 			a->replica[a->nreplicas++] = optarg;
+			break;
+		case OPT_TABLE:
+			strbuf_addf(&a->names, "%s%s", a->ntables++ > 0 ? "," : "", optarg);
 			break;
 		case OPT_DRY_RUN:
 			a->dry_run = true;
@@ -86,11 +101,16 @@ static bool parse(int argc, char **argv, struct arguments *a, enum exit_code *re
 	if (optind < argc) {
 		*ret_code = usage_error(
 			"it takes no arguments but options; a replica is named with --replica "
-			"NAME");
+			"NAME, a table with --table NAME");
 		return false;
 	}
 	if (a->verify + a->repair + a->dry_run > 1) {
 		*ret_code = usage_error("--verify, --repair and --dry-run cannot be combined");
+		return false;
+	}
+	if (a->ntables > 0 && (a->verify || a->repair)) {
+		*ret_code =
+			usage_error("--verify and --repair compare all tables: without --table");
 		return false;
 	}
 	return true;
@@ -121,8 +141,26 @@ static bool choose_replicas(const struct arguments *a, const struct replica_sett
 	return true;
 }
 
+/* An array of SQL; left alone without --table: all. */
+static bool choose_tables(const struct arguments *a, struct strbuf *ret)
+{
+	struct err err;
+
+	if (a->ntables == 0)
+		return true;
+	if (!table_names_array(ret, strbuf_str(&a->names), false, &err)) {
+		(void)usage_error(err.text);
+		return false;
+	}
+	if (strcmp(strbuf_str(ret), "{}") != 0)
+		return true;
+	(void)usage_error("--table names no table");
+	return false;
+}
+
 static enum exit_code run(const struct arguments *a, const struct reset_settings *settings)
 {
+	AUTO_STRBUF tables = STRBUF_INIT;
 	struct verify_request comparison = {
 		.settings = settings,
 		.repair = a->repair,
@@ -135,8 +173,10 @@ static enum exit_code run(const struct arguments *a, const struct reset_settings
 		.quiet = a->quiet,
 	};
 
-	if (!choose_replicas(a, &settings->replicas, request.chosen))
+	if (!choose_replicas(a, &settings->replicas, request.chosen) || !choose_tables(a, &tables))
 		return EXIT_USAGE;
+	if (a->ntables > 0)
+		request.tables = strbuf_str(&tables);
 	memcpy(comparison.chosen, request.chosen, sizeof(comparison.chosen));
 	if (a->check_config) {
 		program_print(&reset_program, settings);
@@ -152,11 +192,13 @@ int main(int argc, char **argv)
 	struct reset_settings settings;
 	enum exit_code code;
 
-	if (!parse(argc, argv, &arguments, &code))
-		return (int)code;
-	if (!program_load(&reset_program, &settings))
-		return EXIT_USAGE;
-	code = run(&arguments, &settings);
-	program_free(&reset_program, &settings);
+	if (parse(argc, argv, &arguments, &code)) {
+		code = EXIT_USAGE;
+		if (program_load(&reset_program, &settings)) {
+			code = run(&arguments, &settings);
+			program_free(&reset_program, &settings);
+		}
+	}
+	strbuf_clear(&arguments.names);
 	return (int)code;
 }

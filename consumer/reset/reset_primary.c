@@ -21,6 +21,7 @@
 #include "consumer/reset/sql/reset_settle.sql.h"
 #include "consumer/reset/sql/reset_snapshot.sql.h"
 #include "consumer/reset/sql/reset_tables.sql.h"
+#include "consumer/reset/sql/reset_unknown.sql.h"
 
 #define STATEMENT_MS 30000
 #define LOCK_TIMEOUT "10s"
@@ -92,6 +93,26 @@ static bool take_table(struct reset_table *t, const struct pg_result *r, int row
 	return true;
 }
 
+/* A name that was mistyped, or a table that is not registered: better nothing than a part. */
+static enum exit_code refuse_unknown(struct reset_primary *p, const char *names, struct err *err)
+{
+	const struct db_param params[] = { DB_TEXT(names) };
+	struct pg_result *r = NULL;
+
+	if (names == NULL)
+		return EXIT_OK;
+	enum db_outcome outcome = db_query(p->conn, sql_reset_unknown, 1, params, false,
+					   mono_add_ms(mono_now(), STATEMENT_MS), &r, err);
+	if (outcome != DB_OK)
+		return db_exit_code(outcome);
+	bool unknown = db_rows(r) > 0;
+	if (unknown)
+		err_set(err, "%.150s is not registered; what is: %.300s", db_value(r, 0, 0),
+			db_value(r, 0, 1));
+	db_result_clear(r);
+	return unknown ? EXIT_USAGE : EXIT_OK;
+}
+
 /* What is not captured would be missing from the replicas again, and a table that was put in the
  * place of another would become theirs. */
 static enum exit_code read_tables(struct reset_primary *p, const struct stream *stream,
@@ -144,6 +165,8 @@ enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
 				   mono_add_ms(mono_now(), STATEMENT_MS), NULL, err);
 		code = outcome == DB_OK ? EXIT_OK : db_exit_code(outcome);
 	}
+	if (code == EXIT_OK)
+		code = refuse_unknown(p, names, err);
 	return code == EXIT_OK ? read_tables(p, stream, names, err) : code;
 }
 

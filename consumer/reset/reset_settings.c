@@ -42,7 +42,7 @@ static bool finish(void *settings, struct err *err)
 const struct program reset_program = {
 	.name = "reset-replicas",
 	.log_name = "reset",
-	.help = "reset-replicas [--replica NAME]... [--dry-run] [--yes] [--quiet]\n"
+	.help = "reset-replicas [--replica NAME]... [--table NAME]... [--dry-run] [--yes] [--quiet]\n"
 		"reset-replicas --verify | --repair [--replica NAME]... [--quiet]\n"
 		"\n"
 		"Rebuilds replicas from one consistent snapshot of the primary, all at the same time, while\n"
@@ -55,6 +55,7 @@ const struct program reset_program = {
 		"primary then publishes those once more. Changes in flight are not reported. Nothing is locked.\n"
 		"\n"
 		"  --replica NAME   this one only; may be given several times (default: all)\n"
+		"  --table NAME     this one only, as in SQL: users, blog.posts; may be given several times (default: all)\n"
 		"  --dry-run        check everything, say what would be done, change nothing\n"
 		"  --verify         compare products, change nothing\n"
 		"  --repair         compare, repair what differs, compare that again\n"

@@ -419,3 +419,40 @@ def test_killed_after_a_step_it_goes_on(stack, step):
     wait_equal(stack, "killed", ("id", "called", "more", "name"), 60)
     for db in REPLICAS:
         assert stack.sql(db, "select count(*) from pgfanout.dead_letters") == [(0,)]
+
+
+def test_only_the_tables_that_are_named_are_loaded_again(stack):
+    stack.start_api()
+    stack.start_consumer()
+    stack.psql("primary", """
+        create schema blog;
+        create table blog."Posts" (id int primary key, name text);
+        create table users (id int primary key, name text);
+        insert into blog."Posts" values (1, 'a post'); insert into users values (1, 'a user');
+        select pgfanout.add_table('users'), pgfanout.add_table('blog."Posts"');""")
+    stack.create("a product")
+    stack.wait_converged()
+    for table in ("users", 'blog."Posts"'):
+        wait_equal(stack, table, ("id", "name"), 30)
+    for db in REPLICAS:
+        stack.psql(db, """update users set name = 'drifted'; update blog."Posts" set name = 'drifted'; update products set name = 'drifted'""")
+
+    def drifted(db):
+        return [stack.sql(db, f"select name from {t} limit 1")[0][0] == "drifted" for t in ("users", 'blog."Posts"', "products")]
+    for args, word in ((("--table", "blog.posts"), "users"), (("--table", "users,nope"), "nope"), (("--table", ""), "no table"),
+                       (("--table", "a b"), "with double quotes"), (("--table", "pgfanout.outbox"), "not registered")):
+        bad = stack.reset(*args)
+        assert bad.returncode == 2 and word in bad.stderr, bad.stderr
+    assert drifted("replica-1") == drifted("replica-2") == [True, True, True]
+    before = stack.sql("replica-1", "select reset_at from pgfanout.streams order by stream")
+    done = stack.reset("--table", 'blog."Posts"', "--replica", "replica-1")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert drifted("replica-1") == [True, False, True] and drifted("replica-2") == [True, True, True]
+    done = stack.reset("--table", "users", "--table", "products")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert drifted("replica-1") == [False, False, False] and drifted("replica-2") == [False, True, False]
+    assert stack.sql("replica-1", "select reset_at from pgfanout.streams order by stream") == before
+    stack.psql("primary", """update users set name = 'later'; delete from blog."Posts"; insert into blog."Posts" values (2, 'new')""")
+    assert stack.reset("--quiet").returncode == 0
+    for table in ("users", 'blog."Posts"'):
+        wait_equal(stack, table, ("id", "name"), 30)
