@@ -479,6 +479,49 @@ void table_sql_copy_in(struct strbuf *out, const struct table *t, const char *in
 	strbuf_addf(out, ") FROM STDIN (FORMAT %s, FREEZE)", copy_format(t));
 }
 
+/* n."id" = p."id" */
+static void add_same_key(struct strbuf *out, const struct table *t)
+{
+	for (size_t k = 0; k < t->nkey; k++) {
+		const struct table_column *c = &t->columns[t->key[k]];
+
+		strbuf_addstr(out, k > 0 ? " AND n." : "n.");
+		add_name(out, c->name);
+		strbuf_addf(out, " %s p.", c->equal);
+		add_name(out, c->name);
+	}
+}
+
+static void add_row(struct strbuf *out, const struct table *t, const char *prefix)
+{
+	for (size_t i = 0; i < t->ncolumns; i++) {
+		strbuf_addstr(out, prefix);
+		add_name(out, t->columns[i].name);
+		strbuf_addstr(out, ", ");
+	}
+	strbuf_addstr(out, prefix);
+	add_name(out, t->version);
+}
+
+void table_sql_difference(struct strbuf *out, const struct table *t, const char *local,
+			  const char *from)
+{
+	/* *= compares bytes, of any type; the casts keep it from becoming one for each column. */
+	strbuf_addf(out, "DELETE FROM %s p WHERE NOT EXISTS (SELECT FROM %s n WHERE ", local, from);
+	add_same_key(out, t);
+	strbuf_addstr(out, "\n	AND ROW(");
+	add_row(out, t, "n.");
+	strbuf_addstr(out, ")::record OPERATOR(pg_catalog.*=) ROW(");
+	add_row(out, t, "p.");
+	strbuf_addf(out, ")::record);\nINSERT INTO %s (", local);
+	add_row(out, t, "");
+	strbuf_addstr(out, ") SELECT ");
+	add_row(out, t, "n.");
+	strbuf_addf(out, " FROM %s n\n	WHERE NOT EXISTS (SELECT FROM %s p WHERE ", from, local);
+	add_same_key(out, t);
+	strbuf_addstr(out, ")");
+}
+
 /* ---- the whole ---- */
 
 /* What is in front of everything: rules 1 and 2. %1$d: the stream. */

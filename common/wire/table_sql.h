@@ -24,6 +24,11 @@ void table_sql_copy_out(struct strbuf *out, const struct table *t, const char *r
 			const char *filter);
 void table_sql_copy_in(struct strbuf *out, const struct table *t, const char *into);
 
+/* Two statements that make the rows of a replica's table those of another one with the same columns, whatever
+ * is unique there: rows that are gone or not the same to the last digit go, then what is missing comes. */
+void table_sql_difference(struct strbuf *out, const struct table *t, const char *local,
+			  const char *from);
+
 /* A script that makes, or makes anew, what applies changes of this shape of the table, to a replica's table
  * of maybe another shape (table_follow()):
  *   type pgfanout.columns_<shape>     an array for each column, c1, c2, …, in their order

@@ -1,6 +1,7 @@
 /*
  * rebuild.h: the data of a reset: a COPY of each table out of the primary, written to all replicas at
- * the same time; then each replica builds its indexes and swaps the new tables in for the old ones.
+ * the same time; then each replica builds its indexes and swaps the new tables in for the old ones, or, where
+ * something hangs on an old one, makes its rows those of the new one.
  *
  * One thread, one poll loop over non-blocking connections; memory is the feed's few chunks, however
  * large the table. A replica that fails or makes no progress is dropped, with its reason, and the
@@ -48,8 +49,10 @@ static inline bool rebuild_state_ended(enum rebuild_state s)
 struct rebuild_target {
 	/* Set by the caller. */
 	const char *name;
-	const char *due;	 /* for reset_record.sql: JSON */
-	char **local, **copy_in; /* of each table: its name there; into the new one */
+	const char *due; /* for reset_record.sql: JSON */
+	/* Of each table: its name there; into the new one; NULL: it is replaced, else the statements that
+	 * bring it up to date. */
+	char **local, **copy_in, **difference;
 	/* In the transaction that made the new tables, outside any savepoint: COPY FREEZE needs
 	 * that. rebuild_run() takes it over and closes it. */
 	struct pg_conn *conn;

@@ -4,7 +4,7 @@
  *
  * The statements come from reset_finish.sql, which is run on the replica after the load. The swap
  * is one message: lock, truncate, drop, rename, commit; savepoint and lock timeout are set before
- * it. So no reader waits for our network, and a crash of ours cannot fall between lock and commit.
+ * it. Foreign keys are taken off at its begin, and made again, and so checked, at its end. So no reader waits for our network, and a crash of ours cannot fall between lock and commit.
  *
  * While a lock request waits, later readers queue behind it. So it waits for LOCK_WAIT_MS only,
  * lets the readers through for PAUSE_MS and tries again, until swap_ms are over.
@@ -38,7 +38,10 @@ void finish_clear(struct rebuild_session *s)
 	free(s->steps);
 	s->steps = NULL;
 	s->nsteps = 0;
+	strbuf_clear(&s->first);
 	strbuf_clear(&s->swap);
+	strbuf_clear(&s->last);
+	strbuf_clear(&s->ids);
 }
 
 static void add_step(struct rebuild_session *s, const char *what, const char *sql)
@@ -78,7 +81,7 @@ static void send_step(struct rebuild_session *s)
 static void send_swap(struct rebuild_session *s)
 {
 	doing(s, "swapping the new table in");
-	session_send(s, REBUILD_SWAPPING, strbuf_str(&s->swap));
+	session_send(s, REBUILD_SWAPPING, strbuf_str(&s->first));
 }
 
 /* Past those that this replica is not to have. False: no table is left. */
@@ -89,25 +92,36 @@ static bool skip_tables(struct rebuild_session *s)
 	return s->table < s->job->ntables;
 }
 
-/* The rows of reset_finish.sql: part, number, what, statement. */
-static void take_plan(struct rebuild_session *s, const PGresult *r)
+/* All are planned: s->first becomes the whole swap. */
+static void end_plans(struct rebuild_session *s)
 {
 	AUTO_STRBUF text = STRBUF_INIT;
 
-	for (int i = 0; i < PQntuples(r); i++) {
-		const char *sql = PQgetvalue(r, i, 3);
-
-		if (strcmp(PQgetvalue(r, i, 0), "step") == 0)
-			add_step(s, PQgetvalue(r, i, 2), sql);
-		else
-			strbuf_addf(&s->swap, "%s; ", sql);
-	}
-	s->table++;
-	if (skip_tables(s))
-		return;
-	strbuf_addstr(&s->swap, "COMMIT");
+	strbuf_addstr(&s->first, strbuf_str(&s->swap));
+	if (s->last.len > 0) /* what is checked at the end of a transaction would be in their way */
+		strbuf_addf(&s->first, "SET CONSTRAINTS ALL IMMEDIATE; %s", strbuf_str(&s->last));
+	strbuf_addstr(&s->first, "COMMIT");
 	strbuf_addf(&text, "SET LOCAL lock_timeout = %d; SAVEPOINT before_swap", LOCK_WAIT_MS);
 	add_step(s, "swapping the new table in", strbuf_str(&text));
+}
+
+/* The rows of reset_finish.sql: part, number, what, statement. */
+static void take_plan(struct rebuild_session *s, const PGresult *r)
+{
+	for (int i = 0; i < PQntuples(r); i++) {
+		const char *part = PQgetvalue(r, i, 0), *sql = PQgetvalue(r, i, 3);
+
+		if (strcmp(part, "step") == 0)
+			add_step(s, PQgetvalue(r, i, 2), sql);
+		else
+			strbuf_addf(strcmp(part, "first") == 0	? &s->first
+				    : strcmp(part, "last") == 0 ? &s->last
+								: &s->swap,
+				    "%s; ", sql);
+	}
+	s->table++;
+	if (!skip_tables(s))
+		end_plans(s);
 }
 
 void finish_result(struct rebuild_session *s, const PGresult *r)
@@ -163,13 +177,13 @@ void finish_resume(struct rebuild_session *s)
 static void ask_plan(struct rebuild_session *s)
 {
 	char id[16];
-	const char *values[] = { id };
+	const char *values[] = { id, s->t->difference[s->table], strbuf_str(&s->ids) };
 
 	snprintf(id, sizeof(id), "%d", s->job->tables[s->table].id);
 	s->t->state = REBUILD_PLANNING;
 	s->failed = false;
 	s->moved = mono_now();
-	if (PQsendQueryParams(s->conn, sql_reset_finish, 1, NULL, values, NULL, NULL, 0)) {
+	if (PQsendQueryParams(s->conn, sql_reset_finish, 3, NULL, values, NULL, NULL, 0)) {
 		s->flushing = true;
 		return;
 	}
@@ -179,24 +193,42 @@ static void ask_plan(struct rebuild_session *s)
 }
 
 /* All locks first, of tombstones before their tables: the order in which others read the two, so they
- * wait, but do not deadlock. */
+ * wait, but do not deadlock. Readers go on with a table that is brought up to date. */
+static void add_locks(struct rebuild_session *s, bool replaced)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->job->ntables; i++) {
+		if (s->t->local[i] == NULL || (s->t->difference[i] == NULL) != replaced)
+			continue;
+		strbuf_addstr(&s->first, n++ > 0 ? ", " : "LOCK TABLE ");
+		if (replaced)
+			strbuf_addf(&s->first, "pgfanout.tombstones_%d, ", s->job->tables[i].id);
+		strbuf_addstr(&s->first, s->t->local[i]);
+	}
+	if (n > 0)
+		strbuf_addstr(&s->first, replaced ? " IN ACCESS EXCLUSIVE MODE; "
+						  : " IN SHARE ROW EXCLUSIVE MODE; ");
+}
+
 static void begin_plans(struct rebuild_session *s)
 {
 	s->table = 0;
-	strbuf_reset(&s->swap);
-	strbuf_addstr(&s->swap, "LOCK TABLE ");
-	for (size_t i = 0, n = 0; i < s->job->ntables; i++)
+	strbuf_reset(&s->first);
+	add_locks(s, true);
+	add_locks(s, false);
+	strbuf_addch(&s->ids, '{');
+	for (size_t i = 0; i < s->job->ntables; i++)
 		if (s->t->local[i] != NULL)
-			strbuf_addf(&s->swap, "%spgfanout.tombstones_%d, %s", n++ > 0 ? ", " : "",
-				    s->job->tables[i].id, s->t->local[i]);
-	strbuf_addstr(&s->swap, " IN ACCESS EXCLUSIVE MODE; ");
+			strbuf_addf(&s->ids, "%s%d", s->ids.len > 1 ? "," : "",
+				    s->job->tables[i].id);
+	strbuf_addch(&s->ids, '}');
 	if (skip_tables(s)) {
 		ask_plan(s);
 		return;
 	}
-	struct err err;
-	err_set(&err, "it is to have none of these tables");
-	session_fail(s, &err);
+	end_plans(s); /* it is to have none of them */
+	send_step(s);
 }
 
 static void next_plan(struct rebuild_session *s)

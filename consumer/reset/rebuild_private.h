@@ -33,9 +33,10 @@ struct rebuild_session {
 
 	struct rebuild_step *steps;
 	size_t nsteps, step;
-	struct strbuf swap;
-	struct mono swap_until; /* no further try after this */
-	struct mono resume_at;	/* PAUSING: the next try */
+	struct strbuf first, swap, last; /* of the swap: in this order */
+	struct strbuf ids;		 /* of the tables that it has: an array of SQL */
+	struct mono swap_until;		 /* no further try after this */
+	struct mono resume_at;		 /* PAUSING: the next try */
 	char blockers[256];
 
 	bool failed; /* the command in progress has reported an error: reason */

@@ -218,7 +218,7 @@ static void read_answer(struct rebuild_session *s)
 	take_results(s);
 }
 
-/* When the lack of progress is an error. Building an index or collecting statistics may take any
+/* When the lack of progress is an error. Building an index, or the rows that are not the same, may take any
  * time, as long as the server is alive: watch_silence(). */
 struct mono session_deadline(const struct rebuild_session *s)
 {
@@ -228,11 +228,13 @@ struct mono session_deadline(const struct rebuild_session *s)
 		return MONO_NEVER;
 	case REBUILD_PAUSING:
 		return s->resume_at;
+	case REBUILD_SWAPPING:
+		if (s->job->stopping)
+			return mono_add_ms(s->moved, STOP_SWAP_MS);
+		/* fall through */
 	case REBUILD_LOADING: /* one that waits for data from the primary is not late */
 	case REBUILD_FINISHING:
 		return s->flushing ? mono_add_ms(s->moved, s->job->stall_ms) : MONO_NEVER;
-	case REBUILD_SWAPPING:
-		return mono_add_ms(s->moved, s->job->stopping ? STOP_SWAP_MS : s->job->stall_ms);
 	default:
 		return mono_add_ms(s->moved, s->job->stall_ms);
 	}
@@ -256,7 +258,7 @@ static void watch_silence(struct rebuild_session *s, struct mono now)
 		break;
 	case PROBE_SILENT:
 		err_set(&err, "%s: the server does not answer any more: it hangs", s->t->doing);
-		session_fail(s, &err);
+		fail_unsure(s, &err);
 		break;
 	}
 }
@@ -267,7 +269,7 @@ static void keep_deadline(struct rebuild_session *s, struct mono now)
 	struct err err;
 
 	s->t->stuck_ms = s->flushing ? mono_diff_us(now, s->moved) / 1000 : 0;
-	if (s->t->state == REBUILD_FINISHING && !s->flushing) {
+	if (mono_is_never(deadline) && s->t->state != REBUILD_LOADING) {
 		watch_silence(s, now);
 		return;
 	}
@@ -306,8 +308,10 @@ void session_start(struct rebuild_session *s, const struct rebuild_job *job,
 	tune_socket(s->conn, job->stall_ms);
 	if (PQsetnonblocking(s->conn, 1) != 0)
 		fail_lost(s);
-	else
+	else if (job->ntables > 0)
 		open_table(s);
+	else
+		finish_begin(s);
 }
 
 void session_turn(struct rebuild_session *s, short revents)

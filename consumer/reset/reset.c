@@ -133,6 +133,29 @@ static bool check_broker(struct reset *r)
 	return link != NULL;
 }
 
+/* Foreign keys of any replica tie tables together: they are replaced together. */
+static bool add_related(struct reset *r)
+{
+	AUTO_STRBUF numbers = STRBUF_INIT;
+	enum exit_code code = EXIT_OK;
+	struct err err;
+
+	for (size_t i = 0; i < r->n && code == EXIT_OK; i++) {
+		struct reset_replica *replica = &r->replicas[i];
+
+		if (replica->failed != EXIT_OK)
+			continue;
+		if (!reset_replica_related(replica, &numbers))
+			log_error("not reset", KV_S("replica", replica->name),
+				  KV_S("error", replica->err.text));
+		else if (numbers.len > 0)
+			code = reset_primary_add(&r->primary, strbuf_str(&numbers), &err);
+	}
+	if (code != EXIT_OK)
+		return fail_all(r, code, "the primary cannot serve: nothing was changed", &err);
+	return taking_part(r) > 0;
+}
+
 /* ---- confirmed ---- */
 
 /* "products, public.users": the first few. */
@@ -205,20 +228,10 @@ static bool wire_stream(struct reset *r, struct reset_replica *replica, struct a
 	return reset_replica_fail(replica, code, &err);
 }
 
-/* Each stream once: whether it is the first of the tables that has it. */
-static bool is_first(const struct reset *r, size_t table)
-{
-	size_t i = 0;
-
-	while (r->primary.tables[i].stream.number != r->primary.tables[table].stream.number)
-		i++;
-	return i == table;
-}
-
 static bool wire(struct reset *r, struct reset_replica *replica, struct amqp_link *link)
 {
-	for (size_t i = 0; i < r->primary.ntables; i++)
-		if (is_first(r, i) && !wire_stream(r, replica, link, &r->primary.tables[i].stream))
+	for (size_t i = 0; i < r->primary.nstreams; i++)
+		if (!wire_stream(r, replica, link, &r->primary.streams[i].stream))
 			return false;
 	return true;
 }
@@ -319,11 +332,11 @@ static void write_streams(const struct reset *r, struct strbuf *out)
 	size_t n = 0;
 
 	strbuf_addstr(out, "{\"streams\":[");
-	for (size_t i = 0; r->request->tables == NULL && i < r->primary.ntables; i++)
-		if (is_first(r, i))
+	for (size_t i = 0; i < r->primary.nstreams; i++)
+		if (r->primary.streams[i].whole)
 			strbuf_addf(out, "%s{\"stream\":%d,\"name\":\"%s\"}", n++ > 0 ? "," : "",
-				    r->primary.tables[i].stream.number,
-				    r->primary.tables[i].stream.name);
+				    r->primary.streams[i].stream.number,
+				    r->primary.streams[i].stream.name);
 	strbuf_addstr(out, "],\"tables\":");
 	reset_primary_tables(&r->primary, out);
 	strbuf_addch(out, '}');
@@ -332,7 +345,7 @@ static void write_streams(const struct reset *r, struct strbuf *out)
 static bool rebuild(struct reset *r)
 {
 	AUTO_STRBUF streams = STRBUF_INIT;
-	AUTO_FREE struct rebuild_table *tables = xcalloc(r->primary.ntables, sizeof(*tables));
+	AUTO_FREE struct rebuild_table *tables = xcalloc(r->primary.ntables + 1, sizeof(*tables));
 	struct rebuild_job job = {
 		.primary = r->primary.conn,
 		.source = r->primary.source,
@@ -367,6 +380,7 @@ static bool rebuild(struct reset *r)
 			.due = due_of(r, replica->name, &r->due[r->ntargets]),
 			.local = replica->local,
 			.copy_in = replica->copy_in,
+			.difference = replica->difference,
 			.conn = replica->conn
 		};
 		replica->conn = NULL;
@@ -490,8 +504,9 @@ static const struct reset_step {
 	bool (*each)(struct reset_replica *replica);
 } steps[] = {
 	{ RESET_ANY, check_primary, NULL },
-	/* Connected; migrated; nothing depends on its table that a new one would lose. */
+	/* Connected; migrated; its tables can be replaced. */
 	{ RESET_ANY, NULL, reset_replica_connect },
+	{ RESET_ANY, add_related, NULL },
 	{ RESET_ANY, check_broker, NULL },
 	{ RESET_DRY, NULL, reset_replica_rehearse },
 	{ RESET_REAL, confirm, NULL },

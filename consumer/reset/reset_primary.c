@@ -20,6 +20,7 @@
 #include "consumer/reset/sql/reset_published.sql.h"
 #include "consumer/reset/sql/reset_settle.sql.h"
 #include "consumer/reset/sql/reset_snapshot.sql.h"
+#include "consumer/reset/sql/reset_streams.sql.h"
 #include "consumer/reset/sql/reset_tables.sql.h"
 #include "consumer/reset/sql/reset_unknown.sql.h"
 
@@ -113,6 +114,15 @@ static enum exit_code refuse_unknown(struct reset_primary *p, const char *names,
 	return unknown ? EXIT_USAGE : EXIT_OK;
 }
 
+static void add_stream(struct reset_primary *p, const struct stream *stream, bool whole)
+{
+	for (size_t i = 0; i < p->nstreams; i++)
+		if (p->streams[i].stream.number == stream->number)
+			return;
+	p->streams = xreallocarray(p->streams, p->nstreams + 1, sizeof(*p->streams));
+	p->streams[p->nstreams++] = (struct reset_stream){ .stream = *stream, .whole = whole };
+}
+
 /* What is not captured would be missing from the replicas again, and a table that was put in the
  * place of another would become theirs. */
 static enum exit_code read_tables(struct reset_primary *p, const struct stream *stream,
@@ -126,7 +136,8 @@ static enum exit_code read_tables(struct reset_primary *p, const struct stream *
 
 	if (outcome != DB_OK)
 		return db_exit_code(outcome);
-	p->tables = xcalloc((size_t)db_rows(r) + 1, sizeof(*p->tables));
+	p->tables = xreallocarray(p->tables, p->ntables + (size_t)db_rows(r) + 1,
+				  sizeof(*p->tables));
 	for (int i = 0; i < db_rows(r) && code == EXIT_OK; i++) {
 		if (!take_table(&p->tables[p->ntables++], r, i, err)) {
 			code = EXIT_SCHEMA;
@@ -134,16 +145,35 @@ static enum exit_code read_tables(struct reset_primary *p, const struct stream *
 			err_set(err,
 				"primary (%s): its table %s is not as it should be, run "
 				"pgfanout-migrate up: %s",
-				p->name, p->tables[i].shape->name, db_value(r, i, COL_FAULT));
+				p->name, p->tables[p->ntables - 1].shape->name,
+				db_value(r, i, COL_FAULT));
 			code = *db_value(r, i, COL_ALTERED) == '1' ? EXIT_BUSY : EXIT_SCHEMA;
 		}
+		if (code == EXIT_OK)
+			add_stream(p, &p->tables[p->ntables - 1].stream, false);
 	}
 	db_result_clear(r);
-	if (code == EXIT_OK && p->ntables == 0) {
-		err_set(err, "primary (%s): no such table is registered", p->name);
-		code = EXIT_USAGE;
-	}
 	return code;
+}
+
+static enum exit_code read_streams(struct reset_primary *p, const struct stream *stream,
+				   struct err *err)
+{
+	const struct db_param params[] = { DB_TEXT(stream ? stream->text : NULL) };
+	struct pg_result *r = NULL;
+	enum db_outcome outcome = db_query(p->conn, sql_reset_streams, 1, params, false,
+					   mono_add_ms(mono_now(), STATEMENT_MS), &r, err);
+
+	if (outcome != DB_OK)
+		return db_exit_code(outcome);
+	for (int i = 0; i < db_rows(r); i++) {
+		struct stream s;
+
+		topology_stream(&s, (int)strtol(db_value(r, i, 0), NULL, 10), db_value(r, i, 1));
+		add_stream(p, &s, true);
+	}
+	db_result_clear(r);
+	return EXIT_OK;
 }
 
 enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
@@ -167,7 +197,14 @@ enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
 	}
 	if (code == EXIT_OK)
 		code = refuse_unknown(p, names, err);
+	if (code == EXIT_OK && names == NULL)
+		code = read_streams(p, stream, err);
 	return code == EXIT_OK ? read_tables(p, stream, names, err) : code;
+}
+
+enum exit_code reset_primary_add(struct reset_primary *p, const char *numbers, struct err *err)
+{
+	return read_tables(p, NULL, numbers, err);
 }
 
 /* In a session of its own: the snapshot's is read-only, and its transaction stays open. */
@@ -218,18 +255,12 @@ static enum db_outcome let_relay_note(struct reset_primary *p, const struct stre
 	return DB_OK;
 }
 
-/* Of each stream, once. */
 static enum db_outcome let_relays_note(struct reset_primary *p, struct err *err)
 {
 	enum db_outcome outcome = DB_OK;
 
-	for (size_t i = 0; i < p->ntables && outcome == DB_OK; i++) {
-		size_t first = 0;
-		while (p->tables[first].stream.number != p->tables[i].stream.number)
-			first++;
-		if (first == i)
-			outcome = let_relay_note(p, &p->tables[i].stream, err);
-	}
+	for (size_t i = 0; i < p->nstreams && outcome == DB_OK; i++)
+		outcome = let_relay_note(p, &p->streams[i].stream, err);
 	return outcome;
 }
 
@@ -248,7 +279,7 @@ static enum db_outcome begin_snapshot(struct reset_primary *p, struct err *err)
 	for (size_t i = 0; i < p->ntables; i++)
 		strbuf_addf(&lock, "%s%s", i > 0 ? ", " : "", p->tables[i].relation);
 	strbuf_addstr(&lock, " IN ACCESS SHARE MODE");
-	return outcome == DB_OK ? ask(p, strbuf_str(&lock), NULL, err) : outcome;
+	return outcome == DB_OK && p->ntables > 0 ? ask(p, strbuf_str(&lock), NULL, err) : outcome;
 }
 
 void reset_primary_tables(const struct reset_primary *p, struct strbuf *out)
@@ -293,8 +324,9 @@ enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 	enum exit_code code = refuse_altered(p, err);
 	if (code != EXIT_OK)
 		return code;
+	strbuf_addch(&oids, '{');
 	for (size_t i = 0; i < p->ntables; i++)
-		strbuf_addf(&oids, "%s%s", i > 0 ? "," : "{", p->tables[i].oid);
+		strbuf_addf(&oids, "%s%s", i > 0 ? "," : "", p->tables[i].oid);
 	strbuf_addch(&oids, '}');
 	const struct db_param params[] = { DB_TEXT(strbuf_str(&oids)) };
 	outcome = db_query(p->conn, sql_reset_snapshot, 1, params, false,
@@ -347,6 +379,9 @@ void reset_primary_clear(struct reset_primary *p)
 	free(p->tables);
 	p->tables = NULL;
 	p->ntables = 0;
+	free(p->streams);
+	p->streams = NULL;
+	p->nstreams = 0;
 	free(p->snapshot);
 	free(p->source);
 	free(p->floor);

@@ -25,6 +25,12 @@ struct reset_table {
 	char *copy_out;
 };
 
+/* One of a table that is asked for, or that is asked for itself. */
+struct reset_stream {
+	struct stream stream;
+	bool whole; /* all tables of it, maybe none */
+};
+
 struct reset_primary {
 	const char *url; /* borrowed */
 	struct pg_conn *conn;
@@ -35,16 +41,21 @@ struct reset_primary {
 	int64_t rows, bytes; /* of the tables, estimates */
 	struct reset_table *tables;
 	size_t ntables;
+	struct reset_stream *streams; /* each once */
+	size_t nstreams;
 	struct pg_result *due; /* reset_due.sql: replica, moment, stream */
 };
 
 /* Both: EXIT_OK, or what to end with; then err says why. */
 
-/* Reads which tables are asked for: those of a stream, or those of these names, as an array of SQL; NULL:
- * all. */
+/* Reads which tables are asked for: those of a stream, or those of these names or numbers, as an array of SQL;
+ * both NULL: all. There may be none. */
 MUST_CHECK enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
 						const struct stream *stream, const char *names,
 						struct err *err);
+/* And those with these numbers. */
+MUST_CHECK enum exit_code reset_primary_add(struct reset_primary *p, const char *numbers,
+					    struct err *err);
 /* The tables with their shapes: [{"id":101,"shape":7},…] */
 void reset_primary_tables(const struct reset_primary *p, struct strbuf *out);
 /* Begins the transaction in which the load has to run. EXIT_BUSY: a table was altered meanwhile. On return everything that the snapshot

@@ -28,6 +28,7 @@
 #include "consumer/reset/sql/reset_lock_holders.sql.h"
 #include "consumer/reset/sql/reset_mark.sql.h"
 #include "consumer/reset/sql/reset_obstacles.sql.h"
+#include "consumer/reset/sql/reset_related.sql.h"
 
 #define STATEMENT_MS	   15000
 /* How long batches under way, or the session of a reset that was just killed, may take to end. */
@@ -152,6 +153,27 @@ bool reset_replica_connect(struct reset_replica *r)
 	return check_obstacles(r) && estimate_rows(r);
 }
 
+bool reset_replica_related(struct reset_replica *r, struct strbuf *ret)
+{
+	AUTO_STRBUF ids = STRBUF_INIT;
+	struct pg_result *found = NULL;
+	struct err err;
+
+	strbuf_addch(&ids, '{');
+	for (size_t i = 0; i < r->primary->ntables; i++)
+		strbuf_addf(&ids, "%s%d", i > 0 ? "," : "", r->primary->tables[i].shape->id);
+	strbuf_addch(&ids, '}');
+	const struct db_param params[] = { DB_TEXT(strbuf_str(&ids)) };
+	enum db_outcome outcome = db_query(r->conn, sql_reset_related, 1, params, false,
+					   mono_add_ms(mono_now(), STATEMENT_MS), &found, &err);
+	if (outcome != DB_OK)
+		return failed(r, "looking for foreign keys", outcome, &err);
+	strbuf_reset(ret);
+	strbuf_addstr(ret, db_value(found, 0, 0));
+	db_result_clear(found);
+	return true;
+}
+
 /* Says who holds the lock. */
 static bool fail_busy(struct reset_replica *r)
 {
@@ -192,8 +214,8 @@ bool reset_replica_lock(struct reset_replica *r)
 
 	strbuf_addstr(&sql,
 		      "SELECT pg_advisory_lock(1885824610, s) FROM (SELECT DISTINCT unnest('{");
-	for (size_t i = 0; i < r->primary->ntables; i++)
-		strbuf_addf(&sql, "%s%d", i > 0 ? "," : "", r->primary->tables[i].stream.number);
+	for (size_t i = 0; i < r->primary->nstreams; i++)
+		strbuf_addf(&sql, "%s%d", i > 0 ? "," : "", r->primary->streams[i].stream.number);
 	strbuf_addstr(&sql, "}'::integer[]) AS s ORDER BY s) AS streams");
 	const char *lock = strbuf_str(&sql);
 
@@ -265,6 +287,7 @@ static bool lock_tables(struct reset_replica *r)
 
 	r->local = xcalloc(p->ntables + 1, sizeof(*r->local));
 	r->copy_in = xcalloc(p->ntables + 1, sizeof(*r->copy_in));
+	r->difference = xcalloc(p->ntables + 1, sizeof(*r->difference));
 	for (size_t i = 0; i < p->ntables; i++)
 		if (table_is_for(p->tables[i].shape, r->name) && !r->waits[i] &&
 		    !lock_table(r, &p->tables[i], &r->local[i]))
@@ -276,7 +299,7 @@ static bool create_table(struct reset_replica *r, size_t i)
 {
 	const struct reset_table *t = &r->primary->tables[i];
 	struct pg_result *statements;
-	AUTO_STRBUF copy = STRBUF_INIT;
+	AUTO_STRBUF copy = STRBUF_INIT, difference = STRBUF_INIT;
 	bool ok = true;
 
 	if (!ask_of(r, "planning a new table", sql_reset_create, t, &statements))
@@ -286,6 +309,11 @@ static bool create_table(struct reset_replica *r, size_t i)
 	if (ok && db_rows(statements) > 0) {
 		table_sql_copy_in(&copy, t->shape, db_value(statements, 0, 2));
 		r->copy_in[i] = strbuf_detach(&copy, NULL);
+	}
+	if (ok && db_rows(statements) > 0 && *db_value(statements, 0, 3) == '1') {
+		table_sql_difference(&difference, t->shape, r->local[i],
+				     db_value(statements, 0, 2));
+		r->difference[i] = strbuf_detach(&difference, NULL);
 	}
 	db_result_clear(statements);
 	return ok;
@@ -316,11 +344,22 @@ static bool prepare(struct reset_replica *r)
 	       check_obstacles(r) && create_tables(r);
 }
 
+static bool plan(struct reset_replica *r, size_t i)
+{
+	char id[16];
+	struct err err;
+	const struct db_param params[] = { DB_TEXT(id), DB_TEXT(r->difference[i]), DB_TEXT("{}") };
+
+	snprintf(id, sizeof(id), "%d", r->primary->tables[i].shape->id);
+	enum db_outcome outcome = db_query(r->conn, sql_reset_finish, 3, params, false,
+					   mono_add_ms(mono_now(), STATEMENT_MS), NULL, &err);
+	return outcome == DB_OK || failed(r, "planning the end", outcome, &err);
+}
+
 static bool plan_all(struct reset_replica *r)
 {
 	for (size_t i = 0; i < r->primary->ntables; i++)
-		if (r->local[i] != NULL &&
-		    !ask_of(r, "planning the end", sql_reset_finish, &r->primary->tables[i], NULL))
+		if (r->local[i] != NULL && !plan(r, i))
 			return false;
 	return true;
 }
@@ -345,10 +384,12 @@ void reset_replica_clear(struct reset_replica *r)
 	for (size_t i = 0; r->local != NULL && i < r->primary->ntables; i++) {
 		free(r->local[i]);
 		free(r->copy_in[i]);
+		free(r->difference[i]);
 	}
 	free(r->local);
 	free(r->copy_in);
 	free(r->waits);
+	free(r->difference);
 	r->waits = NULL;
-	r->local = r->copy_in = NULL;
+	r->local = r->copy_in = r->difference = NULL;
 }

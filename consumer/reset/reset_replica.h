@@ -8,6 +8,7 @@
 
 #include "common/base/base.h"
 #include "common/base/err.h"
+#include "common/base/strbuf.h"
 #include "consumer/reset/reset_primary.h"
 
 struct pg_conn;
@@ -18,8 +19,9 @@ struct reset_replica {
 	struct pg_conn *conn;		     /* NULL: not connected */
 	int64_t rows;			     /* in its tables now, an estimate; -1: never counted */
 	const struct reset_primary *primary; /* borrowed: which tables */
-	char **local,
-		**copy_in;     /* of each of them, from reset_replica_begin() on; NULL: not here */
+	/* Of each of them, from reset_replica_begin() on; NULL: not here. difference: NULL too where the new
+	 * table takes the old one's place, else the statements that bring the old one up to date. */
+	char **local, **copy_in, **difference;
 	enum exit_code failed; /* EXIT_OK as long as it takes part; else err says why */
 	struct err err;
 	bool *waits; /* of each table: a person has to act on this replica before it can have it */
@@ -31,6 +33,9 @@ struct reset_replica {
 
 /* Connects; the server is migrated, and nothing keeps its tables from being replaced. */
 MUST_CHECK bool reset_replica_connect(struct reset_replica *r);
+/* Tables that are not asked for, but tied to those that are by foreign keys that it has: an array of SQL, of
+ * their numbers; "": none. */
+MUST_CHECK bool reset_replica_related(struct reset_replica *r, struct strbuf *ret);
 /* Marks it as needing a reset of the stream, in case this one fails. */
 MUST_CHECK bool reset_replica_mark(struct reset_replica *r, const struct stream *stream);
 /* From here on no batch is applied. */

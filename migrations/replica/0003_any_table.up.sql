@@ -307,3 +307,52 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pgfanout.replica_fault(smallint)
 	IS 'pgfanout: why rows of this replica may be lost or rounded; NULL: they are not';
+
+-- What somebody has made on a table of ours and would be lost with it, a phrase each: a reset brings such a
+-- table up to date row by row, instead of putting a new one in its place. Foreign keys are not among it: a
+-- reset takes them off and makes them again.
+CREATE FUNCTION pgfanout.hanging(number integer) RETURNS SETOF text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH t AS (
+		SELECT c.*, n.nspname, ARRAY[c.reltype, (SELECT typarray FROM pg_type WHERE oid = c.reltype)] AS types
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.oid = (SELECT relation FROM pgfanout.tables WHERE id = number)
+	)
+	-- what refers to the table or its row type, apart from its own parts
+	SELECT DISTINCT CASE WHEN d.classid = 'pg_rewrite'::regclass
+		THEN (SELECT pg_describe_object('pg_class'::regclass, r.ev_class, 0)
+			FROM pg_rewrite r WHERE r.oid = d.objid)
+		ELSE pg_describe_object(d.classid, d.objid, d.objsubid) END
+	FROM t
+	JOIN pg_depend d ON (d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid)
+		OR (d.refclassid = 'pg_type'::regclass AND d.refobjid = ANY (t.types))
+	WHERE d.deptype = 'n'
+		AND NOT (d.classid = 'pg_rewrite'::regclass
+			AND EXISTS (SELECT FROM pg_rewrite r
+				WHERE r.oid = d.objid AND r.ev_class = t.oid))
+		AND NOT (d.classid = 'pg_constraint'::regclass)
+		AND NOT (d.classid = 'pg_class'::regclass AND d.objid = t.oid)
+		AND NOT (d.classid = 'pg_attrdef'::regclass
+			AND EXISTS (SELECT FROM pg_attrdef a
+				WHERE a.oid = d.objid AND a.adrelid = t.oid))
+		AND NOT (d.classid = 'pg_trigger'::regclass)
+		AND NOT (d.classid = 'pg_policy'::regclass)
+	UNION ALL
+	SELECT format('trigger %I', g.tgname)
+	FROM t JOIN pg_trigger g ON g.tgrelid = t.oid AND NOT g.tgisinternal
+	UNION ALL
+	SELECT format('policy %I', p.polname)
+	FROM t JOIN pg_policy p ON p.polrelid = t.oid
+	UNION ALL
+	SELECT 'row level security' FROM t WHERE relrowsecurity
+	UNION ALL
+	SELECT format('publication %I', p.pubname)
+	FROM t JOIN pg_publication_tables p ON p.schemaname = t.nspname AND p.tablename = t.relname
+	UNION ALL
+	SELECT pg_describe_object(d.classid, d.objid, 0)
+	FROM t JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = t.oid
+		AND d.deptype = 'a'
+	JOIN pg_class s ON d.classid = 'pg_class'::regclass AND s.oid = d.objid AND s.relkind = 'S'
+$$;
+COMMENT ON FUNCTION pgfanout.hanging(integer) IS 'pgfanout: what would be lost if a table were replaced';

@@ -456,3 +456,79 @@ def test_only_the_tables_that_are_named_are_loaded_again(stack):
     assert stack.reset("--quiet").returncode == 0
     for table in ("users", 'blog."Posts"'):
         wait_equal(stack, table, ("id", "name"), 30)
+
+
+def test_what_a_user_made_on_a_replica_is_there_after_a_reset(stack):
+    """Tables tied by a foreign key of the replica's own, a view over both and a table that refers to them."""
+    stack.start_api()
+    stack.start_consumer()
+    stack.psql("primary", """
+        create table parent (id int primary key, code text, note numeric);
+        create table child (id int primary key, parent int, data json);
+        create table plain (id int primary key, parent int);
+        insert into parent select i, 'code ' || i, 1.0 from generate_series(1, 500) i;
+        insert into child select i, i, '{"a":  1}' from generate_series(1, 500) i;
+        insert into plain select i, i from generate_series(1, 500) i;
+        select pgfanout.add_table(t) from unnest('{parent,child,plain}'::text[]) t;""")
+    columns = {"parent": ("id", "code", "note"), "child": ("id", "parent", "data"), "plain": ("id", "parent")}
+    for table, names in columns.items():
+        wait_equal(stack, table, names, 30)
+    role = f"reader_{stack.database}"
+    stack.sql("replica-1", f"create role {role}")
+    stack.cleanups.append(lambda: stack.sql("replica-1", f"drop owned by {role}; drop role {role}"))
+    stack.psql("replica-1", f"""
+        alter table child add constraint to_parent foreign key (parent) references parent on delete cascade;
+        comment on constraint to_parent on child is 'tied';
+        alter table plain add constraint also foreign key (parent) references parent deferrable initially deferred;
+        create view both_of_them as select p.*, c.data from parent p join child c on c.parent = p.id;
+        grant select on both_of_them to {role};
+        create table of_mine (parent int references parent);
+        insert into of_mine values (1), (400);
+        create unique index by_code on parent (code);
+        create index by_parent on plain (parent);
+        create function shout() returns trigger language plpgsql as 'begin return new; end';
+        create trigger shouts after insert on child for each row execute function shout();""")
+    catalog = f"""
+        select conname, pg_get_constraintdef(oid), obj_description(oid, 'pg_constraint') from pg_constraint
+        where conrelid in ('parent'::regclass, 'child'::regclass, 'plain'::regclass, 'of_mine'::regclass)
+        union all select indexname, indexdef, null from pg_indexes where tablename in ('parent', 'child', 'plain')
+        union all select 'view', definition, has_table_privilege('{role}', 'both_of_them', 'select')::text
+        from pg_views where viewname = 'both_of_them'
+        union all select tgname, pg_get_triggerdef(oid), null from pg_trigger where tgname = 'shouts' order by 1, 2"""
+    before = stack.sql("replica-1", catalog)
+    oids = "select 'parent'::regclass::oid, 'child'::regclass::oid"
+    kept = stack.sql("replica-1", oids)
+
+    def break_it():
+        stack.psql("replica-1", """
+            begin; set constraints all deferred;
+            delete from parent where id between 10 and 20;
+            update parent set code = code || ' drifted', note = 1.00 where id between 30 and 40;
+            insert into child values (9000, 30, '{}');
+            update child set data = '{"a":1}' where id = 50;
+            update plain set parent = 1 where id = 2;
+            delete from plain where parent between 10 and 20;
+            update parent set code = case id when 100 then 'x' else 'code 100' end where id in (100, 101) and id = 100;
+            update parent set code = 'code 100' where id = 101; update parent set code = 'code 101' where id = 100;
+            commit;""")
+        stack.psql("replica-2", "delete from parent where id < 400; update child set parent = 7")
+    for names in ((), ("--table", "child")): # what is tied to it comes along
+        break_it()
+        done = stack.reset(*names)
+        assert done.returncode == 0, done.stdout + done.stderr
+        for table, wanted in columns.items():
+            wait_equal(stack, table, wanted)
+        assert stack.sql("replica-1", catalog) == before
+        assert stack.sql("replica-1", oids) == kept
+        assert stack.sql("replica-1", "select count(*) from both_of_them") == [(500,)]
+    stack.psql("primary", "update parent set note = 2 where id < 10; insert into parent values (900, 'new', 0); insert into child values (900, 900, null)")
+    for table, wanted in columns.items():
+        wait_equal(stack, table, wanted)
+    # What refers to a row that is gone on the primary: the reset says so and changes nothing.
+    stack.psql("replica-1", "insert into parent values (5000, 'mine'); insert into of_mine values (5000)")
+    done = stack.reset("--replica", "replica-1")
+    assert done.returncode not in (0, 2) and "of_mine" in done.stderr, done.stderr
+    assert stack.sql("replica-1", catalog) == before
+    stack.sql("replica-1", "delete from of_mine")
+    assert stack.reset("--replica", "replica-1").returncode == 0
+    wait_equal(stack, "parent", columns["parent"])

@@ -255,6 +255,21 @@ static void test_copy(void **state)
 	table_free(o);
 }
 
+static void test_difference(void **state)
+{
+	struct table *t = products_for_tests(), *o = odd_for_tests();
+	AUTO_STRBUF out = STRBUF_INIT;
+	(void)state;
+
+	table_sql_difference(&out, t, "public.products", "public.products_new");
+	strbuf_addstr(&out, ";\n");
+	table_sql_difference(&out, o, "\"Sales\".\"Odd \"\"one\"\"\"", "\"Sales\".new");
+	strbuf_addstr(&out, ";\n");
+	check_golden("difference", &out);
+	table_free(t);
+	table_free(o);
+}
+
 static void test_arrive(void **state)
 {
 	AUTO_STRBUF out = STRBUF_INIT;
@@ -290,6 +305,7 @@ int main(void)
 		cmocka_unit_test(test_what_needs_no_load),
 		cmocka_unit_test(test_tables),
 		cmocka_unit_test(test_copy),
+		cmocka_unit_test(test_difference),
 		cmocka_unit_test(test_arrive),
 		cmocka_unit_test(test_call),
 		cmocka_unit_test(test_names_end_nothing),

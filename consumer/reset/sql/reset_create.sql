@@ -1,5 +1,6 @@
 -- On a replica, in the reset's transaction: the statements that make pgfanout_reset_<id>, an empty table
 -- like the registered table $1 without indexes (they are built after the load), in the order of their numbers.
+-- hanging: whether something hangs on the old one, so that this one is only compared with it.
 -- Everything that LIKE leaves out is carried over here or by reset_finish.sql, but for UNLOGGED: a
 -- crash would empty the table.
 WITH t AS (
@@ -23,20 +24,21 @@ WITH t AS (
 SELECT 1 AS number, format('CREATE TABLE %s (LIKE %s INCLUDING ALL EXCLUDING INDEXES'
 		' EXCLUDING STATISTICS) USING %I%s%s',
 	new, old, access_method,
-	' WITH (' || options.list || ')', ' TABLESPACE ' || quote_ident(tablespace)) AS statement, new
+	' WITH (' || options.list || ')', ' TABLESPACE ' || quote_ident(tablespace)) AS statement, new,
+	EXISTS (SELECT FROM pgfanout.hanging($1::integer))::int AS hanging
 FROM t, options
 UNION ALL
-SELECT 2, format('ALTER TABLE %s OWNER TO %I', new, pg_get_userbyid(relowner)), new
+SELECT 2, format('ALTER TABLE %s OWNER TO %I', new, pg_get_userbyid(relowner)), new, NULL
 FROM t WHERE pg_get_userbyid(relowner) <> current_user
 UNION ALL
 SELECT 3,
 	format('ALTER TABLE %s ALTER COLUMN %I SET STATISTICS %s', new, a.attname, a.attstattarget),
-	new
+	new, NULL
 FROM t JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
 	AND a.attstattarget >= 0
 UNION ALL
 -- Only n_distinct: some servers keep options of their own there.
-SELECT 4, format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', new, a.attname, o.list), new
+SELECT 4, format('ALTER TABLE %s ALTER COLUMN %I SET (%s)', new, a.attname, o.list), new, NULL
 FROM t
 JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum > 0 AND NOT a.attisdropped
 CROSS JOIN LATERAL (SELECT string_agg(text, ', ') AS list FROM unnest(a.attoptions) AS text

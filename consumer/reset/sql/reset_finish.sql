@@ -1,10 +1,12 @@
 -- On a replica, in the reset's transaction, after the load: the statements that turn
--- pgfanout_reset_<id> into the registered table $1.
+-- pgfanout_reset_<id> into the registered table $1, or, where something hangs on the old one, bring the old
+-- one up to date by the statements $2 (else NULL). $3: all tables that are reset.
 --
 --   step   run one by one, however long they take: indexes and constraints under temporary names,
 --          statistics, grants
---   swap   run as one, under an ACCESS EXCLUSIVE lock on the table, all of it quick: the old table
---          is dropped, the new one and its indexes get the old names
+--   first, swap, last   run as one, those of all tables together, under an ACCESS EXCLUSIVE lock on a table
+--          that is replaced, all of it quick: the old table is dropped, the new one and its indexes get
+--          the old names. Foreign keys are taken off first, and made again in the end.
 --
 -- what: for the progress shown. The old table is locked against changes of its definition, so what
 -- is read here stays true.
@@ -14,7 +16,19 @@ WITH t AS (
 		format('%I.%I', n.nspname, 'pgfanout_reset_' || $1::integer)::regclass AS new_oid
 	FROM pg_class c
 	JOIN pg_namespace n ON n.oid = c.relnamespace
-	WHERE c.oid = (SELECT relation FROM pgfanout.tables WHERE id = $1::integer)
+	WHERE c.oid = (SELECT relation FROM pgfanout.tables WHERE id = $1::integer) AND $2::text IS NULL
+), updated AS (
+	SELECT format('%I.%I', n.nspname, c.relname) AS old, c.relpersistence,
+		format('%I.%I', n.nspname, 'pgfanout_reset_' || $1::integer) AS new
+	FROM pg_class c
+	JOIN pg_namespace n ON n.oid = c.relnamespace
+	WHERE c.oid = (SELECT relation FROM pgfanout.tables WHERE id = $1::integer) AND $2::text IS NOT NULL
+), f AS ( -- foreign keys; of one between two tables that are reset its own table sees to it
+	SELECT k.*, k.conrelid::regclass AS called, obj_description(k.oid, 'pg_constraint') AS comment
+	FROM pgfanout.tables t JOIN pg_constraint k ON k.contype = 'f' AND k.conparentid = 0
+		AND (t.relation = k.conrelid OR t.relation = k.confrelid AND NOT EXISTS (SELECT
+			FROM pgfanout.tables o WHERE o.id = ANY ($3::integer[]) AND o.relation = k.conrelid))
+	WHERE t.id = $1::integer
 ), i AS ( -- indexes; without invalid ones, which were never finished
 	SELECT x.indexrelid, c.relname AS called,
 		'pgfanout_reset_' || $1::integer || '_' || row_number() OVER (ORDER BY NOT x.indisprimary, c.relname)
@@ -113,6 +127,21 @@ SELECT 'step', 7, 'carrying over grants',
 	CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
 	CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END)
 FROM grants
+UNION ALL
+SELECT 'step', 4, 'analyzing', format('ANALYZE %s', new) FROM updated
+UNION ALL
+SELECT 'first', 1, '', format('ALTER TABLE %s DROP CONSTRAINT %I', called, conname) FROM f
+UNION ALL
+SELECT 'last', 0, '', format('ALTER TABLE %s SET LOGGED', old) FROM updated WHERE relpersistence = 'u'
+UNION ALL
+SELECT 'last', 1, '', format('ALTER TABLE %s ADD CONSTRAINT %I %s', called, conname, pg_get_constraintdef(oid)) FROM f
+UNION ALL
+SELECT 'last', 2, '', format('COMMENT ON CONSTRAINT %I ON %s IS %L', conname, called, comment) FROM f
+WHERE comment IS NOT NULL
+UNION ALL
+SELECT 'swap', 8, '', $2::text FROM updated
+UNION ALL
+SELECT 'swap', 9, '', format('DROP TABLE %s', new) FROM updated
 UNION ALL
 SELECT 'swap', 8, '', format('TRUNCATE pgfanout.tombstones_%1$s; DELETE FROM pgfanout.dead_letters WHERE "table" = %1$s',
 	$1::integer)
