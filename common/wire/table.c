@@ -59,6 +59,7 @@ static bool read_column(const json_t *from, struct table_column *c, struct err *
 	c->here = xstrdup(c->name);
 	c->member = xstrdup(get_text(from, "member"));
 	c->type = xstrdup(get_text(from, "type"));
+	c->collation = xstrdup(get_text(from, "collation"));
 	c->equal = xstrdup(get_text(from, "equal"));
 	strbuf_addf(&quoted, "\"%s\"", c->member);
 	c->quoted = strbuf_detach(&quoted, &c->quoted_len);
@@ -168,6 +169,7 @@ struct table *table_free(struct table *t)
 		free(t->columns[i].member);
 		free(t->columns[i].quoted);
 		free(t->columns[i].type);
+		free(t->columns[i].collation);
 		free(t->columns[i].equal);
 	}
 	free(t->columns);
@@ -210,7 +212,8 @@ bool table_same_key(const struct table *a, const struct table *b)
 	for (size_t k = 0; same && k < a->nkey; k++) {
 		const struct table_column *x = &a->columns[a->key[k]], *y = &b->columns[b->key[k]];
 
-		same = x->att == y->att && strcmp(x->type, y->type) == 0;
+		same = x->att == y->att && strcmp(x->type, y->type) == 0 &&
+		       strcmp(x->collation, y->collation) == 0;
 	}
 	return same;
 }

@@ -32,7 +32,8 @@ struct table_column {
 	char *member; /* of the row's JSON object */
 	char *quoted; /* the same as it stands in an object where it has no escapes: "name" */
 	size_t quoted_len;
-	char *type; /* as SQL has it */
+	char *type;	 /* as SQL has it */
+	char *collation; /* likewise, where it is not the type's; "": it is */
 	enum table_form form;
 	bool not_null;
 	int key;     /* place in the key, from 0; -1: not of it */

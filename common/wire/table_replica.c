@@ -197,13 +197,33 @@ static enum db_outcome read_had(struct pg_conn *c, const char *id, struct had *r
 	return outcome;
 }
 
+static enum db_outcome bring_needed(struct pg_conn *c, const char *id, const char *description,
+				    struct err *err)
+{
+	static const char sql[] =
+		"SELECT pgfanout.bring_needed((SELECT h.description FROM pgfanout.tables t"
+		" JOIN pgfanout.shapes h ON h.id = t.shape WHERE t.id = $1::integer), $2::jsonb)";
+	const struct db_param params[] = { DB_TEXT(id), DB_TEXT(description) };
+
+	return run(c, sql, 2, params, err);
+}
+
+static enum db_outcome make_indexes(struct pg_conn *c, const char *local, const char *description,
+				    struct err *err)
+{
+	const struct db_param params[] = { DB_TEXT(local), DB_TEXT(description) };
+
+	return run(c, "SELECT pgfanout.make_indexes($1::regclass, $2::jsonb)", 2, params, err);
+}
+
 static enum db_outcome make(struct pg_conn *c, const struct stream *stream, const struct table *t,
-			    const char *id, struct err *err)
+			    const char *id, const char *description, struct err *err)
 {
 	/* Under another number it was registered before; under this one it was dropped here. */
 	static const char other[] =
 		"DELETE FROM pgfanout.tables WHERE relation = to_regclass($1::text) OR id = $2::integer"
 		" RETURNING id";
+	static const char there[] = "SELECT to_regclass($1::text) IS NOT NULL";
 	static const char known[] =
 		"INSERT INTO pgfanout.tables (id, stream, relation, shape, due)"
 		" VALUES ($1::integer, $2::smallint, $3::regclass, $4::integer, true)";
@@ -223,10 +243,17 @@ static enum db_outcome make(struct pg_conn *c, const struct stream *stream, cons
 			    "DELETE FROM pgfanout.dead_letters WHERE \"table\" = %1$s;\n",
 			    db_value(r, i, 0));
 	db_result_clear(r);
+	outcome = db_query(c, there, 1, name, false, limit(), &r, err);
+	if (outcome != DB_OK)
+		return outcome;
+	bool is_there = *db_value(r, 0, 0) == 't';
+	db_result_clear(r);
 	table_sql_create(&script, t, strbuf_str(&local));
 	const struct db_param params[] = { DB_TEXT(id), DB_TEXT(stream->text),
 					   DB_TEXT(strbuf_str(&local)), DB_TEXT(shape) };
 	outcome = db_script(c, strbuf_str(&script), limit(), err);
+	if (outcome == DB_OK && !is_there)
+		outcome = make_indexes(c, strbuf_str(&local), description, err);
 	return outcome == DB_OK ? run(c, known, 4, params, err) : outcome;
 }
 
@@ -284,12 +311,15 @@ static enum db_outcome bring(struct pg_conn *c, const char *replica, const struc
 	enum db_outcome outcome = note_shape(c, stream, t->shape, description, NULL, err);
 	if (outcome == DB_OK)
 		outcome = read_had(c, id, &had, err);
-	if (outcome == DB_OK && !table_is_for(t, replica)) {
-		/* Nothing to make. */
-	} else if (outcome == DB_OK && (had.shape == NULL || (*had.local == '\0' && !t->flat))) {
-		outcome = make(c, stream, t, id, err);
-	} else if (outcome == DB_OK && had.shape->shape < t->shape) {
-		outcome = change(c, &had, t, id, err);
+	const bool make_it = had.shape == NULL || (had.local[0] == '\0' && !t->flat);
+	/* Otherwise there is nothing to make. */
+	if (outcome == DB_OK && table_is_for(t, replica) &&
+	    (make_it || had.shape->shape < t->shape)) {
+		outcome = bring_needed(c, id, description, err);
+		if (outcome == DB_OK && make_it)
+			outcome = make(c, stream, t, id, description, err);
+		else if (outcome == DB_OK)
+			outcome = change(c, &had, t, id, err);
 	}
 	had_clear(&had);
 	if (outcome == DB_OK)

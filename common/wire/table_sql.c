@@ -291,17 +291,25 @@ static void add_primary_key(struct strbuf *out, const struct table *t)
 	strbuf_addstr(out, ")");
 }
 
+/* "text COLLATE "C"" */
+static void add_type(struct strbuf *out, const struct table_column *c)
+{
+	strbuf_addstr(out, c->type);
+	if (*c->collation != '\0')
+		strbuf_addf(out, " COLLATE %s", c->collation);
+}
+
 static void add_column(struct strbuf *out, const struct table_column *c)
 {
 	add_name(out, c->name);
-	strbuf_addf(out, " %s%s, ", c->type, c->not_null ? " NOT NULL" : "");
+	strbuf_addch(out, ' ');
+	add_type(out, c);
+	strbuf_addstr(out, c->not_null ? " NOT NULL, " : ", ");
 }
 
 void table_sql_create(struct strbuf *out, const struct table *t, const char *local)
 {
-	strbuf_addstr(out, "CREATE SCHEMA IF NOT EXISTS ");
-	add_name(out, t->schema);
-	strbuf_addf(out, ";\nCREATE TABLE IF NOT EXISTS %s (", local);
+	strbuf_addf(out, "CREATE TABLE IF NOT EXISTS %s (", local);
 	for (size_t i = 0; i < t->ncolumns; i++)
 		add_column(out, &t->columns[i]);
 	add_name(out, t->version);
@@ -312,7 +320,9 @@ void table_sql_create(struct strbuf *out, const struct table *t, const char *loc
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		strbuf_addstr(out, "ADD COLUMN IF NOT EXISTS ");
 		add_name(out, t->columns[i].name);
-		strbuf_addf(out, " %s, ", t->columns[i].type);
+		strbuf_addch(out, ' ');
+		add_type(out, &t->columns[i]);
+		strbuf_addstr(out, ", ");
 	}
 	strbuf_addstr(out, "ADD COLUMN IF NOT EXISTS ");
 	add_name(out, t->version);
@@ -377,9 +387,12 @@ static bool add_column_changes(struct strbuf *out, const struct table *was, cons
 					  *old = table_column_of(was, c->att);
 
 		if (old != NULL && stays(old, c)) {
-			if (strcmp(old->type, c->type) != 0) {
+			if (strcmp(old->type, c->type) != 0 ||
+			    strcmp(old->collation, c->collation) != 0) {
 				alter(out, local, "ALTER COLUMN", c->name);
-				strbuf_addf(out, " TYPE %s;\n", c->type);
+				strbuf_addstr(out, " TYPE ");
+				add_type(out, c);
+				strbuf_addstr(out, ";\n");
 			}
 			if (old->not_null && !c->not_null) {
 				alter(out, local, "ALTER COLUMN", c->name);
@@ -392,7 +405,9 @@ static bool add_column_changes(struct strbuf *out, const struct table *was, cons
 			strbuf_addstr(out, ";\n");
 		}
 		alter(out, local, "ADD COLUMN IF NOT EXISTS", c->name);
-		strbuf_addf(out, " %s;\n", c->type);
+		strbuf_addch(out, ' ');
+		add_type(out, c);
+		strbuf_addstr(out, ";\n");
 		load = true;
 	}
 	return load;
@@ -402,9 +417,6 @@ static void add_moves(struct strbuf *out, const struct table *was, const struct 
 		      const char *local)
 {
 	if (strcmp(was->schema, now->schema) != 0) {
-		strbuf_addstr(out, "CREATE SCHEMA IF NOT EXISTS ");
-		add_name(out, now->schema);
-		strbuf_addstr(out, ";\n");
 		alter(out, local, "SET SCHEMA", now->schema);
 		strbuf_addstr(out, ";\n");
 	}

@@ -9,7 +9,8 @@
 
 /* "public"."users" */
 void table_sql_name(struct strbuf *out, const struct table *t);
-/* A script that makes the table on a replica, unless it is there, with its key alone; and its tombstones. */
+/* A script that makes the table on a replica, unless it is there, with its key alone; and its tombstones. What
+ * it needs is there. */
 void table_sql_create(struct strbuf *out, const struct table *t, const char *local);
 
 /* A script that makes the replica's table one of another shape of it. *ret_load: its rows are to be loaded

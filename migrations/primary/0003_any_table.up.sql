@@ -131,17 +131,22 @@ COMMENT ON FUNCTION pgfanout.source() IS 'pgfanout: names this primary, whose tr
 
 -- ---- one description of a table ----
 
--- A domain's base type; any other type is its own.
+-- A domain's base type, an array of a domain's likewise; any other type is its own.
 CREATE FUNCTION pgfanout.base_type(type oid, modifier integer, OUT base oid, OUT base_modifier integer)
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH RECURSIVE chain (oid, modifier, depth) AS (
-		SELECT base_type.type, base_type.modifier, 0
+	WITH RECURSIVE chain (oid, modifier, depth, array_of) AS (
+		SELECT base_type.type, base_type.modifier, 0, false
 		UNION ALL
-		SELECT t.typbasetype, CASE WHEN c.modifier = -1 THEN t.typtypmod ELSE c.modifier END, c.depth + 1
-		FROM chain c JOIN pg_type t ON t.oid = c.oid AND t.typtype = 'd'
+		SELECT CASE t.typtype WHEN 'd' THEN t.typbasetype ELSE t.typelem END,
+			CASE WHEN c.modifier = -1 THEN t.typtypmod ELSE c.modifier END, c.depth + 1,
+			c.array_of OR t.typtype <> 'd'
+		FROM chain c JOIN pg_type t ON t.oid = c.oid
+		WHERE t.typtype = 'd' OR EXISTS (SELECT FROM pg_type e WHERE e.oid = t.typelem AND e.typtype = 'd'
+			AND t.typsubscript = 'array_subscript_handler'::regproc)
 	)
-	SELECT oid, modifier FROM chain ORDER BY depth DESC LIMIT 1
+	SELECT CASE WHEN NOT c.array_of THEN c.oid ELSE coalesce(nullif(t.typarray, 0), base_type.type) END, c.modifier
+	FROM chain c JOIN pg_type t ON t.oid = c.oid ORDER BY c.depth DESC LIMIT 1
 $$;
 COMMENT ON FUNCTION pgfanout.base_type(oid, integer) IS 'pgfanout: the type that a domain is made of';
 
@@ -175,6 +180,99 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgfanout.key_operators(pgfanout.registered) IS 'pgfanout: the columns of a table''s key';
 
+-- The types that the columns of a table are made of, each behind those that it is made of itself: of an array
+-- its element.
+CREATE FUNCTION pgfanout.types_used(relation regclass) RETURNS TABLE (att smallint, type oid, depth integer)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE used (att, type, depth) AS (
+		SELECT a.attnum, coalesce(nullif(t.typelem, 0), t.oid), 0
+		FROM pg_attribute a CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
+		JOIN pg_type t ON t.oid = b.base
+		WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+		UNION ALL
+		SELECT u.att, coalesce(nullif(t.typelem, 0), t.oid), u.depth + 1
+		FROM used u JOIN pg_type c ON c.oid = u.type AND c.typtype = 'c'
+		JOIN pg_attribute a ON a.attrelid = c.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+		CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
+		JOIN pg_type t ON t.oid = b.base
+	)
+	SELECT att, type, max(depth) FROM used GROUP BY 1, 2
+$$;
+COMMENT ON FUNCTION pgfanout.types_used(regclass) IS 'pgfanout: the types that a table''s columns are made of';
+
+-- A collation that is not the one of the type, as SQL has it.
+CREATE FUNCTION pgfanout.collation_of(sort oid, type oid) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format('%I.%I', n.nspname, l.collname) FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
+	WHERE l.oid = sort AND l.oid <> (SELECT t.typcollation FROM pg_type t WHERE t.oid = type)
+$$;
+COMMENT ON FUNCTION pgfanout.collation_of(oid, oid) IS 'pgfanout: part of describing a table';
+
+-- What a replica needs before it can have the table: collations, enum and composite types, in this order, each
+-- behind those that it is made of. Not what an extension brings. Labels and attributes are known by their
+-- numbers, so that one can be renamed.
+CREATE FUNCTION pgfanout.needed(r pgfanout.registered) RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH used AS (
+		SELECT u.type AS oid, max(u.depth) AS depth FROM pgfanout.types_used(r.relation) u
+		WHERE r.columns IS NULL OR u.att IN (SELECT a.attnum FROM pg_attribute a
+			WHERE a.attrelid = r.relation AND a.attname = ANY (r.columns))
+		GROUP BY 1
+	), collations AS (
+		SELECT a.attcollation AS oid FROM pg_attribute a WHERE a.attnum > 0 AND NOT a.attisdropped
+			AND (a.attrelid = r.relation AND (r.columns IS NULL OR a.attname = ANY (r.columns))
+				OR a.attrelid IN (SELECT t.typrelid FROM used u JOIN pg_type t ON t.oid = u.oid))
+	), made AS (
+		SELECT n.nspname, l.collname AS name, 1000 AS depth, 'collation' AS kind,
+			to_jsonb(l) - '{oid,collname,collnamespace,collowner,collencoding,collversion}'::text[] AS parts,
+			l.oid, 'pg_collation'::regclass AS class
+		FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
+		WHERE l.oid IN (SELECT c.oid FROM collations c) AND l.collnamespace <> 'pg_catalog'::regnamespace
+		UNION ALL
+		SELECT n.nspname, t.typname, u.depth, 'enum', (SELECT jsonb_agg(jsonb_build_object('number', e.oid::bigint,
+				'name', e.enumlabel) ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid),
+			t.oid, 'pg_type'::regclass
+		FROM used u JOIN pg_type t ON t.oid = u.oid AND t.typtype = 'e' JOIN pg_namespace n ON n.oid = t.typnamespace
+		UNION ALL
+		SELECT n.nspname, t.typname, u.depth, 'composite', (SELECT jsonb_agg(jsonb_build_object('number', a.attnum,
+				'name', a.attname, 'type', format_type(b.base, b.base_modifier)
+				|| coalesce(' COLLATE ' || pgfanout.collation_of(a.attcollation, b.base), '')) ORDER BY a.attnum)
+			FROM pg_attribute a CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
+			WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped),
+			t.oid, 'pg_type'::regclass
+		FROM used u JOIN pg_type t ON t.oid = u.oid AND t.typtype = 'c' JOIN pg_namespace n ON n.oid = t.typnamespace
+		JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
+	)
+	SELECT jsonb_agg(jsonb_build_object('kind', m.kind, 'schema', m.nspname, 'name', m.name,
+		'parts', coalesce(m.parts, '[]')) ORDER BY m.depth DESC, m.nspname, m.name)
+	FROM made m WHERE NOT EXISTS (SELECT FROM pg_depend d
+		WHERE d.classid = m.class AND d.objid = m.oid AND d.deptype = 'e')
+$$;
+COMMENT ON FUNCTION pgfanout.needed(pgfanout.registered) IS 'pgfanout: types and collations that a table needs';
+
+-- The indexes of a table but for its key, for the replicas that make it: not unique there. Not those over
+-- columns that are not sent, or by functions or operators that are not the server's own. Noted with a shape,
+-- and no part of it: another index changes nothing that is sent.
+CREATE FUNCTION pgfanout.other_indexes(r pgfanout.registered) RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT coalesce(jsonb_agg(jsonb_build_object('name', x.relname, 'definition',
+		substr(d.text, length(format('CREATE %sINDEX %I ON %s%I.%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END,
+			x.relname, CASE WHEN x.relkind = 'I' THEN 'ONLY ' ELSE '' END, n.nspname, c.relname)) + 1)) ORDER BY x.oid), '[]')
+	FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
+	JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL pg_get_indexdef(x.oid) AS d (text)
+	WHERE c.oid = r.relation AND i.indisvalid AND x.oid <> pgfanout.key_index(r)
+		AND NOT EXISTS (SELECT FROM pg_depend p WHERE p.classid = 'pg_class'::regclass AND p.objid = x.oid
+			AND (p.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+				OR p.refobjid = c.oid AND r.columns IS NOT NULL AND p.refobjsubid > 0
+					AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid
+						AND a.attnum = p.refobjsubid AND a.attname = ANY (r.columns))))
+$$;
+COMMENT ON FUNCTION pgfanout.other_indexes(pgfanout.registered) IS 'pgfanout: the indexes of a table but for its key';
+
 -- What a table looks like: all that relay, consumer and replicas know of it. A column's form says how
 -- its values are written as JSON, and read back: pgfanout.value_terms().
 CREATE FUNCTION pgfanout.describe(r pgfanout.registered) RETURNS jsonb
@@ -195,7 +293,8 @@ AS $$
 				AND NOT (t.typtype = 'e' OR (coalesce(l.collisdeterministic, true)
 					AND b.base = ANY ('{boolean,smallint,integer,bigint,oid,uuid,text,varchar,name,bytea,'
 					'date,time,timestamp,timestamptz,"char"}'::regtype[])))),
-		'columns', (SELECT jsonb_agg(jsonb_build_object(
+		'needs', pgfanout.needed(r),
+		'columns', (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
 				'att', a.attnum, 'name', a.attname,
 				'member', coalesce(r.special -> 'members' ->> a.attname, a.attname),
 				'type', format_type(b.base, b.base_modifier),
@@ -209,8 +308,8 @@ AS $$
 					WHEN 'text'::regtype THEN 'string' WHEN 'varchar'::regtype THEN 'string'
 					WHEN 'bpchar'::regtype THEN 'string' WHEN 'name'::regtype THEN 'string'
 					ELSE 'text' END,
-				'notnull', a.attnotnull)
-				|| CASE WHEN e.text IS NULL THEN '{}' ELSE jsonb_build_object('equal', e.text) END
+				'notnull', a.attnotnull, 'equal', e.text,
+				'collation', pgfanout.collation_of(a.attcollation, b.base)))
 				ORDER BY a.attnum)
 			FROM pg_attribute a CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
 			LEFT JOIN pgfanout.key_operators(r) e ON e.att = a.attnum
@@ -527,7 +626,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN 'the table is not registered';
 	END IF;
-	shape := (SELECT description FROM pgfanout.shapes WHERE id = r.shape);
+	shape := (SELECT description - 'indexes' FROM pgfanout.shapes WHERE id = r.shape);
 	now := pgfanout.describe(r);
 	-- No fault that stays: notice() sees to it, and replicas load what was missed.
 	IF r.stream <> 1 AND r.reason IS NULL AND now IS DISTINCT FROM shape AND now -> 'key' <> 'null' THEN
@@ -600,7 +699,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pgfanout.capture_fault(integer, regclass) IS 'pgfanout: why changes of a table may be missed; NULL: none is';
 
--- Another one whenever the table, a column or a trigger of it has been altered: a look at all tables once a
+-- Another one whenever the table, a column, its type or a trigger of it has been altered: a look at all tables once a
 -- second costs little by it.
 CREATE FUNCTION pgfanout.fingerprint(relation regclass) RETURNS bigint
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
@@ -609,6 +708,13 @@ AS $$
 		+ coalesce((SELECT sum(i.xmin::text::bigint) FROM pg_index i WHERE i.indrelid = c.oid), 0)::bigint
 		+ (SELECT sum(a.xmin::text::bigint * (a.attnum + 7)) FROM pg_attribute a WHERE a.attrelid = c.oid)::bigint
 		+ coalesce((SELECT sum(g.xmin::text::bigint) FROM pg_trigger g WHERE g.tgrelid = c.oid), 0)::bigint
+		-- no type of a user is below this
+		+ CASE WHEN EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid AND a.atttypid >= 16384)
+			THEN (SELECT sum(t.xmin::text::bigint
+				+ coalesce((SELECT sum(e.xmin::text::bigint * 11) FROM pg_enum e WHERE e.enumtypid = t.oid), 0)
+				+ coalesce((SELECT sum(a.xmin::text::bigint * 13) FROM pg_attribute a
+					WHERE t.typtype = 'c' AND a.attrelid = t.typrelid), 0))
+				FROM pgfanout.types_used(c.oid) u JOIN pg_type t ON t.oid = u.type)::bigint ELSE 0 END
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation
 $$;
 COMMENT ON FUNCTION pgfanout.fingerprint(regclass) IS 'pgfanout: another one whenever a table has been altered';
@@ -621,8 +727,9 @@ AS $$
 DECLARE
 	now jsonb := pgfanout.describe(r);
 BEGIN
-	IF now IS DISTINCT FROM (SELECT s.description FROM pgfanout.shapes s WHERE s.id = r.shape) THEN
-		INSERT INTO pgfanout.shapes (registered, description) VALUES (r.id, now)
+	IF now IS DISTINCT FROM (SELECT s.description - 'indexes' FROM pgfanout.shapes s WHERE s.id = r.shape) THEN
+		INSERT INTO pgfanout.shapes (registered, description)
+			VALUES (r.id, now || jsonb_build_object('indexes', pgfanout.other_indexes(r)))
 			RETURNING id INTO r.shape;
 		UPDATE pgfanout.registered g SET shape = r.shape WHERE g.id = r.id;
 		-- Replicas have products from their own migrations.
@@ -703,7 +810,13 @@ AS $$
 		FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attname = 'pgfanout_version'
 			AND NOT a.attisdropped AND (r.columns IS NULL OR a.attname = ANY (r.columns))
 		UNION ALL
-		SELECT 10, format('row level security hides rows of %s from %I', r.relation, current_user),
+		SELECT 10, format('%s has %s columns, replicas can have 1599 columns of a table, and one of their own',
+			r.relation, count(*)), 'Leave some out with columns =>.'
+		FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+			AND (r.columns IS NULL OR a.attname = ANY (r.columns))
+		HAVING count(*) > 1599
+		UNION ALL
+		SELECT 11, format('row level security hides rows of %s from %I', r.relation, current_user),
 			format('Give %I the attribute BYPASSRLS, or let it own the table without FORCE ROW LEVEL SECURITY.',
 				current_user)
 		WHERE c.relkind = 'r' AND row_security_active(c.oid)
@@ -825,15 +938,18 @@ COMMENT ON FUNCTION pgfanout.unregister(pgfanout.registered) IS 'pgfanout: part 
 --
 -- Until capture is made anew, columns that were added are not captured; but the record of the new shape
 -- makes each replica load the table again. Columns that were dropped or renamed make every write fail.
-CREATE FUNCTION pgfanout.notice(own boolean) RETURNS void
+CREATE FUNCTION pgfanout.notice(own boolean, of_types boolean DEFAULT false) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	r   pgfanout.registered;
 	now jsonb;
 BEGIN
-	-- One at a time: in the transaction that altered a table, by the lock on it.
-	IF own THEN
+	-- One at a time: in the transaction that altered a table, by the lock on it; a type has none that helps,
+	-- and needs none: it can take all that it could before.
+	IF of_types THEN
+		PERFORM pg_advisory_xact_lock(1885824609, 5);
+	ELSIF own THEN
 		NULL;
 	ELSIF NOT pg_try_advisory_xact_lock(1885824609, 5) THEN
 		RETURN;
@@ -842,7 +958,7 @@ BEGIN
 	END IF;
 	FOR r IN SELECT g.* FROM pgfanout.registered g
 		WHERE g.stream <> 1 AND g.seen IS DISTINCT FROM pgfanout.fingerprint(g.relation)
-			AND (NOT own OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = g.relation)
+			AND (NOT own OR of_types OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = g.relation)
 				OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_backend_pid()
 					AND l.relation = g.relation AND l.granted AND l.mode = 'AccessExclusiveLock'))
 	LOOP
@@ -853,7 +969,7 @@ BEGIN
 				CONTINUE;
 			END IF;
 			IF now -> 'key' <> 'null' AND now IS DISTINCT FROM
-				(SELECT s.description FROM pgfanout.shapes s WHERE s.id = r.shape)
+				(SELECT s.description - 'indexes' FROM pgfanout.shapes s WHERE s.id = r.shape)
 			THEN
 				IF NOT own THEN
 					EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', r.relation);
@@ -881,7 +997,7 @@ BEGIN
 		END;
 	END LOOP;
 END $$;
-COMMENT ON FUNCTION pgfanout.notice(boolean) IS 'pgfanout: sees to tables that have been altered';
+COMMENT ON FUNCTION pgfanout.notice(boolean, boolean) IS 'pgfanout: sees to tables that have been altered';
 
 -- The part of refresh() and drop_table() that needs the rights of pgfanout's owner.
 CREATE FUNCTION pgfanout.altered(relation regclass, dropped boolean) RETURNS void
@@ -947,12 +1063,12 @@ CREATE FUNCTION pgfanout.on_ddl() RETURNS event_trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM pgfanout.notice(true);
+	PERFORM pgfanout.notice(true, TG_TAG = 'ALTER TYPE');
 END $$;
 COMMENT ON FUNCTION pgfanout.on_ddl() IS 'pgfanout: sees to tables that have been altered';
 DO $$
 BEGIN
-	CREATE EVENT TRIGGER pgfanout_altered ON ddl_command_end WHEN TAG IN ('ALTER TABLE')
+	CREATE EVENT TRIGGER pgfanout_altered ON ddl_command_end WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE')
 		EXECUTE FUNCTION pgfanout.on_ddl();
 	CREATE EVENT TRIGGER pgfanout_dropped ON sql_drop WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED')
 		EXECUTE FUNCTION pgfanout.on_ddl();

@@ -109,6 +109,92 @@ ALTER TABLE pgfanout.dead_letters DROP COLUMN id, ALTER COLUMN "table" DROP DEFA
 COMMENT ON TABLE pgfanout.dead_letters
 	IS 'pgfanout: rows that are wrong on this replica, because a change of theirs was given up; cured '
 		'by a newer change, a replay, a repair or a reset';
+-- ---- what a table needs ----
+
+-- Makes what a table that is described by `now` needs and is not here: its schema, collations, enum and composite
+-- types (pgfanout.needed() of the primary). `was`: what is known here; types that were altered since are
+-- altered here. What is here already is used: of an enum type labels are added.
+CREATE FUNCTION pgfanout.bring_needed(was jsonb, now jsonb) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	t     record;
+	p     record;
+	last  text;
+	there text[];
+BEGIN
+	-- IF NOT EXISTS asks for the right to make schemas where it makes none.
+	FOR t IN SELECT DISTINCT s.name FROM (SELECT now ->> 'schema' AS name UNION ALL
+			SELECT n ->> 'schema' FROM jsonb_array_elements(nullif(now -> 'needs', 'null')) n) s
+		WHERE to_regnamespace(quote_ident(s.name)) IS NULL
+	LOOP
+		EXECUTE format('CREATE SCHEMA %I', t.name);
+	END LOOP;
+	FOR t IN SELECT n ->> 'kind' AS kind, format('%I.%I', n ->> 'schema', n ->> 'name') AS name, n -> 'parts' AS parts,
+			coalesce((SELECT o -> 'parts' FROM jsonb_array_elements(nullif(was -> 'needs', 'null')) o
+				WHERE o - 'parts' = n - 'parts'), '[]') AS old_parts
+		FROM jsonb_array_elements(nullif(now -> 'needs', 'null')) WITH ORDINALITY AS w (n, place) ORDER BY place
+	LOOP
+		IF t.kind = 'collation' THEN
+			CONTINUE WHEN to_regcollation(t.name) IS NOT NULL;
+			EXECUTE format('CREATE COLLATION %s (provider = %s, deterministic = %s%s%s%s%s)', t.name,
+				CASE t.parts ->> 'collprovider' WHEN 'i' THEN 'icu' WHEN 'b' THEN 'builtin' ELSE 'libc' END,
+				t.parts ->> 'collisdeterministic',
+				-- the names of these differ between versions of PostgreSQL
+				', locale = ' || quote_literal(coalesce(t.parts ->> 'colllocale', t.parts ->> 'colliculocale')),
+				', lc_collate = ' || quote_literal(t.parts ->> 'collcollate'), ', lc_ctype = ' || quote_literal(t.parts ->> 'collctype'),
+				', rules = ' || quote_literal(t.parts ->> 'collicurules'));
+		ELSIF to_regtype(t.name) IS NULL THEN
+			EXECUTE format('CREATE TYPE %s AS %s (%s)', t.name, CASE t.kind WHEN 'enum' THEN 'ENUM' ELSE '' END,
+				(SELECT string_agg(CASE t.kind WHEN 'enum' THEN format('%L', x ->> 'name')
+					ELSE format('%I %s', x ->> 'name', x ->> 'type') END, ', ' ORDER BY place)
+				FROM jsonb_array_elements(t.parts) WITH ORDINALITY AS e (x, place)));
+		ELSE
+			FOR p IN SELECT x ->> 'name' AS name, x ->> 'type' AS type, old ->> 'name' AS old_name
+				FROM jsonb_array_elements(t.parts) WITH ORDINALITY AS e (x, place)
+				FULL JOIN jsonb_array_elements(t.old_parts) AS o (old) ON old -> 'number' = x -> 'number'
+				ORDER BY place NULLS FIRST
+			LOOP
+				there := ARRAY(SELECT enumlabel FROM pg_enum WHERE enumtypid = to_regtype(t.name) ORDER BY enumsortorder);
+				IF t.kind = 'enum' AND p.old_name = ANY (there) AND p.name <> ALL (there) THEN
+					EXECUTE format('ALTER TYPE %s RENAME VALUE %L TO %L', t.name, p.old_name, p.name);
+				ELSIF t.kind = 'enum' AND p.name <> ALL (there) THEN
+					EXECUTE format('ALTER TYPE %s ADD VALUE %L%s', t.name, p.name, coalesce(' AFTER ' || quote_literal(last),
+						' BEFORE ' || quote_literal(there[1])));
+				ELSIF t.kind = 'composite' AND t.old_parts <> '[]' AND p.name IS DISTINCT FROM p.old_name THEN
+					EXECUTE format('ALTER TYPE %s %s', t.name, CASE WHEN p.name IS NULL
+						THEN format('DROP ATTRIBUTE %I', p.old_name) WHEN p.old_name IS NULL
+						THEN format('ADD ATTRIBUTE %I %s', p.name, p.type)
+						ELSE format('RENAME ATTRIBUTE %I TO %I', p.old_name, p.name) END);
+				END IF;
+				last := p.name;
+			END LOOP;
+			last := NULL;
+		END IF;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION pgfanout.bring_needed(jsonb, jsonb) IS 'pgfanout: makes the types that a table needs';
+
+-- The other indexes of a table that was made here, not unique: rows may come in another order than on the
+-- primary. The table is as right without one that cannot be made.
+CREATE FUNCTION pgfanout.make_indexes(relation regclass, description jsonb) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	i record;
+BEGIN
+	FOR i IN SELECT x ->> 'name' AS name, x ->> 'definition' AS definition
+		FROM jsonb_array_elements(description -> 'indexes') AS x
+	LOOP
+		BEGIN
+			EXECUTE format('CREATE INDEX IF NOT EXISTS %I ON %s %s', i.name, relation, i.definition);
+		EXCEPTION WHEN OTHERS THEN
+			RAISE WARNING 'index % of % cannot be made here: %', i.name, relation, SQLERRM;
+		END;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION pgfanout.make_indexes(regclass, jsonb) IS 'pgfanout: makes the indexes of a table but for its key';
+
 -- ---- functions ----
 
 -- Whether the snapshot that a table was loaded from contains a change, so that it is stale here: if the

@@ -352,6 +352,7 @@ class Postgres(Server):
             "unix_socket_directories": f"'{self.sockets}'",
             "fsync": "on", "synchronous_commit": "on", "full_page_writes": "on",
             "shared_buffers": "32MB", "max_connections": 100, "max_wal_size": "1GB",
+            "max_prepared_transactions": 10,
             "checkpoint_timeout": "15min", "jit": "off", "logging_collector": "off",
             **(settings or {})}
         self.bin = postgres_bin(name)

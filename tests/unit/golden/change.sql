@@ -14,7 +14,6 @@ ALTER TABLE public.t ADD COLUMN IF NOT EXISTS "n" bigint;
 ALTER TABLE public.t DROP COLUMN "m";
 ALTER TABLE public.t ADD COLUMN IF NOT EXISTS "m" text;
 ALTER TABLE public.t ADD COLUMN IF NOT EXISTS "new" inet;
-CREATE SCHEMA IF NOT EXISTS "else";
 ALTER TABLE public.t SET SCHEMA "else";
 ALTER TABLE "else"."t" RENAME TO "u";
 DO $pgfanout$ BEGIN
