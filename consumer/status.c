@@ -53,6 +53,9 @@ static const struct metric_def metrics[] = {
 	[METRIC_BLOCKED] = { "pgfanout_consumer_blocked", METRIC_GAUGE, "replica",
 			     "1 while a batch waits for a lock that another session of the replica "
 			     "holds" },
+	[METRIC_WAITING_ROWS] = { "pgfanout_consumer_waiting_rows", METRIC_GAUGE, "replica",
+				  "Rows whose newest change waits on the replica for another row "
+				  "to make way" },
 };
 
 const char *status_state_name(enum status_state s)
@@ -100,7 +103,7 @@ void status_init(struct status *s, const char *replica, const char *stream, size
 		fatal("status: cannot make a mutex");
 	s->state = STATUS_CONNECTING_REPLICA;
 	s->since_us = wall_now_us();
-	s->wrong = -1;
+	s->wrong = s->waiting = -1;
 }
 
 void status_clear(struct status *s)
@@ -191,6 +194,14 @@ void status_set_wrong(struct status *s, int64_t products)
 	set_gauge(s, METRIC_WRONG, products);
 }
 
+void status_set_waiting(struct status *s, int64_t changes)
+{
+	pthread_mutex_lock(&s->lock);
+	s->waiting = changes;
+	pthread_mutex_unlock(&s->lock);
+	set_gauge(s, METRIC_WAITING_ROWS, changes);
+}
+
 void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32_t retry,
 		       uint32_t dead)
 {
@@ -214,6 +225,7 @@ void status_metrics_init(const char *const *replicas, size_t n)
 		metric_set(METRIC_WAITING, i, METRIC_UNKNOWN);
 		metric_set(METRIC_DEAD_WAITING, i, METRIC_UNKNOWN);
 		metric_set(METRIC_WRONG, i, METRIC_UNKNOWN);
+		metric_set(METRIC_WAITING_ROWS, i, METRIC_UNKNOWN);
 		metric_set(METRIC_NEEDS_RESET, i, METRIC_UNKNOWN);
 	}
 }
@@ -292,17 +304,18 @@ static json_t *stream_json(struct status *s)
 	int64_t newest = atomic_load(&s->newest_version), at_us = atomic_load(&s->last_applied_us);
 
 	pthread_mutex_lock(&s->lock);
-	json_t *o = json_pack("{s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:o, s:b, s:o, s:o}", "stream",
-			      s->stream, "state", status_state_name(s->state), "is_running",
-			      s->state == STATUS_APPLYING, "last_lsn",
+	json_t *o = json_pack("{s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:o, s:o, s:b, s:o, s:o}",
+			      "stream", s->stream, "state", status_state_name(s->state),
+			      "is_running", s->state == STATUS_APPLYING, "last_lsn",
 			      newest > 0 ? json_integer(newest) : json_null(), "last_sync_time",
 			      at_us > 0 ? report_time(at_us) : json_null(), "records_replicated",
 			      (json_int_t)atomic_load(&s->counters[METRIC_APPLIED]), "error_count",
 			      (json_int_t)(atomic_load(&s->counters[METRIC_RETRIED]) +
 					   atomic_load(&s->counters[METRIC_DEAD])),
-			      "last_error", report_text(s->error), "needsReset", s->needs_reset,
-			      "needsResetReason", report_text(s->reset_reason), "queues",
-			      queues_json(s));
+			      "last_error", report_text(s->error), "waiting",
+			      s->waiting >= 0 ? json_integer(s->waiting) : json_null(),
+			      "needsReset", s->needs_reset, "needsResetReason",
+			      report_text(s->reset_reason), "queues", queues_json(s));
 	pthread_mutex_unlock(&s->lock);
 	return o;
 }

@@ -42,6 +42,7 @@ enum consumer_metric {
 	METRIC_LAST_APPLIED,
 	METRIC_WRONG,
 	METRIC_BLOCKED,
+	METRIC_WAITING_ROWS,
 	CONSUMER_METRICS
 };
 #define STATUS_NO_LABEL SIZE_MAX /* it has no metrics: those tell of products */
@@ -74,8 +75,9 @@ struct status {
 	char reset_reason[256];
 	struct status_blocker blockers[STATUS_BLOCKERS];
 	size_t nblockers;
-	int64_t wrong; /* products that are wrong on it, -1: not known yet */
-	bool counted;  /* the queues' lengths below are known */
+	int64_t wrong;	 /* products that are wrong on it, -1: not known yet */
+	int64_t waiting; /* changes that wait there for others, -1: not known yet */
+	bool counted;	 /* the queues' lengths below are known */
 	uint32_t waiting_sync, waiting_delete, waiting_retry, waiting_dead;
 };
 
@@ -101,6 +103,7 @@ bool status_set_needs_reset(struct status *s, bool needs_reset, const char *reas
 /* The oldest first; 0: nothing waits. */
 void status_set_blockers(struct status *s, const struct status_blocker *blockers, size_t n);
 void status_set_wrong(struct status *s, int64_t products);
+void status_set_waiting(struct status *s, int64_t changes);
 /* Messages ready or unacknowledged; not known any more when the state is not APPLYING. */
 void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32_t retry,
 		       uint32_t dead);

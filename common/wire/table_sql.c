@@ -791,3 +791,15 @@ void table_sql_call(struct strbuf *out, const struct table *t)
 		    "$5::pgfanout.columns_%1$d, $6::boolean, $7::bigint[], $8::jsonb, $9::bigint)",
 		    t->shape);
 }
+
+void table_sql_wait(struct strbuf *out, const struct table *t, int stream)
+{
+	strbuf_addf(
+		out,
+		"SELECT pgfanout.wait(%d::smallint, %d, %d, $1::text, $2::bigint[], $3::xid8[], "
+		"$4::boolean[], $5::pgfanout.columns_%d",
+		stream, t->id, t->shape, t->shape);
+	for (int i = 6; i <= TABLE_WAIT_PARAMS; i++)
+		strbuf_addf(out, ", $%d::text[]", i);
+	strbuf_addch(out, ')');
+}

@@ -3,7 +3,7 @@
  * a change that is refused stands alone.
  *
  * Promise: APPLY_DONE means that every change of the batch is committed on the replica (or was
- * stale there), or is in the batch's list of failures. Anything else means that some of it may be
+ * stale there), or waits there for others, or is in the batch's list of failures. Anything else means that some of it may be
  * committed and some not; applying it again is harmless.
  *
  * Owned by one worker's thread; the connection is the worker's. Does not wait and does not log.
@@ -34,15 +34,17 @@ struct apply_trouble {
 };
 
 struct apply_counts {
-	size_t applied; /* changes that changed something */
-	size_t refused;
+	size_t applied;	   /* changes that changed something */
+	size_t refused;	   /* failures of the batch */
+	size_t kept;	   /* changes that wait on the replica for others, or were stale there */
 	size_t units;	   /* transactions */
 	bool numbers_left; /* the numbers of its messages are not on the replica yet */
 	struct mono started;
 };
 
-/* Both borrowed. The tables change only while it is IDLE. */
-struct apply *apply_new(const struct consumer_settings *settings, const struct tables *tables);
+/* Settings and tables are borrowed. The tables change only while it is IDLE. */
+struct apply *apply_new(const struct consumer_settings *settings, const struct stream *stream,
+			const char *replica, const struct tables *tables);
 struct apply *apply_free(struct apply *a); /* NULL is fine; returns NULL */
 
 /* db serves the tables' statements and stays until apply_abandon() or another call of this. IDLE

@@ -305,7 +305,8 @@ static void fail(struct batch *b, uint32_t change)
 
 void batch_fail_change(struct batch *b, uint32_t change, const struct err *why)
 {
-	note_why(b, change, why);
+	if (why != NULL)
+		note_why(b, change, why);
 	fail(b, change);
 }
 
@@ -316,18 +317,10 @@ void batch_refuse(struct batch *b, uint32_t change, const struct err *why)
 	set_refused(b, change, true);
 }
 
-bool batch_applied(struct batch *b, size_t from, size_t n)
+void batch_kept(struct batch *b, size_t from, size_t n)
 {
-	bool was = false;
-
-	if (b->nrefused == 0 && !b->retried)
-		return false;
-	for (size_t i = from; i < from + n; i++) {
-		const struct batch_change *c = &b->changes[b->order[i]];
-		was = was || c->refused || b->messages[c->message].attempt > 0;
+	for (size_t i = from; i < from + n; i++)
 		set_refused(b, b->order[i], false);
-	}
-	return was;
 }
 
 /* By term and transaction, not by time: the primary's clock may have been set back. */
@@ -430,57 +423,19 @@ static int compare_keys(const void *left, const void *right, void *arg)
 	return order != 0 ? order : x->key_len < y->key_len ? -1 : x->key_len > y->key_len;
 }
 
-/* Of one table after the other, because a unit is of one. Versions are ever different but for a message
- * delivered twice. */
-static int compare_versions(const void *left, const void *right, void *arg)
-{
-	const struct batch *b = arg;
-	uint32_t l, r;
-
-	memcpy(&l, left, sizeof(l));
-	memcpy(&r, right, sizeof(r));
-	const struct change *one = &b->changes[l].change, *other = &b->changes[r].change;
-	int64_t x = one->version, y = other->version;
-	if (one->table != other->table)
-		return one->table->id < other->table->id ? -1 : 1;
-	if (one->truncate != other->truncate)
-		return one->truncate ? -1 : 1;
-	return x < y ? -1 : x > y ? 1 : l < r ? -1 : l > r;
-}
-
-void batch_by_version(struct batch *b, size_t from, size_t n)
-{
-	qsort_r(b->order + from, n, sizeof(*b->order), compare_versions, b);
-}
-
-void batch_retry(struct batch *b, bool descending)
+void batch_order_refused(struct batch *b)
 {
 	b->norder = 0;
 	for (size_t i = 0; i < b->nchanges; i++)
 		if (b->changes[i].refused)
 			b->order[b->norder++] = (uint32_t)i;
 	if (b->norder > 1)
-		batch_by_version(b, 0, b->norder);
-	for (size_t i = 0; descending && i < b->norder / 2; i++) {
-		uint32_t *other = &b->order[b->norder - 1 - i], swap = b->order[i];
-		b->order[i] = *other;
-		*other = swap;
-	}
-}
-
-void batch_give_up(struct batch *b)
-{
-	batch_retry(b, false);
-	for (size_t i = 0; i < b->norder; i++)
-		fail(b, b->order[i]);
+		qsort_r(b->order, b->norder, sizeof(*b->order), compare_keys, b);
 }
 
 void batch_seal(struct batch *b)
 {
 	b->norder = 0;
-	b->retried = false;
-	for (size_t i = 0; i < b->nmessages; i++)
-		b->retried = b->retried || b->messages[i].attempt > 0;
 	GROW(b->order, b->order_cap, b->nchanges);
 	for (size_t i = 0; i < b->nchanges; i++)
 		if (*newest_of(b, (uint32_t)i) == i)
@@ -519,11 +474,6 @@ bool batch_of_one_table(const struct batch *b, size_t at, size_t other)
 			    *y = &b->changes[b->order[other]].change;
 
 	return x->table == y->table && !x->truncate && !y->truncate;
-}
-
-bool batch_is_newest(struct batch *b, size_t at)
-{
-	return *newest_of(b, b->order[at]) == b->order[at];
 }
 
 /* ---- parameters ---- */
@@ -681,8 +631,67 @@ void batch_truncate_build(struct batch_params *p, const struct batch *b, size_t 
 	ret[4] = arrivals ? beats_param(&p->beats, b) : DB_TEXT(NULL);
 }
 
+/* What of a change is one of them. */
+static const char *kept_text(struct batch_params *p, const struct batch *b,
+			     const struct batch_change *c, const char *const queues[2],
+			     enum table_kept_text which)
+{
+	const struct batch_message *m = &b->messages[c->message];
+
+	switch (which) {
+	case TABLE_KEPT_TYPE:
+		return batch_text(b, m->type_at);
+	case TABLE_KEPT_CONTENT_TYPE:
+		return batch_text(b, m->content_type_at);
+	case TABLE_KEPT_ID:
+		return batch_text(b, m->id_at);
+	case TABLE_KEPT_QUEUE:
+		return queues[m->kind];
+	case TABLE_KEPT_ERROR:
+		return batch_text(b, c->error_at);
+	case TABLE_KEPT_SHOWN:
+		return batch_text(b, c->shown_at);
+	default:
+		strbuf_reset(&p->key);
+		change_key_text(&c->change, b->bodies.data, &b->arena, &p->key);
+		return strbuf_str(&p->key);
+	}
+}
+
+void batch_keep_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
+		      const char *const queues[2], struct db_param ret[TABLE_WAIT_PARAMS])
+{
+	struct db_param apply[TABLE_APPLY_PARAMS];
+
+	batch_params_build(p, b, from, n, false, apply);
+	ret[0] = apply[TABLE_APPLY_SOURCE];
+	ret[1] = apply[TABLE_APPLY_VERSIONS];
+	ret[2] = apply[TABLE_APPLY_XIDS];
+	ret[3] = apply[TABLE_APPLY_DELETED];
+	ret[4] = apply[TABLE_APPLY_COLUMNS];
+	for (size_t k = 0; k < TABLE_KEPT_TEXTS; k++) {
+		pgarray_begin(&p->kept[k], PGARRAY_TEXT);
+		for (size_t i = from; i < from + n; i++) {
+			const struct batch_change *c = &b->changes[b->order[i]];
+
+			if (k == TABLE_KEPT_BODY) {
+				pgarray_add_text(&p->kept[k], b->bodies.data + c->raw.at,
+						 c->raw.len);
+			} else {
+				const char *text = kept_text(p, b, c, queues,
+							     (enum table_kept_text)k);
+				pgarray_add_text(&p->kept[k], text, strlen(text));
+			}
+		}
+		ret[5 + k] = pgarray_finish(&p->kept[k]);
+	}
+}
+
 void batch_params_clear(struct batch_params *p)
 {
+	for (size_t k = 0; k < TABLE_KEPT_TEXTS; k++)
+		pgarray_clear(&p->kept[k]);
+	strbuf_clear(&p->key);
 	pgarray_clear(&p->versions);
 	pgarray_clear(&p->xids);
 	pgarray_clear(&p->deleted);

@@ -31,9 +31,8 @@ struct batch_header {
 struct batch_message {
 	uint64_t tag;
 	enum change_kind kind;
-	unsigned attempt;  /* how often it has failed before */
-	int64_t failed_us; /* and when last, wall clock; 0: not known */
-	size_t id_at;	   /* message_id; these are places in text, 0: the empty string */
+	unsigned attempt; /* how often it has failed before */
+	size_t id_at;	  /* message_id; these are places in text, 0: the empty string */
 	size_t type_at;
 	size_t content_type_at;
 	int64_t shape;	   /* x-shape; 0: not known */
@@ -50,7 +49,7 @@ struct batch_change {
 	struct change change;
 	uint32_t message; /* index */
 	bool tried;	  /* it has been handed out for applying */
-	bool refused;	  /* by the replica, and it may succeed once others are applied */
+	bool refused;	  /* by the replica, because of another row */
 	/* in text: why, when it was refused first; for the operator, and for anybody */
 	size_t error_at, shown_at;
 	struct batch_slice raw; /* in bodies */
@@ -66,7 +65,6 @@ struct batch_failure {
 	size_t key_at;		/* table's number; in text: the key as SQL writes a text[]; */
 	int64_t version;	/* 0: they could not */
 	bool whole;		/* all there is in the message: its x-xid goes with it as it came */
-	bool free;		/* no attempt is used up */
 	size_t error_at;	/* in text: why, for the operator */
 	size_t shown_at;	/* in text: what anybody may see of that; 0: the same */
 };
@@ -99,12 +97,11 @@ struct batch {
 	struct batch_header *headers;
 	size_t nheaders, headers_cap;
 
-	/* Indices of the changes to apply; batch_seal() and batch_retry() fill it, batch_older()
-	 * appends. */
+	/* Indices of the changes to apply; batch_seal() and batch_order_refused() fill it,
+	 * batch_older() appends. */
 	uint32_t *order;
 	size_t norder, order_cap;
 	size_t nrefused; /* changes that are refused now */
-	bool retried;	 /* some message has failed before; batch_seal() says */
 
 	struct strbuf bodies;	   /* raw JSON of all messages */
 	struct change_arena arena; /* of the changes; what is raw counts from bodies */
@@ -154,19 +151,14 @@ void batch_add_change(struct batch *b, const struct change *c, struct batch_slic
 void batch_add_failure(struct batch *b, struct batch_failure f, const char *error);
 /* Fills in which row it is about. */
 void batch_name_row(struct batch *b, struct batch_failure *f, const struct change *c);
-/* The replica refused this change for what is in it: a failure. */
+/* The replica refused this change: a failure. why: NULL: for what it was refused for before. */
 void batch_fail_change(struct batch *b, uint32_t change, const struct err *why);
-/* The replica refused it, and may take it once others are applied: kept for batch_retry(). */
+/* The replica refused it because of another row: it is to wait there. */
 void batch_refuse(struct batch *b, uint32_t change, const struct err *why);
-/* order[from … from+n) are applied, so none of them is refused any more. True: one of them was, in
- * this batch or in an earlier one. */
-bool batch_applied(struct batch *b, size_t from, size_t n);
-/* Puts order[from … from+n), all of one table or whole tables, into the order of their versions. */
-void batch_by_version(struct batch *b, size_t from, size_t n);
-/* Starts again with those that are refused: `order` holds them alone, by tables and versions. */
-void batch_retry(struct batch *b, bool descending);
-/* Those that are still refused become failures, in the order of their versions. */
-void batch_give_up(struct batch *b);
+/* `order` holds those that are refused alone, by tables. */
+void batch_order_refused(struct batch *b);
+/* order[from … from+n) wait on the replica, so they are refused no more. */
+void batch_kept(struct batch *b, size_t from, size_t n);
 /* The last message is a heartbeat, recorded by this transaction of the primary. */
 void batch_add_beat(struct batch *b, const struct heartbeat *beat, uint64_t xid);
 /* The last message has no change that concerns the replica. */
@@ -190,16 +182,13 @@ void batch_seal(struct batch *b);
 /* The next newest change of the same row that was not tried yet is appended to `order`: true,
  * *ret_at is its place there. */
 bool batch_older(struct batch *b, uint32_t change, size_t *ret_at);
-/* Whether order[at] is the newest change of its row; of several others of one row each needs a
- * transaction of its own. */
-bool batch_is_newest(struct batch *b, size_t at);
 /* Whether two places in `order` have changes that may be of one unit: rows of one table. */
 bool batch_of_one_table(const struct batch *b, size_t at, size_t other);
 
 /* What the parameters of a unit point into. */
 struct batch_params {
-	struct pgarray versions, xids, deleted, column, runs;
-	struct strbuf columns, beats;
+	struct pgarray versions, xids, deleted, column, runs, kept[TABLE_KEPT_TEXTS];
+	struct strbuf columns, beats, key;
 	char newest[8], xid[8], all_new[1];
 };
 /* For order[from … from+n), all of one table: the parameters of enum table_apply; with what the batch
@@ -212,6 +201,10 @@ void batch_arrivals_build(struct batch_params *p, const struct batch *b, bool ar
 /* For order[at], a TRUNCATE: source, version, xid, runs, beats. */
 void batch_truncate_build(struct batch_params *p, const struct batch *b, size_t at, bool arrivals,
 			  struct db_param ret[TABLE_TRUNCATE_PARAMS]);
+/* For order[from … from+n), all of one table and refused: the parameters of table_sql_wait(). queues: their
+ * names, by enum change_kind. */
+void batch_keep_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
+		      const char *const queues[2], struct db_param ret[TABLE_WAIT_PARAMS]);
 void batch_params_clear(struct batch_params *p);
 
 #endif

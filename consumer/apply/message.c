@@ -68,15 +68,6 @@ static unsigned read_attempt(const struct amqp_delivery *d)
 	return n > ATTEMPT_MAX ? ATTEMPT_MAX : (unsigned)n;
 }
 
-/* x-failed-at as we write it; 0 if it is anything else. */
-static int64_t read_failed_at(const struct amqp_delivery *d)
-{
-	const char *text = amqp_header_text(d->headers, d->nheaders, "x-failed-at");
-	int64_t pg_us;
-
-	return clock_parse_pg(text, strlen(text), &pg_us) ? clock_pg_to_wall(pg_us) : 0;
-}
-
 static void take_number(struct batch *b, const struct amqp_delivery *d)
 {
 	int64_t term = read_count(d, CHANGE_TERM_HEADER);
@@ -313,7 +304,6 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 		xids_text = number;
 	}
 	m->attempt = read_attempt(d);
-	m->failed_us = m->attempt > 0 ? read_failed_at(d) : 0;
 	m->shape = message_shape(d);
 	m->inserted = read_count(d, CHANGE_INSERTED_HEADER);
 	m->truncate = kind == CHANGE_DELETE &&

@@ -17,6 +17,9 @@
 #include "consumer/apply/sql/replica_streams.sql.h"
 #include "consumer/apply/sql/replica_waiting.sql.h"
 #include "consumer/apply/sql/replica_wrong.sql.h"
+#include "consumer/apply/sql/waiting_dead.sql.h"
+#include "consumer/apply/sql/waiting_remove.sql.h"
+#include "consumer/apply/sql/waiting_settle.sql.h"
 
 #define CONNECT_TIMEOUT_S   3
 #define LOCK_TIMEOUT_MS	    5000
@@ -28,6 +31,9 @@ static const struct db_statement statements[] = {
 	[REPLICA_DECLARED] = { "replica_declared", sql_replica_declared, 1, NULL },
 	[REPLICA_WRONG] = { "replica_wrong", sql_replica_wrong, 1, NULL },
 	[REPLICA_STREAMS] = { "streams", sql_replica_streams, 0, NULL },
+	[REPLICA_WAITING_SETTLE] = { "waiting_settle", sql_waiting_settle, 4, NULL },
+	[REPLICA_WAITING_DEAD] = { "waiting_dead", sql_waiting_dead, 2, NULL },
+	[REPLICA_WAITING_REMOVE] = { "waiting_remove", sql_waiting_remove, 1, NULL },
 	[REPLICA_RECORD_WRONG] = { "record_wrong", sql_record_wrong, 7, NULL },
 };
 

@@ -20,6 +20,9 @@ enum replica_statement {
 	REPLICA_WRONG,
 	REPLICA_RECORD_WRONG,
 	REPLICA_STREAMS,
+	REPLICA_WAITING_SETTLE,
+	REPLICA_WAITING_DEAD,
+	REPLICA_WAITING_REMOVE,
 };
 
 /* Also reads the tables, and makes their statements known to the connection. NULL on failure; *ret_outcome

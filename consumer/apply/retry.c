@@ -195,7 +195,7 @@ static const struct move *take_failure(struct retry *r, const struct batch *b,
 {
 	const struct batch_message *from = &b->messages[f->message];
 
-	*x = (struct failed){ .attempt = from->attempt + (f->free ? 0 : 1) };
+	*x = (struct failed){ .attempt = from->attempt + 1 };
 	x->verdict = verdict_of_failure(x->attempt, (unsigned)r->settings->max_attempts);
 	x->delay_ms = verdict_delay_ms(r->settings->retry_delay_ms, x->attempt);
 	bool dead = x->verdict.action == VERDICT_DEAD;
@@ -238,7 +238,7 @@ static const struct move *take_failure(struct retry *r, const struct batch *b,
 	return m;
 }
 
-static void log_move(const struct retry *r, const struct move *m, const struct failed *x, bool free)
+static void log_move(const struct retry *r, const struct move *m, const struct failed *x)
 {
 	const struct amqp_publish *p = &m->copy.message;
 
@@ -247,11 +247,11 @@ static void log_move(const struct retry *r, const struct move *m, const struct f
 			  KV_S("message_id", p->message_id),
 			  KV_S("kind", change_kind_name(m->kind)), KV_I("attempt", x->attempt),
 			  KV_S("queue", p->routing_key), KV_S("error", x->error));
-	else /* while others are sorted out, it is no news that this one waits */
-		LOG_AT(free ? LOG_DEBUG : LOG_WARN, x->verdict.sentence,
-		       KV_S("replica", r->replica), KV_S("message_id", p->message_id),
-		       KV_S("kind", change_kind_name(m->kind)), KV_I("attempt", x->attempt),
-		       KV_I("again_in_ms", x->delay_ms), KV_S("error", x->error));
+	else
+		log_warn(x->verdict.sentence, KV_S("replica", r->replica),
+			 KV_S("message_id", p->message_id), KV_S("kind", change_kind_name(m->kind)),
+			 KV_I("attempt", x->attempt), KV_I("again_in_ms", x->delay_ms),
+			 KV_S("error", x->error));
 }
 
 void retry_take(struct retry *r, const struct batch *b)
@@ -261,7 +261,7 @@ void retry_take(struct retry *r, const struct batch *b)
 	for (size_t i = 0; i < b->nfailures; i++) {
 		const struct move *m = take_failure(r, b, &b->failures[i], &x);
 		if (i < LOG_MOVES)
-			log_move(r, m, &x, b->failures[i].free);
+			log_move(r, m, &x);
 		status_set_error(r->status, batch_text(b, b->failures[i].shown_at != 0
 								  ? b->failures[i].shown_at
 								  : b->failures[i].error_at));

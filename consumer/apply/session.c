@@ -4,6 +4,7 @@
  *   received messages collect in the last batch of a list; the first batch is the one being applied
  *
  *   delivery ──▶ [collecting] … [applying] ──▶ commit ──▶ ack
+ *                                   ├─ refused because of another row: waiting.c, on the replica
  *                                   └─ failures ──▶ retry.c: publish ──▶ confirm ──▶ ack
  *                                      (given up: wrong_records.c records it on the replica first)
  *
@@ -46,6 +47,7 @@
 #include "consumer/apply/replica.h"
 #include "consumer/apply/retry.h"
 #include "consumer/apply/side.h"
+#include "consumer/apply/waiting.h"
 #include "consumer/apply/wrong_records.h"
 
 #define STATE_MS   5000	 /* how often the replica is asked whether it needs a reset */
@@ -68,6 +70,7 @@ struct session {
 	struct inbox inbox;
 	struct side *side;
 	struct wrong_records *wrong;
+	struct waiting *waiting;
 	struct blockers *blockers;
 
 	/* Of the stretch that runs: */
@@ -213,7 +216,12 @@ static bool acks_due(const struct session *s, const struct batch *next, struct m
 /* A moved change is confirmed in its next queue. */
 static void on_moved(void *arg, uint64_t tag)
 {
-	ack(arg, tag, false);
+	struct session *s = arg;
+
+	if (tag & WAITING_TAG)
+		waiting_moved(s->waiting, tag);
+	else
+		ack(s, tag, false);
 }
 
 /* Everything in b is committed, or a failure. The rule:
@@ -248,14 +256,14 @@ static void count_batch(const struct session *s, const struct batch *b, struct a
 {
 	int64_t newest = 0;
 
-	for (size_t i = 0; i < b->norder; i++)
-		if (b->changes[b->order[i]].change.version > newest)
-			newest = b->changes[b->order[i]].change.version;
+	for (size_t i = 0; i < b->nchanges; i++)
+		if (b->changes[i].change.version > newest)
+			newest = b->changes[i].change.version;
 	status_count(s->status, METRIC_MESSAGES, (int64_t)(b->nmessages - b->nbeats));
 	status_count(s->status, METRIC_BATCHES, 1);
 	status_count(s->status, METRIC_APPLIED, (int64_t)counts.applied);
 	status_count(s->status, METRIC_STALE,
-		     (int64_t)(b->nchanges - counts.refused - counts.applied));
+		     (int64_t)(b->nchanges - counts.refused - counts.kept - counts.applied));
 	status_applied(s->status, newest, counts.units > 0 ? took_us : -1);
 	log_debug("batch applied", KV_I("messages", (int64_t)b->nmessages),
 		  KV_I("changes", (int64_t)b->nchanges), KV_I("applied", (int64_t)counts.applied),
@@ -271,6 +279,7 @@ static void finish_batch(struct session *s)
 
 	/* Committed on the replica: only now outward. */
 	s->numbers_left = counts.numbers_left;
+	waiting_batch(s->waiting, counts.kept);
 	acknowledge(s, b);
 	for (size_t i = 0; i < ARRAY_SIZE(b->mark_body_at); i++)
 		if (b->mark_body_at[i])
@@ -403,8 +412,10 @@ static void on_wrong(void *arg, enum db_outcome outcome, const struct pg_result 
 	struct session *s = arg;
 
 	(void)err;
-	if (outcome == DB_OK && db_rows(r) == 1)
-		status_set_wrong(s->status, strtoll(db_value(r, 0, 0), NULL, 10));
+	if (outcome != DB_OK || db_rows(r) != 1)
+		return;
+	status_set_wrong(s->status, strtoll(db_value(r, 0, 0), NULL, 10));
+	waiting_note(s->waiting, strtoll(db_value(r, 0, 1), NULL, 10));
 }
 
 static void on_streams(void *arg, enum db_outcome outcome, const struct pg_result *r,
@@ -468,6 +479,8 @@ static void wait_for_events(struct session *s, bool receiving)
 	wait_ms = mono_until_ms(db_next_deadline(s->db), now, wait_ms);
 	wait_ms = mono_until_ms(apply_wake(s->apply), now, wait_ms);
 	wait_ms = side_wait_ms(s->side, now, wait_ms);
+	if (s->stretch == STRETCH_RECEIVING)
+		wait_ms = mono_until_ms(waiting_wake(s->waiting), now, wait_ms);
 	wait_ms = mono_until_ms(blockers_wake(s->blockers, apply_since(s->apply)), now, wait_ms);
 	if (s->applying == NULL)
 		wait_ms = mono_until_ms(ack_time(s, inbox_first(&s->inbox)), now, wait_ms);
@@ -520,6 +533,7 @@ static void loop(struct session *s)
 			blockers_step(s->blockers, apply_since(s->apply), now);
 		if (s->stretch != STRETCH_ENDED && wrong_records_step(s->wrong, s->db, now))
 			s->state_at = now; /* one more is wrong */
+		waiting_step(s->waiting, s->db, now, s->stretch == STRETCH_RECEIVING);
 		if (s->stretch != STRETCH_ENDED && !db_alive(s->db)) {
 			s->result->outcome = DB_LOST;
 			end_with(s, SESSION_REPLICA, verdict_of_unit(DB_LOST, 1, 1).sentence,
@@ -550,6 +564,7 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	s->after_trouble = after_trouble;
 	s->applying = NULL;
 	wrong_records_start(s->wrong);
+	waiting_start(s->waiting);
 	s->state_at = mono_add_ms(mono_now(), STATE_MS);
 	s->streams_at = mono_now();
 	s->tables_at = mono_add_ms(mono_now(), TABLES_MS);
@@ -614,10 +629,11 @@ struct session *session_new(const struct consumer_settings *settings, const stru
 	s->status = status;
 	s->ack_at = MONO_NEVER;
 	inbox_init(&s->inbox, tables, (size_t)settings->batch_max_changes);
-	s->apply = apply_new(settings, tables);
+	s->apply = apply_new(settings, stream, replica, tables);
 	s->retry = retry_new(settings, stream, replica, status, on_moved, s);
 	s->side = side_new(settings, stream, replica, status, s->retry, &s->inbox);
 	s->wrong = wrong_records_new(settings, replica, s->retry);
+	s->waiting = waiting_new(settings, stream, status, s->retry);
 	s->blockers = blockers_new(settings, replica, status);
 	return s;
 }
@@ -629,6 +645,7 @@ struct session *session_free(struct session *s)
 	apply_free(s->apply);
 	side_free(s->side);
 	wrong_records_free(s->wrong);
+	waiting_free(s->waiting);
 	blockers_free(s->blockers);
 	retry_free(s->retry);
 	inbox_clear(&s->inbox);

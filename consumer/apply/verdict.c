@@ -14,7 +14,6 @@
 
 #define ANY    ((size_t)-1)
 #define ALWAYS UINT_MAX
-#define FEW    ((size_t)64)
 
 static const struct {
 	enum db_outcome outcome;
@@ -57,27 +56,14 @@ struct verdict verdict_of_unit(enum db_outcome outcome, size_t changes, unsigned
 	fatal("verdict: no row for database outcome %d", (int)outcome);
 }
 
-bool verdict_may_pass(const char *sqlstate)
+bool verdict_waits(const char *sqlstate)
 {
-	/* What is said of the row alone. */
-	static const char *const own[] = { "21", "22", "23502", "23514", "44", "54" };
+	static const char *const codes[] = { "23503", "23505", "23P01" };
 
-	for (size_t i = 0; i < ARRAY_SIZE(own); i++)
-		if (strncmp(sqlstate, own[i], strlen(own[i])) == 0)
-			return false;
-	return true;
-}
-
-bool verdict_goes_on(size_t taken, size_t left)
-{
-	/* A few are tried for as long as any is taken. Of many, a pass that takes hardly any would
-	 * be repeated as often as there are changes. */
-	return taken > 0 && left > 0 && (left <= FEW || taken >= left / 8);
-}
-
-bool verdict_is_free(unsigned failed_before, int64_t failed_us, int64_t resolved_us)
-{
-	return failed_before > 0 && failed_us > 0 && resolved_us >= failed_us;
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++)
+		if (strcmp(sqlstate, codes[i]) == 0)
+			return true;
+	return false;
 }
 
 struct verdict verdict_of_failure(unsigned attempt, unsigned max_attempts)

@@ -31,16 +31,9 @@ struct verdict {
  * this time included. */
 struct verdict verdict_of_unit(enum db_outcome outcome, size_t changes, unsigned tries);
 
-/* Whether a change that was refused with this SQLSTATE may be taken once others are applied: another
- * row is in its way (a unique key), or not there yet (a foreign key), or a trigger may have looked
- * at others. Not if its own values are at fault. */
-bool verdict_may_pass(const char *sqlstate);
-/* Whether the refused changes of a batch are worth another pass: `taken` of `left` were taken by
- * the last one. */
-bool verdict_goes_on(size_t taken, size_t left);
-/* Whether a change that was refused again uses up no attempt: another one that had been refused was
- * taken since it was refused last. Both by the wall clock; 0: that is not known, or was never. */
-bool verdict_is_free(unsigned failed_before, int64_t failed_us, int64_t resolved_us);
+/* Whether a change that was refused with this SQLSTATE waits for others: another row is in its way (a unique
+ * key, an exclusion constraint), or not there yet, or still there (a foreign key). */
+bool verdict_waits(const char *sqlstate);
 
 /* A change failed; `attempt` counts this failure, 1 for the first. */
 struct verdict verdict_of_failure(unsigned attempt, unsigned max_attempts);

@@ -231,6 +231,353 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pgfanout.version_of(integer, text[]) IS 'pgfanout: the newest version of a row that is known here';
 
+-- ---- changes that wait for others ----
+--
+-- A change that is refused because of another row (a unique key, an exclusion constraint, a foreign key) is
+-- kept here, whatever the row that must make way comes with: this batch or another, this message or another,
+-- this queue or the other one, however late. So no split of changes over messages is wrong, and no order.
+--
+--   a change is   moves on when
+--   refused       wait() has committed; then its message is acknowledged              -> WAITING
+--   WAITING       settle() could apply it, or something newer is known of its row     -> gone
+--                 a newer change of its row is refused too                            -> that one WAITS
+--                 it was refused so often after all it can wait for had come          -> DEAD
+--   DEAD          it is in the dead-letter queue                                      -> gone
+--
+-- If the consumer dies before wait() has committed, the message comes again; after it, the message may come
+-- again, and replaces itself or is stale. A letter that died and was not removed is published once more. While
+-- a change waits, its row is known to be wrong here (dead_letters), so reads go elsewhere.
+CREATE TABLE pgfanout.waiting (
+	number       bigint   NOT NULL GENERATED ALWAYS AS IDENTITY,
+	stream       smallint NOT NULL,
+	"table"      integer  NOT NULL,
+	key          text[]   NOT NULL,
+	version      bigint   NOT NULL,
+	xid          xid8     NOT NULL,
+	source       text,
+	shape        integer  NOT NULL,
+	deleted      boolean  NOT NULL,
+	cols         text     NOT NULL, -- a pgfanout.columns_<shape>
+	-- the message, if it is given up; the queue it came through; why it was refused first, for the operator
+	-- and for anybody
+	body         text     NOT NULL,
+	type         text     NOT NULL,
+	content_type text     NOT NULL,
+	message_id   text     NOT NULL,
+	queue        text     NOT NULL,
+	error        text     NOT NULL,
+	shown        text     NOT NULL,
+	-- heartbeats that are newer than this have all that it can wait for in front of them; null: settle() says
+	beat         timestamptz,
+	tries        smallint NOT NULL DEFAULT 0, -- since such heartbeats came
+	try_at       timestamptz,
+	dead         boolean  NOT NULL DEFAULT false,
+	barred       boolean  NOT NULL DEFAULT false, -- these two: exchange()'s
+	was          text,
+	PRIMARY KEY ("table", key)
+);
+COMMENT ON TABLE pgfanout.waiting
+	IS 'pgfanout: changes that this replica refused because of another row, until that row makes way';
+COMMENT ON SEQUENCE pgfanout.waiting_number_seq IS 'pgfanout: numbers the rows of waiting';
+
+-- What settle() and wait() begin with, as the functions that apply changes do.
+CREATE FUNCTION pgfanout.begin_waiting(of_stream smallint) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF NOT pg_try_advisory_xact_lock_shared(1885824610, of_stream) THEN
+		RAISE EXCEPTION 'the replica is being reset' USING ERRCODE = 'PF001';
+	END IF;
+	PERFORM pg_advisory_xact_lock(1885824611, of_stream);
+END $$;
+COMMENT ON FUNCTION pgfanout.begin_waiting(smallint) IS 'pgfanout: part of settle() and wait()';
+
+-- Keeps refused changes of one shape of a table, at most one of a row; of two the newest. Stale ones are left
+-- out. cols: a pgfanout.columns_<shape>.
+CREATE FUNCTION pgfanout.wait(of_stream smallint, id integer, shape integer, msg_source text,
+	versions bigint[], xids xid8[], deleted boolean[], cols anyelement, keys text[], bodies text[],
+	types text[], content_types text[], ids text[], queues text[], errors text[], shown text[])
+	RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	parts text[];
+	n     bigint;
+BEGIN
+	PERFORM pgfanout.begin_waiting(of_stream);
+	IF (SELECT count(*) FROM pgfanout.waiting w WHERE w.stream = of_stream) >= 10000 THEN
+		RAISE EXCEPTION 'too many changes wait for others already'
+			USING ERRCODE = 'program_limit_exceeded';
+	END IF;
+	EXECUTE format('SELECT array_agg(ROW(%s)::pgfanout.columns_%s::text ORDER BY i)
+		FROM generate_series(1, cardinality($2)) AS i',
+		(SELECT string_agg(format('($1).%I[i:i]', a.attname), ', ' ORDER BY a.attnum)
+		FROM pg_attribute a WHERE a.attrelid = format('pgfanout.columns_%s', wait.shape)::regclass
+			AND a.attnum > 0 AND NOT a.attisdropped), wait.shape)
+	INTO parts USING cols, versions;
+	WITH news AS (
+		SELECT DISTINCT ON (m.k::text[]) m.*, m.k::text[] AS row_key
+		FROM unnest(versions, xids, wait.deleted, parts, keys, bodies, types, content_types, ids,
+			queues, errors, wait.shown) AS m (version, xid, deleted, cols, k, body, type,
+			content_type, message_id, queue, error, shown)
+		JOIN pgfanout.tables t ON t.id = wait.id
+		WHERE coalesce(pgfanout.version_of(wait.id, m.k::text[]), -1) < m.version
+			AND m.version > t.truncated
+			AND NOT pgfanout.stale(m.xid, m.version, msg_source, t.source, t.snapshot, t.floor)
+		ORDER BY m.k::text[], m.version DESC
+	), wrong AS (
+		INSERT INTO pgfanout.dead_letters AS d ("table", key, version, queue, error)
+		SELECT wait.id, row_key, version, queue, error FROM news
+		ON CONFLICT ("table", key) DO UPDATE SET version = excluded.version,
+				queue = excluded.queue, error = excluded.error, died_at = now()
+			WHERE d.version <= excluded.version
+	)
+	INSERT INTO pgfanout.waiting AS w (stream, "table", key, version, xid, source, shape, deleted, cols,
+		body, type, content_type, message_id, queue, error, shown)
+	SELECT wait.of_stream, wait.id, row_key, version, xid, msg_source, wait.shape, deleted, cols,
+		body, type, content_type, message_id, queue, error, shown FROM news
+	ON CONFLICT ("table", key) DO UPDATE SET number = DEFAULT, stream = excluded.stream,
+			version = excluded.version, xid = excluded.xid, source = excluded.source,
+			shape = excluded.shape, deleted = excluded.deleted, cols = excluded.cols,
+			body = excluded.body, type = excluded.type, content_type = excluded.content_type,
+			message_id = excluded.message_id, queue = excluded.queue, error = excluded.error,
+			shown = excluded.shown, beat = NULL, tries = 0, try_at = NULL, dead = false
+		WHERE w.version <= excluded.version;
+	GET DIAGNOSTICS n = ROW_COUNT;
+	RETURN n;
+END $$;
+COMMENT ON FUNCTION pgfanout.wait(smallint, integer, integer, text, bigint[], xid8[], boolean[], anyelement,
+	text[], text[], text[], text[], text[], text[], text[], text[])
+	IS 'pgfanout: keeps changes that were refused because of another row';
+
+-- Applies one that waits, as the batch would that it came in.
+CREATE FUNCTION pgfanout.apply_waiting(w pgfanout.waiting) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	n bigint;
+BEGIN
+	EXECUTE format('SELECT pgfanout.apply_%1$s($1, $2, $3, $4, $5::pgfanout.columns_%1$s, false, NULL, NULL, $6)',
+		w.shape)
+	INTO n USING w.source, ARRAY[w.version], ARRAY[w.xid], ARRAY[w.deleted], w.cols, w.version;
+	RETURN n;
+END $$;
+COMMENT ON FUNCTION pgfanout.apply_waiting(pgfanout.waiting) IS 'pgfanout: part of settle()';
+
+-- Applies changes of one table together: their rows are taken out, then come back new. One that is refused
+-- even so gets its old row back. If another one has taken its place by then, nothing of this has happened,
+-- and it is tried again without those that were refused (barred), in the other order, because a chain that
+-- leads to a row that does not make way comes apart at once in one of the orders. What is left in the end is
+-- the largest set that can be applied together, but for changes that want the same value. Returns the numbers
+-- of those that were applied. It is not over yet if it took too long:
+-- the next call goes on.
+--
+-- Readers see the rows before or after it. Triggers of the user's see a DELETE and an INSERT; what users have
+-- added to the row (columns) stays. Not for a table that foreign keys refer to: they would fire.
+CREATE FUNCTION pgfanout.exchange(of_stream smallint, id integer, descending boolean, deadline timestamptz,
+	OUT taken bigint[], OUT is_over boolean)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	t        record;
+	w        pgfanout.waiting;
+	refused  bigint[];
+	fits     boolean;
+BEGIN
+	SELECT format('%I.%I', n.nspname, c.relname) AS name, s.description ->> 'version' AS version,
+		(SELECT string_agg(format('pgfanout_row.%I %s w.key[%s]::%s', col ->> 'name', col ->> 'equal',
+			k.place, col ->> 'type'), ' AND ')
+		FROM jsonb_array_elements(s.description -> 'key') WITH ORDINALITY AS k (att, place)
+		JOIN jsonb_array_elements(s.description -> 'columns') AS col ON col -> 'att' = k.att) AS match,
+		(SELECT string_agg(format('%I', a.attname), ', ' ORDER BY a.attnum)
+		FROM pg_attribute a WHERE a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped
+			AND a.attgenerated = '') AS columns,
+		(SELECT string_agg(format('(o.was).%I', a.attname), ', ' ORDER BY a.attnum)
+		FROM pg_attribute a WHERE a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped
+			AND a.attgenerated = '') AS old_columns,
+		-- what is not replicated
+		(SELECT string_agg(format('%1$I = (o.was).%1$I', a.attname), ', ')
+		FROM pg_attribute a WHERE a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped
+			AND a.attgenerated = '' AND a.attidentity = '' AND a.attname <> s.description ->> 'version'
+			AND NOT EXISTS (SELECT FROM jsonb_array_elements(s.description -> 'columns') AS col
+				WHERE col ->> 'name' = a.attname)) AS others
+	INTO t
+	FROM pgfanout.tables t JOIN pgfanout.shapes s ON s.id = t.shape
+	JOIN pg_class c ON c.oid = t.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+	WHERE t.id = exchange.id;
+	LOOP
+		taken := '{}';
+		refused := '{}';
+		is_over := (SELECT count(*) < 2 FROM pgfanout.waiting w
+			WHERE w.stream = of_stream AND w."table" = exchange.id AND NOT w.dead AND NOT w.barred);
+		EXIT WHEN is_over;
+		fits := true;
+		BEGIN
+			EXECUTE format('WITH gone AS (
+					DELETE FROM %1$s AS pgfanout_row USING pgfanout.waiting w
+					WHERE w.stream = $1 AND w."table" = $2 AND NOT w.dead AND NOT w.barred
+						AND %2$s AND pgfanout_row.%3$I < w.version
+					RETURNING w.number, pgfanout_row::text AS was)
+				UPDATE pgfanout.waiting u SET was = gone.was FROM gone WHERE u.number = gone.number',
+				t.name, t.match, t.version) USING of_stream, exchange.id;
+			FOR w IN SELECT * FROM pgfanout.waiting w
+				WHERE w.stream = of_stream AND w."table" = exchange.id AND NOT w.dead
+					AND NOT w.barred
+				ORDER BY CASE WHEN descending THEN -w.version ELSE w.version END
+			LOOP
+				BEGIN
+					PERFORM pgfanout.apply_waiting(w);
+					IF w.was IS NOT NULL AND t.others IS NOT NULL THEN
+						EXECUTE format('UPDATE %s AS pgfanout_row SET %s FROM
+								(SELECT $1.key AS key, $1.was::%s AS was OFFSET 0) AS o,
+								LATERAL (SELECT o.key) AS w WHERE %s',
+							t.name, t.others, t.name, t.match) USING w;
+					END IF;
+					taken := taken || w.number;
+				EXCEPTION WHEN data_exception OR integrity_constraint_violation
+					OR plpgsql_error OR program_limit_exceeded
+				THEN
+					refused := refused || w.number;
+					CONTINUE WHEN w.was IS NULL;
+					BEGIN
+						EXECUTE format('INSERT INTO %s (%s) OVERRIDING SYSTEM VALUE
+							SELECT %s FROM (SELECT $1::%s AS was OFFSET 0) AS o',
+							t.name, t.columns, t.old_columns, t.name) USING w.was;
+					EXCEPTION WHEN unique_violation OR exclusion_violation THEN
+						fits := false;
+					END;
+				END;
+			END LOOP;
+			IF NOT fits OR taken = '{}' THEN
+				RAISE EXCEPTION 'back' USING ERRCODE = 'PF003';
+			END IF;
+		EXCEPTION
+			WHEN SQLSTATE 'PF003' THEN
+				NULL;
+			WHEN integrity_constraint_violation OR plpgsql_error THEN
+				-- A row cannot be taken out, or not come back: a trigger of the user's.
+				taken := '{}';
+				fits := true;
+		END;
+		is_over := fits;
+		EXIT WHEN fits;
+		UPDATE pgfanout.waiting w SET barred = true WHERE w.number = ANY (refused);
+		descending := NOT descending;
+		EXIT WHEN clock_timestamp() > deadline;
+	END LOOP;
+	IF is_over THEN
+		UPDATE pgfanout.waiting w SET barred = false, was = NULL
+		WHERE w.stream = of_stream AND w."table" = exchange.id AND (w.barred OR w.was IS NOT NULL);
+	ELSE
+		taken := '{}';
+	END IF;
+END $$;
+COMMENT ON FUNCTION pgfanout.exchange(smallint, integer, boolean, timestamptz)
+	IS 'pgfanout: part of settle(): rows of one table that take each other''s places';
+
+-- Tries what waits in a stream again, in this order:
+--
+--   1. One by one, in the order of versions and backwards in turn, as long as a round takes any: chains. Of
+--      many, a round that takes hardly any would be repeated as often as there are changes; they go on with 3.
+--   2. Together, with constraints checked at the end, where there is one that can be.
+--   3. Together, table by table: exchange().
+--   4. What is left waits on. Its tries count only when heartbeats have come through both queues that are
+--      newer than all that was known when it was kept: whatever it can wait for has come then, or waits here
+--      too. Each try takes delay_ms, and twice as long the next time; after max_attempts of them it is dead.
+--
+-- Says how many were applied, how many wait, and how many are dead. descending: in which order to begin;
+-- whoever calls it again and again should change it.
+CREATE FUNCTION pgfanout.settle(of_stream smallint, max_attempts integer, delay_ms bigint, descending boolean,
+	OUT applied bigint, OUT remaining bigint, OUT died bigint)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	w        pgfanout.waiting;
+	taken    bigint[];
+	x        record;
+	over     boolean := true; -- all of them were tried
+	deadline timestamptz := clock_timestamp() + interval '1 second';
+BEGIN
+	PERFORM pgfanout.begin_waiting(of_stream);
+	applied := 0;
+	DELETE FROM pgfanout.waiting w WHERE w.stream = of_stream
+		AND NOT EXISTS (SELECT FROM pgfanout.tables t WHERE t.id = w."table"
+			AND w.version > t.truncated
+			AND NOT pgfanout.stale(w.xid, w.version, w.source, t.source, t.snapshot, t.floor));
+	SET CONSTRAINTS ALL IMMEDIATE;
+	LOOP -- 1
+		taken := '{}';
+		SELECT count(*) INTO remaining FROM pgfanout.waiting w WHERE w.stream = of_stream AND NOT w.dead;
+		EXIT WHEN remaining = 0;
+		FOR w IN SELECT * FROM pgfanout.waiting w WHERE w.stream = of_stream AND NOT w.dead
+			ORDER BY CASE WHEN descending THEN -w.version ELSE w.version END
+		LOOP
+			BEGIN
+				applied := applied + pgfanout.apply_waiting(w);
+				taken := taken || w.number;
+			EXCEPTION WHEN data_exception OR integrity_constraint_violation
+				OR plpgsql_error OR program_limit_exceeded
+			THEN
+				NULL;
+			END;
+		END LOOP;
+		DELETE FROM pgfanout.waiting w WHERE w.number = ANY (taken);
+		descending := NOT descending;
+		EXIT WHEN taken = '{}' OR remaining > 64 AND cardinality(taken) < remaining / 8;
+	END LOOP;
+	IF EXISTS (SELECT FROM pg_constraint c JOIN pgfanout.tables t ON t.relation = c.conrelid
+		WHERE c.condeferrable AND t.id IN (SELECT w."table" FROM pgfanout.waiting w
+			WHERE w.stream = of_stream AND NOT w.dead))
+	THEN -- 2
+		BEGIN
+			taken := '{}';
+			SET CONSTRAINTS ALL DEFERRED;
+			FOR w IN SELECT * FROM pgfanout.waiting w WHERE w.stream = of_stream AND NOT w.dead
+				ORDER BY w.version
+			LOOP
+				PERFORM pgfanout.apply_waiting(w);
+				taken := taken || w.number;
+			END LOOP;
+			SET CONSTRAINTS ALL IMMEDIATE;
+			DELETE FROM pgfanout.waiting w WHERE w.number = ANY (taken);
+			applied := applied + cardinality(taken);
+		EXCEPTION WHEN data_exception OR integrity_constraint_violation
+			OR plpgsql_error OR program_limit_exceeded
+		THEN
+			NULL;
+		END;
+	END IF;
+	FOR x IN SELECT w."table" AS id FROM pgfanout.waiting w JOIN pgfanout.tables t ON t.id = w."table"
+		WHERE w.stream = of_stream AND NOT w.dead
+			AND NOT EXISTS (SELECT FROM pg_constraint c
+				WHERE c.contype = 'f' AND c.confrelid = t.relation)
+		GROUP BY w."table" HAVING count(*) > 1 ORDER BY w."table"
+	LOOP -- 3
+		SELECT e.taken, e.is_over AND over INTO taken, over
+		FROM pgfanout.exchange(of_stream, x.id, descending, deadline) AS e;
+		DELETE FROM pgfanout.waiting w WHERE w.number = ANY (taken);
+		applied := applied + cardinality(taken);
+	END LOOP;
+	UPDATE pgfanout.waiting w SET beat = coalesce(greatest(s.heartbeat_sync, s.heartbeat_delete,
+			(SELECT max(h.waiting) FROM pgfanout.heartbeats h WHERE h.stream = of_stream)), '-infinity')
+	FROM pgfanout.streams s WHERE s.stream = of_stream AND w.stream = of_stream AND w.beat IS NULL;
+	IF over THEN -- 4
+		UPDATE pgfanout.waiting w SET tries = w.tries + 1,
+			try_at = clock_timestamp() + delay_ms * (1 << w.tries) * interval '1 ms',
+			dead = w.tries + 1 >= max_attempts
+		FROM pgfanout.streams s WHERE s.stream = of_stream AND w.stream = of_stream AND NOT w.dead
+			AND s.heartbeat_sync > w.beat AND s.heartbeat_delete > w.beat
+			AND coalesce(w.try_at < clock_timestamp(), true);
+	END IF;
+	SELECT count(*) FILTER (WHERE NOT w.dead), count(*) FILTER (WHERE w.dead) INTO remaining, died
+	FROM pgfanout.waiting w WHERE w.stream = of_stream;
+END $$;
+COMMENT ON FUNCTION pgfanout.settle(smallint, integer, bigint, boolean)
+	IS 'pgfanout: tries changes that wait for others again';
+
 -- Takes in heartbeats. One says how many messages the broker had confirmed before it was put into the
 -- queue: so all of them were in this queue before it, and have come, unless somebody removed the
 -- binding, purged the queue, or lets the broker expire, bound or park messages; or unless this

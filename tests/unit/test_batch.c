@@ -514,25 +514,12 @@ static void test_several_tables(void **state)
 	assert_false(batch_older(&b, b.order[0], &at));
 	assert_string_equal(order_text(&b), "1v13 5v11 /-5v12 /5v14 /5v10");
 	assert_true(batch_of_one_table(&b, 3, 4));
-	/* Tries start again table by table, in the order of versions, or all the other way round. */
+	/* What is refused, table by table. */
 	batch_seal(&b);
-	for (size_t i = 0; i < b.norder; i++)
+	for (size_t i = 1; i < b.norder; i++)
 		batch_refuse(&b, b.order[i], why("no"));
-	batch_retry(&b, false);
-	assert_string_equal(order_text(&b), "5v11 1v13 /-5v12 /5v14");
-	batch_retry(&b, true);
-	assert_string_equal(order_text(&b), "/5v14 /-5v12 1v13 5v11");
-	batch_by_version(&b, 0, 2);
-	assert_string_equal(order_text(&b), "/-5v12 /5v14 1v13 5v11");
-	batch_give_up(&b);
-	assert_int_equal(b.nfailures, 4);
-	assert_int_equal(b.failures[0].table, 1);
-	assert_string_equal(batch_text(&b, b.failures[0].key_at),
-			    "{00000000-0000-0000-0000-000000000005}");
-	assert_int_equal(b.failures[0].version, 11);
-	assert_int_equal(b.failures[2].table, 7);
-	assert_string_equal(batch_text(&b, b.failures[2].key_at), "{\"eu\",-5,1}");
-	assert_int_equal(b.failures[2].version, 12);
+	batch_order_refused(&b);
+	assert_string_equal(order_text(&b), "5v11 /-5v12 /5v14");
 	batch_clear(&b);
 }
 
@@ -562,81 +549,60 @@ static void test_failures(void **state)
 	batch_clear(&b);
 }
 
-/* What is refused because of others is tried again by versions, and is no failure until it is given
- * up. */
-static void test_refused_ones_are_kept(void **state)
+static void assert_text(const struct pgarray *a, size_t i, const char *expected)
 {
-	struct batch b;
-	(void)state;
+	const char *p = a->buf.data + 20; /* behind the array's head */
 
-	batch_init(&b);
-	batch_add_message(&b, 1, CHANGE_SYNC);
-	add(&b, 4, 10, CHANGE_SYNC);
-	add(&b, 1, 13, CHANGE_SYNC);
-	add(&b, 3, 11, CHANGE_SYNC);
-	add(&b, 2, 12, CHANGE_SYNC);
-	add(&b, 2, 9, CHANGE_SYNC);
-	batch_seal(&b);
-	assert_string_equal(order_text(&b), "1v13 2v12 3v11 4v10");
-	for (size_t i = 0; i < 3; i++)
-		batch_refuse(&b, b.order[i], why(i == 0 ? "first" : "other"));
-	assert_false(batch_applied(&b, 3, 1));
-	assert_int_equal(b.nrefused, 3);
-	assert_int_equal(b.nfailures, 0);
-	batch_retry(&b, false);
-	assert_string_equal(order_text(&b), "3v11 2v12 1v13");
-	assert_true(batch_applied(&b, 0, 1));
-	batch_retry(&b, true);
-	assert_string_equal(order_text(&b), "1v13 2v12");
-	batch_refuse(&b, b.order[0], why("again"));
-	batch_fail_change(&b, b.order[1], why("own"));
-	assert_int_equal(b.nrefused, 1);
-	batch_give_up(&b);
-	assert_int_equal(b.nrefused, 0);
-	assert_int_equal(b.nfailures, 2);
-	assert_string_equal(batch_text(&b, b.failures[0].error_at), "own");
-	assert_string_equal(batch_text(&b, b.failures[1].error_at), "first");
-	assert_string_equal(batch_text(&b, b.failures[1].shown_at), "a word for \"first\"");
-	assert_int_equal(b.failures[1].version, 13);
-	batch_clear(&b);
+	while (i-- > 0)
+		p += 4 + pg_get_int4(p);
+	assert_int_equal(pg_get_int4(p), strlen(expected));
+	assert_memory_equal(p + 4, expected, strlen(expected));
 }
 
-/* An older change of a row may be tried beside the newest one. */
-static void test_older_ones_are_told_apart(void **state)
+/* What is refused because of others is no failure, unless the replica does not keep it. */
+static void test_refused_ones_are_kept(void **state)
 {
+	static const char *const queues[] = { "a.sync.r", "a.delete.r" };
 	struct batch b;
+	struct batch_params p = { 0 };
+	struct db_param params[TABLE_WAIT_PARAMS];
 	size_t older;
 	(void)state;
 
 	batch_init(&b);
-	batch_add_message(&b, 1, CHANGE_SYNC);
-	add(&b, 1, 5, CHANGE_SYNC);
-	add(&b, 1, 7, CHANGE_SYNC);
+	batch_add_message(&b, 1, CHANGE_SYNC)->id_at = batch_add_text(&b, "m-1", 3);
+	add(&b, 4, 10, CHANGE_SYNC);
+	add(&b, 1, 13, CHANGE_SYNC);
+	add(&b, 2, 9, CHANGE_SYNC);
+	batch_add_message(&b, 2, CHANGE_DELETE);
+	add(&b, 3, 11, CHANGE_DELETE);
+	add(&b, 2, 12, CHANGE_DELETE);
 	batch_seal(&b);
-	batch_refuse(&b, b.order[0], why("no"));
-	assert_true(batch_older(&b, b.order[0], &older));
-	batch_refuse(&b, b.order[older], why("no"));
-	batch_retry(&b, false);
-	assert_string_equal(order_text(&b), "1v5 1v7");
-	assert_false(batch_is_newest(&b, 0));
-	assert_true(batch_is_newest(&b, 1));
-	batch_clear(&b);
-}
-
-/* One that was refused in an earlier batch counts when it is taken. */
-static void test_a_message_that_failed_before(void **state)
-{
-	struct batch b;
-	(void)state;
-
-	batch_init(&b);
-	batch_add_message(&b, 1, CHANGE_SYNC);
-	add(&b, 1, 5, CHANGE_SYNC);
-	batch_add_message(&b, 2, CHANGE_SYNC)->attempt = 2;
-	add(&b, 2, 6, CHANGE_SYNC);
-	batch_seal(&b);
-	assert_false(batch_applied(&b, 0, 1));
-	assert_true(batch_applied(&b, 1, 1));
+	assert_string_equal(order_text(&b), "1v13 2v12 3v11 4v10");
+	for (size_t i = 0; i < 3; i++)
+		batch_refuse(&b, b.order[i], why(i == 0 ? "first" : "other"));
+	assert_true(batch_older(&b, b.order[1], &older));
+	assert_int_equal(b.nrefused, 3);
+	assert_int_equal(b.nfailures, 0);
+	batch_order_refused(&b);
+	assert_string_equal(order_text(&b), "1v13 2v12 3v11");
+	batch_keep_build(&p, &b, 0, 2, queues, params);
+	assert_text(&p.kept[TABLE_KEPT_KEY], 1, "{00000000-0000-0000-0000-000000000002}");
+	assert_text(&p.kept[TABLE_KEPT_ID], 0, "m-1");
+	assert_text(&p.kept[TABLE_KEPT_ID], 1, "");
+	assert_text(&p.kept[TABLE_KEPT_QUEUE], 0, "a.sync.r");
+	assert_text(&p.kept[TABLE_KEPT_QUEUE], 1, "a.delete.r");
+	assert_text(&p.kept[TABLE_KEPT_ERROR], 0, "first");
+	assert_text(&p.kept[TABLE_KEPT_SHOWN], 1, "a word for \"other\"");
+	batch_kept(&b, 0, 2);
+	assert_int_equal(b.nrefused, 1);
+	batch_fail_change(&b, b.order[2], NULL);
+	assert_int_equal(b.nrefused, 0);
+	assert_int_equal(b.nfailures, 1);
+	assert_string_equal(batch_text(&b, b.failures[0].error_at), "other");
+	assert_string_equal(batch_text(&b, b.failures[0].shown_at), "a word for \"other\"");
+	assert_int_equal(b.failures[0].version, 11);
+	batch_params_clear(&p);
 	batch_clear(&b);
 }
 
@@ -700,9 +666,6 @@ static void test_truncates(void **state)
 	assert_false(batch_of_one_table(&b, 1, 2));
 	assert_false(batch_of_one_table(&b, 1, 1));
 	assert_true(batch_of_one_table(&b, 2, 3));
-	batch_by_version(&b, 1, 3);
-	assert_true(b.changes[b.order[1]].change.truncate);
-	assert_int_equal(b.changes[b.order[2]].change.version, 6);
 	batch_params_clear(&p);
 	batch_clear(&b);
 }
@@ -722,8 +685,6 @@ int main(void)
 		cmocka_unit_test(test_truncates),
 		cmocka_unit_test(test_failures),
 		cmocka_unit_test(test_refused_ones_are_kept),
-		cmocka_unit_test(test_older_ones_are_told_apart),
-		cmocka_unit_test(test_a_message_that_failed_before),
 	};
 	return cmocka_run_group_tests(tests, read_tables, free_tables);
 }
