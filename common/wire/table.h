@@ -50,6 +50,7 @@ struct table {
 	bool flat;	/* messages are the row's object with a member "version" */
 	char *version; /* the column on replicas that has the row's version */
 	bool plain;    /* keys that are equal have the same text */
+	int loads;     /* another number than before: its rows are to be loaded again */
 	struct table_column *columns;
 	size_t ncolumns;
 	size_t *key; /* indices of columns, in the key's order */

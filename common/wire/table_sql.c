@@ -449,7 +449,7 @@ bool table_sql_change(struct strbuf *out, const struct table *was, const struct 
 		add_renames(out, was, now, local, false, final);
 		add_renames(out, was, now, tombstones, true, final);
 	}
-	*ret_load = add_column_changes(out, was, now, local);
+	*ret_load = add_column_changes(out, was, now, local) || was->loads != now->loads;
 	add_moves(out, was, now, local);
 	return true;
 }

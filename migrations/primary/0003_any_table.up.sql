@@ -47,6 +47,8 @@ CREATE TABLE pgfanout.registered (
 	special   jsonb    NOT NULL DEFAULT '{}',
 	shape     integer  NOT NULL,
 	seen      bigint,            -- pgfanout.fingerprint() of the table when it was last looked at
+	parts     text[]   NOT NULL DEFAULT '{}', -- its partitions that were looked at: pgfanout.partitions()
+	loads     integer  NOT NULL DEFAULT 0, -- how many times rows came or left with a partition
 	-- when capture was first seen not to be whole, and why: since some time before, changes may have
 	-- been missed. Also where it is whole again: pgfanout-migrate up sees to the replicas.
 	broken_at timestamptz,
@@ -149,6 +151,23 @@ AS $$
 	FROM chain c JOIN pg_type t ON t.oid = c.oid ORDER BY c.depth DESC LIMIT 1
 $$;
 COMMENT ON FUNCTION pgfanout.base_type(oid, integer) IS 'pgfanout: the type that a domain is made of';
+
+-- The partitions of a table, at every level. A mark stands for a partition from when it was attached until
+-- it is detached. No locks are taken, as pg_partition_tree() would.
+CREATE FUNCTION pgfanout.partitions(relation oid) RETURNS TABLE (part oid, leaf boolean, mark text)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	WITH RECURSIVE below (part, attached) AS (
+		SELECT i.inhrelid, i.xmin FROM pg_inherits i
+		WHERE i.inhparent = partitions.relation AND NOT i.inhdetachpending
+		UNION ALL
+		SELECT i.inhrelid, i.xmin FROM below b
+		JOIN pg_inherits i ON i.inhparent = b.part AND NOT i.inhdetachpending
+	)
+	SELECT b.part, c.relkind <> 'p', b.part || '/' || b.attached
+	FROM below b JOIN pg_class c ON c.oid = b.part
+$$;
+COMMENT ON FUNCTION pgfanout.partitions(oid) IS 'pgfanout: the partitions of a table, at every level';
 
 -- The key that was asked for: attribute numbers in its order; NULL: it is not there, or not unique at
 -- any time, over columns that are never NULL.
@@ -315,6 +334,7 @@ AS $$
 			LEFT JOIN pgfanout.key_operators(r) e ON e.att = a.attnum
 			WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
 				AND (r.columns IS NULL OR a.attname = ANY (r.columns))))
+		|| CASE WHEN r.loads = 0 THEN '{}' ELSE jsonb_build_object('loads', r.loads) END
 		|| CASE WHEN r.replicas IS NULL THEN '{}'
 			ELSE jsonb_build_object('replicas', to_jsonb(r.replicas)) END
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -483,6 +503,18 @@ $t$;
 			SELECT %s WHERE TG_OP = 'INSERT' OR (TG_OP = 'UPDATE' AND %s)) c$t$,
 		(SELECT string_agg(format('OLD.%s AS %1$s', k), ', ') FROM unnest(keys) AS k),
 		(SELECT string_agg(format('NEW.%s', k), ', ') FROM unnest(keys) AS k), moved);
+	-- TRUNCATE is not transaction-safe for older snapshots: such a transaction would not see, and so not
+	-- record, what others have added since.
+	rows  text := format($t$	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
+		RAISE EXCEPTION 'pgfanout cannot replicate TRUNCATE %% in a %% transaction', TG_TABLE_NAME,
+			current_setting('transaction_isolation')
+			USING ERRCODE = 'feature_not_supported',
+			HINT = format('Use DELETE FROM %%s, or TRUNCATE in a READ COMMITTED transaction.', TG_TABLE_NAME);
+	END IF;
+	EXECUTE %L || TG_RELID::regclass || ' c';
+$t$,		format('INSERT INTO pgfanout.outbox (stream, version, shape, kind, body)'
+			' SELECT %s, nextval(''pgfanout.version_seq''), %s, ''d'', %s FROM ',
+			r.stream, r.shape, pgfanout.object_text(shape, 'c', true)));
 BEGIN
 	PERFORM pgfanout.make_function(r, 'capture_', wait || format(look,
 		pgfanout.record_text(r, shape, 'changed c', ''),
@@ -491,22 +523,22 @@ BEGIN
 	PERFORM pgfanout.make_function(r, 'capture_row_', wait || format(look,
 		pgfanout.record_text(r, shape, row, ''),
 		pgfanout.record_text(r, shape, row, ' FOR KEY SHARE')),
-		'one changed row, where keys change and where rows are applied by logical replication,');
-	PERFORM pgfanout.make_function(r, 'capture_truncate_', CASE WHEN r.special ->> 'truncate' = 'rows'
-		THEN format($t$	-- TRUNCATE is not transaction-safe for older snapshots: such a transaction would not
-	-- see, and so not record, what others have added since.
-	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
-		RAISE EXCEPTION 'pgfanout cannot replicate TRUNCATE %s in a %% transaction',
-			current_setting('transaction_isolation')
-			USING ERRCODE = 'feature_not_supported',
-			HINT = 'Use DELETE FROM %1$s, or TRUNCATE in a READ COMMITTED transaction.';
+		'one changed row, where keys change, in partitions, and where rows are applied by logical replication,');
+	-- That of a partition is a delete of its rows, unless it is part of one of the whole table: then the last
+	-- that was recorded in this transaction is that one. A table that was a partition is none of ours.
+	PERFORM pgfanout.make_function(r, 'capture_truncate_', CASE WHEN r.special ->> 'truncate' = 'rows' THEN rows
+		ELSE format($t$	IF TG_RELID = %1$s THEN
+		INSERT INTO pgfanout.outbox (stream, version, shape, kind)
+		VALUES (%2$s, nextval('pgfanout.version_seq'), %3$s, 't');
+		RETURN NULL;
 	END IF;
-	INSERT INTO pgfanout.outbox (stream, version, shape, kind, body)
-	SELECT %s, nextval('pgfanout.version_seq'), %s, 'd', %s FROM %s c;
-$t$,			shape ->> 'name', r.stream, r.shape, pgfanout.object_text(shape, 'c', true), r.relation)
-		ELSE format($t$	INSERT INTO pgfanout.outbox (stream, version, shape, kind)
-	VALUES (%s, nextval('pgfanout.version_seq'), %s, 't');
-$t$,			r.stream, r.shape) END, 'a TRUNCATE');
+	IF NOT EXISTS (SELECT FROM pg_partition_ancestors(TG_RELID) a WHERE a.relid = %1$s)
+		OR (SELECT o.kind = 't' AND s.registered = %4$s FROM pgfanout.outbox o JOIN pgfanout.shapes s ON s.id = o.shape
+			WHERE o.stream = %2$s AND o.xid = pg_current_xact_id() ORDER BY o.version DESC LIMIT 1)
+	THEN
+		RETURN NULL;
+	END IF;
+%5$s$t$,			r.relation::oid, r.stream, r.shape, r.id, rows) END, 'a TRUNCATE');
 
 	-- What a repair asks for: a row once more, as it is, under a new version. Exact for the same reason as
 	-- capture: the lock waits for a writer that has not committed, then the row is read as that writer left
@@ -521,6 +553,7 @@ $t$,			r.stream, r.shape) END, 'a TRUNCATE');
 		' LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS %L', r.id, format($t$
 DECLARE
 	v       bigint;
+	tables  CONSTANT oid[] := '%1$s'::regclass::oid || ARRAY(SELECT part FROM pgfanout.partitions('%1$s'::regclass));
 	writers text[];
 BEGIN
 	WITH held AS MATERIALIZED (
@@ -536,12 +569,12 @@ BEGIN
 	SELECT %4$s, nextval('pgfanout.version_seq'), %5$s, 'd', %7$s FROM (SELECT %8$s) c
 	RETURNING version INTO v;
 	writers := ARRAY(SELECT DISTINCT virtualtransaction FROM pg_locks
-		WHERE locktype = 'relation' AND relation = '%1$s'::regclass AND granted
+		WHERE locktype = 'relation' AND relation = ANY (tables) AND granted
 			AND mode IN ('RowExclusiveLock', 'ShareRowExclusiveLock', 'ExclusiveLock',
 				'AccessExclusiveLock')
 			AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 			AND pid IS DISTINCT FROM pg_backend_pid());
-	WHILE EXISTS (SELECT FROM pg_locks WHERE relation = '%1$s'::regclass
+	WHILE EXISTS (SELECT FROM pg_locks WHERE relation = ANY (tables)
 		AND virtualtransaction = ANY (writers))
 	LOOP
 		PERFORM pg_sleep(0.01);
@@ -571,7 +604,7 @@ DECLARE
 	g record;
 BEGIN
 	FOR g IN SELECT t.tgname, t.tgrelid FROM pg_trigger t JOIN pg_proc f ON f.oid = t.tgfoid
-		WHERE f.pronamespace = 'pgfanout'::regnamespace AND NOT t.tgisinternal
+		WHERE f.pronamespace = 'pgfanout'::regnamespace AND t.tgparentid = 0
 			AND f.proname IN ('capture_' || number, 'capture_row_' || number, 'capture_truncate_' || number)
 	LOOP
 		EXECUTE format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass);
@@ -579,11 +612,52 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pgfanout.drop_triggers(integer) IS 'pgfanout: drops the triggers of a table';
 
-CREATE FUNCTION pgfanout.make_triggers(r pgfanout.registered) RETURNS void
+-- A table has this one, and each partition that has rows of its own: those of the table itself do not see
+-- that a partition is truncated.
+CREATE FUNCTION pgfanout.make_truncate_trigger(r pgfanout.registered, relation regclass) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET pgfanout.at_work = on
+AS $$
+BEGIN
+	EXECUTE format($t$
+		CREATE TRIGGER pgfanout_truncate BEFORE TRUNCATE ON %1$s
+			FOR EACH STATEMENT EXECUTE FUNCTION pgfanout.capture_truncate_%2$s();
+		ALTER TABLE %1$s ENABLE ALWAYS TRIGGER pgfanout_truncate;
+	$t$, relation, r.id);
+	PERFORM pgfanout.grant_read(relation);
+END $$;
+COMMENT ON FUNCTION pgfanout.make_truncate_trigger(pgfanout.registered, regclass) IS 'pgfanout: makes a trigger of a table';
+
+-- With the rights of who calls: it is the owner's to give.
+CREATE FUNCTION pgfanout.grant_read(relation regclass) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	reader CONSTANT regrole := (SELECT p.proowner FROM pg_proc p WHERE p.oid = 'pgfanout.source()'::regprocedure);
+BEGIN
+	IF NOT has_table_privilege(reader, relation, 'SELECT') THEN
+		EXECUTE format('GRANT SELECT ON %s TO %s', relation, reader);
+	END IF;
+END $$;
+COMMENT ON FUNCTION pgfanout.grant_read(regclass) IS 'pgfanout: its owner may read a table';
+
+-- A partitioned table is captured row by row. The trigger is the server's to copy to partitions that are
+-- made or attached, and to drop where they are detached: so no moment is missed, whoever does it. A row that
+-- moves to another partition is deleted in one and inserted in the other.
+CREATE FUNCTION pgfanout.make_triggers(r pgfanout.registered) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET pgfanout.at_work = on
 AS $$
 BEGIN
 	PERFORM pgfanout.drop_triggers(r.id);
+	PERFORM pgfanout.make_truncate_trigger(r, r.relation);
+	IF (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = r.relation) THEN
+		EXECUTE format($t$
+			CREATE TRIGGER pgfanout_row AFTER INSERT OR UPDATE OR DELETE ON %1$s
+				FOR EACH ROW EXECUTE FUNCTION pgfanout.capture_row_%2$s();
+			ALTER TABLE %1$s ENABLE ALWAYS TRIGGER pgfanout_row;
+		$t$, r.relation, r.id);
+		PERFORM pgfanout.make_truncate_trigger(r, p.part) FROM pgfanout.partitions(r.relation) p WHERE p.leaf;
+		RETURN;
+	END IF;
 	-- With session_replication_role = replica (logical replication into this primary, some loaders) only
 	-- two of them fire: pgfanout_applied fires then, and only then, because logical replication fires row
 	-- triggers only; and pgfanout_truncate.
@@ -596,9 +670,6 @@ BEGIN
 			FOR EACH STATEMENT EXECUTE FUNCTION pgfanout.capture_%2$s();
 		CREATE TRIGGER pgfanout_moved AFTER UPDATE ON %1$s
 			FOR EACH ROW WHEN (%3$s) EXECUTE FUNCTION pgfanout.capture_row_%2$s();
-		CREATE TRIGGER pgfanout_truncate BEFORE TRUNCATE ON %1$s
-			FOR EACH STATEMENT EXECUTE FUNCTION pgfanout.capture_truncate_%2$s();
-		ALTER TABLE %1$s ENABLE ALWAYS TRIGGER pgfanout_truncate;
 		CREATE TRIGGER pgfanout_applied AFTER INSERT OR UPDATE OR DELETE ON %1$s
 			FOR EACH ROW EXECUTE FUNCTION pgfanout.capture_row_%2$s();
 		ALTER TABLE %1$s ENABLE REPLICA TRIGGER pgfanout_applied;
@@ -621,6 +692,7 @@ DECLARE
 	shape jsonb;
 	now   jsonb;
 	fault text;
+	form  "char";
 BEGIN
 	SELECT * INTO r FROM pgfanout.registered WHERE id = number;
 	IF NOT FOUND THEN
@@ -628,6 +700,7 @@ BEGIN
 	END IF;
 	shape := (SELECT description - 'indexes' FROM pgfanout.shapes WHERE id = r.shape);
 	now := pgfanout.describe(r);
+	form := (SELECT relkind FROM pg_class WHERE oid = r.relation);
 	-- No fault that stays: notice() sees to it, and replicas load what was missed.
 	IF r.stream <> 1 AND r.reason IS NULL AND now IS DISTINCT FROM shape AND now -> 'key' <> 'null' THEN
 		RETURN 'it was altered just now';
@@ -637,15 +710,16 @@ BEGIN
 		UNION ALL
 		SELECT format('another table is called %s now', shape ->> 'name') WHERE seen <> r.relation
 		UNION ALL
-		SELECT format('%s is no ordinary table', relname) FROM pg_class
-		WHERE oid = r.relation AND relkind <> 'r'
+		SELECT format('%s is no ordinary table', shape ->> 'name') WHERE form NOT IN ('r', 'p')
 		UNION ALL
 		SELECT format('%s inherits from a table, or is inherited from', shape ->> 'name')
-		WHERE EXISTS (SELECT FROM pg_inherits WHERE inhrelid = r.relation OR inhparent = r.relation)
+		WHERE EXISTS (SELECT FROM pg_inherits
+			WHERE inhrelid = r.relation OR (inhparent = r.relation AND form <> 'p'))
 		UNION ALL
 		SELECT format('%s is UNLOGGED: a crash empties it', relname) FROM pg_class
-		WHERE relpersistence <> 'p' AND oid IN (r.relation, to_regclass('pgfanout.outbox'),
-			to_regclass('pgfanout.queues'), to_regclass('pgfanout.registered'))
+		WHERE relpersistence <> 'p' AND (oid IN (r.relation, to_regclass('pgfanout.outbox'),
+				to_regclass('pgfanout.queues'), to_regclass('pgfanout.registered'))
+			OR oid IN (SELECT p.part FROM pgfanout.partitions(r.relation) p))
 		UNION ALL
 		SELECT format('its columns were (%s) and are (%s)', w.was, w.is) FROM (SELECT
 			(SELECT string_agg(format('%s %s', c ->> 'name', c ->> 'type'), ', ' ORDER BY c ->> 'name')
@@ -667,18 +741,23 @@ BEGIN
 		SELECT 'ids are not unique at any time'
 		WHERE now IS NOT NULL AND now -> 'key' IS DISTINCT FROM shape -> 'key'
 		UNION ALL
-		SELECT format('trigger %I is %s', w.name, CASE WHEN g.oid IS NULL THEN 'missing'
+		SELECT format('trigger %I%s is %s', w.name, ' of ' || nullif(t.oid, r.relation)::regclass,
+			CASE WHEN g.oid IS NULL THEN 'missing'
 			WHEN g.tgenabled = 'D' THEN 'disabled' ELSE 'not as it was made' END)
 		FROM (VALUES -- types: 1 row, 2 before, 4 insert, 8 delete, 16 update, 32 truncate
-			('pgfanout_insert', 'O', 4, 'capture_'),
-			('pgfanout_update', 'O', 16, 'capture_'),
-			('pgfanout_delete', 'O', 8, 'capture_'),
-			('pgfanout_moved', 'O', 1 + 16, 'capture_row_'),
-			('pgfanout_applied', 'R', 1 + 4 + 8 + 16, 'capture_row_'),
-			('pgfanout_truncate', 'A', 2 + 32, 'capture_truncate_'))
-			AS w (name, enabled, type, function)
-		LEFT JOIN pg_trigger g ON g.tgrelid = r.relation AND g.tgname = w.name
-		WHERE now IS NOT NULL AND (g.oid IS NULL OR g.tgenabled <> w.enabled::"char"
+			('r', 'pgfanout_insert', 'O', 4, 'capture_'),
+			('r', 'pgfanout_update', 'O', 16, 'capture_'),
+			('r', 'pgfanout_delete', 'O', 8, 'capture_'),
+			('r', 'pgfanout_moved', 'O', 1 + 16, 'capture_row_'),
+			('r', 'pgfanout_applied', 'R', 1 + 4 + 8 + 16, 'capture_row_'),
+			('p', 'pgfanout_row', 'A', 1 + 4 + 8 + 16, 'capture_row_'),
+			(form, 'pgfanout_truncate', 'A', 2 + 32, 'capture_truncate_'))
+			AS w (kind, name, enabled, type, function)
+		JOIN (SELECT r.relation::oid, false UNION ALL SELECT p.part, NOT p.leaf
+				FROM pgfanout.partitions(r.relation) p WHERE p.mark = ANY (r.parts)) AS t (oid, between)
+			ON NOT (t.between AND w.name = 'pgfanout_truncate')
+		LEFT JOIN pg_trigger g ON g.tgrelid = t.oid AND g.tgname = w.name
+		WHERE now IS NOT NULL AND w.kind = form AND (g.oid IS NULL OR g.tgenabled <> w.enabled::"char"
 			OR g.tgtype <> w.type OR NOT EXISTS (SELECT FROM pg_proc p
 				WHERE p.oid = g.tgfoid AND p.proname = w.function || r.id
 					AND p.pronamespace = 'pgfanout'::regnamespace))
@@ -715,6 +794,9 @@ AS $$
 				+ coalesce((SELECT sum(a.xmin::text::bigint * 13) FROM pg_attribute a
 					WHERE t.typtype = 'c' AND a.attrelid = t.typrelid), 0))
 				FROM pgfanout.types_used(c.oid) u JOIN pg_type t ON t.oid = u.type)::bigint ELSE 0 END
+		+ CASE WHEN c.relkind <> 'p' THEN 0 ELSE coalesce((SELECT sum(hashtext(p.mark) + b.xmin::text::bigint * 3
+				+ coalesce((SELECT sum(g.xmin::text::bigint) FROM pg_trigger g WHERE g.tgrelid = p.part), 0))
+			FROM pgfanout.partitions(c.oid) p JOIN pg_class b ON b.oid = p.part), 0)::bigint END
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation
 $$;
 COMMENT ON FUNCTION pgfanout.fingerprint(regclass) IS 'pgfanout: another one whenever a table has been altered';
@@ -762,9 +844,9 @@ AS $$
 	CROSS JOIN LATERAL (
 		SELECT 1 AS place, format('%s is a %s', r.relation, CASE c.relkind WHEN 'v' THEN 'view'
 			WHEN 'm' THEN 'materialized view' WHEN 'f' THEN 'foreign table' WHEN 'S' THEN 'sequence'
-			WHEN 'p' THEN 'partitioned table' ELSE 'thing that has no rows of its own' END),
+			ELSE 'thing that has no rows of its own' END),
 			'Register the table that has the rows.'
-		WHERE c.relkind <> 'r'
+		WHERE c.relkind NOT IN ('r', 'p')
 		UNION ALL
 		SELECT 2, format('%s belongs to pgfanout', r.relation), 'Register tables of your own.'
 		WHERE n.nspname = 'pgfanout' OR c.relname = 'pgfanout_migrations'
@@ -779,15 +861,24 @@ AS $$
 			format('ALTER TABLE %s SET LOGGED', r.relation)
 		WHERE c.relpersistence = 'u'
 		UNION ALL
-		SELECT 4, format('%s inherits from a table, is one of its partitions, or is inherited from',
-			r.relation), 'Changes through the other table would not be seen.'
-		WHERE EXISTS (SELECT FROM pg_inherits i WHERE c.oid IN (i.inhrelid, i.inhparent))
+		SELECT 4, format('%s is a partition', r.relation), 'Register the table that it is a partition of.'
+		WHERE c.relispartition
+		UNION ALL
+		SELECT 4, format('%s inherits from a table, or is inherited from', r.relation),
+			'Changes through the other table would not be seen.'
+		WHERE NOT c.relispartition AND EXISTS (SELECT FROM pg_inherits i
+			WHERE i.inhrelid = c.oid OR (i.inhparent = c.oid AND c.relkind = 'r'))
+		UNION ALL
+		SELECT 4, format('partition %s of %s is UNLOGGED, a crash would empty it', b.oid::regclass, r.relation),
+			format('ALTER TABLE %s SET LOGGED', b.oid::regclass)
+		FROM pgfanout.partitions(c.oid) p JOIN pg_class b ON b.oid = p.part
+		WHERE c.relkind = 'p' AND b.relpersistence <> 'p'
 		UNION ALL
 		SELECT 5, CASE WHEN r.key_index IS NULL THEN format('%s has no primary key', r.relation)
 			ELSE format('%s has no index %I that can be its key', r.relation, r.key_index) END,
 			'Add a primary key, or name with key => a unique index that is not partial and not '
 				'deferrable, over columns that are NOT NULL.'
-		WHERE c.relkind = 'r' AND pgfanout.key_index(r) IS NULL
+		WHERE c.relkind IN ('r', 'p') AND pgfanout.key_index(r) IS NULL
 		UNION ALL
 		SELECT 6, format('column %I of the key is of type %s: two values that are equal may be different',
 			a.attname, format_type(b.base, b.base_modifier)), 'Use another key: key => ''index''.'
@@ -819,7 +910,7 @@ AS $$
 		SELECT 11, format('row level security hides rows of %s from %I', r.relation, current_user),
 			format('Give %I the attribute BYPASSRLS, or let it own the table without FORCE ROW LEVEL SECURITY.',
 				current_user)
-		WHERE c.relkind = 'r' AND row_security_active(c.oid)
+		WHERE c.relkind IN ('r', 'p') AND row_security_active(c.oid)
 	) AS o (place, what, hint)
 	WHERE c.oid = r.relation
 	ORDER BY o.place
@@ -868,9 +959,9 @@ BEGIN
 	INSERT INTO pgfanout.streams (id, name)
 		SELECT max(s.id) + 1, stream FROM pgfanout.streams s HAVING max(s.id) < 1000
 		ON CONFLICT (name) DO NOTHING;
-	INSERT INTO pgfanout.registered AS g (relation, stream, key_index, columns, filter, replicas, shape)
+	INSERT INTO pgfanout.registered AS g (relation, stream, key_index, columns, filter, replicas, shape, parts)
 	VALUES (relation, (SELECT s.id FROM pgfanout.streams s WHERE s.name = stream), key, columns, filter,
-		replicas, 0)
+		replicas, 0, ARRAY(SELECT mark FROM pgfanout.partitions(relation)))
 	RETURNING * INTO r;
 	RETURN pgfanout.reshape(r);
 END $$;
@@ -900,13 +991,6 @@ BEGIN
 				'double quotes where the name has capitals.';
 	END IF;
 	r := pgfanout.register(relation, columns, filter, key, replicas, stream);
-	-- With the rights of who calls: it is the owner's to give.
-	IF NOT pg_catalog.has_table_privilege((SELECT p.proowner FROM pg_catalog.pg_proc p
-		WHERE p.oid = 'pgfanout.source()'::regprocedure), relation, 'SELECT')
-	THEN
-		EXECUTE pg_catalog.format('GRANT SELECT ON %s TO %s', relation, (SELECT p.proowner::regrole
-			FROM pg_catalog.pg_proc p WHERE p.oid = 'pgfanout.source()'::regprocedure));
-	END IF;
 	PERFORM pgfanout.make_triggers(r);
 END $$;
 COMMENT ON FUNCTION pgfanout.add_table(text, text[], text, text, text[], text) IS 'pgfanout: registers a table, to be replicated from here on';
@@ -926,10 +1010,65 @@ CREATE FUNCTION pgfanout.unregister(r pgfanout.registered) RETURNS void
 AS $$
 BEGIN
 	EXECUTE format('DROP FUNCTION IF EXISTS pgfanout.capture_%1$s(), pgfanout.capture_row_%1$s(),'
-		' pgfanout.capture_truncate_%1$s(), pgfanout.publish_%1$s(text[])', r.id);
+		' pgfanout.capture_truncate_%1$s(), pgfanout.publish_%1$s(text[]) CASCADE', r.id);
 	DELETE FROM pgfanout.registered g WHERE g.id = r.id;
 END $$;
 COMMENT ON FUNCTION pgfanout.unregister(pgfanout.registered) IS 'pgfanout: part of drop_table()';
+
+-- Takes note of partitions that came or left since the last look. Rows that came or left with one are no
+-- change of a row: replicas load the table again then, as the next shape says. A partition that is new and
+-- empty brings none, unless it was truncated before its trigger was there, which gave it another file.
+-- own: only those that come, empty, in this transaction, which has locked them.
+CREATE FUNCTION pgfanout.follow_partitions(r pgfanout.registered, own oid[]) RETURNS pgfanout.registered
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	now    text[] := ARRAY(SELECT mark FROM pgfanout.partitions(r.relation));
+	loads  boolean := NOT r.parts <@ now;
+	p      record;
+	filled boolean;
+BEGIN
+	FOR p IN SELECT * FROM pgfanout.partitions(r.relation) n
+		WHERE n.mark <> ALL (r.parts) AND (own IS NULL OR n.part = ANY (own))
+	LOOP
+		filled := p.leaf;
+		IF p.leaf AND pg_relation_filenode(p.part) = p.part AND has_table_privilege(p.part, 'SELECT') THEN
+			EXECUTE format('SELECT EXISTS (SELECT FROM %s)', p.part::regclass) INTO filled;
+		END IF;
+		loads := loads OR filled;
+		IF NOT filled THEN
+			r.parts := r.parts || p.mark;
+		END IF;
+	END LOOP;
+	IF own IS NULL THEN
+		r.parts := now;
+		r.loads := r.loads + loads::integer;
+	END IF;
+	UPDATE pgfanout.registered g SET parts = r.parts, loads = r.loads
+	WHERE g.id = r.id AND (g.parts, g.loads) IS DISTINCT FROM (r.parts, r.loads);
+	RETURN r;
+END $$;
+COMMENT ON FUNCTION pgfanout.follow_partitions(pgfanout.registered, oid[]) IS 'pgfanout: takes note of partitions that came or left';
+
+-- A TRUNCATE of a partition that is new is seen from here on, one of a table that was one no more.
+CREATE FUNCTION pgfanout.follow_triggers(r pgfanout.registered, own oid[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	f CONSTANT regprocedure := format('pgfanout.capture_truncate_%s()', r.id);
+	g record;
+BEGIN
+	PERFORM pgfanout.make_truncate_trigger(r, p.part) FROM pgfanout.partitions(r.relation) p
+	WHERE p.leaf AND (own IS NULL OR p.part = ANY (own))
+		AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = p.part AND t.tgfoid = f);
+	FOR g IN SELECT t.tgname, t.tgrelid FROM pg_trigger t WHERE t.tgfoid = f AND t.tgrelid <> r.relation
+		AND t.tgrelid NOT IN (SELECT p.part FROM pgfanout.partitions(r.relation) p)
+		AND (own IS NULL OR t.tgrelid = ANY (own))
+	LOOP
+		EXECUTE format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass);
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION pgfanout.follow_triggers(pgfanout.registered, oid[]) IS 'pgfanout: partitions have the triggers of the table';
 
 -- Looks which tables have been altered or dropped since the last look, and makes capture anew. What is
 -- written then in the new shape comes after the record of the shape, and the transactions that wrote in the
@@ -942,15 +1081,18 @@ CREATE FUNCTION pgfanout.notice(own boolean, of_types boolean DEFAULT false) RET
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	r   pgfanout.registered;
-	now jsonb;
+	r    pgfanout.registered;
+	now  jsonb;
+	held oid[]; -- NULL: not `own`
 BEGIN
 	-- One at a time: in the transaction that altered a table, by the lock on it; a type has none that helps,
 	-- and needs none: it can take all that it could before.
 	IF of_types THEN
+		held := '{}';
 		PERFORM pg_advisory_xact_lock(1885824609, 5);
 	ELSIF own THEN
-		NULL;
+		held := ARRAY(SELECT l.relation FROM pg_locks l WHERE l.pid = pg_backend_pid()
+			AND l.locktype = 'relation' AND l.granted AND l.mode = 'AccessExclusiveLock');
 	ELSIF NOT pg_try_advisory_xact_lock(1885824609, 5) THEN
 		RETURN;
 	ELSE
@@ -959,8 +1101,8 @@ BEGIN
 	FOR r IN SELECT g.* FROM pgfanout.registered g
 		WHERE g.stream <> 1 AND g.seen IS DISTINCT FROM pgfanout.fingerprint(g.relation)
 			AND (NOT own OR of_types OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = g.relation)
-				OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_backend_pid()
-					AND l.relation = g.relation AND l.granted AND l.mode = 'AccessExclusiveLock'))
+				OR g.relation = ANY (held)
+				OR EXISTS (SELECT FROM pgfanout.partitions(g.relation) p WHERE p.part = ANY (held)))
 	LOOP
 		BEGIN
 			now := pgfanout.describe(r);
@@ -968,7 +1110,10 @@ BEGIN
 				PERFORM pgfanout.unregister(r);
 				CONTINUE;
 			END IF;
-			IF now -> 'key' <> 'null' AND now IS DISTINCT FROM
+			PERFORM pgfanout.follow_triggers(r, held);
+			r := pgfanout.follow_partitions(r, held);
+			now := pgfanout.describe(r);
+			IF now -> 'key' <> 'null' AND (NOT own OR of_types OR r.relation = ANY (held)) AND now IS DISTINCT FROM
 				(SELECT s.description - 'indexes' FROM pgfanout.shapes s WHERE s.id = r.shape)
 			THEN
 				IF NOT own THEN
@@ -1027,7 +1172,7 @@ BEGIN
 	FOR o IN SELECT * FROM pgfanout.obstacles(r) LIMIT 1 LOOP
 		RAISE EXCEPTION '%', o.what USING ERRCODE = 'invalid_table_definition', HINT = o.hint;
 	END LOOP;
-	PERFORM pgfanout.reshape(r);
+	PERFORM pgfanout.reshape(pgfanout.follow_partitions(r, NULL));
 	UPDATE pgfanout.registered g SET broken_at = NULL, reason = NULL WHERE g.id = r.id;
 END $$;
 COMMENT ON FUNCTION pgfanout.altered(regclass, boolean) IS 'pgfanout: part of refresh() and drop_table()';
@@ -1063,12 +1208,21 @@ CREATE FUNCTION pgfanout.on_ddl() RETURNS event_trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	PERFORM pgfanout.notice(true, TG_TAG = 'ALTER TYPE');
+	-- Not in the middle of our own.
+	IF current_setting('pgfanout.at_work', true) = 'on' THEN
+		RETURN;
+	END IF;
+	-- Of those that are made, only a partition matters.
+	IF TG_TAG <> 'CREATE TABLE' OR EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d
+		JOIN pg_class c ON c.oid = d.objid WHERE d.classid = 'pg_class'::regclass AND c.relispartition)
+	THEN
+		PERFORM pgfanout.notice(true, TG_TAG = 'ALTER TYPE');
+	END IF;
 END $$;
 COMMENT ON FUNCTION pgfanout.on_ddl() IS 'pgfanout: sees to tables that have been altered';
 DO $$
 BEGIN
-	CREATE EVENT TRIGGER pgfanout_altered ON ddl_command_end WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE')
+	CREATE EVENT TRIGGER pgfanout_altered ON ddl_command_end WHEN TAG IN ('ALTER TABLE', 'CREATE TABLE', 'ALTER TYPE')
 		EXECUTE FUNCTION pgfanout.on_ddl();
 	CREATE EVENT TRIGGER pgfanout_dropped ON sql_drop WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED')
 		EXECUTE FUNCTION pgfanout.on_ddl();
@@ -1117,7 +1271,8 @@ SELECT setval('pgfanout.registered_id_seq', 100); -- those below are ours
 -- Functions that make something are for us alone, but for those that the owner of a table calls.
 REVOKE ALL ON FUNCTION pgfanout.install(pgfanout.registered), pgfanout.reshape(pgfanout.registered),
 	pgfanout.make_function(pgfanout.registered, text, text, text), pgfanout.register_products(),
-	pgfanout.register(regclass, text[], text, text, text[], text), pgfanout.unregister(pgfanout.registered)
+	pgfanout.register(regclass, text[], text, text, text[], text), pgfanout.unregister(pgfanout.registered),
+	pgfanout.follow_partitions(pgfanout.registered, oid[]), pgfanout.follow_triggers(pgfanout.registered, oid[])
 	FROM PUBLIC;
 
 -- ---- what 0002 has left ----
