@@ -158,7 +158,7 @@ struct outbox {
 void outbox_chunk_clear(struct outbox_chunk *c)
 {
 	free(c->rows);
-	strbuf_clear(&c->texts);
+	strbuf_clear(&c->bodies);
 	free(c->shapes);
 	*c = (struct outbox_chunk){ 0 };
 }
@@ -437,15 +437,14 @@ static bool read_row(struct outbox *o, const struct pg_result *r, int row,
 				  .kind = kind == 'd' || kind == 't' ? CHANGE_DELETE : CHANGE_SYNC,
 				  .inserted = kind == 'i',
 				  .truncate = kind == 't',
-				  .text_at = chunk->texts.len,
-				  .text_len = (size_t)db_length(r, row, COL_BODY) };
-	if (db_is_null(r, row, COL_SHAPE) || strchr("iudts", kind) == NULL ||
-	    (c->text_len == 0) != (kind == 't' || kind == 's'))
+				  .body_at = chunk->bodies.len,
+				  .body_len = (size_t)db_length(r, row, COL_BODY) };
+	if (db_is_null(r, row, COL_SHAPE) || strchr("iudts", kind) == NULL)
 		return err_set(err,
 			       "the record of version %" PRId64
 			       " is no change: pgfanout.outbox was changed by hand",
 			       c->version);
-	strbuf_add(&chunk->texts, db_value(r, row, COL_BODY), c->text_len);
+	strbuf_add(&chunk->bodies, db_value(r, row, COL_BODY), c->body_len);
 	c->route = find_route(o, pg_get_int4(db_value(r, row, COL_SHAPE)));
 	if (o->newest < c->version)
 		o->newest = c->version;
@@ -643,10 +642,13 @@ static void routes_answered(void *arg, enum db_outcome outcome, const struct pg_
 		fail(o, "reading what tables look like", err);
 		return;
 	}
-	for (int i = 0; i < db_rows(r); i++)
-		shape_route_set(find_route(o, (int32_t)strtol(db_value(r, i, 0), NULL, 10)),
-				o->stream->name, db_value(r, i, 1), db_value(r, i, 2),
-				*db_value(r, i, 3) == 't', db_value(r, i, 4));
+	for (int i = 0; i < db_rows(r); i++) {
+		if (shape_route_set(find_route(o, (int32_t)strtol(db_value(r, i, 0), NULL, 10)),
+				    db_value(r, i, 1), &bad))
+			continue;
+		fail(o, "reading what tables look like", &bad);
+		return;
+	}
 	for (size_t i = 0; i < o->nroutes; i++) {
 		if (o->routes[i]->known)
 			continue;
@@ -698,7 +700,7 @@ static void begin_claim(struct outbox *o, struct outbox_chunk *into, bool big)
 	into->n = into->nshapes = 0;
 	into->sweep_begins = into->sweep_ends = into->has_beat = false;
 	into->big = big;
-	strbuf_reset(&into->texts);
+	strbuf_reset(&into->bodies);
 	o->claiming = into;
 }
 

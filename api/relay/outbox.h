@@ -37,10 +37,10 @@ struct outbox_row {
 	struct shape_route *route; /* known; as long as the outbox is open */
 	enum change_kind kind;
 	bool inserted; /* of a sync: its statement inserted it */
-	bool truncate; /* of a delete: all rows are gone; there is no text */
+	bool truncate; /* of a delete: all rows are gone; there is no body */
 	uint64_t xid;
 	int64_t version;
-	size_t text_at, text_len; /* in the chunk's texts: see shape_route.h */
+	size_t body_at, body_len; /* in the chunk's bodies */
 };
 
 /* A record that a table has this shape from now on. */
@@ -56,7 +56,7 @@ struct outbox_shape {
 struct outbox_chunk {
 	struct outbox_row *rows;
 	size_t n, cap;
-	struct strbuf texts; /* the arena of the rows */
+	struct strbuf bodies; /* the arena of the rows */
 	struct outbox_shape *shapes;
 	size_t nshapes, shapes_cap;
 	bool sweep_begins, sweep_ends;

@@ -228,7 +228,9 @@ static void build(struct publisher *p)
 		if (n)
 			strbuf_addch(&p->body, ',');
 		shape_route_write(first[n].route, &p->body, first[n].kind, first[n].version,
-				  k->c.texts.data + first[n].text_at, first[n].text_len);
+				  first[n].truncate ? NULL
+						    : strbuf_str(&k->c.bodies) + first[n].body_at,
+				  first[n].body_len);
 		change_xids_add(&p->xids, first[n].xid);
 		p->build_inserted += first[n].inserted;
 		n++;

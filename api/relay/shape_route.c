@@ -26,6 +26,7 @@ void shape_route_free(struct shape_route *r)
 	if (!r)
 		return;
 	strbuf_clear(&r->head);
+	row_body_free(r->body);
 	free(r->description);
 	free(r);
 }
@@ -57,31 +58,40 @@ static void write_key(char *ret, const char *stream, const char *schema, const c
 	snprintf(ret, ROUTE_KEY_MAX, "%s", strbuf_str(&key));
 }
 
-void shape_route_set(struct shape_route *r, const char *stream, const char *schema,
-		     const char *name, bool flat, const char *description)
+static void set(struct shape_route *r, const struct table *t)
 {
-	AUTO_STRBUF full = STRBUF_INIT;
-
-	strbuf_addf(&full, "%s.%s", schema, name);
-	r->flat = flat;
+	r->flat = t->flat;
 	for (int kind = CHANGE_SYNC; kind <= CHANGE_DELETE; kind++)
-		write_key(r->keys[kind], flat ? stream : NULL, schema, name,
+		write_key(r->keys[kind], t->flat ? t->stream : NULL, t->schema, t->name,
 			  change_kind_name((enum change_kind)kind));
-	write_key(r->truncate_key, NULL, schema, name, CHANGE_TRUNCATE_KIND);
-	free(r->description);
-	r->description = xstrdup(description);
+	write_key(r->truncate_key, NULL, t->schema, t->name, CHANGE_TRUNCATE_KIND);
 	strbuf_reset(&r->head);
 	strbuf_addstr(&r->head, "{\"table\":");
-	jscan_write_string(&r->head, full.data, full.len);
+	jscan_write_string(&r->head, t->full, strlen(t->full));
 	strbuf_addstr(&r->head, ",\"version\":");
+	row_body_free(r->body);
+	r->body = row_body_new(t);
+}
+
+bool shape_route_set(struct shape_route *r, const char *description, struct err *err)
+{
+	struct table *t = table_read(r->shape, description, err);
+
+	if (t == NULL)
+		return false;
+	set(r, t);
+	table_free(t);
+	free(r->description);
+	r->description = xstrdup(description);
 	r->known = true;
+	return true;
 }
 
 void shape_route_write(const struct shape_route *r, struct strbuf *out, enum change_kind kind,
-		       int64_t version, const char *text, size_t len)
+		       int64_t version, const char *body, size_t len)
 {
 	if (r->flat) {
-		strbuf_add(out, text, len);
+		row_body_write(r->body, out, kind, body, len);
 		strbuf_add(out, ",\"version\":", 11);
 		strbuf_addint(out, version);
 		strbuf_addch(out, '}');
@@ -89,9 +99,9 @@ void shape_route_write(const struct shape_route *r, struct strbuf *out, enum cha
 	}
 	strbuf_add(out, r->head.data, r->head.len);
 	strbuf_addint(out, version);
-	if (len > 0) {
+	if (body != NULL) {
 		strbuf_addstr(out, kind == CHANGE_SYNC ? ",\"row\":" : ",\"key\":");
-		strbuf_add(out, text, len);
+		row_body_write(r->body, out, kind, body, len);
 		strbuf_addch(out, '}');
 	}
 	strbuf_addch(out, '}');

@@ -1,16 +1,17 @@
 /*
  * shape_route.h: how recorded changes of one shape of a table become messages: where they go, and what
- * stands around the text that capture made.
+ * they are there.
  *
  *   of most tables   {"table":"public.users","version":42,"row":{…}}, a delete with "key":{…}, a TRUNCATE
  *                    with neither
  *   flat             {…,"version":42}
  *
- * The text is the row, or its key, without the closing brace. Owned by the outbox. Pure.
+ * Where … is row_body.h's. Owned by the outbox. Pure.
  */
 #ifndef PGFANOUT_API_RELAY_SHAPE_ROUTE_H
 #define PGFANOUT_API_RELAY_SHAPE_ROUTE_H
 
+#include "api/relay/row_body.h"
 #include "common/base/strbuf.h"
 #include "common/wire/change.h"
 
@@ -24,17 +25,17 @@ struct shape_route {
 	char keys[2][ROUTE_KEY_MAX]; /* by enum change_kind */
 	char truncate_key[ROUTE_KEY_MAX];
 	struct strbuf head; /* in front of the version, unless it is flat */
-	char *description;  /* JSON */
+	struct row_body *body;
+	char *description; /* JSON */
 };
 
 struct shape_route *shape_route_new(int32_t shape);
-/* Now everything is known. */
-void shape_route_set(struct shape_route *r, const char *stream, const char *schema,
-		     const char *name, bool flat, const char *description);
+/* From the table's description: now everything is known. False: it is none. */
+MUST_CHECK bool shape_route_set(struct shape_route *r, const char *description, struct err *err);
 void shape_route_free(struct shape_route *r);
 
-/* Appends the change's JSON object. len 0: a TRUNCATE. */
+/* Appends the change's JSON object. body: the record's; NULL: it is a TRUNCATE. */
 void shape_route_write(const struct shape_route *r, struct strbuf *out, enum change_kind kind,
-		       int64_t version, const char *text, size_t len);
+		       int64_t version, const char *body, size_t len);
 
 #endif

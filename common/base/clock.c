@@ -194,9 +194,11 @@ bool clock_parse_pg(const char *s, size_t len, int64_t *ret_pg_us)
 
 /* ---- any year ---- */
 
-/* What PostgreSQL has: from 4714-11-24 BC to the end of 294276 AD. */
+/* What PostgreSQL has: from 4714-11-24 BC to the end of 294276 AD; and what four digits hold of it. */
 #define PG_FIRST_US   INT64_C(-211813488000000000)
 #define PG_END_US     INT64_C(9223371331200000000)
+#define YEAR_1_US     INT64_C(-63082281600000000)
+#define YEAR_10000_US INT64_C(252455616000000000)
 #define PG_FIRST_YEAR (-4713)
 #define PG_LAST_YEAR  294276
 
@@ -250,17 +252,20 @@ bool clock_parse_pg_any(const char *s, size_t len, int64_t *ret_pg_us)
 	return true;
 }
 
-void clock_format_pg_any(int64_t pg_us, char *buf)
+size_t clock_format_pg_any(int64_t pg_us, char *buf)
 {
 	char text[CLOCK_TIMESTAMP_MAX], *rest;
+	size_t len = clock_format_pg(pg_us, buf);
 
-	clock_format_pg(pg_us, text);
-	long year = strtol(text, &rest, 10);
-	if (rest == text || year > 0) { /* an infinity, or a year that needs no word */
-		strcpy(buf, text);
-		return;
+	if ((pg_us >= YEAR_1_US && pg_us < YEAR_10000_US) || pg_us == INT64_MAX ||
+	    pg_us == INT64_MIN)
+		return len;
+	if (pg_us >= YEAR_10000_US) {
+		memcpy(buf + len, " AD", sizeof(" AD"));
+		return len + 3;
 	}
-	int n = snprintf(buf, 8, "%04ld", 1 - year); /* 4714 BC is the first */
-	strcpy(buf + n, rest);
-	strcat(buf, " BC");
+	memcpy(text, buf, len + 1);
+	long year = strtol(text, &rest, 10);
+	/* 4714 BC is the first. */
+	return (size_t)snprintf(buf, CLOCK_TIMESTAMP_MAX, "%04ld%s BC", 1 - year, rest);
 }

@@ -68,7 +68,7 @@ MUST_CHECK bool clock_parse_pg(const char *s, size_t len, int64_t *ret_pg_us);
 /* The rest of PostgreSQL's timestamptz: "0044-03-15T00:00:00.000000Z BC", "12026-01-31T12:00:00Z AD",
  * "infinity", "-infinity"; what it does not have, is refused. */
 MUST_CHECK bool clock_parse_pg_any(const char *s, size_t len, int64_t *ret_pg_us);
-/* As clock_format_pg(), but so that PostgreSQL reads it, whatever the year. */
-void clock_format_pg_any(int64_t pg_us, char *buf);
+/* As clock_format_pg(), but so that one of these two reads it, and PostgreSQL, whatever the year. */
+size_t clock_format_pg_any(int64_t pg_us, char *buf);
 
 #endif

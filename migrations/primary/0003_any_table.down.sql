@@ -27,9 +27,9 @@ BEGIN
 	EXECUTE format('ALTER SEQUENCE pgfanout.products_version_seq SET SCHEMA %I', current_schema());
 END $$;
 INSERT INTO products_outbox (xid, version, id, name, price, stock, created_at, updated_at)
-SELECT o.xid, o.version, (b.body ->> 'id')::uuid, b.body ->> 'name', (b.body ->> 'price')::numeric,
-	(b.body ->> 'stock')::integer, (b.body ->> 'createdAt')::timestamptz,
-	(b.body ->> 'updatedAt')::timestamptz
-FROM pgfanout.outbox o CROSS JOIN LATERAL (SELECT (o.body || '}')::json AS body) b
+SELECT o.xid, o.version, (r.row ->> 'id')::uuid, r.row ->> 'name', (r.row ->> 'price')::numeric,
+	(r.row ->> 'stock')::integer, (r.row ->> 'createdAt')::timestamptz,
+	(r.row ->> 'updatedAt')::timestamptz
+FROM pgfanout.outbox o CROSS JOIN LATERAL (SELECT pgfanout.row_of(o) AS row) r
 WHERE o.stream = 1 AND o.kind <> 'b';
 DROP SCHEMA pgfanout CASCADE;

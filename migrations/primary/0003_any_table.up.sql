@@ -4,12 +4,10 @@
 --
 -- Capture keeps the rules of 0002 (1 to 4). What is new:
 --   5. One outbox for all tables. A record says which stream it goes by, and which shape of which
---      table its row has. The row is the text of a JSON object, without the closing brace: who sends
---      it on appends to it and needs to know no column.
---   6. A value is written as its text, in such a way that it can be read back exactly: finite numbers
---      and booleans as JSON, timestamptz in UTC, jsonb as it is, everything else as a string (json too:
---      no parser need take it, and its blanks are part of it). NULL is an absent member, so that the
---      null of jsonb stays another value.
+--      table its row has. The row is its values one behind another, without names, in the forms that
+--      cost a writer least: the relay knows the shape, and makes JSON of it.
+--   6. A value can be read back exactly: it is PostgreSQL's own text, or what it sends in binary. NULL
+--      stays another value than the null of jsonb.
 --
 -- Functions see pg_catalog first, and temporary tables last; all names of ours are written in full.
 CREATE SCHEMA pgfanout;
@@ -79,7 +77,7 @@ CREATE TABLE pgfanout.outbox (
 	shape     integer,
 	kind      "char"   NOT NULL, -- i, u: the row is there (its statement inserted it, or not); d: it is not; t: no row
 	                           -- is there; s: the table has this shape now; b: a heartbeat
-	body      text,              -- the row, or its key, as JSON, without the closing brace
+	body      bytea,             -- the row, or its key: pgfanout.value_text(); row_of() shows it
 	PRIMARY KEY (stream, xid, version)
 ) WITH (
 	autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 10000,
@@ -293,7 +291,7 @@ $$;
 COMMENT ON FUNCTION pgfanout.other_indexes(pgfanout.registered) IS 'pgfanout: the indexes of a table but for its key';
 
 -- What a table looks like: all that relay, consumer and replicas know of it. A column's form says how
--- its values are written as JSON, and read back: pgfanout.value_terms().
+-- its values are written in records and messages: pgfanout.value_text().
 CREATE FUNCTION pgfanout.describe(r pgfanout.registered) RETURNS jsonb
 	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
@@ -344,69 +342,128 @@ COMMENT ON FUNCTION pgfanout.describe(pgfanout.registered) IS 'pgfanout: what a 
 
 -- ---- generated capture ----
 
--- A value as JSON: terms for concat(), which leaves out what is NULL. `before` is the text in front of
--- the value. NULL is asked for by IS DISTINCT FROM: IS NOT NULL is false for a composite that has a NULL
--- in it. A year that four digits cannot hold says AD or BC behind it. No backslash may be in here: what
--- it means is the writer's setting.
--- What is written without quotes is cast to the type that it has: if that was altered and nobody has
--- noticed yet, the write fails, rather than write what is no JSON.
-CREATE FUNCTION pgfanout.value_terms(col jsonb, value text, before text) RETURNS text
+-- The columns that a record has, in their order: a key's first column, then the others as the table has
+-- them. sure: NULL cannot be there. A column of another table than products may have lost its NOT NULL
+-- without our notice; what products must be is looked at.
+CREATE FUNCTION pgfanout.recorded(shape jsonb, only_key boolean)
+	RETURNS TABLE (col jsonb, place bigint, sure boolean)
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT CASE WHEN (col -> 'notnull')::boolean THEN format('%L, ', before || f.quote)
-		ELSE format('CASE WHEN %s IS DISTINCT FROM NULL THEN %L END, ', value, before || f.quote) END
-		|| format(f.text, CASE WHEN col ->> 'form' IN ('string', 'text', 'timestamptz') THEN value
-			ELSE format('%s::%s', value, split_part(col ->> 'type', '(', 1)) END)
-		|| CASE WHEN f.quote = '' THEN ''
-			WHEN (col -> 'notnull')::boolean THEN format(', %L', f.quote)
-			ELSE format(', CASE WHEN %s IS DISTINCT FROM NULL THEN %L END', value, f.quote) END
-	FROM (SELECT CASE WHEN col ->> 'form' IN ('uuid', 'timestamptz') THEN '"' ELSE '' END AS quote,
-		CASE col ->> 'form'
-		WHEN 'int4' THEN '%1$s'
-		WHEN 'int8' THEN '%1$s'
-		WHEN 'uuid' THEN '%1$s'
-		WHEN 'json' THEN '%1$s'
-		WHEN 'boolean' THEN 'CASE %1$s WHEN true THEN ''true'' WHEN false THEN ''false'' END'
-		WHEN 'timestamptz' THEN
-			'CASE WHEN %1$s >= ''0001-01-01 00:00:00Z'' AND %1$s < ''10000-01-01 00:00:00Z'''
-			' THEN to_char(%1$s AT TIME ZONE ''UTC'', ''YYYY-MM-DD"T"HH24:MI:SS.US"Z"'')'
-			' WHEN isfinite(%1$s)'
-			' THEN to_char(%1$s AT TIME ZONE ''UTC'', ''YYYY-MM-DD"T"HH24:MI:SS.US"Z "AD'')'
-			' WHEN %1$s > ''epoch'' THEN ''infinity'' WHEN %1$s < ''epoch'' THEN ''-infinity'' END'
-		WHEN 'text' THEN CASE WHEN (col -> 'notnull')::boolean THEN 'to_json(concat(%1$s))'
-			ELSE 'CASE WHEN %1$s IS DISTINCT FROM NULL THEN to_json(concat(%1$s)) END' END
-		ELSE 'to_json(%1$s)' -- number, string
-		END AS text) AS f
+	SELECT o.col, row_number() OVER (ORDER BY k.place = 1 DESC NULLS LAST, o.place),
+		(o.col -> 'notnull')::boolean AND (k.att IS NOT NULL OR (shape -> 'flat')::boolean)
+	FROM jsonb_array_elements(shape -> 'columns') WITH ORDINALITY AS o (col, place)
+	LEFT JOIN jsonb_array_elements(shape -> 'key') WITH ORDINALITY AS k (att, place) ON k.att = o.col -> 'att'
+	WHERE k.att IS NOT NULL OR NOT only_key
 $$;
-COMMENT ON FUNCTION pgfanout.value_terms(jsonb, text, text) IS 'pgfanout: part of the text of capture';
+COMMENT ON FUNCTION pgfanout.recorded(jsonb, boolean) IS 'pgfanout: the columns that a record has';
 
--- A row, or its key, as JSON without the closing brace. A function takes 100 arguments, and a chain of
--- || as long as a table is wide would need as deep a stack: so there are calls of 30 members each.
-CREATE FUNCTION pgfanout.object_text(shape jsonb, alias text, only_key boolean) RETURNS text
+-- A value's part of a record's body: api/relay/row_body.c reads it.
+--   boolean, int4, int8, uuid, timestamptz   1, 4, 8, 16, 8 bytes, as PostgreSQL sends them; unless NULL
+--                                            cannot be there: 1 in front, or 0 alone for NULL
+--   all others                               the text in UTF-8 and a NUL; NULL: ff and a NUL
+-- NULL is asked for by IS DISTINCT FROM: IS NOT NULL is false for a composite that has a NULL in it. A
+-- bpchar that is cast loses its blanks. No backslash may be in here: what it means is the writer's setting;
+-- nor anything that depends on the writer's encoding, as textsend() does where there is more than ASCII.
+-- What is not written as text is cast to the type that it has: if that was altered and nobody has noticed
+-- yet, the write fails, rather than write what is read as something else.
+CREATE FUNCTION pgfanout.value_text(col jsonb, value text, sure boolean) RETURNS text
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT CASE WHEN count(*) = 1 THEN min(calls.text)
-		ELSE format('concat(%s)', string_agg(calls.text, ', ' ORDER BY calls.part)) END
-	FROM (
-		SELECT (c.place - 1) / 30 AS part, format('concat(%s)', string_agg(pgfanout.value_terms(c.col,
-			format('%s.%I', alias, c.col ->> 'name'),
-			CASE WHEN c.place = 1 THEN '{' ELSE ',' END || to_json(c.col ->> 'member') || ':'),
-			', ' ORDER BY c.place)) AS text
-		FROM (
-			-- A key column first: it is never NULL, so all others have a comma in front.
-			-- Others may have become NULL without our notice; what products must be is looked at.
-			SELECT CASE WHEN k.att IS NULL AND NOT (shape -> 'flat')::boolean
-					THEN o.col || '{"notnull": false}' ELSE o.col END AS col,
-				row_number() OVER (ORDER BY k.place = 1 DESC NULLS LAST, o.place) AS place
-			FROM jsonb_array_elements(shape -> 'columns') WITH ORDINALITY AS o (col, place)
-			LEFT JOIN jsonb_array_elements(shape -> 'key') WITH ORDINALITY AS k (att, place)
-				ON k.att = o.col -> 'att'
-			WHERE k.att IS NOT NULL OR NOT only_key
-		) AS c
-		GROUP BY 1
-	) AS calls
+	SELECT format(CASE WHEN t.fixed AND sure THEN '%1$s'
+			WHEN t.fixed THEN 'coalesce(decode(''01'', ''hex'') || %1$s, decode(''00'', ''hex''))'
+			WHEN sure THEN '(%1$s || decode(''00'', ''hex''))'
+			ELSE 'coalesce(%1$s || decode(''00'', ''hex''), decode(''ff00'', ''hex''))' END,
+		format(CASE
+			WHEN t.form = 'boolean' THEN 'boolsend(%1$s::boolean)'
+			WHEN t.form = 'int4' THEN 'int4send(%1$s::%2$s)'
+			WHEN t.form = 'int8' THEN 'int8send(%1$s::bigint)'
+			WHEN t.form = 'uuid' THEN 'uuid_send(%1$s::uuid)'
+			WHEN t.form = 'timestamptz' THEN 'timestamptz_send(%1$s)'
+			WHEN t.form = 'number' THEN 'textsend(%1$s::%2$s::text)'
+			WHEN t.form = 'json' THEN 'convert_to(%1$s::jsonb::text, ''UTF8'')'
+			WHEN t.form = 'string' AND t.type NOT IN ('character', 'bpchar')
+				THEN 'convert_to(%1$s::text, ''UTF8'')'
+			WHEN sure THEN 'convert_to(concat(%1$s), ''UTF8'')'
+			ELSE 'CASE WHEN %1$s IS DISTINCT FROM NULL THEN convert_to(concat(%1$s), ''UTF8'') END'
+		END, value, t.type))
+	FROM (SELECT col ->> 'form' AS form, split_part(col ->> 'type', '(', 1) AS type,
+		col ->> 'form' IN ('boolean', 'int4', 'int8', 'uuid', 'timestamptz') AS fixed) AS t
 $$;
-COMMENT ON FUNCTION pgfanout.object_text(jsonb, text, boolean) IS 'pgfanout: part of the text of capture';
+COMMENT ON FUNCTION pgfanout.value_text(jsonb, text, boolean) IS 'pgfanout: part of the text of capture';
+
+-- Terms joined two by two: a value is copied a few times, however wide the table is, and no deep stack is
+-- needed.
+CREATE FUNCTION pgfanout.joined(terms text[]) RETURNS text
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE cardinality(terms) WHEN 1 THEN terms[1]
+		ELSE format('(%s || %s)', pgfanout.joined(terms[:cardinality(terms) / 2]),
+			pgfanout.joined(terms[cardinality(terms) / 2 + 1:])) END
+$$;
+COMMENT ON FUNCTION pgfanout.joined(text[]) IS 'pgfanout: part of the text of capture';
+
+-- The body of a record: a row, or its key. It is never NULL: a row of products with a NULL that cannot be
+-- there is recorded as its key alone, which the replicas refuse and show.
+CREATE FUNCTION pgfanout.body_text(shape jsonb, alias text, only_key boolean) RETURNS text
+	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT CASE WHEN (shape -> 'flat')::boolean AND NOT only_key
+		THEN format('coalesce(%s, %s)', b.text, pgfanout.body_text(shape, alias, true)) ELSE b.text END
+	FROM (SELECT pgfanout.joined(array_agg(pgfanout.value_text(c.col, format('%s.%I', alias, c.col ->> 'name'),
+			c.sure) ORDER BY c.place)) AS text
+		FROM pgfanout.recorded(shape, only_key) AS c) AS b
+$$;
+COMMENT ON FUNCTION pgfanout.body_text(jsonb, text, boolean) IS 'pgfanout: part of the text of capture';
+
+-- The row of a record, or its key, as messages have it: for people, and for the way back to migration 2.
+-- Of a body that ends early what there is of it.
+CREATE FUNCTION pgfanout.row_of(o pgfanout.outbox) RETURNS jsonb
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	at   integer := 1;
+	c    record;
+	v    bytea;
+	t    text;
+	us   bigint;
+	row  jsonb := '{}';
+BEGIN
+	FOR c IN SELECT r.col ->> 'member' AS member, r.col ->> 'form' AS form, r.sure,
+			CASE r.col ->> 'form' WHEN 'boolean' THEN 1 WHEN 'int4' THEN 4 WHEN 'int8' THEN 8
+				WHEN 'uuid' THEN 16 WHEN 'timestamptz' THEN 8 END AS size
+		FROM pgfanout.shapes s, pgfanout.recorded(s.description, o.kind = 'd') AS r
+		WHERE s.id = o.shape ORDER BY r.place
+	LOOP
+		EXIT WHEN at > length(o.body);
+		IF c.size IS NULL THEN
+			v := substr(o.body, at, position(decode('00', 'hex') IN substr(o.body, at)) - 1);
+			at := at + length(v) + 1;
+			CONTINUE WHEN v = decode('ff', 'hex');
+			t := convert_from(v, 'UTF8');
+		ELSE
+			IF NOT c.sure THEN
+				at := at + 1;
+				CONTINUE WHEN get_byte(o.body, at - 2) = 0;
+			END IF;
+			t := encode(substr(o.body, at, c.size), 'hex');
+			us := ('x' || t)::bit(64);
+			at := at + c.size;
+		END IF;
+		row := row || jsonb_build_object(c.member, CASE
+			WHEN c.form = 'boolean' THEN to_jsonb(t = '01')
+			WHEN c.form = 'int4' THEN to_jsonb(('x' || t)::bit(32)::integer)
+			WHEN c.form = 'int8' THEN to_jsonb(us)
+			WHEN c.form = 'uuid' THEN to_jsonb(t::uuid)
+			WHEN t = '7fffffffffffffff' AND c.form = 'timestamptz' THEN to_jsonb('infinity'::text)
+			WHEN t = '8000000000000000' AND c.form = 'timestamptz' THEN to_jsonb('-infinity'::text)
+			WHEN c.form = 'timestamptz' THEN to_jsonb((('2000-01-01'::date + (us / 86400000000)::integer)
+				+ us % 86400000000 * interval '1 microsecond') AT TIME ZONE 'UTC')
+			WHEN c.form = 'json' OR (c.form = 'number' AND t ~ '[0-9]$') THEN t::jsonb
+			ELSE to_jsonb(t) END);
+	END LOOP;
+	RETURN row;
+END $$;
+COMMENT ON FUNCTION pgfanout.row_of(pgfanout.outbox) IS 'pgfanout: shows the row of a record';
 
 -- The condition that two keys are the same, by the operators of the key's index. The templates make an
 -- expression of a column's name, its place in the key and its type.
@@ -445,8 +502,8 @@ AS $$
 				ELSE %s END
 		FROM %s LEFT JOIN LATERAL (SELECT * FROM %s q WHERE %s%s%s) p ON true%s;
 $t$,
-		r.stream, r.shape, (pgfanout.key_names(shape))[1], pgfanout.object_text(shape, 'c', true),
-		pgfanout.object_text(shape, 'p', false), keys, r.relation,
+		r.stream, r.shape, (pgfanout.key_names(shape))[1], pgfanout.body_text(shape, 'c', true),
+		pgfanout.body_text(shape, 'p', false), keys, r.relation,
 		pgfanout.key_text(r, 'q.%1$I', 'c.%1$I'), ' AND (' || r.filter || ')', how,
 		-- What was never there need not be deleted.
 		CASE WHEN r.filter IS NOT NULL THEN format('
@@ -514,7 +571,7 @@ $t$;
 	EXECUTE %L || TG_RELID::regclass || ' c';
 $t$,		format('INSERT INTO pgfanout.outbox (stream, version, shape, kind, body)'
 			' SELECT %s, nextval(''pgfanout.version_seq''), %s, ''d'', %s FROM ',
-			r.stream, r.shape, pgfanout.object_text(shape, 'c', true)));
+			r.stream, r.shape, pgfanout.body_text(shape, 'c', true)));
 BEGIN
 	PERFORM pgfanout.make_function(r, 'capture_', wait || format(look,
 		pgfanout.record_text(r, shape, 'changed c', ''),
@@ -585,7 +642,7 @@ BEGIN
 	RETURN v;
 END
 $t$,		r.relation, pgfanout.key_text(r, 'q.%1$I', 'key[%2$s]::%3$s'), ' AND (' || r.filter || ')',
-		r.stream, r.shape, pgfanout.object_text(shape, 'p', false), pgfanout.object_text(shape, 'c', true),
+		r.stream, r.shape, pgfanout.body_text(shape, 'p', false), pgfanout.body_text(shape, 'c', true),
 		(SELECT string_agg(format('key[%s]::%s AS %s', k.place, c ->> 'type', k.name), ', ')
 			FROM unnest(keys) WITH ORDINALITY AS k (name, place)
 			JOIN jsonb_array_elements(shape -> 'columns') AS c ON quote_ident(c ->> 'name') = k.name)));
@@ -1286,8 +1343,8 @@ BEGIN
 	EXECUTE format('INSERT INTO pgfanout.outbox (stream, xid, version, shape, kind, body)'
 		' SELECT 1, w.xid, w.version, %s, CASE WHEN w.name IS NULL THEN ''d'' ELSE ''u'' END,'
 		' CASE WHEN w.name IS NULL THEN %s ELSE %s END FROM pgfanout.origin w WHERE w.heartbeat IS NULL',
-		(SELECT id FROM pgfanout.shapes), pgfanout.object_text(shape, 'w', true),
-		pgfanout.object_text(shape, 'w', false));
+		(SELECT id FROM pgfanout.shapes), pgfanout.body_text(shape, 'w', true),
+		pgfanout.body_text(shape, 'w', false));
 END $$;
 TRUNCATE pgfanout.origin;
 -- Who may use the old tables may use the new ones.

@@ -13,9 +13,9 @@ from psycopg2 import errors
 
 A, B, C = (f"00000000-0000-4000-8000-00000000000{n}" for n in "abc")
 STATE = "select id::text, name, price::text, stock, created_at, updated_at from products"
-RECORDS = ("select b.body ->> 'id', b.body ->> 'name', b.body ->> 'price', (b.body ->> 'stock')::int, "
-           "(b.body ->> 'createdAt')::timestamptz, (b.body ->> 'updatedAt')::timestamptz, version, xid::text "
-           "from pgfanout.outbox cross join lateral (select (body || '}')::json as body) b "
+RECORDS = ("select b.row ->> 'id', b.row ->> 'name', b.row ->> 'price', (b.row ->> 'stock')::int, "
+           "(b.row ->> 'createdAt')::timestamptz, (b.row ->> 'updatedAt')::timestamptz, version, xid::text "
+           "from pgfanout.outbox o cross join lateral (select pgfanout.row_of(o) as row) b "
            "where version > %s order by version")
 
 

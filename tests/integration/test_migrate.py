@@ -122,8 +122,8 @@ def take_back(stack):
     return [line for line in down.stdout.splitlines() if not line.startswith("    ")]
 
 
-WAITING = ("select version, xid::text, b.body ->> 'id', b.body ->> 'name', (b.body ->> 'stock')::int "
-           "from pgfanout.outbox cross join lateral (select (body || '}')::json as body) b order by version")
+WAITING = ("select version, xid::text, b.row ->> 'id', b.row ->> 'name', (b.row ->> 'stock')::int "
+           "from pgfanout.outbox o cross join lateral (select pgfanout.row_of(o) as row) b order by version")
 WAITED = "select version, xid::text, id::text, name, stock from products_outbox order by version"
 
 

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "api/relay/heartbeats.h"
+#include "tests/unit/tables_for_tests.h"
 
 static struct {
 	char key[64];
@@ -101,7 +102,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-static struct shape_route route = { .known = true, .flat = true };
+static struct shape_route *route;
 
 /* A chunk with n changes, and a heartbeat recorded by transaction beat unless that is 0. True: an older one was replaced. */
 static bool claim(size_t n, uint64_t beat, struct outbox_key *ret_old)
@@ -115,7 +116,7 @@ static bool claim(size_t n, uint64_t beat, struct outbox_key *ret_old)
 	}
 	for (c->n = 0; c->n < n; c->n++)
 		c->rows[c->n] = (struct outbox_row){
-			.route = &route, .kind = CHANGE_DELETE, .version = 1, .xid = 1
+			.route = route, .kind = CHANGE_DELETE, .version = 1, .xid = 1
 		};
 	c->sweep_begins = c->sweep_ends = true;
 	c->has_beat = beat != 0;
@@ -256,6 +257,11 @@ static void test_a_newer_one_replaces_one_that_waits(void **state)
 
 int main(void)
 {
+	struct err err;
+
+	route = shape_route_new(1);
+	if (!shape_route_set(route, PRODUCTS_DESCRIPTION, &err))
+		fatal("%s", err.text);
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_waits_for_what_was_claimed_before, setup,
 						teardown),
@@ -266,5 +272,8 @@ int main(void)
 						teardown),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	int failed = cmocka_run_group_tests(tests, NULL, NULL);
+
+	shape_route_free(route);
+	return failed;
 }

@@ -126,8 +126,8 @@ static void fill(struct outbox_chunk *c, size_t syncs, size_t deletes, bool begi
 		c->cap = syncs + deletes;
 		c->rows = xreallocarray(c->rows, c->cap, sizeof(*c->rows));
 	}
-	strbuf_reset(&c->texts);
-	strbuf_addstr(&c->texts, "{\"id\":1");
+	strbuf_reset(&c->bodies);
+	strbuf_add(&c->bodies, "\0\0\0\1", 4); /* {"id":1 */
 	for (size_t i = 0; i < syncs + deletes; i++) {
 		last_version++;
 		c->rows[c->n++] = (struct outbox_row){ .route = route,
@@ -135,7 +135,7 @@ static void fill(struct outbox_chunk *c, size_t syncs, size_t deletes, bool begi
 									 : CHANGE_DELETE,
 						       .version = last_version,
 						       .xid = (uint64_t)(700 + last_version / 3),
-						       .text_len = c->texts.len };
+						       .body_len = c->bodies.len };
 	}
 	c->sweep_begins = begins;
 	c->sweep_ends = ends;
@@ -303,7 +303,7 @@ static void test_truncates(void **state)
 		c->rows[i].route = other_route;
 	for (size_t i = 2; i < 4; i++) {
 		c->rows[i].truncate = true;
-		c->rows[i].text_len = 0;
+		c->rows[i].body_len = 0;
 	}
 	publisher_add(p, c);
 	assert_int_equal(run(p), PUBLISHER_IDLE);
@@ -696,14 +696,31 @@ static void test_numbers(void **state)
 	publisher_free(p);
 }
 
+/* Of a table with one column, id. */
+static struct shape_route *new_route(int shape, const char *stream_name, const char *flat)
+{
+	struct shape_route *r = shape_route_new(shape);
+	AUTO_STRBUF description = STRBUF_INIT;
+	struct err err;
+
+	strbuf_addf(
+		&description,
+		"{\"table\": 1, \"stream\": \"%s\", \"schema\": \"s\", \"name\": \"t\", \"flat\": %s,"
+		" \"version\": \"version\", \"key\": [1], \"columns\": [{\"att\": 1, \"name\": \"id\","
+		" \"member\": \"id\", \"type\": \"integer\", \"form\": \"int4\", \"notnull\": true,"
+		" \"equal\": \"=\"}]}",
+		stream_name, flat);
+	if (!shape_route_set(r, strbuf_str(&description), &err))
+		fatal("%s", err.text);
+	return r;
+}
+
 int main(void)
 {
-	route = shape_route_new(1);
-	shape_route_set(route, "products", "public", "products", true, "{}");
+	route = new_route(1, "products", "true");
 	strcpy(route->keys[CHANGE_SYNC], "sync");
 	strcpy(route->keys[CHANGE_DELETE], "delete");
-	other_route = shape_route_new(5);
-	shape_route_set(other_route, "rest", "s", "t", false, "{}");
+	other_route = new_route(5, "rest", "false");
 	other_route->announced = ANNOUNCED;
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_what_a_message_holds),

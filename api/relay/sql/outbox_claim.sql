@@ -16,7 +16,7 @@ WITH sweep AS MATERIALIZED (
 	SELECT coalesce($3::pg_snapshot, pg_current_snapshot()) AS snapshot
 )
 SELECT snapshot::text AS snapshot, NULL::xid8 AS xid, NULL::bigint AS version,
-	NULL::integer AS shape, NULL::"char" AS kind, NULL::text AS body, NULL::timestamptz AS heartbeat
+	NULL::integer AS shape, NULL::"char" AS kind, NULL::bytea AS body, NULL::timestamptz AS heartbeat
 FROM sweep
 UNION ALL
 SELECT NULL, o.xid, o.version, o.shape, o.kind, o.body, o.heartbeat

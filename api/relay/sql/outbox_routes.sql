@@ -1,3 +1,3 @@
 -- What is to be known of shapes to send rows that have them.
-SELECT s.id, s.description ->> 'schema', s.description ->> 'name', (s.description -> 'flat')::boolean, s.description
+SELECT s.id, s.description
 FROM pgfanout.shapes s WHERE s.id = ANY ($1::integer[])
