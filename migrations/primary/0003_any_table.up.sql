@@ -404,16 +404,16 @@ COMMENT ON FUNCTION pgfanout.joined(text[]) IS 'pgfanout: part of the text of ca
 
 -- The body of a record: a row, or its key. It is never NULL: a row of products with a NULL that cannot be
 -- there is recorded as its key alone, which the replicas refuse and show.
-CREATE FUNCTION pgfanout.body_text(shape jsonb, alias text, only_key boolean) RETURNS text
+CREATE FUNCTION pgfanout.object_text(shape jsonb, alias text, only_key boolean) RETURNS text
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
 	SELECT CASE WHEN (shape -> 'flat')::boolean AND NOT only_key
-		THEN format('coalesce(%s, %s)', b.text, pgfanout.body_text(shape, alias, true)) ELSE b.text END
+		THEN format('coalesce(%s, %s)', b.text, pgfanout.object_text(shape, alias, true)) ELSE b.text END
 	FROM (SELECT pgfanout.joined(array_agg(pgfanout.value_text(c.col, format('%s.%I', alias, c.col ->> 'name'),
 			c.sure) ORDER BY c.place)) AS text
 		FROM pgfanout.recorded(shape, only_key) AS c) AS b
 $$;
-COMMENT ON FUNCTION pgfanout.body_text(jsonb, text, boolean) IS 'pgfanout: part of the text of capture';
+COMMENT ON FUNCTION pgfanout.object_text(jsonb, text, boolean) IS 'pgfanout: part of the text of capture';
 
 -- The row of a record, or its key, as messages have it: for people, and for the way back to migration 2.
 -- Of a body that ends early what there is of it.
@@ -434,7 +434,7 @@ BEGIN
 		FROM pgfanout.shapes s, pgfanout.recorded(s.description, o.kind = 'd') AS r
 		WHERE s.id = o.shape ORDER BY r.place
 	LOOP
-		EXIT WHEN at > length(o.body);
+		EXIT WHEN at > coalesce(length(o.body), 0);
 		IF c.size IS NULL THEN
 			v := substr(o.body, at, position(decode('00', 'hex') IN substr(o.body, at)) - 1);
 			at := at + length(v) + 1;
@@ -446,7 +446,7 @@ BEGIN
 				CONTINUE WHEN get_byte(o.body, at - 2) = 0;
 			END IF;
 			t := encode(substr(o.body, at, c.size), 'hex');
-			us := ('x' || t)::bit(64);
+			us := ('x' || t)::bit(64)::bigint;
 			at := at + c.size;
 		END IF;
 		row := row || jsonb_build_object(c.member, CASE
@@ -502,8 +502,8 @@ AS $$
 				ELSE %s END
 		FROM %s LEFT JOIN LATERAL (SELECT * FROM %s q WHERE %s%s%s) p ON true%s;
 $t$,
-		r.stream, r.shape, (pgfanout.key_names(shape))[1], pgfanout.body_text(shape, 'c', true),
-		pgfanout.body_text(shape, 'p', false), keys, r.relation,
+		r.stream, r.shape, (pgfanout.key_names(shape))[1], pgfanout.object_text(shape, 'c', true),
+		pgfanout.object_text(shape, 'p', false), keys, r.relation,
 		pgfanout.key_text(r, 'q.%1$I', 'c.%1$I'), ' AND (' || r.filter || ')', how,
 		-- What was never there need not be deleted.
 		CASE WHEN r.filter IS NOT NULL THEN format('
@@ -571,7 +571,7 @@ $t$;
 	EXECUTE %L || TG_RELID::regclass || ' c';
 $t$,		format('INSERT INTO pgfanout.outbox (stream, version, shape, kind, body)'
 			' SELECT %s, nextval(''pgfanout.version_seq''), %s, ''d'', %s FROM ',
-			r.stream, r.shape, pgfanout.body_text(shape, 'c', true)));
+			r.stream, r.shape, pgfanout.object_text(shape, 'c', true)));
 BEGIN
 	PERFORM pgfanout.make_function(r, 'capture_', wait || format(look,
 		pgfanout.record_text(r, shape, 'changed c', ''),
@@ -642,7 +642,7 @@ BEGIN
 	RETURN v;
 END
 $t$,		r.relation, pgfanout.key_text(r, 'q.%1$I', 'key[%2$s]::%3$s'), ' AND (' || r.filter || ')',
-		r.stream, r.shape, pgfanout.body_text(shape, 'p', false), pgfanout.body_text(shape, 'c', true),
+		r.stream, r.shape, pgfanout.object_text(shape, 'p', false), pgfanout.object_text(shape, 'c', true),
 		(SELECT string_agg(format('key[%s]::%s AS %s', k.place, c ->> 'type', k.name), ', ')
 			FROM unnest(keys) WITH ORDINALITY AS k (name, place)
 			JOIN jsonb_array_elements(shape -> 'columns') AS c ON quote_ident(c ->> 'name') = k.name)));
@@ -1343,8 +1343,8 @@ BEGIN
 	EXECUTE format('INSERT INTO pgfanout.outbox (stream, xid, version, shape, kind, body)'
 		' SELECT 1, w.xid, w.version, %s, CASE WHEN w.name IS NULL THEN ''d'' ELSE ''u'' END,'
 		' CASE WHEN w.name IS NULL THEN %s ELSE %s END FROM pgfanout.origin w WHERE w.heartbeat IS NULL',
-		(SELECT id FROM pgfanout.shapes), pgfanout.body_text(shape, 'w', true),
-		pgfanout.body_text(shape, 'w', false));
+		(SELECT id FROM pgfanout.shapes), pgfanout.object_text(shape, 'w', true),
+		pgfanout.object_text(shape, 'w', false));
 END $$;
 TRUNCATE pgfanout.origin;
 -- Who may use the old tables may use the new ones.
