@@ -87,7 +87,7 @@ fuzzers  := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,$(fuzz_src))
 archives := $(B)/libapi.a $(B)/libconsumer.a $(B)/libcommon.a
 
 # Files that are embedded in the programs: statements, pages, migrations.
-sql_src       := $(wildcard api/*/sql/*.sql consumer/*/sql/*.sql)
+sql_src       := $(wildcard api/*/sql/*.sql consumer/*/sql/*.sql migrations/sql/*.sql)
 static_src    := $(wildcard api/*/static/*)
 migration_src := $(sort $(wildcard migrations/primary/*.up.sql migrations/primary/*.down.sql \
 	migrations/replica/*.up.sql migrations/replica/*.down.sql))

@@ -15,13 +15,16 @@
 #include "common/base/log.h"
 #include "common/base/stop.h"
 #include "common/wire/topology.h"
+#include "common/wire/table_names.h"
 #include "migrations/migrate.h"
+#include "migrations/tables.h"
 
 struct settings {
 	char *database_url;
 	char *rabbitmq_url;
 	char *queue_prefix;
 	int64_t max_attempts;
+	char *tables;
 	char *log_level;
 	char *log_format;
 	struct replica_settings replicas;
@@ -40,6 +43,9 @@ static const struct setting settings_table[] = {
 	  "host" },
 	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
 	  "attempts for a message, as the consumer has it: how many retry queues there are" },
+	{ "TABLES", SETTING_STRING, AT(tables), "", 0, 65535, false, NULL,
+	  "tables that `up` registers, beside products: users,blog.posts,\"User\",blog.*; the last one is all "
+	  "of a schema, new ones too" },
 	{ "LOG_LEVEL", SETTING_CHOICE, AT(log_level), "info", 0, 0, false, "error|warn|info|debug",
 	  "the least important lines to write" },
 	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json",
@@ -49,7 +55,10 @@ static const struct setting settings_table[] = {
 static bool finish(void *settings, struct err *err)
 {
 	const struct settings *s = settings;
+	AUTO_STRBUF tables = STRBUF_INIT;
 
+	if (!table_names_array(&tables, s->tables, true, err))
+		return err_prefix(err, "TABLES");
 	return topology_use_prefix(s->queue_prefix, err);
 }
 
@@ -58,6 +67,7 @@ struct targets {
 	struct target all[1 + REPLICAS_MAX];
 	size_t n;
 	const struct settings *settings;
+	bool json;
 };
 
 static void complain(const struct target *t, const struct err *err)
@@ -231,10 +241,13 @@ static int command_up(struct targets *ts)
 
 		if (t->conn == NULL || !all_up(t))
 			continue;
-		if (i == 0)
+		if (i == 0) {
 			repair(t);
-		else if (!replica_generate(t, &err) || !settle(ts, t, &err))
+			if (*ts->settings->tables != '\0' && t->conn != NULL && t->code == EXIT_OK)
+				tables_register(t, ts->settings->tables);
+		} else if (!replica_generate(t, &err) || !settle(ts, t, &err)) {
 			complain(t, &err);
+		}
 	}
 	return targets_code(ts);
 }
@@ -320,14 +333,27 @@ static int command_status(struct targets *ts)
 	return code == EXIT_OK && pending ? EXIT_SCHEMA : code;
 }
 
+/* ---- tables ---- */
+
+static int command_tables(struct targets *ts)
+{
+	tables_print(&ts->all[0], ts->all + 1, ts->n - 1, ts->json);
+	return targets_code(ts);
+}
+
 /* ---- main ---- */
 
 static const struct command {
 	const char *name;
 	int (*run)(struct targets *ts);
-} commands[] = { { "up", command_up }, { "down", command_down }, { "status", command_status } };
+} commands[] = { { "up", command_up },
+		 { "down", command_down },
+		 { "status", command_status },
+		 { "tables", command_tables } };
 
-#define USAGE "Usage: pgfanout-migrate up | down | status | --check-config | --help | --version\n"
+#define USAGE                                                                                      \
+	"Usage: pgfanout-migrate up | down | status | tables [--json] | --check-config | --help |" \
+	" --version\n"
 
 static const struct program program = {
 	.name = "pgfanout-migrate",
@@ -339,6 +365,8 @@ static const struct program program = {
 	"  up               bring the primary and all replicas to the newest schema\n"
 	"  down             take the newest migration of each database back; no product is lost\n"
 	"  status           list the migrations of each database\n"
+	"  tables           list the tables that are replicated, and how far each replica is with them; --json: an\n"
+	"                   object a line\n"
 	"  --check-config   print the settings as they are understood, and exit\n"
 	"  --help           this text\n"
 	"  --version        the version\n\n"
@@ -358,7 +386,7 @@ static const struct program program = {
 	.finish = finish,
 };
 
-static int run(const struct command *command, const struct settings *s)
+static int run(const struct command *command, const struct settings *s, bool json)
 {
 	static struct targets ts;
 	struct err err;
@@ -366,6 +394,7 @@ static int run(const struct command *command, const struct settings *s)
 	if (!migrations_check(&err))
 		fatal("this build is broken: %s", err.text);
 	targets_init(&ts, s);
+	ts.json = json;
 	targets_open(&ts);
 	int code = targets_differ(&ts) ? command->run(&ts) : EXIT_USAGE;
 	for (size_t i = 0; i < ts.n; i++)
@@ -382,14 +411,17 @@ int main(int argc, char **argv)
 		fputs(USAGE, stderr);
 		return EXIT_USAGE;
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(commands) && argc == 2; i++)
+	const bool json = argc == 3 && strcmp(argv[1], "tables") == 0 &&
+			  strcmp(argv[2], "--json") == 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands) && (argc == 2 || json); i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			command = &commands[i];
 	int code = program_begin(&program, command ? 1 : argc, argv, &s);
 
 	if (code != PROGRAM_GOES_ON || !command) /* without a command it does not go on */
 		return code;
-	code = run(command, &s);
+	code = run(command, &s, json);
 	program_free(&program, &s);
 	return code;
 }

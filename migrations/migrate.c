@@ -104,7 +104,7 @@ static bool failed(struct target *t, enum db_outcome outcome, struct err *err)
 	return false;
 }
 
-static bool query(struct target *t, const char *sql, int nparams, const struct db_param *params,
+bool target_query(struct target *t, const char *sql, int nparams, const struct db_param *params,
 		  struct pg_result **ret, struct err *err)
 {
 	enum db_outcome outcome = db_query(t->conn, sql, nparams, params, false, limit(), ret, err);
@@ -136,9 +136,9 @@ static bool begin_locked(struct target *t, struct err *err)
 	/* The same key for all databases of a server: advisory locks are apart for each of them. */
 	static const char lock[] = "SELECT pg_advisory_xact_lock(1885824609, 4)";
 
-	if (!query(t, "BEGIN", 0, NULL, NULL, err))
+	if (!target_query(t, "BEGIN", 0, NULL, NULL, err))
 		return false;
-	if (query(t, lock, 0, NULL, NULL, err))
+	if (target_query(t, lock, 0, NULL, NULL, err))
 		return true;
 	if (t->code == EXIT_BUSY)
 		err_set(err,
@@ -150,7 +150,7 @@ static bool begin_locked(struct target *t, struct err *err)
 
 static bool commit(struct target *t, struct err *err)
 {
-	return query(t, "COMMIT", 0, NULL, NULL, err) || rollback(t);
+	return target_query(t, "COMMIT", 0, NULL, NULL, err) || rollback(t);
 }
 
 /* ---- the registry ---- */
@@ -169,14 +169,14 @@ static bool read_registry(struct target *t, struct err *err)
 	struct pg_result *r = NULL;
 
 	t->registered = 0;
-	if (!query(t, exists, 0, NULL, &r, err))
+	if (!target_query(t, exists, 0, NULL, &r, err))
 		return false;
 	bool found = *db_value(r, 0, 0) == 't';
 	db_result_clear(r);
 	if (!found)
 		return true;
 
-	if (!query(t, sql, 0, NULL, &r, err))
+	if (!target_query(t, sql, 0, NULL, &r, err))
 		return false;
 	free(t->registry);
 	t->registered = (size_t)db_rows(r);
@@ -232,7 +232,7 @@ static bool identify(struct target *t, struct err *err)
 				  " WHERE datname = current_database()";
 	struct pg_result *r = NULL;
 
-	if (!query(t, sql, 0, NULL, &r, err))
+	if (!target_query(t, sql, 0, NULL, &r, err))
 		return false;
 	snprintf(t->identity, sizeof(t->identity), "%s", db_value(r, 0, 0));
 	db_result_clear(r);
@@ -267,6 +267,14 @@ void target_close(struct target *t)
 	t->registered = 0;
 }
 
+bool target_migrated(struct target *t, struct err *err)
+{
+	if (is_registered(t, migration_newest(t->side)))
+		return true;
+	t->code = EXIT_SCHEMA;
+	return err_set(err, "it has not been migrated: run pgfanout-migrate up");
+}
+
 /* What is made goes into the first schema of the search path. In front of tables that are there
  * already it would hide them. */
 static bool check_schemas(struct target *t, struct err *err)
@@ -281,7 +289,7 @@ static bool check_schemas(struct target *t, struct err *err)
 		" AND n.nspname IS DISTINCT FROM current_schema()";
 	struct pg_result *r = NULL;
 
-	if (!query(t, sql, 0, NULL, &r, err))
+	if (!target_query(t, sql, 0, NULL, &r, err))
 		return false;
 	bool hidden = !db_is_null(r, 0, 0);
 	if (hidden) {
@@ -320,7 +328,7 @@ bool target_up(struct target *t, const struct migration *m, bool *ret_done, stru
 		return true;
 	}
 	if (!check_schemas(t, err) || !run_script(t, registry, err) ||
-	    !query(t, reg, 2, params, NULL, err) || !run_script(t, m->up, err))
+	    !target_query(t, reg, 2, params, NULL, err) || !run_script(t, m->up, err))
 		return rollback(t);
 	if (!commit(t, err))
 		return false;
@@ -351,7 +359,7 @@ bool target_down(struct target *t, const struct migration **ret_done, struct err
 	for (int n = 1; n < m->number; n++)
 		if (!run_script(t, migration_find(t->side, n)->up, err))
 			return rollback(t);
-	if (!run_script(t, m->down, err) || !query(t, unreg, 1, params, NULL, err))
+	if (!run_script(t, m->down, err) || !target_query(t, unreg, 1, params, NULL, err))
 		return rollback(t);
 	if (!commit(t, err))
 		return false;
@@ -366,7 +374,7 @@ bool primary_fault(struct target *t, char *ret_fault, size_t size, struct err *e
 	static const char sql[] = "SELECT pgfanout.capture_fault(1, to_regclass('products'))";
 	struct pg_result *r = NULL;
 
-	if (!query(t, sql, 0, NULL, &r, err))
+	if (!target_query(t, sql, 0, NULL, &r, err))
 		return false;
 	snprintf(ret_fault, size, "%s", db_value(r, 0, 0));
 	db_result_clear(r);
@@ -378,7 +386,7 @@ static bool products_are_there(struct target *t, struct err *err)
 	static const char sql[] = "SELECT to_regclass('products') IS NOT NULL";
 	struct pg_result *r = NULL;
 
-	if (!query(t, sql, 0, NULL, &r, err))
+	if (!target_query(t, sql, 0, NULL, &r, err))
 		return false;
 	bool there = *db_value(r, 0, 0) == 't';
 	db_result_clear(r);
@@ -406,15 +414,16 @@ static bool repair(struct target *t, struct pg_result **ret_marked, struct err *
 	char fault[512];
 
 	if (!run_script(t, migration_find(t->side, 1)->up, err) ||
-	    !query(t, anew, 0, NULL, NULL, err))
+	    !target_query(t, anew, 0, NULL, NULL, err))
 		return false;
-	if (!query(t, whole, 0, NULL, NULL, err) || !primary_fault(t, fault, sizeof(fault), err))
+	if (!target_query(t, whole, 0, NULL, NULL, err) ||
+	    !primary_fault(t, fault, sizeof(fault), err))
 		return false;
 	if (fault[0] != '\0') {
 		t->code = EXIT_RUNTIME;
 		return err_set(err, "changes of products cannot all be captured: %s", fault);
 	}
-	return query(t, mark, 0, NULL, ret_marked, err);
+	return target_query(t, mark, 0, NULL, ret_marked, err);
 }
 
 bool primary_repair(struct target *t, char *ret_fault, size_t size, struct pg_result **ret_marked,
@@ -428,14 +437,14 @@ bool primary_repair(struct target *t, char *ret_fault, size_t size, struct pg_re
 		return rollback(t);
 	if (ret_fault[0] == '\0')
 		return commit(t, err);
-	if (!query(t, "SAVEPOINT found", 0, NULL, NULL, err))
+	if (!target_query(t, "SAVEPOINT found", 0, NULL, NULL, err))
 		return rollback(t);
 	if (!products_are_there(t, err) || !check_schemas(t, err) || !repair(t, ret_marked, err)) {
 		struct err ignored;
 
 		db_result_clear(*ret_marked);
 		*ret_marked = NULL;
-		if (t->conn && query(t, "ROLLBACK TO found", 0, NULL, NULL, &ignored))
+		if (t->conn && target_query(t, "ROLLBACK TO found", 0, NULL, NULL, &ignored))
 			(void)!commit(t, &ignored);
 		return false;
 	}
@@ -470,7 +479,7 @@ bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret, char
 	const struct db_param params[] = { DB_TEXT(queues_declared ? "true" : "false") };
 	struct pg_result *r = NULL;
 
-	if (!query(t, sql, 1, params, &r, err))
+	if (!target_query(t, sql, 1, params, &r, err))
 		return false;
 	*ret = *db_value(r, 0, 0) == 't';
 	snprintf(ret_source, SOURCE_MAX, "%s", db_value(r, 0, 1));
@@ -492,9 +501,9 @@ bool replica_settle(struct target *t, const char *pristine_source, bool *ret_nee
 	const struct db_param params[] = { DB_TEXT(pristine_source) };
 	struct pg_result *r = NULL;
 
-	if (pristine_source && !query(t, settle, 1, params, NULL, err))
+	if (pristine_source && !target_query(t, settle, 1, params, NULL, err))
 		return false;
-	if (!query(t, state, 0, NULL, &r, err))
+	if (!target_query(t, state, 0, NULL, &r, err))
 		return false;
 	*ret_needs_reset = db_rows(r) == 0 || *db_value(r, 0, 0) == 't';
 	clip_text(ret_reason, 64, db_rows(r) ? db_value(r, 0, 1) : "pgfanout.streams is empty");

@@ -52,6 +52,13 @@ MUST_CHECK bool migrations_check(struct err *err);
 MUST_CHECK bool target_open(struct target *t, struct err *err);
 void target_close(struct target *t); /* also one that never opened */
 
+/* A statement outside of a transaction; ret may be NULL. */
+MUST_CHECK bool target_query(struct target *t, const char *sql, int nparams,
+			     const struct db_param *params, struct pg_result **ret,
+			     struct err *err);
+/* Whether it has all migrations. */
+MUST_CHECK bool target_migrated(struct target *t, struct err *err);
+
 /* Applies one migration in one transaction, under the lock. *ret_done is false if somebody else had
  * done it meanwhile. */
 MUST_CHECK bool target_up(struct target *t, const struct migration *m, bool *ret_done,

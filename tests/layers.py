@@ -21,7 +21,7 @@ FLOORS = {
     "common": ["base", "json pg", "settings amqp http", "wire"],
     "api": ["settings measures", "relay pool", "serve", "products", "routes", "main"],
     "consumer": ["settings status reset/reset_settings", "reset", "verify apply", "letters", "main reset_main"],
-    "migrations": ["migrate", "main"],
+    "migrations": ["migrate", "tables", "main"],
 }
 
 LIBRARIES = {

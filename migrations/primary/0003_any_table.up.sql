@@ -63,6 +63,19 @@ CREATE TABLE pgfanout.shapes (
 );
 COMMENT ON TABLE pgfanout.shapes IS 'pgfanout: the shapes that registered tables have had';
 
+-- All tables of these are registered, those that are made later too.
+CREATE TABLE pgfanout.schemas (
+	name name PRIMARY KEY,
+	who  regrole NOT NULL -- asked for it: tables that this role could register
+);
+COMMENT ON TABLE pgfanout.schemas IS 'pgfanout: the schemas whose tables are all replicated';
+CREATE TABLE pgfanout.skipped (
+	relation oid    PRIMARY KEY,
+	seen     bigint, -- pgfanout.fingerprint() when it was tried: another one, and it is again; NULL: never
+	reason   text   NOT NULL
+);
+COMMENT ON TABLE pgfanout.skipped IS 'pgfanout: tables of these schemas that are not replicated, and why';
+
 ALTER SEQUENCE products_version_seq SET SCHEMA pgfanout;
 ALTER SEQUENCE pgfanout.products_version_seq RENAME TO version_seq;
 COMMENT ON SEQUENCE pgfanout.version_seq
@@ -982,9 +995,6 @@ CREATE FUNCTION pgfanout.register(relation regclass, columns text[], filter text
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
-DECLARE
-	r pgfanout.registered;
-	o record;
 BEGIN
 	IF NOT pg_has_role(pgfanout.caller(), (SELECT relowner FROM pg_class WHERE oid = relation), 'USAGE') THEN
 		RAISE EXCEPTION 'only the owner of % may register it', relation
@@ -992,6 +1002,20 @@ BEGIN
 			HINT = format('SET ROLE %I, and register it then.', (SELECT relowner::regrole::text
 				FROM pg_class WHERE oid = relation));
 	END IF;
+	RETURN pgfanout.enter(relation, columns, filter, key, replicas, stream);
+END $$;
+COMMENT ON FUNCTION pgfanout.register(regclass, text[], text, text, text[], text) IS 'pgfanout: part of add_table()';
+
+-- The same for somebody who may.
+CREATE FUNCTION pgfanout.enter(relation regclass, columns text[], filter text, key text, replicas text[],
+	stream text) RETURNS pgfanout.registered
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+	r pgfanout.registered;
+	o record;
+BEGIN
 	IF EXISTS (SELECT FROM pgfanout.registered g WHERE g.relation = relation) THEN
 		RAISE EXCEPTION '% is registered already', relation
 			USING ERRCODE = 'duplicate_object',
@@ -1020,9 +1044,10 @@ BEGIN
 	VALUES (relation, (SELECT s.id FROM pgfanout.streams s WHERE s.name = stream), key, columns, filter,
 		replicas, 0, ARRAY(SELECT mark FROM pgfanout.partitions(relation)))
 	RETURNING * INTO r;
+	DELETE FROM pgfanout.skipped k WHERE k.relation = relation;
 	RETURN pgfanout.reshape(r);
 END $$;
-COMMENT ON FUNCTION pgfanout.register(regclass, text[], text, text, text[], text) IS 'pgfanout: part of add_table()';
+COMMENT ON FUNCTION pgfanout.enter(regclass, text[], text, text, text[], text) IS 'pgfanout: part of add_table()';
 
 -- Registers a table: its rows are brought to every replica (or those that are named), and its changes from
 -- here on. columns: NULL: all, also those that are added later. filter: a condition on the row; a row that
@@ -1058,6 +1083,100 @@ AS $$
 	SELECT pgfanout.add_table("table"::text, columns, filter, key, replicas, stream)
 $$;
 COMMENT ON FUNCTION pgfanout.add_table(regclass, text[], text, text, text[], text) IS 'pgfanout: registers a table, to be replicated from here on';
+
+-- ---- all tables of a schema ----
+
+-- Registers what is new in these schemas, or was altered since it could not be. own: in the transaction that
+-- made or altered it, whose lock on it this is. What cannot be registered is told once, and left out. Partitions
+-- are their parent's, and what an extension has made is the extension's.
+CREATE FUNCTION pgfanout.follow(own boolean) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	t record;
+BEGIN
+	DELETE FROM pgfanout.skipped k WHERE NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = k.relation);
+	FOR t IN SELECT c.oid::regclass AS relation, c.relowner::regrole AS owner, s.who,
+			pgfanout.fingerprint(c.oid) AS seen
+		FROM pgfanout.schemas s JOIN pg_namespace n ON n.nspname = s.name
+		JOIN pg_class c ON c.relnamespace = n.oid
+		LEFT JOIN pgfanout.skipped k ON k.relation = c.oid
+		WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence <> 't'
+			AND c.relname <> 'pgfanout_migrations'
+			AND NOT EXISTS (SELECT FROM pgfanout.registered r WHERE r.relation = c.oid)
+			AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass
+				AND d.objid = c.oid AND d.deptype = 'e')
+			AND (k.relation IS NULL OR k.seen <> pgfanout.fingerprint(c.oid))
+			AND (NOT own OR EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_backend_pid()
+				AND l.relation = c.oid AND l.granted AND l.mode = 'AccessExclusiveLock'))
+		ORDER BY c.oid
+	LOOP
+		BEGIN
+			IF NOT pg_has_role(t.who, t.owner, 'USAGE') OR NOT has_function_privilege(t.who,
+				'pgfanout.register(regclass,text[],text,text,text[],text)', 'EXECUTE')
+			THEN
+				RAISE EXCEPTION '%, for whom the schema is replicated, may not register a table of %',
+					t.who, t.owner;
+			END IF;
+			PERFORM pgfanout.make_triggers(pgfanout.enter(t.relation, NULL, NULL, NULL, NULL, 'tables'));
+		EXCEPTION
+			WHEN lock_not_available OR deadlock_detected THEN
+				NULL; -- the next look
+			WHEN OTHERS THEN
+				INSERT INTO pgfanout.skipped AS k (relation, seen, reason)
+				VALUES (t.relation, t.seen, SQLERRM)
+				ON CONFLICT (relation) DO UPDATE SET seen = excluded.seen, reason = excluded.reason;
+				RAISE NOTICE '% is not replicated: %', t.relation, SQLERRM;
+		END;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION pgfanout.follow(boolean) IS 'pgfanout: registers new tables of the schemas that are replicated';
+
+-- Registers all tables of a schema, and those that are made there later.
+CREATE FUNCTION pgfanout.add_schema(schema text) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	n pg_namespace;
+BEGIN
+	SELECT * INTO n FROM pg_namespace p WHERE p.oid = to_regnamespace(schema);
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'there is no schema %', schema USING ERRCODE = 'invalid_schema_name',
+			HINT = 'Name it as in SQL: with double quotes where the name has capitals.';
+	END IF;
+	IF n.nspname IN ('pgfanout', 'information_schema') OR n.nspname LIKE 'pg\_%' THEN
+		RAISE EXCEPTION 'the tables of % are not for replicas', schema
+			USING ERRCODE = 'invalid_parameter_value', HINT = 'Register tables of your own.';
+	END IF;
+	IF NOT pg_has_role(pgfanout.caller(), n.nspowner, 'USAGE') OR NOT has_function_privilege(
+		pgfanout.caller(), 'pgfanout.register(regclass,text[],text,text,text[],text)', 'EXECUTE')
+	THEN
+		RAISE EXCEPTION 'only the owner of schema % may register its tables, and only a role that may register tables',
+			schema USING ERRCODE = 'insufficient_privilege',
+			HINT = format('SET ROLE %s, or GRANT EXECUTE ON FUNCTION pgfanout.register to it.',
+				n.nspowner::regrole);
+	END IF;
+	INSERT INTO pgfanout.schemas (name, who) VALUES (n.nspname, pgfanout.caller()::regrole)
+	ON CONFLICT (name) DO UPDATE SET who = excluded.who;
+	DELETE FROM pgfanout.skipped k USING pg_class c WHERE c.oid = k.relation AND c.relnamespace = n.oid;
+	PERFORM pgfanout.follow(false);
+END $$;
+COMMENT ON FUNCTION pgfanout.add_schema(text) IS 'pgfanout: registers all tables of a schema, those that are made later too';
+
+-- Tables that are registered stay so.
+CREATE FUNCTION pgfanout.drop_schema(schema text) RETURNS void
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	dropped CONSTANT name := (parse_ident(schema))[1];
+BEGIN
+	DELETE FROM pgfanout.schemas s WHERE s.name = dropped AND pg_has_role(pgfanout.caller(), s.who, 'USAGE');
+	IF NOT FOUND THEN
+		RAISE EXCEPTION 'schema % is not registered, or by another role', schema
+			USING ERRCODE = 'undefined_object', HINT = 'SELECT * FROM pgfanout.schemas names what is.';
+	END IF;
+END $$;
+COMMENT ON FUNCTION pgfanout.drop_schema(text) IS 'pgfanout: new tables of a schema are registered no more';
 
 -- ---- changes of tables ----
 
@@ -1198,6 +1317,7 @@ BEGIN
 				END;
 		END;
 	END LOOP;
+	PERFORM pgfanout.follow(own);
 END $$;
 COMMENT ON FUNCTION pgfanout.notice(boolean, boolean) IS 'pgfanout: sees to tables that have been altered';
 
@@ -1224,6 +1344,7 @@ BEGIN
 	END IF;
 	IF dropped THEN
 		PERFORM pgfanout.unregister(r);
+		INSERT INTO pgfanout.skipped (relation, reason) VALUES (relation, 'drop_table() was called');
 		RETURN;
 	END IF;
 	FOR o IN SELECT * FROM pgfanout.obstacles(r) LIMIT 1 LOOP
@@ -1279,7 +1400,8 @@ END $$;
 COMMENT ON FUNCTION pgfanout.on_ddl() IS 'pgfanout: sees to tables that have been altered';
 DO $$
 BEGIN
-	CREATE EVENT TRIGGER pgfanout_altered ON ddl_command_end WHEN TAG IN ('ALTER TABLE', 'CREATE TABLE', 'ALTER TYPE')
+	CREATE EVENT TRIGGER pgfanout_altered ON ddl_command_end
+		WHEN TAG IN ('ALTER TABLE', 'ALTER TYPE', 'CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO')
 		EXECUTE FUNCTION pgfanout.on_ddl();
 	CREATE EVENT TRIGGER pgfanout_dropped ON sql_drop WHEN TAG IN ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED')
 		EXECUTE FUNCTION pgfanout.on_ddl();
@@ -1329,7 +1451,8 @@ SELECT setval('pgfanout.registered_id_seq', 100); -- those below are ours
 REVOKE ALL ON FUNCTION pgfanout.install(pgfanout.registered), pgfanout.reshape(pgfanout.registered),
 	pgfanout.make_function(pgfanout.registered, text, text, text), pgfanout.register_products(),
 	pgfanout.register(regclass, text[], text, text, text[], text), pgfanout.unregister(pgfanout.registered),
-	pgfanout.follow_partitions(pgfanout.registered, oid[]), pgfanout.follow_triggers(pgfanout.registered, oid[])
+	pgfanout.follow_partitions(pgfanout.registered, oid[]), pgfanout.follow_triggers(pgfanout.registered, oid[]),
+	pgfanout.enter(regclass, text[], text, text, text[], text), pgfanout.follow(boolean)
 	FROM PUBLIC;
 
 -- ---- what 0002 has left ----
@@ -1362,7 +1485,8 @@ BEGIN
 			CASE g.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(g.grantee)) END);
 	END LOOP;
 END $$;
-GRANT SELECT ON pgfanout.streams, pgfanout.registered, pgfanout.shapes TO PUBLIC;
+GRANT SELECT ON pgfanout.streams, pgfanout.registered, pgfanout.shapes, pgfanout.schemas, pgfanout.skipped
+	TO PUBLIC;
 UPDATE pgfanout.registered SET broken_at = c.broken_at, reason = c.reason FROM products_capture c
 	WHERE id = 1;
 DROP TRIGGER products_capture_insert ON products;

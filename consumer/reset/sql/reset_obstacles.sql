@@ -56,7 +56,7 @@ SELECT format('%I may not create tables in schema %I: GRANT CREATE', current_use
 FROM t WHERE NOT has_schema_privilege(relnamespace, 'CREATE')
 UNION ALL
 SELECT format('%I may not empty pgfanout.tombstones_%s: GRANT TRUNCATE', current_user, $1::integer)
-FROM t WHERE NOT has_table_privilege('pgfanout.tombstones_' || $1::integer, 'TRUNCATE')
+FROM t WHERE NOT has_table_privilege(to_regclass('pgfanout.tombstones_' || $1::integer), 'TRUNCATE')
 UNION ALL
 SELECT format('%I may not write %s: GRANT SELECT, INSERT, UPDATE', current_user, o.name)
 FROM t CROSS JOIN (VALUES ('pgfanout.streams'), ('pgfanout.tables')) AS o (name)
