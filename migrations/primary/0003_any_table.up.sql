@@ -685,7 +685,7 @@ COMMENT ON FUNCTION pgfanout.drop_triggers(integer) IS 'pgfanout: drops the trig
 -- A table has this one, and each partition that has rows of its own: those of the table itself do not see
 -- that a partition is truncated.
 CREATE FUNCTION pgfanout.make_truncate_trigger(r pgfanout.registered, relation regclass) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET pgfanout.at_work = on
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
 	EXECUTE format($t$
@@ -714,9 +714,10 @@ COMMENT ON FUNCTION pgfanout.grant_read(regclass) IS 'pgfanout: its owner may re
 -- made or attached, and to drop where they are detached: so no moment is missed, whoever does it. A row that
 -- moves to another partition is deleted in one and inserted in the other.
 CREATE FUNCTION pgfanout.make_triggers(r pgfanout.registered) RETURNS void
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET pgfanout.at_work = on
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	PERFORM set_config('pgfanout.at_work', 'on', true); -- no event trigger looks at what is half made
 	PERFORM pgfanout.drop_triggers(r.id);
 	PERFORM pgfanout.make_truncate_trigger(r, r.relation);
 	IF (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = r.relation) THEN
@@ -726,24 +727,25 @@ BEGIN
 			ALTER TABLE %1$s ENABLE ALWAYS TRIGGER pgfanout_row;
 		$t$, r.relation, r.id);
 		PERFORM pgfanout.make_truncate_trigger(r, p.part) FROM pgfanout.partitions(r.relation) p WHERE p.leaf;
-		RETURN;
+	ELSE
+		-- With session_replication_role = replica (logical replication into this primary, some loaders) only
+		-- two of them fire: pgfanout_applied fires then, and only then, because logical replication fires row
+		-- triggers only; and pgfanout_truncate.
+		EXECUTE format($t$
+			CREATE TRIGGER pgfanout_insert AFTER INSERT ON %1$s REFERENCING NEW TABLE AS changed
+				FOR EACH STATEMENT EXECUTE FUNCTION pgfanout.capture_%2$s();
+			CREATE TRIGGER pgfanout_update AFTER UPDATE ON %1$s REFERENCING NEW TABLE AS changed
+				FOR EACH STATEMENT EXECUTE FUNCTION pgfanout.capture_%2$s();
+			CREATE TRIGGER pgfanout_delete AFTER DELETE ON %1$s REFERENCING OLD TABLE AS changed
+				FOR EACH STATEMENT EXECUTE FUNCTION pgfanout.capture_%2$s();
+			CREATE TRIGGER pgfanout_moved AFTER UPDATE ON %1$s
+				FOR EACH ROW WHEN (%3$s) EXECUTE FUNCTION pgfanout.capture_row_%2$s();
+			CREATE TRIGGER pgfanout_applied AFTER INSERT OR UPDATE OR DELETE ON %1$s
+				FOR EACH ROW EXECUTE FUNCTION pgfanout.capture_row_%2$s();
+			ALTER TABLE %1$s ENABLE REPLICA TRIGGER pgfanout_applied;
+		$t$, r.relation, r.id, format('NOT (%s)', pgfanout.key_text(r, 'OLD.%1$I', 'NEW.%1$I')));
 	END IF;
-	-- With session_replication_role = replica (logical replication into this primary, some loaders) only
-	-- two of them fire: pgfanout_applied fires then, and only then, because logical replication fires row
-	-- triggers only; and pgfanout_truncate.
-	EXECUTE format($t$
-		CREATE TRIGGER pgfanout_insert AFTER INSERT ON %1$s REFERENCING NEW TABLE AS changed
-			FOR EACH STATEMENT EXECUTE FUNCTION pgfanout.capture_%2$s();
-		CREATE TRIGGER pgfanout_update AFTER UPDATE ON %1$s REFERENCING NEW TABLE AS changed
-			FOR EACH STATEMENT EXECUTE FUNCTION pgfanout.capture_%2$s();
-		CREATE TRIGGER pgfanout_delete AFTER DELETE ON %1$s REFERENCING OLD TABLE AS changed
-			FOR EACH STATEMENT EXECUTE FUNCTION pgfanout.capture_%2$s();
-		CREATE TRIGGER pgfanout_moved AFTER UPDATE ON %1$s
-			FOR EACH ROW WHEN (%3$s) EXECUTE FUNCTION pgfanout.capture_row_%2$s();
-		CREATE TRIGGER pgfanout_applied AFTER INSERT OR UPDATE OR DELETE ON %1$s
-			FOR EACH ROW EXECUTE FUNCTION pgfanout.capture_row_%2$s();
-		ALTER TABLE %1$s ENABLE REPLICA TRIGGER pgfanout_applied;
-	$t$, r.relation, r.id, format('NOT (%s)', pgfanout.key_text(r, 'OLD.%1$I', 'NEW.%1$I')));
+	PERFORM set_config('pgfanout.at_work', '', true);
 END $$;
 COMMENT ON FUNCTION pgfanout.make_triggers(pgfanout.registered) IS 'pgfanout: makes the triggers of a table';
 
@@ -780,7 +782,8 @@ BEGIN
 		UNION ALL
 		SELECT format('another table is called %s now', shape ->> 'name') WHERE seen <> r.relation
 		UNION ALL
-		SELECT format('%s is no ordinary table', shape ->> 'name') WHERE form NOT IN ('r', 'p')
+		SELECT format('%s is no ordinary table', shape ->> 'name')
+		WHERE form NOT IN ('r', 'p') OR (form = 'p' AND r.stream = 1)
 		UNION ALL
 		SELECT format('%s inherits from a table, or is inherited from', shape ->> 'name')
 		WHERE EXISTS (SELECT FROM pg_inherits
@@ -987,6 +990,24 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgfanout.obstacles(pgfanout.registered) IS 'pgfanout: why a table cannot be registered';
 
+-- Fails if the filter is no condition on a row, as capture reads it.
+CREATE FUNCTION pgfanout.check_filter(r pgfanout.registered) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF r.filter IS NOT NULL THEN
+		PERFORM set_config('search_path', format('pg_catalog, %I, pg_temp', n.nspname), true)
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = r.relation;
+		EXECUTE format('SELECT FROM %s q WHERE (%s) LIMIT 0', r.relation, r.filter);
+	END IF;
+EXCEPTION WHEN syntax_error_or_access_rule_violation THEN
+	RAISE EXCEPTION 'the filter of % does not fit it: %', r.relation, SQLERRM
+		USING ERRCODE = 'invalid_table_definition',
+		HINT = 'Call pgfanout.drop_table(), and pgfanout.add_table() with another filter, in the transaction '
+			'that alters the table.';
+END $$;
+COMMENT ON FUNCTION pgfanout.check_filter(pgfanout.registered) IS 'pgfanout: whether a filter is one';
+
 -- The part of registering that needs the rights of pgfanout's owner: the rows and functions. Capture runs
 -- with these rights, and what it runs follows from the table: who may register a table, and change it
 -- later, can do what pgfanout's owner can. So it is for roles that have been given it.
@@ -1036,6 +1057,7 @@ BEGIN
 	FOR o IN SELECT * FROM pgfanout.obstacles(r) LIMIT 1 LOOP
 		RAISE EXCEPTION '%', o.what USING ERRCODE = 'invalid_table_definition', HINT = o.hint;
 	END LOOP;
+	PERFORM pgfanout.check_filter(r);
 	PERFORM pg_advisory_xact_lock(1885824609, 5);
 	INSERT INTO pgfanout.streams (id, name)
 		SELECT max(s.id) + 1, stream FROM pgfanout.streams s HAVING max(s.id) < 1000
@@ -1191,6 +1213,23 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pgfanout.unregister(pgfanout.registered) IS 'pgfanout: part of drop_table()';
 
+-- Columns that were asked for by name, and have another name now.
+CREATE FUNCTION pgfanout.follow_names(r pgfanout.registered) RETURNS pgfanout.registered
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	r.columns := (SELECT array_agg(coalesce(a.attname, w.name) ORDER BY w.place)
+		FROM unnest(r.columns) WITH ORDINALITY AS w (name, place)
+		LEFT JOIN jsonb_array_elements((SELECT s.description -> 'columns' FROM pgfanout.shapes s
+			WHERE s.id = r.shape)) AS c ON c ->> 'name' = w.name
+		LEFT JOIN pg_attribute a ON a.attrelid = r.relation AND a.attnum = (c ->> 'att')::smallint
+			AND NOT a.attisdropped);
+	UPDATE pgfanout.registered g SET columns = r.columns
+	WHERE g.id = r.id AND g.columns IS DISTINCT FROM r.columns;
+	RETURN r;
+END $$;
+COMMENT ON FUNCTION pgfanout.follow_names(pgfanout.registered) IS 'pgfanout: takes note of columns that were renamed';
+
 -- Takes note of partitions that came or left since the last look. Rows that came or left with one are no
 -- change of a row: replicas load the table again then, as the next shape says. A partition that is new and
 -- empty brings none, unless it was truncated before its trigger was there, which gave it another file.
@@ -1234,6 +1273,7 @@ DECLARE
 	f CONSTANT regprocedure := format('pgfanout.capture_truncate_%s()', r.id);
 	g record;
 BEGIN
+	PERFORM set_config('pgfanout.at_work', 'on', true);
 	PERFORM pgfanout.make_truncate_trigger(r, p.part) FROM pgfanout.partitions(r.relation) p
 	WHERE p.leaf AND (own IS NULL OR p.part = ANY (own))
 		AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = p.part AND t.tgfoid = f);
@@ -1243,6 +1283,7 @@ BEGIN
 	LOOP
 		EXECUTE format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass);
 	END LOOP;
+	PERFORM set_config('pgfanout.at_work', '', true);
 END $$;
 COMMENT ON FUNCTION pgfanout.follow_triggers(pgfanout.registered, oid[]) IS 'pgfanout: partitions have the triggers of the table';
 
@@ -1281,11 +1322,12 @@ BEGIN
 				OR EXISTS (SELECT FROM pgfanout.partitions(g.relation) p WHERE p.part = ANY (held)))
 	LOOP
 		BEGIN
-			now := pgfanout.describe(r);
-			IF now IS NULL THEN
+			IF pgfanout.describe(r) IS NULL THEN
 				PERFORM pgfanout.unregister(r);
 				CONTINUE;
 			END IF;
+			PERFORM pgfanout.check_filter(r);
+			r := pgfanout.follow_names(r);
 			PERFORM pgfanout.follow_triggers(r, held);
 			r := pgfanout.follow_partitions(r, held);
 			now := pgfanout.describe(r);
@@ -1305,6 +1347,10 @@ BEGIN
 			WHEN lock_not_available OR deadlock_detected THEN
 				NULL; -- the next look
 			WHEN OTHERS THEN
+				-- What would make all writes fail is refused, where it can be.
+				IF own AND SQLSTATE = '42P16' THEN
+					RAISE;
+				END IF;
 				DECLARE
 					why CONSTANT text := SQLERRM;
 				BEGIN
@@ -1347,9 +1393,11 @@ BEGIN
 		INSERT INTO pgfanout.skipped (relation, reason) VALUES (relation, 'drop_table() was called');
 		RETURN;
 	END IF;
+	r := pgfanout.follow_names(r);
 	FOR o IN SELECT * FROM pgfanout.obstacles(r) LIMIT 1 LOOP
 		RAISE EXCEPTION '%', o.what USING ERRCODE = 'invalid_table_definition', HINT = o.hint;
 	END LOOP;
+	PERFORM pgfanout.check_filter(r);
 	PERFORM pgfanout.reshape(pgfanout.follow_partitions(r, NULL));
 	UPDATE pgfanout.registered g SET broken_at = NULL, reason = NULL WHERE g.id = r.id;
 END $$;
@@ -1451,7 +1499,8 @@ SELECT setval('pgfanout.registered_id_seq', 100); -- those below are ours
 REVOKE ALL ON FUNCTION pgfanout.install(pgfanout.registered), pgfanout.reshape(pgfanout.registered),
 	pgfanout.make_function(pgfanout.registered, text, text, text), pgfanout.register_products(),
 	pgfanout.register(regclass, text[], text, text, text[], text), pgfanout.unregister(pgfanout.registered),
-	pgfanout.follow_partitions(pgfanout.registered, oid[]), pgfanout.follow_triggers(pgfanout.registered, oid[]),
+	pgfanout.follow_names(pgfanout.registered), pgfanout.follow_partitions(pgfanout.registered, oid[]),
+	pgfanout.follow_triggers(pgfanout.registered, oid[]),
 	pgfanout.enter(regclass, text[], text, text, text[], text), pgfanout.follow(boolean)
 	FROM PUBLIC;
 

@@ -532,3 +532,88 @@ def test_what_a_user_made_on_a_replica_is_there_after_a_reset(stack):
     stack.sql("replica-1", "delete from of_mine")
     assert stack.reset("--replica", "replica-1").returncode == 0
     wait_equal(stack, "parent", columns["parent"])
+
+
+@pytest.mark.parametrize("event_trigger", (True, False))
+def test_columns_that_were_asked_for_are_followed_and_a_filter_is_not(stack, event_trigger):
+    stack.start_api()
+    stack.start_consumer()
+    if not event_trigger:
+        stack.psql("primary", "drop event trigger pgfanout_altered; drop event trigger pgfanout_dropped")
+    stack.psql("primary", "create table chosen (id int primary key, a text, secret text, b int, shown boolean)")
+    for nonsense in ("nonsense", "b", "count(*) > 1", "shown;"):
+        with pytest.raises(psycopg2.Error) as refused:
+            stack.sql("primary", "select pgfanout.add_table('chosen', filter => %s)", nonsense)
+        assert "filter of" in str(refused.value) and refused.value.diag.message_hint
+    stack.psql("primary", """
+        insert into chosen select i, 'a' || i, 'secret', i, i % 2 = 0 from generate_series(1, 100) i;
+        select pgfanout.add_table('chosen', columns => '{id,a,b}', filter => 'shown');""")
+
+    def wait(columns):
+        texts = ", ".join(f"{c}::text" for c in columns)
+        for db in REPLICAS:
+            wait_until(lambda: stack.sql(db, f"select {texts} from chosen order by id") ==  # pylint: disable=cell-var-from-loop
+                       stack.sql("primary", f"select {texts} from chosen where shown order by id"), 30 * SLOWNESS, f"{columns} on {db}")
+    wait(("id", "a", "b"))
+    stack.psql("primary", """
+        begin; alter table chosen rename a to c; alter table chosen rename b to a; alter table chosen rename id to number;
+        select pgfanout.refresh('chosen'); update chosen set c = c || '!', a = -a; commit;""" if not event_trigger else """
+        alter table chosen rename a to c; alter table chosen rename b to a; alter table chosen rename id to number;
+        update chosen set c = c || '!', a = -a;""")
+    stack.psql("primary", "update chosen set shown = not shown where number < 10")
+    for db in REPLICAS:
+        wait_until(lambda: stack.sql(db, "select attname from pg_attribute where attrelid = 'chosen'::regclass and attnum > 0 "  # pylint: disable=cell-var-from-loop
+                                     "and not attisdropped order by 1") == [("a",), ("c",), ("number",), ("pgfanout_version",)],
+                   30 * SLOWNESS, "the columns that were asked for")
+        wait_until(lambda: stack.sql(db, "select number, c, a from chosen order by 1") ==  # pylint: disable=cell-var-from-loop
+                   stack.sql("primary", "select number, c, a from chosen where shown order by 1"), 30 * SLOWNESS, "rows")
+    if event_trigger:
+        with pytest.raises(psycopg2.Error) as refused:
+            stack.sql("primary", "alter table chosen rename shown to visible")
+        assert "filter of" in str(refused.value) and "drop_table" in refused.value.diag.message_hint
+        return
+    stack.psql("primary", "alter table chosen rename shown to visible")
+    wait_until(lambda: "filter of" in stack.sql("primary", "select state from pgfanout.tables where name = 'chosen'")[0][0],
+               20 * SLOWNESS, "the state says why")
+    with pytest.raises(psycopg2.Error):
+        stack.sql("primary", "update chosen set a = 1")
+
+
+HOSTED = "hosted_owner"
+
+
+def test_a_database_whose_owner_is_no_superuser(bare_stack):
+    stack = bare_stack
+    stack.psql("primary", f"""
+        do $$ begin create role {HOSTED} login password 'password'; exception when duplicate_object then null; end $$;
+        alter schema public owner to {HOSTED}""")
+    stack.sql("primary", f"grant create on database {stack.database} to {HOSTED}")
+    stack.env["DATABASE_URL"] = stack.env["DATABASE_URL"].replace("//user:", f"//{HOSTED}:")
+    stack.cleanups.append(lambda: stack.psql("primary", f"reassign owned by {HOSTED} to current_user; "
+                                             f"drop owned by {HOSTED}; drop role {HOSTED}"))
+    stack.migrate()
+    assert stack.sql("primary", "select count(*) from pg_event_trigger") == [(0,)]
+    stack.start_api()
+    stack.start_consumer()
+    conn = psycopg2.connect(stack.env["DATABASE_URL"])
+    conn.autocommit = True
+
+    def run(script):
+        with conn.cursor() as cursor:
+            cursor.execute(script)
+    run("""
+        create table plain (id int primary key, name text); insert into plain values (1, 'one');
+        create table parted (id int primary key, name text) partition by range (id);
+        create table p1 partition of parted for values from (0) to (100); insert into parted values (1, 'one');
+        select pgfanout.add_table('plain'), pgfanout.add_table('parted');""")
+    for table in ("plain", "parted"):
+        wait_equal(stack, table, ("id", "name"), 60)
+    run("create table p2 partition of parted for values from (100) to (200); insert into p2 values (100, 'direct');")
+    run("update parted set id = 101 where id = 1; alter table plain add column more int default 1;")
+    wait_equal(stack, "parted", ("id", "name"), 60)
+    wait_equal(stack, "plain", ("id", "name", "more"), 60)
+    wait_until(lambda: stack.sql("primary", "select state from pgfanout.tables where name <> 'products'") == [("captured",)] * 2,
+               20 * SLOWNESS, "capture is whole")
+    run("truncate p2")
+    wait_equal(stack, "parted", ("id", "name"), 60)
+    conn.close()
