@@ -13,6 +13,7 @@
 /* Type OIDs of the elements. */
 enum pgarray_type {
 	PGARRAY_BOOL = 16,
+	PGARRAY_BYTEA = 17,
 	PGARRAY_INT8 = 20,
 	PGARRAY_INT4 = 23,
 	PGARRAY_TEXT = 25,
@@ -32,6 +33,7 @@ void pgarray_add_bool(struct pgarray *a, bool v);
 void pgarray_add_int4(struct pgarray *a, int32_t v);
 /* Also timestamptz (microseconds since 2000-01-01) and xid8. */
 void pgarray_add_int8(struct pgarray *a, int64_t v);
+/* Also bytea. */
 void pgarray_add_text(struct pgarray *a, const char *s, size_t len);
 void pgarray_add_uuid(struct pgarray *a, const struct uuid *u);
 void pgarray_add_null(struct pgarray *a);

@@ -53,6 +53,11 @@ static void add_name(struct strbuf *out, const char *name)
 	strbuf_addch(out, '"');
 }
 
+void table_sql_quote(struct strbuf *out, const char *name)
+{
+	add_name(out, name);
+}
+
 #define TAG_MAX 24
 #define TAG	"$pgfanout$"
 

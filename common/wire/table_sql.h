@@ -7,6 +7,8 @@
 #include "common/base/strbuf.h"
 #include "common/wire/table.h"
 
+/* "users": every name that becomes part of a statement is quoted by this. */
+void table_sql_quote(struct strbuf *out, const char *name);
 /* "public"."users" */
 void table_sql_name(struct strbuf *out, const struct table *t);
 /* A script that makes the table on a replica, unless it is there, with its key alone; and its tombstones. What

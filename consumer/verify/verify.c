@@ -1,11 +1,13 @@
 /*
  * verify.c: the order of a comparison, and what it says.
  *
- *   1. Open all databases; a replica that cannot be reached takes no part, the others go on.
- *   2. Scan the table chunk by chunk for suspects: products that look different (verify_scan.c).
- *   3. Settle each batch of suspects: drift, or a change in flight (verify_settle.c).
- *   4. With --repair, repair the drifted ones of the batch (verify_repair.c).
- *   5. A line of summary a replica, and the exit code.
+ *   1. Look at all databases; a replica that cannot be reached takes no part, the others go on.
+ *   2. For each table that is asked for: wait until the replicas have it in the shape that it has on the
+ *      primary.
+ *   3. Scan it for suspects: rows that look different (verify_scan.c).
+ *   4. Settle each batch of suspects: drift, or a change in flight (verify_settle.c).
+ *   5. With --repair, repair the drifted ones of the batch (verify_repair.c).
+ *   6. A line of summary a replica, and the exit code.
  *
  * Nothing is locked; memory is that of one batch. --verify changes nothing; --repair may be killed
  * at any time and run again.
@@ -24,17 +26,17 @@
 #include "common/base/progress_screen.h"
 #include "consumer/verify/verify_private.h"
 
-/* A product that stays locked for longer is left out, with a line that says so. */
+/* A row that stays locked for longer is left out, with a line that says so. */
 #define REPAIR_LOCK_TIMEOUT "5s"
+#define POLL_MS		    100
 
 struct run {
 	struct verify v; /* first: its callbacks get this */
 	const struct verify_request *request;
 	struct progress_screen *screen;
 	struct progress_meter meter;
-	struct uuid told; /* the last id, if any */
-	bool any_told;
-	bool stopped;
+	struct strbuf told; /* the last row named */
+	bool only_products; /* no other table is compared */
 };
 
 bool verify_gather(struct verify *v)
@@ -90,80 +92,76 @@ static void tick(struct verify *v)
 	progress_screen_show(run->screen, rows, n, now);
 }
 
+/* "public.users {7}", and of a flat table the key alone. What would end the line is escaped. */
+static void name_row(struct strbuf *out, const struct verify *v, const char *key)
+{
+	const struct table *t = v->table->shape;
+	size_t len = strlen(key);
+	AUTO_STRBUF text = STRBUF_INIT;
+
+	if (t->flat && t->nkey == 1 && len > 2)
+		strbuf_add(&text, key + 1, len - 2);
+	else
+		strbuf_addf(&text, "%s %s", t->full, key);
+	for (const char *p = strbuf_str(&text); *p != '\0'; p++) {
+		if ((unsigned char)*p < ' ' || *p == 0x7f)
+			strbuf_addf(out, "\\x%02x", (unsigned char)*p);
+		else
+			strbuf_addch(out, *p);
+	}
+}
+
 static void tell(struct verify *v, const struct verify_suspect *s)
 {
 	struct run *run = (struct run *)v;
-	char id[UUID_TEXT_LEN + 1] = "";
-	AUTO_STRBUF what = STRBUF_INIT;
+	AUTO_STRBUF row = STRBUF_INIT, what = STRBUF_INIT;
 
-	uuid_to_text(&s->id, id);
+	name_row(&row, v, s->key);
 	if (run->request->quiet) {
 		/* Once, however many replicas: they come one after another. */
-		if (!run->any_told || uuid_cmp(&run->told, &s->id) != 0)
-			puts(id);
-		run->told = s->id;
-		run->any_told = true;
+		if (strcmp(strbuf_str(&run->told), strbuf_str(&row)) != 0)
+			puts(strbuf_str(&row));
+		strbuf_reset(&run->told);
+		strbuf_addstr(&run->told, strbuf_str(&row));
 		return;
 	}
-	verify_describe(&what, s);
-	say(run, "%s: %s %s", v->replicas[s->replica].server.name, id, strbuf_str(&what));
+	verify_describe(&what, s, v->table->shape);
+	say(run, "%s: %s %s", v->replicas[s->replica].server.name, strbuf_str(&row),
+	    strbuf_str(&what));
 }
 
 /* ---- opening ---- */
 
-static void take_total(void *arg, const struct pg_result *r)
-{
-	struct verify *v = arg;
-
-	v->total = db_rows(r) == 1 ? pg_get_int8(db_value(r, 0, 0)) : 0;
-}
-
 static bool open_primary(struct verify *v)
 {
 	struct err err;
-	enum exit_code code = reset_primary_connect(&v->writer, v->settings->database_url,
-						    topology_products(), NULL, &err);
+	enum exit_code code = reset_primary_connect(&v->writer, v->settings->database_url, NULL,
+						    NULL, &err);
 
 	if (code != EXIT_OK)
 		return verify_server_fail(&v->primary, code, err.text);
-	if (!verify_server_open(&v->primary, true))
-		return false;
 	enum db_outcome outcome = db_query(v->writer.conn,
 					   "SET lock_timeout = '" REPAIR_LOCK_TIMEOUT "'", 0, NULL,
 					   false, mono_add_ms(mono_now(), 5000), NULL, &err);
-	if (outcome != DB_OK)
-		return verify_server_fail(&v->primary, db_exit_code(outcome), err.text);
-	verify_ask(&v->primary, VERIFY_TOTAL, NULL, take_total, v);
-	return verify_gather(v);
+	return outcome == DB_OK || verify_server_fail(&v->primary, db_exit_code(outcome), err.text);
 }
 
-/* Logged only: its table is compared all the same. */
-static void take_complete(void *arg, const struct pg_result *r)
-{
-	const struct verify_server *s = arg;
-
-	if (db_rows(r) > 0)
-		log_warn("needs a reset: it gets no reads until then", KV_S("replica", s->name),
-			 KV_S("reason", db_value(r, 0, 0)));
-}
-
-static bool open_replicas(struct verify *v)
+static bool check_replicas(struct verify *v)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < v->n && !stop_requested(); i++)
-		any = verify_server_open(&v->replicas[i].server, false) || any;
-	for (size_t i = 0; i < v->n; i++)
-		verify_ask(&v->replicas[i].server, VERIFY_COMPLETE, NULL, take_complete,
-			   &v->replicas[i].server);
-	return verify_gather(v) && any;
+		any = verify_server_check(&v->replicas[i].server) || any;
+	return any && !stop_requested();
 }
 
 static void choose(struct verify *v, const bool *chosen)
 {
 	const struct replica_settings *all = &v->settings->replicas;
 
-	v->primary = (struct verify_server){ .name = "primary", .url = v->settings->database_url };
+	v->primary = (struct verify_server){ .name = "primary",
+					     .url = v->settings->database_url,
+					     .primary = true };
 	for (size_t i = 0; i < all->n; i++) {
 		if (chosen[i])
 			v->replicas[v->n++].server = (struct verify_server){
@@ -175,6 +173,172 @@ static void choose(struct verify *v, const bool *chosen)
 	v->servers[v->n] = &v->primary;
 }
 
+/* ---- a table ---- */
+
+static void take_begin(void *arg, const struct pg_result *r)
+{
+	struct verify *v = arg;
+	int64_t width, most;
+
+	if (db_rows(r) == 0) {
+		(void)verify_server_fail(&v->primary, EXIT_BUSY, "a table was dropped meanwhile");
+		return;
+	}
+	v->total += pg_get_int8(db_value(r, 0, 0));
+	width = pg_get_int8(db_value(r, 0, 1));
+	v->given = pg_get_int8(db_value(r, 0, 2));
+	/* Of a suspect both sides' digests are kept. */
+	if (width < (int64_t)v->table->shape->ncolumns * 4 * VERIFY_DIGEST)
+		width = (int64_t)v->table->shape->ncolumns * 4 * VERIFY_DIGEST;
+	most = VERIFY_BYTES_MAX / width;
+	v->chunk = most < 1 ? 1 : most > VERIFY_ROWS_MAX ? VERIFY_ROWS_MAX : (size_t)most;
+}
+
+/* Logged only: its tables are compared all the same. */
+static void take_complete(void *arg, const struct pg_result *r)
+{
+	const struct verify_server *s = arg;
+
+	if (db_rows(r) > 0)
+		log_warn("needs a reset: it gets no reads until then", KV_S("replica", s->name),
+			 KV_S("reason", db_value(r, 0, 0)));
+}
+
+static bool is_first_of_stream(const struct verify *v)
+{
+	const struct reset_table *first = v->writer.tables;
+
+	while (first->stream.number != v->table->stream.number)
+		first++;
+	return first == v->table;
+}
+
+/* What a replica has of the table. */
+struct arrival {
+	struct verify *v;
+	struct verify_replica *r;
+};
+
+static void take_table(void *arg, const struct pg_result *r)
+{
+	const struct arrival *a = arg;
+	const struct table *t = a->v->table->shape;
+
+	free(a->r->relation);
+	a->r->relation = NULL;
+	a->r->arrived = false;
+	if (db_rows(r) == 0) {
+		err_set(&a->r->why, "it does not have the table yet");
+		return;
+	}
+	a->r->relation = xstrdup(db_value(r, 0, 0));
+	/* A flat table's shapes are described on each side. */
+	if (!t->flat && pg_get_int4(db_value(r, 0, 1)) != t->shape)
+		err_set(&a->r->why, "the table has another shape there than on the primary");
+	else if (pg_get_int4(db_value(r, 0, 2)) != 0)
+		err_set(&a->r->why, "the table's rows are yet to be loaded");
+	else
+		a->r->arrived = true;
+}
+
+static bool any_awaits_table(struct verify *v)
+{
+	bool any = false;
+
+	for (size_t i = 0; i < v->n; i++)
+		any = any || (verify_taking_part(&v->replicas[i]) && !v->replicas[i].arrived);
+	return any;
+}
+
+/* It comes, and changes, by the stream. */
+static bool await_table(struct verify *v)
+{
+	struct mono until = mono_add_ms(mono_now(), v->settings->verify_timeout_ms);
+	struct arrival arrivals[REPLICAS_MAX];
+	char id[16];
+
+	snprintf(id, sizeof(id), "%d", v->table->shape->id);
+	const struct db_param param = DB_TEXT(id);
+	do {
+		for (size_t i = 0; i < v->n; i++) {
+			struct verify_replica *r = &v->replicas[i];
+			arrivals[i] = (struct arrival){ v, r };
+			if (verify_taking_part(r) && !r->arrived)
+				verify_ask(&r->server, VERIFY_TABLE, &param, take_table,
+					   &arrivals[i]);
+		}
+		if (!verify_gather(v))
+			return false;
+	} while (any_awaits_table(v) && !mono_reached(until, mono_now()) &&
+		 !stop_sleep_ms(POLL_MS));
+	for (size_t i = 0; i < v->n; i++)
+		if (verify_taking_part(&v->replicas[i]) && !v->replicas[i].arrived)
+			verify_leave_behind(v, i, &v->replicas[i].why);
+	return !stop_requested();
+}
+
+static bool open_table(struct verify *v)
+{
+	const struct db_param stream = DB_TEXT(v->table->stream.text);
+	const struct db_param oid = DB_TEXT(v->table->oid);
+
+	if (!verify_server_open(&v->primary))
+		return false;
+	verify_ask(&v->primary, VERIFY_BEGIN, &oid, take_begin, v);
+	for (size_t i = 0; i < v->n; i++) {
+		struct verify_replica *r = &v->replicas[i];
+
+		r->part = table_is_for(v->table->shape, r->server.name) ? VERIFY_COMPARED
+									: VERIFY_WITHOUT;
+		r->arrived = false;
+		if (verify_taking_part(r) && verify_server_open(&r->server) &&
+		    is_first_of_stream(v))
+			verify_ask(&r->server, VERIFY_COMPLETE, &stream, take_complete, &r->server);
+	}
+	return verify_gather(v) && await_table(v);
+}
+
+static void prepare(struct verify *v)
+{
+	struct verify_names names = { .t = v->table->shape,
+				      .stream = v->table->stream.number,
+				      .relation = v->table->relation,
+				      .filter = v->table->filter };
+
+	verify_server_prepare(&v->primary, &names);
+	names.filter = NULL;
+	for (size_t i = 0; i < v->n; i++) {
+		struct verify_replica *r = &v->replicas[i];
+		if (!verify_taking_part(r))
+			continue;
+		names.relation = r->relation;
+		verify_server_prepare(&r->server, &names);
+		r->tables++;
+	}
+}
+
+static void log_undetermined(const struct verify *v)
+{
+	for (size_t i = 0; i < v->n; i++) {
+		const struct verify_replica *r = &v->replicas[i];
+		if (r->part == VERIFY_BEHIND && r->server.failed == EXIT_OK)
+			log_error("undetermined", KV_S("replica", r->server.name),
+				  KV_S("table", v->table->shape->full), KV_S("error", r->why.text));
+	}
+}
+
+/* False: nothing more can be compared. */
+static bool compare(struct verify *v, const struct reset_table *table)
+{
+	v->table = table;
+	if (!open_table(v))
+		return false;
+	prepare(v);
+	bool ok = verify_gather(v) && verify_scan(v);
+	log_undetermined(v);
+	return ok;
+}
+
 /* ---- the end ---- */
 
 static enum exit_code replica_code(const struct verify_replica *r)
@@ -184,7 +348,16 @@ static enum exit_code replica_code(const struct verify_replica *r)
 		return EXIT_DIFFERENT;
 	if (r->server.failed != EXIT_OK)
 		return r->server.failed;
-	return r->part == VERIFY_BEHIND || r->unsure > 0 ? EXIT_UNSURE : EXIT_OK;
+	return r->undetermined || r->unsure > 0 ? EXIT_UNSURE : EXIT_OK;
+}
+
+static void add_equal(struct strbuf *line, const struct run *run, const struct verify_replica *r)
+{
+	strbuf_addf(line, "equal, %lld %s", (long long)r->rows,
+		    run->only_products ? "products" : "rows");
+	if (!run->only_products)
+		strbuf_addf(line, " of %lld table%s", (long long)r->tables,
+			    r->tables == 1 ? "" : "s");
 }
 
 static void summarize(struct run *run)
@@ -196,24 +369,22 @@ static void summarize(struct run *run)
 		if (r->server.failed != EXIT_OK)
 			log_error("not compared to the end", KV_S("replica", r->server.name),
 				  KV_S("error", r->server.err.text));
-		else if (r->part == VERIFY_BEHIND)
+		else if (r->unsure > 0 && !r->undetermined)
 			log_error("undetermined", KV_S("replica", r->server.name),
-				  KV_S("error", r->why.text));
-		else if (r->unsure > 0)
-			log_error("undetermined", KV_S("replica", r->server.name),
-				  KV_S("error", "some products change too fast to be compared"),
-				  KV_I("products", r->unsure));
+				  KV_S("error", "some rows change too fast to be compared"),
+				  KV_I("rows", r->unsure));
 		strbuf_addf(&line, "%s: ", r->server.name);
 		if (r->drifted > 0)
-			strbuf_addf(&line, "%lld products differ%s", (long long)r->drifted,
+			strbuf_addf(&line, "%lld %s differ%s", (long long)r->drifted,
+				    run->only_products ? "products" : "rows",
 				    run->request->repair ? "ed" : "");
 		if (r->drifted > 0 && run->request->repair)
 			strbuf_addf(&line, ", %lld repaired", (long long)r->repaired);
 		if (replica_code(r) == EXIT_OK && r->drifted == 0)
-			strbuf_addf(&line, "equal, %lld products", (long long)run->v.rows);
+			add_equal(&line, run, r);
 		else if (r->server.failed != EXIT_OK)
 			strbuf_addf(&line, "%snot compared to the end", r->drifted > 0 ? "; " : "");
-		else if (r->part == VERIFY_BEHIND || r->unsure > 0)
+		else if (r->undetermined || r->unsure > 0)
 			strbuf_addf(&line, "%sundetermined", r->drifted > 0 ? "; others are " : "");
 		say(run, "%s", strbuf_str(&line));
 	}
@@ -263,15 +434,20 @@ enum exit_code verify_run(const struct verify_request *request)
 	v->tell = tell;
 	choose(v, request->chosen);
 	run->screen = progress_screen_new(request->quiet);
-	if (open_primary(v) && open_replicas(v))
-		(void)!verify_scan(v);
+	bool going = open_primary(v) && check_replicas(v);
+	run->only_products = v->writer.ntables == 1 && v->writer.tables[0].shape->flat;
+	for (size_t i = 0; i < v->writer.ntables && going; i++)
+		going = compare(v, &v->writer.tables[i]);
 	progress_screen_clear(run->screen);
 	code = finish(run);
 	progress_screen_free(run->screen);
 	for (size_t i = 0; i <= v->n; i++)
 		verify_server_close(v->servers[i]);
 	reset_primary_clear(&v->writer);
+	for (size_t i = 0; i < v->n; i++)
+		free(v->replicas[i].relation);
 	free(v->suspects);
+	strbuf_clear(&run->told);
 	free(run);
 	return code;
 }

@@ -1,11 +1,11 @@
 /*
- * verify_repair.c: repairs products that differ: the primary records each of them once more, as it
- * is, under a new version, and it reaches all replicas like any other change. Where a replica was
+ * verify_repair.c: repairs rows that differ: the primary records each of them once more, as it is, under a new version, and it reaches all replicas like any other change. Where a replica was
  * right already only the version changes.
  *
- * Why versions stay in order: pgfanout.install() of the primary's migrations. Why a product does not
- * go backwards on a replica: repair_lower.sql. Each product is a transaction of its own: after a crash
- * of this process, what was recorded is repaired, the rest is not.
+ * Why versions stay in order: pgfanout.install() of the primary's migrations. Why a row does not go
+ * backwards on a replica: verify_sql.c. Each row is a transaction of its own: after a crash of this
+ * process, what was recorded is repaired, the rest is not. It holds no other lock while it waits, so it
+ * cannot be part of a deadlock.
  */
 #include <string.h>
 
@@ -14,42 +14,40 @@
 #include "common/base/stop.h"
 #include "consumer/verify/verify_private.h"
 
-#include "consumer/verify/sql/repair_publish.sql.h"
-
 #define PASSES	     3 /* somebody may write to the replica meanwhile */
-#define TRIES	     5 /* a product may come and go just now */
+#define TRIES	     5 /* a row may come and go just now */
 #define STATEMENT_MS 30000
 
-static enum db_outcome publish(struct verify *v, const struct uuid *id, struct err *err)
+static enum db_outcome publish(struct verify *v, const char *key, struct err *err)
 {
 	enum db_outcome outcome = DB_RETRY;
-	struct db_param param = VERIFY_ID(id);
+	AUTO_STRBUF sql = STRBUF_INIT;
+	struct db_param param = DB_TEXT(key);
 
+	strbuf_addf(&sql, "SELECT pgfanout.publish_%d($1::text[])", v->table->shape->id);
 	for (int i = 0; i < TRIES && outcome == DB_RETRY; i++)
-		outcome = db_query(v->writer.conn, sql_repair_publish, 1, &param, true,
+		outcome = db_query(v->writer.conn, strbuf_str(&sql), 1, &param, false,
 				   mono_add_ms(mono_now(), STATEMENT_MS), NULL, err);
 	return outcome;
 }
 
-/* Each product once, however many replicas need it: the list is sorted by id. */
+/* Each row once, however many replicas need it: the list is sorted by key. */
 static bool publish_all(struct verify *v)
 {
 	for (size_t i = 0; i < v->nsuspects; i++) {
-		const struct uuid *id = &v->suspects[i].id;
-		char text[UUID_TEXT_LEN + 1] = "";
+		const char *key = v->suspects[i].key;
 		enum db_outcome outcome;
 		struct err err;
 
-		if (i > 0 && uuid_cmp(id, &v->suspects[i - 1].id) == 0)
+		if (i > 0 && strcmp(key, v->suspects[i - 1].key) == 0)
 			continue;
 		if (stop_requested())
 			return false;
-		outcome = publish(v, id, &err);
+		outcome = publish(v, key, &err);
 		if (outcome == DB_OK)
 			continue;
-		uuid_to_text(id, text);
-		err_prefix(&err, "recording product %s once more", text);
-		/* A failure of this product alone does not stop the others. */
+		err_prefix(&err, "recording %s %s once more", v->table->shape->full, key);
+		/* A failure of this row alone does not stop the others. */
 		if (outcome != DB_RETRY && outcome != DB_REFUSED && outcome != DB_BROKEN)
 			return verify_server_fail(&v->primary, db_exit_code(outcome), err.text);
 		log_error("not repaired", KV_S("error", err.text));
@@ -67,11 +65,11 @@ static void take_nothing(void *arg, const struct pg_result *r)
 
 static bool lower_versions(struct verify *v, size_t replica)
 {
-	struct pgarray ids = { 0 }, versions = { 0 }, buried = { 0 }, dead = { 0 };
+	struct pgarray keys = { 0 }, versions = { 0 }, buried = { 0 }, dead = { 0 };
 	int64_t given = 0;
 	char newest[8];
 
-	pgarray_begin(&ids, PGARRAY_UUID);
+	pgarray_begin(&keys, PGARRAY_TEXT);
 	pgarray_begin(&versions, PGARRAY_INT8);
 	pgarray_begin(&buried, PGARRAY_INT8);
 	pgarray_begin(&dead, PGARRAY_INT8);
@@ -85,23 +83,23 @@ static bool lower_versions(struct verify *v, size_t replica)
 			continue;
 		if (given < s->original.given)
 			given = s->original.given;
-		pgarray_add_uuid(&ids, &s->id);
+		pgarray_add_text(&keys, s->key, strlen(s->key));
 		pgarray_add_int8(&versions, c->version);
 		pgarray_add_int8(&buried, c->buried);
 		pgarray_add_int8(&dead, c->dead);
 	}
 	pg_put_int8(newest, given);
-	const struct db_param params[] = { pgarray_finish(&ids), pgarray_finish(&versions),
+	const struct db_param params[] = { pgarray_finish(&keys), pgarray_finish(&versions),
 					   pgarray_finish(&buried),
 					   DB_BINARY(newest, sizeof(newest)),
 					   pgarray_finish(&dead) };
 	bool ok = true;
 
-	if (ids.n > 0) {
+	if (keys.n > 0) {
 		verify_ask(&v->replicas[replica].server, VERIFY_LOWER, params, take_nothing, NULL);
 		ok = verify_gather(v);
 	}
-	pgarray_clear(&ids);
+	pgarray_clear(&keys);
 	pgarray_clear(&versions);
 	pgarray_clear(&buried);
 	pgarray_clear(&dead);
@@ -117,6 +115,8 @@ static void keep_drifted(struct verify *v)
 	for (size_t i = 0; i < v->nsuspects; i++) {
 		if (v->suspects[i].state == VERIFY_DRIFT)
 			v->suspects[n++] = v->suspects[i];
+		else
+			verify_suspect_clear(&v->suspects[i]);
 	}
 	v->nsuspects = n;
 }
@@ -129,11 +129,8 @@ static bool pass(struct verify *v)
 	}
 	if (!publish_all(v))
 		return false;
-	for (size_t i = 0; i < v->nsuspects; i++) {
-		struct uuid id = v->suspects[i].id;
-
-		verify_suspect_init(&v->suspects[i], &id, v->suspects[i].replica);
-	}
+	for (size_t i = 0; i < v->nsuspects; i++)
+		verify_suspect_again(&v->suspects[i]);
 	/* Rule 3 waits until what was just recorded has arrived: a drift that is gone was
 	 * repaired. */
 	if (!verify_settle(v))

@@ -1,11 +1,10 @@
 /*
- * verify_rule.h: when a product that looks different is different. Pure: verify_settle.c does the
- * reading.
+ * verify_rule.h: when a row that looks different is different. Pure: verify_settle.c does the reading.
  *
  * The rule. Both servers are written to during a comparison, so what it finds are suspects. Each is
  * judged on its own:
  *
- *   1. Read the product on the replica: R0.
+ *   1. Read the row on the replica: R0.
  *   2. Read it on the primary: P, then the primary's clock: t.
  *   3. Wait until everything that was committed before t has come to the replica: both its
  *      heartbeats are t or later.
@@ -16,12 +15,12 @@
  *      state at or after P, because all that was committed before t has come. As R0 is R1, it
  *      would have to be P.
  *   7. R0 has a version that was given out after the first P was read: the replica has got a newer
- *      state since, and a change is always the whole product: no difference.
+ *      state since, and a change is always the whole row: no difference.
  *   8. Else it was written meanwhile: again from 2, with R1 as the new R0, VERIFY_ROUNDS times at
  *      most. Then it is undetermined.
  *
  * Also drift by 6: a version in R0 above the newest one given out when P was read, as the primary
- * never gave it out; and a product of which the replica knows that a change was given up.
+ * never gave it out; and a row of which the replica knows that a change was given up.
  *
  * What has come is not always applied: a change that failed waits in a retry queue, and of two
  * consumers of one queue one may be slower. So 6 counts only if the retry queues were empty before
@@ -31,31 +30,29 @@
 #define PGFANOUT_CONSUMER_VERIFY_VERIFY_RULE_H
 
 #include "common/base/strbuf.h"
-#include "common/base/uuid.h"
+#include "common/wire/table.h"
 
+#define VERIFY_DIGEST	32
 #define VERIFY_ROUNDS	10
 #define VERIFY_CONFIRMS 2
-#define VERIFY_COLUMNS	5 /* name, price, stock, createdAt, updatedAt */
-#define VERIFY_DIGEST	16
 
 struct verify_content {
-	bool exists;
-	uint8_t column[VERIFY_COLUMNS][VERIFY_DIGEST]; /* digests; meaningless if there is no row */
+	char *columns; /* owned: VERIFY_DIGEST characters of each; NULL if there is no row */
 };
 
-/* The primary's product at one moment. */
+/* The primary's row at one moment. */
 struct verify_original {
 	struct verify_content content;
 	int64_t given; /* the newest version given out then; later ones are of later changes */
 };
 
-/* The replica's product at one moment. If two of them agree in all but the columns, it was not
+/* The replica's row at one moment. If two of them agree in all but the columns, it was not
  * written in between. */
 struct verify_copy {
 	struct verify_content content;
 	uint32_t written;	       /* the transaction that wrote the row */
 	int64_t version, buried, dead; /* of row, tombstone, change given up; 0: there is none */
-	int64_t reset_at;
+	int64_t load;		       /* another number after each load of the table */
 };
 
 enum verify_state {
@@ -66,7 +63,7 @@ enum verify_state {
 };
 
 struct verify_suspect {
-	struct uuid id;
+	char *key; /* owned; as SQL writes a text[] */
 	size_t replica;
 	enum verify_state state;
 	unsigned rounds, confirms;
@@ -75,17 +72,24 @@ struct verify_suspect {
 	struct verify_copy copy;	 /* R0, R1 after the judgement */
 };
 
-void verify_suspect_init(struct verify_suspect *s, const struct uuid *id, size_t replica);
+/* key is copied. */
+void verify_suspect_init(struct verify_suspect *s, const char *key, size_t replica);
+void verify_suspect_clear(struct verify_suspect *s);
+/* To be judged once more, from the beginning. */
+void verify_suspect_again(struct verify_suspect *s);
 
-/* The next round's P has been read. */
+/* What they read becomes the suspect's: content.columns is taken. */
+
+/* R0. */
+void verify_suspect_copy(struct verify_suspect *s, const struct verify_copy *r0);
+/* The next round's P. */
 void verify_suspect_original(struct verify_suspect *s, const struct verify_original *p);
-
 /* Rules 5 to 8: now is R1; settled says that the retry queues were empty. Sets the state. */
 void verify_judge(struct verify_suspect *s, const struct verify_copy *now, bool settled);
 
-/* What is wrong with a drifted product: "missing", "extra", "different: name, stock", "version 9
+/* What is wrong with a drifted row: "missing", "extra", "different: name, stock", "version 9
  * was never given out", … */
-void verify_describe(struct strbuf *out, const struct verify_suspect *s);
+void verify_describe(struct strbuf *out, const struct verify_suspect *s, const struct table *t);
 
 /* Rule 3. In microseconds of the primary's clock; elapsed_us: since t was read. A heartbeat from
  * the future was made by another clock and does not count. */

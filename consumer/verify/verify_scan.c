@@ -1,11 +1,14 @@
 /*
- * verify_scan.c: goes through the table once, chunk by chunk along the primary key, and finds
- * suspects.
+ * verify_scan.c: goes through a table, chunk by chunk, and finds suspects.
  *
- * For each chunk the primary is asked once, and all replicas at the same time. Rows are read only
- * where the digest of the chunk differs. The servers are read at slightly different times while
- * others write, so a suspect is often equal: verify_settle.c finds out. Nothing is missed, because
- * rows with the same digest were equal.
+ *   1. The primary's rows, in the order of their keys there, each chunk read once; all replicas are asked at
+ *      the same time which of these rows they do not have just so.
+ *   2. Each replica's keys, in their order there; the primary is asked which of them it does not have.
+ *   3. What may be wrong on a replica whatever its rows say.
+ *
+ * No order has to be the same on two servers. The servers are read at slightly different times while others
+ * write, so a suspect is often equal: verify_settle.c finds out. Nothing is missed, because rows with the
+ * same digest were equal; what comes behind the place that a pass has reached came by a change.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -13,100 +16,108 @@
 #include "common/pg/pgarray.h"
 #include "consumer/verify/verify_private.h"
 
-struct chunk {
-	int32_t products;
-	struct uuid last;
-	uint8_t digest[32];
-	int64_t given;	/* of the primary */
-	int64_t newest; /* of a replica */
-	bool dead;
+/* The keys of a chunk. */
+struct keys {
+	struct strbuf text; /* one after another, each with its NUL */
+	size_t at[VERIFY_ROWS_MAX];
+	size_t n;
+	struct pgarray array;
 };
 
 struct scan {
 	struct verify *v;
-	struct uuid from, to;
-	struct chunk primary, replica[REPLICAS_MAX];
-	struct verify_rows here, there;
-	size_t adding; /* the replica that suspects are being added for */
+	struct keys keys;
+	struct pgarray digests;
+	struct strbuf last; /* the key that the next chunk comes behind */
+	struct asked {
+		struct scan *scan;
+		size_t replica; /* that suspects are added for */
+	} asked[REPLICAS_MAX];
 };
 
 #define INT4(text) DB_BINARY(text, 4)
 #define INT8(text) DB_BINARY(text, 8)
 
-static void take_primary(void *arg, const struct pg_result *r)
-{
-	struct chunk *c = arg;
+/* ---- keys ---- */
 
-	c->products = pg_get_int4(db_value(r, 0, 0));
-	if (c->products > 0)
-		memcpy(c->last.b, db_value(r, 0, 1), sizeof(c->last.b));
-	memcpy(c->digest, db_value(r, 0, 2), sizeof(c->digest));
-	c->given = pg_get_int8(db_value(r, 0, 3));
+static void keys_begin(struct keys *k)
+{
+	strbuf_reset(&k->text);
+	k->n = 0;
+	pgarray_begin(&k->array, PGARRAY_TEXT);
 }
 
-static void take_replica(void *arg, const struct pg_result *r)
+static const char *keys_get(const struct keys *k, size_t place)
 {
-	struct chunk *c = arg;
-
-	c->products = pg_get_int4(db_value(r, 0, 0));
-	memcpy(c->digest, db_value(r, 0, 1), sizeof(c->digest));
-	c->newest = pg_get_int8(db_value(r, 0, 2));
-	c->dead = *db_value(r, 0, 3) != 0;
+	return k->text.data + k->at[place];
 }
 
-static void take_rows(void *arg, const struct pg_result *r)
+static void keys_add(struct keys *k, const struct pg_result *r, int row)
 {
-	struct verify_rows *rows = arg;
+	const char *key = db_value(r, row, 0);
 
-	rows->n = (size_t)db_rows(r);
-	for (int i = 0; i < db_rows(r); i++) {
-		memcpy(rows->row[i].id.b, db_value(r, i, 0), sizeof(rows->row[i].id.b));
-		memcpy(rows->row[i].digest, db_value(r, i, 1), sizeof(rows->row[i].digest));
-	}
+	k->at[k->n++] = k->text.len;
+	strbuf_add(&k->text, key, strlen(key) + 1);
+	pgarray_add_text(&k->array, key, strlen(key));
 }
 
-static void take_ids(void *arg, const struct pg_result *r)
+/* The last one is kept: the next chunk comes behind it. */
+static void remember_last(struct scan *scan)
 {
-	struct verify_rows *rows = arg;
-
-	rows->n = (size_t)db_rows(r);
-	for (int i = 0; i < db_rows(r); i++)
-		memcpy(rows->row[i].id.b, db_value(r, i, 0), sizeof(rows->row[i].id.b));
+	if (scan->keys.n == 0)
+		return;
+	strbuf_reset(&scan->last);
+	strbuf_addstr(&scan->last, keys_get(&scan->keys, scan->keys.n - 1));
 }
 
-static void add_suspect(void *arg, const struct uuid *id)
+static struct db_param behind(const struct scan *scan)
 {
-	struct scan *scan = arg;
-	struct verify *v = scan->v;
+	return DB_TEXT(scan->last.len > 0 ? scan->last.data : NULL);
+}
+
+/* ---- suspects ---- */
+
+static void add_suspect(const struct asked *asked, const char *key)
+{
+	struct verify *v = asked->scan->v;
 
 	if (v->nsuspects == v->room) {
-		v->room = v->room == 0 ? VERIFY_CHUNK : v->room * 2;
+		v->room = v->room == 0 ? VERIFY_ROWS_MAX : v->room * 2;
 		v->suspects = xreallocarray(v->suspects, v->room, sizeof(*v->suspects));
 	}
-	verify_suspect_init(&v->suspects[v->nsuspects++], id, scan->adding);
+	verify_suspect_init(&v->suspects[v->nsuspects++], key, asked->replica);
 }
 
-static int by_id(const void *a, const void *b)
+static int by_key(const void *a, const void *b)
 {
 	const struct verify_suspect *x = a, *y = b;
-	int order = uuid_cmp(&x->id, &y->id);
+	int order = strcmp(x->key, y->key);
 
 	return order != 0 ? order : (x->replica > y->replica) - (x->replica < y->replica);
 }
 
-/* Rows and marks may have named the same product. */
+/* Several passes may have named the same row. */
 static void sort_suspects(struct verify *v)
 {
 	size_t n = 0;
 
 	if (v->nsuspects == 0)
 		return;
-	qsort(v->suspects, v->nsuspects, sizeof(*v->suspects), by_id);
+	qsort(v->suspects, v->nsuspects, sizeof(*v->suspects), by_key);
 	for (size_t i = 1; i < v->nsuspects; i++) {
-		if (by_id(&v->suspects[n], &v->suspects[i]) != 0)
+		if (by_key(&v->suspects[n], &v->suspects[i]) != 0)
 			v->suspects[++n] = v->suspects[i];
+		else
+			verify_suspect_clear(&v->suspects[i]);
 	}
 	v->nsuspects = n + 1;
+}
+
+static void forget_suspects(struct verify *v)
+{
+	for (size_t i = 0; i < v->nsuspects; i++)
+		verify_suspect_clear(&v->suspects[i]);
+	v->nsuspects = 0;
 }
 
 static bool clear_up(struct verify *v)
@@ -126,115 +137,13 @@ static bool clear_up(struct verify *v)
 	}
 	if (v->repair && !verify_mend(v))
 		return false;
-	v->nsuspects = 0;
+	forget_suspects(v);
 	return true;
 }
 
 static bool clear_up_if_many(struct verify *v)
 {
-	return v->nsuspects < VERIFY_SUSPECTS || clear_up(v);
-}
-
-/* The rows of the chunk on the primary and one replica, VERIFY_CHUNK at a time, because a replica
- * may have any number of them. */
-static bool compare_rows(struct scan *scan, struct verify_replica *r)
-{
-	struct verify *v = scan->v;
-	struct uuid from = scan->from, end;
-	char most[4];
-
-	pg_put_int4(most, VERIFY_CHUNK);
-	do {
-		const struct db_param params[] = { VERIFY_ID(&from), VERIFY_ID(&scan->to),
-						   INT4(most) };
-
-		verify_ask(&v->primary, VERIFY_ROWS, params, take_rows, &scan->there);
-		verify_ask(&r->server, VERIFY_ROWS, params, take_rows, &scan->here);
-		if (!verify_gather(v))
-			return false;
-		if (!verify_taking_part(r))
-			return true;
-		end = scan->to;
-		verify_complete_to(&scan->there, &scan->here, &end);
-		verify_merge(&scan->there, &scan->here, &end, add_suspect, scan);
-		if (!clear_up_if_many(v))
-			return false;
-		from = end;
-	} while (uuid_cmp(&end, &scan->to) < 0 && verify_next_id(&from) && verify_taking_part(r));
-	return true;
-}
-
-static bool collect_marks(struct scan *scan, struct verify_replica *r)
-{
-	struct verify *v = scan->v;
-	struct uuid from = scan->from;
-	char most[4], given[8];
-
-	pg_put_int4(most, VERIFY_CHUNK);
-	pg_put_int8(given, scan->primary.given);
-	for (;;) {
-		const struct db_param params[] = { VERIFY_ID(&from), VERIFY_ID(&scan->to),
-						   INT4(most), INT8(given) };
-
-		verify_ask(&r->server, VERIFY_MARKS, params, take_ids, &scan->here);
-		if (!verify_gather(v))
-			return false;
-		if (!verify_taking_part(r))
-			return true;
-		for (size_t i = 0; i < scan->here.n; i++)
-			add_suspect(scan, &scan->here.row[i].id);
-		if (!clear_up_if_many(v))
-			return false;
-		if (scan->here.n < VERIFY_CHUNK || !verify_taking_part(r))
-			return true;
-		from = scan->here.row[scan->here.n - 1].id;
-		if (!verify_next_id(&from))
-			return true;
-	}
-}
-
-static bool compare_replica(struct scan *scan, size_t i)
-{
-	struct verify_replica *r = &scan->v->replicas[i];
-	const struct chunk *p = &scan->primary, *c = &scan->replica[i];
-
-	scan->adding = i;
-	if (verify_taking_part(r) &&
-	    (c->products != p->products || memcmp(c->digest, p->digest, sizeof(c->digest)) != 0) &&
-	    !compare_rows(scan, r))
-		return false;
-	return !verify_taking_part(r) || !(c->dead || c->newest > p->given) ||
-	       collect_marks(scan, r);
-}
-
-static bool ask_primary(struct scan *scan)
-{
-	char most[4];
-
-	pg_put_int4(most, VERIFY_CHUNK);
-	const struct db_param params[] = { VERIFY_ID(&scan->from), INT4(most) };
-	verify_ask(&scan->v->primary, VERIFY_CHUNK_OF_PRIMARY, params, take_primary,
-		   &scan->primary);
-	if (!verify_gather(scan->v))
-		return false;
-	scan->to = scan->primary.products == VERIFY_CHUNK ? scan->primary.last : verify_last_id;
-	return true;
-}
-
-static bool ask_replicas(struct scan *scan)
-{
-	struct verify *v = scan->v;
-	char most[4];
-
-	pg_put_int4(most, VERIFY_CHUNK + 1);
-	const struct db_param params[] = { VERIFY_ID(&scan->from), VERIFY_ID(&scan->to),
-					   INT4(most) };
-	for (size_t i = 0; i < v->n; i++) {
-		if (verify_taking_part(&v->replicas[i]))
-			verify_ask(&v->replicas[i].server, VERIFY_CHUNK_OF_COPY, params,
-				   take_replica, &scan->replica[i]);
-	}
-	return verify_gather(v);
+	return v->nsuspects < 2 * v->chunk || clear_up(v);
 }
 
 static bool any_takes_part(const struct verify *v)
@@ -246,22 +155,186 @@ static bool any_takes_part(const struct verify *v)
 	return false;
 }
 
+/* ---- 1 ---- */
+
+static void take_rows(void *arg, const struct pg_result *r)
+{
+	struct scan *scan = arg;
+
+	for (int i = 0; i < db_rows(r); i++) {
+		keys_add(&scan->keys, r, i);
+		pgarray_add_text(&scan->digests, db_value(r, i, 1), (size_t)db_length(r, i, 1));
+	}
+}
+
+static void take_different(void *arg, const struct pg_result *r)
+{
+	const struct asked *asked = arg;
+
+	for (int i = 0; i < db_rows(r); i++)
+		add_suspect(asked,
+			    keys_get(&asked->scan->keys, (size_t)pg_get_int4(db_value(r, i, 0))));
+}
+
+static bool read_originals(struct scan *scan)
+{
+	struct verify *v = scan->v;
+	char most[4];
+
+	pg_put_int4(most, (int32_t)v->chunk);
+	const struct db_param params[] = { behind(scan), INT4(most) };
+	keys_begin(&scan->keys);
+	pgarray_begin(&scan->digests, PGARRAY_BYTEA);
+	verify_ask(&v->primary, scan->last.len > 0 ? VERIFY_ROWS_NEXT : VERIFY_ROWS, params,
+		   take_rows, scan);
+	if (!verify_gather(v))
+		return false;
+	remember_last(scan);
+	return true;
+}
+
+static bool compare_originals(struct scan *scan)
+{
+	struct verify *v = scan->v;
+
+	do {
+		if (!read_originals(scan))
+			return false;
+		const struct db_param params[] = { pgarray_finish(&scan->keys.array),
+						   pgarray_finish(&scan->digests) };
+		for (size_t i = 0; i < v->n && scan->keys.n > 0; i++) {
+			struct verify_replica *r = &v->replicas[i];
+			if (!verify_taking_part(r))
+				continue;
+			verify_ask(&r->server, VERIFY_DIFFERENT, params, take_different,
+				   &scan->asked[i]);
+			r->rows += (int64_t)scan->keys.n;
+		}
+		if (!verify_gather(v))
+			return false;
+		v->rows += (int64_t)scan->keys.n;
+		v->tick(v);
+		if (!clear_up_if_many(v))
+			return false;
+	} while (scan->keys.n == v->chunk && any_takes_part(v));
+	return true;
+}
+
+/* ---- 2 ---- */
+
+static void take_keys(void *arg, const struct pg_result *r)
+{
+	const struct asked *asked = arg;
+
+	for (int i = 0; i < db_rows(r); i++) {
+		keys_add(&asked->scan->keys, r, i);
+		if (pg_get_int4(db_value(r, i, 1)) != 0)
+			add_suspect(asked, db_value(r, i, 0));
+	}
+}
+
+static void take_absent(void *arg, const struct pg_result *r)
+{
+	const struct asked *asked = arg;
+
+	for (int i = 0; i < db_rows(r); i++) {
+		asked->scan->v->given = pg_get_int8(db_value(r, i, 0));
+		if (!db_is_null(r, i, 1))
+			add_suspect(asked, keys_get(&asked->scan->keys,
+						    (size_t)pg_get_int4(db_value(r, i, 1))));
+	}
+}
+
+/* False as verify_gather(). The primary is asked even if there are no keys: what it has given out
+ * counts. */
+static bool look_for_extras(struct scan *scan, size_t i)
+{
+	struct verify *v = scan->v;
+	struct verify_replica *r = &v->replicas[i];
+	char most[4], given[8];
+
+	pg_put_int4(most, (int32_t)v->chunk);
+	strbuf_reset(&scan->last);
+	do {
+		pg_put_int8(given, v->given);
+		const struct db_param params[] = { behind(scan), INT4(most), INT8(given) };
+
+		keys_begin(&scan->keys);
+		verify_ask(&r->server, scan->last.len > 0 ? VERIFY_KEYS_NEXT : VERIFY_KEYS, params,
+			   take_keys, &scan->asked[i]);
+		if (!verify_gather(v))
+			return false;
+		if (!verify_taking_part(r))
+			return true;
+		const struct db_param keys = pgarray_finish(&scan->keys.array);
+		verify_ask(&v->primary, VERIFY_ABSENT, &keys, take_absent, &scan->asked[i]);
+		if (!verify_gather(v))
+			return false;
+		remember_last(scan);
+		v->tick(v);
+		if (!clear_up_if_many(v))
+			return false;
+	} while (scan->keys.n == v->chunk && verify_taking_part(r));
+	return true;
+}
+
+/* ---- 3 ---- */
+
+static void take_marks(void *arg, const struct pg_result *r)
+{
+	const struct asked *asked = arg;
+
+	for (int i = 0; i < db_rows(r); i++) {
+		keys_add(&asked->scan->keys, r, i);
+		add_suspect(asked, db_value(r, i, 0));
+	}
+}
+
+static bool collect_marks(struct scan *scan, size_t i)
+{
+	struct verify *v = scan->v;
+	struct verify_replica *r = &v->replicas[i];
+	char most[4], given[8];
+
+	pg_put_int4(most, (int32_t)v->chunk);
+	pg_put_int8(given, v->given);
+	strbuf_reset(&scan->last);
+	do {
+		const struct db_param params[] = { behind(scan), INT4(most), INT8(given) };
+
+		keys_begin(&scan->keys);
+		verify_ask(&r->server, VERIFY_MARKS, params, take_marks, &scan->asked[i]);
+		if (!verify_gather(v))
+			return false;
+		remember_last(scan);
+		if (!clear_up_if_many(v))
+			return false;
+	} while (scan->keys.n == v->chunk && verify_taking_part(r));
+	return true;
+}
+
+/* ---- all of it ---- */
+
 bool verify_scan(struct verify *v)
 {
 	struct scan *scan = xcalloc(1, sizeof(*scan));
-	bool ok = true;
 
 	scan->v = v;
-	scan->from = verify_first_id;
-	do {
-		ok = ask_primary(scan) && ask_replicas(scan);
-		for (size_t i = 0; ok && i < v->n; i++)
-			ok = compare_replica(scan, i);
-		v->rows += scan->primary.products;
-		v->tick(v);
-		scan->from = scan->to;
-	} while (ok && any_takes_part(v) && verify_next_id(&scan->from));
+	for (size_t i = 0; i < v->n; i++)
+		scan->asked[i] = (struct asked){ scan, i };
+	bool ok = compare_originals(scan);
+	for (size_t i = 0; ok && i < v->n; i++) {
+		if (verify_taking_part(&v->replicas[i]))
+			ok = look_for_extras(scan, i);
+		if (ok && verify_taking_part(&v->replicas[i]))
+			ok = collect_marks(scan, i);
+	}
 	ok = ok && clear_up(v);
+	forget_suspects(v);
+	strbuf_clear(&scan->keys.text);
+	strbuf_clear(&scan->last);
+	pgarray_clear(&scan->keys.array);
+	pgarray_clear(&scan->digests);
 	free(scan);
 	return ok;
 }

@@ -4,50 +4,50 @@
 #include "consumer/verify/verify_servers.h"
 
 #include <poll.h>
+#include <stdio.h>
 
 #include "common/settings/config.h"
 #include "common/pg/schema.h"
 #include "common/base/stop.h"
 
-#include "consumer/verify/sql/repair_lower.sql.h"
 #include "consumer/verify/sql/verify_beats.sql.h"
-#include "consumer/verify/sql/verify_chunk.sql.h"
-#include "consumer/verify/sql/verify_chunk_copy.sql.h"
+#include "consumer/verify/sql/verify_begin.sql.h"
 #include "consumer/verify/sql/verify_complete.sql.h"
-#include "consumer/verify/sql/verify_look.sql.h"
-#include "consumer/verify/sql/verify_look_copy.sql.h"
-#include "consumer/verify/sql/verify_marks.sql.h"
-#include "consumer/verify/sql/verify_rows.sql.h"
-#include "consumer/verify/sql/verify_total.sql.h"
+#include "consumer/verify/sql/verify_table.sql.h"
 
-/* A chunk takes milliseconds. */
-#define STATEMENT_MS 30000
+/* A chunk takes milliseconds; but few rows may fulfil a filter. */
+#define STATEMENT_MS 120000
+
+static const char set_path[] = "SELECT set_config('search_path', $1::text, false)";
 
 static const struct db_statement of_primary[] = {
-	[VERIFY_ROWS] = { "rows", sql_verify_rows, 3, NULL },
-	[VERIFY_CHUNK_OF_PRIMARY] = { "chunk", sql_verify_chunk, 2, NULL },
-	[VERIFY_LOOK_AT_PRIMARY] = { "look", sql_verify_look, 2, NULL },
-	[VERIFY_TOTAL] = { "total", sql_verify_total, 0, NULL },
+	[VERIFY_PATH] = { "path", set_path, 1, NULL },
+	[VERIFY_BEGIN] = { "begin", sql_verify_begin, 1, NULL },
 };
 
 static const struct db_statement of_replica[] = {
-	[VERIFY_ROWS] = { "rows", sql_verify_rows, 3, NULL },
-	[VERIFY_CHUNK_OF_COPY] = { "chunk", sql_verify_chunk_copy, 3, NULL },
-	[VERIFY_LOOK_AT_COPY] = { "look", sql_verify_look_copy, 2, NULL },
-	[VERIFY_MARKS] = { "marks", sql_verify_marks, 4, NULL },
-	[VERIFY_BEATS] = { "beats", sql_verify_beats, 0, NULL },
-	[VERIFY_COMPLETE] = { "complete", sql_verify_complete, 0, NULL },
-	[VERIFY_LOWER] = { "lower", sql_repair_lower, 5, NULL },
+	[VERIFY_PATH] = { "path", set_path, 1, NULL },
+	[VERIFY_TABLE] = { "table", sql_verify_table, 1, NULL },
+	[VERIFY_BEATS] = { "beats", sql_verify_beats, 1, NULL },
+	[VERIFY_COMPLETE] = { "complete", sql_verify_complete, 1, NULL },
 };
 
-/* Every statement follows the primary key: other plans only look cheap on a table without
- * statistics. */
+/* What follows them, in the order of enum verify_statement. */
+static const enum verify_text texts_of_primary[] = { VERIFY_TEXT_ROWS, VERIFY_TEXT_ROWS_NEXT,
+						     VERIFY_TEXT_ABSENT, VERIFY_TEXT_ORIGINALS };
+static const enum verify_text texts_of_replica[] = { VERIFY_TEXT_KEYS,	    VERIFY_TEXT_KEYS_NEXT,
+						     VERIFY_TEXT_DIFFERENT, VERIFY_TEXT_MARKS,
+						     VERIFY_TEXT_COPIES,    VERIFY_TEXT_LOWER };
+
+/* Every statement follows the key's index: other plans only look cheap on a table without statistics. The
+ * texts of values are the same on both sides. */
 static const struct db_options options = {
 	.application_name = "reset-replicas",
 	.statement_timeout_ms = STATEMENT_MS,
 	.guc = "-c client_min_messages=error -c enable_seqscan=off -c enable_bitmapscan=off"
 	       " -c enable_sort=off -c enable_hashjoin=off -c enable_mergejoin=off"
-	       " -c enable_material=off -c max_parallel_workers_per_gather=0",
+	       " -c enable_material=off -c max_parallel_workers_per_gather=0"
+	       " -c intervalstyle=postgres -c bytea_output=hex -c lc_monetary=C",
 };
 
 bool verify_server_fail(struct verify_server *s, enum exit_code code, const char *why)
@@ -56,23 +56,56 @@ bool verify_server_fail(struct verify_server *s, enum exit_code code, const char
 	return err_set(&s->err, "%s", why);
 }
 
-bool verify_server_open(struct verify_server *s, bool primary)
+bool verify_server_check(struct verify_server *s)
 {
-	static const int schema[] = { [false] = SCHEMA_REPLICA, [true] = SCHEMA_PRIMARY };
 	struct err err;
 	struct pg_conn *conn = db_connect_raw(s->url, &options, &err);
 
 	if (conn == NULL)
 		return verify_server_fail(s, db_exit_code(sqlstate_outcome(err.sqlstate)),
 					  err.text);
-	enum db_outcome outcome = db_check_schema(conn, s->name, schema[primary], &err);
+	enum db_outcome outcome =
+		db_check_schema(conn, s->name, s->primary ? SCHEMA_PRIMARY : SCHEMA_REPLICA, &err);
 	db_conn_close(conn);
-	if (outcome != DB_OK)
-		return verify_server_fail(s, db_exit_code(outcome), err.text);
-	s->db = db_open(s->url, &options, primary ? of_primary : of_replica,
-			primary ? ARRAY_SIZE(of_primary) : ARRAY_SIZE(of_replica), &err);
+	return outcome == DB_OK || verify_server_fail(s, db_exit_code(outcome), err.text);
+}
+
+bool verify_server_open(struct verify_server *s)
+{
+	struct err err;
+
+	verify_server_close(s);
+	if (s->failed != EXIT_OK)
+		return false;
+	s->db = db_open(s->url, &options, s->primary ? of_primary : of_replica,
+			s->primary ? ARRAY_SIZE(of_primary) : ARRAY_SIZE(of_replica), &err);
 	return s->db != NULL ||
 	       verify_server_fail(s, db_exit_code(sqlstate_outcome(err.sqlstate)), err.text);
+}
+
+static void take_nothing(void *arg, const struct pg_result *r)
+{
+	(void)arg;
+	(void)r;
+}
+
+void verify_server_prepare(struct verify_server *s, const struct verify_names *names)
+{
+	const enum verify_text *texts = s->primary ? texts_of_primary : texts_of_replica;
+	size_t n = s->primary ? ARRAY_SIZE(texts_of_primary) : ARRAY_SIZE(texts_of_replica);
+	AUTO_STRBUF path = STRBUF_INIT;
+
+	for (size_t i = 0; i < n && s->db != NULL; i++) {
+		AUTO_STRBUF sql = STRBUF_INIT;
+		char name[24];
+
+		snprintf(name, sizeof(name), "verify_%zu", i);
+		verify_sql_text(&sql, texts[i], names);
+		(void)db_add_statement(s->db, name, strbuf_str(&sql), verify_text_params[texts[i]]);
+	}
+	verify_sql_path(&path, names->t);
+	const struct db_param params[] = { DB_TEXT(strbuf_str(&path)) };
+	verify_ask(s, VERIFY_PATH, params, take_nothing, NULL);
 }
 
 void verify_server_close(struct verify_server *s)

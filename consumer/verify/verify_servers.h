@@ -7,23 +7,25 @@
 #define PGFANOUT_CONSUMER_VERIFY_VERIFY_SERVERS_H
 
 #include "common/pg/db.h"
-#include "common/base/uuid.h"
-
-#define VERIFY_ID(u) DB_BINARY((const char *)(u)->b, sizeof((u)->b))
+#include "consumer/verify/verify_sql.h"
 
 enum verify_statement {
-	/* of both sides */
-	VERIFY_ROWS,
+	VERIFY_PATH, /* of both sides */
 	/* of the primary */
-	VERIFY_CHUNK_OF_PRIMARY,
+	VERIFY_BEGIN,
+	VERIFY_ROWS, /* from here on of one table: verify_sql.h */
+	VERIFY_ROWS_NEXT,
+	VERIFY_ABSENT,
 	VERIFY_LOOK_AT_PRIMARY,
-	VERIFY_TOTAL,
 	/* of a replica */
-	VERIFY_CHUNK_OF_COPY = VERIFY_CHUNK_OF_PRIMARY,
-	VERIFY_LOOK_AT_COPY = VERIFY_LOOK_AT_PRIMARY,
-	VERIFY_MARKS = VERIFY_TOTAL,
+	VERIFY_TABLE = VERIFY_BEGIN,
 	VERIFY_BEATS,
 	VERIFY_COMPLETE,
+	VERIFY_KEYS, /* likewise */
+	VERIFY_KEYS_NEXT,
+	VERIFY_DIFFERENT,
+	VERIFY_MARKS,
+	VERIFY_LOOK_AT_COPY,
 	VERIFY_LOWER, /* for a repair */
 };
 
@@ -32,6 +34,7 @@ typedef void (*verify_take)(void *arg, const struct pg_result *r);
 struct verify_server {
 	const char *name; /* borrowed, as the url */
 	const char *url;
+	bool primary;
 	struct db *db;
 	enum exit_code failed; /* EXIT_OK as long as it answers; else err says why */
 	struct err err;
@@ -39,8 +42,12 @@ struct verify_server {
 	void *arg;
 };
 
-/* Connects and checks the migrations. False: failed and err are set. */
-MUST_CHECK bool verify_server_open(struct verify_server *s, bool primary);
+/* Checks that it can be reached, and the migrations. False: failed and err are set. */
+MUST_CHECK bool verify_server_check(struct verify_server *s);
+/* Connects anew: what was prepared for another table is gone. False: likewise, or it had failed before. */
+MUST_CHECK bool verify_server_open(struct verify_server *s);
+/* The table whose statements can be asked from here on. */
+void verify_server_prepare(struct verify_server *s, const struct verify_names *names);
 void verify_server_close(struct verify_server *s);
 bool verify_server_fail(struct verify_server *s, enum exit_code code, const char *why);
 

@@ -30,7 +30,7 @@ struct round {
 	bool settled[REPLICAS_MAX];
 	struct mono unsettled_until[REPLICAS_MAX];
 	/* Parameters, for one server after another. */
-	struct pgarray ids, places;
+	struct pgarray keys, places;
 };
 
 static void leave_open(struct verify *v, size_t replica)
@@ -64,9 +64,10 @@ static bool any_open(struct verify *v)
 	return any;
 }
 
-static void leave_behind(struct verify *v, size_t i, const struct err *why)
+void verify_leave_behind(struct verify *v, size_t i, const struct err *why)
 {
 	v->replicas[i].part = VERIFY_BEHIND;
+	v->replicas[i].undetermined = true;
 	v->replicas[i].why = *why;
 	leave_open(v, i);
 }
@@ -74,7 +75,8 @@ static void leave_behind(struct verify *v, size_t i, const struct err *why)
 /* ---- retry queues ---- */
 
 /* Whether no change of the replica waits for another attempt. */
-static bool retries_are_done(struct amqp_link *link, const char *replica, unsigned max_attempts)
+static bool retries_are_done(struct amqp_link *link, const struct stream *stream,
+			     const char *replica, unsigned max_attempts)
 {
 	for (unsigned attempt = 1; attempt < max_attempts; attempt++) {
 		char queue[TOPOLOGY_NAME_MAX];
@@ -82,7 +84,7 @@ static bool retries_are_done(struct amqp_link *link, const char *replica, unsign
 		bool exists = false;
 		struct err err;
 
-		topology_retry_queue(queue, topology_products(), replica, attempt);
+		topology_retry_queue(queue, stream, replica, attempt);
 		if (!amqp_queue_count(link, queue, &messages, &exists, &err)) {
 			if (exists)
 				return false;
@@ -106,7 +108,8 @@ static void look_at_retries(struct round *round)
 	for (size_t i = 0; i < v->n; i++) {
 		if (round->settled[i] && count_open(v, i) > 0)
 			round->settled[i] = link != NULL &&
-					    retries_are_done(link, v->replicas[i].server.name,
+					    retries_are_done(link, &v->table->stream,
+							     v->replicas[i].server.name,
 							     (unsigned)v->settings->max_attempts);
 	}
 	amqp_close(link);
@@ -114,13 +117,10 @@ static void look_at_retries(struct round *round)
 
 /* ---- looks ---- */
 
-static void take_content(struct verify_content *c, const struct pg_result *r, int row, int col)
+static struct verify_content get_content(const struct pg_result *r, int row, int col)
 {
-	c->exists = !db_is_null(r, row, col);
-	if (c->exists)
-		memcpy(c->column, db_value(r, row, col), sizeof(c->column));
-	else
-		memset(c->column, 0, sizeof(c->column));
+	return (struct verify_content){ db_is_null(r, row, col) ? NULL
+								: xstrdup(db_value(r, row, col)) };
 }
 
 static void take_originals(void *arg, const struct pg_result *r)
@@ -132,7 +132,7 @@ static void take_originals(void *arg, const struct pg_result *r)
 
 		round->now = pg_get_int8(db_value(r, i, 1));
 		p.given = pg_get_int8(db_value(r, i, 2));
-		take_content(&p.content, r, i, 3);
+		p.content = get_content(r, i, 3);
 		verify_suspect_original(&round->v->suspects[pg_get_int4(db_value(r, i, 0))], &p);
 	}
 }
@@ -149,14 +149,14 @@ static void take_copies(void *arg, const struct pg_result *r)
 			.version = pg_get_int8(db_value(r, i, 2)),
 			.buried = pg_get_int8(db_value(r, i, 3)),
 			.dead = pg_get_int8(db_value(r, i, 4)),
-			.reset_at = pg_get_int8(db_value(r, i, 5)),
+			.load = pg_get_int8(db_value(r, i, 5)),
+			.content = get_content(r, i, 6),
 		};
 
-		take_content(&c.content, r, i, 6);
 		if (round->judging)
 			verify_judge(s, &c, round->settled[s->replica]);
 		else
-			s->copy = c;
+			verify_suspect_copy(s, &c);
 	}
 }
 
@@ -165,17 +165,17 @@ static void parameters(struct round *round, size_t replica, struct db_param *ret
 {
 	const struct verify *v = round->v;
 
-	pgarray_begin(&round->ids, PGARRAY_UUID);
+	pgarray_begin(&round->keys, PGARRAY_TEXT);
 	pgarray_begin(&round->places, PGARRAY_INT4);
 	for (size_t i = 0; i < v->nsuspects; i++) {
 		const struct verify_suspect *s = &v->suspects[i];
 
 		if (s->state == VERIFY_OPEN && (replica == v->n || s->replica == replica)) {
-			pgarray_add_uuid(&round->ids, &s->id);
+			pgarray_add_text(&round->keys, s->key, strlen(s->key));
 			pgarray_add_int4(&round->places, (int32_t)i);
 		}
 	}
-	ret[0] = pgarray_finish(&round->ids);
+	ret[0] = pgarray_finish(&round->keys);
 	ret[1] = pgarray_finish(&round->places);
 }
 
@@ -233,20 +233,20 @@ static void give_up(struct round *round, size_t i, const struct beats *b)
 
 	if (slower(b) == 0)
 		err_set(&why,
-			"%zu products look different, but no heartbeat of the primary has ever arrived there: "
+			"%zu %s look different, but no heartbeat of the primary has ever arrived there: "
 			"pgfanout-api and pgfanout-consumer must be running",
-			count_open(v, i));
+			count_open(v, i), verify_rows_word(v));
 	else if (late_us > 0)
 		err_set(&why,
-			"%zu products look different, but it is %lld s behind and has not moved for %lld s: "
+			"%zu %s look different, but it is %lld s behind and has not moved for %lld s: "
 			"see /status of pgfanout-consumer and pgfanout-api",
-			count_open(v, i), (long long)(late_us / 1000000),
+			count_open(v, i), verify_rows_word(v), (long long)(late_us / 1000000),
 			(long long)(v->settings->verify_timeout_ms / 1000));
 	else
 		err_set(&why,
-			"%zu products look different, but its heartbeats are ahead of the primary's clock",
-			count_open(v, i));
-	leave_behind(v, i, &why);
+			"%zu %s look different, but its heartbeats are ahead of the primary's clock",
+			count_open(v, i), verify_rows_word(v));
+	verify_leave_behind(v, i, &why);
 }
 
 /* What one replica has of what it is waited for. */
@@ -289,6 +289,7 @@ static bool wait_for_replicas(struct round *round)
 {
 	struct verify *v = round->v;
 	struct catching_up of[REPLICAS_MAX] = { 0 };
+	const struct db_param stream = DB_TEXT(v->table->stream.text);
 	bool any;
 
 	for (size_t i = 0; i < v->n; i++)
@@ -296,8 +297,8 @@ static bool wait_for_replicas(struct round *round)
 	do {
 		for (size_t i = 0; i < v->n; i++) {
 			if (awaited(v, i, &of[i]))
-				verify_ask(&v->replicas[i].server, VERIFY_BEATS, NULL, take_beats,
-					   &of[i].beats);
+				verify_ask(&v->replicas[i].server, VERIFY_BEATS, &stream,
+					   take_beats, &of[i].beats);
 		}
 		if (!verify_gather(v))
 			return false;
@@ -323,9 +324,9 @@ static void give_up_unsettled(struct round *round)
 								v->settings->verify_timeout_ms);
 		else if (mono_reached(round->unsettled_until[i], now) && count_open(v, i) > 0) {
 			err_set(&why,
-				"%zu products look different, but changes wait in its retry queues, or the broker cannot be asked",
-				count_open(v, i));
-			leave_behind(v, i, &why);
+				"%zu %s look different, but changes wait in its retry queues, or the broker cannot be asked",
+				count_open(v, i), verify_rows_word(v));
+			verify_leave_behind(v, i, &why);
 		}
 	}
 }
@@ -361,7 +362,7 @@ bool verify_settle(struct verify *v)
 	ok = look_at_replicas(&round); /* 1 */
 	while (ok && any_open(v))
 		ok = run_round(&round);
-	pgarray_clear(&round.ids);
+	pgarray_clear(&round.keys);
 	pgarray_clear(&round.places);
 	return ok;
 }

@@ -1,6 +1,6 @@
 /*
- * The rule of a comparison, row by row: what was read, and what it means; the merge of two sides; and that the statements for
- * both sides make digests of the same.
+ * The rule of a comparison, row by row: what was read, and what it means; and the statements of a
+ * comparison, as text (golden_for_tests.h).
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,27 +11,26 @@
 
 #include <cmocka.h>
 
-#include "consumer/verify/sql/verify_chunk.sql.h"
-#include "consumer/verify/sql/verify_chunk_copy.sql.h"
-#include "consumer/verify/sql/verify_look.sql.h"
-#include "consumer/verify/sql/verify_look_copy.sql.h"
-#include "consumer/verify/sql/verify_rows.sql.h"
-#include "consumer/verify/verify_rows.h"
 #include "consumer/verify/verify_rule.h"
+#include "consumer/verify/verify_sql.h"
+#include "tests/unit/golden_for_tests.h"
+#include "tests/unit/tables_for_tests.h"
 
-/* A product by its content: 0 none, else a letter for each column. */
+/* A row by its content: 0 none, else a letter for each column. */
 static struct verify_content content(char letter)
 {
-	struct verify_content c = { .exists = letter != 0 };
+	struct verify_content c = { NULL };
 
-	if (letter)
-		memset(c.column, letter, sizeof(c.column));
+	if (letter) {
+		c.columns = xcalloc(PRODUCTS_COLUMNS * VERIFY_DIGEST + 1, 1);
+		memset(c.columns, letter, PRODUCTS_COLUMNS * VERIFY_DIGEST);
+	}
 	return c;
 }
 
 struct copy {
 	char letter;
-	int64_t version, buried, dead, reset_at;
+	int64_t version, buried, dead, load;
 };
 
 static struct verify_copy copy(struct copy c)
@@ -41,7 +40,7 @@ static struct verify_copy copy(struct copy c)
 				     .version = c.version,
 				     .buried = c.buried,
 				     .dead = c.dead,
-				     .reset_at = c.reset_at };
+				     .load = c.load };
 }
 
 /* Each row: R0, then rounds of P (letter, given) and R1; the state after each. */
@@ -118,14 +117,14 @@ static void test_judgement(void **state)
 		    { 'a', 2, { 'x', 1, 0, 0, 0 }, false, VERIFY_OPEN },
 		    { 'a', 2, { 'x', 1, 0, 0, 0 }, false, VERIFY_DRIFT } } },
 	};
-	const struct uuid id = { { 1 } };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct verify_suspect s;
 
-		verify_suspect_init(&s, &id, 0);
-		s.copy = copy(rows[i].r0);
+		verify_suspect_init(&s, "{1}", 0);
+		struct verify_copy r0 = copy(rows[i].r0);
+		verify_suspect_copy(&s, &r0);
 		for (size_t k = 0; k < 4 && rows[i].round[k].given > 0; k++) {
 			struct verify_original p = { content(rows[i].round[k].letter),
 						     rows[i].round[k].given };
@@ -138,21 +137,22 @@ static void test_judgement(void **state)
 					    (int)s.state);
 			assert_int_equal(s.state, rows[i].round[k].state);
 		}
+		verify_suspect_clear(&s);
 	}
 }
 
 /* Somebody writes the replica by hand all the time. */
 static void test_too_fast(void **state)
 {
-	const struct uuid id = { { 1 } };
-	const struct verify_original p = { content('a'), 1000 };
+	struct verify_copy r0 = copy((struct copy){ 'x', 1, 0, 0, 0 });
 	struct verify_suspect s;
 	unsigned rounds = 0;
 
 	(void)state;
-	verify_suspect_init(&s, &id, 0);
-	s.copy = copy((struct copy){ 'x', 1, 0, 0, 0 });
+	verify_suspect_init(&s, "{1}", 0);
+	verify_suspect_copy(&s, &r0);
 	while (s.state == VERIFY_OPEN) {
+		struct verify_original p = { content('a'), 1000 };
 		struct verify_copy r1 = copy((struct copy){ 'x', (int64_t)++rounds + 1, 0, 0, 0 });
 
 		verify_suspect_original(&s, &p);
@@ -160,30 +160,40 @@ static void test_too_fast(void **state)
 	}
 	assert_int_equal(s.state, VERIFY_UNSURE);
 	assert_int_equal(rounds, VERIFY_ROUNDS);
+	/* From the beginning. */
+	verify_suspect_again(&s);
+	assert_string_equal(s.key, "{1}");
+	assert_int_equal(s.state, VERIFY_OPEN);
+	assert_int_equal(s.rounds, 0);
+	assert_null(s.copy.content.columns);
+	verify_suspect_clear(&s);
+}
+
+static void describe(char there, struct copy here, size_t differs, const char *want)
+{
+	struct table *t = products_for_tests();
+	struct verify_suspect s = { .original = { content(there), 5 }, .copy = copy(here) };
+	AUTO_STRBUF out = STRBUF_INIT;
+
+	if (differs > 0) {
+		s.copy.content.columns[2 * VERIFY_DIGEST + VERIFY_DIGEST - 1] ^= 1;
+		s.copy.content.columns[differs * VERIFY_DIGEST] ^= 1;
+	}
+	verify_describe(&out, &s, t);
+	assert_string_equal(strbuf_str(&out), want);
+	verify_suspect_clear(&s);
+	table_free(t);
 }
 
 static void test_words(void **state)
 {
-	struct verify_suspect s = { .original = { content('a'), 5 } };
-	AUTO_STRBUF out = STRBUF_INIT;
-
 	(void)state;
-	s.copy = copy((struct copy){ 'a', 1, 0, 0, 0 });
-	s.copy.content.column[1][15] ^= 1;
-	s.copy.content.column[4][0] ^= 1;
-	verify_describe(&out, &s);
-	assert_string_equal(strbuf_str(&out), "different: price, updated_at");
-	strbuf_reset(&out);
-	s.copy = copy((struct copy){ 0, 0, 6, 2, 0 });
-	verify_describe(&out, &s);
-	assert_string_equal(
-		strbuf_str(&out),
+	describe('a', (struct copy){ 'a', 1, 0, 0, 0 }, PRODUCTS_UPDATED,
+		 "different: price, updated_at");
+	describe(
+		'a', (struct copy){ 0, 0, 6, 2, 0 }, 0,
 		"missing; tombstone's version 6 was never given out; a change of it was given up (version 2)");
-	strbuf_reset(&out);
-	s.original.content = content(0);
-	s.copy = copy((struct copy){ 'a', 9, 6, 0, 0 });
-	verify_describe(&out, &s);
-	assert_string_equal(strbuf_str(&out), "extra; version 9 was never given out");
+	describe(0, (struct copy){ 'a', 9, 6, 0, 0 }, 0, "extra; version 9 was never given out");
 }
 
 static void test_arrival(void **state)
@@ -202,144 +212,72 @@ static void test_arrival(void **state)
 	assert_true(verify_arrived(t + 61 * minute, t + 61 * minute, t, 61 * minute));
 }
 
-/* ---- ranges ---- */
+/* ---- statements ---- */
 
-static struct uuid number(unsigned n)
+static void check_texts(const char *golden, struct table *t, const char *filter)
 {
-	return (struct uuid){ { [14] = (uint8_t)(n >> 8), [15] = (uint8_t)n } };
-}
+	AUTO_STRBUF out = STRBUF_INIT;
+	struct verify_names n = { .t = t, .stream = 2, .relation = "s.there", .filter = filter };
 
-static void test_next_id(void **state)
-{
-	struct uuid id = number(255), carried = number(256), last = verify_last_id;
-
-	(void)state;
-	assert_true(verify_next_id(&id));
-	assert_memory_equal(&id, &carried, sizeof(id));
-	assert_false(verify_next_id(&last));
-	assert_memory_equal(&last, &verify_last_id, sizeof(last));
-	last.b[15] = 0xfe;
-	assert_true(verify_next_id(&last));
-	assert_memory_equal(&last, &verify_last_id, sizeof(last));
-}
-
-struct found {
-	unsigned id[8];
-	size_t n;
-};
-
-static void note(void *arg, const struct uuid *id)
-{
-	struct found *f = arg;
-
-	assert_true(f->n < ARRAY_SIZE(f->id));
-	f->id[f->n++] = (unsigned)id->b[14] << 8 | id->b[15];
-}
-
-static void add(struct verify_rows *rows, unsigned n, char letter)
-{
-	rows->row[rows->n].id = number(n);
-	memset(rows->row[rows->n++].digest, letter, 32);
-}
-
-static void test_merge(void **state)
-{
-	struct verify_rows *a = xcalloc(1, sizeof(*a)), *b = xcalloc(1, sizeof(*b));
-	struct uuid end = number(8);
-	struct found f = { 0 };
-
-	(void)state;
-	add(a, 1, 'a');
-	add(a, 3, 'a');
-	add(a, 4, 'a');
-	add(a, 8, 'a');
-	add(b, 2, 'a');
-	add(b, 3, 'a');
-	add(b, 4, 'b');
-	add(b, 9, 'a'); /* beyond the end */
-	verify_merge(a, b, &end, note, &f);
-	assert_int_equal(f.n, 4);
-	assert_int_equal(f.id[0], 1);
-	assert_int_equal(f.id[1], 2);
-	assert_int_equal(f.id[2], 4);
-	assert_int_equal(f.id[3], 8);
-	f.n = b->n = 0;
-	verify_merge(b, a, &end, note, &f);
-	assert_int_equal(f.n, 4);
-	f.n = a->n = 0;
-	verify_merge(a, b, &end, note, &f);
-	assert_int_equal(f.n, 0);
-	free(a);
-	free(b);
-}
-
-/* A side that was cut off is complete only up to its last row. */
-static void test_complete_to(void **state)
-{
-	struct verify_rows *full = xcalloc(1, sizeof(*full)), *few = xcalloc(1, sizeof(*few));
-	struct uuid end = verify_last_id, last = number(VERIFY_CHUNK - 1);
-
-	(void)state;
-	add(few, 1, 'a');
-	verify_complete_to(few, few, &end);
-	assert_memory_equal(&end, &verify_last_id, sizeof(end));
-	while (full->n < VERIFY_CHUNK)
-		add(full, (unsigned)full->n, 'a');
-	verify_complete_to(few, full, &end);
-	assert_memory_equal(&end, &last, sizeof(end));
-	end = number(7);
-	verify_complete_to(full, few, &end);
-	assert_int_equal(end.b[15], 7);
-	free(full);
-	free(few);
-}
-
-/* The part from `from` to the first `to` behind it, without blanks. */
-static char *part(const char *sql, const char *from, const char *to)
-{
-	const char *s = strstr(sql, from);
-	const char *end = s ? strstr(s, to) : NULL;
-
-	assert_non_null(end);
-	char *text = calloc(1, (size_t)(end - s) + 1);
-	size_t n = 0;
-
-	assert_non_null(text);
-	for (; s < end; s++)
-		if (strchr(" \t\n", *s) == NULL)
-			text[n++] = *s;
-	return text;
-}
-
-/* What one side has, and the other would have to change with it. */
-static void test_same_digests(void **state)
-{
-	static const struct {
-		const char *one, *other, *from, *to;
-	} rows[] = {
-		{ sql_verify_look, sql_verify_look_copy, "substr(sha256(", "AS columns" },
-		{ sql_verify_chunk, sql_verify_chunk_copy, "length(name)", "AS line" },
-		{ sql_verify_chunk, sql_verify_rows, "length(name)", "::timestamptz ||" },
-		{ sql_verify_chunk, sql_verify_rows, "' ' || updated_at", "::timestamptz" },
-	};
-	(void)state;
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		char *one = part(rows[i].one, rows[i].from, rows[i].to);
-		char *other = part(rows[i].other, rows[i].from, rows[i].to);
-
-		assert_string_equal(one, other);
-		free(one);
-		free(other);
+	for (int i = 0; i < VERIFY_TEXTS; i++) {
+		if (i >= VERIFY_TEXT_KEYS) {
+			n.relation = "s.here";
+			n.filter = NULL;
+		}
+		verify_sql_text(&out, (enum verify_text)i, &n);
+		strbuf_addf(&out, "; -- %d\n\n", verify_text_params[i]);
 	}
+	strbuf_addstr(&out, "SET search_path = ");
+	verify_sql_path(&out, t);
+	strbuf_addch(&out, '\n');
+	check_golden(golden, &out);
+	table_free(t);
+}
+
+static void test_texts(void **state)
+{
+	(void)state;
+	check_texts("verify_products", products_for_tests(), NULL);
+	check_texts("verify_odd", odd_for_tests(), "flag AND note <> 'no'");
+}
+
+/* No function with more arguments than it can have, however wide the table. */
+static void test_wide(void **state)
+{
+	AUTO_STRBUF description = STRBUF_INIT, out = STRBUF_INIT;
+	size_t most = 0, n = 0;
+	(void)state;
+
+	strbuf_addstr(&description,
+		      "{\"table\": 9, \"stream\": \"rest\", \"schema\": \"s\", \"name\": \"wide\","
+		      " \"version\": \"v\", \"key\": [1], \"plain\": true, \"columns\": [");
+	for (int i = 1; i <= 1600; i++)
+		strbuf_addf(
+			&description,
+			"%s{\"att\": %d, \"name\": \"c%d\", \"member\": \"c%d\", \"type\": \"integer\","
+			" \"form\": \"int4\", \"equal\": \"OPERATOR(pg_catalog.=)\"}",
+			i > 1 ? "," : "", i, i, i);
+	strbuf_addstr(&description, "]}");
+	struct table *t = table_for_tests(30, strbuf_str(&description));
+	const struct verify_names names = { .t = t, .stream = 2, .relation = "s.wide" };
+
+	verify_sql_text(&out, VERIFY_TEXT_ORIGINALS, &names);
+	for (const char *p = strstr(strbuf_str(&out), "concat(concat("); *p != '\0'; p++) {
+		if (strncmp(p, "concat(CASE", 11) == 0)
+			n = 0;
+		n += strncmp(p, "CASE", 4) == 0;
+		most = n > most ? n : most;
+	}
+	assert_int_equal(most, 50);
+	table_free(t);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_judgement),   cmocka_unit_test(test_too_fast),
-		cmocka_unit_test(test_words),	    cmocka_unit_test(test_arrival),
-		cmocka_unit_test(test_next_id),	    cmocka_unit_test(test_merge),
-		cmocka_unit_test(test_complete_to), cmocka_unit_test(test_same_digests),
+		cmocka_unit_test(test_judgement), cmocka_unit_test(test_too_fast),
+		cmocka_unit_test(test_words),	  cmocka_unit_test(test_arrival),
+		cmocka_unit_test(test_texts),	  cmocka_unit_test(test_wide),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
