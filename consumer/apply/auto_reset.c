@@ -6,8 +6,7 @@
  *      was never loaded, or was marked by hand, waits for reset-replicas.
  *   2. The first time at once. After each try, also a good one, the next one waits 5 s to 10 min:
  *      when MAX_BACKLOG_MESSAGES is too small for the time a reset takes, each reset makes the next
- *      one necessary. After tables were loaded, as they are registered or get columns, it waits a second:
- *      more may come.
+ *      one necessary. A load of tables that went well makes nothing wait: it was asked for.
  *   3. While a primary, replica or broker does not answer, or another reset runs, it waits. After
  *      TRIES other failures in a row it gives up: a person has to look. A start of the consumer, or
  *      QUIET_MS without a try, resets the count.
@@ -18,11 +17,10 @@
 #include "common/base/stop.h"
 #include "consumer/reset/reset.h"
 
-#define TRIES	  10
-#define FIRST_MS  5000
-#define LOADED_MS 1000
-#define MOST_MS	  600000
-#define QUIET_MS  (2 * MOST_MS)
+#define TRIES	 10
+#define FIRST_MS 5000
+#define MOST_MS	 600000
+#define QUIET_MS (2 * MOST_MS)
 
 void auto_reset_init(struct auto_reset *a, const struct consumer_settings *settings, size_t index,
 		     const struct stream *stream)
@@ -73,8 +71,7 @@ void auto_reset_run(struct auto_reset *a, const char *reason, const char *tables
 	}
 	log_info("the replica resets itself", KV_S("replica", replica), KV_S("reason", reason));
 	enum exit_code code = reset(a, tables);
-	int64_t wait_ms = code == EXIT_OK && tables != NULL ? LOADED_MS
-							    : backoff_next_ms(&a->backoff);
+	int64_t wait_ms = code == EXIT_OK && tables != NULL ? 0 : backoff_next_ms(&a->backoff);
 
 	a->ran_at = mono_now();
 	a->at = mono_add_ms(a->ran_at, wait_ms);

@@ -1,8 +1,8 @@
 """make demo: all of pgfanout on this machine, on private servers, with a real catalogue.
 
 Starts a primary, two replicas and a RabbitMQ, migrates, starts the API and the consumer, imports
-tests/data/catalogue.ndjson, waits until no change is in flight, and compares primary and replicas
-row by row. Then it keeps running, with commands to try, until Ctrl-C or SIGTERM. With DEMO=once it
+tests/data/catalogue.ndjson, registers a pair of tables of its own, waits until no change is in flight,
+and compares primary and replicas row by row. Then it keeps running, with commands to try, until Ctrl-C or SIGTERM. With DEMO=once it
 ends after the comparison; the exit code is 0 only if all are equal.
 
 Promises: it takes no port that is in use, and prefers the well-known ones; it writes the settings
@@ -29,7 +29,25 @@ from harness.servers import (HOST, PASSWORD, USER, HarnessError, Postgres, Progr
                              wait_until)
 
 CATALOGUE = os.path.join(ROOT, "tests", "data", "catalogue.ndjson")
-ROWS = ("select id, name, price, stock, created_at, updated_at from products order by id")
+PAIR = """
+    create table authors (id serial primary key, name text not null unique);
+    create table books (id serial primary key, author int not null references authors on delete cascade,
+        title text not null, made timestamptz not null default now());
+    insert into authors (name) select 'Author ' || i from generate_series(1, 100) i;
+    insert into books (author, title) select i % 100 + 1, 'Book ' || i from generate_series(1, 1000) i;
+    select pgfanout.add_table('authors'), pgfanout.add_table('books');
+"""
+# As changes they come behind the copies of the tables, or are in them.
+CHANGES = """
+    update books set title = title || ', second edition' where id % 10 = 0;
+    delete from authors where id > 90; -- and their books
+    insert into authors (name) values ('Another one');
+"""
+TABLES = {  # what is compared, by key
+    "products": "select id, name, price, stock, created_at, updated_at from products order by id",
+    "authors": "select id, name from authors order by id",
+    "books": "select id, author, title, made from books order by id",
+}
 LIMIT = 120  # seconds for the replicas to follow; they need about one
 STABLE = 10  # seconds after which an end is a new event, and not the last one repeated
 TRIES = 5    # ends in a row after which there is no more to be had
@@ -182,6 +200,10 @@ class Demo:
             answer = self.http("/api/products/import", f.read(), "application/x-ndjson")
         return answer["data"]
 
+    def register_pair(self):
+        self.primary.psql(PAIR)
+        self.primary.psql(CHANGES)
+
     def wait_for_replicas(self):
         """Until no change record and no message is left and the replicas have caught up."""
         last = {}
@@ -192,14 +214,17 @@ class Demo:
             if last["changes"]:
                 return False
             last["queues"] = {q: n for q, n in self.rabbitmq.queues().items()
-                              if n and not q.startswith("products.dead.")}
+                              if n and ".dead." not in q}
             if last["queues"]:
                 return False
             # The queues' counts are a moment old; the tables' are not.
-            sums = [s.psql(f"select md5(string_agg(r::text, '')) from ({ROWS}) r")
-                    for s in (self.primary, *self.replicas)]
-            last["equal"] = len(set(sums)) == 1
-            return last["equal"]
+            for table, rows in TABLES.items():
+                sums = [s.psql(f"select md5(string_agg(r::text, '')) from ({rows}) r")
+                        for s in (self.primary, *self.replicas)]
+                last["equal"] = len(set(sums)) == 1 or table
+                if last["equal"] is not True:
+                    return False
+            return True
 
         try:
             wait_until(settled, LIMIT, "the replicas to follow", 0.1)
@@ -208,31 +233,33 @@ class Demo:
             say(f"\n  not settled within {LIMIT} s: {last}")
 
     def compare(self):
-        """Row by row; prints a line a server and every difference; true if all are equal."""
-        text = {s.name: s.psql(f"set timezone = 'UTC'; copy ({ROWS}) to stdout")
-                for s in (self.primary, *self.replicas)}
-        rows = {name: dict(line.split("\t", 1) for line in t.splitlines())
-                for name, t in text.items()}
-        say(f"\n  {'server':<12}{'rows':>8}  sha256 of all rows")
-        for name, t in text.items():
-            say(f"  {name:<12}{len(rows[name]):>8}  {hashlib.sha256(t.encode()).hexdigest()}")
-        wrong = 0
-        for replica in self.replicas:
-            ours, theirs = rows["primary"], rows[replica.name]
-            for key in sorted(ours.keys() | theirs.keys()):
-                if ours.get(key) != theirs.get(key):
-                    wrong += 1
-                    if wrong <= 20:
-                        say(f"  {key}\n    primary    {ours.get(key, '(none)')}\n"
-                            f"    {replica.name:<10} {theirs.get(key, '(none)')}")
+        """Row by row; prints a line a table and server and every difference; true if all are equal."""
+        say(f"\n  {'table':<10}{'server':<12}{'rows':>8}  sha256 of all rows")
+        wrong, total = 0, 0
+        for table, query in TABLES.items():
+            text = {s.name: s.psql(f"set timezone = 'UTC'; copy ({query}) to stdout")
+                    for s in (self.primary, *self.replicas)}
+            rows = {name: dict(line.split("\t", 1) for line in t.splitlines())
+                    for name, t in text.items()}
+            total += len(rows["primary"])
+            for name, t in text.items():
+                say(f"  {table:<10}{name:<12}{len(rows[name]):>8}  {hashlib.sha256(t.encode()).hexdigest()}")
+            wrong += sum(self.differences(rows["primary"], rows[r.name], r.name) for r in self.replicas)
         if wrong:
             say(f"\n  {wrong} rows DIFFER.")
-        elif not rows["primary"]:
+        elif not total:
             say("\n  There are no rows: nothing was imported.")
         else:
-            say(f"\n  All {len(rows['primary'])} rows are equal on "
-                f"{' and '.join(r.name for r in self.replicas)}.")
-        return not wrong and bool(rows["primary"])
+            say(f"\n  All {total} rows are equal on {' and '.join(r.name for r in self.replicas)}.")
+        return not wrong and bool(total)
+
+    @staticmethod
+    def differences(ours, theirs, name):
+        """Prints the first, and counts all."""
+        keys = [key for key in sorted(ours.keys() | theirs.keys()) if ours.get(key) != theirs.get(key)]
+        for key in keys[:20]:
+            say(f"  {key}\n    primary    {ours.get(key, '(none)')}\n    {name:<10} {theirs.get(key, '(none)')}")
+        return len(keys)
 
     def examples(self):
         """Commands with ids that exist; each can be pasted as it is."""
@@ -256,6 +283,11 @@ class Demo:
             say(f"  psql {server.url()} -c 'select count(*), max(updated_at) from products'"
                 f"   # {name}")
         say(f"  psql {self.primary.url()} -c \"update products set stock = stock + 1\"")
+        say("Any table: tables that are registered follow; so does one of yours")
+        say(f"  psql {self.primary.url()} -c 'delete from authors where id = 1' -c 'table pgfanout.tables'")
+        say(f"  psql {self.replicas[0].url()} -c 'select count(*) from books'   # {self.replicas[0].name}")
+        say(f"  psql {self.primary.url()} -c \"create table mine (id int primary key, t text)\" "
+            "-c \"select pgfanout.add_table('mine')\"")
         say("Rebuild the replicas while all goes on")
         settings = " ".join(f"{k}={shlex.quote(v)}" for k, v in self.env.items()
                             if k.endswith("_URL"))
@@ -303,7 +335,9 @@ def run(demo, once):
         demo.start_programs()
     with Clock("import of the sample catalogue"):
         counts = demo.import_catalogue()
-    with Clock("until the queues are empty"):
+    with Clock("authors and books: made, registered, changed"):
+        demo.register_pair()
+    with Clock("until the replicas have all"):
         demo.wait_for_replicas()
     say("  imported: " + ", ".join(f"{k} {v}" for k, v in counts.items() if isinstance(v, int)))
     equal = demo.compare()

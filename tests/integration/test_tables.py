@@ -56,58 +56,6 @@ def test_a_table_with_rows_comes_and_follows(stack):
     stack.wait_converged()
 
 
-TYPES = """
-    create type mood as enum ('sad', 'ok', 'it''s "fine"');
-    create type pair as (a int, b text);
-    create domain positive as numeric(12,3) check (value > 0);
-    create table things (
-        k1 bigint, k2 text collate "C", tt3 timestamptz(3), b boolean, i2 smallint, i4 integer, i8 bigint, n numeric, nn numeric(10,2),
-        p positive, f4 real, f8 double precision, t text, v varchar(20), c char(5), na name, by bytea, d date,
-        ti time, tz timetz, ts timestamp, tt timestamptz, iv interval, u uuid, j json, jb jsonb, x xml, inet inet,
-        mac macaddr, bits bit(5), vb bit varying, m mood, co pair, ia int[], ta text[], ma mood[], ca pair[],
-        r int4range, mr nummultirange, tr tstzrange, pt point, bx box, tsv tsvector, lsn pg_lsn, o oid, mo money,
-        primary key (k1, k2));
-"""
-VALUES = [
-    {"k1": -5, "k2": "it's \"quoted\" \\ {x}", "b": True, "i2": -32768, "i4": -2147483648, "i8": -9223372036854775808,
-     "n": "NaN", "nn": "-0.05", "p": "0.001", "f4": "1e-40", "f8": "-0", "t": "", "v": "", "c": "a", "na": "n",
-     "by": "\\x00ff5c", "d": "0044-03-15 BC", "ti": "24:00:00", "tz": "12:00:00.5-07", "ts": "infinity",
-     "tt": "-infinity", "iv": "-1 year 2 mons -3 days 04:05:06.789", "u": "00000000-0000-0000-0000-000000000000",
-     "j": " {\"b\" : 1, \"a\": [1.10, null]} ", "jb": "null", "x": "<a>&lt;</a>", "inet": "::1/64", "mac": "08:00:2b:01:02:03",
-     "bits": "10101", "vb": "", "m": "it's \"fine\"", "co": "(,)", "ia": "[0:1]={1,NULL}", "ta": "{\"a,b\",\"\",NULL,\"NULL\"}",
-     "ma": "{sad,\"it's \\\"fine\\\"\"}", "ca": "{\"(1,\\\"x,y\\\")\"}", "r": "empty", "mr": "{(,1.5],[2,3)}",
-     "tr": "[\"2024-01-01 00:00:00+00\",infinity)", "pt": "(1.5,-2e300)", "bx": "(1,1),(0,0)", "tsv": "'a':1A 'b c':2",
-     "lsn": "16/B374D848", "o": "4294967295", "mo": "-1234.56"},
-    {"k1": 9223372036854775807, "k2": "ü\n\t\r", "n": "1" + "0" * 200 + ".000", "f8": "1.7976931348623157e308",
-     "f4": "Infinity", "tt": "294276-12-31 23:59:59.999999+00", "jb": "{\"deep\": " + "[" * 20 + "]" * 20 + "}",
-     "t": "x" * 300000, "ts": "12345-01-01 00:00:00", "d": "5874897-12-31", "c": "     ", "j": "null",
-     "tt3": "2024-02-29 12:00:00.123+05"},
-    {"k1": 0, "k2": "", "tt3": "0001-01-01 00:00:00+00"},
-]
-
-
-def test_every_type_to_the_last_digit(stack):
-    stack.start_api()
-    stack.start_consumer()
-    for db in ("primary", *REPLICAS):
-        stack.psql(db, TYPES if db == "primary" else TYPES[:TYPES.index("create table")])
-    columns = [name for name, in stack.sql("primary", "select attname from pg_attribute where attnum > 0 "
-                                           "and attrelid = 'things'::regclass")]
-    insert = "insert into things ({}) values ({})"
-    before, after = VALUES[:1], VALUES[1:]
-    for value in before:
-        stack.sql("primary", insert.format(", ".join(value), ", ".join(["%s"] * len(value))), *value.values())
-    stack.sql("primary", "select pgfanout.add_table('things')")
-    wait_equal(stack, "things", columns, 30)
-    for value in after:
-        stack.sql("primary", insert.format(", ".join(value), ", ".join(["%s"] * len(value))), *value.values())
-    wait_equal(stack, "things", columns)
-    stack.sql("primary", "update things set k2 = k2 || '!', b = not b, ia = '[2:3]={7,8}'")
-    wait_equal(stack, "things", columns)
-    for db in REPLICAS:
-        assert stack.sql(db, "select count(*) from pgfanout.dead_letters") == [(0,)]
-
-
 HINTS = {
     "no table": ("", "nope", "there is no table"),
     "no key": ("create table a (id int)", "a", "has no primary key"),
