@@ -14,7 +14,8 @@
  *              a statement cannot be prepared): opens after a back-off. The upstream is unfit only
  *              if it has no other link.
  *
- * The primary's connector gives what the primary knows of the replicas' queues to their upstreams.
+ * With each look the primary's connector also has tables that were altered seen to (altered.c). It gives what
+ * the primary knows of the replicas' queues to their upstreams.
  * Their own connectors let it count in their looks, and note it on the replica, where the consumer
  * sees it. While the primary does not answer, what was known before counts.
  *
@@ -31,6 +32,7 @@
 #include <unistd.h>
 
 #include "api/measures.h"
+#include "api/pool/altered.h"
 #include "api/pool/sql/primary_outbox.sql.h"
 #include "api/pool/sql/primary_watch.sql.h"
 #include "api/pool/sql/replica_note.sql.h"
@@ -77,6 +79,7 @@ struct connector {
 	/* the thread's */
 	enum connector_state state;
 	struct db *watch;
+	struct altered *altered; /* the primary's; else NULL */
 	struct backoff look_backoff, open_backoff;
 	struct mono next_look, next_open;
 	struct mono started;
@@ -457,6 +460,8 @@ static void look(struct connector *c)
 			(void)ask(&look, LOOK_OUTBOX, deadline, on_outbox);
 			c->count_at = mono_add_ms(mono_now(), COUNT_EVERY_MS);
 		}
+		if (primary && !look.bad)
+			altered_step(c->altered);
 		return;
 	}
 	struct err why = look.err; /* db_close() answers what is in flight with words of its own */
@@ -546,6 +551,7 @@ static void *connector_main(void *arg)
 	}
 	pthread_mutex_unlock(&c->lock);
 	db_close(c->watch);
+	c->altered = altered_free(c->altered);
 	return NULL;
 }
 
@@ -586,12 +592,15 @@ bool connector_start(struct upstreams *all, size_t i, const struct api_settings 
 	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->stop_fd < 0)
 		fatal("no eventfd could be made: %s", strerror(errno));
+	if (up->primary)
+		c->altered = altered_new(up->url, c->stop_fd);
 	up->connector = c;
 	int rc = pthread_create(&c->thread, NULL, connector_main, c);
 
 	if (rc != 0) {
 		up->connector = NULL;
 		close(c->stop_fd);
+		altered_free(c->altered);
 		free(c);
 		return err_set(err, "cannot start the thread that connects to %s: %s", up->name,
 			       strerror(rc));

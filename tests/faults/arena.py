@@ -20,7 +20,7 @@ import psycopg2
 from faults.checks import Readers, check_ledger
 from faults.replay import Replayer
 from faults.wire import Wire, wired_env, wires
-from faults.workload import PUT, Workload
+from faults.workload import PUT, STREAMS, TABLES, Workload
 from harness.servers import HOST, wait_until
 from integration.conftest import SLOWNESS
 
@@ -123,6 +123,19 @@ class Arena:
 
     def wait_converged(self, limit):
         self.stack.wait_converged(limit)
+        for table, columns in TABLES.items():
+            wait_until(lambda: self.tables_differ(table, columns) is None, limit * SLOWNESS,  # pylint: disable=cell-var-from-loop
+                       f"{table} to be equal on all replicas")
+
+    def tables_differ(self, table, columns):
+        """The first difference between a replica and the primary, or None."""
+        read = f"select row({columns})::text from {table} order by 1"
+        expected = self.stack.sql("primary", read)
+        for db in REPLICAS:
+            found = self.stack.sql(db, read)
+            if found != expected:
+                return db, set(found) ^ set(expected)
+        return None
 
     def assert_fresh(self, db):
         """A change made now reaches the replica soon."""
@@ -222,9 +235,10 @@ class Arena:
         self.readers.assert_clean()
         assert may_miss or self.count_alarms() == self.alarms, (
             "a replica misses messages, but nobody took any")
-        for db in REPLICAS:
-            dead = self.stack.queue_depth(f"products.dead.{db}")
-            assert not dead, f"{dead} dead letters on {db}: trouble of a server is no poison"
+        for stream in STREAMS:
+            for db in REPLICAS:
+                dead = self.stack.queue_depth(f"{stream}.dead.{db}")
+                assert not dead, f"{dead} dead letters of {stream} on {db}: trouble of a server is no poison"
 
     def close(self):
         self.workload.stop()

@@ -1,7 +1,8 @@
 """The readers of the fault suite: what must hold at every moment, and after every round.
 
 At every moment, on each replica by itself (StepCheck, fed by readers of the replica and of the API):
-  1. a product's stock, and its version between two resets, never gets smaller
+  1. a product's stock, and its version between two resets, never gets smaller; nor does the n of a row of
+     another table
   2. a product that was gone comes back only with a higher stock than it had
   3. the rows that nobody writes are all there: a table is never empty, nor partly filled
 After a round (check_ledger): what was acknowledged is what the primary holds.
@@ -18,13 +19,19 @@ import urllib.request
 
 import psycopg2
 
-from faults.workload import BASE, BASE_ROWS
+from faults.workload import BASE, BASE_ROWS, TABLES
 
 GONE_MAX = 100_000  # remembered products that are gone, for each place
 
 # One statement, one snapshot: either the table before a reset or the one after it.
 READ = ("select r.reset_at::text, (select count(*) from products where name = 'base'), p.id::text, "
-        "p.stock, p.version from pgfanout.streams r left join products p on p.name <> 'base'")
+        "p.stock, p.version from pgfanout.streams r left join products p on p.name <> 'base' "
+        "where r.name = 'products'")
+
+
+READ_TABLES = " union all ".join(
+    f"select '{table} ' || concat_ws(',', id{', at' if 'at' in columns.split(', ') else ''}), n from {table}"
+    for table, columns in TABLES.items())
 
 
 class Findings:
@@ -136,7 +143,7 @@ class ReplicaReader(Reader):
     def __init__(self, name, findings, connect):
         super().__init__(f"read-{name}", findings)
         self.place, self.connect, self.connection = name, connect, None
-        self.steps = StepCheck(name, findings)
+        self.steps, self.tables = StepCheck(name, findings), StepCheck(name, findings)
 
     def look(self):
         if self.connection is None:
@@ -145,6 +152,8 @@ class ReplicaReader(Reader):
         with self.connection.cursor() as cursor:
             cursor.execute(READ)
             rows = cursor.fetchall()
+            cursor.execute(READ_TABLES)
+            self.tables.whole((key, n, None, None) for key, n in cursor.fetchall())
         if self.place in self.findings.emptied:
             self.steps = StepCheck(self.place, self.findings)
             return

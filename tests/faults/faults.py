@@ -16,6 +16,7 @@ import urllib.parse
 import psycopg2
 
 from faults import wire
+from faults.workload import STREAMS
 from harness.servers import start_all, wait_until
 
 REPLICA, OTHER = "replica-1", "replica-2"
@@ -150,11 +151,11 @@ def connections_closed(arena, rng):
 
 
 def deleted_by_hand(path):
-    """path: of the management API below its vhost, with {kind} for sync or delete."""
+    """path: of the management API below its vhost, with {stream}, and {kind} for sync or delete."""
     @contextlib.contextmanager
     def trouble(arena, rng):
         broker = arena.stack.rabbitmq
-        what, _, name = path.format(kind=rng.choice(["sync", "delete"])).partition("/")
+        what, _, name = path.format(kind=rng.choice(["sync", "delete"]), stream=rng.choice(STREAMS)).partition("/")
         vhost = urllib.parse.quote(arena.stack.vhost, safe="")
         broker.api("DELETE", f"/{what}/{vhost}/{name}")
         yield
@@ -231,16 +232,17 @@ def noticed(trouble, ready=None):
     return whole
 
 
-def reset_from_now_on(arena, name):
-    """A function that says whether the replica has been reset since this call, and needs no other reset."""
-    reset_at = "select reset_at::text from pgfanout.streams"
-    before = arena.stack.sql(name, reset_at)
-    return lambda: arena.stack.sql(name, f"{reset_at} where not needs_reset") not in ([], before)
+def reset_from_now_on(arena, name, streams=("products",)):
+    """A function that says whether these streams have been reset on the replica since this call, and need no
+    other reset."""
+    before = arena.stack.sql(name, "select max(reset_at) from pgfanout.streams where name = any(%s)", list(streams))[0][0]
+    return lambda: arena.stack.sql(name, "select count(*) from pgfanout.streams where name = any(%s) and not needs_reset "
+                                   "and reset_at > coalesce(%s, '-infinity')", list(streams), before) == [(len(streams),)]
 
 
-def forgive_until_reset(arena, name, forgiven):
+def forgive_until_reset(arena, name, forgiven, streams=("products",)):
     """forgiven: the set of findings that the replica is in from now on, until it has been reset."""
-    was_reset = reset_from_now_on(arena, name)
+    was_reset = reset_from_now_on(arena, name, streams)
     forgiven.add(name)
 
     def is_over():
@@ -307,9 +309,11 @@ def policy(**definition):
 @contextlib.contextmanager
 def old_backup(arena, rng):
     """The replica's tables as they were before the fault: it steps back until it is reset."""
-    tables = ("products", "pgfanout.tombstones_1", "pgfanout.dead_letters", "pgfanout.streams",
-              "pgfanout.received", "pgfanout.arrivals", "pgfanout.heartbeats", "pgfanout.tables")
     run = functools.partial(arena.stack.sql, REPLICA)
+    tables = ["pgfanout.dead_letters", "pgfanout.streams", "pgfanout.received", "pgfanout.arrivals",
+              "pgfanout.heartbeats", "pgfanout.waiting", "pgfanout.tables"]
+    for table, number in run("select relation::text, id from pgfanout.tables"):
+        tables += [table, f"pgfanout.tombstones_{number}"]
     for table in tables:
         run(f"drop table if exists old_{table.replace('.', '_')}")
         run(f"create table old_{table.replace('.', '_')} as table {table}")
@@ -317,7 +321,7 @@ def old_backup(arena, rng):
     yield
     arena.assert_fresh(REPLICA)
     arena.sigterm(arena.consumers[0])
-    forgive_until_reset(arena, REPLICA, arena.readers.findings.restored)
+    forgive_until_reset(arena, REPLICA, arena.readers.findings.restored, STREAMS)
     for table in tables:
         run(f"truncate {table}; insert into {table} overriding system value table old_{table.replace('.', '_')}")
 
@@ -676,13 +680,13 @@ def _broker():
     yield row("memory-alarm", memory_alarm)
     yield row("disk-alarm", disk_alarm)
     yield row("connections-closed", connections_closed)
-    purge = f"queues/products.{{kind}}.{REPLICA}/contents"
+    purge = f"queues/{{stream}}.{{kind}}.{REPLICA}/contents"
     yield row("queue-purged", deleted_by_hand(purge), loses=True)
-    yield row("queue-deleted", deleted_by_hand(f"queues/products.{{kind}}.{REPLICA}"), loses=True)
+    yield row("queue-deleted", deleted_by_hand(f"queues/{{stream}}.{{kind}}.{REPLICA}"), loses=True)
     yield row("foreign-arguments", foreign_arguments, bystander=OTHER, limit=90)
     yield Fault("second-installation", second_installation, ("api", "primary", "rabbitmq", REPLICA, OTHER),
                 writes_go_on=True)
-    yield row("exchange-deleted", deleted_by_hand("exchanges/products"), loses=True)
+    yield row("exchange-deleted", deleted_by_hand("exchanges/{stream}"), loses=True)
 
     def counted(name, trouble, ready=None):
         return Fault(name, noticed(trouble, ready), ("rabbitmq", "consumer", "reset", REPLICA, "primary", "api"),

@@ -9,6 +9,9 @@ acknowledged. There are two ways to know what a product must be, whatever dies:
            table workload_counters, which makes writers wait for each other in commit order, and
            writes that number as stock. The table's row and the product must always agree.
 
+The tables of two more streams, two that are related and one in partitions, have an `n` that only ever grows:
+each row is one writer's. What the primary has committed of them, the replicas must have.
+
 So the stock of a product only ever grows, over deletes and re-inserts too: checks.py relies on it.
 Every writer is a thread with random numbers of its own, drawn from the seed and the writer's name.
 """
@@ -337,6 +340,67 @@ class ManyWriter(SqlWriter):
         self.ledger.count([(work.many_key, number, len(work.many))])
 
 
+# Two more streams: name -> the columns that replicas must have, the key first.
+TABLES = {"fault_authors": "id, name, n", "fault_posts": "id, author, n, body", "fault_events": "id, at, n, note"}
+STREAMS = ("products", "related", "parts")
+MAKE_TABLES = """
+    create table fault_authors (id integer primary key, name text not null, n bigint not null);
+    create table fault_posts (id integer primary key, n bigint not null, body text,
+        author integer not null references fault_authors on delete cascade on update cascade);
+    create table fault_events (id integer, at integer, n bigint not null, note text, primary key (id, at))
+        partition by range (at);
+    create table fault_early partition of fault_events for values from (0) to (10);
+    create table fault_late (note text, n bigint not null, at integer not null, id integer not null);
+    alter table fault_events attach partition fault_late for values from (10) to (20);
+    select pgfanout.add_table('fault_authors', stream => 'related'),
+        pgfanout.add_table('fault_posts', stream => 'related'), pgfanout.add_table('fault_events', stream => 'parts')"""
+ROWS = 25  # of each table and writer
+
+
+class TablesWriter(SqlWriter):
+    """Transactions of a few statements on related tables and on one in partitions, on rows of its own."""
+
+    pace = (0.02, 0.1)
+
+    def __init__(self, workload, name, first):
+        super().__init__(workload, name)
+        self.first, self.n = first, 0
+
+    def ids(self):
+        self.n += 1
+        return {"id": self.first + self.rng.randrange(ROWS), "other": self.first + self.rng.randrange(ROWS),
+                "n": self.n, "at": self.rng.randrange(20), "text": "x" * self.rng.randrange(200)}
+
+    STATEMENTS = (
+        "insert into fault_authors values (%(id)s, %(text)s, %(n)s) "
+        "on conflict (id) do update set name = excluded.name, n = excluded.n",
+        "insert into fault_posts (id, n, body, author) select %(other)s, %(n)s, nullif(%(text)s, ''), id "
+        "from fault_authors where id = %(id)s on conflict (id) do update "
+        "set n = excluded.n, body = excluded.body, author = excluded.author",
+        "delete from fault_posts where id = %(id)s",
+        "insert into fault_events (id, at, n, note) select %(id)s, %(at)s, %(n)s, %(text)s where not exists "
+        "(select from fault_events where id = %(id)s)",
+        "update fault_events set n = %(n)s, note = %(text)s where id = %(id)s",
+        "update fault_events set n = %(n)s, at = (at + 7) %% 20 where id = %(id)s",
+        "update fault_late set n = %(n)s where id = %(id)s",
+        "delete from fault_early where id = %(id)s",
+    )
+    RARE = (
+        "delete from fault_authors where id = %(id)s",
+        "truncate fault_posts",
+        "truncate fault_early",
+    )
+
+    def transaction(self, cursor):
+        for _ in range(self.rng.randint(1, 5)):
+            rare = self.rng.random() < 0.04
+            cursor.execute(self.rng.choice(self.RARE if rare else self.STATEMENTS), self.ids())
+        if self.rng.random() < 0.1:
+            self.connection.rollback()
+        else:
+            self.connection.commit()
+
+
 class Workload:
     """All writers together. Paused at first and after pause(); the caller's thread only.
 
@@ -356,7 +420,8 @@ class Workload:
         self._prepare()
         self.writers = [ApiWriter(self, "api-1"), ApiWriter(self, "api-2"), SqlWriter(self, "sql-1"),
                         SqlWriter(self, "sql-2"), LongWriter(self, "long"),
-                        CopyWriter(self, "copy"), ManyWriter(self, "many")]
+                        CopyWriter(self, "copy"), ManyWriter(self, "many"),
+                        TablesWriter(self, "tables-1", 0), TablesWriter(self, "tables-2", 1000)]
         for writer in self.writers:
             writer.start()
 
@@ -374,6 +439,7 @@ class Workload:
             cursor.execute("insert into products (id, name, price, stock) select "
                            "gen_random_uuid(), %s, g, g from generate_series(1, %s) g",
                            (BASE, BASE_ROWS))
+            cursor.execute(MAKE_TABLES)
         connection.close()
 
     def resume(self):

@@ -3,14 +3,12 @@
 -- written to it. And what it knows of the replicas' queues: one row for each replica, or an empty one:
 -- of the stream of products, and of all streams as JSON. And its clock, which replicas' lag is measured
 -- by, in microseconds of Unix time. And why changes of products are not all captured. And its streams, as
--- JSON. And tables that have been altered are seen to.
+-- JSON.
 SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean
 	OR EXISTS (SELECT FROM pgfanout.outbox WHERE false), q.replica, q.due, q.reason,
 	(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, one.fault, q.queues, one.streams
 FROM (SELECT pgfanout.capture_fault(1, to_regclass('products')) AS fault,
-	(SELECT jsonb_object_agg(s.id, s.name) FROM pgfanout.streams s) AS streams,
-	CASE WHEN NOT pg_is_in_recovery() AND NOT current_setting('transaction_read_only')::boolean
-		THEN pgfanout.notice(false) END AS noticed OFFSET 0) AS one
+	(SELECT jsonb_object_agg(s.id, s.name) FROM pgfanout.streams s) AS streams OFFSET 0) AS one
 LEFT JOIN (
 	SELECT w.replica, max(w.reset_due_at) FILTER (WHERE w.stream = 1) AS due,
 		max(w.reason) FILTER (WHERE w.stream = 1) AS reason,
