@@ -162,6 +162,69 @@ def test_an_enum_and_a_composite_are_altered(running):
     nothing_given_up(running)
 
 
+def test_without_an_event_trigger_a_new_label_is_seen(stack):
+    stack.start_api()
+    stack.start_consumer()
+    stack.psql("primary", """
+        drop event trigger pgfanout_altered; create type state as enum ('new');
+        create table orders (id int primary key, s state); insert into orders values (1, 'new'); select pgfanout.add_table('orders');""")
+    wait_equal(stack, "orders", ("id", "s"), 30)
+    stack.psql("primary", "alter type state add value 'paid'; insert into orders values (2, 'paid')")
+    wait_equal(stack, "orders", ("id", "s"))
+    assert stack.sql("replica-1", "select enum_range(null::state)::text") == [("{new,paid}",)]
+    nothing_given_up(stack)
+
+
+def test_a_table_waits_for_the_type_of_an_extension(running):
+    consumer = running.programs[1]
+    running.psql("primary", "create extension ltree; create table paths (p ltree primary key, n int); insert into paths values ('a.b', 1); "
+                            "select pgfanout.add_table('paths', stream => 'waits')")
+    wait_until(lambda: 'type "public.ltree" does not exist' in consumer.log(), 30 * SLOWNESS, "the reason")
+    for db in REPLICAS:
+        running.psql(db, "create extension ltree")
+    wait_equal(running, "paths", ("p", "n"), 60)
+    running.psql("primary", "update paths set p = 'a.c'; insert into paths values ('a.b', 2)")
+    wait_equal(running, "paths", ("p", "n"))
+
+
+INDEXES = {
+    "unique": "create unique index {} on indexed (email)", "not distinct": "create unique index {} on indexed (n) nulls not distinct",
+    "several": "create index {} on indexed (n desc nulls last, name) include (email) with (fillfactor = 70)",
+    "sorted": 'create index {} on indexed (name collate "C" text_pattern_ops)', "part": "create index {} on indexed (n) where name is not null",
+    "expression": "create index {} on indexed (lower(name), (n + 1))", "gin": "create index {} on indexed using gin (j jsonb_path_ops)",
+    "hash": "create index {} on indexed using hash (name)", "brin": "create index {} on indexed using brin (n)",
+    "excluded": "alter table indexed add constraint {} exclude using gist (r with &&)",
+}
+LEFT_OUT = {
+    "own function": "create index {} on indexed (mine(n))", "own operator class": "create index {} on indexed using gin (name gin_trgm_ops)",
+    "not sent": "create index {} on indexed (secret)", "not sent either": "create index {} on indexed (n) where secret = 'x'",
+    "not sent, included": "create index {} on indexed (n) include (secret)",
+}
+
+
+def test_the_other_indexes_come_along(running):
+    running.psql("primary", """
+        create extension pg_trgm; create function mine(n int) returns int language sql immutable as 'select n';
+        create table indexed (id int primary key, name text, email text, n int, j jsonb, r int4range, secret text);
+        insert into indexed select i, 'n' || i, i || '@x', i, '{}', int4range(i, i + 1), 's' from generate_series(1, 50) i;""" + ";".join(
+            sql.format(f'"{name} ""x"""') for name, sql in {**INDEXES, **LEFT_OUT}.items()) +
+        "; select pgfanout.add_table('indexed', columns => '{id,name,email,n,j,r}')")
+    wait_equal(running, "indexed", ("id", "name", "email", "n", "j", "r"), 60)
+    definitions = "select replace(pg_get_indexdef(indexrelid), 'UNIQUE ', ''), indisvalid, indisunique and not indisprimary from pg_index " \
+                  "where indrelid = 'indexed'::regclass order by 1"
+    expected = [(text, True, False) for text, _, _ in running.sql("primary", definitions)
+                if not any(f'"{name} ""x"""' in text for name in LEFT_OUT)]
+    assert len(expected) == len(INDEXES) + 1
+    for db in REPLICAS:
+        assert running.sql(db, definitions) == expected
+    # What is unique there takes its time here.
+    running.psql("primary", "update indexed set email = 'a' where id = 1; update indexed set email = 'b' where id = 2; "
+                            "begin; update indexed set email = 'c' where id = 1; update indexed set email = 'a' where id = 2; "
+                            "update indexed set email = 'b' where id = 1; commit")
+    wait_equal(running, "indexed", ("id", "email"))
+    nothing_given_up(running)
+
+
 # ---- keys ----
 
 SORTS = """
