@@ -274,6 +274,8 @@ def key_tables(running):
         f"select pgfanout.add_table('k.of_{name}');" for name, (what, rows) in KEYS.items()) + "".join(
         f"create table k.of_{name} ({what}, n int, primary key ({', '.join(key)})); select pgfanout.add_table('k.of_{name}');"
         for name, (what, key, _) in COMPOSITE.items()))
+    for name in KEYS:
+        wait_equal(running, f"k.of_{name}", ("k", "n"), 120)
     return running
 
 
@@ -281,7 +283,6 @@ def key_tables(running):
 def test_a_key_of_any_type_is_one_row(key_tables, name):
     stack, (_, rows) = key_tables, KEYS[name]
     table = f"k.of_{name}"
-    wait_equal(stack, table, ("k", "n"), 60)
     for n, texts in enumerate(rows):
         for text in texts:
             stack.sql("primary", f"insert into {table} values (%s, %s) on conflict (k) do update set n = excluded.n, k = excluded.k",
