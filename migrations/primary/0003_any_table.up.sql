@@ -362,7 +362,7 @@ CREATE FUNCTION pgfanout.recorded(shape jsonb, only_key boolean)
 	RETURNS TABLE (col jsonb, place bigint, sure boolean)
 	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT o.col, row_number() OVER (ORDER BY k.place = 1 DESC NULLS LAST, o.place),
+	SELECT o.col, row_number() OVER (ORDER BY coalesce(k.place = 1, false) DESC, o.place),
 		(o.col -> 'notnull')::boolean AND (k.att IS NOT NULL OR (shape -> 'flat')::boolean)
 	FROM jsonb_array_elements(shape -> 'columns') WITH ORDINALITY AS o (col, place)
 	LEFT JOIN jsonb_array_elements(shape -> 'key') WITH ORDINALITY AS k (att, place) ON k.att = o.col -> 'att'
