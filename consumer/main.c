@@ -38,6 +38,7 @@ struct replica {
 	struct worker {
 		struct stream stream;
 		struct status status;
+		size_t label; /* of its metrics; 0: none yet */
 		struct apply_worker *worker;
 	} workers[STREAMS_MAX];
 	size_t n; /* workers that were started: the first one is that of products */
@@ -51,8 +52,10 @@ static bool start_worker(struct replica *r, const struct consumer_settings *sett
 	bool first = r->n == 0;
 
 	w->stream = *stream;
+	if (!first && w->label == 0) /* not when it is tried again */
+		w->label = status_metrics_add(r->setting->name, w->stream.name);
 	if (!first) /* that of the first one is served already */
-		status_init(&w->status, r->setting->name, w->stream.name, STATUS_NO_LABEL,
+		status_init(&w->status, r->setting->name, w->stream.name, w->label,
 			    r->setting->url);
 	w->worker = apply_worker_start(settings, r->setting, stream, first ? &r->streams : NULL,
 				       &w->status, err);

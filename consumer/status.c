@@ -65,15 +65,13 @@ const char *status_state_name(enum status_state s)
 
 static void set_gauge(const struct status *s, enum consumer_metric metric, int64_t value)
 {
-	if (s->label != STATUS_NO_LABEL)
-		metric_set(metric, s->label, value);
+	metric_set(metric, s->label, value);
 }
 
 void status_count(struct status *s, enum consumer_metric metric, int64_t n)
 {
 	atomic_fetch_add(&s->counters[metric], n);
-	if (s->label != STATUS_NO_LABEL)
-		metric_add(metric, s->label, n);
+	metric_add(metric, s->label, n);
 }
 
 void status_applied(struct status *s, int64_t newest_version, int64_t took_us)
@@ -84,7 +82,7 @@ void status_applied(struct status *s, int64_t newest_version, int64_t took_us)
 		atomic_store(&s->newest_version, newest_version);
 	atomic_store(&s->last_applied_us, now_us);
 	set_gauge(s, METRIC_LAST_APPLIED, now_us / 1000000);
-	if (took_us >= 0 && s->label != STATUS_NO_LABEL)
+	if (took_us >= 0)
 		metric_observe_us(METRIC_APPLY_TIME, s->label, took_us);
 }
 
@@ -218,16 +216,29 @@ void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32
 
 /* ---- answers ---- */
 
+static void nothing_is_known(size_t label)
+{
+	metric_set(METRIC_WAITING, label, METRIC_UNKNOWN);
+	metric_set(METRIC_DEAD_WAITING, label, METRIC_UNKNOWN);
+	metric_set(METRIC_WRONG, label, METRIC_UNKNOWN);
+	metric_set(METRIC_WAITING_ROWS, label, METRIC_UNKNOWN);
+	metric_set(METRIC_NEEDS_RESET, label, METRIC_UNKNOWN);
+}
+
 void status_metrics_init(const char *const *replicas, size_t n)
 {
 	metrics_init(metrics, ARRAY_SIZE(metrics), replicas, n);
-	for (size_t i = 0; i < n; i++) {
-		metric_set(METRIC_WAITING, i, METRIC_UNKNOWN);
-		metric_set(METRIC_DEAD_WAITING, i, METRIC_UNKNOWN);
-		metric_set(METRIC_WRONG, i, METRIC_UNKNOWN);
-		metric_set(METRIC_WAITING_ROWS, i, METRIC_UNKNOWN);
-		metric_set(METRIC_NEEDS_RESET, i, METRIC_UNKNOWN);
-	}
+	for (size_t i = 0; i < n; i++)
+		nothing_is_known(i);
+}
+
+size_t status_metrics_add(const char *replica, const char *stream)
+{
+	const struct metric_value v = { "replica", replica, "stream", stream };
+	size_t label = metrics_add(&v);
+
+	nothing_is_known(label);
+	return label;
 }
 
 int status_health(void *arg, struct strbuf *body)

@@ -26,7 +26,7 @@ enum status_state {
 };
 const char *status_state_name(enum status_state s);
 
-/* All with one value a replica; the label's index is the replica's. */
+/* All with one value a replica and stream. */
 enum consumer_metric {
 	METRIC_MESSAGES,
 	METRIC_BATCHES,
@@ -45,7 +45,6 @@ enum consumer_metric {
 	METRIC_WAITING_ROWS,
 	CONSUMER_METRICS
 };
-#define STATUS_NO_LABEL SIZE_MAX /* it has no metrics: those tell of products */
 
 /* A session on the replica that holds what a batch waits for. */
 struct status_blocker {
@@ -114,7 +113,10 @@ struct status_all {
 	size_t n;
 	int64_t started_us;
 };
+/* Metrics of products: one value a replica, by its number. */
 void status_metrics_init(const char *const *replicas, size_t n);
+/* Metrics of another stream of a replica; both borrowed for ever. Returns their label. */
+size_t status_metrics_add(const char *replica, const char *stream);
 int status_health(void *arg, struct strbuf *body); /* arg: struct status_all */
 int status_json(void *arg, struct strbuf *body);
 int status_metrics(void *arg, struct strbuf *body);

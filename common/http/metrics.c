@@ -6,9 +6,9 @@
  * moments, but within one histogram the buckets always grow and the count is exactly their last.
  *
  * metrics_init comes once, before the first thread; a program that never calls it counts nothing.
- * All cells live in one block that nobody frees. Metrics and the labels of a histogram start on
- * cache lines of their own, so that threads that count different things do not slow each other
- * down.
+ * The cells of a label's value are one block that nobody frees; those of a metric start on a cache line
+ * of their own, so that threads that count different things do not slow each other down. Blocks
+ * are only ever added: a reader sees as many as there were.
  */
 #include "common/http/metrics.h"
 
@@ -39,64 +39,84 @@ static const struct {
 #define CELL_SUM	(CELL_ABOVE + 1)
 #define HISTOGRAM_CELLS (CELL_SUM + 1)
 
-/* Immutable after metrics_init, but for the cells. */
+#define VALUES_MAX ((size_t)8192)
+
+/* Immutable after metrics_init. */
 static const struct metric_def *defs;
 static size_t ndefs;
-static const char *const *label_values;
-static size_t nlabel_values;
-static size_t *first_cell; /* of each metric */
-static _Atomic int64_t *cells;
+static size_t *first_cell; /* of each metric, in its value's block */
+static size_t block_cells;
+static size_t ninitial; /* values that are of every label */
+static const char *const *initial;
+
+/* These: only ever added to. */
+static struct metric_value values[VALUES_MAX]; /* the first ones are unused: initial has them */
+static _Atomic int64_t *blocks[VALUES_MAX];
+static atomic_size_t nvalues;
 
 static size_t round_up(size_t n)
 {
 	return (n + CELLS_A_LINE - 1) / CELLS_A_LINE * CELLS_A_LINE;
 }
 
-static size_t label_count(const struct metric_def *d)
+static _Atomic int64_t *new_block(void)
 {
-	return d->label ? nlabel_values : 1;
-}
+	size_t bytes = (block_cells ? block_cells : CELLS_A_LINE) * sizeof(int64_t);
+	_Atomic int64_t *block = aligned_alloc(CACHE_LINE, bytes);
 
-static size_t label_stride(const struct metric_def *d)
-{
-	return d->type == METRIC_HISTOGRAM ? round_up(HISTOGRAM_CELLS) : 1;
+	if (!block)
+		fatal("out of memory: %zu bytes were asked for", bytes);
+	for (size_t i = 0; i < bytes / sizeof(*block); i++)
+		atomic_init(&block[i], 0);
+	return block;
 }
 
 void metrics_init(const struct metric_def *table, size_t n, const char *const *labels,
 		  size_t nlabels)
 {
-	size_t total = 0;
-
-	free(cells);
+	for (size_t i = 0; i < atomic_load(&nvalues); i++)
+		free(blocks[i]);
 	free(first_cell);
 	defs = table;
 	ndefs = n;
-	label_values = labels;
-	nlabel_values = nlabels;
+	initial = labels;
+	ninitial = nlabels;
+	block_cells = 0;
 	first_cell = xcalloc(n, sizeof(*first_cell));
 	for (size_t i = 0; i < n; i++) {
-		first_cell[i] = total;
-		total += round_up(label_count(&table[i]) * label_stride(&table[i]));
+		first_cell[i] = block_cells;
+		block_cells += round_up(table[i].type == METRIC_HISTOGRAM ? HISTOGRAM_CELLS : 1);
 	}
+	/* The first one also has what has no label. */
+	for (size_t i = 0; i < nlabels || i == 0; i++)
+		blocks[i] = new_block();
+	atomic_store(&nvalues, nlabels > 0 ? nlabels : 1);
+}
 
-	size_t bytes = (total ? total : CELLS_A_LINE) * sizeof(*cells);
-	cells = aligned_alloc(CACHE_LINE, bytes);
-	if (!cells)
-		fatal("out of memory: %zu bytes were asked for", bytes);
-	for (size_t i = 0; i < bytes / sizeof(*cells); i++)
-		atomic_init(&cells[i], 0);
+size_t metrics_add(const struct metric_value *v)
+{
+	size_t n = atomic_load(&nvalues);
+
+	if (n == 0 || n == VALUES_MAX)
+		fatal("metrics: %zu values of labels, and one more", n);
+	values[n] = *v;
+	blocks[n] = new_block();
+	atomic_store(&nvalues, n + 1);
+	return n;
 }
 
 /* ---- counting ---- */
 
 static _Atomic int64_t *cell(size_t metric, size_t label)
 {
-	if (!cells)
+	size_t n = atomic_load_explicit(&nvalues, memory_order_acquire);
+
+	if (n == 0)
 		return NULL;
-	if (metric >= ndefs || label >= label_count(&defs[metric]))
+	if (metric >= ndefs || label >= (defs[metric].label ? n : 1))
 		fatal("metric %zu, label %zu: the table has %zu metrics and %zu labels", metric,
-		      label, ndefs, nlabel_values);
-	return &cells[first_cell[metric] + label * label_stride(&defs[metric])];
+		      label, ndefs, n);
+	return &blocks[label][first_cell[metric]];
 }
 
 static int64_t load(const _Atomic int64_t *c)
@@ -172,29 +192,32 @@ static void add_escaped(struct strbuf *out, const char *s, bool in_quotes)
 	}
 }
 
+static void add_pair(struct strbuf *out, const char *before, const char *label, const char *value)
+{
+	strbuf_addstr(out, before);
+	strbuf_addstr(out, label);
+	strbuf_addstr(out, "=\"");
+	add_escaped(out, value, true);
+	strbuf_addch(out, '"');
+}
+
 /* name_suffix{label="value",le="0.1"} and a blank; value and le may be NULL. */
 static void add_series(struct strbuf *out, const struct metric_def *d, const char *suffix,
-		       const char *value, const char *le)
+		       const struct metric_value *v, const char *le)
 {
 	strbuf_addstr(out, d->name);
 	strbuf_addstr(out, suffix);
-	if (value) {
-		strbuf_addch(out, '{');
-		strbuf_addstr(out, d->label);
-		strbuf_addstr(out, "=\"");
-		add_escaped(out, value, true);
-		strbuf_addch(out, '"');
-	}
-	if (le) {
-		strbuf_addstr(out, value ? ",le=\"" : "{le=\"");
-		strbuf_addstr(out, le);
-		strbuf_addch(out, '"');
-	}
-	strbuf_addstr(out, value || le ? "} " : " ");
+	if (v)
+		add_pair(out, "{", d->label, v->value);
+	if (v && v->label_2)
+		add_pair(out, ",", v->label_2, v->value_2);
+	if (le)
+		add_pair(out, v ? "," : "{", "le", le);
+	strbuf_addstr(out, v || le ? "} " : " ");
 }
 
-static void write_histogram(struct strbuf *out, const struct metric_def *d, const char *value,
-			    const _Atomic int64_t *c)
+static void write_histogram(struct strbuf *out, const struct metric_def *d,
+			    const struct metric_value *value, const _Atomic int64_t *c)
 {
 	int64_t so_far = 0;
 
@@ -213,8 +236,8 @@ static void write_histogram(struct strbuf *out, const struct metric_def *d, cons
 	strbuf_addch(out, '\n');
 }
 
-static void write_seconds(struct strbuf *out, const struct metric_def *d, const char *value,
-			  int64_t us)
+static void write_seconds(struct strbuf *out, const struct metric_def *d,
+			  const struct metric_value *value, int64_t us)
 {
 	if (us == METRIC_UNKNOWN)
 		return;
@@ -335,9 +358,26 @@ static void write_process(struct strbuf *out)
 
 /* ---- all ---- */
 
+/* Whether a metric has this value; *ret is it, NULL: it has no label. */
+static bool has_value(const struct metric_def *d, size_t n, struct metric_value *given,
+		      const struct metric_value **ret)
+{
+	*ret = NULL;
+	if (!d->label)
+		return n == 0;
+	if (n < ninitial) {
+		*given = (struct metric_value){ .label = d->label, .value = initial[n] };
+		*ret = given;
+		return !d->only_added;
+	}
+	*ret = &values[n];
+	return values[n].label && strcmp(values[n].label, d->label) == 0;
+}
+
 void metrics_write(struct strbuf *out)
 {
 	static const char *const types[] = { "counter", "gauge", "histogram", "gauge" };
+	const size_t n = atomic_load_explicit(&nvalues, memory_order_acquire);
 
 	for (size_t i = 0; i < ndefs; i++) {
 		const struct metric_def *d = &defs[i];
@@ -345,10 +385,13 @@ void metrics_write(struct strbuf *out)
 		strbuf_addf(out, "# HELP %s ", d->name);
 		add_escaped(out, d->help, false);
 		strbuf_addf(out, "\n# TYPE %s %s\n", d->name, types[d->type]);
-		for (size_t label = 0; label < label_count(d); label++) {
-			const char *value = d->label ? label_values[label] : NULL;
-			const _Atomic int64_t *c = cell(i, label);
+		for (size_t label = 0; label < n; label++) {
+			const struct metric_value *value;
+			struct metric_value given;
 
+			if (!has_value(d, label, &given, &value))
+				continue;
+			const _Atomic int64_t *c = cell(i, label);
 			if (d->type == METRIC_HISTOGRAM) {
 				write_histogram(out, d, value, c);
 			} else if (d->type == METRIC_SECONDS) {

@@ -22,6 +22,7 @@ struct metric_def {
 	enum metric_type type;
 	const char *label; /* NULL: one value; else one value a label value, e.g. "replica" */
 	const char *help;
+	bool only_added; /* the label's values are those of metrics_add() alone */
 };
 
 /* Of a gauge, METRIC_SECONDS too: not known, not shown. */
@@ -31,6 +32,13 @@ struct metric_def {
  * borrowed for ever. Once, before threads. */
 void metrics_init(const struct metric_def *table, size_t n, const char *const *labels,
 		  size_t nlabels);
+/* Another value of this label, from now on, and maybe of a second one: {replica="replica-1",stream="tables"}. Shown
+ * with every metric that has the label. All borrowed for ever. One thread. */
+struct metric_value {
+	const char *label, *value;
+	const char *label_2, *value_2; /* NULL: there is none */
+};
+size_t metrics_add(const struct metric_value *v);	     /* its number, for `label` below */
 void metric_add(size_t metric, size_t label, int64_t delta); /* label 0 where the metric has none */
 void metric_set(size_t metric, size_t label, int64_t value);
 int64_t metric_get(size_t metric, size_t label);

@@ -278,6 +278,11 @@ def test_a_table_for_one_replica_and_a_stream_of_its_own(stack):
     for db in REPLICAS:
         assert streams[db]["hot"]["state"] == "applying" and streams[db]["hot"]["last_lsn"] > 0
         assert streams[db]["hot"]["error_count"] == 0 and streams[db]["hot"]["is_running"] is True
+    metrics = stack.get("/metrics", base=consumer.base).text
+    assert 'pgfanout_consumer_applied_total{replica="replica-1"} 0' in metrics # of products, as ever
+    for name in ("messages_total", "applied_total", "consuming", "needs_reset"):
+        line = next(x for x in metrics.splitlines() if x.startswith(f'pgfanout_consumer_{name}{{replica="replica-1",stream="hot"}} '))
+        assert (float(line.split()[1]) == 0) == (name == "needs_reset"), line
 
 
 def test_who_may_register(stack):

@@ -15,7 +15,7 @@
 
 #include "common/http/metrics.h"
 
-enum { WRITES, LAG, SECONDS, APPLIED, WAIT };
+enum { WRITES, LAG, SECONDS, APPLIED, WAIT, STREAM };
 
 static const struct metric_def table[] = {
 	[WRITES] = { "test_writes_total", METRIC_COUNTER, NULL, "Writes, \\ and\nmore." },
@@ -23,6 +23,7 @@ static const struct metric_def table[] = {
 	[SECONDS] = { "test_seconds", METRIC_HISTOGRAM, NULL, "Time." },
 	[APPLIED] = { "test_applied_total", METRIC_COUNTER, "replica", "Applied." },
 	[WAIT] = { "test_wait_seconds", METRIC_HISTOGRAM, "replica", "Wait." },
+	[STREAM] = { "test_stream", METRIC_GAUGE, "stream", "Of streams.", true },
 };
 static const char *const labels[] = { "replica-1", "a\"b\\c\nd" };
 
@@ -93,6 +94,32 @@ static void test_text(void **state)
 }
 
 /* Every line has the form that Prometheus reads, and a TYPE comes before the first value. */
+/* Values that come while threads count: with a second label, and of a metric that has only such. */
+static void test_added(void **state)
+{
+	const struct metric_value both = { "replica", "replica-1", "stream", "a\"b" },
+				  alone = { "stream", "tables", NULL, NULL };
+	AUTO_STRBUF out = STRBUF_INIT;
+	size_t first = metrics_add(&both), second = metrics_add(&alone);
+	(void)state;
+
+	metric_set(LAG, 0, 1);
+	metric_set(LAG, first, 4);
+	metric_observe_us(WAIT, first, 50);
+	metric_set(STREAM, second, 9);
+	metrics_write(&out);
+	assert_true(has_line(out.data, "test_lag{replica=\"replica-1\"} 1"));
+	assert_true(has_line(out.data, "test_lag{replica=\"replica-1\",stream=\"a\\\"b\"} 4"));
+	assert_true(has_line(out.data,
+			     "test_wait_seconds_bucket{replica=\"replica-1\",stream=\"a\\\"b\","
+			     "le=\"0.0001\"} 1"));
+	assert_true(has_line(out.data, "test_stream{stream=\"tables\"} 9"));
+	assert_null(strstr(out.data, "test_stream{stream=\"replica-1"));
+	assert_null(strstr(out.data, "test_stream{replica"));
+	assert_null(strstr(out.data, "test_lag{replica=\"tables"));
+	assert_int_equal(metric_get(LAG, first), 4);
+}
+
 static void test_grammar(void **state)
 {
 	AUTO_STRBUF out = STRBUF_INIT;
@@ -282,6 +309,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_before_init), /* first: the others fill in the table */
 		cmocka_unit_test_setup(test_text, setup),
+		cmocka_unit_test_setup(test_added, setup),
 		cmocka_unit_test_setup(test_grammar, setup),
 		cmocka_unit_test(test_buckets),
 		cmocka_unit_test_setup(test_threads, setup),
