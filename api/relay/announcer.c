@@ -114,22 +114,23 @@ static void finish(struct announcer *a)
 }
 
 /* What is to be announced next; NULL: nothing. */
-static struct shape_route *next(struct announcer *a, struct shape_route *wanted)
+static struct shape_route *next(struct announcer *a, struct shape_route *wanted, bool caught_up)
 {
 	if (wanted && !wanted->flat && wanted->announced != a->term)
 		return wanted;
 	for (size_t i = a->at; i < a->ntaken; i++)
-		if (a->taken[i].route->announced != a->term)
+		if (a->taken[i].route->announced != a->term &&
+		    (caught_up || !a->taken[i].route->last))
 			return a->taken[i].route;
 	return NULL;
 }
 
-enum publisher_run announcer_run(struct announcer *a, struct shape_route *wanted,
+enum publisher_run announcer_run(struct announcer *a, struct shape_route *wanted, bool caught_up,
 				 struct amqp_link *l, const char *source, struct err *err)
 {
 	for (;;) {
 		if (!a->going) {
-			a->going = next(a, wanted);
+			a->going = next(a, wanted, caught_up);
 			a->sent = a->open = 0;
 		}
 		if (!a->going)

@@ -26,9 +26,10 @@ unsigned announcer_term(const struct announcer *a);
 
 /* Those that the chunk begins with: what recorded them is forgotten when they are announced. */
 void announcer_take(struct announcer *a, const struct outbox_chunk *c);
-/* Announces what was taken, and the shape that the publisher waits for; NULL: none. */
+/* Announces what was taken, and the shape that the publisher waits for; NULL: none. caught_up: all rows that
+ * were claimed are sent, so that the last shape of a table may be. */
 MUST_CHECK enum publisher_run announcer_run(struct announcer *a, struct shape_route *wanted,
-					    struct amqp_link *l, const char *source,
+					    bool caught_up, struct amqp_link *l, const char *source,
 					    struct err *err);
 /* As amqp_handler's settled; false: not a message from here. */
 bool announcer_settled(struct announcer *a, uint64_t publish_no, enum amqp_settled how);

@@ -544,6 +544,7 @@ static enum publisher_run publish_changes(struct relay *r, const struct outbox_f
 		return ran;
 	shapes = announcer_run(r->announcer,
 			       ran == PUBLISHER_SHAPE ? publisher_wants(r->publisher) : NULL,
+			       ran == PUBLISHER_IDLE && !r->claim && !outbox_has_big(r->outbox),
 			       r->link, facts->source, err);
 	if (shapes == PUBLISHER_BROKEN)
 		return shapes;

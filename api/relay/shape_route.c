@@ -80,6 +80,7 @@ bool shape_route_set(struct shape_route *r, const char *description, struct err 
 	if (t == NULL)
 		return false;
 	set(r, t);
+	r->last = t->dropped;
 	table_free(t);
 	free(r->description);
 	r->description = xstrdup(description);

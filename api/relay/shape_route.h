@@ -21,6 +21,7 @@ struct shape_route {
 	int32_t shape;
 	bool known; /* else only the number is */
 	bool flat;
+	bool last; /* the table is registered no more: announced behind all rows of other shapes */
 	unsigned announced;	     /* announcer.c's: when; a flat one needs no announcement */
 	char keys[2][ROUTE_KEY_MAX]; /* by enum change_kind */
 	char truncate_key[ROUTE_KEY_MAX];

@@ -128,6 +128,8 @@ static bool read_table(const json_t *from, struct table *t, struct err *err)
 	t->version = xstrdup(get_text(from, "version"));
 	t->flat = json_is_true(json_object_get(from, "flat"));
 	t->plain = json_is_true(json_object_get(from, "plain"));
+	t->purge = strcmp(get_text(from, "dropped"), "purge") == 0;
+	t->dropped = *get_text(from, "dropped") != '\0';
 	t->loads = (int)json_integer_value(json_object_get(from, "loads"));
 	read_replicas(json_object_get(from, "replicas"), t);
 	strbuf_addf(&full, "%s.%s", t->schema, t->name);

@@ -47,10 +47,12 @@ struct table {
 	char *full;	/* "public.users", as messages have it */
 	char *replicas; /* those that have it: "\nreplica-1\nreplica-2\n"; NULL: all */
 	bool elsewhere; /* the replica that is spoken of does not have it: its changes are left out */
-	bool flat;	/* messages are the row's object with a member "version" */
-	char *version; /* the column on replicas that has the row's version */
-	bool plain;    /* keys that are equal have the same text */
-	int loads;     /* another number than before: its rows are to be loaded again */
+	bool dropped, purge; /* it is registered no more, and replicas drop what they have of it */
+	char leaving[8]; /* the queue that has told the replica that is spoken of so; "": none */
+	bool flat;	 /* messages are the row's object with a member "version" */
+	char *version;	 /* the column on replicas that has the row's version */
+	bool plain;	 /* keys that are equal have the same text */
+	int loads;	 /* another number than before: its rows are to be loaded again */
 	struct table_column *columns;
 	size_t ncolumns;
 	size_t *key; /* indices of columns, in the key's order */

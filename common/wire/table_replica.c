@@ -351,3 +351,25 @@ enum db_outcome table_bring(struct pg_conn *c, const char *replica, const struct
 	}
 	return outcome;
 }
+
+enum db_outcome table_leave(struct pg_conn *c, const struct stream *stream, int shape,
+			    const char *description, const char *queue, enum table_brought *ret,
+			    struct err *err)
+{
+	static const char sql[] =
+		"SELECT l.gone::int, l.reason FROM pgfanout.leave(($1::jsonb -> 'table')::integer, $2::text,"
+		" $1::jsonb ->> 'dropped' = 'purge') AS l";
+	const struct db_param params[] = { DB_TEXT(description), DB_TEXT(queue) };
+	struct pg_result *r = NULL;
+	enum db_outcome outcome = db_query(c, sql, 2, params, false, limit(), &r, err);
+
+	if (outcome != DB_OK)
+		return outcome;
+	*ret = *db_value(r, 0, 0) == '1' ? TABLE_LEFT : TABLE_LEAVES;
+	if (*ret == TABLE_LEFT)
+		outcome = note_shape(c, stream, shape, description, NULL, err);
+	if (outcome == DB_OK)
+		err_set(err, "%s", db_value(r, 0, 1));
+	db_result_clear(r);
+	return outcome;
+}

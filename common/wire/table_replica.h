@@ -15,6 +15,8 @@ enum table_brought {
 	TABLE_THERE,
 	TABLE_DUE, /* and its rows are yet to be loaded, as is noted there: it was not known before, there
 		      * are columns that its rows have no values of, or changes of it were left out */
+	TABLE_LEAVES, /* it is registered no more, and stays ours until the other queue says so too */
+	TABLE_LEFT,   /* it is ours no more; err says why it could not be dropped, or "" */
 	TABLE_WAITS, /* a person has to act there, err says why. That is noted, and its changes are left out */
 };
 
@@ -25,6 +27,11 @@ MUST_CHECK enum db_outcome table_bring(struct pg_conn *c, const char *replica,
 				       const struct stream *stream, int shape,
 				       const char *description, enum table_brought *ret,
 				       struct err *err);
+/* The same for a shape that says that the table is registered no more; queue: "sync" or "delete", which brought
+ * it. */
+MUST_CHECK enum db_outcome table_leave(struct pg_conn *c, const struct stream *stream, int shape,
+				       const char *description, const char *queue,
+				       enum table_brought *ret, struct err *err);
 /* The stream is known, and can be told of messages. Not in a transaction of the caller's. */
 MUST_CHECK enum db_outcome table_bring_stream(struct pg_conn *c, const struct stream *stream,
 					      struct err *err);

@@ -83,9 +83,7 @@ void auto_reset_run(struct auto_reset *a, const char *reason, const char *tables
 	}
 	if (stop_requested())
 		return;
-	/* EXIT_USAGE: a table that is registered no more. */
-	if (code != EXIT_UNREACHABLE && code != EXIT_BUSY && code != EXIT_USAGE &&
-	    ++a->failures >= TRIES) {
+	if (code != EXIT_UNREACHABLE && code != EXIT_BUSY && ++a->failures >= TRIES) {
 		a->given_up = true;
 		log_error(
 			"the replica could not reset itself, and does not try again: fix the cause "

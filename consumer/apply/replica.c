@@ -99,13 +99,15 @@ static struct pg_conn *connect_to_bring(const struct consumer_settings *settings
 
 static enum db_outcome bring(struct pg_conn *c, const struct replica_setting *replica,
 			     const struct stream *stream, int shape, const char *description,
-			     enum table_brought *ret, struct err *err)
+			     const char *leaves, enum table_brought *ret, struct err *err)
 {
 	/* One at a time: pgfanout-migrate, and the workers of other streams. */
 	enum db_outcome outcome = run(c, "BEGIN", err);
 	if (outcome == DB_OK)
 		outcome = run(c, "SELECT pg_advisory_xact_lock(1885824609, 4)", err);
-	if (outcome == DB_OK)
+	if (outcome == DB_OK && leaves != NULL)
+		outcome = table_leave(c, stream, shape, description, leaves, ret, err);
+	else if (outcome == DB_OK)
 		outcome = table_bring(c, replica->name, stream, shape, description, ret, err);
 	if (outcome == DB_OK)
 		outcome = run(c, "COMMIT", err);
@@ -114,14 +116,14 @@ static enum db_outcome bring(struct pg_conn *c, const struct replica_setting *re
 
 enum db_outcome replica_bring(const struct consumer_settings *settings,
 			      const struct replica_setting *replica, const struct stream *stream,
-			      int shape, const char *description, enum table_brought *ret,
-			      struct err *err)
+			      int shape, const char *description, const char *leaves,
+			      enum table_brought *ret, struct err *err)
 {
 	struct pg_conn *c = connect_to_bring(settings, replica, err);
 
 	if (c == NULL)
 		return sqlstate_outcome(err->sqlstate);
-	enum db_outcome outcome = bring(c, replica, stream, shape, description, ret, err);
+	enum db_outcome outcome = bring(c, replica, stream, shape, description, leaves, ret, err);
 	db_conn_close(c);
 	return outcome;
 }
@@ -143,7 +145,7 @@ enum db_outcome replica_bring_waiting(const struct consumer_settings *settings,
 					   mono_add_ms(mono_now(), QUESTION_TIMEOUT_MS), &r, err);
 	for (int i = 0; outcome == DB_OK && i < db_rows(r); i++) {
 		outcome = bring(c, replica, stream, (int)strtol(db_value(r, i, 0), NULL, 10),
-				db_value(r, i, 1), &how, err);
+				db_value(r, i, 1), NULL, &how, err);
 		*ret_brought += outcome == DB_OK && how != TABLE_WAITS;
 	}
 	db_result_clear(r);

@@ -88,6 +88,7 @@ struct session {
 	struct batch *applying; /* with apply.c; NULL: none */
 	int shape;		/* these two: of SESSION_SHAPE */
 	struct strbuf description;
+	const char *leaves;  /* of a table that is dropped: the queue that says so; else NULL */
 	bool numbers_left;   /* in the inbox, of messages that are to be acknowledged */
 	uint64_t ack_tag;    /* all up to this one is to be acknowledged; 0: nothing */
 	size_t ack_messages; /* so many */
@@ -310,6 +311,7 @@ static bool knows_shape(struct session *s, const struct batch *b)
 	if (b->shape == 0)
 		return true;
 	strbuf_reset(&s->description);
+	s->leaves = NULL;
 	if (b->shape_body.len == 0) {
 		s->shape = b->shape;
 		end_with(s, SESSION_SHAPE, NULL, NULL);
@@ -317,7 +319,11 @@ static bool knows_shape(struct session *s, const struct batch *b)
 	}
 	strbuf_add(&s->description, b->bodies.data + b->shape_body.at, b->shape_body.len);
 	struct table *t = table_read(b->shape, strbuf_str(&s->description), &err);
-	bool known = t == NULL || tables_shape(s->inbox.tables, t->shape) != NULL;
+	const char *queue = change_kind_name(b->messages[b->nmessages - 1].kind);
+	bool known = t == NULL || (t->dropped ? tables_left(s->inbox.tables, t, queue)
+					      : tables_shape(s->inbox.tables, t->shape) != NULL);
+
+	s->leaves = t != NULL && t->dropped ? queue : NULL;
 
 	if (t == NULL) /* not one of ours */
 		log_warn("a message describes no table: it is skipped", KV_S("replica", s->replica),
@@ -330,8 +336,9 @@ static bool knows_shape(struct session *s, const struct batch *b)
 	return false;
 }
 
-int session_shape(const struct session *s, const char **ret_description)
+int session_shape(const struct session *s, const char **ret_description, const char **ret_leaves)
 {
+	*ret_leaves = s->leaves;
 	*ret_description = s->description.len > 0 ? strbuf_str(&s->description) : NULL;
 	return s->shape;
 }

@@ -62,6 +62,6 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 
 /* After SESSION_SHAPE: its number, and its description as it came, until the next stretch; NULL: a message
  * needs it, and it has come to another consumer, or not at all. */
-int session_shape(const struct session *s, const char **ret_description);
+int session_shape(const struct session *s, const char **ret_description, const char **ret_leaves);
 
 #endif

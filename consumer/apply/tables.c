@@ -3,6 +3,7 @@
  */
 #include "consumer/apply/tables.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -62,6 +63,7 @@ enum db_outcome tables_read(struct tables *ts, struct pg_conn *c, const struct s
 			break;
 		}
 		t->elsewhere = t->elsewhere || *db_value(r, i, 4) != '1';
+		snprintf(t->leaving, sizeof(t->leaving), "%s", db_value(r, i, 6));
 		ts->waiting += *db_value(r, i, 5) == '1';
 		ts->list[ts->n++] = t;
 	}
@@ -110,6 +112,16 @@ const struct table *tables_shape(const struct tables *ts, int64_t shape)
 		if (ts->list[i]->shape == shape)
 			return ts->list[i];
 	return NULL;
+}
+
+bool tables_left(const struct tables *ts, const struct table *dropped, const char *queue)
+{
+	if (tables_shape(ts, dropped->shape) != NULL)
+		return true;
+	for (size_t i = 0; i < ts->n; i++)
+		if (ts->list[i]->id == dropped->id && strcmp(ts->list[i]->leaving, queue) == 0)
+			return true;
+	return false;
 }
 
 bool tables_lacks(const struct tables *ts, int64_t shape)

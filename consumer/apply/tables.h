@@ -36,6 +36,8 @@ void tables_clear(struct tables *ts); /* empty, and ready for use */
 const struct table *tables_shape(const struct tables *ts, int64_t shape); /* NULL: not known */
 /* Whether the message of this shape is to be waited for, before messages can be read that name it. */
 bool tables_lacks(const struct tables *ts, int64_t shape);
+/* Whether it is known that a table is registered no more, as far as this queue goes. */
+bool tables_left(const struct tables *ts, const struct table *dropped, const char *queue);
 /* "public.users", as messages have it: `probably`, the shape that the message names, or if that is another
  * table or NULL, the newest shape of the table. NULL: there is none. */
 const struct table *tables_find(const struct tables *ts, const struct jscan_value *name,

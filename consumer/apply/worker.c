@@ -342,9 +342,9 @@ static void wait_for_shape(struct apply_worker *w, int shape)
 /* Then the replica is connected again, and knows the table. */
 static void bring_shape(struct apply_worker *w)
 {
-	const char *description;
+	const char *description, *leaves;
 	struct err err = { .text = "" };
-	int shape = session_shape(w->session, &description);
+	int shape = session_shape(w->session, &description, &leaves);
 	enum table_brought how = TABLE_THERE;
 
 	if (description == NULL) {
@@ -352,7 +352,7 @@ static void bring_shape(struct apply_worker *w)
 		return;
 	}
 	enum db_outcome outcome = replica_bring(w->settings, w->replica, &w->stream, shape,
-						description, &how, &err);
+						description, leaves, &how, &err);
 	if (outcome != DB_OK) {
 		replica_failed(w, outcome,
 			       "a table could not be brought to the replica; trying again", &err);
@@ -364,7 +364,13 @@ static void bring_shape(struct apply_worker *w)
 			"cause is put right, and then it is loaded",
 			KV_S("replica", w->replica->name), KV_I("shape", shape),
 			KV_S("error", err.text));
-	else
+	else if (how == TABLE_LEFT && err.text[0] != '\0')
+		log_warn("a table is replicated no more, and the replica's could not be dropped",
+			 KV_S("replica", w->replica->name), KV_S("error", err.text));
+	else if (how == TABLE_LEFT)
+		log_info("a table is replicated no more", KV_S("replica", w->replica->name),
+			 KV_I("shape", shape));
+	else if (how != TABLE_LEAVES)
 		log_info("the replica has a new shape of a table",
 			 KV_S("replica", w->replica->name), KV_I("shape", shape));
 	if (how == TABLE_WAITS)

@@ -181,6 +181,7 @@ enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
 				     struct err *err)
 {
 	p->url = url;
+	p->names = names;
 	uri_scrub(url, p->name, sizeof(p->name));
 	p->conn = db_connect_raw(url, &options, err);
 	if (p->conn == NULL)

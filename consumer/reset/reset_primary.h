@@ -41,6 +41,7 @@ struct reset_primary {
 	int64_t rows, bytes; /* of the tables, estimates */
 	struct reset_table *tables;
 	size_t ntables;
+	const char *names;	      /* borrowed: as asked for */
 	struct reset_stream *streams; /* each once */
 	size_t nstreams;
 	struct pg_result *due; /* reset_due.sql: replica, moment, stream */

@@ -25,6 +25,7 @@
 
 #include "consumer/reset/sql/reset_create.sql.h"
 #include "consumer/reset/sql/reset_finish.sql.h"
+#include "consumer/reset/sql/reset_forget.sql.h"
 #include "consumer/reset/sql/reset_lock_holders.sql.h"
 #include "consumer/reset/sql/reset_mark.sql.h"
 #include "consumer/reset/sql/reset_obstacles.sql.h"
@@ -153,16 +154,22 @@ bool reset_replica_connect(struct reset_replica *r)
 	return check_obstacles(r) && estimate_rows(r);
 }
 
+/* All that are asked for. */
+static void add_numbers(const struct reset_replica *r, struct strbuf *out)
+{
+	strbuf_addch(out, '{');
+	for (size_t i = 0; i < r->primary->ntables; i++)
+		strbuf_addf(out, "%s%d", i > 0 ? "," : "", r->primary->tables[i].shape->id);
+	strbuf_addch(out, '}');
+}
+
 bool reset_replica_related(struct reset_replica *r, struct strbuf *ret)
 {
 	AUTO_STRBUF ids = STRBUF_INIT;
 	struct pg_result *found = NULL;
 	struct err err;
 
-	strbuf_addch(&ids, '{');
-	for (size_t i = 0; i < r->primary->ntables; i++)
-		strbuf_addf(&ids, "%s%d", i > 0 ? "," : "", r->primary->tables[i].shape->id);
-	strbuf_addch(&ids, '}');
+	add_numbers(r, &ids);
 	const struct db_param params[] = { DB_TEXT(strbuf_str(&ids)) };
 	enum db_outcome outcome = db_query(r->conn, sql_reset_related, 1, params, false,
 					   mono_add_ms(mono_now(), STATEMENT_MS), &found, &err);
@@ -231,10 +238,31 @@ bool reset_replica_lock(struct reset_replica *r)
 	return run(r, "setting lock_timeout", "SET lock_timeout = 0");
 }
 
+static bool forget_others(struct reset_replica *r)
+{
+	AUTO_STRBUF streams = STRBUF_INIT, numbers = STRBUF_INIT;
+	const struct reset_primary *p = r->primary;
+	struct err err;
+
+	strbuf_addch(&streams, '{');
+	for (size_t i = 0; i < p->nstreams; i++)
+		if (p->streams[i].whole)
+			strbuf_addf(&streams, "%s%d", streams.len > 1 ? "," : "",
+				    p->streams[i].stream.number);
+	strbuf_addch(&streams, '}');
+	add_numbers(r, &numbers);
+	const struct db_param params[] = { DB_TEXT(strbuf_str(&streams)), DB_TEXT(p->names),
+					   DB_TEXT(strbuf_str(&numbers)) };
+	enum db_outcome outcome = db_query(r->conn, sql_reset_forget, 3, params, false,
+					   mono_add_ms(mono_now(), STATEMENT_MS), NULL, &err);
+	return outcome == DB_OK || failed(r, "forgetting tables", outcome, &err);
+}
+
 /* Each table is there, and looks as the primary's, but those that wait, which are left out. */
 static bool bring_all(struct reset_replica *r)
 {
-	bool ok = run(r, "making tables", "SELECT pg_advisory_xact_lock(1885824609, 4)");
+	bool ok = run(r, "making tables", "SELECT pg_advisory_xact_lock(1885824609, 4)") &&
+		  forget_others(r);
 
 	free(r->waits);
 	r->waits = xcalloc(r->primary->ntables + 1, sizeof(*r->waits));

@@ -1202,16 +1202,25 @@ COMMENT ON FUNCTION pgfanout.drop_schema(text) IS 'pgfanout: new tables of a sch
 
 -- ---- changes of tables ----
 
--- A table is registered no more: its functions go, and with them its triggers, if it is there still.
-CREATE FUNCTION pgfanout.unregister(r pgfanout.registered) RETURNS void
+-- A table is registered no more: its functions go, and with them its triggers, if it is there still. Its last
+-- shape says so, behind all its changes; purge: and that replicas drop what they have of it.
+CREATE FUNCTION pgfanout.unregister(r pgfanout.registered, purge boolean) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+	WITH last AS (
+		INSERT INTO pgfanout.shapes (registered, description)
+		SELECT r.id, s.description || jsonb_build_object('dropped', CASE WHEN purge THEN 'purge' ELSE 'keep' END)
+		FROM pgfanout.shapes s WHERE s.id = r.shape
+		RETURNING id
+	)
+	INSERT INTO pgfanout.outbox (stream, version, shape, kind)
+	SELECT r.stream, nextval('pgfanout.version_seq'), id, 's' FROM last;
 	EXECUTE format('DROP FUNCTION IF EXISTS pgfanout.capture_%1$s(), pgfanout.capture_row_%1$s(),'
 		' pgfanout.capture_truncate_%1$s(), pgfanout.publish_%1$s(text[]) CASCADE', r.id);
 	DELETE FROM pgfanout.registered g WHERE g.id = r.id;
 END $$;
-COMMENT ON FUNCTION pgfanout.unregister(pgfanout.registered) IS 'pgfanout: part of drop_table()';
+COMMENT ON FUNCTION pgfanout.unregister(pgfanout.registered, boolean) IS 'pgfanout: part of drop_table()';
 
 -- Columns that were asked for by name, and have another name now.
 CREATE FUNCTION pgfanout.follow_names(r pgfanout.registered) RETURNS pgfanout.registered
@@ -1323,7 +1332,7 @@ BEGIN
 	LOOP
 		BEGIN
 			IF pgfanout.describe(r) IS NULL THEN
-				PERFORM pgfanout.unregister(r);
+				PERFORM pgfanout.unregister(r, false);
 				CONTINUE;
 			END IF;
 			PERFORM pgfanout.check_filter(r);
@@ -1368,7 +1377,7 @@ END $$;
 COMMENT ON FUNCTION pgfanout.notice(boolean, boolean) IS 'pgfanout: sees to tables that have been altered';
 
 -- The part of refresh() and drop_table() that needs the rights of pgfanout's owner.
-CREATE FUNCTION pgfanout.altered(relation regclass, dropped boolean) RETURNS void
+CREATE FUNCTION pgfanout.altered(relation regclass, dropped boolean, purge boolean) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -1389,7 +1398,7 @@ BEGIN
 			HINT = 'Run pgfanout-migrate up.';
 	END IF;
 	IF dropped THEN
-		PERFORM pgfanout.unregister(r);
+		PERFORM pgfanout.unregister(r, purge);
 		INSERT INTO pgfanout.skipped (relation, reason) VALUES (relation, 'drop_table() was called');
 		RETURN;
 	END IF;
@@ -1401,7 +1410,7 @@ BEGIN
 	PERFORM pgfanout.reshape(pgfanout.follow_partitions(r, NULL));
 	UPDATE pgfanout.registered g SET broken_at = NULL, reason = NULL WHERE g.id = r.id;
 END $$;
-COMMENT ON FUNCTION pgfanout.altered(regclass, boolean) IS 'pgfanout: part of refresh() and drop_table()';
+COMMENT ON FUNCTION pgfanout.altered(regclass, boolean, boolean) IS 'pgfanout: part of refresh() and drop_table()';
 
 CREATE FUNCTION pgfanout.refresh("table" text) RETURNS void
 	LANGUAGE plpgsql
@@ -1411,13 +1420,13 @@ DECLARE
 BEGIN
 	-- Who writes has ended, or waits.
 	EXECUTE pg_catalog.format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', altered);
-	PERFORM pgfanout.altered(altered, false);
+	PERFORM pgfanout.altered(altered, false, false);
 	PERFORM pgfanout.make_triggers(g) FROM pgfanout.registered g WHERE g.relation = altered;
 END $$;
 COMMENT ON FUNCTION pgfanout.refresh(text) IS 'pgfanout: a table has been altered, and is captured as it is now';
 
--- Replicas keep what they have.
-CREATE FUNCTION pgfanout.drop_table("table" text) RETURNS void
+-- Replicas keep what they have; purge: they drop it.
+CREATE FUNCTION pgfanout.drop_table("table" text, purge boolean DEFAULT false) RETURNS void
 	LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -1425,9 +1434,9 @@ DECLARE
 BEGIN
 	PERFORM pgfanout.drop_triggers(r.id) FROM pgfanout.registered r
 	WHERE r.relation = dropped AND r.stream <> 1;
-	PERFORM pgfanout.altered(dropped, true);
+	PERFORM pgfanout.altered(dropped, true, purge);
 END $$;
-COMMENT ON FUNCTION pgfanout.drop_table(text) IS 'pgfanout: a table is replicated no more';
+COMMENT ON FUNCTION pgfanout.drop_table(text, boolean) IS 'pgfanout: a table is replicated no more';
 
 -- Where the role may: in the transaction that alters a table. Else the API sees it within a second.
 CREATE FUNCTION pgfanout.on_ddl() RETURNS event_trigger
@@ -1438,11 +1447,13 @@ BEGIN
 	IF current_setting('pgfanout.at_work', true) = 'on' THEN
 		RETURN;
 	END IF;
-	-- Of those that are made, only a partition matters.
-	IF TG_TAG <> 'CREATE TABLE' OR EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d
+	-- Of those that are made, only a partition matters to a table that is registered.
+	IF TG_TAG NOT IN ('CREATE TABLE', 'CREATE TABLE AS', 'SELECT INTO') OR EXISTS (SELECT FROM pg_event_trigger_ddl_commands() d
 		JOIN pg_class c ON c.oid = d.objid WHERE d.classid = 'pg_class'::regclass AND c.relispartition)
 	THEN
 		PERFORM pgfanout.notice(true, TG_TAG = 'ALTER TYPE');
+	ELSE
+		PERFORM pgfanout.follow(true);
 	END IF;
 END $$;
 COMMENT ON FUNCTION pgfanout.on_ddl() IS 'pgfanout: sees to tables that have been altered';
@@ -1498,7 +1509,7 @@ SELECT setval('pgfanout.registered_id_seq', 100); -- those below are ours
 -- Functions that make something are for us alone, but for those that the owner of a table calls.
 REVOKE ALL ON FUNCTION pgfanout.install(pgfanout.registered), pgfanout.reshape(pgfanout.registered),
 	pgfanout.make_function(pgfanout.registered, text, text, text), pgfanout.register_products(),
-	pgfanout.register(regclass, text[], text, text, text[], text), pgfanout.unregister(pgfanout.registered),
+	pgfanout.register(regclass, text[], text, text, text[], text), pgfanout.unregister(pgfanout.registered, boolean),
 	pgfanout.follow_names(pgfanout.registered), pgfanout.follow_partitions(pgfanout.registered, oid[]),
 	pgfanout.follow_triggers(pgfanout.registered, oid[]),
 	pgfanout.enter(regclass, text[], text, text, text[], text), pgfanout.follow(boolean)

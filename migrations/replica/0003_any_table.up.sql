@@ -62,7 +62,10 @@ CREATE TABLE pgfanout.tables (
 	-- the version of the last TRUNCATE: what is not newer is gone
 	truncated  bigint   NOT NULL DEFAULT 0,
 	-- its rows are to be loaded: it is new, or has columns that its rows have no values of
-	due        boolean  NOT NULL DEFAULT false
+	due        boolean  NOT NULL DEFAULT false,
+	-- it is registered no more, as the message in this queue says: 'sync' or 'delete'. With the one in the
+	-- other queue it is ours no more
+	dropped    text
 );
 COMMENT ON TABLE pgfanout.tables IS 'pgfanout: the tables that changes are applied to';
 CREATE TABLE pgfanout.shapes (
@@ -789,3 +792,54 @@ AS $$
 	JOIN pg_class s ON d.classid = 'pg_class'::regclass AND s.oid = d.objid AND s.relkind = 'S'
 $$;
 COMMENT ON FUNCTION pgfanout.hanging(integer) IS 'pgfanout: what would be lost if a table were replaced';
+
+-- A table is none of ours any more. purge: it goes; else it stays as it is, as somebody's own. Returns why it could
+-- not go, else NULL. What is known of its shapes stays, so that messages that come again are still known.
+CREATE FUNCTION pgfanout.forget(number integer, purge boolean) RETURNS text
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	relation regclass := (SELECT c.oid FROM pgfanout.tables t JOIN pg_class c ON c.oid = t.relation WHERE t.id = number);
+	shapes   integer[] := ARRAY(SELECT s.id FROM pgfanout.shapes s WHERE s.description -> 'table' = to_jsonb(number));
+	f        regprocedure;
+BEGIN
+	DELETE FROM pgfanout.tables t WHERE t.id = number;
+	DELETE FROM pgfanout.dead_letters d WHERE d."table" = number;
+	DELETE FROM pgfanout.waiting w WHERE w."table" = number;
+	UPDATE pgfanout.shapes s SET waiting = NULL, generated = NULL WHERE s.id = ANY (shapes);
+	EXECUTE format('DROP TABLE IF EXISTS pgfanout.tombstones_%s', number);
+	FOR f IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'pgfanout'::regnamespace AND p.proname IN (
+		SELECT unnest(ARRAY['version_of_' || number, 'truncate_' || number])
+		UNION ALL SELECT 'apply_' || s FROM unnest(shapes) AS s)
+	LOOP
+		EXECUTE format('DROP FUNCTION %s', f);
+	END LOOP;
+	FOR i IN 1 .. cardinality(shapes) LOOP
+		EXECUTE format('DROP TYPE IF EXISTS pgfanout.columns_%s', shapes[i]);
+	END LOOP;
+	IF purge AND relation IS NOT NULL THEN
+		EXECUTE format('DROP TABLE %s', relation);
+	END IF;
+	RETURN NULL;
+EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
+	-- A view of somebody's, for example: that is not ours to drop.
+	IF NOT purge THEN
+		RAISE;
+	END IF;
+	RETURN coalesce(pgfanout.forget(number, false), format('%s: %s', relation, SQLERRM));
+END $$;
+COMMENT ON FUNCTION pgfanout.forget(integer, boolean) IS 'pgfanout: a table is none of ours any more';
+
+-- The message that a table is registered no more has come through this queue. Behind it there is no change of
+-- it there; in the other queue there may be. Returns whether it is ours no more, and why it could not be dropped.
+CREATE FUNCTION pgfanout.leave(number integer, queue text, purge boolean, OUT gone boolean, OUT reason text)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	UPDATE pgfanout.tables t SET dropped = queue WHERE t.id = number AND coalesce(t.dropped, queue) = queue;
+	gone := NOT FOUND;
+	IF gone THEN
+		reason := pgfanout.forget(number, purge);
+	END IF;
+END $$;
+COMMENT ON FUNCTION pgfanout.leave(integer, text, boolean) IS 'pgfanout: a table is registered no more';

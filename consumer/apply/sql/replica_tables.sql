@@ -1,9 +1,10 @@
 -- The shapes of tables of the stream $1 (its name is $2) that this replica knows: of each table that it has
 -- with the shape that the table has here, where that is another one; whether it has the table, in that shape
--- or a newer one; whether it is still to have it. Of each table the shape that it has here stands last.
+-- or a newer one; whether it is still to have it; the
+-- queue that has said that it is registered no more. Of each table the shape that it has here stands last.
 SELECT s.id, s.description, CASE WHEN s.id <> t.shape THEN t.shape END,
 	CASE WHEN s.id <> t.shape THEN h.description END,
-	(t.id IS NOT NULL AND s.waiting IS NULL AND NOT x.gone)::int, (s.waiting IS NOT NULL OR x.gone)::int
+	(t.id IS NOT NULL AND s.waiting IS NULL AND NOT x.gone)::int, (s.waiting IS NOT NULL OR x.gone)::int, t.dropped
 FROM pgfanout.shapes s
 LEFT JOIN pgfanout.tables t ON to_jsonb(t.id) = s.description -> 'table'
 LEFT JOIN pgfanout.shapes h ON h.id = t.shape
