@@ -13,6 +13,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/clock.h"
 #include "common/base/uuid.h"
@@ -410,8 +411,17 @@ bool change_identify(const struct table *t, const struct jscan_value *object, co
 
 /* ---- the key as SQL's text ---- */
 
+/* As the server writes it: quoted only where it must be. */
 static void add_element(struct strbuf *out, const char *text, size_t len)
 {
+	bool quoted = len == 0 || (len == 4 && strncasecmp(text, "null", 4) == 0);
+
+	for (size_t i = 0; i < len && !quoted; i++)
+		quoted = strchr("{}\",\\ \t\n\v\f\r", text[i]) != NULL;
+	if (!quoted) {
+		strbuf_add(out, text, len);
+		return;
+	}
 	strbuf_addch(out, '"');
 	for (size_t i = 0; i < len; i++) {
 		if (text[i] == '"' || text[i] == '\\')

@@ -187,6 +187,16 @@ struct table *table_free(struct table *t)
 	return NULL;
 }
 
+void table_name_row(struct strbuf *out, const struct table *t, const char *key)
+{
+	size_t len = strlen(key);
+
+	if (t->flat && t->nkey == 1 && len > 2)
+		strbuf_add(out, key + 1, len - 2);
+	else
+		strbuf_addf(out, "%s%s%s", t->full, len > 0 ? " " : "", key);
+}
+
 /* ---- two shapes of one table ---- */
 
 const struct table_column *table_column_of(const struct table *t, int att)

@@ -9,6 +9,7 @@
 
 #include "common/base/base.h"
 #include "common/base/err.h"
+#include "common/base/strbuf.h"
 #include "common/pg/pgarray.h"
 
 /* How a value is written as JSON, and handed to a replica. */
@@ -66,6 +67,9 @@ struct table *table_free(struct table *t); /* NULL is fine; returns NULL */
 /* A replica that has another shape of the same table keeps what it has a column for: `here` of each column
  * becomes the name of the one with the same number. NULL: it is gone, or its values are of another kind. */
 void table_follow(struct table *t, const struct table *has);
+/* How a row is named to people: "public.users {7}", of a flat table with a key of one column that column's
+ * text alone. key: as SQL writes a text[]. */
+void table_name_row(struct strbuf *out, const struct table *t, const char *key);
 /* Whether rows of both have the same key. */
 bool table_same_key(const struct table *a, const struct table *b);
 /* Whether each value of a column may be put into one of the other type: strings, and whole numbers that are

@@ -123,9 +123,8 @@ static struct batch_slice slice_of(const struct batch *b, const struct jscan_val
 	return (struct batch_slice){ (size_t)(v->text - b->bodies.data), v->len };
 }
 
-/* The table that a change is of; NULL, with the reason. */
-static const struct table *find_table(const struct tables *tables, const struct jscan_value *object,
-				      const struct table *probably, struct err *err)
+const struct table *message_table(const struct tables *tables, const struct jscan_value *object,
+				  const struct table *probably, struct err *err)
 {
 	const struct table *flat = tables_flat(tables), *found;
 	struct jscan_value key, value;
@@ -162,7 +161,7 @@ static bool take_element(struct batch *b, const struct tables *tables, const str
 {
 	const struct batch_message *m = &b->messages[b->nmessages - 1];
 	struct err err = { .text = "" };
-	const struct table *table = find_table(tables, v, probably, &err);
+	const struct table *table = message_table(tables, v, probably, &err);
 	struct change c;
 
 	if (table != NULL && table->elsewhere)
@@ -335,7 +334,7 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 		 * same. */
 		if (d->len <= MESSAGE_BYTES_MAX &&
 		    jscan_document(b->bodies.data + body.at, body.len, &document, &ignored) &&
-		    (table = find_table(tables, &document, NULL, &ignored)) != NULL &&
+		    (table = message_table(tables, &document, NULL, &ignored)) != NULL &&
 		    change_identify(table, &document, b->bodies.data, &b->arena, &c))
 			batch_name_row(b, &f, &c);
 		batch_add_failure(b, f, err.text);

@@ -29,6 +29,11 @@ int64_t message_shape(const struct amqp_delivery *d);
 void message_take(struct batch *b, const struct amqp_delivery *d, enum change_kind kind,
 		  const struct tables *tables);
 
+/* The table that a change is of, one JSON object of a message whose shape is `probably` (NULL: not known);
+ * NULL, with the reason. */
+const struct table *message_table(const struct tables *tables, const struct jscan_value *object,
+				  const struct table *probably, struct err *err);
+
 /* Whether a header goes with a message that is moved: another publisher's that is not large; not
  * ours, not the broker's. */
 bool message_header_travels(const struct amqp_header *h);

@@ -1,5 +1,6 @@
 /*
- * dead_letters.c: see dead_letters.h. One replica after the other, each on connections of its own.
+ * dead_letters.c: see dead_letters.h. One queue after the other, of each replica and stream, each on
+ * connections of its own.
  *
  * What happens to a letter:
  *   list, show   it is written out, and goes back when the connection is closed
@@ -24,6 +25,7 @@
 #include "common/base/stop.h"
 #include "consumer/letters/dead_letters_queue.h"
 #include "consumer/letters/dead_letters_replay.h"
+#include "consumer/letters/dead_letters_streams.h"
 #include "consumer/letters/dead_letters_text.h"
 #include "consumer/settings.h"
 
@@ -35,13 +37,15 @@ struct command {
 	int64_t now_us;
 	struct strbuf out; /* what is being written */
 
-	/* Of the replica that is worked on: */
+	/* Of the replica and stream that is worked on: */
 	const char *replica;
+	const struct tables *tables;
 	struct dead_queue queue;
 	struct dead_replay *replay; /* replay only */
 	size_t discarded;
 
 	/* Of all: */
+	bool partial;  /* a replica could not be asked which streams it has */
 	size_t chosen; /* letters the arguments mean */
 	size_t done;   /* of them replayed or discarded */
 	size_t left;   /* could not be replayed */
@@ -49,7 +53,8 @@ struct command {
 };
 
 static const char help[] =
-	"pgfanout-consumer dead-letters: changes that were given up, in queues products.dead.NAME\n"
+	"pgfanout-consumer dead-letters: changes that were given up, in queues\n"
+	"STREAM.dead.NAME\n"
 	"\n"
 	"Usage: pgfanout-consumer dead-letters list    [--replica NAME]... [--json] [ID...]\n"
 	"       pgfanout-consumer dead-letters show    [--replica NAME]... [--json] --all | ID...\n"
@@ -61,8 +66,9 @@ static const char help[] =
 	"  show             all that is known of them, with their bodies; nothing is changed\n"
 	"  replay           puts them back into the queues they came from, all attempts left;\n"
 	"                   safe at any age: a replica takes no change older than what it has\n"
-	"  discard          removes them; their products stay as they are on the replica\n"
-	"  ID               of a message or a product, as list shows it: all letters that have it\n"
+	"  discard          removes them; their rows stay as they are on the replica\n"
+	"  ID               of a message or a row, as list shows it, a product's id or 'public.users {7}':\n"
+	"                   all letters that have it\n"
 	"  --all            all letters\n"
 	"  --replica NAME   of this replica only; may be given several times (default: all)\n"
 	"  --json           one JSON object a line\n"
@@ -71,7 +77,7 @@ static const char help[] =
 	"It works while the consumer runs. Settings: RABBITMQ_URL and the replicas, as\n"
 	"pgfanout-consumer --help says.\n"
 	"Exit codes: 0 done; 1 no such replica or letter, or a letter could not be replayed;\n"
-	"2 wrong argument or setting; 3 the broker does not answer; 6 the output cannot be\n"
+	"2 wrong argument or setting; 3 the broker or a replica does not answer; 6 the output cannot be\n"
 	"written; 7 stopped by a signal, or not answered with yes.\n";
 
 static void complain(const char *fmt, ...) PRINTF_LIKE(1, 2);
@@ -179,7 +185,7 @@ static bool is_meant(struct command *c, const struct amqp_delivery *d)
 	bool meant = c->args->nids == 0;
 
 	for (size_t i = 0; i < c->args->nids; i++)
-		if (dead_letter_has(d, &c->args->ids[i]))
+		if (dead_letter_has(d, c->tables, &c->args->ids[i]))
 			c->args->ids[i].found = meant = true;
 	return meant;
 }
@@ -194,7 +200,7 @@ static bool on_letter(void *arg, const struct amqp_delivery *d)
 	if (!is_meant(c, d))
 		return true;
 	c->chosen++;
-	dead_letter_read(&l, c->replica, d);
+	dead_letter_read(&l, c->replica, c->tables, d);
 	switch (c->args->action) {
 	case DEAD_LIST:
 		if (c->args->json) {
@@ -272,14 +278,15 @@ static bool work(struct command *c, struct err *err)
 	}
 }
 
-static void work_on(struct command *c, const char *replica)
+static void work_on(struct command *c, const char *replica, const struct tables *tables)
 {
 	const char *urls = c->settings->rabbitmq_url;
 	struct err err = { .text = "" };
 
 	c->replica = replica;
+	c->tables = tables;
 	c->discarded = 0;
-	if (!dead_queue_open(&c->queue, urls, replica, &err)) {
+	if (!dead_queue_open(&c->queue, urls, tables->stream, replica, &err)) {
 		complain("%s", err.text);
 		fail(c, EXIT_UNREACHABLE);
 		return;
@@ -304,10 +311,36 @@ done:
 	dead_queue_close(&c->queue, urls);
 	if (c->discarded > 0)
 		fprintf(stderr,
-			"The products of discarded letters stay as they are on %s, and the API "
-			"goes on reading them elsewhere, until a newer change of theirs comes. "
+			"The rows of discarded letters stay as they are on %s, and the API goes on "
+			"reading products elsewhere, until a newer change of theirs comes. "
 			"To repair them now: reset-replicas --repair --replica %s\n",
 			replica, replica);
+}
+
+/* Its streams, read; what could not be is said once. */
+static struct dead_streams *streams_of(const struct replica_setting *replica, bool *ret_partial)
+{
+	struct dead_streams *s = xcalloc(1, sizeof(*s));
+	struct err err = { .text = "" };
+
+	if (dead_streams_read(s, replica->name, replica->url, &err) || stop_requested())
+		return s;
+	*ret_partial = true;
+	complain(
+		"%s cannot be asked for its streams and tables, so this is of %s alone, and does not "
+		"name rows: %s",
+		replica->name, s->list[0].name, err.text);
+	return s;
+}
+
+static void work_on_replica(struct command *c, const struct replica_setting *replica)
+{
+	struct dead_streams *s = streams_of(replica, &c->partial);
+
+	for (size_t i = 0; i < s->n && going(c); i++)
+		work_on(c, replica->name, &s->tables[i]);
+	dead_streams_clear(s);
+	free(s);
 }
 
 /* ---- the arguments ---- */
@@ -393,7 +426,6 @@ bool dead_args_parse(int argc, char **argv, struct dead_args *ret, struct err *e
 		id->text = argv[(size_t)optind + 1 + i];
 		if (*id->text == '\0')
 			return err_set(err, "an id is empty");
-		id->is_product = uuid_from_text(id->text, strlen(id->text), &id->product);
 	}
 	return check(ret, err);
 }
@@ -433,13 +465,34 @@ static bool check_replicas(const struct dead_args *a, const struct replica_setti
 	return true;
 }
 
+/* How many there are; false: the broker cannot be reached. */
+static bool count_letters(const char *urls, const struct replica_setting *replica, uint64_t *ret)
+{
+	bool partial = false, ok = true;
+	struct dead_streams *s = streams_of(replica, &partial);
+	struct dead_queue queue;
+	struct err err;
+
+	*ret = 0;
+	for (size_t i = 0; i < s->n && ok; i++) {
+		ok = dead_queue_open(&queue, urls, &s->list[i], replica->name, &err);
+		if (!ok) {
+			complain("%s", err.text);
+			break;
+		}
+		*ret += queue.ready;
+		dead_queue_close(&queue, urls);
+	}
+	dead_streams_clear(s);
+	free(s);
+	return ok;
+}
+
 /* discard --all; EXIT_OK: go on. */
 static enum exit_code ask(const struct consumer_settings *s, const struct dead_args *a)
 {
 	AUTO_STRBUF text = STRBUF_INIT;
-	struct dead_queue queue;
-	struct err err;
-	uint64_t letters = 0;
+	uint64_t letters = 0, ready;
 	char answer[16] = "";
 
 	if (!isatty(STDIN_FILENO) || !isatty(STDERR_FILENO)) {
@@ -450,13 +503,11 @@ static enum exit_code ask(const struct consumer_settings *s, const struct dead_a
 		const char *name = s->replicas.replica[i].name;
 		if (!is_chosen(a, name))
 			continue;
-		if (!dead_queue_open(&queue, s->rabbitmq_url, name, &err)) {
-			complain("%s", err.text);
+		if (!count_letters(s->rabbitmq_url, &s->replicas.replica[i], &ready))
 			return EXIT_UNREACHABLE;
-		}
-		letters += queue.ready;
-		strbuf_addf(&text, "%s%s (%u)", text.len > 0 ? ", " : "", name, queue.ready);
-		dead_queue_close(&queue, s->rabbitmq_url);
+		letters += ready;
+		strbuf_addf(&text, "%s%s (%llu)", text.len > 0 ? ", " : "", name,
+			    (unsigned long long)ready);
 	}
 	if (letters == 0)
 		return EXIT_OK;
@@ -516,8 +567,10 @@ static enum exit_code run(const struct consumer_settings *settings, struct dead_
 	stop_init();
 	for (size_t i = 0; i < settings->replicas.n && going(&c); i++)
 		if (is_chosen(args, settings->replicas.replica[i].name))
-			work_on(&c, settings->replicas.replica[i].name);
+			work_on_replica(&c, &settings->replicas.replica[i]);
 	sum_up(&c);
+	if (c.partial)
+		fail(&c, EXIT_UNREACHABLE);
 	strbuf_clear(&c.out);
 	return c.code;
 }

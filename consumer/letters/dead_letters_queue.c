@@ -24,12 +24,13 @@
 #define CONSUMERS_MAX	10000
 #define GIVEN_BACK_MS	3000
 
-bool dead_queue_open(struct dead_queue *q, const char *urls, const char *replica, struct err *err)
+bool dead_queue_open(struct dead_queue *q, const char *urls, const struct stream *stream,
+		     const char *replica, struct err *err)
 {
 	bool exists;
 
 	*q = (struct dead_queue){ 0 };
-	topology_dead_queue(q->name, topology_products(), replica);
+	topology_dead_queue(q->name, stream, replica);
 	q->link = amqp_open(urls, CONNECTION_NAME, OPEN_TIMEOUT_MS, err);
 	if (q->link == NULL)
 		return false;

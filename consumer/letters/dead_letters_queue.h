@@ -35,8 +35,8 @@ struct dead_queue {
 typedef bool (*dead_queue_letter)(void *arg, const struct amqp_delivery *d);
 
 /* A queue that does not exist has no letters. False: the broker cannot be reached. */
-MUST_CHECK bool dead_queue_open(struct dead_queue *q, const char *urls, const char *replica,
-				struct err *err);
+MUST_CHECK bool dead_queue_open(struct dead_queue *q, const char *urls, const struct stream *stream,
+				const char *replica, struct err *err);
 bool dead_queue_done(const struct dead_queue *q);
 /* Hands out what has come, without waiting. more: whether letters are wanted now; if not, only the
  * connection is kept alive, and a few may come all the same. False: the connection is lost, or the

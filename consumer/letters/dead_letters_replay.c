@@ -66,7 +66,8 @@ void dead_replay_close(struct dead_replay *r)
 
 static bool says_what_it_is(const struct amqp_header *h)
 {
-	return strcmp(h->key, "x-xid") == 0 || strcmp(h->key, "x-source") == 0;
+	return strcmp(h->key, "x-xid") == 0 || strcmp(h->key, "x-source") == 0 ||
+	       strcmp(h->key, CHANGE_SHAPE_HEADER) == 0;
 }
 
 static size_t add_headers(struct amqp_header *headers, size_t n, const struct amqp_delivery *d,

@@ -5,10 +5,10 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "common/base/utf8.h"
 #include "common/json/jscan.h"
-#include "common/wire/product.h"
 #include "common/base/base64.h"
 #include "common/base/clip.h"
 #include "consumer/apply/message.h"
@@ -36,7 +36,12 @@ static int64_t read_died_at(const char *text)
  */
 static void read_origin(struct dead_letter *l, const struct amqp_delivery *d)
 {
-	static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
+	static const struct {
+		enum change_kind kind;
+		const char *type;
+	} kinds[] = { { CHANGE_SYNC, "sync" },
+		      { CHANGE_DELETE, "delete" },
+		      { CHANGE_DELETE, CHANGE_TRUNCATE_KIND } };
 	const char *named[] = { find_text(d, "x-queue"), find_text(d, "x-first-death-queue") };
 	char queue[TOPOLOGY_NAME_MAX];
 
@@ -45,99 +50,130 @@ static void read_origin(struct dead_letter *l, const struct amqp_delivery *d)
 		if (n == ARRAY_SIZE(named) && (*named[0] != '\0' || *named[1] != '\0'))
 			return;
 		for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-			topology_queue(queue, topology_products(), kinds[i], l->replica);
+			topology_queue(queue, l->stream, kinds[i].kind, l->replica);
 			if (n < ARRAY_SIZE(named)
 				    ? strcmp(named[n], queue) != 0
-				    : strcmp(d->type, kinds[i] == CHANGE_SYNC
-							      ? "products.sync"
-							      : "products.delete") != 0)
+				    : !topology_is_type(l->stream, d->type, kinds[i].type))
 				continue;
 			memcpy(l->queue, queue, sizeof(queue));
-			l->kind = change_kind_name(kinds[i]);
+			l->kind = change_kind_name(kinds[i].kind);
 			return;
 		}
 	}
 }
 
-/* Which product and version a change means, as far as these two can be read. */
-static bool identify(const struct jscan_value *object, struct uuid *ret_id, int64_t *ret_version)
-{
-	struct jscan_value key, value;
-	struct jscan_iter it;
-	unsigned ids = 0, versions = 0;
+/* What of a row of a letter is asked for; true: no more of them. */
+typedef bool (*each_row)(void *arg, const struct table *t, const char *key, int64_t version);
 
-	if (object->type != JSCAN_OBJECT)
+/* The rows of a letter, as far as they can be read. */
+struct rows {
+	const struct tables *tables;
+	const struct table *probably;
+	const char *base; /* the body */
+	bool truncate;
+	struct change_arena arena;
+	struct strbuf key;
+	each_row each;
+	void *arg;
+};
+
+static bool take_row(struct rows *rows, const struct jscan_value *object)
+{
+	const struct table *t;
+	struct change c;
+	struct err ignored;
+
+	t = message_table(rows->tables, object, rows->probably, &ignored);
+	strbuf_reset(&rows->key);
+	if (t == NULL)
 		return false;
-	for (jscan_iter_init(&it, object); jscan_iter_next(&it, &key, &value);) {
-		if (jscan_string_is(&key, "id"))
-			ids += value.type == JSCAN_STRING &&
-			       uuid_from_text(value.text + 1, value.len - 2, ret_id);
-		else if (jscan_string_is(&key, "version"))
-			versions += jscan_int64(&value, ret_version) && *ret_version > 0;
+	if (rows->truncate && !t->flat) {
+		if (!change_read_truncate(t, object, &rows->arena, &c, &ignored))
+			return false;
+	} else {
+		if (!change_identify(t, object, rows->base, &rows->arena, &c))
+			return false;
+		change_key_text(&c, rows->base, &rows->arena, &rows->key);
 	}
-	return ids == 1 && versions == 1;
+	return rows->each(rows->arg, t, strbuf_str(&rows->key), c.version);
 }
 
-/* Calls each() for every product of the body until it returns true. */
-static bool each_product(const struct amqp_delivery *d,
-			 bool (*each)(void *arg, const struct uuid *id, int64_t version), void *arg)
+static bool find_row(const struct amqp_delivery *d, const struct tables *tables, each_row each,
+		     void *arg)
 {
+	const struct amqp_header *shape = amqp_find_header(d->headers, d->nheaders,
+							   CHANGE_SHAPE_HEADER);
+	struct rows rows = { .tables = tables, .base = d->body, .each = each, .arg = arg };
 	struct jscan_value document, element;
 	struct jscan_iter it;
-	struct uuid id;
-	int64_t version;
 	struct err err;
+	bool found = false;
 
 	if (!jscan_document(d->body, d->len, &document, &err))
 		return false;
+	rows.truncate = topology_is_type(tables->stream, d->type, CHANGE_TRUNCATE_KIND);
+	if (shape != NULL && shape->str == NULL)
+		rows.probably = tables_shape(tables, shape->num);
 	if (document.type == JSCAN_OBJECT)
-		return identify(&document, &id, &version) && each(arg, &id, version);
-	if (document.type != JSCAN_ARRAY)
-		return false;
-	for (jscan_iter_init(&it, &document); jscan_iter_next(&it, NULL, &element);)
-		if (identify(&element, &id, &version) && each(arg, &id, version))
-			return true;
-	return false;
+		found = take_row(&rows, &document);
+	if (document.type == JSCAN_ARRAY)
+		for (jscan_iter_init(&it, &document);
+		     !found && jscan_iter_next(&it, NULL, &element);)
+			found = take_row(&rows, &element);
+	change_arena_clear(&rows.arena);
+	strbuf_clear(&rows.key);
+	return found;
 }
 
-static bool note_product(void *arg, const struct uuid *id, int64_t version)
+static bool note_row(void *arg, const struct table *t, const char *key, int64_t version)
 {
 	struct dead_letter *l = arg;
+	AUTO_STRBUF row = STRBUF_INIT;
 
-	if (l->products++ == 0) {
-		l->id = *id;
-		l->version = version;
-	}
+	if (l->rows++ > 0)
+		return false;
+	table_name_row(&row, t, key);
+	clip_text(l->row, sizeof(l->row), strbuf_str(&row));
+	clip_text(l->table, sizeof(l->table), t->full);
+	clip_text(l->key, sizeof(l->key), key);
+	l->flat = t->flat;
+	l->version = version;
 	return false;
 }
 
-void dead_letter_read(struct dead_letter *l, const char *replica, const struct amqp_delivery *d)
+void dead_letter_read(struct dead_letter *l, const char *replica, const struct tables *tables,
+		      const struct amqp_delivery *d)
 {
 	const struct amqp_header *attempt = amqp_find_header(d->headers, d->nheaders, "x-attempt");
 
-	*l = (struct dead_letter){ .replica = replica, .kind = "" };
+	*l = (struct dead_letter){ .replica = replica, .stream = tables->stream, .kind = "" };
 	clip_text(l->message_id, sizeof(l->message_id), d->message_id);
 	clip_text(l->error, sizeof(l->error), find_text(d, "x-error"));
 	l->attempts = attempt != NULL && attempt->str == NULL ? attempt->num : 0;
 	l->died_us = read_died_at(find_text(d, "x-died-at"));
 	read_origin(l, d);
-	(void)each_product(d, note_product, l);
+	(void)find_row(d, tables, note_row, l);
 }
 
-static bool same_product(void *arg, const struct uuid *id, int64_t version)
+/* A UUID may be written in capitals. */
+static bool is_row(void *arg, const struct table *t, const char *key, int64_t version)
 {
 	const struct dead_id *wanted = arg;
+	bool uuid = t->nkey == 1 && t->columns[t->key[0]].form == TABLE_UUID;
+	AUTO_STRBUF row = STRBUF_INIT;
 
 	(void)version;
-	return uuid_cmp(&wanted->product, id) == 0;
+	table_name_row(&row, t, key);
+	return uuid ? strcasecmp(strbuf_str(&row), wanted->text) == 0
+		    : strcmp(strbuf_str(&row), wanted->text) == 0;
 }
 
-bool dead_letter_has(const struct amqp_delivery *d, const struct dead_id *id)
+bool dead_letter_has(const struct amqp_delivery *d, const struct tables *tables,
+		     const struct dead_id *id)
 {
 	struct dead_id copy = *id;
 
-	return strcmp(d->message_id, id->text) == 0 ||
-	       (id->is_product && each_product(d, same_product, &copy));
+	return strcmp(d->message_id, id->text) == 0 || find_row(d, tables, is_row, &copy);
 }
 
 /* ---- writing ---- */
@@ -161,19 +197,17 @@ void dead_text_age(int64_t us, char *buf, size_t size)
 }
 
 struct words {
-	char product[UUID_TEXT_LEN + 32], version[24], age[24], died_at[CLOCK_TIMESTAMP_MAX];
+	char row[sizeof(((struct dead_letter *)NULL)->row) + 24];
+	char version[24], age[24], died_at[CLOCK_TIMESTAMP_MAX];
 };
 
 static void say(const struct dead_letter *l, int64_t now_us, struct words *w)
 {
-	*w = (struct words){ .product = "-", .version = "-", .died_at = "-" };
-	if (l->products > 0) {
-		uuid_to_text(&l->id, w->product);
-		if (l->products > 1)
-			snprintf(w->product + UUID_TEXT_LEN, sizeof(w->product) - UUID_TEXT_LEN,
-				 "+%zu", l->products - 1);
-		else
-			w->product[UUID_TEXT_LEN] = '\0';
+	*w = (struct words){ .row = "-", .version = "-", .died_at = "-" };
+	if (l->rows > 0) {
+		int len = snprintf(w->row, sizeof(l->row), "%s", l->row);
+		if (l->rows > 1)
+			snprintf(w->row + len, 24, "+%zu", l->rows - 1);
 		snprintf(w->version, sizeof(w->version), "%lld", (long long)l->version);
 	}
 	if (l->died_us != 0)
@@ -191,8 +225,8 @@ static const char *or_dash(const char *s)
 
 void dead_text_head(struct strbuf *out)
 {
-	strbuf_addf(out, LINE, "REPLICA", "MESSAGE", "PRODUCT", "KIND", "VERSION", "ATTEMPTS",
-		    "AGE", "DIED AT", "ERROR");
+	strbuf_addf(out, LINE, "REPLICA", "MESSAGE", "ROW", "KIND", "VERSION", "ATTEMPTS", "AGE",
+		    "DIED AT", "ERROR");
 }
 
 void dead_text_line(struct strbuf *out, const struct dead_letter *l, int64_t now_us)
@@ -202,7 +236,7 @@ void dead_text_line(struct strbuf *out, const struct dead_letter *l, int64_t now
 
 	say(l, now_us, &w);
 	snprintf(attempts, sizeof(attempts), "%lld", (long long)l->attempts);
-	strbuf_addf(out, LINE, l->replica, or_dash(l->message_id), w.product, or_dash(l->kind),
+	strbuf_addf(out, LINE, l->replica, or_dash(l->message_id), w.row, or_dash(l->kind),
 		    w.version, attempts, w.age, w.died_at, or_dash(l->error));
 }
 
@@ -212,9 +246,9 @@ void dead_text_short(struct strbuf *out, const struct dead_letter *l)
 
 	say(l, 0, &w);
 	strbuf_addf(out, "%s %s", l->replica, or_dash(l->message_id));
-	if (l->products > 0)
-		strbuf_addf(out, " (%s of product %s, version %s)", or_dash(l->kind), w.product,
-			    w.version);
+	if (l->rows > 0)
+		strbuf_addf(out, " (%s of %s%s, version %s)", or_dash(l->kind),
+			    l->flat ? "product " : "", w.row, w.version);
 }
 
 /* Text for a terminal, of any length: what is neither printable nor UTF-8 as \xNN; line ends and
@@ -274,7 +308,7 @@ void dead_text_full(struct strbuf *out, const struct dead_letter *l, const struc
 	snprintf(attempts, sizeof(attempts), "%lld", (long long)l->attempts);
 	add_field(out, "replica", l->replica);
 	add_field(out, "message", l->message_id);
-	add_field(out, "product", w.product);
+	add_field(out, l->flat ? "product" : "row", w.row);
 	add_field(out, "kind", l->kind);
 	add_field(out, "version", w.version);
 	add_field(out, "attempts", attempts);
@@ -402,11 +436,14 @@ void dead_text_json(struct strbuf *out, const struct dead_letter *l, const struc
 	strbuf_addstr(out, "{\"replica\":");
 	add_json_text(out, l->replica);
 	add_member(out, "messageId", l->message_id);
-	w.product[UUID_TEXT_LEN] = '\0';
-	add_member(out, "productId", l->products > 0 ? w.product : "");
-	strbuf_addf(out, ",\"products\":%zu", l->products);
+	add_member(out, "productId", l->flat ? l->row : "");
+	strbuf_addf(out, ",\"products\":%zu", l->flat ? l->rows : 0);
+	add_member(out, "stream", l->stream->name);
+	add_member(out, "table", l->table);
+	add_member(out, "key", l->key);
+	strbuf_addf(out, ",\"rows\":%zu", l->rows);
 	add_member(out, "kind", l->kind);
-	strbuf_addf(out, ",\"version\":%s,\"attempts\":%lld", l->products > 0 ? w.version : "null",
+	strbuf_addf(out, ",\"version\":%s,\"attempts\":%lld", l->rows > 0 ? w.version : "null",
 		    (long long)l->attempts);
 	if (l->died_us != 0) {
 		int64_t age_us = now_us > l->died_us ? now_us - l->died_us : 0;

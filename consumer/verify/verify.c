@@ -92,17 +92,12 @@ static void tick(struct verify *v)
 	progress_screen_show(run->screen, rows, n, now);
 }
 
-/* "public.users {7}", and of a flat table the key alone. What would end the line is escaped. */
+/* What would end the line is escaped. */
 static void name_row(struct strbuf *out, const struct verify *v, const char *key)
 {
-	const struct table *t = v->table->shape;
-	size_t len = strlen(key);
 	AUTO_STRBUF text = STRBUF_INIT;
 
-	if (t->flat && t->nkey == 1 && len > 2)
-		strbuf_add(&text, key + 1, len - 2);
-	else
-		strbuf_addf(&text, "%s %s", t->full, key);
+	table_name_row(&text, v->table->shape, key);
 	for (const char *p = strbuf_str(&text); *p != '\0'; p++) {
 		if ((unsigned char)*p < ' ' || *p == 0x7f)
 			strbuf_addf(out, "\\x%02x", (unsigned char)*p);

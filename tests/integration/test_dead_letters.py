@@ -459,3 +459,74 @@ def test_a_repair_ends_a_record_of_a_version_never_given_out(stack):
     assert done.returncode == 0, done.stdout + done.stderr
     assert no_reads_avoid(stack, "replica-1")
     assert stack.reset("--verify").returncode == 0
+
+
+PAIRS = """
+    create table pairs (tenant int, name text, n int, primary key (name, tenant));
+    select pgfanout.add_table('pairs', stream => 'pairs');
+    create table counts (id bigint primary key, n int);
+    insert into counts values (1, 1);
+    select pgfanout.add_table('counts');
+"""
+
+
+def test_letters_of_any_table_and_stream(stack, consumer):
+    """They name the table and its key, and are chosen by it; replayed, repaired, or discarded like products'."""
+    stack.start_api()
+    stack.psql("primary", PAIRS)
+    for db in BOTH:
+        wait_until(lambda: stack.sql(db, "select count(*) from pgfanout.tables where not due") == [(3,)],  # pylint: disable=cell-var-from-loop
+                   30 * SLOWNESS, "the tables are there")
+    for table in ("pairs", "counts"):
+        stack.psql("replica-1", f"alter table {table} add constraint odd check (n <> {REFUSED})")
+    stack.psql("primary", f"""
+        insert into pairs values (1, 'a "b"', {REFUSED}); insert into pairs values (2, 'c', {REFUSED}); insert into pairs values (3, 'c', 3);
+        update counts set n = {REFUSED};""")
+    stack.create("a product")
+    wait_until(lambda: [stack.queue_depth(f"{s}.dead.replica-1") for s in ("pairs", "tables")] == [2, 1], 30 * SLOWNESS, "dead letters")
+
+    listed = letters(stack)
+    assert sorted((x["replica"], x["stream"], x["table"], x["key"], x["kind"], x["productId"], x["rows"], x["products"]) for x in listed) == [
+        ("replica-1", "pairs", "public.pairs", '{"a \\"b\\"",1}', "sync", None, 1, 0),
+        ("replica-1", "pairs", "public.pairs", "{c,2}", "sync", None, 1, 0),
+        ("replica-1", "tables", "public.counts", "{1}", "sync", None, 1, 0)]
+    assert all(x["version"] > 0 and "odd" in x["error"] for x in listed)
+    text = cli(stack, "list").stdout
+    assert "public.pairs {c,2}" in text and "public.counts {1}" in text
+    assert [x["key"] for x in letters(stack, "public.pairs {c,2}")] == ["{c,2}"]
+    assert "no dead letter has the id public.pairs {c,3}" in cli(stack, "list", "public.pairs {c,3}", code=1).stderr
+    assert sorted(stack.sql("replica-1", "select t.relation::text, d.key::text from pgfanout.dead_letters d join pgfanout.tables t on t.id = d.\"table\"")) == [
+        ("counts", "{1}"), ("pairs", '{"a \\"b\\"",1}'), ("pairs", "{c,2}")]
+
+    # One is replayed when its cause is gone, another discarded and repaired, and one cured by a newer change.
+    for table in ("pairs", "counts"):
+        stack.psql("replica-1", f"alter table {table} drop constraint odd")
+    done = cli(stack, "replay", 'public.pairs {"a \\"b\\"",1}')
+    assert '(sync of public.pairs {"a \\"b\\"",1}, version' in done.stdout and "1 replayed, 0 left." in done.stdout
+    done = cli(stack, "discard", "public.pairs {c,2}")
+    assert "1 discarded." in done.stdout and "reset-replicas --repair --replica replica-1" in done.stderr
+    wait_until(lambda: stack.sql("replica-1", "select name from pairs order by name, tenant") == [('a "b"',), ("c",)], 20 * SLOWNESS, "the replayed one")
+    repair = stack.run("reset-replicas", "--repair", timeout=100)
+    assert repair.returncode == 0, repair.stdout + repair.stderr
+    assert "replica-1: public.pairs {c,2} missing; a change of it was given up" in repair.stdout
+    assert "replica-1: public.counts {1} different: n; a change of it was given up" in repair.stdout
+    for db in BOTH:
+        assert stack.sql(db, "select count(*) from pairs") == [(3,)] and stack.sql(db, "select n from counts") == [(REFUSED,)]
+    assert stack.sql("replica-1", "select count(*) from pgfanout.dead_letters") == [(0,)]
+    # What is left is old news by now.
+    assert "1 replayed, 0 left." in cli(stack, "replay", "--all").stdout
+    wait_empty(stack, "pairs.dead.replica-1", "tables.dead.replica-1", "tables.sync.replica-1")
+    assert letters(stack) == []
+
+
+def test_a_replica_that_does_not_answer_cannot_name_rows(stack, consumer):
+    publisher = Publisher(stack)
+    publisher.bury("replica-1", product(1, 5), 1)
+    publisher.bury("replica-2", product(2, 5), 2)
+    wait_letters(stack, "replica-2", 1)
+    stack.replicas[0].stop("immediate")
+    done = cli(stack, "list", "--json", code=3)
+    assert "replica-1 cannot be asked for its streams and tables" in done.stderr
+    assert [(x["messageId"], x["productId"]) for x in map(json.loads, done.stdout.splitlines())] == [("letter-1", None), ("letter-2", ident(2))]
+    stack.replicas[0].start()
+    assert [x["productId"] for x in letters(stack)] == [ident(1), ident(2)]

@@ -13,9 +13,37 @@
 
 #include "consumer/letters/dead_letters.h"
 #include "consumer/letters/dead_letters_text.h"
+#include "tests/unit/tables_for_tests.h"
 
 #define ID1 "00000000-0000-4000-8000-000000000001"
 #define ID2 "00000000-0000-4000-8000-000000000002"
+
+/* Two streams, with a table each. */
+static struct stream products_stream, rest_stream;
+static struct tables products = { .stream = &products_stream }, rest = { .stream = &rest_stream };
+
+static int make_tables(void **state)
+{
+	static struct table *of_products[1], *of_rest[1];
+	(void)state;
+
+	topology_stream(&products_stream, 1, "products");
+	topology_stream(&rest_stream, 2, "rest");
+	of_products[0] = products_for_tests();
+	of_rest[0] = odd_for_tests();
+	products.list = of_products;
+	rest.list = of_rest;
+	products.n = rest.n = 1;
+	return 0;
+}
+
+static int free_tables(void **state)
+{
+	(void)state;
+	table_free(products.list[0]);
+	table_free(rest.list[0]);
+	return 0;
+}
 
 static void test_arguments(void **state)
 {
@@ -98,9 +126,6 @@ static void test_arguments(void **state)
 			assert_int_equal(a.yes, rows[i].yes);
 			assert_int_equal(a.json, rows[i].json);
 			assert_int_equal(a.help, rows[i].help);
-			for (size_t k = 0; k < a.nids; k++)
-				assert_int_equal(a.ids[k].is_product,
-						 strcmp(a.ids[k].text, ID1) == 0);
 		} else {
 			assert_non_null(strstr(err.text, rows[i].error));
 		}
@@ -168,18 +193,17 @@ static void test_first_of_a_letter(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct amqp_delivery d = delivery(rows[i].text, NULL, 0);
-		char text[UUID_TEXT_LEN + 1] = "";
 		struct dead_letter l;
 
-		dead_letter_read(&l, "r", &d);
-		if (l.products != (rows[i].version > 0))
+		dead_letter_read(&l, "r", &products, &d);
+		if (l.rows != (rows[i].version > 0))
 			print_error("row: %s\n", rows[i].text);
-		assert_int_equal(l.products, rows[i].version > 0);
+		assert_int_equal(l.rows, rows[i].version > 0);
 		assert_int_equal(l.version, rows[i].version);
 		if (l.version == 0)
 			continue;
-		uuid_to_text(&l.id, text);
-		assert_string_equal(text, ID1);
+		assert_string_equal(l.row, ID1);
+		assert_string_equal(l.key, "{" ID1 "}");
 	}
 }
 
@@ -203,7 +227,7 @@ static void test_origin(void **state)
 		struct amqp_delivery d = delivery("{}", &h, 1);
 		struct dead_letter l;
 
-		dead_letter_read(&l, "r", &d);
+		dead_letter_read(&l, "r", &products, &d);
 		assert_string_equal(l.queue, rows[i].queue);
 		assert_string_equal(l.kind, rows[i].kind);
 	}
@@ -226,12 +250,11 @@ static void test_ids_of_letters(void **state)
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		struct dead_id id = { .text = rows[i].text };
-		id.is_product = uuid_from_text(id.text, strlen(id.text), &id.product);
-		assert_int_equal(dead_letter_has(&d, &id), rows[i].has);
+		assert_int_equal(dead_letter_has(&d, &products, &id), rows[i].has);
 	}
 	struct dead_letter l;
-	dead_letter_read(&l, "r", &d);
-	assert_int_equal(l.products, 2);
+	dead_letter_read(&l, "r", &products, &d);
+	assert_int_equal(l.rows, 2);
 	assert_int_equal(l.version, 7);
 }
 
@@ -251,7 +274,7 @@ static void test_written(void **state)
 	struct strbuf out = STRBUF_INIT;
 
 	(void)state;
-	dead_letter_read(&l, "r", &d);
+	dead_letter_read(&l, "r", &products, &d);
 	assert_int_equal(l.died_us, died_us);
 	dead_text_line(&out, &l, died_us + 125000000);
 	assert_string_equal(out.data, "r             m-1                       " ID1
@@ -265,7 +288,8 @@ static void test_written(void **state)
 	assert_string_equal(
 		out.data,
 		"{\"replica\":\"r\",\"messageId\":\"m-1\",\"productId\":\"" ID1
-		"\",\"products\":1,\"kind\":\"sync\",\"version\":7,\"attempts\":3,\"ageSeconds\":125,"
+		"\",\"products\":1,\"stream\":\"products\",\"table\":\"public.products\",\"key\":\"{" ID1
+		"}\",\"rows\":1,\"kind\":\"sync\",\"version\":7,\"attempts\":3,\"ageSeconds\":125,"
 		"\"diedAt\":\"2026-01-31T12:00:00.000000Z\",\"error\":\"price is [31m odd\","
 		"\"result\":\"left\"}\n");
 	strbuf_reset(&out);
@@ -278,6 +302,56 @@ static void test_written(void **state)
 	assert_non_null(strstr(out.data, "\"tenant\":\"\\\"acme\\\"\"}"));
 	assert_non_null(strstr(out.data, "\"body\":\"{\\\"id\\\":"));
 	strbuf_clear(&out);
+}
+
+/* Of any table: the key as SQL has it, whichever members come first. */
+static void test_any_table(void **state)
+{
+	static const struct {
+		const char *body, *type, *row, *key, *kind;
+		size_t rows;
+	} rows[] = {
+		{ "{\"table\":\"Sales.Odd \\\"one\\\"\",\"version\":7,\"row\":{\"count\":5,\"flag\":true,"
+		  "\"Region \\\"x\\\"\":\"a b\",\"select\":-1}}",
+		  "rest.sync", "Sales.Odd \"one\" {\"a b\",-1,5}", "{\"a b\",-1,5}", "sync", 1 },
+		{ "[{\"table\":\"Sales.Odd \\\"one\\\"\",\"version\":7,\"key\":{\"Region \\\"x\\\"\":\"eu\","
+		  "\"count\":5,\"select\":2}},{\"table\":\"Sales.Odd \\\"one\\\"\",\"version\":8,"
+		  "\"key\":{\"Region \\\"x\\\"\":\"\",\"count\":6,\"select\":2}}]",
+		  "rest.delete", "Sales.Odd \"one\" {eu,2,5}", "{eu,2,5}", "delete", 2 },
+		{ "{\"table\":\"Sales.Odd \\\"one\\\"\",\"version\":7}", "rest.truncate",
+		  "Sales.Odd \"one\"", "", "delete", 1 },
+		{ "{\"table\":\"Sales.Odd \\\"one\\\"\",\"version\":7,\"key\":{\"count\":5}}",
+		  "rest.delete", "", "", "delete", 0 },
+		{ "{\"table\":\"Sales.other\",\"version\":7,\"key\":{\"id\":5}}", "rest.delete", "",
+		  "", "delete", 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct amqp_delivery d = delivery(rows[i].body, NULL, 0);
+		struct dead_id id = { .text = rows[i].row };
+		AUTO_STRBUF out = STRBUF_INIT;
+		struct dead_letter l;
+
+		d.type = rows[i].type;
+		dead_letter_read(&l, "r", &rest, &d);
+		assert_int_equal(l.rows, rows[i].rows);
+		assert_string_equal(l.row, rows[i].row);
+		assert_string_equal(l.key, rows[i].key);
+		assert_string_equal(l.kind, rows[i].kind);
+		if (rows[i].rows == 0)
+			continue;
+		assert_true(dead_letter_has(&d, &rest, &id));
+		dead_text_json(&out, &l, NULL, 0, NULL);
+		assert_non_null(strstr(out.data,
+				       "\"productId\":null,\"products\":0,\"stream\":\"rest\","
+				       "\"table\":\"Sales.Odd \\\"one\\\"\""));
+	}
+	struct amqp_delivery d = delivery(rows[1].body, NULL, 0);
+	const struct dead_id second = { .text = "Sales.Odd \"one\" {\"\",2,6}" },
+			     none = { .text = "Sales.Odd \"one\" {\"\",2,5}" };
+	assert_true(dead_letter_has(&d, &rest, &second));
+	assert_false(dead_letter_has(&d, &rest, &none));
 }
 
 static void test_base64(void **state)
@@ -295,7 +369,7 @@ static void test_base64(void **state)
 		struct strbuf out = STRBUF_INIT;
 		struct dead_letter l;
 
-		dead_letter_read(&l, "r", &d);
+		dead_letter_read(&l, "r", &products, &d);
 		dead_text_json(&out, &l, &d, 0, NULL);
 		assert_non_null(strstr(out.data, rows[i].text));
 		strbuf_clear(&out);
@@ -305,14 +379,11 @@ static void test_base64(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_arguments),
-		cmocka_unit_test(test_ages),
-		cmocka_unit_test(test_first_of_a_letter),
-		cmocka_unit_test(test_origin),
-		cmocka_unit_test(test_ids_of_letters),
-		cmocka_unit_test(test_written),
-		cmocka_unit_test(test_base64),
+		cmocka_unit_test(test_arguments),	  cmocka_unit_test(test_ages),
+		cmocka_unit_test(test_first_of_a_letter), cmocka_unit_test(test_origin),
+		cmocka_unit_test(test_ids_of_letters),	  cmocka_unit_test(test_written),
+		cmocka_unit_test(test_any_table),	  cmocka_unit_test(test_base64),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make_tables, free_tables);
 }
