@@ -357,10 +357,10 @@ COMMENT ON FUNCTION pgfanout.describe(pgfanout.registered) IS 'pgfanout: what a 
 
 -- The columns that a record has, in their order: a key's first column, then the others as the table has
 -- them. sure: NULL cannot be there. A column of another table than products may have lost its NOT NULL
--- without our notice; what products must be is looked at.
+-- without our notice; what products must be is looked at. No SET: so it becomes part of the caller's query.
 CREATE FUNCTION pgfanout.recorded(shape jsonb, only_key boolean)
 	RETURNS TABLE (col jsonb, place bigint, sure boolean)
-	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE sql IMMUTABLE
 AS $$
 	SELECT o.col, row_number() OVER (ORDER BY coalesce(k.place = 1, false) DESC, o.place),
 		(o.col -> 'notnull')::boolean AND (k.att IS NOT NULL OR (shape -> 'flat')::boolean)
