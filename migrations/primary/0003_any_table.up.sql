@@ -1109,9 +1109,9 @@ COMMENT ON FUNCTION pgfanout.add_table(regclass, text[], text, text, text[], tex
 -- ---- all tables of a schema ----
 
 -- Registers what is new in these schemas, or was altered since it could not be. own: in the transaction that
--- made or altered it, whose lock on it this is. What cannot be registered is told once, and left out. Partitions
+-- made or altered it, whose lock on it this is. hurry: notice() is. What cannot be registered is told once, and left out. Partitions
 -- are their parent's, and what an extension has made is the extension's.
-CREATE FUNCTION pgfanout.follow(own boolean) RETURNS void
+CREATE FUNCTION pgfanout.follow(own boolean, hurry boolean) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -1150,9 +1150,10 @@ BEGIN
 				ON CONFLICT (relation) DO UPDATE SET seen = excluded.seen, reason = excluded.reason;
 				RAISE NOTICE '% is not replicated: %', t.relation, SQLERRM;
 		END;
+		EXIT WHEN hurry AND clock_timestamp() > statement_timestamp() + interval '250 ms';
 	END LOOP;
 END $$;
-COMMENT ON FUNCTION pgfanout.follow(boolean) IS 'pgfanout: registers new tables of the schemas that are replicated';
+COMMENT ON FUNCTION pgfanout.follow(boolean, boolean) IS 'pgfanout: registers new tables of the schemas that are replicated';
 
 -- Registers all tables of a schema, and those that are made there later.
 CREATE FUNCTION pgfanout.add_schema(schema text) RETURNS void
@@ -1181,7 +1182,7 @@ BEGIN
 	INSERT INTO pgfanout.schemas (name, who) VALUES (n.nspname, pgfanout.caller()::regrole)
 	ON CONFLICT (name) DO UPDATE SET who = excluded.who;
 	DELETE FROM pgfanout.skipped k USING pg_class c WHERE c.oid = k.relation AND c.relnamespace = n.oid;
-	PERFORM pgfanout.follow(false);
+	PERFORM pgfanout.follow(false, false);
 END $$;
 COMMENT ON FUNCTION pgfanout.add_schema(text) IS 'pgfanout: registers all tables of a schema, those that are made later too';
 
@@ -1329,6 +1330,7 @@ BEGIN
 			AND (NOT own OR of_types OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = g.relation)
 				OR g.relation = ANY (held)
 				OR EXISTS (SELECT FROM pgfanout.partitions(g.relation) p WHERE p.part = ANY (held)))
+		ORDER BY random() -- one that cannot be seen to now is not in the way of others for ever
 	LOOP
 		BEGIN
 			IF pgfanout.describe(r) IS NULL THEN
@@ -1371,8 +1373,10 @@ BEGIN
 					NULL; -- the next look
 				END;
 		END;
+		-- The API's look may take READ_TIMEOUT_MS in all; what it does is undone if it takes longer.
+		EXIT WHEN NOT own AND clock_timestamp() > statement_timestamp() + interval '250 ms';
 	END LOOP;
-	PERFORM pgfanout.follow(own);
+	PERFORM pgfanout.follow(own, NOT own);
 END $$;
 COMMENT ON FUNCTION pgfanout.notice(boolean, boolean) IS 'pgfanout: sees to tables that have been altered';
 
@@ -1512,7 +1516,7 @@ REVOKE ALL ON FUNCTION pgfanout.install(pgfanout.registered), pgfanout.reshape(p
 	pgfanout.register(regclass, text[], text, text, text[], text), pgfanout.unregister(pgfanout.registered, boolean),
 	pgfanout.follow_names(pgfanout.registered), pgfanout.follow_partitions(pgfanout.registered, oid[]),
 	pgfanout.follow_triggers(pgfanout.registered, oid[]),
-	pgfanout.enter(regclass, text[], text, text, text[], text), pgfanout.follow(boolean)
+	pgfanout.enter(regclass, text[], text, text, text[], text), pgfanout.follow(boolean, boolean)
 	FROM PUBLIC;
 
 -- ---- what 0002 has left ----
