@@ -524,6 +524,35 @@ $t$,
 $$;
 COMMENT ON FUNCTION pgfanout.record_text(pgfanout.registered, jsonb, text, text) IS 'pgfanout: part of the text of capture';
 
+-- The same for the key of one row: of a partitioned table it is planned for that key, or one plan for all keys
+-- looks at its partition alone. side is OLD or NEW.
+CREATE FUNCTION pgfanout.record_row_text(r pgfanout.registered, shape jsonb, side text) RETURNS text
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT format($t$		IF current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
+			%1$s;
+		ELSE
+			%1$s FOR KEY SHARE;
+		END IF;
+		IF FOUND THEN
+			INSERT INTO pgfanout.outbox (stream, version, shape, kind, body)
+			VALUES (%2$s, nextval('pgfanout.version_seq'), %3$s, CASE TG_OP WHEN 'INSERT' THEN 'i' ELSE 'u' END,
+				%4$s);
+		ELS%5$s
+			INSERT INTO pgfanout.outbox (stream, version, shape, kind, body)
+			VALUES (%2$s, nextval('pgfanout.version_seq'), %3$s, 'd',
+				%6$s);
+		END IF;
+$t$,
+		format('SELECT * INTO pgfanout_row FROM %s q WHERE %s%s', r.relation,
+			pgfanout.key_text(r, 'q.%1$I', side || '.%1$I'), ' AND (' || r.filter || ')'),
+		r.stream, r.shape, pgfanout.object_text(shape, 'pgfanout_row', false),
+		-- What was never there need not be deleted.
+		CASE WHEN r.filter IS NULL THEN 'E' ELSE 'IF TG_OP <> ''INSERT'' THEN' END,
+		pgfanout.object_text(shape, side, true))
+$$;
+COMMENT ON FUNCTION pgfanout.record_row_text(pgfanout.registered, jsonb, text) IS 'pgfanout: part of the text of capture';
+
 -- Makes a function of capture. The planner settings keep the cached plans at an index look-up for each
 -- changed row, whatever the first call in a session looked like; nothing is compiled, which a plan that
 -- looks expensive would start. Where the text of a type depends on settings, they are fixed. A filter may
@@ -543,7 +572,7 @@ BEGIN
 			WHERE s.id = r.shape AND (c ->> 'form' = 'text' OR c ->> 'type' IN ('real', 'double precision')))
 		THEN ' SET datestyle = ''ISO, YMD'' SET intervalstyle = postgres SET timezone = ''UTC'''
 			' SET extra_float_digits = 3 SET bytea_output = hex SET lc_monetary = ''C''' END,
-		format(E'BEGIN\n%s	RETURN NULL;\nEND', replace(body, 'TG_OP', format('%I.tg_op', name || r.id))));
+		format(E'#variable_conflict use_column\nDECLARE\n	pgfanout_row record;\nBEGIN\n%s	RETURN NULL;\nEND', replace(body, 'TG_OP', format('%I.tg_op', name || r.id))));
 	EXECUTE format('COMMENT ON FUNCTION pgfanout.%I() IS %L', name || r.id,
 		format('pgfanout: records %s of %s', what, r.relation));
 END $$;
@@ -567,12 +596,6 @@ $t$;
 %s	ELSE
 %s	END IF;
 $t$;
-	row   text := format($t$(
-			SELECT %s WHERE TG_OP <> 'INSERT'
-			UNION ALL
-			SELECT %s WHERE TG_OP = 'INSERT' OR (TG_OP = 'UPDATE' AND %s)) c$t$,
-		(SELECT string_agg(format('OLD.%s AS %1$s', k), ', ') FROM unnest(keys) AS k),
-		(SELECT string_agg(format('NEW.%s', k), ', ') FROM unnest(keys) AS k), moved);
 	-- TRUNCATE is not transaction-safe for older snapshots: such a transaction would not see, and so not
 	-- record, what others have added since.
 	rows  text := format($t$	IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
@@ -590,9 +613,11 @@ BEGIN
 		pgfanout.record_text(r, shape, 'changed c', ''),
 		pgfanout.record_text(r, shape, 'changed c', ' FOR KEY SHARE')),
 		'what a statement changed');
-	PERFORM pgfanout.make_function(r, 'capture_row_', wait || format(look,
-		pgfanout.record_text(r, shape, row, ''),
-		pgfanout.record_text(r, shape, row, ' FOR KEY SHARE')),
+	PERFORM pgfanout.make_function(r, 'capture_row_', wait || format($t$	IF TG_OP <> 'INSERT' THEN
+%s	END IF;
+	IF TG_OP = 'INSERT' OR (TG_OP = 'UPDATE' AND %s) THEN
+%s	END IF;
+$t$,		pgfanout.record_row_text(r, shape, 'OLD'), moved, pgfanout.record_row_text(r, shape, 'NEW')),
 		'one changed row, where keys change, in partitions, and where rows are applied by logical replication,');
 	-- That of a partition is a delete of its rows, unless it is part of one of the whole table: then the last
 	-- that was recorded in this transaction is that one. A table that was a partition is none of ours.
@@ -868,8 +893,9 @@ AS $$
 					WHERE t.typtype = 'c' AND a.attrelid = t.typrelid), 0))
 				FROM pgfanout.types_used(c.oid) u JOIN pg_type t ON t.oid = u.type)::bigint ELSE 0 END
 		+ CASE WHEN c.relkind <> 'p' THEN 0 ELSE coalesce((SELECT sum(hashtext(p.mark) + b.xmin::text::bigint * 3
-				+ coalesce((SELECT sum(g.xmin::text::bigint) FROM pg_trigger g WHERE g.tgrelid = p.part), 0))
-			FROM pgfanout.partitions(c.oid) p JOIN pg_class b ON b.oid = p.part), 0)::bigint END
+				+ coalesce(g.xmin::text::bigint, 0))
+			FROM pgfanout.partitions(c.oid) p JOIN pg_class b ON b.oid = p.part
+			LEFT JOIN pg_trigger g ON g.tgrelid = p.part), 0)::bigint END
 	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation
 $$;
 COMMENT ON FUNCTION pgfanout.fingerprint(regclass) IS 'pgfanout: another one whenever a table has been altered';
