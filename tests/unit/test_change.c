@@ -534,8 +534,7 @@ static void keys_as_text(void **state)
 		  "{f,-1,2," ID_TEXT ",\"0044-03-15T00:00:00.000000Z BC\",1.50,\"{\\\"a\\\": "
 		  "\\\"\\\\\\\"\\\"}\",x,10.0.0.1/8}" },
 		{ &forms, "{\"version\":1,\"key\":{" FORMS_KEY("false", "-infinity", "x") "}}",
-		  "{f,-1,2," ID_TEXT
-		  ",-infinity,1.50,\"{\\\"a\\\": \\\"\\\\\\\"\\\"}\",x,"
+		  "{f,-1,2," ID_TEXT ",-infinity,1.50,\"{\\\"a\\\": \\\"\\\\\\\"\\\"}\",x,"
 		  "10.0.0.1/8}" },
 	};
 	struct change_arena arena = { 0 };
