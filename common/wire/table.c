@@ -72,6 +72,21 @@ static bool read_column(const json_t *from, struct table_column *c, struct err *
 	return true;
 }
 
+static void read_filled(const json_t *from, struct table *t)
+{
+	char att[16];
+
+	for (size_t i = 0; i < t->ncolumns; i++) {
+		struct table_column *c = &t->columns[i];
+
+		snprintf(att, sizeof(att), "%d", c->att);
+		const json_t *fill = json_object_get(from, att);
+		c->filled = json_is_string(fill) || json_is_null(fill);
+		if (json_is_string(fill))
+			c->fill = xstrdup(json_string_value(fill));
+	}
+}
+
 static bool read_key(const json_t *from, struct table *t, struct err *err)
 {
 	const json_t *att;
@@ -137,6 +152,7 @@ static bool read_table(const json_t *from, struct table *t, struct err *err)
 	t->columns = xcalloc(json_array_size(columns) + 1, sizeof(*t->columns));
 	json_array_foreach(columns, i, column) if (!read_column(column, &t->columns[t->ncolumns++],
 								err)) return false;
+	read_filled(json_object_get(from, "filled"), t);
 	if (t->id <= 0 || *t->stream == '\0' || *t->schema == '\0' || *t->name == '\0' ||
 	    *t->version == '\0')
 		return err_set(err, "table, stream, schema, name or version is missing");
@@ -173,6 +189,7 @@ struct table *table_free(struct table *t)
 		free(t->columns[i].quoted);
 		free(t->columns[i].type);
 		free(t->columns[i].collation);
+		free(t->columns[i].fill);
 		free(t->columns[i].equal);
 	}
 	free(t->columns);

@@ -35,6 +35,8 @@ struct table_column {
 	size_t quoted_len;
 	char *type;	 /* as SQL has it */
 	char *collation; /* likewise, where it is not the type's; "": it is */
+	bool filled; /* these two: it was added with this shape, and all rows had this, as text; NULL: NULL */
+	char *fill;
 	enum table_form form;
 	bool not_null;
 	int key;     /* place in the key, from 0; -1: not of it */

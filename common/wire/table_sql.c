@@ -297,6 +297,18 @@ static void add_primary_key(struct strbuf *out, const struct table *t)
 }
 
 /* "text COLLATE "C"" */
+/* A text as a literal, whatever the session thinks of backslashes. */
+static void add_literal(struct strbuf *out, const char *text)
+{
+	strbuf_addstr(out, "E'");
+	for (const char *p = text; *p; p++) {
+		if (*p == '\'' || *p == '\\')
+			strbuf_addch(out, *p);
+		strbuf_addch(out, *p);
+	}
+	strbuf_addch(out, '\'');
+}
+
 static void add_type(struct strbuf *out, const struct table_column *c)
 {
 	strbuf_addstr(out, c->type);
@@ -409,11 +421,17 @@ static bool add_column_changes(struct strbuf *out, const struct table *was, cons
 			alter(out, local, "DROP COLUMN", c->name);
 			strbuf_addstr(out, ";\n");
 		}
-		alter(out, local, "ADD COLUMN IF NOT EXISTS", c->name);
+		/* What is filled needs no load: rows of an older shape that are yet to come get it too. */
+		bool filled = old == NULL && c->filled;
+		alter(out, local, filled ? "ADD COLUMN" : "ADD COLUMN IF NOT EXISTS", c->name);
 		strbuf_addch(out, ' ');
 		add_type(out, c);
+		if (filled && c->fill != NULL) {
+			strbuf_addstr(out, " DEFAULT ");
+			add_literal(out, c->fill);
+		}
 		strbuf_addstr(out, ";\n");
-		load = true;
+		load = load || !filled;
 	}
 	return load;
 }

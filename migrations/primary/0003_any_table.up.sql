@@ -45,6 +45,7 @@ CREATE TABLE pgfanout.registered (
 	special   jsonb    NOT NULL DEFAULT '{}',
 	shape     integer  NOT NULL,
 	seen      bigint,            -- pgfanout.fingerprint() of the table when it was last looked at
+	filenode  oid,               -- of the table then: another one if all rows were written anew
 	parts     text[]   NOT NULL DEFAULT '{}', -- its partitions that were looked at: pgfanout.partitions()
 	loads     integer  NOT NULL DEFAULT 0, -- how many times rows came or left with a partition
 	-- when capture was first seen not to be whole, and why: since some time before, changes may have
@@ -795,7 +796,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN 'the table is not registered';
 	END IF;
-	shape := (SELECT description - 'indexes' FROM pgfanout.shapes WHERE id = r.shape);
+	shape := (SELECT description - '{indexes,filled}'::text[] FROM pgfanout.shapes WHERE id = r.shape);
 	now := pgfanout.describe(r);
 	form := (SELECT relkind FROM pg_class WHERE oid = r.relation);
 	-- No fault that stays: notice() sees to it, and replicas load what was missed.
@@ -900,17 +901,31 @@ AS $$
 $$;
 COMMENT ON FUNCTION pgfanout.fingerprint(regclass) IS 'pgfanout: another one whenever a table has been altered';
 
+-- Of columns that this transaction has added, without writing the rows anew: what all rows have there, the
+-- column's number -> the value's text, or null. Replicas can add it likewise, and need no load.
+CREATE FUNCTION pgfanout.filled(r pgfanout.registered) RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	SET datestyle = 'ISO, YMD' SET intervalstyle = postgres SET timezone = 'UTC' SET extra_float_digits = 3
+	SET bytea_output = hex SET lc_monetary = 'C'
+AS $$
+	SELECT coalesce(jsonb_object_agg(a.attnum, (a.attmissingval::text::text[])[1]), '{}')
+	FROM pg_attribute a WHERE a.attrelid = r.relation AND a.attnum > 0 AND NOT a.attisdropped
+		AND a.xmin = pg_current_xact_id()::xid AND r.filenode = pg_relation_filenode(r.relation)
+$$;
+COMMENT ON FUNCTION pgfanout.filled(pgfanout.registered) IS 'pgfanout: columns that were added, and what they have';
+
 -- Takes note of what a table looks like now, and makes its capture accordingly. The record tells the relay,
--- and so the replicas, of it.
-CREATE FUNCTION pgfanout.reshape(r pgfanout.registered) RETURNS pgfanout.registered
+-- and so the replicas, of it. `own`: it was altered by this transaction just now, and no row was written since.
+CREATE FUNCTION pgfanout.reshape(r pgfanout.registered, own boolean DEFAULT false) RETURNS pgfanout.registered
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
 	now jsonb := pgfanout.describe(r);
 BEGIN
-	IF now IS DISTINCT FROM (SELECT s.description - 'indexes' FROM pgfanout.shapes s WHERE s.id = r.shape) THEN
+	IF now IS DISTINCT FROM (SELECT s.description - '{indexes,filled}'::text[] FROM pgfanout.shapes s WHERE s.id = r.shape) THEN
 		INSERT INTO pgfanout.shapes (registered, description)
-			VALUES (r.id, now || jsonb_build_object('indexes', pgfanout.other_indexes(r)))
+			VALUES (r.id, now || jsonb_build_object('indexes', pgfanout.other_indexes(r),
+				'filled', CASE WHEN own THEN pgfanout.filled(r) ELSE '{}' END))
 			RETURNING id INTO r.shape;
 		UPDATE pgfanout.registered g SET shape = r.shape WHERE g.id = r.id;
 		-- Replicas have products from their own migrations.
@@ -920,10 +935,11 @@ BEGIN
 		END IF;
 	END IF;
 	PERFORM pgfanout.install(r);
-	UPDATE pgfanout.registered g SET seen = pgfanout.fingerprint(r.relation) WHERE g.id = r.id;
+	UPDATE pgfanout.registered g SET seen = pgfanout.fingerprint(r.relation),
+		filenode = pg_relation_filenode(r.relation) WHERE g.id = r.id;
 	RETURN r;
 END $$;
-COMMENT ON FUNCTION pgfanout.reshape(pgfanout.registered) IS 'pgfanout: takes note of what a table looks like now';
+COMMENT ON FUNCTION pgfanout.reshape(pgfanout.registered, boolean) IS 'pgfanout: takes note of what a table looks like now';
 
 -- ---- registering ----
 
@@ -1369,12 +1385,12 @@ BEGIN
 			r := pgfanout.follow_partitions(r, held);
 			now := pgfanout.describe(r);
 			IF now -> 'key' <> 'null' AND (NOT own OR of_types OR r.relation = ANY (held)) AND now IS DISTINCT FROM
-				(SELECT s.description - 'indexes' FROM pgfanout.shapes s WHERE s.id = r.shape)
+				(SELECT s.description - '{indexes,filled}'::text[] FROM pgfanout.shapes s WHERE s.id = r.shape)
 			THEN
 				IF NOT own THEN
 					EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', r.relation);
 				END IF;
-				PERFORM pgfanout.reshape(r);
+				PERFORM pgfanout.reshape(r, own AND NOT of_types);
 			END IF;
 			-- In the middle of a transaction what is missing may be yet to come.
 			CONTINUE WHEN own;
@@ -1483,7 +1499,7 @@ BEGIN
 	THEN
 		PERFORM pgfanout.notice(true, TG_TAG = 'ALTER TYPE');
 	ELSE
-		PERFORM pgfanout.follow(true);
+		PERFORM pgfanout.follow(true, false);
 	END IF;
 END $$;
 COMMENT ON FUNCTION pgfanout.on_ddl() IS 'pgfanout: sees to tables that have been altered';
@@ -1537,7 +1553,7 @@ SELECT pgfanout.register_products();
 SELECT setval('pgfanout.registered_id_seq', 100); -- those below are ours
 
 -- Functions that make something are for us alone, but for those that the owner of a table calls.
-REVOKE ALL ON FUNCTION pgfanout.install(pgfanout.registered), pgfanout.reshape(pgfanout.registered),
+REVOKE ALL ON FUNCTION pgfanout.install(pgfanout.registered), pgfanout.reshape(pgfanout.registered, boolean),
 	pgfanout.make_function(pgfanout.registered, text, text, text), pgfanout.register_products(),
 	pgfanout.register(regclass, text[], text, text, text[], text), pgfanout.unregister(pgfanout.registered, boolean),
 	pgfanout.follow_names(pgfanout.registered), pgfanout.follow_partitions(pgfanout.registered, oid[]),

@@ -151,6 +151,33 @@ def test_a_table_is_altered_under_load(stack, event_trigger, consumers):
     stack.wait_converged()
 
 
+def test_a_column_whose_value_is_known_is_there_at_once_on_replicas(stack):
+    """No load, no moment with a NULL, and rows of the older shape that are still on their way have it too."""
+    stack.start_api()
+    consumer = stack.start_consumer()
+    stack.psql("primary", """
+        create table grows (id int primary key, name text);
+        insert into grows select i, 'name' from generate_series(1, 1000) i;
+        select pgfanout.add_table('grows');""")
+    wait_equal(stack, "grows", ("id", "name"), 30)
+    loaded = "select snapshot::text from pgfanout.tables where relation = 'grows'::regclass"
+    before = [stack.sql(db, loaded) for db in REPLICAS]
+    consumer.stop()
+    stack.psql("primary", """
+        insert into grows values (2000, 'older shape'); update grows set name = 'older' where id = 1;
+        alter table grows add column d date default '2024-02-29', add column f float8 default 0.1, add column nothing text;
+        alter table grows add column t text default 'it''s a \\ {backslash}', add column a int[] default '{1,NULL}';
+        insert into grows values (2001, 'newer shape', null, null, null, null, null);
+        update grows set d = null, nothing = 'something' where id = 2;""")
+    stack.start_consumer()
+    wait_equal(stack, "grows", ("id", "name", "d", "f", "nothing", "t", "a"), 30)
+    assert [stack.sql(db, loaded) for db in REPLICAS] == before
+    # Values that each row has of its own need a load.
+    stack.psql("primary", "alter table grows add column r float8 default random(); alter table grows alter column r drop default")
+    wait_equal(stack, "grows", ("id", "r"), 30)
+    assert [stack.sql(db, loaded) for db in REPLICAS] != before
+
+
 def test_a_table_is_dropped_and_registered_once_more(stack):
     stack.start_api()
     stack.start_consumer()
