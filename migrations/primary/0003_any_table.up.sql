@@ -1351,6 +1351,7 @@ CREATE FUNCTION pgfanout.notice(own boolean, of_types boolean DEFAULT false) RET
 AS $$
 DECLARE
 	r    pgfanout.registered;
+	was  jsonb;
 	now  jsonb;
 	held oid[]; -- NULL: not `own`
 BEGIN
@@ -1384,10 +1385,11 @@ BEGIN
 			PERFORM pgfanout.follow_triggers(r, held);
 			r := pgfanout.follow_partitions(r, held);
 			now := pgfanout.describe(r);
-			IF now -> 'key' <> 'null' AND (NOT own OR of_types OR r.relation = ANY (held)) AND now IS DISTINCT FROM
-				(SELECT s.description - '{indexes,filled}'::text[] FROM pgfanout.shapes s WHERE s.id = r.shape)
+			was := (SELECT s.description - '{indexes,filled}'::text[] FROM pgfanout.shapes s WHERE s.id = r.shape);
+			IF now -> 'key' <> 'null' AND (NOT own OR of_types OR r.relation = ANY (held)) AND now IS DISTINCT FROM was
 			THEN
-				IF NOT own THEN
+				-- A table that is only loaded again is captured as before: nobody has to wait.
+				IF NOT own AND now - 'loads' IS DISTINCT FROM was - 'loads' THEN
 					EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', r.relation);
 				END IF;
 				PERFORM pgfanout.reshape(r, own AND NOT of_types);
