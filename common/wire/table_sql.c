@@ -12,7 +12,7 @@
  *   4. A change that is not newer than the row or the tombstone is stale.
  *   5. A delete leaves a tombstone, also where there is no row yet: the sync may come later.
  *   6. A row whose change was given up is right again when that change or a newer one has come; every
- *      one is newer than one with an impossible version.
+ *      one is newer than one with an impossible version. (One whose change waits: pgfanout.settle().)
  *   7. An impossible version (pgfanout.impossible()) is refused: it would turn away every change to
  *      come. `newest` is the newest of the versions, if the caller knows it.
  *   8. Messages and heartbeats that came with the batch count when it is committed. `runs`: four
@@ -593,7 +593,7 @@ static const char follow[] =
 static const char state[] =
 	"	SELECT s.given, s.follows, t.source, t.snapshot, t.floor, t.truncated,\n"
 	"		EXISTS (SELECT FROM pgfanout.tombstones_%2$d),\n"
-	"		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d.\"table\" = %2$d)\n"
+	"		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d.\"table\" = %2$d AND NOT d.waiting)\n"
 	"	INTO given, follows, load_source, load_snapshot, load_floor, load_truncated, buried, wrong\n"
 	"	FROM pgfanout.streams s JOIN pgfanout.tables t ON t.id = %2$d WHERE s.stream = %1$d;\n";
 
@@ -761,7 +761,7 @@ void table_sql_apply(struct strbuf *out, const struct table *t, const char *loca
 		add_compared(out, t, t->key[k], "m", local);
 	}
 	strbuf_addstr(out, "\n			AND (d.version <= m.version OR "
-			   "pgfanout.impossible(d.version, given));\n	END IF;\n");
+			   "pgfanout.impossible(d.version, given)) AND NOT d.waiting;\n	END IF;\n");
 	strbuf_addf(out, end, stream, tag);
 	strbuf_addf(
 		out,
@@ -815,14 +815,14 @@ void table_sql_call(struct strbuf *out, const struct table *t)
 		    t->shape);
 }
 
-void table_sql_wait(struct strbuf *out, const struct table *t, int stream)
+void table_sql_each(struct strbuf *out, const struct table *t, int stream)
 {
 	strbuf_addf(
 		out,
-		"SELECT pgfanout.wait(%d::smallint, %d, %d, $1::text, $2::bigint[], $3::xid8[], "
+		"SELECT applied, kept FROM pgfanout.apply_each(%d::smallint, %d, %d, $1::text, $2::bigint[], $3::xid8[], "
 		"$4::boolean[], $5::pgfanout.columns_%d",
 		stream, t->id, t->shape, t->shape);
-	for (int i = 6; i <= TABLE_WAIT_PARAMS; i++)
+	for (int i = 6; i <= TABLE_EACH_PARAMS; i++)
 		strbuf_addf(out, ", $%d::text[]", i);
 	strbuf_addch(out, ')');
 }

@@ -60,8 +60,8 @@ enum table_apply {
 	TABLE_APPLY_PARAMS
 };
 void table_sql_call(struct strbuf *out, const struct table *t);
-/* The statement that keeps refused changes (pgfanout.wait()): source, versions, xids, deleted, columns, and an
- * array of each of these. */
+/* The statement that applies changes one by one, and keeps those that wait (pgfanout.apply_each()): source,
+ * versions, xids, deleted, columns, and an array of each of these. */
 enum table_kept_text {
 	TABLE_KEPT_KEY, /* as SQL writes a text[] */
 	TABLE_KEPT_BODY,
@@ -69,12 +69,10 @@ enum table_kept_text {
 	TABLE_KEPT_CONTENT_TYPE,
 	TABLE_KEPT_ID,
 	TABLE_KEPT_QUEUE,
-	TABLE_KEPT_ERROR, /* why it was refused, for the operator, and for anybody */
-	TABLE_KEPT_SHOWN,
 	TABLE_KEPT_TEXTS
 };
-#define TABLE_WAIT_PARAMS (5 + TABLE_KEPT_TEXTS)
-void table_sql_wait(struct strbuf *out, const struct table *t, int stream);
+#define TABLE_EACH_PARAMS (5 + TABLE_KEPT_TEXTS)
+void table_sql_each(struct strbuf *out, const struct table *t, int stream);
 #define TABLE_TRUNCATE_PARAMS 5
 
 #endif

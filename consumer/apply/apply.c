@@ -4,17 +4,14 @@
  * A batch is cut into ranges of batch->order, each a transaction of its own, one in flight at a
  * time. Open ranges are on a stack; the verdict on a unit says what becomes of its range:
  *   1. applied: the next range.
- *   2. refused, several changes: both halves instead of it. 1 bad change of 2000 costs about 20
- *      small transactions.
- *   3. refused, one change, for its own values: it is a failure of the batch.
- *   4. refused, one change, because of another row: it is to wait.
- *      In both cases the next newest change of the same row takes its place, because it would
- *      have been applied had it come in another batch.
+ *   2. refused, because of another row: the same range one by one (pgfanout.apply_each()), which keeps on
+ *      the replica what waits for others; waiting.c has it tried again.
+ *   3. refused, several changes, for values of theirs: both halves instead of it. 1 bad change of 2000 costs
+ *      about 20 small transactions.
+ *   4. refused, one change, for its own values: it is a failure of the batch. The next newest change of the
+ *      same row takes its place, because it would have been applied had it come in another batch.
  *   5. again: the same range after a short back-off.
  *   6. wait: the batch ends here.
- *
- * When no range is left, the changes that are to wait are ranges once more: of pgfanout.wait(), which keeps
- * them on the replica, where waiting.c has them tried again. What is not kept is a failure of the batch.
  *
  * The heartbeats of a batch and the numbers of its messages go with its last unit, so that they count
  * only when all changes before them are committed or wait; if no change is left for that unit, with an empty
@@ -43,6 +40,7 @@
 
 struct range {
 	size_t from, n;
+	bool each; /* one by one */
 };
 
 struct apply {
@@ -59,7 +57,6 @@ struct apply {
 	bool in_flight;
 	bool arrivals_due;  /* heartbeats and numbers are still to be passed on */
 	bool arrivals_sent; /* with the unit that is in flight */
-	bool keeping;	    /* the open ranges are of changes that are to wait */
 	unsigned tries;	    /* of the top range */
 	struct backoff backoff;
 	struct mono again_at;
@@ -98,14 +95,19 @@ void apply_use(struct apply *a, struct db *db)
 	a->db = db;
 }
 
-static void push(struct apply *a, size_t from, size_t n)
+static void push_range(struct apply *a, struct range range)
 {
 	if (a->nopen == a->open_cap) {
 		a->open_cap = a->open_cap ? 2 * a->open_cap : 32;
 		a->open = xreallocarray(a->open, a->open_cap, sizeof(*a->open));
 	}
-	a->open[a->nopen++] = (struct range){ from, n };
+	a->open[a->nopen++] = range;
 	a->tries = 0;
+}
+
+static void push(struct apply *a, size_t from, size_t n)
+{
+	push_range(a, (struct range){ from, n, false });
 }
 
 static struct range pop(struct apply *a)
@@ -142,23 +144,7 @@ void apply_start(struct apply *a, struct batch *b, bool numbers, struct mono now
 	push_all(a);
 	a->arrivals_due = batch_has_arrivals(b) && (numbers || b->nbeats > 0 || b->nfailures > 0);
 	a->counts.numbers_left = b->nruns > 0 && !a->arrivals_due;
-	a->keeping = false;
 	a->state = APPLY_BUSY;
-}
-
-/* No range is left: what was refused is to wait, then the arrivals are due. */
-static void go_on(struct apply *a)
-{
-	if (a->batch->nrefused > 0) {
-		a->keeping = true;
-		batch_order_refused(a->batch);
-		push_all(a);
-	} else if (a->arrivals_due) {
-		a->keeping = false;
-		push(a, 0, 0);
-	} else {
-		a->state = APPLY_DONE;
-	}
 }
 
 /* ---- answers ---- */
@@ -181,6 +167,12 @@ static void give_up(struct apply *a, enum db_outcome outcome, struct verdict ver
 		a->unit_max = a->unit_max > 4 ? a->unit_max / 4 : 1;
 }
 
+static bool may_wait(const struct apply *a, struct range range, const struct err *err)
+{
+	return range.n > 0 && !range.each && verdict_waits(err->sqlstate) &&
+	       !a->batch->changes[a->batch->order[range.from]].change.truncate;
+}
+
 static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result *r,
 		      const struct err *err)
 {
@@ -191,17 +183,20 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 		return; /* given up meanwhile */
 	struct range top = a->open[a->nopen - 1];
 	struct verdict verdict = verdict_of_unit(outcome, top.n, a->tries);
+	if (outcome == DB_REFUSED && may_wait(a, top, err)) {
+		pop(a);
+		push_range(a, (struct range){ top.from, top.n, true });
+		return;
+	}
 	switch (verdict.action) {
 	case VERDICT_NEXT:
 		if (a->arrivals_sent)
 			a->arrivals_due = false;
 		pop(a);
-		if (a->keeping) {
-			a->counts.kept += top.n;
-			batch_kept(a->batch, top.from, top.n);
-		} else if (db_rows(r) == 1 && db_length(r, 0, 0) == 8) {
+		if (db_rows(r) == 1 && db_length(r, 0, 0) == 8)
 			a->counts.applied += (size_t)pg_get_int8(db_value(r, 0, 0));
-		}
+		if (top.each && db_rows(r) == 1)
+			a->counts.kept += (size_t)pg_get_int8(db_value(r, 0, 1));
 		a->unit_max = min_size(2 * a->unit_max, (size_t)a->settings->batch_max_changes);
 		break;
 	case VERDICT_HALVE:
@@ -217,14 +212,7 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 			break;
 		}
 		uint32_t change = a->batch->order[top.from];
-		if (a->keeping) {
-			fail_change(a, change, NULL);
-			break;
-		}
-		if (verdict_waits(err->sqlstate) && !a->batch->changes[change].change.truncate)
-			batch_refuse(a->batch, change, err);
-		else
-			fail_change(a, change, err);
+		fail_change(a, change, err);
 		if (batch_older(a->batch, change, &older))
 			push(a, older, 1);
 		break;
@@ -241,19 +229,19 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 static void send_unit(struct apply *a, struct mono now)
 {
 	struct range top = a->open[a->nopen - 1];
-	struct db_param params[TABLE_WAIT_PARAMS];
+	struct db_param params[TABLE_EACH_PARAMS];
 	struct err err = { .text = "" };
 	size_t statement = a->tables->arrive;
 
-	a->arrivals_sent = a->arrivals_due && a->nopen == 1 && a->batch->nrefused == 0;
+	a->arrivals_sent = a->arrivals_due && a->nopen == 1 && !top.each;
 	if (top.n > 0) {
 		const struct change *first = &a->batch->changes[a->batch->order[top.from]].change;
 		const struct tables_statements *of = tables_statements(a->tables, first->table);
 
-		statement = a->keeping ? of->keep : first->truncate ? of->truncate : of->apply;
-		if (a->keeping) {
+		statement = top.each ? of->each : first->truncate ? of->truncate : of->apply;
+		if (top.each) {
 			const char *const queues[] = { a->queues[0], a->queues[1] };
-			batch_keep_build(&a->params, a->batch, top.from, top.n, queues, params);
+			batch_each_build(&a->params, a->batch, top.from, top.n, queues, params);
 		} else if (first->truncate)
 			batch_truncate_build(&a->params, a->batch, top.from, a->arrivals_sent,
 					     params);
@@ -279,9 +267,11 @@ enum apply_state apply_step(struct apply *a, struct mono now)
 	if (a->state != APPLY_BUSY || a->in_flight || !mono_reached(a->again_at, now))
 		return a->state;
 	a->again_at = (struct mono){ 0 };
+	if (a->nopen == 0 && a->arrivals_due)
+		push(a, 0, 0);
 	if (a->nopen == 0)
-		go_on(a);
-	if (a->nopen > 0)
+		a->state = APPLY_DONE;
+	else
 		send_unit(a, now);
 	return a->state;
 }

@@ -36,7 +36,7 @@ struct apply_trouble {
 struct apply_counts {
 	size_t applied;	   /* changes that changed something */
 	size_t refused;	   /* failures of the batch */
-	size_t kept;	   /* changes that wait on the replica for others, or were stale there */
+	size_t kept;	   /* changes that wait on the replica for others */
 	size_t units;	   /* transactions */
 	bool numbers_left; /* the numbers of its messages are not on the replica yet */
 	struct mono started;

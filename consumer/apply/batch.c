@@ -173,7 +173,7 @@ void batch_reset(struct batch *b)
 	reset_strbuf(&b->text);
 	strbuf_addch(&b->text, '\0'); /* place 0 */
 	b->source_at = 0;
-	b->nbeats = b->nrefused = b->nruns = 0;
+	b->nbeats = b->nruns = 0;
 	b->shape = 0;
 	b->has_beat[CHANGE_SYNC] = b->has_beat[CHANGE_DELETE] = false;
 	b->mark_body_at[CHANGE_SYNC] = b->mark_body_at[CHANGE_DELETE] = 0;
@@ -259,24 +259,6 @@ void batch_add_failure(struct batch *b, struct batch_failure f, const char *erro
 	add_failure(b, f);
 }
 
-static void set_refused(struct batch *b, uint32_t change, bool refused)
-{
-	struct batch_change *c = &b->changes[change];
-
-	if (c->refused != refused)
-		b->nrefused += refused ? 1 : (size_t)-1;
-	c->refused = refused;
-}
-
-/* Why, as the change remembers it. */
-static void note_why(struct batch *b, uint32_t change, const struct err *why)
-{
-	size_t error_at = batch_add_text(b, why->text, strlen(why->text));
-
-	b->changes[change].error_at = error_at;
-	b->changes[change].shown_at = batch_add_text(b, err_shown(why), strlen(err_shown(why)));
-}
-
 void batch_name_row(struct batch *b, struct batch_failure *f, const struct change *c)
 {
 	if (c->truncate)
@@ -289,38 +271,17 @@ void batch_name_row(struct batch *b, struct batch_failure *f, const struct chang
 	f->version = c->version;
 }
 
-static void fail(struct batch *b, uint32_t change)
+void batch_fail_change(struct batch *b, uint32_t change, const struct err *why)
 {
 	const struct batch_change *c = &b->changes[change];
 	struct batch_failure f = { .message = c->message,
 				   .raw = c->raw,
 				   .xid = c->change.xid,
-				   .error_at = c->error_at,
-				   .shown_at = c->shown_at };
+				   .error_at = batch_add_text(b, why->text, strlen(why->text)) };
 
-	set_refused(b, change, false);
+	f.shown_at = batch_add_text(b, err_shown(why), strlen(err_shown(why)));
 	batch_name_row(b, &f, &c->change);
 	add_failure(b, f);
-}
-
-void batch_fail_change(struct batch *b, uint32_t change, const struct err *why)
-{
-	if (why != NULL)
-		note_why(b, change, why);
-	fail(b, change);
-}
-
-void batch_refuse(struct batch *b, uint32_t change, const struct err *why)
-{
-	if (b->changes[change].error_at == 0)
-		note_why(b, change, why);
-	set_refused(b, change, true);
-}
-
-void batch_kept(struct batch *b, size_t from, size_t n)
-{
-	for (size_t i = from; i < from + n; i++)
-		set_refused(b, b->order[i], false);
 }
 
 /* By term and transaction, not by time: the primary's clock may have been set back. */
@@ -421,16 +382,6 @@ static int compare_keys(const void *left, const void *right, void *arg)
 		return x->table->id < y->table->id ? -1 : 1;
 	int order = memcmp(key_of(b, x), key_of(b, y), min_size(x->key_len, y->key_len));
 	return order != 0 ? order : x->key_len < y->key_len ? -1 : x->key_len > y->key_len;
-}
-
-void batch_order_refused(struct batch *b)
-{
-	b->norder = 0;
-	for (size_t i = 0; i < b->nchanges; i++)
-		if (b->changes[i].refused)
-			b->order[b->norder++] = (uint32_t)i;
-	if (b->norder > 1)
-		qsort_r(b->order, b->norder, sizeof(*b->order), compare_keys, b);
 }
 
 void batch_seal(struct batch *b)
@@ -647,10 +598,6 @@ static const char *kept_text(struct batch_params *p, const struct batch *b,
 		return batch_text(b, m->id_at);
 	case TABLE_KEPT_QUEUE:
 		return queues[m->kind];
-	case TABLE_KEPT_ERROR:
-		return batch_text(b, c->error_at);
-	case TABLE_KEPT_SHOWN:
-		return batch_text(b, c->shown_at);
 	default:
 		strbuf_reset(&p->key);
 		change_key_text(&c->change, b->bodies.data, &b->arena, &p->key);
@@ -658,8 +605,8 @@ static const char *kept_text(struct batch_params *p, const struct batch *b,
 	}
 }
 
-void batch_keep_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
-		      const char *const queues[2], struct db_param ret[TABLE_WAIT_PARAMS])
+void batch_each_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
+		      const char *const queues[2], struct db_param ret[TABLE_EACH_PARAMS])
 {
 	struct db_param apply[TABLE_APPLY_PARAMS];
 

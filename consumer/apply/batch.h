@@ -47,11 +47,8 @@ struct batch_message {
 
 struct batch_change {
 	struct change change;
-	uint32_t message; /* index */
-	bool tried;	  /* it has been handed out for applying */
-	bool refused;	  /* by the replica, because of another row */
-	/* in text: why, when it was refused first; for the operator, and for anybody */
-	size_t error_at, shown_at;
+	uint32_t message;	/* index */
+	bool tried;		/* it has been handed out for applying */
 	struct batch_slice raw; /* in bodies */
 };
 
@@ -97,11 +94,9 @@ struct batch {
 	struct batch_header *headers;
 	size_t nheaders, headers_cap;
 
-	/* Indices of the changes to apply; batch_seal() and batch_order_refused() fill it,
-	 * batch_older() appends. */
+	/* Indices of the changes to apply; batch_seal() fills it, batch_older() appends. */
 	uint32_t *order;
 	size_t norder, order_cap;
-	size_t nrefused; /* changes that are refused now */
 
 	struct strbuf bodies;	   /* raw JSON of all messages */
 	struct change_arena arena; /* of the changes; what is raw counts from bodies */
@@ -151,14 +146,8 @@ void batch_add_change(struct batch *b, const struct change *c, struct batch_slic
 void batch_add_failure(struct batch *b, struct batch_failure f, const char *error);
 /* Fills in which row it is about. */
 void batch_name_row(struct batch *b, struct batch_failure *f, const struct change *c);
-/* The replica refused this change: a failure. why: NULL: for what it was refused for before. */
+/* The replica refused this change: a failure. */
 void batch_fail_change(struct batch *b, uint32_t change, const struct err *why);
-/* The replica refused it because of another row: it is to wait there. */
-void batch_refuse(struct batch *b, uint32_t change, const struct err *why);
-/* `order` holds those that are refused alone, by tables. */
-void batch_order_refused(struct batch *b);
-/* order[from … from+n) wait on the replica, so they are refused no more. */
-void batch_kept(struct batch *b, size_t from, size_t n);
 /* The last message is a heartbeat, recorded by this transaction of the primary. */
 void batch_add_beat(struct batch *b, const struct heartbeat *beat, uint64_t xid);
 /* The last message has no change that concerns the replica. */
@@ -201,10 +190,10 @@ void batch_arrivals_build(struct batch_params *p, const struct batch *b, bool ar
 /* For order[at], a TRUNCATE: source, version, xid, runs, beats. */
 void batch_truncate_build(struct batch_params *p, const struct batch *b, size_t at, bool arrivals,
 			  struct db_param ret[TABLE_TRUNCATE_PARAMS]);
-/* For order[from … from+n), all of one table and refused: the parameters of table_sql_wait(). queues: their
- * names, by enum change_kind. */
-void batch_keep_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
-		      const char *const queues[2], struct db_param ret[TABLE_WAIT_PARAMS]);
+/* For order[from … from+n), all of one table: the parameters of table_sql_each(). queues: their names, by enum
+ * change_kind. */
+void batch_each_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
+		      const char *const queues[2], struct db_param ret[TABLE_EACH_PARAMS]);
 void batch_params_clear(struct batch_params *p);
 
 #endif

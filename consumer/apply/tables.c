@@ -99,10 +99,10 @@ void tables_prepare(struct tables *ts, struct db *db)
 			db, strbuf_str(&name), strbuf_str(&sql), TABLE_TRUNCATE_PARAMS);
 		strbuf_reset(&name);
 		strbuf_reset(&sql);
-		strbuf_addf(&name, "wait_%d", ts->list[i]->shape);
-		table_sql_wait(&sql, ts->list[i], ts->stream->number);
-		ts->statements[i].keep = db_add_statement(db, strbuf_str(&name), strbuf_str(&sql),
-							  TABLE_WAIT_PARAMS);
+		strbuf_addf(&name, "each_%d", ts->list[i]->shape);
+		table_sql_each(&sql, ts->list[i], ts->stream->number);
+		ts->statements[i].each = db_add_statement(db, strbuf_str(&name), strbuf_str(&sql),
+							  TABLE_EACH_PARAMS);
 	}
 }
 

@@ -18,7 +18,7 @@ struct tables {
 	struct table *
 		*list; /* shapes of tables; of each table the one that it has here stands last */
 	struct tables_statements {
-		size_t apply, truncate, keep;
+		size_t apply, each, truncate;
 	} * statements; /* of the connection that tables_prepare() was called for */
 	size_t n;
 	size_t arrive;	/* likewise: for what comes without a change, batch_arrivals_build() */

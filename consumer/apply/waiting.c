@@ -147,7 +147,9 @@ static void take_letter(struct waiting *w, const struct pg_result *r, int i)
 {
 	struct batch *b = &w->letter;
 	bool deleted = *db_value(r, i, 6) == '1';
-	const char *body = db_value(r, i, 7), *shown = db_value(r, i, 12);
+	const char *body = db_value(r, i, 7), *state = db_value(r, i, 13);
+	const char *constraint = db_value(r, i, 14);
+	struct err why = { .text = "" };
 	struct batch_failure f = {
 		.table = (int)number(r, i, 1),
 		.version = number(r, i, 3),
@@ -162,9 +164,11 @@ static void take_letter(struct waiting *w, const struct pg_result *r, int i)
 	m->type_at = batch_add_text(b, db_value(r, i, 8), strlen(db_value(r, i, 8)));
 	m->content_type_at = batch_add_text(b, db_value(r, i, 9), strlen(db_value(r, i, 9)));
 	m->id_at = batch_add_text(b, db_value(r, i, 10), strlen(db_value(r, i, 10)));
-	m->shape = number(r, i, 13);
+	m->shape = number(r, i, 12);
 	f.key_at = batch_add_text(b, db_value(r, i, 2), strlen(db_value(r, i, 2)));
-	f.shown_at = batch_add_text(b, shown, strlen(shown));
+	err_show(&why, "%s (%s%sSQLSTATE %s)", sqlstate_words(state), constraint,
+		 *constraint ? ", " : "", state);
+	f.shown_at = batch_add_text(b, why.shown, strlen(why.shown));
 	f.raw = (struct batch_slice){ b->bodies.len, strlen(body) };
 	strbuf_addstr(&b->bodies, body);
 	batch_add_failure(b, f, db_value(r, i, 11));

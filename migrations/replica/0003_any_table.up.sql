@@ -108,10 +108,13 @@ ALTER TABLE pgfanout.products_dead_letters RENAME TO dead_letters;
 ALTER TABLE pgfanout.dead_letters ADD COLUMN "table" integer NOT NULL DEFAULT 1, ADD COLUMN key text[];
 UPDATE pgfanout.dead_letters SET key = ARRAY[id::text];
 ALTER TABLE pgfanout.dead_letters DROP COLUMN id, ALTER COLUMN "table" DROP DEFAULT,
-	ALTER COLUMN key SET NOT NULL, ADD CONSTRAINT dead_letters_pkey PRIMARY KEY ("table", key);
+	ALTER COLUMN key SET NOT NULL, ADD CONSTRAINT dead_letters_pkey PRIMARY KEY ("table", key),
+	ADD COLUMN waiting boolean NOT NULL DEFAULT false;
+CREATE INDEX dead_letters_given_up ON pgfanout.dead_letters ("table") WHERE NOT waiting;
 COMMENT ON TABLE pgfanout.dead_letters
 	IS 'pgfanout: rows that are wrong on this replica, because a change of theirs was given up; cured '
-		'by a newer change, a replay, a repair or a reset';
+		'by a newer change, a replay, a repair or a reset; or because it waits: as long as it does';
+
 -- ---- what a table needs ----
 
 -- Makes what a table that is described by `now` needs and is not here: its schema, collations, enum and composite
@@ -241,15 +244,15 @@ COMMENT ON FUNCTION pgfanout.version_of(integer, text[]) IS 'pgfanout: the newes
 -- this queue or the other one, however late. So no split of changes over messages is wrong, and no order.
 --
 --   a change is   moves on when
---   refused       wait() has committed; then its message is acknowledged              -> WAITING
+--   refused       apply_each() has committed; then its message is acknowledged        -> WAITING
 --   WAITING       settle() could apply it, or something newer is known of its row     -> gone
 --                 a newer change of its row is refused too                            -> that one WAITS
 --                 it was refused so often after all it can wait for had come          -> DEAD
 --   DEAD          it is in the dead-letter queue                                      -> gone
 --
--- If the consumer dies before wait() has committed, the message comes again; after it, the message may come
--- again, and replaces itself or is stale. A letter that died and was not removed is published once more. While
--- a change waits, its row is known to be wrong here (dead_letters), so reads go elsewhere.
+-- If the consumer dies before that commit, the message comes again; after it, the message may come again, and
+-- replaces itself or is stale. A letter that died and was not removed is published once more. While
+-- a change waits, its row is known to be wrong here (dead_letters, of the same key), so reads go elsewhere.
 CREATE TABLE pgfanout.waiting (
 	number       bigint   NOT NULL GENERATED ALWAYS AS IDENTITY,
 	stream       smallint NOT NULL,
@@ -261,18 +264,19 @@ CREATE TABLE pgfanout.waiting (
 	shape        integer  NOT NULL,
 	deleted      boolean  NOT NULL,
 	cols         text     NOT NULL, -- a pgfanout.columns_<shape>
-	-- the message, if it is given up; the queue it came through; why it was refused first, for the operator
-	-- and for anybody
+	-- the message, if it is given up; the queue it came through; why it was refused first
 	body         text     NOT NULL,
 	type         text     NOT NULL,
 	content_type text     NOT NULL,
 	message_id   text     NOT NULL,
 	queue        text     NOT NULL,
+	state        text     NOT NULL, -- SQLSTATE
+	refused_by   text     NOT NULL, -- the constraint
 	error        text     NOT NULL,
-	shown        text     NOT NULL,
 	-- heartbeats that are newer than this have all that it can wait for in front of them; null: settle() says
 	beat         timestamptz,
-	tries        smallint NOT NULL DEFAULT 0, -- since such heartbeats came
+	beats        smallint NOT NULL DEFAULT 0, -- how often such heartbeats have come
+	tries        smallint NOT NULL DEFAULT 0, -- since they came twice
 	try_at       timestamptz,
 	dead         boolean  NOT NULL DEFAULT false,
 	barred       boolean  NOT NULL DEFAULT false, -- these two: exchange()'s
@@ -283,7 +287,7 @@ COMMENT ON TABLE pgfanout.waiting
 	IS 'pgfanout: changes that this replica refused because of another row, until that row makes way';
 COMMENT ON SEQUENCE pgfanout.waiting_number_seq IS 'pgfanout: numbers the rows of waiting';
 
--- What settle() and wait() begin with, as the functions that apply changes do.
+-- What settle() and apply_each() begin with, as the functions that apply changes do.
 CREATE FUNCTION pgfanout.begin_waiting(of_stream smallint) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -293,66 +297,7 @@ BEGIN
 	END IF;
 	PERFORM pg_advisory_xact_lock(1885824611, of_stream);
 END $$;
-COMMENT ON FUNCTION pgfanout.begin_waiting(smallint) IS 'pgfanout: part of settle() and wait()';
-
--- Keeps refused changes of one shape of a table, at most one of a row; of two the newest. Stale ones are left
--- out. cols: a pgfanout.columns_<shape>.
-CREATE FUNCTION pgfanout.wait(of_stream smallint, id integer, shape integer, msg_source text,
-	versions bigint[], xids xid8[], deleted boolean[], cols anyelement, keys text[], bodies text[],
-	types text[], content_types text[], ids text[], queues text[], errors text[], shown text[])
-	RETURNS bigint
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-	parts text[];
-	n     bigint;
-BEGIN
-	PERFORM pgfanout.begin_waiting(of_stream);
-	IF (SELECT count(*) FROM pgfanout.waiting w WHERE w.stream = of_stream) >= 10000 THEN
-		RAISE EXCEPTION 'too many changes wait for others already'
-			USING ERRCODE = 'program_limit_exceeded';
-	END IF;
-	EXECUTE format('SELECT array_agg(ROW(%s)::pgfanout.columns_%s::text ORDER BY i)
-		FROM generate_series(1, cardinality($2)) AS i',
-		(SELECT string_agg(format('($1).%I[i:i]', a.attname), ', ' ORDER BY a.attnum)
-		FROM pg_attribute a WHERE a.attrelid = format('pgfanout.columns_%s', wait.shape)::regclass
-			AND a.attnum > 0 AND NOT a.attisdropped), wait.shape)
-	INTO parts USING cols, versions;
-	WITH news AS (
-		SELECT DISTINCT ON (m.k::text[]) m.*, m.k::text[] AS row_key
-		FROM unnest(versions, xids, wait.deleted, parts, keys, bodies, types, content_types, ids,
-			queues, errors, wait.shown) AS m (version, xid, deleted, cols, k, body, type,
-			content_type, message_id, queue, error, shown)
-		JOIN pgfanout.tables t ON t.id = wait.id
-		WHERE coalesce(pgfanout.version_of(wait.id, m.k::text[]), -1) < m.version
-			AND m.version > t.truncated
-			AND NOT pgfanout.stale(m.xid, m.version, msg_source, t.source, t.snapshot, t.floor)
-		ORDER BY m.k::text[], m.version DESC
-	), wrong AS (
-		INSERT INTO pgfanout.dead_letters AS d ("table", key, version, queue, error)
-		SELECT wait.id, row_key, version, queue, error FROM news
-		ON CONFLICT ("table", key) DO UPDATE SET version = excluded.version,
-				queue = excluded.queue, error = excluded.error, died_at = now()
-			WHERE d.version <= excluded.version
-	)
-	INSERT INTO pgfanout.waiting AS w (stream, "table", key, version, xid, source, shape, deleted, cols,
-		body, type, content_type, message_id, queue, error, shown)
-	SELECT wait.of_stream, wait.id, row_key, version, xid, msg_source, wait.shape, deleted, cols,
-		body, type, content_type, message_id, queue, error, shown FROM news
-	ON CONFLICT ("table", key) DO UPDATE SET number = DEFAULT, stream = excluded.stream,
-			version = excluded.version, xid = excluded.xid, source = excluded.source,
-			shape = excluded.shape, deleted = excluded.deleted, cols = excluded.cols,
-			body = excluded.body, type = excluded.type, content_type = excluded.content_type,
-			message_id = excluded.message_id, queue = excluded.queue, error = excluded.error,
-			shown = excluded.shown, beat = NULL, tries = 0, try_at = NULL, dead = false
-		WHERE w.version <= excluded.version;
-	GET DIAGNOSTICS n = ROW_COUNT;
-	RETURN n;
-END $$;
-COMMENT ON FUNCTION pgfanout.wait(smallint, integer, integer, text, bigint[], xid8[], boolean[], anyelement,
-	text[], text[], text[], text[], text[], text[], text[], text[])
-	IS 'pgfanout: keeps changes that were refused because of another row';
+COMMENT ON FUNCTION pgfanout.begin_waiting(smallint) IS 'pgfanout: part of settle() and apply_each()';
 
 -- Applies one that waits, as the batch would that it came in.
 CREATE FUNCTION pgfanout.apply_waiting(w pgfanout.waiting) RETURNS bigint
@@ -367,6 +312,88 @@ BEGIN
 	RETURN n;
 END $$;
 COMMENT ON FUNCTION pgfanout.apply_waiting(pgfanout.waiting) IS 'pgfanout: part of settle()';
+
+-- Applies changes of one shape of a table one by one, in the order of versions, and keeps those that another
+-- row is in the way of: of one row the newest. One that is refused for itself ends it all. cols: a
+-- pgfanout.columns_<shape>. Says how many changed something, and how many wait.
+CREATE FUNCTION pgfanout.apply_each(of_stream smallint, id integer, of_shape integer, msg_source text,
+	versions bigint[], xids xid8[], deletes boolean[], all_cols anyelement, keys text[], bodies text[],
+	types text[], content_types text[], ids text[], queues text[], OUT applied bigint, OUT kept bigint)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	parts text[];
+	w     pgfanout.waiting;
+	name  text;
+BEGIN
+	PERFORM pgfanout.begin_waiting(of_stream);
+	applied := 0;
+	kept := 0;
+	EXECUTE format('SELECT array_agg(ROW(%s)::pgfanout.columns_%s::text ORDER BY i)
+		FROM generate_series(1, cardinality($2)) AS i',
+		(SELECT string_agg(format('($1).%I[i:i]', a.attname), ', ' ORDER BY a.attnum)
+		FROM pg_attribute a WHERE a.attrelid = format('pgfanout.columns_%s', of_shape)::regclass
+			AND a.attnum > 0 AND NOT a.attisdropped), of_shape)
+	INTO parts USING all_cols, versions;
+	SET CONSTRAINTS ALL IMMEDIATE;
+	FOR w.version, w.xid, w.deleted, w.cols, w.key, w.body, w.type, w.content_type, w.message_id, w.queue IN
+		SELECT m.v, m.x, m.d, m.p, m.k::text[], m.b, m.t, m.c, m.m, m.q
+		FROM unnest(versions, xids, deletes, parts, keys, bodies, types, content_types, ids, queues)
+			AS m (v, x, d, p, k, b, t, c, m, q)
+		ORDER BY m.v
+	LOOP
+		BEGIN
+			w.source := msg_source;
+			w.shape := of_shape;
+			applied := applied + pgfanout.apply_waiting(w);
+		EXCEPTION WHEN unique_violation OR exclusion_violation OR foreign_key_violation THEN
+			GET STACKED DIAGNOSTICS name = CONSTRAINT_NAME;
+			kept := kept + 1;
+			IF (SELECT count(*) FROM pgfanout.waiting w WHERE w.stream = of_stream) >= 10000 THEN
+				RAISE EXCEPTION 'too many changes wait for others already'
+					USING ERRCODE = 'program_limit_exceeded';
+			END IF;
+			INSERT INTO pgfanout.waiting AS w (stream, "table", key, version, xid, source, shape, deleted,
+				cols, body, type, content_type, message_id, queue, state,
+				refused_by, error)
+			VALUES (of_stream, apply_each.id, w.key, w.version, w.xid, w.source, w.shape, w.deleted,
+				w.cols, w.body, w.type, w.content_type, w.message_id, w.queue, SQLSTATE, name,
+				format('%s (SQLSTATE %s)', SQLERRM, SQLSTATE))
+			ON CONFLICT ("table", key) DO UPDATE SET number = DEFAULT, stream = excluded.stream,
+					version = excluded.version, xid = excluded.xid, source = excluded.source,
+					shape = excluded.shape, deleted = excluded.deleted, cols = excluded.cols,
+					body = excluded.body, type = excluded.type,
+					content_type = excluded.content_type,
+					message_id = excluded.message_id, queue = excluded.queue,
+					state = excluded.state, refused_by = excluded.refused_by,
+					error = excluded.error, beat = NULL, beats = 0,
+					tries = 0, try_at = NULL, dead = false
+				WHERE w.version <= excluded.version;
+			INSERT INTO pgfanout.dead_letters AS d ("table", key, version, queue, error, waiting)
+			VALUES (apply_each.id, w.key, w.version, w.queue,
+				format('%s (SQLSTATE %s)', SQLERRM, SQLSTATE), true)
+			ON CONFLICT ("table", key) DO UPDATE SET version = excluded.version, waiting = true,
+					queue = excluded.queue, error = excluded.error, died_at = now()
+				WHERE d.version <= excluded.version;
+		END;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION pgfanout.apply_each(smallint, integer, integer, text, bigint[], xid8[], boolean[], anyelement,
+	text[], text[], text[], text[], text[], text[])
+	IS 'pgfanout: applies changes one by one, and keeps those that another row is in the way of';
+
+-- These wait no more: what they waited for is done, or something newer is.
+CREATE FUNCTION pgfanout.wait_no_more(numbers bigint[]) RETURNS void
+	LANGUAGE sql SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+	WITH gone AS (
+		DELETE FROM pgfanout.waiting w WHERE w.number = ANY (numbers) RETURNING w."table", w.key
+	)
+	DELETE FROM pgfanout.dead_letters d USING gone g
+	WHERE d."table" = g."table" AND d.key = g.key AND d.waiting;
+END;
+COMMENT ON FUNCTION pgfanout.wait_no_more(bigint[]) IS 'pgfanout: part of settle()';
 
 -- Applies changes of one table together: their rows are taken out, then come back new. One that is refused
 -- even so gets its old row back. If another one has taken its place by then, nothing of this has happened,
@@ -487,11 +514,13 @@ COMMENT ON FUNCTION pgfanout.exchange(smallint, integer, boolean, timestamptz)
 --   2. Together, with constraints checked at the end, where there is one that can be.
 --   3. Together, table by table: exchange().
 --   4. What is left waits on. Its tries count only when heartbeats have come through both queues that are
---      newer than all that was known when it was kept: whatever it can wait for has come then, or waits here
---      too. Each try takes delay_ms, and twice as long the next time; after max_attempts of them it is dead.
+--      newer than all that was known when it was kept, twice: whatever it can wait for has come then, or
+--      waits here too. (The first may have been recorded before the transaction was committed, whose other
+--      changes stand behind it; and a change that came later may have taken a value before this one could.)
+--      Each try takes delay_ms, and twice as long the next time; after max_attempts of them it is dead.
 --
--- Says how many were applied, how many wait, and how many are dead. descending: in which order to begin;
--- whoever calls it again and again should change it.
+-- Says how many were applied, how many wait, and how many are dead. descending: the order of 3, to be another
+-- one with the next call: which of those that want the same value gets it must not be the same for ever.
 CREATE FUNCTION pgfanout.settle(of_stream smallint, max_attempts integer, delay_ms bigint, descending boolean,
 	OUT applied bigint, OUT remaining bigint, OUT died bigint)
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
@@ -501,22 +530,23 @@ DECLARE
 	w        pgfanout.waiting;
 	taken    bigint[];
 	x        record;
+	backwards boolean := false;
 	over     boolean := true; -- all of them were tried
 	deadline timestamptz := clock_timestamp() + interval '1 second';
 BEGIN
 	PERFORM pgfanout.begin_waiting(of_stream);
 	applied := 0;
-	DELETE FROM pgfanout.waiting w WHERE w.stream = of_stream
+	PERFORM pgfanout.wait_no_more(ARRAY(SELECT w.number FROM pgfanout.waiting w WHERE w.stream = of_stream
 		AND NOT EXISTS (SELECT FROM pgfanout.tables t WHERE t.id = w."table"
 			AND w.version > t.truncated
-			AND NOT pgfanout.stale(w.xid, w.version, w.source, t.source, t.snapshot, t.floor));
+			AND NOT pgfanout.stale(w.xid, w.version, w.source, t.source, t.snapshot, t.floor))));
 	SET CONSTRAINTS ALL IMMEDIATE;
 	LOOP -- 1
 		taken := '{}';
 		SELECT count(*) INTO remaining FROM pgfanout.waiting w WHERE w.stream = of_stream AND NOT w.dead;
 		EXIT WHEN remaining = 0;
 		FOR w IN SELECT * FROM pgfanout.waiting w WHERE w.stream = of_stream AND NOT w.dead
-			ORDER BY CASE WHEN descending THEN -w.version ELSE w.version END
+			ORDER BY CASE WHEN backwards THEN -w.version ELSE w.version END
 		LOOP
 			BEGIN
 				applied := applied + pgfanout.apply_waiting(w);
@@ -527,8 +557,8 @@ BEGIN
 				NULL;
 			END;
 		END LOOP;
-		DELETE FROM pgfanout.waiting w WHERE w.number = ANY (taken);
-		descending := NOT descending;
+		PERFORM pgfanout.wait_no_more(taken);
+		backwards := NOT backwards;
 		EXIT WHEN taken = '{}' OR remaining > 64 AND cardinality(taken) < remaining / 8;
 	END LOOP;
 	IF EXISTS (SELECT FROM pg_constraint c JOIN pgfanout.tables t ON t.relation = c.conrelid
@@ -545,7 +575,7 @@ BEGIN
 				taken := taken || w.number;
 			END LOOP;
 			SET CONSTRAINTS ALL IMMEDIATE;
-			DELETE FROM pgfanout.waiting w WHERE w.number = ANY (taken);
+			PERFORM pgfanout.wait_no_more(taken);
 			applied := applied + cardinality(taken);
 		EXCEPTION WHEN data_exception OR integrity_constraint_violation
 			OR plpgsql_error OR program_limit_exceeded
@@ -561,18 +591,19 @@ BEGIN
 	LOOP -- 3
 		SELECT e.taken, e.is_over AND over INTO taken, over
 		FROM pgfanout.exchange(of_stream, x.id, descending, deadline) AS e;
-		DELETE FROM pgfanout.waiting w WHERE w.number = ANY (taken);
+		PERFORM pgfanout.wait_no_more(taken);
 		applied := applied + cardinality(taken);
 	END LOOP;
 	UPDATE pgfanout.waiting w SET beat = coalesce(greatest(s.heartbeat_sync, s.heartbeat_delete,
-			(SELECT max(h.waiting) FROM pgfanout.heartbeats h WHERE h.stream = of_stream)), '-infinity')
-	FROM pgfanout.streams s WHERE s.stream = of_stream AND w.stream = of_stream AND w.beat IS NULL;
+			(SELECT max(h.waiting) FROM pgfanout.heartbeats h WHERE h.stream = of_stream)), '-infinity'),
+		beats = w.beats + CASE WHEN w.beat IS NULL THEN 0 ELSE 1 END
+	FROM pgfanout.streams s WHERE s.stream = of_stream AND w.stream = of_stream AND w.beats < 2
+		AND (w.beat IS NULL OR s.heartbeat_sync > w.beat AND s.heartbeat_delete > w.beat);
 	IF over THEN -- 4
 		UPDATE pgfanout.waiting w SET tries = w.tries + 1,
 			try_at = clock_timestamp() + delay_ms * (1 << w.tries) * interval '1 ms',
 			dead = w.tries + 1 >= max_attempts
-		FROM pgfanout.streams s WHERE s.stream = of_stream AND w.stream = of_stream AND NOT w.dead
-			AND s.heartbeat_sync > w.beat AND s.heartbeat_delete > w.beat
+		WHERE w.stream = of_stream AND NOT w.dead AND w.beats = 2
 			AND coalesce(w.try_at < clock_timestamp(), true);
 	END IF;
 	SELECT count(*) FILTER (WHERE NOT w.dead), count(*) FILTER (WHERE w.dead) INTO remaining, died

@@ -514,12 +514,6 @@ static void test_several_tables(void **state)
 	assert_false(batch_older(&b, b.order[0], &at));
 	assert_string_equal(order_text(&b), "1v13 5v11 /-5v12 /5v14 /5v10");
 	assert_true(batch_of_one_table(&b, 3, 4));
-	/* What is refused, table by table. */
-	batch_seal(&b);
-	for (size_t i = 1; i < b.norder; i++)
-		batch_refuse(&b, b.order[i], why("no"));
-	batch_order_refused(&b);
-	assert_string_equal(order_text(&b), "5v11 /-5v12 /5v14");
 	batch_clear(&b);
 }
 
@@ -559,49 +553,30 @@ static void assert_text(const struct pgarray *a, size_t i, const char *expected)
 	assert_memory_equal(p + 4, expected, strlen(expected));
 }
 
-/* What is refused because of others is no failure, unless the replica does not keep it. */
-static void test_refused_ones_are_kept(void **state)
+/* What goes to the replica of changes that may have to wait there. */
+static void test_one_by_one(void **state)
 {
 	static const char *const queues[] = { "a.sync.r", "a.delete.r" };
 	struct batch b;
 	struct batch_params p = { 0 };
-	struct db_param params[TABLE_WAIT_PARAMS];
-	size_t older;
+	struct db_param params[TABLE_EACH_PARAMS];
 	(void)state;
 
 	batch_init(&b);
 	batch_add_message(&b, 1, CHANGE_SYNC)->id_at = batch_add_text(&b, "m-1", 3);
 	add(&b, 4, 10, CHANGE_SYNC);
 	add(&b, 1, 13, CHANGE_SYNC);
-	add(&b, 2, 9, CHANGE_SYNC);
 	batch_add_message(&b, 2, CHANGE_DELETE);
-	add(&b, 3, 11, CHANGE_DELETE);
 	add(&b, 2, 12, CHANGE_DELETE);
 	batch_seal(&b);
-	assert_string_equal(order_text(&b), "1v13 2v12 3v11 4v10");
-	for (size_t i = 0; i < 3; i++)
-		batch_refuse(&b, b.order[i], why(i == 0 ? "first" : "other"));
-	assert_true(batch_older(&b, b.order[1], &older));
-	assert_int_equal(b.nrefused, 3);
-	assert_int_equal(b.nfailures, 0);
-	batch_order_refused(&b);
-	assert_string_equal(order_text(&b), "1v13 2v12 3v11");
-	batch_keep_build(&p, &b, 0, 2, queues, params);
+	assert_string_equal(order_text(&b), "1v13 2v12 4v10");
+	batch_each_build(&p, &b, 0, 2, queues, params);
 	assert_text(&p.kept[TABLE_KEPT_KEY], 1, "{00000000-0000-0000-0000-000000000002}");
 	assert_text(&p.kept[TABLE_KEPT_ID], 0, "m-1");
 	assert_text(&p.kept[TABLE_KEPT_ID], 1, "");
 	assert_text(&p.kept[TABLE_KEPT_QUEUE], 0, "a.sync.r");
 	assert_text(&p.kept[TABLE_KEPT_QUEUE], 1, "a.delete.r");
-	assert_text(&p.kept[TABLE_KEPT_ERROR], 0, "first");
-	assert_text(&p.kept[TABLE_KEPT_SHOWN], 1, "a word for \"other\"");
-	batch_kept(&b, 0, 2);
-	assert_int_equal(b.nrefused, 1);
-	batch_fail_change(&b, b.order[2], NULL);
-	assert_int_equal(b.nrefused, 0);
-	assert_int_equal(b.nfailures, 1);
-	assert_string_equal(batch_text(&b, b.failures[0].error_at), "other");
-	assert_string_equal(batch_text(&b, b.failures[0].shown_at), "a word for \"other\"");
-	assert_int_equal(b.failures[0].version, 11);
+	assert_int_equal(p.kept[TABLE_KEPT_BODY].n, 2);
 	batch_params_clear(&p);
 	batch_clear(&b);
 }
@@ -684,7 +659,7 @@ int main(void)
 		cmocka_unit_test(test_several_tables),
 		cmocka_unit_test(test_truncates),
 		cmocka_unit_test(test_failures),
-		cmocka_unit_test(test_refused_ones_are_kept),
+		cmocka_unit_test(test_one_by_one),
 	};
 	return cmocka_run_group_tests(tests, read_tables, free_tables);
 }

@@ -13,5 +13,5 @@ WHERE coalesce(pgfanout.version_of(m.id, m.key::text[]), -1) < m.version
 	AND NOT pgfanout.stale(m.xid, m.version, m.source, t.source, t.snapshot, t.floor)
 ORDER BY m.id, m.key, m.version DESC
 ON CONFLICT ("table", key) DO UPDATE SET version = excluded.version, queue = excluded.queue,
-		error = excluded.error, died_at = now()
+		error = excluded.error, waiting = false, died_at = now()
 	WHERE d.version <= excluded.version

@@ -29,7 +29,7 @@ BEGIN
 	PERFORM pg_advisory_xact_lock(1885824611, 2);
 	SELECT s.given, s.follows, t.source, t.snapshot, t.floor, t.truncated,
 		EXISTS (SELECT FROM pgfanout.tombstones_7),
-		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = 7)
+		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = 7 AND NOT d.waiting)
 	INTO given, follows, load_source, load_snapshot, load_floor, load_truncated, buried, wrong
 	FROM pgfanout.streams s JOIN pgfanout.tables t ON t.id = 7 WHERE s.stream = 2;
 	IF NOT FOUND THEN
@@ -105,7 +105,7 @@ BEGIN
 	IF wrong THEN
 		DELETE FROM pgfanout.dead_letters d USING (SELECT DISTINCT ON (coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1) u.* FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3) AS u ORDER BY coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1, u.version DESC) AS m
 		WHERE d."table" = 7 AND d.key[1]::text OPERATOR(pg_catalog.=) coalesce(m.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)) AND d.key[2]::integer OPERATOR(pg_catalog.=) m.c3 AND d.key[3]::bigint OPERATOR(pg_catalog.=) m.c1
-			AND (d.version <= m.version OR pgfanout.impossible(d.version, given));
+			AND (d.version <= m.version OR pgfanout.impossible(d.version, given)) AND NOT d.waiting;
 	END IF;
 	IF runs IS NOT NULL THEN
 		INSERT INTO pgfanout.arrivals (stream, runs) VALUES (2, runs);
@@ -156,7 +156,7 @@ BEGIN
 	PERFORM pg_advisory_xact_lock(1885824611, 2);
 	SELECT s.given, s.follows, t.source, t.snapshot, t.floor, t.truncated,
 		EXISTS (SELECT FROM pgfanout.tombstones_7),
-		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = 7)
+		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = 7 AND NOT d.waiting)
 	INTO given, follows, load_source, load_snapshot, load_floor, load_truncated, buried, wrong
 	FROM pgfanout.streams s JOIN pgfanout.tables t ON t.id = 7 WHERE s.stream = 2;
 	IF NOT FOUND THEN

@@ -29,7 +29,7 @@ BEGIN
 	PERFORM pg_advisory_xact_lock(1885824611, 1);
 	SELECT s.given, s.follows, t.source, t.snapshot, t.floor, t.truncated,
 		EXISTS (SELECT FROM pgfanout.tombstones_1),
-		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = 1)
+		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = 1 AND NOT d.waiting)
 	INTO given, follows, load_source, load_snapshot, load_floor, load_truncated, buried, wrong
 	FROM pgfanout.streams s JOIN pgfanout.tables t ON t.id = 1 WHERE s.stream = 1;
 	IF NOT FOUND THEN
@@ -105,7 +105,7 @@ BEGIN
 	IF wrong THEN
 		DELETE FROM pgfanout.dead_letters d USING (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1) AS m
 		WHERE d."table" = 1 AND d.key[1]::uuid OPERATOR(pg_catalog.=) m.c1
-			AND (d.version <= m.version OR pgfanout.impossible(d.version, given));
+			AND (d.version <= m.version OR pgfanout.impossible(d.version, given)) AND NOT d.waiting;
 	END IF;
 	IF runs IS NOT NULL THEN
 		INSERT INTO pgfanout.arrivals (stream, runs) VALUES (1, runs);

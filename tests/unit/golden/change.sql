@@ -47,7 +47,7 @@ BEGIN
 	PERFORM pg_advisory_xact_lock(1885824611, 2);
 	SELECT s.given, s.follows, t.source, t.snapshot, t.floor, t.truncated,
 		EXISTS (SELECT FROM pgfanout.tombstones_9),
-		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = 9)
+		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = 9 AND NOT d.waiting)
 	INTO given, follows, load_source, load_snapshot, load_floor, load_truncated, buried, wrong
 	FROM pgfanout.streams s JOIN pgfanout.tables t ON t.id = 9 WHERE s.stream = 2;
 	IF NOT FOUND THEN
@@ -123,7 +123,7 @@ BEGIN
 	IF wrong THEN
 		DELETE FROM pgfanout.dead_letters d USING (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1) AS m
 		WHERE d."table" = 9 AND d.key[1]::integer OPERATOR(pg_catalog.=) m.c1
-			AND (d.version <= m.version OR pgfanout.impossible(d.version, given));
+			AND (d.version <= m.version OR pgfanout.impossible(d.version, given)) AND NOT d.waiting;
 	END IF;
 	IF runs IS NOT NULL THEN
 		INSERT INTO pgfanout.arrivals (stream, runs) VALUES (2, runs);
@@ -174,7 +174,7 @@ BEGIN
 	PERFORM pg_advisory_xact_lock(1885824611, 2);
 	SELECT s.given, s.follows, t.source, t.snapshot, t.floor, t.truncated,
 		EXISTS (SELECT FROM pgfanout.tombstones_9),
-		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = 9)
+		EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = 9 AND NOT d.waiting)
 	INTO given, follows, load_source, load_snapshot, load_floor, load_truncated, buried, wrong
 	FROM pgfanout.streams s JOIN pgfanout.tables t ON t.id = 9 WHERE s.stream = 2;
 	IF NOT FOUND THEN
