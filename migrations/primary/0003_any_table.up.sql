@@ -408,12 +408,16 @@ COMMENT ON FUNCTION pgfanout.value_text(jsonb, text, boolean) IS 'pgfanout: part
 -- Terms joined two by two: a value is copied a few times, however wide the table is, and no deep stack is
 -- needed.
 CREATE FUNCTION pgfanout.joined(terms text[]) RETURNS text
-	LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT CASE cardinality(terms) WHEN 1 THEN terms[1]
-		ELSE format('(%s || %s)', pgfanout.joined(terms[:cardinality(terms) / 2]),
-			pgfanout.joined(terms[cardinality(terms) / 2 + 1:])) END
-$$;
+BEGIN
+	WHILE cardinality(terms) > 1 LOOP
+		terms := ARRAY(SELECT CASE WHEN i = cardinality(terms) THEN terms[i]
+				ELSE format('(%s || %s)', terms[i], terms[i + 1]) END
+			FROM generate_series(1, cardinality(terms), 2) AS i ORDER BY i);
+	END LOOP;
+	RETURN terms[1];
+END $$;
 COMMENT ON FUNCTION pgfanout.joined(text[]) IS 'pgfanout: part of the text of capture';
 
 -- The body of a record: a row, or its key. It is never NULL: a row of products with a NULL that cannot be
