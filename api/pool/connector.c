@@ -239,6 +239,33 @@ static void take_streams(const struct upstreams *all, const char *text)
 	}
 }
 
+/* Puts a JSON text ("": none) in the place of what was there. True: it is another one. */
+static bool take_json(struct upstream *up, char **place, const char *text)
+{
+	pthread_mutex_lock(&up->lock);
+	bool changed = strcmp(*place ? *place : "", text) != 0;
+
+	if (changed) {
+		free(*place);
+		*place = *text != '\0' ? xstrdup(text) : NULL;
+	}
+	pthread_mutex_unlock(&up->lock);
+	return changed;
+}
+
+/* Of tables beside products: reads do not come here, and nobody waits. */
+static void take_tables(struct upstream *up, const char *text)
+{
+	if (!take_json(up, &up->tables, text))
+		return;
+	if (*text != '\0')
+		log_warn("changes of tables are not all captured, or they are not replicated; see "
+			 "pgfanout-migrate tables",
+			 KV_S("tables", text));
+	else
+		log_info("changes of all tables are captured again");
+}
+
 static bool is_good(struct look *look, enum db_outcome outcome, const struct err *err)
 {
 	if (outcome == DB_OK)
@@ -263,8 +290,11 @@ static void on_watch(void *arg, enum db_outcome outcome, const struct pg_result 
 		take_queues(look->connector->all, r);
 		if (db_rows(r) > 0)
 			take_streams(look->connector->all, db_value(r, 0, 7));
+		take_tables(look->connector->up, db_rows(r) < 1 ? "" : db_value(r, 0, 8));
 		return;
 	}
+	(void)take_json(look->connector->up, &look->connector->up->streams,
+			db_rows(r) == 1 ? db_value(r, 0, 4) : "");
 	look->note = db_rows(r) == 1 && db_value(r, 0, 2)[0] == 't';
 	snprintf(look->reason, sizeof(look->reason), "%s",
 		 db_rows(r) != 1 ? "pgfanout.streams is empty" : db_value(r, 0, 1));

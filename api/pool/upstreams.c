@@ -46,6 +46,8 @@ void upstreams_clear(struct upstreams *all)
 	for (size_t i = 0; i < all->n; i++) {
 		wrong_place_clear(&all->list[i].wrong);
 		free(all->list[i].queues);
+		free(all->list[i].tables);
+		free(all->list[i].streams);
 	}
 }
 

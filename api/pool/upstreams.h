@@ -51,6 +51,9 @@ struct upstream {
 	char reason[512];	   /* of a state other than serving */
 	int64_t since_us;	   /* wall clock */
 	int server_version;
+	/* Of the primary: tables whose changes are not all captured; of a replica: its streams beside products. JSON, as
+	 * the connector saw it last; NULL: none. */
+	char *tables, *streams;
 	/* A replica's rows in the primary's pgfanout.queues, as the primary's connector saw them. */
 	char *queues;	       /* of all streams, JSON; NULL: none is declared */
 	char reset_due_at[48]; /* these two of products; "": no changes were lost */

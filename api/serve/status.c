@@ -88,6 +88,34 @@ void status_get_ready(struct request *r)
 	reply_data(r, json_pack("{s:s}", "status", "ready"), "Reads and writes are possible");
 }
 
+/* Its own text, an array; none: an empty one. */
+static json_t *array_of(const char *text)
+{
+	json_t *list = text ? json_loads(text, 0, NULL) : NULL;
+
+	return list ? list : json_array();
+}
+
+/* Of a replica's streams beside products: how far each is behind, in the place of its heartbeat. */
+static json_t *replica_streams_json(const struct upstream *up)
+{
+	json_t *list = array_of(up->streams), *o;
+	size_t i;
+
+	json_array_foreach(list, i, o)
+	{
+		const json_t *beat = json_object_get(o, "heartbeat");
+		int64_t lag_us;
+		bool known = json_is_integer(beat) &&
+			     lag_between(json_integer_value(beat),
+					 lag_clock_now(up->clock, mono_now()), &lag_us);
+
+		json_object_set_new(o, "lagMs", known ? json_integer(lag_us / 1000) : json_null());
+		json_object_del(o, "heartbeat");
+	}
+	return list;
+}
+
 static json_t *upstream_json(struct upstream *up)
 {
 	pthread_mutex_lock(&up->lock);
@@ -109,6 +137,10 @@ static json_t *upstream_json(struct upstream *up)
 				    json_integer((json_int_t)wrong_place_count(&up->wrong)));
 	if (up->reason[0])
 		json_object_set_new(o, "reason", json_string(up->reason));
+	if (up->primary)
+		json_object_set_new(o, "tables", array_of(up->tables));
+	else
+		json_object_set_new(o, "streams", replica_streams_json(up));
 	pthread_mutex_unlock(&up->lock);
 	return o;
 }

@@ -305,6 +305,15 @@ def test_a_table_for_one_replica_and_a_stream_of_its_own(stack):
     for db in REPLICAS:
         assert streams[db]["hot"]["state"] == "applying" and streams[db]["hot"]["last_lsn"] > 0
         assert streams[db]["hot"]["error_count"] == 0 and streams[db]["hot"]["is_running"] is True
+    def api_knows():
+        for replica in stack.get("/status").json()["data"]["replicas"]:
+            hot = next(x for x in replica["streams"] if x["stream"] == "hot")
+            assert hot["needsReset"] is False and hot["reason"] is None and 0 <= hot["lagMs"] < 60000, hot
+        return True
+    wait_until(api_knows, 30 * SLOWNESS, "the API knows of the stream")
+    stack.sql("replica-2", "update pgfanout.streams set needs_reset = true, reason = 'by hand' where name = 'hot'")
+    wait_until(lambda: next(x for x in stack.get("/status").json()["data"]["replicas"][1]["streams"] if x["stream"] == "hot")
+               ["reason"] == "by hand", 30 * SLOWNESS, "the API knows that it needs a reset")
     metrics = stack.get("/metrics", base=consumer.base).text
     assert 'pgfanout_consumer_applied_total{replica="replica-1"} 0' in metrics # of products, as ever
     for name in ("messages_total", "applied_total", "consuming", "needs_reset"):

@@ -3,12 +3,20 @@
 -- written to it. And what it knows of the replicas' queues: one row for each replica, or an empty one:
 -- of the stream of products, and of all streams as JSON. And its clock, which replicas' lag is measured
 -- by, in microseconds of Unix time. And why changes of products are not all captured. And its streams, as
--- JSON.
+-- JSON. And which other tables' changes are not all captured, or are not replicated as was asked for, as JSON; NULL:
+-- none.
 SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean
 	OR EXISTS (SELECT FROM pgfanout.outbox WHERE false), q.replica, q.due, q.reason,
-	(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, one.fault, q.queues, one.streams
+	(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, one.fault, q.queues, one.streams, one.tables
 FROM (SELECT pgfanout.capture_fault(1, to_regclass('products')) AS fault,
-	(SELECT jsonb_object_agg(s.id, s.name) FROM pgfanout.streams s) AS streams OFFSET 0) AS one
+	(SELECT jsonb_object_agg(s.id, s.name) FROM pgfanout.streams s) AS streams,
+	(SELECT jsonb_agg(jsonb_build_object('table', t.name, 'reason', t.reason) ORDER BY t.name) FROM (
+		SELECT r.relation::regclass::text AS name, r.reason FROM pgfanout.registered r
+		WHERE r.id <> 1 AND r.reason IS NOT NULL
+		UNION ALL
+		SELECT k.relation::regclass::text, 'not replicated: ' || k.reason FROM pgfanout.skipped k
+		WHERE k.seen IS NOT NULL
+	) AS t) AS tables OFFSET 0) AS one
 LEFT JOIN (
 	SELECT w.replica, max(w.reset_due_at) FILTER (WHERE w.stream = 1) AS due,
 		max(w.reason) FILTER (WHERE w.stream = 1) AS reason,
