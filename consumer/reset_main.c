@@ -108,11 +108,6 @@ static bool parse(int argc, char **argv, struct arguments *a, enum exit_code *re
 		*ret_code = usage_error("--verify, --repair and --dry-run cannot be combined");
 		return false;
 	}
-	if (a->ntables > 0 && (a->verify || a->repair)) {
-		*ret_code =
-			usage_error("--verify and --repair compare all tables: without --table");
-		return false;
-	}
 	return true;
 }
 
@@ -176,7 +171,7 @@ static enum exit_code run(const struct arguments *a, const struct reset_settings
 	if (!choose_replicas(a, &settings->replicas, request.chosen) || !choose_tables(a, &tables))
 		return EXIT_USAGE;
 	if (a->ntables > 0)
-		request.tables = strbuf_str(&tables);
+		request.tables = comparison.tables = strbuf_str(&tables);
 	memcpy(comparison.chosen, request.chosen, sizeof(comparison.chosen));
 	if (a->check_config) {
 		program_print(&reset_program, settings);

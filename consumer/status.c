@@ -3,6 +3,7 @@
  */
 #include "consumer/status.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
@@ -50,6 +51,9 @@ static const struct metric_def metrics[] = {
 	[METRIC_WRONG] = { "pgfanout_consumer_wrong_products", METRIC_GAUGE, "replica",
 			   "Products that are wrong on the replica, as changes of theirs "
 			   "were given up" },
+	[METRIC_WRONG_ROWS] = { "pgfanout_consumer_wrong_rows", METRIC_GAUGE, "replica",
+				"Rows of all tables that are wrong on the replica, as changes of "
+				"theirs were given up" },
 	[METRIC_BLOCKED] = { "pgfanout_consumer_blocked", METRIC_GAUGE, "replica",
 			     "1 while a batch waits for a lock that another session of the replica "
 			     "holds" },
@@ -107,6 +111,7 @@ void status_init(struct status *s, const char *replica, const char *stream, size
 void status_clear(struct status *s)
 {
 	pthread_mutex_destroy(&s->lock);
+	free(s->wrong_tables);
 }
 
 static void forget_queues(const struct status *s)
@@ -184,12 +189,14 @@ void status_set_blockers(struct status *s, const struct status_blocker *blockers
 	set_gauge(s, METRIC_BLOCKED, n > 0);
 }
 
-void status_set_wrong(struct status *s, int64_t products)
+void status_set_wrong(struct status *s, int64_t rows, const char *tables)
 {
 	pthread_mutex_lock(&s->lock);
-	s->wrong = products;
+	s->wrong = rows;
+	free(s->wrong_tables);
+	s->wrong_tables = xstrdup(tables);
 	pthread_mutex_unlock(&s->lock);
-	set_gauge(s, METRIC_WRONG, products);
+	set_gauge(s, METRIC_WRONG, rows);
 }
 
 void status_set_waiting(struct status *s, int64_t changes)
@@ -249,9 +256,26 @@ int status_health(void *arg, struct strbuf *body)
 	return 200;
 }
 
+/* Of all its streams; not known as long as it is not of one of them. */
+static int64_t wrong_rows(struct status *first)
+{
+	int64_t sum = 0;
+
+	for (struct status *s = first; s != NULL && sum != METRIC_UNKNOWN;
+	     s = atomic_load(&s->next)) {
+		pthread_mutex_lock(&s->lock);
+		sum = s->wrong < 0 ? METRIC_UNKNOWN : sum + s->wrong;
+		pthread_mutex_unlock(&s->lock);
+	}
+	return sum;
+}
+
 int status_metrics(void *arg, struct strbuf *body)
 {
-	(void)arg;
+	const struct status_all *all = arg;
+
+	for (size_t i = 0; i < all->n; i++)
+		metric_set(METRIC_WRONG_ROWS, i, wrong_rows(all->replicas[i]));
 	metrics_write(body);
 	return 200;
 }
@@ -315,7 +339,7 @@ static json_t *stream_json(struct status *s)
 	int64_t newest = atomic_load(&s->newest_version), at_us = atomic_load(&s->last_applied_us);
 
 	pthread_mutex_lock(&s->lock);
-	json_t *o = json_pack("{s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:o, s:o, s:b, s:o, s:o}",
+	json_t *o = json_pack("{s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:o, s:o, s:b, s:o, s:o, s:o}",
 			      "stream", s->stream, "state", status_state_name(s->state),
 			      "is_running", s->state == STATUS_APPLYING, "last_lsn",
 			      newest > 0 ? json_integer(newest) : json_null(), "last_sync_time",
@@ -326,7 +350,9 @@ static json_t *stream_json(struct status *s)
 			      "last_error", report_text(s->error), "waiting",
 			      s->waiting >= 0 ? json_integer(s->waiting) : json_null(),
 			      "needsReset", s->needs_reset, "needsResetReason",
-			      report_text(s->reset_reason), "queues", queues_json(s));
+			      report_text(s->reset_reason), "wrongRows",
+			      s->wrong_tables ? json_loads(s->wrong_tables, 0, NULL) : json_null(),
+			      "queues", queues_json(s));
 	pthread_mutex_unlock(&s->lock);
 	return o;
 }

@@ -41,6 +41,7 @@ enum consumer_metric {
 	METRIC_DEAD_WAITING,
 	METRIC_LAST_APPLIED,
 	METRIC_WRONG,
+	METRIC_WRONG_ROWS, /* of all streams: set when it is asked for */
 	METRIC_BLOCKED,
 	METRIC_WAITING_ROWS,
 	CONSUMER_METRICS
@@ -74,9 +75,10 @@ struct status {
 	char reset_reason[256];
 	struct status_blocker blockers[STATUS_BLOCKERS];
 	size_t nblockers;
-	int64_t wrong;	 /* products that are wrong on it, -1: not known yet */
-	int64_t waiting; /* changes that wait there for others, -1: not known yet */
-	bool counted;	 /* the queues' lengths below are known */
+	int64_t wrong;	    /* rows of the stream that are wrong on it, -1: not known yet */
+	char *wrong_tables; /* owned: how many of which table, a JSON object; NULL: not known yet */
+	int64_t waiting;    /* changes that wait there for others, -1: not known yet */
+	bool counted;	    /* the queues' lengths below are known */
 	uint32_t waiting_sync, waiting_delete, waiting_retry, waiting_dead;
 };
 
@@ -101,7 +103,8 @@ void status_error_over(struct status *s);
 bool status_set_needs_reset(struct status *s, bool needs_reset, const char *reason);
 /* The oldest first; 0: nothing waits. */
 void status_set_blockers(struct status *s, const struct status_blocker *blockers, size_t n);
-void status_set_wrong(struct status *s, int64_t products);
+/* tables: how many of which, as a JSON object. */
+void status_set_wrong(struct status *s, int64_t rows, const char *tables);
 void status_set_waiting(struct status *s, int64_t changes);
 /* Messages ready or unacknowledged; not known any more when the state is not APPLYING. */
 void status_set_queues(struct status *s, uint32_t sync, uint32_t deletes, uint32_t retry,

@@ -421,7 +421,7 @@ static void on_wrong(void *arg, enum db_outcome outcome, const struct pg_result 
 	(void)err;
 	if (outcome != DB_OK || db_rows(r) != 1)
 		return;
-	status_set_wrong(s->status, strtoll(db_value(r, 0, 0), NULL, 10));
+	status_set_wrong(s->status, strtoll(db_value(r, 0, 0), NULL, 10), db_value(r, 0, 2));
 	waiting_note(s->waiting, strtoll(db_value(r, 0, 1), NULL, 10));
 }
 

@@ -131,7 +131,7 @@ static bool open_primary(struct verify *v)
 {
 	struct err err;
 	enum exit_code code = reset_primary_connect(&v->writer, v->settings->database_url, NULL,
-						    NULL, &err);
+						    ((struct run *)v)->request->tables, &err);
 
 	if (code != EXIT_OK)
 		return verify_server_fail(&v->primary, code, err.text);
@@ -179,8 +179,8 @@ static void take_begin(void *arg, const struct pg_result *r)
 		(void)verify_server_fail(&v->primary, EXIT_BUSY, "a table was dropped meanwhile");
 		return;
 	}
-	v->total += pg_get_int8(db_value(r, 0, 0));
-	width = pg_get_int8(db_value(r, 0, 1));
+	v->total += db_is_null(r, 0, 0) ? 0 : pg_get_int8(db_value(r, 0, 0));
+	width = db_is_null(r, 0, 1) ? 0 : pg_get_int8(db_value(r, 0, 1));
 	v->given = pg_get_int8(db_value(r, 0, 2));
 	/* Of a suspect both sides' digests are kept. */
 	if (width < (int64_t)v->table->shape->ncolumns * 4 * VERIFY_DIGEST)

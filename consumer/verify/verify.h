@@ -1,6 +1,6 @@
 /*
- * verify.h: comparing replicas with the primary, and repairing the products that differ, while
- * everything else goes on.
+ * verify.h: comparing replicas with the primary, and repairing the rows that differ, while everything
+ * else goes on.
  */
 #ifndef PGFANOUT_CONSUMER_VERIFY_VERIFY_H
 #define PGFANOUT_CONSUMER_VERIFY_VERIFY_H
@@ -11,8 +11,9 @@
 struct verify_request {
 	const struct reset_settings *settings;
 	bool chosen[REPLICAS_MAX]; /* of settings->replicas */
+	const char *tables;	   /* names, an array of SQL; NULL: all */
 	bool repair;
-	bool quiet; /* nothing but ids on standard output */
+	bool quiet; /* nothing but ids, or tables and keys, on standard output */
 };
 
 /* Writes differences to standard output, one a line, and failures to the log. EXIT_OK: all replicas

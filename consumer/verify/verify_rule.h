@@ -22,9 +22,10 @@
  * Also drift by 6: a version in R0 above the newest one given out when P was read, as the primary
  * never gave it out; and a row of which the replica knows that a change was given up.
  *
- * What has come is not always applied: a change that failed waits in a retry queue, and of two
- * consumers of one queue one may be slower. So 6 counts only if the retry queues were empty before
- * 2 and before 4, and only if it is found VERIFY_CONFIRMS times in a row.
+ * What has come is not always applied: a change that failed waits in a retry queue, one that another row
+ * is in the way of waits on the replica, and of two consumers of one queue one may be slower. So 6 counts
+ * only if the retry queues were empty before 2 and before 4, if no change of the row waited at 4, and only
+ * if it is found VERIFY_CONFIRMS times in a row.
  */
 #ifndef PGFANOUT_CONSUMER_VERIFY_VERIFY_RULE_H
 #define PGFANOUT_CONSUMER_VERIFY_VERIFY_RULE_H
@@ -84,7 +85,7 @@ void verify_suspect_again(struct verify_suspect *s);
 void verify_suspect_copy(struct verify_suspect *s, const struct verify_copy *r0);
 /* The next round's P. */
 void verify_suspect_original(struct verify_suspect *s, const struct verify_original *p);
-/* Rules 5 to 8: now is R1; settled says that the retry queues were empty. Sets the state. */
+/* Rules 5 to 8: now is R1; settled says that no change waited. Sets the state. */
 void verify_judge(struct verify_suspect *s, const struct verify_copy *now, bool settled);
 
 /* What is wrong with a drifted row: "missing", "extra", "different: name, stock", "version 9

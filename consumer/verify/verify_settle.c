@@ -28,6 +28,7 @@ struct round {
 	struct mono now_at;
 	bool judging; /* what is read of the replicas is R1 */
 	bool settled[REPLICAS_MAX];
+	bool waits[REPLICAS_MAX]; /* a change of a suspect, for another row */
 	struct mono unsettled_until[REPLICAS_MAX];
 	/* Parameters, for one server after another. */
 	struct pgarray keys, places;
@@ -153,10 +154,12 @@ static void take_copies(void *arg, const struct pg_result *r)
 			.content = get_content(r, i, 6),
 		};
 
+		bool waits = pg_get_int4(db_value(r, i, 7)) != 0;
 		if (round->judging)
-			verify_judge(s, &c, round->settled[s->replica]);
+			verify_judge(s, &c, round->settled[s->replica] && !waits);
 		else
 			verify_suspect_copy(s, &c);
+		round->waits[s->replica] = round->waits[s->replica] || waits;
 	}
 }
 
@@ -310,7 +313,7 @@ static bool wait_for_replicas(struct round *round)
 	return !stop_requested();
 }
 
-/* For replicas whose retry queues have not been empty for VERIFY_TIMEOUT_MS. */
+/* For replicas where changes have waited for VERIFY_TIMEOUT_MS. */
 static void give_up_unsettled(struct round *round)
 {
 	struct verify *v = round->v;
@@ -319,12 +322,12 @@ static void give_up_unsettled(struct round *round)
 		struct mono now = mono_now();
 		struct err why;
 
-		if (round->settled[i])
+		if (round->settled[i] && !round->waits[i])
 			round->unsettled_until[i] = mono_add_ms(now,
 								v->settings->verify_timeout_ms);
 		else if (mono_reached(round->unsettled_until[i], now) && count_open(v, i) > 0) {
 			err_set(&why,
-				"%zu %s look different, but changes wait in its retry queues, or the broker cannot be asked",
+				"%zu %s look different, but changes wait in its retry queues or for other rows, or the broker cannot be asked",
 				count_open(v, i), verify_rows_word(v));
 			verify_leave_behind(v, i, &why);
 		}
@@ -337,8 +340,10 @@ static bool run_round(struct round *round)
 {
 	struct verify *v = round->v;
 
-	for (size_t i = 0; i < v->n; i++)
+	for (size_t i = 0; i < v->n; i++) {
 		round->settled[i] = true;
+		round->waits[i] = false;
+	}
 	look_at_retries(round);
 	if (!look_at_primary(round) /* 2 */ || !wait_for_replicas(round) /* 3 */)
 		return false;

@@ -214,6 +214,21 @@ static void add_marks(struct strbuf *out, const struct verify_names *n)
 		    n->t->id);
 }
 
+/* Whether a change of the row waits for another row: pgfanout.wait(). */
+static void add_waits(struct strbuf *out, const struct table *t)
+{
+	strbuf_addf(out, "(EXISTS (SELECT FROM pgfanout.waiting w WHERE w.\"table\" = %d", t->id);
+	for (size_t k = 0; k < t->nkey; k++) {
+		const struct table_column *c = key_column(t, k);
+
+		strbuf_addf(out, " AND w.key[%zu]::%s %s (k.key::text[])[%zu]::%s", k + 1, c->type,
+			    c->equal, k + 1, c->type);
+		if (*c->collation != '\0')
+			strbuf_addf(out, " COLLATE %s", c->collation);
+	}
+	strbuf_addstr(out, "))::integer AS waits");
+}
+
 /* What tells one state of the replica from another: which transaction wrote the row, its version, the
  * tombstone's, that of a change given up, and where the table was last loaded from. */
 static void add_copies(struct strbuf *out, const struct verify_names *n)
@@ -234,8 +249,10 @@ static void add_copies(struct strbuf *out, const struct verify_names *n)
 	add_column(out, "p", t->version);
 	strbuf_addstr(out, " IS DISTINCT FROM NULL THEN ");
 	add_columns(out, t);
-	strbuf_addstr(out, " END AS columns\n"
-			   "FROM unnest($1::text[], $2::integer[]) AS k (key, place)\nLEFT JOIN ");
+	strbuf_addstr(out, " END AS columns,\n	");
+	add_waits(out, t);
+	strbuf_addstr(out,
+		      "\nFROM unnest($1::text[], $2::integer[]) AS k (key, place)\nLEFT JOIN ");
 	add_rows(out, n);
 	strbuf_addstr(out, " ON ");
 	add_match(out, t, "p", "(k.key::text[])");

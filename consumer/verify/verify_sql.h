@@ -24,9 +24,9 @@ enum verify_text {
 	VERIFY_TEXT_KEYS,      /* after, most, given: key, whether its version is above given */
 	VERIFY_TEXT_KEYS_NEXT, /* the same behind a key */
 	VERIFY_TEXT_DIFFERENT, /* keys, digests: place of each row that has another digest, or is not there */
-	VERIFY_TEXT_MARKS,  /* after, most, given: keys that may be wrong whatever the rows say */
-	VERIFY_TEXT_COPIES, /* keys, places: place, and all that struct verify_copy has */
-	VERIFY_TEXT_LOWER,  /* keys, versions, buried, given, dead: see verify_sql.c */
+	VERIFY_TEXT_MARKS, /* after, most, given: keys that may be wrong whatever the rows say */
+	VERIFY_TEXT_COPIES, /* keys, places: place, all that struct verify_copy has, whether a change waits */
+	VERIFY_TEXT_LOWER, /* keys, versions, buried, given, dead: see verify_sql.c */
 	VERIFY_TEXTS
 };
 

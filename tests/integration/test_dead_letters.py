@@ -476,14 +476,14 @@ def test_letters_of_any_table_and_stream(stack, consumer):
     stack.psql("primary", PAIRS)
     for db in BOTH:
         wait_until(lambda: stack.sql(db, "select count(*) from pgfanout.tables where not due") == [(3,)],  # pylint: disable=cell-var-from-loop
-                   30 * SLOWNESS, "the tables are there")
+                   90 * SLOWNESS, "the tables are there")
     for table in ("pairs", "counts"):
         stack.psql("replica-1", f"alter table {table} add constraint odd check (n <> {REFUSED})")
     stack.psql("primary", f"""
         insert into pairs values (1, 'a "b"', {REFUSED}); insert into pairs values (2, 'c', {REFUSED}); insert into pairs values (3, 'c', 3);
         update counts set n = {REFUSED};""")
     stack.create("a product")
-    wait_until(lambda: [stack.queue_depth(f"{s}.dead.replica-1") for s in ("pairs", "tables")] == [2, 1], 30 * SLOWNESS, "dead letters")
+    wait_until(lambda: [stack.queue_depth(f"{s}.dead.replica-1") for s in ("pairs", "tables")] == [2, 1], 60 * SLOWNESS, "dead letters")
 
     listed = letters(stack)
     assert sorted((x["replica"], x["stream"], x["table"], x["key"], x["kind"], x["productId"], x["rows"], x["products"]) for x in listed) == [
@@ -497,6 +497,13 @@ def test_letters_of_any_table_and_stream(stack, consumer):
     assert "no dead letter has the id public.pairs {c,3}" in cli(stack, "list", "public.pairs {c,3}", code=1).stderr
     assert sorted(stack.sql("replica-1", "select t.relation::text, d.key::text from pgfanout.dead_letters d join pgfanout.tables t on t.id = d.\"table\"")) == [
         ("counts", "{1}"), ("pairs", '{"a \\"b\\"",1}'), ("pairs", "{c,2}")]
+
+    streams = {s["stream"]: s["wrongRows"] for s in wait_until(
+        lambda: (lambda r: r["streams"] if [s["wrongRows"] for s in r["streams"]].count({}) == 1 else None)(
+            consumer_status(consumer, "replica-1")), 20 * SLOWNESS, "wrong rows are counted")}
+    assert streams == {"products": {}, "pairs": {"public.pairs": 2}, "tables": {"public.counts": 1}}
+    metrics = requests.get(consumer.base + "/metrics", timeout=10).text
+    assert 'pgfanout_consumer_wrong_rows{replica="replica-1"} 3' in metrics and 'pgfanout_consumer_wrong_products{replica="replica-1"} 0' in metrics
 
     # One is replayed when its cause is gone, another discarded and repaired, and one cured by a newer change.
     for table in ("pairs", "counts"):
