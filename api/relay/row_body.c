@@ -92,33 +92,29 @@ static bool take_text(struct slice *rest, struct slice *ret)
 	return true;
 }
 
-/* False: it is not there. ret->at NULL: it is NULL. */
-static bool take_value(const struct member *m, struct slice *rest, struct slice *ret)
+enum taken { TAKEN, TAKEN_NULL, NOT_THERE };
+
+static enum taken take_value(const struct member *m, struct slice *rest, struct slice *ret)
 {
 	static const size_t sizes[TABLE_FORMS] = { [TABLE_BOOLEAN] = 1,
 						   [TABLE_INT4] = 4,
 						   [TABLE_INT8] = 8,
 						   [TABLE_UUID] = sizeof(struct uuid),
 						   [TABLE_TIMESTAMPTZ] = 8 };
-	static const struct slice null = { NULL, NULL };
 	struct slice flag;
 
 	if (sizes[m->form] == 0) {
 		if (!take_text(rest, ret))
-			return false;
-		if (ret->end - ret->at == 1 && *ret->at == '\xff')
-			*ret = null;
-		return true;
+			return NOT_THERE;
+		return ret->end - ret->at == 1 && *ret->at == '\xff' ? TAKEN_NULL : TAKEN;
 	}
 	if (!m->sure) {
 		if (!take(rest, 1, &flag) || (*flag.at != 0 && *flag.at != 1))
-			return false;
-		if (*flag.at == 0) {
-			*ret = null;
-			return true;
-		}
+			return NOT_THERE;
+		if (*flag.at == 0)
+			return TAKEN_NULL;
 	}
-	return take(rest, sizes[m->form], ret);
+	return take(rest, sizes[m->form], ret) ? TAKEN : NOT_THERE;
 }
 
 /* ---- writing ---- */
@@ -188,22 +184,22 @@ void row_body_write(const struct row_body *b, struct strbuf *out, enum change_ki
 {
 	struct slice rest = { body, body + len }, v;
 	char before = '{';
-	bool whole = true;
+	enum taken how = TAKEN;
 
-	for (size_t i = 0; whole && i < b->n; i++) {
+	for (size_t i = 0; how != NOT_THERE && i < b->n; i++) {
 		const struct member *m = &b->members[i];
 
 		if (kind == CHANGE_DELETE && !m->key)
 			continue;
-		whole = take_value(m, &rest, &v);
-		if (!whole || v.at == NULL)
+		how = take_value(m, &rest, &v);
+		if (how != TAKEN)
 			continue;
 		strbuf_addch(out, before);
 		strbuf_add(out, m->name.data, m->name.len);
 		write_value(out, m->form, &v);
 		before = ',';
 	}
-	if (whole && rest.at == rest.end)
+	if (how != NOT_THERE && rest.at == rest.end)
 		return;
 	strbuf_addch(out, before);
 	strbuf_addstr(out, MALFORMED);

@@ -92,7 +92,8 @@ void shape_route_write(const struct shape_route *r, struct strbuf *out, enum cha
 		       int64_t version, const char *body, size_t len)
 {
 	if (r->flat) {
-		row_body_write(r->body, out, kind, body, len);
+		/* There is no TRUNCATE of it, but by hand. */
+		row_body_write(r->body, out, kind, body != NULL ? body : "", len);
 		strbuf_add(out, ",\"version\":", 11);
 		strbuf_addint(out, version);
 		strbuf_addch(out, '}');
