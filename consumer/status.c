@@ -51,9 +51,6 @@ static const struct metric_def metrics[] = {
 	[METRIC_WRONG] = { "pgfanout_consumer_wrong_products", METRIC_GAUGE, "replica",
 			   "Products that are wrong on the replica, as changes of theirs "
 			   "were given up" },
-	[METRIC_WRONG_ROWS] = { "pgfanout_consumer_wrong_rows", METRIC_GAUGE, "replica",
-				"Rows of all tables that are wrong on the replica, as changes of "
-				"theirs were given up" },
 	[METRIC_BLOCKED] = { "pgfanout_consumer_blocked", METRIC_GAUGE, "replica",
 			     "1 while a batch waits for a lock that another session of the replica "
 			     "holds" },
@@ -256,26 +253,9 @@ int status_health(void *arg, struct strbuf *body)
 	return 200;
 }
 
-/* Of all its streams; not known as long as it is not of one of them. */
-static int64_t wrong_rows(struct status *first)
-{
-	int64_t sum = 0;
-
-	for (struct status *s = first; s != NULL && sum != METRIC_UNKNOWN;
-	     s = atomic_load(&s->next)) {
-		pthread_mutex_lock(&s->lock);
-		sum = s->wrong < 0 ? METRIC_UNKNOWN : sum + s->wrong;
-		pthread_mutex_unlock(&s->lock);
-	}
-	return sum;
-}
-
 int status_metrics(void *arg, struct strbuf *body)
 {
-	const struct status_all *all = arg;
-
-	for (size_t i = 0; i < all->n; i++)
-		metric_set(METRIC_WRONG_ROWS, i, wrong_rows(all->replicas[i]));
+	(void)arg;
 	metrics_write(body);
 	return 200;
 }

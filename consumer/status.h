@@ -41,7 +41,6 @@ enum consumer_metric {
 	METRIC_DEAD_WAITING,
 	METRIC_LAST_APPLIED,
 	METRIC_WRONG,
-	METRIC_WRONG_ROWS, /* of all streams: set when it is asked for */
 	METRIC_BLOCKED,
 	METRIC_WAITING_ROWS,
 	CONSUMER_METRICS
