@@ -829,6 +829,7 @@ COMMENT ON FUNCTION pgfanout.hanging(integer) IS 'pgfanout: what would be lost i
 CREATE FUNCTION pgfanout.forget(number integer, purge boolean) RETURNS text
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
 	relation regclass := (SELECT c.oid FROM pgfanout.tables t JOIN pg_class c ON c.oid = t.relation WHERE t.id = number);
 	shapes   integer[] := ARRAY(SELECT s.id FROM pgfanout.shapes s WHERE s.description -> 'table' = to_jsonb(number));
