@@ -179,10 +179,10 @@ def test_a_table_waits_for_the_type_of_an_extension(running):
     consumer = running.programs[1]
     running.psql("primary", "create extension ltree; create table paths (p ltree primary key, n int); insert into paths values ('a.b', 1); "
                             "select pgfanout.add_table('paths', stream => 'waits')")
-    wait_until(lambda: 'type "public.ltree" does not exist' in consumer.log(), 30 * SLOWNESS, "the reason")
+    wait_until(lambda: r'public.ltree\" does not exist' in consumer.log(), 30 * SLOWNESS, "the reason")
     for db in REPLICAS:
         running.psql(db, "create extension ltree")
-    wait_equal(running, "paths", ("p", "n"), 60)
+    wait_equal(running, "paths", ("p", "n"), 90)
     running.psql("primary", "update paths set p = 'a.c'; insert into paths values ('a.b', 2)")
     wait_equal(running, "paths", ("p", "n"))
 
