@@ -129,7 +129,7 @@ def test_every_way_to_write(stack, event_trigger):
             assert loads(stack) == before, f"{what}: nothing needs to be loaded again"
         if what not in UNSEEN:
             wait_equal(stack, "parted", COLUMNS, 60)
-    wait_equal(stack, "parted", (*COLUMNS, "more"), 30)
+    wait_equal(stack, "parted", (*COLUMNS, "more"), 60)
     assert_whole(stack)
     stack.psql("primary", "select pgfanout.drop_table('parted')")
     assert stack.sql("primary", "select tgrelid::regclass::text from pg_trigger where tgname ~ '^pgfanout' "
