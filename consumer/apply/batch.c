@@ -174,6 +174,7 @@ void batch_reset(struct batch *b)
 	strbuf_addch(&b->text, '\0'); /* place 0 */
 	b->source_at = 0;
 	b->nbeats = b->nruns = 0;
+	b->left_out = false;
 	b->shape = 0;
 	b->has_beat[CHANGE_SYNC] = b->has_beat[CHANGE_DELETE] = false;
 	b->mark_body_at[CHANGE_SYNC] = b->mark_body_at[CHANGE_DELETE] = 0;

@@ -109,6 +109,7 @@ struct batch {
 	uint32_t round;
 	size_t nbeats; /* messages without a change: heartbeats, marks, shapes, changes of tables that
 			 * are not here */
+	bool left_out; /* changes were, because this replica does not have their table */
 	int shape; /* these two: the last message describes this shape, or, without a body, needs it;
 			* 0: neither */
 	struct batch_slice shape_body;

@@ -164,8 +164,10 @@ static bool take_element(struct batch *b, const struct tables *tables, const str
 	const struct table *table = message_table(tables, v, probably, &err);
 	struct change c;
 
-	if (table != NULL && table->elsewhere)
+	if (table != NULL && table->elsewhere) {
+		b->left_out = true;
 		return false;
+	}
 	bool ok = table != NULL &&
 		  (m->truncate
 			   ? change_read_truncate(table, v, &b->arena, &c, &err)

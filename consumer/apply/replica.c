@@ -12,6 +12,7 @@
 
 #include "consumer/apply/sql/replica_declared.sql.h"
 #include "consumer/apply/sql/record_wrong.sql.h"
+#include "consumer/apply/sql/replica_left_out.sql.h"
 #include "consumer/apply/sql/replica_mark.sql.h"
 #include "consumer/apply/sql/replica_state.sql.h"
 #include "consumer/apply/sql/replica_streams.sql.h"
@@ -30,6 +31,7 @@ static const struct db_statement statements[] = {
 	[REPLICA_MARK] = { "replica_mark", sql_replica_mark, 2, NULL },
 	[REPLICA_DECLARED] = { "replica_declared", sql_replica_declared, 1, NULL },
 	[REPLICA_WRONG] = { "replica_wrong", sql_replica_wrong, 1, NULL },
+	[REPLICA_LEFT_OUT] = { "left_out", sql_replica_left_out, 2, NULL },
 	[REPLICA_STREAMS] = { "streams", sql_replica_streams, 0, NULL },
 	[REPLICA_WAITING_SETTLE] = { "waiting_settle", sql_waiting_settle, 4, NULL },
 	[REPLICA_WAITING_DEAD] = { "waiting_dead", sql_waiting_dead, 2, NULL },

@@ -86,6 +86,8 @@ struct session {
 	struct mono tables_at;	/* when tables that it is still to have are tried again */
 	struct err db_error;	/* why the connection died without a batch on it */
 	struct batch *applying; /* with apply.c; NULL: none */
+	bool asking;		/* whether what `applying` leaves out is to be left out; then */
+	bool numbers_due;	/* apply_start() is called with this */
 	int shape;		/* these two: of SESSION_SHAPE */
 	struct strbuf description;
 	const char *leaves;  /* of a table that is dropped: the queue that says so; else NULL */
@@ -343,6 +345,34 @@ int session_shape(const struct session *s, const char **ret_description, const c
 	return s->shape;
 }
 
+static void on_left_out(void *arg, enum db_outcome outcome, const struct pg_result *r,
+			const struct err *err)
+{
+	struct session *s = arg;
+
+	(void)err;
+	s->asking = false;
+	if (s->applying == NULL || s->stretch == STRETCH_ENDED)
+		return;
+	if (outcome == DB_OK && db_rows(r) == 1 &&
+	    strcmp(db_value(r, 0, 0), s->inbox.tables->left_out) == 0)
+		apply_start(s->apply, s->applying, s->numbers_due, mono_now());
+	else
+		end_with(s, SESSION_TABLES, NULL, NULL);
+}
+
+/* What is left out must be so still when it is: otherwise the replica has got the table meanwhile, from a
+ * snapshot that maybe does not have the change. If it gets it later, the snapshot has. */
+static void ask_left_out(struct session *s, bool numbers_due, struct mono now)
+{
+	const struct db_param params[] = { DB_TEXT(s->stream->text), DB_TEXT(s->stream->name) };
+
+	s->numbers_due = numbers_due;
+	s->asking = db_send(s->db, REPLICA_LEFT_OUT, params, false,
+			    mono_add_ms(now, s->settings->apply_timeout_ms), on_left_out, s,
+			    &s->db_error);
+}
+
 /* False: there is nothing to do now. */
 static bool begin_batch(struct session *s, struct mono now)
 {
@@ -357,7 +387,10 @@ static bool begin_batch(struct session *s, struct mono now)
 	if (!knows_shape(s, next))
 		return false;
 	s->applying = inbox_begin(&s->inbox);
-	apply_start(s->apply, s->applying, due, now);
+	if (s->applying->left_out)
+		ask_left_out(s, due, now);
+	else
+		apply_start(s->apply, s->applying, due, now);
 	return true;
 }
 
@@ -375,6 +408,8 @@ static void work(struct session *s, struct mono now)
 {
 	while (s->stretch != STRETCH_ENDED) {
 		if (s->applying == NULL && !begin_batch(s, now))
+			return;
+		if (s->asking)
 			return;
 		switch (apply_step(s->apply, now)) {
 		case APPLY_DONE:
@@ -577,7 +612,7 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	s->tables_at = mono_add_ms(mono_now(), TABLES_MS);
 	err_set(&s->db_error, "the server closed the connection");
 	apply_use(s->apply, db);
-	s->numbers_left = false;
+	s->numbers_left = s->asking = false;
 	loop(s);
 	if (s->numbers_left) /* these come again */
 		s->ack_tag = 0;

@@ -9,6 +9,7 @@
 
 #include "common/wire/table_sql.h"
 
+#include "consumer/apply/sql/replica_left_out.sql.h"
 #include "consumer/apply/sql/replica_tables.sql.h"
 
 #define READ_MS 5000
@@ -19,6 +20,7 @@ void tables_clear(struct tables *ts)
 		ts->list[i] = table_free(ts->list[i]);
 	free(ts->list);
 	free(ts->statements);
+	free(ts->left_out);
 	*ts = (struct tables){ 0 };
 }
 
@@ -47,11 +49,18 @@ enum db_outcome tables_read(struct tables *ts, struct pg_conn *c, const struct s
 {
 	const struct db_param params[] = { DB_TEXT(stream->text), DB_TEXT(stream->name) };
 	struct pg_result *r = NULL;
-	enum db_outcome outcome = db_query(c, sql_replica_tables, 2, params, false,
-					   mono_add_ms(mono_now(), READ_MS), &r, err);
 
 	tables_clear(ts);
 	ts->stream = stream;
+	/* First: if it changes in between, the first batch that leaves something out finds that. */
+	enum db_outcome outcome = db_query(c, sql_replica_left_out, 2, params, false,
+					   mono_add_ms(mono_now(), READ_MS), &r, err);
+	if (outcome != DB_OK)
+		return outcome;
+	ts->left_out = xstrdup(db_value(r, 0, 0));
+	db_result_clear(r);
+	outcome = db_query(c, sql_replica_tables, 2, params, false,
+			   mono_add_ms(mono_now(), READ_MS), &r, err);
 	if (outcome != DB_OK)
 		return outcome;
 	ts->list = xcalloc((size_t)db_rows(r) + 1, sizeof(struct table *));

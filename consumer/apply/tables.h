@@ -23,6 +23,7 @@ struct tables {
 	size_t n;
 	size_t arrive;	/* likewise: for what comes without a change, batch_arrivals_build() */
 	size_t waiting; /* shapes that the replica is still to have: replica_bring_waiting() */
+	char *left_out; /* the shapes whose changes are left out, as REPLICA_LEFT_OUT says it */
 	int64_t unknown; /* a shape that was waited for in vain: its messages are read all the same */
 };
 

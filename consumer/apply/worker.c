@@ -423,6 +423,8 @@ static bool apply_session(struct apply_worker *w)
 		bring_shape(w);
 		break;
 	case SESSION_TABLES:
+		close_replica(w);
+		break;
 	case SESSION_RESETTING:
 	case SESSION_CANCELLED:
 	case SESSION_STOPPED:
