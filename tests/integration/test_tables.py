@@ -209,9 +209,10 @@ def test_a_table_that_cannot_be_had_waits_and_no_other_waits_for_it(stack):
     stack.psql("primary", """
         create table odd (id int primary key, name text);
         create table even (id int primary key, name text);
-        insert into odd values (1, 'one'), (2, 'two');
+        insert into odd values (1, 'one'), (2, 'two'); insert into even values (6, 'six');
         select pgfanout.add_table('odd'), pgfanout.add_table('even');""")
-    wait_equal(stack, "odd", ("id", "name"), 30)
+    for table in ("odd", "even"):
+        wait_equal(stack, table, ("id", "name"), 30)
     stack.psql("primary", "alter table odd add column f floats default '[1,2]'; insert into odd values (3, 'three'); "
                "delete from odd where id = 1; insert into even values (7, 'seven')")
     wait_equal(stack, "even", ("id", "name"))
