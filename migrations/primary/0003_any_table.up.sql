@@ -1396,7 +1396,11 @@ BEGIN
 				IF NOT own AND now - 'loads' IS DISTINCT FROM was - 'loads' THEN
 					EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', r.relation);
 				END IF;
-				PERFORM pgfanout.reshape(r, own AND NOT of_types);
+				r := pgfanout.reshape(r, own AND NOT of_types);
+				-- A trigger of theirs says when a key has changed.
+				IF now -> 'key' IS DISTINCT FROM was -> 'key' THEN
+					PERFORM pgfanout.make_triggers(r);
+				END IF;
 			END IF;
 			-- In the middle of a transaction what is missing may be yet to come.
 			CONTINUE WHEN own;

@@ -100,7 +100,7 @@ CHANGES = (
 )
 
 
-@pytest.mark.parametrize("event_trigger,consumers", ((True, 1), (False, 2), (True, 2)))
+@pytest.mark.parametrize("event_trigger,consumers", ((True, 2), (False, 1)))
 def test_a_table_is_altered_under_load(stack, event_trigger, consumers):
     stack.start_api()
     for _ in range(consumers):
@@ -242,6 +242,7 @@ def test_a_table_that_cannot_be_had_waits_and_no_other_waits_for_it(stack):
 def test_a_table_with_another_key_is_dropped_on_the_replicas_and_made_anew(stack):
     stack.start_api()
     stack.start_consumer()
+    stack.psql("primary", "drop event trigger pgfanout_altered; drop event trigger pgfanout_dropped")
     stack.psql("primary", """
         create table keyed (id int primary key, code text not null);
         create table other (id int primary key);
@@ -257,6 +258,8 @@ def test_a_table_with_another_key_is_dropped_on_the_replicas_and_made_anew(stack
                    20 * SLOWNESS, "it is said")
         stack.psql(db, "drop table keyed")
     wait_equal(stack, "keyed", ("id", "code"), 60)
+    stack.psql("primary", "update keyed set code = 'c'; insert into keyed values (1, 'd'); update keyed set code = 'e' where code = 'd'")
+    wait_equal(stack, "keyed", ("id", "code"))
 
 
 def test_a_shape_that_never_comes_is_not_waited_for_long(stack):
