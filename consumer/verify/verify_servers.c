@@ -58,14 +58,14 @@ bool verify_server_fail(struct verify_server *s, enum exit_code code, const char
 
 bool verify_server_check(struct verify_server *s)
 {
+	static const int schema[] = { [false] = SCHEMA_REPLICA, [true] = SCHEMA_PRIMARY };
 	struct err err;
 	struct pg_conn *conn = db_connect_raw(s->url, &options, &err);
 
 	if (conn == NULL)
 		return verify_server_fail(s, db_exit_code(sqlstate_outcome(err.sqlstate)),
 					  err.text);
-	enum db_outcome outcome =
-		db_check_schema(conn, s->name, s->primary ? SCHEMA_PRIMARY : SCHEMA_REPLICA, &err);
+	enum db_outcome outcome = db_check_schema(conn, s->name, schema[s->primary], &err);
 	db_conn_close(conn);
 	return outcome == DB_OK || verify_server_fail(s, db_exit_code(outcome), err.text);
 }
