@@ -173,7 +173,7 @@ static void choose(struct verify *v, const bool *chosen)
 static void take_begin(void *arg, const struct pg_result *r)
 {
 	struct verify *v = arg;
-	int64_t width, most;
+	int64_t width, least, most;
 
 	if (db_rows(r) == 0) {
 		(void)verify_server_fail(&v->primary, EXIT_BUSY, "a table was dropped meanwhile");
@@ -183,9 +183,10 @@ static void take_begin(void *arg, const struct pg_result *r)
 	width = db_is_null(r, 0, 1) ? 0 : pg_get_int8(db_value(r, 0, 1));
 	v->given = pg_get_int8(db_value(r, 0, 2));
 	/* Of a suspect both sides' digests are kept. */
-	if (width < (int64_t)v->table->shape->ncolumns * 4 * VERIFY_DIGEST)
-		width = (int64_t)v->table->shape->ncolumns * 4 * VERIFY_DIGEST;
-	most = VERIFY_BYTES_MAX / width;
+	least = (int64_t)v->table->shape->ncolumns * 4 * VERIFY_DIGEST;
+	if (width < least)
+		width = least;
+	most = width > 0 ? VERIFY_BYTES_MAX / width : 1;
 	v->chunk = most < 1 ? 1 : most > VERIFY_ROWS_MAX ? VERIFY_ROWS_MAX : (size_t)most;
 }
 
