@@ -834,6 +834,7 @@ DECLARE
 	relation regclass := (SELECT c.oid FROM pgfanout.tables t JOIN pg_class c ON c.oid = t.relation WHERE t.id = number);
 	shapes   integer[] := ARRAY(SELECT s.id FROM pgfanout.shapes s WHERE s.description -> 'table' = to_jsonb(number));
 	f        regprocedure;
+	detail   text;
 BEGIN
 	DELETE FROM pgfanout.tables t WHERE t.id = number;
 	DELETE FROM pgfanout.dead_letters d WHERE d."table" = number;
@@ -858,7 +859,8 @@ EXCEPTION WHEN dependent_objects_still_exist OR insufficient_privilege THEN
 	IF NOT purge THEN
 		RAISE;
 	END IF;
-	RETURN coalesce(pgfanout.forget(number, false), format('%s: %s', relation, SQLERRM));
+	GET STACKED DIAGNOSTICS detail = PG_EXCEPTION_DETAIL;
+	RETURN coalesce(pgfanout.forget(number, false), format('%s: %s %s', relation, SQLERRM, detail));
 END $$;
 COMMENT ON FUNCTION pgfanout.forget(integer, boolean) IS 'pgfanout: a table is none of ours any more';
 

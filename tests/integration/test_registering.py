@@ -147,7 +147,7 @@ def test_what_tables_prints(stack):
         assert "yet to be loaded" in found["public.users", "replica-1"]["reason"]
         return True
     wait_until(waits, 60 * SLOWNESS, "it knows of the table")
-    assert stack.reset("--table", "users", "--replica", "replica-1").returncode == 0
+    wait_until(lambda: stack.reset("--table", "users", "--replica", "replica-1").returncode == 0, 60 * SLOWNESS, "a reset")
     found = listed(stack)[1]
     assert found["public.users", "replica-1"]["state"] == "loaded" and found["public.users", "replica-2"]["state"] == "waiting"
     wait_until(lambda: listed(stack)[1]['public."User"', "primary"]["state"] == "capture broken", 40 * SLOWNESS, "it is seen")
@@ -233,7 +233,7 @@ def test_a_table_is_dropped_on_the_replicas_or_kept(stack):
         assert ours(stack, db)[1] == []
     assert stack.sql("replica-2", "select to_regclass('viewed')") == [(None,)]
     assert len(rows(stack, "replica-1", "over")) == 999
-    wait_until(lambda: "could not be dropped" in consumer.log(500) and "view over" in consumer.log(500), 40 * SLOWNESS, "it is told")
+    wait_until(lambda: "could not be dropped" in consumer.log(500) and "view public.over" in consumer.log(500), 40 * SLOWNESS, "it is told")
     assert registered(stack) == []
     # Messages of then come once more: nothing happens, and nothing is poison.
     again = stack.take_all(channel, tap)

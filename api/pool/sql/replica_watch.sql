@@ -13,9 +13,8 @@ SELECT needs_reset OR due OR f.fault IS NOT NULL,
 	THEN (extract(epoch FROM least(heartbeat_sync, heartbeat_delete)) * 1000000)::bigint END,
 	(SELECT jsonb_agg(jsonb_build_object('stream', s.name, 'needsReset', s.needs_reset OR d.due,
 			'reason', CASE WHEN s.needs_reset THEN s.reason WHEN d.due THEN n.reason END,
-			'heartbeat', (extract(epoch FROM least(s.heartbeat_sync, s.heartbeat_delete)) * 1000000)::bigint)
-			|| CASE WHEN s.heartbeat_sync IS NULL OR s.heartbeat_delete IS NULL
-				THEN '{"heartbeat": null}' ELSE '{}' END ORDER BY s.stream)
+			'heartbeat', CASE WHEN s.heartbeat_sync IS NOT NULL AND s.heartbeat_delete IS NOT NULL THEN
+				(extract(epoch FROM least(s.heartbeat_sync, s.heartbeat_delete)) * 1000000)::bigint END) ORDER BY s.stream)
 		FROM pgfanout.streams s
 		LEFT JOIN jsonb_to_recordset($3::jsonb) AS n (stream smallint, due timestamptz, reason text)
 			ON n.stream = s.stream
