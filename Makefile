@@ -170,7 +170,7 @@ $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 # ---- packages, demo, tests -----------------------------------------------------------------------
 
 .PHONY: deps demo test test-unit test-integration test-asan test-faults test-faults-short
-.PHONY: test-debian13 soak fuzz bench bench-docs
+.PHONY: test-long test-debian13 soak fuzz bench bench-docs
 deps:
 	$(Q)tests/deps.sh build run test
 
@@ -219,6 +219,10 @@ parallel = $(if $(filter-out 1,$(TEST_JOBS)),-n $(TEST_JOBS) --dist loadfile)
 test-integration: all
 	$(Q)PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 \
 		$(PYTHON) -m pytest -p no:cacheprovider $(parallel) -q $(selected_in) $(selected)
+
+# Also the cases that `make test` has no time for: the same with other seeds, numbers and moments.
+test-long: export LONG := 1
+test-long: test-integration
 
 # The core of the integration suite with the address and undefined-behaviour sanitizers: imports,
 # locks, bad requests, dead letters, resets, and starts that fail.
@@ -353,6 +357,7 @@ help:
 	@echo 'make test-integration  pytest on private servers; T selects, in make test too:'
 	@echo '                       T="test_reset.py -k online"; TEST_JOBS=1: one after the other'
 	@echo 'make test-asan         the core of it with the address sanitizer'
+	@echo 'make test-long         the integration tests, with cases that make test leaves out: T='
 	@echo 'make test-faults       all faults, single and in pairs, two hours: SEED= FAULTS= ROUNDS='
 	@echo '                       (test-faults-short: seconds for each)'
 	@echo 'make test-debian13     builds and tests in a Debian 13, with mixed versions of PostgreSQL too;'

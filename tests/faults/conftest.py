@@ -29,9 +29,9 @@ ROUNDS = int(os.environ.get("ROUNDS") or 1)
 PATTERNS = [p.strip() for p in (os.environ.get("FAULTS") or "*").split(",")]
 PAIRS = {"short": 3, "long": 10}  # of a round, drawn by the seed
 
-# What the short form has no time for: the programs meet both replicas in the same way, and a torn
-# connection is a cut one too.
-SHORT_LEAVES_OUT = ("replica-2-*", "*-cut")
+# What the short form has no time for: the programs meet both replicas in the same way, a torn
+# connection is a cut one too, and all links are slow at once.
+SHORT_LEAVES_OUT = ("replica-2-*", "*-cut", "api-*-slow", "consumer-*-slow", "reset-*-slow", "client-*-slow")
 
 
 def selected():

@@ -42,6 +42,16 @@ ROWS = ("select id::text, name, price::text, stock, created_at, updated_at "
 OUTBOX = "select count(*) from pgfanout.outbox where heartbeat is null"
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "long: further cases of a test, which only `make test-long` runs")
+
+
+def pytest_collection_modifyitems(config, items):
+    if os.environ.get("LONG") != "1":
+        config.hook.pytest_deselected(items=[i for i in items if i.get_closest_marker("long")])
+        items[:] = [i for i in items if not i.get_closest_marker("long")]
+
+
 class Servers:
     """The session's servers, which any test may kill, pause or restart."""
 

@@ -117,7 +117,7 @@ def assert_whole(stack):
                10 * SLOWNESS, "capture is whole")
 
 
-@pytest.mark.parametrize("event_trigger", (True, False))
+@pytest.mark.parametrize("event_trigger", (pytest.param(True, marks=pytest.mark.long), False))
 def test_every_way_to_write(stack, event_trigger):
     start(stack, event_trigger)
     for what, script in WRITES.items():
@@ -151,7 +151,7 @@ def test_each_way_is_recorded_once(stack):
         assert found == [(kinds,)], script
 
 
-@pytest.mark.parametrize("event_trigger", (True, False))
+@pytest.mark.parametrize("event_trigger", (pytest.param(True, marks=pytest.mark.long), False))
 def test_rows_move_while_partitions_come_and_go(stack, event_trigger):
     start(stack, event_trigger)
     stack.psql("primary", "create table extra (like parted including all, check (id between 300 and 399))")

@@ -100,7 +100,7 @@ CHANGES = (
 )
 
 
-@pytest.mark.parametrize("event_trigger,consumers", ((True, 2), (False, 1)))
+@pytest.mark.parametrize("event_trigger,consumers", ((True, 2), pytest.param(False, 1, marks=pytest.mark.long)))
 def test_a_table_is_altered_under_load(stack, event_trigger, consumers):
     stack.start_api()
     for _ in range(consumers):
@@ -389,7 +389,8 @@ def test_in_one_transaction(stack):
     wait_equal(stack, "at_once", ("id", "name", "more"), 30)
 
 
-@pytest.mark.parametrize("step", ("shape", "the replica resets itself", "replica has been reset"))
+@pytest.mark.parametrize("step", ("shape", pytest.param("the replica resets itself", marks=pytest.mark.long),
+                                  pytest.param("replica has been reset", marks=pytest.mark.long)))
 def test_killed_after_a_step_it_goes_on(stack, step):
     stack.psql("primary", """
         create table killed (id int primary key, name text);
@@ -529,7 +530,7 @@ def test_what_a_user_made_on_a_replica_is_there_after_a_reset(stack):
     wait_equal(stack, "parent", columns["parent"])
 
 
-@pytest.mark.parametrize("event_trigger", (True, False))
+@pytest.mark.parametrize("event_trigger", (pytest.param(True, marks=pytest.mark.long), False))
 def test_columns_that_were_asked_for_are_followed_and_a_filter_is_not(stack, event_trigger):
     stack.start_api()
     stack.start_consumer()

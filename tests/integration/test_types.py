@@ -468,6 +468,7 @@ def test_as_many_columns_as_a_replica_can_have(running):
     running.psql("primary", "drop table wider")
 
 
+@pytest.mark.long
 def test_a_large_value(running):
     """By the load, as a change, and as the key's neighbour of small ones; 20 MB of text that does not compress, and bytea."""
     running.psql("primary", """

@@ -195,7 +195,7 @@ def test_a_key_that_is_really_taken_is_given_up(stack):
     assert stack.sql("replica-1", "select count(*) from pgfanout.waiting") == [(0,)]
 
 
-@pytest.mark.parametrize("n", [2, 3, 7])
+@pytest.mark.parametrize("n", [pytest.param(2, marks=pytest.mark.long), 3, pytest.param(7, marks=pytest.mark.long)])
 def test_a_cycle_whose_changes_come_one_by_one(stack, n):
     """The primary takes it since it checks at the end; no replica could take any of them alone."""
     fill(stack, n, lambda i: i * 3 % n if n % 3 else i)
@@ -324,7 +324,7 @@ def test_children_before_their_parents(stack):
     assert_no_letters(stack, consumer, "tables")
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, *(pytest.param(n, marks=pytest.mark.long) for n in (1, 2, 3))])
 def test_values_change_hands_at_random(stack, seed):
     """A table with a composite key and two unique ones, one of each form; permutations, deletes and inserts of
     the same values, keys that change; queues that stand still and go on; consumers that are killed."""
