@@ -343,7 +343,7 @@ def test_values_change_hands_at_random(stack, seed):
     wait_equal(stack, "seats", columns, 30)
     for db in REPLICAS:
         stack.sql(db, "create unique index on seats (lower(guest)) where guest <> ''")
-        stack.sql(db, "alter table seats add constraint starts exclude using gist (int4range(\"from\", \"from\" + 1) with &&)")
+        stack.sql(db, "alter table seats add constraint apart exclude using gist (int4range(\"from\", \"from\" + 1) with &&)")
 
     def shift(column, order):
         return f"""with s as (select room, "No", row_number() over (order by {order}) as i, {column} as v from seats
