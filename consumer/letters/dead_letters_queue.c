@@ -100,6 +100,7 @@ static void on_delivery(void *arg, const struct amqp_delivery *d)
 	r->q->bytes += d->len;
 	if (!r->letter(r->arg, d) || dead_queue_done(r->q))
 		amqp_enough(r->q->link);
+	r->q->heard = mono_now(); /* a large one takes its time here */
 }
 
 static void on_cancelled(void *arg, const char *consumer_tag)
