@@ -68,7 +68,7 @@ def test_up_registers_what_is_listed(stack):
     assert bad.returncode == 2 and "TABLES" in bad.stderr and "schema.table" in bad.stderr
 
 
-@pytest.mark.parametrize("event_trigger", (True, False))
+@pytest.mark.parametrize("event_trigger", (True, pytest.param(False, marks=pytest.mark.long)))
 def test_a_schema_is_replicated_with_what_comes_later(stack, event_trigger):
     stack.psql("primary", SCHEMA)
     if not event_trigger:

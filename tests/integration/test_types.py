@@ -449,6 +449,7 @@ def test_clients_that_race_for_few_keys(running):
 
 # ---- sizes ----
 
+@pytest.mark.long
 def test_as_many_columns_as_a_replica_can_have(running):
     """One less than PostgreSQL's 1,600: the version stands in the last one."""
     columns = [f"a_column_{i}" for i in range(1599)]

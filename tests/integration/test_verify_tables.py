@@ -4,6 +4,8 @@ key, beside writers; by table and key.
 import re
 import threading
 
+import pytest
+
 from conftest import SLOWNESS, wait_until
 from test_tables import REPLICAS, wait_equal
 
@@ -218,6 +220,7 @@ def test_partitioned_tables(stack):
     verify(stack)
 
 
+@pytest.mark.long
 def test_wide_rows_and_large_values(stack):
     stack.start_api()
     stack.start_consumer()
