@@ -12,28 +12,19 @@
  */
 #include "api/relay/announcer.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define OVERHEAD 1024 /* bytes on the wire beside the body, generously */
-
-static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
-#define KINDS ARRAY_SIZE(kinds)
+#include "api/relay/to_replicas.h"
 
 struct announcer {
-	const struct stream *stream;
-	const char *const *replicas;
-	size_t nreplicas;
+	struct to_replicas to;
 	unsigned term; /* counts drops, from 1 on */
 
 	struct outbox_shape *taken; /* of records, in the order they were claimed in */
 	size_t at, ntaken, cap;	    /* those before `at` are done with */
 
 	struct shape_route *going;  /* NULL: none */
-	size_t sent, open;	    /* its messages: sent; of them not answered */
-	uint64_t *numbers;	    /* of its messages, in the order of replicas and kinds */
 	enum amqp_settled *refused; /* by replica; AMQP_CONFIRMED: it is not left out */
 };
 
@@ -42,11 +33,8 @@ struct announcer *announcer_new(const struct stream *stream, const char *const *
 {
 	struct announcer *a = xcalloc(1, sizeof(*a));
 
-	a->stream = stream;
-	a->replicas = replicas;
-	a->nreplicas = nreplicas;
+	to_replicas_init(&a->to, stream, replicas, nreplicas);
 	a->term = 1;
-	a->numbers = xcalloc(nreplicas * KINDS + 1, sizeof(*a->numbers));
 	a->refused = xcalloc(nreplicas + 1, sizeof(*a->refused));
 	for (size_t i = 0; i < nreplicas; i++)
 		a->refused[i] = AMQP_CONFIRMED;
@@ -58,7 +46,7 @@ void announcer_free(struct announcer *a)
 	if (!a)
 		return;
 	free(a->taken);
-	free(a->numbers);
+	to_replicas_clear(&a->to);
 	free(a->refused);
 	free(a);
 }
@@ -80,34 +68,25 @@ void announcer_take(struct announcer *a, const struct outbox_chunk *c)
 		a->taken[a->ntaken++] = c->shapes[i];
 }
 
-static bool send_one(struct announcer *a, struct amqp_link *l, const char *source, struct err *err)
+static enum publisher_run send_all(struct announcer *a, struct amqp_link *l, const char *source,
+				   struct err *err)
 {
-	char queue[TOPOLOGY_NAME_MAX], type[TOPOLOGY_NAME_MAX];
 	const struct amqp_header headers[] = { { .key = "x-source", .str = source },
 					       { .key = CHANGE_SHAPE_HEADER,
 						 .num = a->going->shape } };
 	const struct amqp_publish m = {
-		.exchange = "",
-		.routing_key = queue,
-		.type = type,
 		.headers = headers,
 		.nheaders = ARRAY_SIZE(headers),
 		.body = a->going->description,
 		.len = strlen(a->going->description),
 	};
 
-	topology_type(type, a->stream, CHANGE_SHAPE_KIND);
-	topology_queue(queue, a->stream, kinds[a->sent % KINDS], a->replicas[a->sent / KINDS]);
-	if (!amqp_send(l, &m, &a->numbers[a->sent], err))
-		return false;
-	a->sent++;
-	a->open++;
-	return true;
+	return to_replicas_run(&a->to, l, CHANGE_SHAPE_KIND, &m, err);
 }
 
 static void finish(struct announcer *a)
 {
-	if (a->sent < a->nreplicas * KINDS || a->open > 0)
+	if (!to_replicas_ended(&a->to))
 		return;
 	a->going->announced = a->term;
 	a->going = NULL;
@@ -131,42 +110,32 @@ enum publisher_run announcer_run(struct announcer *a, struct shape_route *wanted
 	for (;;) {
 		if (!a->going) {
 			a->going = next(a, wanted, caught_up);
-			a->sent = a->open = 0;
+			to_replicas_begin(&a->to);
 		}
 		if (!a->going)
 			return PUBLISHER_IDLE;
-		while (a->sent < a->nreplicas * KINDS) {
-			if (!amqp_can_publish(l, strlen(a->going->description) + OVERHEAD))
-				return PUBLISHER_FULL;
-			if (!send_one(a, l, source, err))
-				return PUBLISHER_BROKEN;
-		}
-		if (a->open > 0)
-			return PUBLISHER_WAITS;
+		enum publisher_run run = send_all(a, l, source, err);
+		if (run != PUBLISHER_WAITS || a->to.open > 0)
+			return run;
 		finish(a);
 	}
 }
 
 bool announcer_settled(struct announcer *a, uint64_t publish_no, enum amqp_settled how)
 {
-	if (a->open == 0 || publish_no < a->numbers[0] || publish_no > a->numbers[a->sent - 1])
+	size_t replica;
+
+	if (!to_replicas_settled(&a->to, publish_no, &replica))
 		return false;
-	/* Each publish is settled once, so an answered one needs no mark. */
-	for (size_t i = 0; i < a->sent; i++) {
-		if (a->numbers[i] != publish_no)
-			continue;
-		if (how != AMQP_CONFIRMED)
-			a->refused[i / KINDS] = how;
-		a->open--;
-		finish(a);
-		return true;
-	}
-	return false;
+	if (how != AMQP_CONFIRMED)
+		a->refused[replica] = how;
+	finish(a);
+	return true;
 }
 
 size_t announcer_unanswered(const struct announcer *a)
 {
-	return a->open;
+	return a->to.open;
 }
 
 bool announcer_done(struct announcer *a, struct outbox_key *ret)
@@ -186,21 +155,20 @@ bool announcer_left_out(struct announcer *a, size_t replica, enum amqp_settled *
 
 void announcer_give_up(struct announcer *a)
 {
-	if (a->open == 0)
+	if (a->to.open == 0)
 		return;
-	for (size_t i = 0; i < a->nreplicas; i++)
+	for (size_t i = 0; i < a->to.nreplicas; i++)
 		a->refused[i] = AMQP_NACKED;
-	a->open = 0;
-	a->sent = a->nreplicas * KINDS;
+	to_replicas_give_up(&a->to);
 	finish(a);
 }
 
 void announcer_drop(struct announcer *a)
 {
 	a->going = NULL;
-	a->sent = a->open = 0;
+	to_replicas_begin(&a->to);
 	a->at = a->ntaken = 0;
 	a->term++;
-	for (size_t i = 0; i < a->nreplicas; i++)
+	for (size_t i = 0; i < a->to.nreplicas; i++)
 		a->refused[i] = AMQP_CONFIRMED;
 }

@@ -9,36 +9,24 @@
  *
  * One can be in each state at the same time: each state is a place, and a place without a heartbeat
  * has the key 0.
- *
- * They go through the default exchange, whose routing keys are names of queues: so nobody else can
- * be bound to them, and one replica's missing queue shows by name and holds up nobody.
  */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "api/relay/heartbeats.h"
+#include "api/relay/to_replicas.h"
 #include "common/wire/heartbeat.h"
 
-#define OVERHEAD 1024 /* bytes on the wire beside the body, generously */
-
-static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
-#define KINDS ARRAY_SIZE(kinds)
-
 struct heartbeats {
-	const struct stream *stream;
-	const char *const *replicas;
-	size_t nreplicas;
+	struct to_replicas to;
 
 	struct outbox_key waiting;
 	int64_t waiting_us; /* its time, since 2000-01-01 UTC */
 	uint64_t mark;	    /* for publisher_passed(): all chunks up to its own */
 
 	struct outbox_key going;
-	size_t sent, open;   /* its messages: sent; of them not answered */
-	struct mono sent_at; /* the last of them */
 	struct strbuf body;
-	uint64_t *numbers; /* of its messages, in the order of replicas and kinds */
 
 	struct outbox_key done;
 	const char *missing; /* a replica with a missing queue; NULL: none */
@@ -49,10 +37,7 @@ struct heartbeats *heartbeats_new(const struct stream *stream, const char *const
 {
 	struct heartbeats *h = xcalloc(1, sizeof(*h));
 
-	h->stream = stream;
-	h->replicas = replicas;
-	h->nreplicas = nreplicas;
-	h->numbers = xcalloc(nreplicas * KINDS, sizeof(*h->numbers));
+	to_replicas_init(&h->to, stream, replicas, nreplicas);
 	return h;
 }
 
@@ -61,7 +46,7 @@ void heartbeats_free(struct heartbeats *h)
 	if (!h)
 		return;
 	strbuf_clear(&h->body);
-	free(h->numbers);
+	to_replicas_clear(&h->to);
 	free(h);
 }
 
@@ -91,17 +76,13 @@ bool heartbeats_busy(const struct heartbeats *h)
 	return has_one(h->waiting) || has_one(h->going);
 }
 
-static bool send_one(struct heartbeats *h, struct amqp_link *l, const char *source, struct err *err)
+static enum publisher_run send_all(struct heartbeats *h, struct amqp_link *l, const char *source,
+				   struct err *err)
 {
-	char queue[TOPOLOGY_NAME_MAX];
-	char type[TOPOLOGY_NAME_MAX];
 	char xid[24];
 	const struct amqp_header headers[] = { { .key = "x-xid", .str = xid },
 					       { .key = "x-source", .str = source } };
 	const struct amqp_publish m = {
-		.exchange = "",
-		.routing_key = queue,
-		.type = type,
 		.headers = headers,
 		.nheaders = ARRAY_SIZE(headers),
 		.body = h->body.data,
@@ -109,19 +90,12 @@ static bool send_one(struct heartbeats *h, struct amqp_link *l, const char *sour
 	};
 
 	snprintf(xid, sizeof(xid), "%" PRIu64, h->going.xid);
-	topology_type(type, h->stream, HEARTBEAT_KIND);
-	topology_queue(queue, h->stream, kinds[h->sent % KINDS], h->replicas[h->sent / KINDS]);
-	if (!amqp_send(l, &m, &h->numbers[h->sent], err))
-		return false;
-	h->sent++;
-	h->open++;
-	h->sent_at = mono_now();
-	return true;
+	return to_replicas_run(&h->to, l, HEARTBEAT_KIND, &m, err);
 }
 
 static void finish(struct heartbeats *h)
 {
-	if (h->sent < h->nreplicas * KINDS || h->open > 0)
+	if (!to_replicas_ended(&h->to))
 		return;
 	h->done = h->going;
 	h->going = (struct outbox_key){ 0 };
@@ -142,8 +116,8 @@ static void write_body(struct heartbeats *h, const struct publisher *p,
 						  : facts->terms[i].messages;
 
 		beat.terms[i].term = facts->terms[i].term;
-		for (size_t k = 0; k < KINDS; k++)
-			beat.terms[i].messages[kinds[k]] = (int64_t)messages[kinds[k]];
+		beat.terms[i].messages[CHANGE_SYNC] = (int64_t)messages[CHANGE_SYNC];
+		beat.terms[i].messages[CHANGE_DELETE] = (int64_t)messages[CHANGE_DELETE];
 	}
 	strbuf_reset(&h->body);
 	heartbeat_write(&h->body, &beat);
@@ -157,39 +131,26 @@ enum publisher_run heartbeats_run(struct heartbeats *h, const struct publisher *
 		write_body(h, p, facts);
 		h->going = h->waiting;
 		h->waiting = (struct outbox_key){ 0 };
-		h->sent = h->open = 0;
+		to_replicas_begin(&h->to);
 	}
-	if (!has_one(h->going))
-		return PUBLISHER_IDLE;
-	while (h->sent < h->nreplicas * KINDS) {
-		if (!amqp_can_publish(l, h->body.len + OVERHEAD))
-			return PUBLISHER_FULL;
-		if (!send_one(h, l, facts->source, err))
-			return PUBLISHER_BROKEN;
-	}
-	return PUBLISHER_WAITS;
+	return has_one(h->going) ? send_all(h, l, facts->source, err) : PUBLISHER_IDLE;
 }
 
 bool heartbeats_settled(struct heartbeats *h, uint64_t publish_no, enum amqp_settled how)
 {
-	if (h->open == 0 || publish_no < h->numbers[0] || publish_no > h->numbers[h->sent - 1])
+	size_t replica;
+
+	if (!to_replicas_settled(&h->to, publish_no, &replica))
 		return false;
-	/* Each publish is settled once, so an answered one needs no mark. */
-	for (size_t i = 0; i < h->sent; i++) {
-		if (h->numbers[i] != publish_no)
-			continue;
-		if (how == AMQP_RETURNED)
-			h->missing = h->replicas[i / KINDS];
-		h->open--;
-		finish(h);
-		return true;
-	}
-	return false;
+	if (how == AMQP_RETURNED)
+		h->missing = h->to.replicas[replica];
+	finish(h);
+	return true;
 }
 
 size_t heartbeats_unanswered(const struct heartbeats *h)
 {
-	return h->open;
+	return h->to.open;
 }
 
 bool heartbeats_done(struct heartbeats *h, struct outbox_key *ret)
@@ -212,16 +173,15 @@ bool heartbeats_missing(struct heartbeats *h, const char **ret_replica)
 
 void heartbeats_give_up(struct heartbeats *h, struct mono sent_before)
 {
-	if (h->open == 0 || mono_reached(sent_before, h->sent_at))
+	if (h->to.open == 0 || mono_reached(sent_before, h->to.sent_at))
 		return;
-	h->sent = h->nreplicas * KINDS; /* those that were not sent yet wait for the next one */
-	h->open = 0;
+	to_replicas_give_up(&h->to); /* those that were not sent yet wait for the next one */
 	finish(h);
 }
 
 void heartbeats_drop(struct heartbeats *h)
 {
 	h->waiting = h->going = h->done = (struct outbox_key){ 0 };
-	h->sent = h->open = 0;
+	to_replicas_begin(&h->to);
 	h->missing = NULL;
 }
