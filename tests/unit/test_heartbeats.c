@@ -15,6 +15,7 @@
 
 #include "api/relay/heartbeats.h"
 #include "tests/unit/tables_for_tests.h"
+#include "tests/unit/products_stream_for_tests.h"
 
 static struct {
 	char key[64];
@@ -27,27 +28,6 @@ static uint64_t xid; /* of the heartbeat to be sent next */
 
 static const struct outbox_term terms[] = { { 8, { 0, 0 } }, { 5, { 20, 30 } } };
 static const struct outbox_facts facts = { "s", 4711, terms, 2 };
-
-static const struct stream stream = {
-	.number = 1, .text = "1", .name = "products", .exchange = "products"
-};
-
-/* outbox.c's, which is linked and not called. */
-int topology_lead_lock(const struct stream *s)
-{
-	return s->number;
-}
-
-void topology_type(char *buf, const struct stream *s, const char *kind)
-{
-	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", s->name, kind);
-}
-
-void topology_queue(char *buf, const struct stream *s, enum change_kind kind, const char *replica)
-{
-	assert_ptr_equal(s, &stream);
-	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", change_kind_name(kind), replica);
-}
 
 bool amqp_can_publish(const struct amqp_link *l, size_t bytes)
 {

@@ -16,6 +16,7 @@
 
 #include "api/relay/publisher.h"
 #include "common/wire/topology.h"
+#include "tests/unit/products_stream_for_tests.h"
 
 /* ---- the broker ---- */
 
@@ -31,27 +32,6 @@ static struct {
 } sent[SENT_MAX];
 static size_t nsent, link_base; /* message no of this link is sent[link_base + no - 1] */
 static bool full, broken;
-
-static const struct stream stream = {
-	.number = 1, .text = "1", .name = "products", .exchange = "products"
-};
-
-/* outbox.c's, which is linked and not called. */
-int topology_lead_lock(const struct stream *s)
-{
-	return s->number;
-}
-
-void topology_type(char *buf, const struct stream *s, const char *kind)
-{
-	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", s->name, kind);
-}
-
-void topology_queue(char *buf, const struct stream *s, enum change_kind kind, const char *replica)
-{
-	assert_ptr_equal(s, &stream);
-	snprintf(buf, TOPOLOGY_NAME_MAX, "%s.%s", change_kind_name(kind), replica);
-}
 
 bool amqp_can_publish(const struct amqp_link *l, size_t bytes)
 {
