@@ -69,7 +69,8 @@ MUST_CHECK bool db_check_uri(const char *uri, struct err *err);
 struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, struct err *err);
 
 /* Puts the server's message (one line; with hint, and with detail unless data was refused, when it
- * quotes the data), what anybody may see of it, and SQLSTATE of a failed result into err; r may be NULL: the connection's error. Returns the outcome. */
+ * quotes the data), what anybody may see of it, and SQLSTATE of a failed result into err; r may be
+ * NULL: the connection's error. Returns the outcome. */
 enum db_outcome db_explain(struct pg_conn *c, struct pg_result *r, struct err *err);
 
 /* Ends the connection and frees it, without ever waiting for the server. NULL is fine. */

@@ -3,8 +3,8 @@
  * a change that is refused stands alone.
  *
  * Promise: APPLY_DONE means that every change of the batch is committed on the replica (or was
- * stale there), or waits there for others, or is in the batch's list of failures. Anything else means that some of it may be
- * committed and some not; applying it again is harmless.
+ * stale there), or waits there for others, or is in the batch's list of failures. Anything else
+ * means that some of it may be committed and some not; applying it again is harmless.
  *
  * Owned by one worker's thread; the connection is the worker's. Does not wait and does not log.
  */

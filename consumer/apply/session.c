@@ -365,7 +365,7 @@ static void on_left_out(void *arg, enum db_outcome outcome, const struct pg_resu
  * snapshot that maybe does not have the change. If it gets it later, the snapshot has. */
 static void ask_left_out(struct session *s, bool numbers_due, struct mono now)
 {
-	const struct db_param params[] = { DB_TEXT(s->stream->text), DB_TEXT(s->stream->name) };
+	const struct db_param params[] = { DB_TEXT(s->stream->name) };
 
 	s->numbers_due = numbers_due;
 	s->asking = db_send(s->db, REPLICA_LEFT_OUT, params, false,

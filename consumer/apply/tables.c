@@ -47,19 +47,19 @@ static struct table *take_shape(const struct pg_result *r, int i, struct err *er
 enum db_outcome tables_read(struct tables *ts, struct pg_conn *c, const struct stream *stream,
 			    struct err *err)
 {
-	const struct db_param params[] = { DB_TEXT(stream->text), DB_TEXT(stream->name) };
+	const struct db_param params[] = { DB_TEXT(stream->name) };
 	struct pg_result *r = NULL;
 
 	tables_clear(ts);
 	ts->stream = stream;
 	/* First: if it changes in between, the first batch that leaves something out finds that. */
-	enum db_outcome outcome = db_query(c, sql_replica_left_out, 2, params, false,
+	enum db_outcome outcome = db_query(c, sql_replica_left_out, 1, params, false,
 					   mono_add_ms(mono_now(), READ_MS), &r, err);
 	if (outcome != DB_OK)
 		return outcome;
 	ts->left_out = xstrdup(db_value(r, 0, 0));
 	db_result_clear(r);
-	outcome = db_query(c, sql_replica_tables, 2, params, false,
+	outcome = db_query(c, sql_replica_tables, 1, params, false,
 			   mono_add_ms(mono_now(), READ_MS), &r, err);
 	if (outcome != DB_OK)
 		return outcome;
@@ -115,12 +115,26 @@ void tables_prepare(struct tables *ts, struct db *db)
 	}
 }
 
+/* Where a shape stands, or ts->n. For each message: there may be many tables. */
+static size_t place_of(const struct tables *ts, int64_t shape)
+{
+	size_t low = 0, high = ts->n;
+
+	while (low < high) {
+		size_t mid = (low + high) / 2;
+		if (ts->list[mid]->shape < shape)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	return low < ts->n && ts->list[low]->shape == shape ? low : ts->n;
+}
+
 const struct table *tables_shape(const struct tables *ts, int64_t shape)
 {
-	for (size_t i = 0; i < ts->n; i++)
-		if (ts->list[i]->shape == shape)
-			return ts->list[i];
-	return NULL;
+	size_t i = place_of(ts, shape);
+
+	return i < ts->n ? ts->list[i] : NULL;
 }
 
 bool tables_left(const struct tables *ts, const struct table *dropped, const char *queue)
@@ -142,27 +156,27 @@ bool tables_lacks(const struct tables *ts, int64_t shape)
 const struct table *tables_find(const struct tables *ts, const struct jscan_value *name,
 				const struct table *probably)
 {
+	const struct table *found = NULL;
+
 	if (probably != NULL && jscan_string_is(name, probably->full))
 		return probably;
-	/* Of a table the newest shape stands last. */
-	for (size_t i = ts->n; i-- > 0;)
-		if (jscan_string_is(name, ts->list[i]->full))
-			return ts->list[i];
-	return NULL;
+	for (size_t i = ts->n; i-- > 0 && (found == NULL || found->elsewhere);)
+		if ((found == NULL || !ts->list[i]->elsewhere) &&
+		    jscan_string_is(name, ts->list[i]->full))
+			found = ts->list[i];
+	return found;
 }
 
 const struct table *tables_flat(const struct tables *ts)
 {
-	for (size_t i = 0; i < ts->n; i++)
-		if (ts->list[i]->flat)
-			return ts->list[i];
-	return NULL;
+	return ts->n > 0 && ts->list[0]->flat ? ts->list[0] : NULL;
 }
 
 const struct tables_statements *tables_statements(const struct tables *ts, const struct table *t)
 {
-	for (size_t i = 0; i < ts->n; i++)
-		if (ts->list[i] == t)
-			return &ts->statements[i];
-	fatal("tables: %s is none of them", t->full);
+	size_t i = place_of(ts, t->shape);
+
+	if (i == ts->n)
+		fatal("tables: %s is none of them", t->full);
+	return &ts->statements[i];
 }

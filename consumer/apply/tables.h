@@ -15,8 +15,7 @@
 
 struct tables {
 	const struct stream *stream; /* borrowed */
-	struct table *
-		*list; /* shapes of tables; of each table the one that it has here stands last */
+	struct table **list;	     /* shapes of tables, by their numbers */
 	struct tables_statements {
 		size_t apply, each, truncate;
 	} * statements; /* of the connection that tables_prepare() was called for */
@@ -40,10 +39,10 @@ bool tables_lacks(const struct tables *ts, int64_t shape);
 /* Whether it is known that a table is registered no more, as far as this queue goes. */
 bool tables_left(const struct tables *ts, const struct table *dropped, const char *queue);
 /* "public.users", as messages have it: `probably`, the shape that the message names, or if that is another
- * table or NULL, the newest shape of the table. NULL: there is none. */
+ * table or NULL, the newest shape of the table that is taken here. NULL: there is none. */
 const struct table *tables_find(const struct tables *ts, const struct jscan_value *name,
 				const struct table *probably);
-/* The one whose messages do not name it; NULL: there is none. */
+/* The one whose messages do not name it, which is alone in its stream; NULL: there is none. */
 const struct table *tables_flat(const struct tables *ts);
 const struct tables_statements *tables_statements(const struct tables *ts, const struct table *t);
 

@@ -163,7 +163,7 @@ static bool connect_replica(struct apply_worker *w)
  * replica has then. */
 static void after_reset(struct apply_worker *w)
 {
-	if (w->tables.n > 0 && !w->tables.list[0]->flat)
+	if (w->tables.n > 0 && tables_flat(&w->tables) == NULL)
 		close_replica(w);
 	else
 		(void)read_state(w);

@@ -4,7 +4,8 @@
  *
  * The statements come from reset_finish.sql, which is run on the replica after the load. The swap
  * is one message: lock, truncate, drop, rename, commit; savepoint and lock timeout are set before
- * it. Foreign keys are taken off at its begin, and made again, and so checked, at its end. So no reader waits for our network, and a crash of ours cannot fall between lock and commit.
+ * it. Foreign keys are taken off at its begin, and made again, and so checked, at its end. So no reader
+ * waits for our network, and a crash of ours cannot fall between lock and commit.
  *
  * While a lock request waits, later readers queue behind it. So it waits for LOCK_WAIT_MS only,
  * lets the readers through for PAUSE_MS and tries again, until swap_ms are over.

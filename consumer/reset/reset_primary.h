@@ -59,8 +59,9 @@ MUST_CHECK enum exit_code reset_primary_add(struct reset_primary *p, const char 
 					    struct err *err);
 /* The tables with their shapes: [{"id":101,"shape":7},…] */
 void reset_primary_tables(const struct reset_primary *p, struct strbuf *out);
-/* Begins the transaction in which the load has to run. EXIT_BUSY: a table was altered meanwhile. On return everything that the snapshot
- * contains is on the primary's disk. url of reset_primary_connect() must live until then. */
+/* Begins the transaction in which the load has to run. EXIT_BUSY: a table was altered meanwhile. On return
+ * everything that the snapshot contains is on the primary's disk. url of reset_primary_connect() must live
+ * until then. */
 MUST_CHECK enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err);
 /* Appends when changes for this replica were last found to be lost, as of the snapshot: JSON, by stream. */
 void reset_primary_due(const struct reset_primary *p, const char *replica, struct strbuf *out);

@@ -1,6 +1,7 @@
 /*
- * verify_repair.c: repairs rows that differ: the primary records each of them once more, as it is, under a new version, and it reaches all replicas like any other change. Where a replica was
- * right already only the version changes.
+ * verify_repair.c: repairs rows that differ: the primary records each of them once more, as it is, under a
+ * new version, and it reaches all replicas like any other change. Where a replica was right already only the
+ * version changes.
  *
  * Why versions stay in order: pgfanout.install() of the primary's migrations. Why a row does not go
  * backwards on a replica: verify_sql.c. Each row is a transaction of its own: after a crash of this

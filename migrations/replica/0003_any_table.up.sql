@@ -77,7 +77,20 @@ CREATE TABLE pgfanout.shapes (
 	waiting     text
 );
 COMMENT ON TABLE pgfanout.shapes IS 'pgfanout: what tables look like';
-GRANT SELECT ON pgfanout.tables, pgfanout.shapes TO PUBLIC;
+-- The shapes whose changes are known here: of a table that is here those up to its own.
+--   here      the shape that the table has here; NULL: it is not here
+--   coming    this replica is still to have it: it could not be brought, or somebody has dropped the table
+--             (of products that is an error)
+--   left_out  its changes are left out
+CREATE VIEW pgfanout.known AS
+	SELECT s.id, s.description, t.shape AS here, t.dropped, c.coming, t.id IS NULL OR c.coming AS left_out
+	FROM pgfanout.shapes s
+	LEFT JOIN pgfanout.tables t ON to_jsonb(t.id) = s.description -> 'table'
+	CROSS JOIN LATERAL (SELECT s.waiting IS NOT NULL OR coalesce(t.id <> 1 AND NOT EXISTS (
+		SELECT FROM pg_catalog.pg_class c WHERE c.oid = t.relation), false)) AS c (coming)
+	WHERE t.id IS NULL OR s.id <= t.shape OR s.waiting IS NOT NULL;
+COMMENT ON VIEW pgfanout.known IS 'pgfanout: the shapes of tables whose changes are known here';
+GRANT SELECT ON pgfanout.tables, pgfanout.shapes, pgfanout.known TO PUBLIC;
 INSERT INTO pgfanout.shapes (id, description) VALUES (1, '{"table": 1, "stream": "products",
 	"name": "products", "flat": true, "version": "version", "key": [1], "plain": true,
 	"columns": [

@@ -4,4 +4,4 @@ SELECT s.description ->> 'name'
 FROM jsonb_to_recordset($1::jsonb) AS l (id integer, shape integer)
 JOIN pgfanout.shapes s ON s.id = l.shape
 LEFT JOIN pgfanout.registered r ON r.id = l.id
-WHERE l.id <> 1 AND (r.id IS NULL OR pgfanout.describe(r) IS DISTINCT FROM s.description - '{indexes,filled}'::text[])
+WHERE l.id <> 1 AND (r.id IS NULL OR pgfanout.describe(r) IS DISTINCT FROM pgfanout.described(s.id))

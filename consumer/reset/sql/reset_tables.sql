@@ -3,7 +3,7 @@
 SELECT r.id, r.shape, s.description, format('%I.%I', n.nspname, c.relname) AS relation, r.filter,
 	r.stream, t.name, c.oid,
 	pgfanout.capture_fault(r.id, CASE r.id WHEN 1 THEN to_regclass('products') ELSE r.relation END),
-	(r.stream <> 1 AND r.reason IS NULL AND pgfanout.describe(r) IS DISTINCT FROM s.description - '{indexes,filled}'::text[])::int
+	(r.stream <> 1 AND r.reason IS NULL AND pgfanout.describe(r) IS DISTINCT FROM pgfanout.described(s.id))::int
 FROM pgfanout.registered r
 JOIN pgfanout.shapes s ON s.id = r.shape
 JOIN pgfanout.streams t ON t.id = r.stream
