@@ -44,7 +44,7 @@ CREATE TABLE pgfanout.registered (
 	--   truncate     "rows": TRUNCATE is recorded as a delete of each row
 	special   jsonb    NOT NULL DEFAULT '{}',
 	shape     integer  NOT NULL,
-	seen      bigint,            -- pgfanout.fingerprint() of the table when it was last looked at
+	seen      bigint,            -- pgfanout.fingerprint() of the table before it was last looked at
 	filenode  oid,               -- of the table then: another one if all rows were written anew
 	parts     text[]   NOT NULL DEFAULT '{}', -- its partitions that were looked at: pgfanout.partitions()
 	loads     integer  NOT NULL DEFAULT 0, -- how many times rows came or left with a partition
@@ -54,6 +54,14 @@ CREATE TABLE pgfanout.registered (
 	reason    text
 );
 COMMENT ON TABLE pgfanout.registered IS 'pgfanout: the tables that are replicated';
+
+-- Partitions in which a row was changed before they were among registered.parts. One that has left again since is
+-- found by it alone: replicas have rows of it.
+CREATE TABLE pgfanout.newcomers (
+	registered integer NOT NULL,
+	part       oid     NOT NULL
+);
+COMMENT ON TABLE pgfanout.newcomers IS 'pgfanout: partitions that had changes before they were noticed';
 
 -- What a table looked like from some change on: pgfanout.describe(). Never changed, but added to.
 CREATE TABLE pgfanout.shapes (
@@ -596,6 +604,13 @@ DECLARE
 		PERFORM set_config('synchronous_commit', 'local', true); -- in this transaction
 	END IF;
 $t$;
+	-- Only partitions among registered.parts have that trigger.
+	come  text := format($t$	IF NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = TG_RELID AND t.tgname = 'pgfanout_truncate')
+		AND NOT EXISTS (SELECT FROM pgfanout.newcomers n WHERE n.registered = %1$s AND n.part = TG_RELID)
+	THEN
+		INSERT INTO pgfanout.newcomers VALUES (%1$s, TG_RELID);
+	END IF;
+$t$, r.id);
 	-- Rule 2: where the snapshot may be an old one, by a look that locks.
 	look  text := $t$	IF current_setting('transaction_isolation') IN ('read committed', 'read uncommitted') THEN
 %s	ELSE
@@ -618,11 +633,12 @@ BEGIN
 		pgfanout.record_text(r, shape, 'changed c', ''),
 		pgfanout.record_text(r, shape, 'changed c', ' FOR KEY SHARE')),
 		'what a statement changed');
-	PERFORM pgfanout.make_function(r, 'capture_row_', wait || format($t$	IF TG_OP <> 'INSERT' THEN
+	PERFORM pgfanout.make_function(r, 'capture_row_', wait || format($t$%s	IF TG_OP <> 'INSERT' THEN
 %s	END IF;
 	IF TG_OP = 'INSERT' OR (TG_OP = 'UPDATE' AND %s) THEN
 %s	END IF;
-$t$,		pgfanout.record_row_text(r, shape, 'OLD'), moved, pgfanout.record_row_text(r, shape, 'NEW')),
+$t$,		CASE WHEN (SELECT c.relkind = 'p' FROM pg_class c WHERE c.oid = r.relation) THEN come END,
+			pgfanout.record_row_text(r, shape, 'OLD'), moved, pgfanout.record_row_text(r, shape, 'NEW')),
 		'one changed row, where keys change, in partitions, and where rows are applied by logical replication,');
 	-- That of a partition is a delete of its rows, unless it is part of one of the whole table: then the last
 	-- that was recorded in this transaction is that one. A table that was a partition is none of ours.
@@ -756,7 +772,7 @@ BEGIN
 				FOR EACH ROW EXECUTE FUNCTION pgfanout.capture_row_%2$s();
 			ALTER TABLE %1$s ENABLE ALWAYS TRIGGER pgfanout_row;
 		$t$, r.relation, r.id);
-		PERFORM pgfanout.make_truncate_trigger(r, p.part) FROM pgfanout.partitions(r.relation) p WHERE p.leaf;
+		PERFORM pgfanout.follow_triggers(r, NULL);
 	ELSE
 		-- With session_replication_role = replica (logical replication into this primary, some loaders) only
 		-- two of them fire: pgfanout_applied fires then, and only then, because logical replication fires row
@@ -781,6 +797,14 @@ COMMENT ON FUNCTION pgfanout.make_triggers(pgfanout.registered) IS 'pgfanout: ma
 
 -- ---- whether capture is whole ----
 
+-- What a table looked like, as describe() says it: without what is only noted with the shape.
+CREATE FUNCTION pgfanout.described(shape integer) RETURNS jsonb
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT s.description - '{indexes,filled}'::text[] FROM pgfanout.shapes s WHERE s.id = shape
+$$;
+COMMENT ON FUNCTION pgfanout.described(integer) IS 'pgfanout: what a table looked like';
+
 -- Capture can be taken apart: triggers disabled, the table replaced, columns rewritten. Why changes of
 -- a table are, or may have been, missed; NULL: none is. `seen` is what the caller finds under its name:
 -- another table in front of ours counts too. It is recorded as soon as somebody has seen it;
@@ -800,7 +824,7 @@ BEGIN
 	IF NOT FOUND THEN
 		RETURN 'the table is not registered';
 	END IF;
-	shape := (SELECT description - '{indexes,filled}'::text[] FROM pgfanout.shapes WHERE id = r.shape);
+	shape := pgfanout.described(r.shape);
 	now := pgfanout.describe(r);
 	form := (SELECT relkind FROM pg_class WHERE oid = r.relation);
 	-- No fault that stays: notice() sees to it, and replicas load what was missed.
@@ -926,7 +950,7 @@ AS $$
 DECLARE
 	now jsonb := pgfanout.describe(r);
 BEGIN
-	IF now IS DISTINCT FROM (SELECT s.description - '{indexes,filled}'::text[] FROM pgfanout.shapes s WHERE s.id = r.shape) THEN
+	IF now IS DISTINCT FROM pgfanout.described(r.shape) THEN
 		INSERT INTO pgfanout.shapes (registered, description)
 			VALUES (r.id, now || jsonb_build_object('indexes', pgfanout.other_indexes(r),
 				'filled', CASE WHEN own THEN pgfanout.filled(r) ELSE '{}' END))
@@ -1155,8 +1179,8 @@ COMMENT ON FUNCTION pgfanout.add_table(regclass, text[], text, text, text[], tex
 -- ---- all tables of a schema ----
 
 -- Registers what is new in these schemas, or was altered since it could not be. own: in the transaction that
--- made or altered it, whose lock on it this is. hurry: notice() is. What cannot be registered is told once, and left out. Partitions
--- are their parent's, and what an extension has made is the extension's.
+-- made or altered it, whose lock on it this is. hurry: notice() is. What cannot be registered is told once,
+-- and left out. Partitions are their parent's, and what an extension has made is the extension's.
 CREATE FUNCTION pgfanout.follow(own boolean, hurry boolean) RETURNS void
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1288,17 +1312,28 @@ COMMENT ON FUNCTION pgfanout.follow_names(pgfanout.registered) IS 'pgfanout: tak
 
 -- Takes note of partitions that came or left since the last look. Rows that came or left with one are no
 -- change of a row: replicas load the table again then, as the next shape says. A partition that is new and
--- empty brings none, unless it was truncated before its trigger was there, which gave it another file.
--- own: only those that come, empty, in this transaction, which has locked them.
+-- empty brings none, unless it had rows before it was noticed (newcomers), or was truncated, which gave it
+-- another file. own: only those that come, empty, in this transaction, which has locked them.
+--
+-- A partition that is among the parts is missed when it leaves, also if it comes and leaves again until the
+-- next look; one that is not is among the newcomers from its first row on.
 CREATE FUNCTION pgfanout.follow_partitions(r pgfanout.registered, own oid[]) RETURNS pgfanout.registered
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-	now    text[] := ARRAY(SELECT mark FROM pgfanout.partitions(r.relation));
-	loads  boolean := NOT r.parts <@ now;
+	now    text[];
+	loads  boolean := false;
 	p      record;
 	filled boolean;
 BEGIN
+	SELECT g.parts, g.loads INTO r.parts, r.loads FROM pgfanout.registered g WHERE g.id = r.id FOR NO KEY UPDATE;
+	IF own IS NULL THEN
+		FOR p IN DELETE FROM pgfanout.newcomers n WHERE n.registered = r.id RETURNING n.part LOOP
+			loads := loads OR NOT EXISTS (SELECT FROM unnest(r.parts) AS m WHERE m LIKE p.part || '/%');
+		END LOOP;
+	END IF;
+	now := ARRAY(SELECT mark FROM pgfanout.partitions(r.relation));
+	loads := loads OR NOT r.parts <@ now;
 	FOR p IN SELECT * FROM pgfanout.partitions(r.relation) n
 		WHERE n.mark <> ALL (r.parts) AND (own IS NULL OR n.part = ANY (own))
 	LOOP
@@ -1315,13 +1350,15 @@ BEGIN
 		r.parts := now;
 		r.loads := r.loads + loads::integer;
 	END IF;
-	UPDATE pgfanout.registered g SET parts = r.parts, loads = r.loads
+	-- The fingerprint may be the old one again when a look is taken.
+	UPDATE pgfanout.registered g SET parts = r.parts, loads = r.loads, seen = NULL
 	WHERE g.id = r.id AND (g.parts, g.loads) IS DISTINCT FROM (r.parts, r.loads);
 	RETURN r;
 END $$;
 COMMENT ON FUNCTION pgfanout.follow_partitions(pgfanout.registered, oid[]) IS 'pgfanout: takes note of partitions that came or left';
 
--- A TRUNCATE of a partition that is new is seen from here on, one of a table that was one no more.
+-- A TRUNCATE of a partition that is new is seen from here on, one of a table that was one no more. Which are is
+-- as follow_partitions() has noted, in this transaction.
 CREATE FUNCTION pgfanout.follow_triggers(r pgfanout.registered, own oid[]) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -1331,10 +1368,10 @@ DECLARE
 BEGIN
 	PERFORM set_config('pgfanout.at_work', 'on', true);
 	PERFORM pgfanout.make_truncate_trigger(r, p.part) FROM pgfanout.partitions(r.relation) p
-	WHERE p.leaf AND (own IS NULL OR p.part = ANY (own))
+	WHERE p.leaf AND p.mark = ANY (r.parts) AND (own IS NULL OR p.part = ANY (own))
 		AND NOT EXISTS (SELECT FROM pg_trigger t WHERE t.tgrelid = p.part AND t.tgfoid = f);
 	FOR g IN SELECT t.tgname, t.tgrelid FROM pg_trigger t WHERE t.tgfoid = f AND t.tgrelid <> r.relation
-		AND t.tgrelid NOT IN (SELECT p.part FROM pgfanout.partitions(r.relation) p)
+		AND t.tgrelid NOT IN (SELECT p.part FROM pgfanout.partitions(r.relation) p WHERE p.mark = ANY (r.parts))
 		AND (own IS NULL OR t.tgrelid = ANY (own))
 	LOOP
 		EXECUTE format('DROP TRIGGER %I ON %s', g.tgname, g.tgrelid::regclass);
@@ -1354,6 +1391,7 @@ CREATE FUNCTION pgfanout.notice(own boolean, of_types boolean DEFAULT false) RET
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+	t    record;
 	r    pgfanout.registered;
 	was  jsonb;
 	now  jsonb;
@@ -1372,13 +1410,15 @@ BEGIN
 	ELSE
 		PERFORM set_config('lock_timeout', '300ms', true);
 	END IF;
-	FOR r IN SELECT g.* FROM pgfanout.registered g
-		WHERE g.stream <> 1 AND g.seen IS DISTINCT FROM pgfanout.fingerprint(g.relation)
+	FOR t IN SELECT g, pgfanout.fingerprint(g.relation) AS looked FROM pgfanout.registered g
+		WHERE g.stream <> 1 AND (g.seen IS DISTINCT FROM pgfanout.fingerprint(g.relation)
+				OR EXISTS (SELECT FROM pgfanout.newcomers n WHERE n.registered = g.id))
 			AND (NOT own OR of_types OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = g.relation)
 				OR g.relation = ANY (held)
 				OR EXISTS (SELECT FROM pgfanout.partitions(g.relation) p WHERE p.part = ANY (held)))
 		ORDER BY random() -- one that cannot be seen to now is not in the way of others for ever
 	LOOP
+		r := t.g;
 		BEGIN
 			IF pgfanout.describe(r) IS NULL THEN
 				PERFORM pgfanout.unregister(r, false);
@@ -1386,10 +1426,10 @@ BEGIN
 			END IF;
 			PERFORM pgfanout.check_filter(r);
 			r := pgfanout.follow_names(r);
-			PERFORM pgfanout.follow_triggers(r, held);
 			r := pgfanout.follow_partitions(r, held);
+			PERFORM pgfanout.follow_triggers(r, held);
 			now := pgfanout.describe(r);
-			was := (SELECT s.description - '{indexes,filled}'::text[] FROM pgfanout.shapes s WHERE s.id = r.shape);
+			was := pgfanout.described(r.shape);
 			IF now -> 'key' <> 'null' AND (NOT own OR of_types OR r.relation = ANY (held)) AND now IS DISTINCT FROM was
 			THEN
 				-- A table that is only loaded again is captured as before: nobody has to wait.
@@ -1405,7 +1445,8 @@ BEGIN
 			-- In the middle of a transaction what is missing may be yet to come.
 			CONTINUE WHEN own;
 			PERFORM pgfanout.capture_fault(r.id, r.relation);
-			UPDATE pgfanout.registered g SET seen = pgfanout.fingerprint(g.relation) WHERE g.id = r.id;
+			-- Not what it is by now: that may be another one, of what nobody has looked at.
+			UPDATE pgfanout.registered g SET seen = t.looked WHERE g.id = r.id;
 		EXCEPTION
 			WHEN lock_not_available OR deadlock_detected THEN
 				NULL; -- the next look
@@ -1567,7 +1608,6 @@ REVOKE ALL ON FUNCTION pgfanout.install(pgfanout.registered), pgfanout.reshape(p
 	pgfanout.make_function(pgfanout.registered, text, text, text), pgfanout.register_products(),
 	pgfanout.register(regclass, text[], text, text, text[], text), pgfanout.unregister(pgfanout.registered, boolean),
 	pgfanout.follow_names(pgfanout.registered), pgfanout.follow_partitions(pgfanout.registered, oid[]),
-	pgfanout.follow_triggers(pgfanout.registered, oid[]),
 	pgfanout.enter(regclass, text[], text, text, text[], text), pgfanout.follow(boolean, boolean)
 	FROM PUBLIC;
 

@@ -84,6 +84,10 @@ WRITES = {
         alter table parted attach partition p6 for values from (500) to (600);
         alter table parted detach partition p6; update p6 set note = 'meanwhile'; insert into p6 values (599, 'x');
         alter table parted attach partition p6 for values from (500) to (600);""",
+    "a partition comes and leaves before it is noticed": """
+        begin; create table p7 (id int not null, place text not null, note text, amount numeric);
+        alter table parted attach partition p7 for values from (600) to (700); insert into p7 values (600, 'gone', 'soon');
+        update parted set id = 601 where id = 62; alter table parted detach partition p7; commit;""",
     "a partition is dropped": "drop table p6; drop table p3a;",
     "the table is altered": """
         alter table parted add column more int default 7; update p2 set more = 8; alter table parted rename column note to n;
@@ -92,7 +96,7 @@ WRITES = {
 
 # Rows come or leave with a partition.
 LOADED = ("a partition comes with rows", "a partition leaves", "a partition leaves while others write", "a partition within leaves",
-          "it was altered elsewhere, and comes back", "a partition is dropped")
+          "it was altered elsewhere, and comes back", "a partition comes and leaves before it is noticed", "a partition is dropped")
 # Loads take time: what comes next is loaded with it.
 UNSEEN = LOADED[1:4]
 

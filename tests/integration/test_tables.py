@@ -216,7 +216,8 @@ def test_a_table_that_cannot_be_had_waits_and_no_other_waits_for_it(stack):
     stack.psql("primary", "alter table odd add column f floats default '[1,2]'; insert into odd values (3, 'three'); "
                "delete from odd where id = 1; insert into even values (7, 'seven')")
     wait_equal(stack, "even", ("id", "name"))
-    (reason,), = stack.sql("replica-2", "select waiting from pgfanout.shapes where waiting is not null")
+    (reason,), = wait_until(lambda: stack.sql("replica-2", "select waiting from pgfanout.shapes where waiting is not null"),
+                            20 * SLOWNESS, "a table waits")
     assert "floats" in reason and "odd" in reason
     wait_until(lambda: stack.sql("replica-1", "select name, f::text from odd order by id") ==
                [("two", "[1,2]"), ("three", "[1,2]")], 30 * SLOWNESS, "the other replica has it")
