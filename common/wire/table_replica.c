@@ -42,8 +42,10 @@ static enum db_outcome generate_shape(struct pg_conn *c, const struct table *t,
 	return is_news ? db_script(c, strbuf_str(script), limit(), err) : DB_OK;
 }
 
-/* What applies changes of one table, of all shapes of it that are known. */
-static enum db_outcome generate(struct pg_conn *c, const char *id, struct err *err)
+/* What applies changes of one table, of all shapes of it that are known. local: what it is called, or is when
+ * this is committed; NULL: as it is. */
+static enum db_outcome generate(struct pg_conn *c, const char *id, const char *local,
+				struct err *err)
 {
 	static const char sql[] =
 		"SELECT s.id, s.description, t.shape, h.description, t.stream,"
@@ -71,7 +73,8 @@ static enum db_outcome generate(struct pg_conn *c, const char *id, struct err *e
 		} else if (t != NULL && has != NULL) {
 			strbuf_reset(&script);
 			table_follow(t, has);
-			table_sql_apply(&script, t, db_value(r, i, 5), stream);
+			table_sql_apply(&script, t, local != NULL ? local : db_value(r, i, 5),
+					stream);
 			if (t->shape == has->shape)
 				table_sql_arrive(&script, stream);
 			outcome = generate_shape(c, t, &script, err);
@@ -94,7 +97,7 @@ enum db_outcome table_generate_all(struct pg_conn *c, struct err *err)
 	if (outcome != DB_OK)
 		return outcome;
 	for (int i = 0; i < db_rows(r) && outcome == DB_OK; i++)
-		outcome = generate(c, db_value(r, i, 0), err);
+		outcome = generate(c, db_value(r, i, 0), NULL, err);
 	db_result_clear(r);
 	return outcome;
 }
@@ -257,33 +260,69 @@ static enum db_outcome make(struct pg_conn *c, const struct stream *stream, cons
 	return outcome == DB_OK ? run(c, known, 4, params, err) : outcome;
 }
 
-static enum db_outcome change(struct pg_conn *c, const struct had *had, const struct table *t,
-			      const char *id, struct err *err)
+static enum db_outcome run_script(struct pg_conn *c, const struct strbuf *script, struct err *err)
 {
-	static const char changed[] = "UPDATE pgfanout.tables SET shape = $2::integer,"
-				      " due = due OR $3::boolean WHERE id = $1::integer";
-	AUTO_STRBUF script = STRBUF_INIT;
-	char shape[16];
-	bool load;
+	return script->len > 0 ? db_script(c, strbuf_str(script), limit(), err) : DB_OK;
+}
 
-	if (!table_sql_change(&script, had->shape, t, had->local, &load, err))
-		return DB_SCHEMA;
+static enum db_outcome note_changed(struct pg_conn *c, const struct table *t, const char *id,
+				    bool load, struct err *err)
+{
+	static const char sql[] = "UPDATE pgfanout.tables SET shape = $2::integer,"
+				  " due = due OR $3::boolean WHERE id = $1::integer";
+	char shape[16];
+
 	snprintf(shape, sizeof(shape), "%d", t->shape);
 	const struct db_param params[] = { DB_TEXT(id), DB_TEXT(shape),
 					   DB_TEXT(load ? "true" : "false") };
-	enum db_outcome outcome = DB_OK;
-	if (script.len > 0)
-		outcome = db_script(c, strbuf_str(&script), limit(), err);
-	return outcome == DB_OK ? run(c, changed, 3, params, err) : outcome;
+	return run(c, sql, 3, params, err);
 }
 
-/* Whether it is due after all this. Changes of shapes that waited were left out, until now. */
+/* That it can be done is tried now, while somebody can be told: what hangs on a column that goes, or on the
+ * key, keeps it. */
+static enum db_outcome put_off(struct pg_conn *c, const struct had *had, const struct table *t,
+			       const char *id, struct strbuf *columns, struct err *err)
+{
+	static const char sql[] =
+		"WITH put_off AS (UPDATE pgfanout.shapes SET pending = true WHERE id = $2::integer)"
+		" UPDATE pgfanout.tables SET due = true WHERE id = $1::integer";
+	char shape[16];
+
+	snprintf(shape, sizeof(shape), "%d", t->shape);
+	const struct db_param params[] = { DB_TEXT(id), DB_TEXT(shape) };
+	table_sql_key(columns, "drop_key", t, had->local);
+	enum db_outcome outcome = run(c, "SAVEPOINT try", 0, NULL, err);
+	if (outcome == DB_OK)
+		outcome = run_script(c, columns, err);
+	if (outcome == DB_OK)
+		outcome = run(c, "ROLLBACK TO SAVEPOINT try", 0, NULL, err);
+	return outcome == DB_OK ? run(c, sql, 2, params, err) : outcome;
+}
+
+/* What rows of this shape have, and those here lack, would be seen half done: the change is put off until the
+ * load (table_remake()), and so is that of a key. */
+static enum db_outcome change(struct pg_conn *c, const struct had *had, const struct table *t,
+			      const char *id, bool *ret_put_off, struct err *err)
+{
+	AUTO_STRBUF script = STRBUF_INIT;
+
+	*ret_put_off = table_sql_columns(&script, had->shape, t, had->local) ||
+		       !table_same_key(had->shape, t);
+	if (*ret_put_off)
+		return put_off(c, had, t, id, &script, err);
+	table_sql_rest(&script, had->shape, t, had->local);
+	enum db_outcome outcome = run_script(c, &script, err);
+	return outcome == DB_OK ? note_changed(c, t, id, had->shape->loads != t->loads, err)
+				: outcome;
+}
+
+/* Whether it is due after all this. Changes of shapes that waited, or were put off, were left out until now. */
 static enum db_outcome settle(struct pg_conn *c, const struct table *t, const char *id,
 			      enum table_brought *ret, struct err *err)
 {
 	static const char sql[] =
-		"WITH late AS (UPDATE pgfanout.shapes SET waiting = NULL WHERE waiting IS NOT NULL"
-		" AND description -> 'table' = to_jsonb($1::integer) AND id <= $2::integer RETURNING id),"
+		"WITH late AS (UPDATE pgfanout.shapes SET waiting = NULL, pending = false"
+		" WHERE (waiting IS NOT NULL OR pending) AND description -> 'table' = to_jsonb($1::integer) AND id <= $2::integer RETURNING id),"
 		" due AS (UPDATE pgfanout.tables SET due = true WHERE id = $1::integer"
 		" AND EXISTS (SELECT FROM late))"
 		" SELECT (t.due OR EXISTS (SELECT FROM late))::int FROM pgfanout.tables t WHERE t.id = $1::integer";
@@ -305,6 +344,7 @@ static enum db_outcome bring(struct pg_conn *c, const char *replica, const struc
 			     enum table_brought *ret, struct err *err)
 {
 	struct had had = { NULL, NULL };
+	bool is_put_off = false;
 	char id[16];
 
 	snprintf(id, sizeof(id), "%d", t->id);
@@ -319,11 +359,14 @@ static enum db_outcome bring(struct pg_conn *c, const char *replica, const struc
 		if (outcome == DB_OK && make_it)
 			outcome = make(c, stream, t, id, description, err);
 		else if (outcome == DB_OK)
-			outcome = change(c, &had, t, id, err);
+			outcome = change(c, &had, t, id, &is_put_off, err);
 	}
 	had_clear(&had);
+	*ret = TABLE_DUE;
+	if (is_put_off)
+		return outcome;
 	if (outcome == DB_OK)
-		outcome = generate(c, id, err);
+		outcome = generate(c, id, NULL, err);
 	return outcome == DB_OK ? settle(c, t, id, ret, err) : outcome;
 }
 
@@ -350,6 +393,78 @@ enum db_outcome table_bring(struct pg_conn *c, const char *replica, const struct
 		return DB_OK;
 	}
 	return outcome;
+}
+
+/* The scripts of a change that was put off. anew: the table that is loaded; is_replaced: it takes the old one's
+ * place, else that one is altered, to get the new one's rows. */
+static void write_remake(const struct had *had, const struct table *t, const char *anew,
+			 bool is_replaced, const char *moved, struct strbuf *now,
+			 struct strbuf *before, struct strbuf *after)
+{
+	/* What is made now speaks of the table as it will be. */
+	strbuf_addstr(now, "SET LOCAL check_function_bodies = off;\n");
+	(void)!table_sql_columns(now, had->shape, t, anew);
+	if (is_replaced) {
+		table_sql_key(now, "drop_key", t, anew);
+		table_sql_key(now, "make_key", t, anew);
+	} else {
+		(void)!table_sql_columns(before, had->shape, t, had->local);
+		table_sql_key(before, "drop_key", t, had->local);
+	}
+	table_sql_rest(after, had->shape, t, had->local);
+	table_sql_key(after, "make_key", t, moved);
+	if (!is_replaced) /* those that went with a column */
+		strbuf_addf(after,
+			    "SELECT pgfanout.make_indexes(t.relation, s.description)"
+			    " FROM pgfanout.tables t JOIN pgfanout.shapes s ON s.id = t.shape"
+			    " WHERE t.id = %d;\n",
+			    t->id);
+}
+
+enum db_outcome table_remake(struct pg_conn *c, const struct table *t, const char *anew,
+			     bool is_replaced, struct strbuf *before, struct strbuf *after,
+			     struct err *err)
+{
+	AUTO_STRBUF now = STRBUF_INIT, moved = STRBUF_INIT;
+	enum table_brought ignored;
+	struct had had;
+	char id[16];
+
+	snprintf(id, sizeof(id), "%d", t->id);
+	enum db_outcome outcome = read_had(c, id, &had, err);
+	if (outcome == DB_OK && had.shape != NULL) {
+		table_sql_moved(&moved, had.shape, t, had.local);
+		write_remake(&had, t, anew, is_replaced, strbuf_str(&moved), &now, before, after);
+	}
+	if (outcome == DB_OK)
+		outcome = run_script(c, &now, err);
+	if (outcome == DB_OK)
+		outcome = note_changed(c, t, id, true, err);
+	if (outcome == DB_OK)
+		outcome = generate(c, id, strbuf_str(&moved), err);
+	if (outcome == DB_OK)
+		outcome = settle(c, t, id, &ignored, err);
+	if (outcome != DB_OK)
+		err_prefix(err, "table %s", t->full);
+	had_clear(&had);
+	return outcome;
+}
+
+enum db_outcome table_is_put_off(struct pg_conn *c, const struct table *t, bool *ret,
+				 struct err *err)
+{
+	static const char sql[] = "SELECT FROM pgfanout.shapes WHERE id = $1::integer AND pending";
+	struct pg_result *r = NULL;
+	char shape[16];
+
+	snprintf(shape, sizeof(shape), "%d", t->shape);
+	const struct db_param params[] = { DB_TEXT(shape) };
+	enum db_outcome outcome = db_query(c, sql, 1, params, false, limit(), &r, err);
+	if (outcome != DB_OK)
+		return outcome;
+	*ret = db_rows(r) > 0;
+	db_result_clear(r);
+	return DB_OK;
 }
 
 enum db_outcome table_leave(struct pg_conn *c, const struct stream *stream, int shape,

@@ -7,14 +7,16 @@
 #ifndef PGFANOUT_COMMON_WIRE_TABLE_REPLICA_H
 #define PGFANOUT_COMMON_WIRE_TABLE_REPLICA_H
 
+#include "common/base/strbuf.h"
 #include "common/pg/db.h"
 #include "common/wire/stream.h"
 #include "common/wire/table.h"
 
 enum table_brought {
 	TABLE_THERE,
-	TABLE_DUE, /* and its rows are yet to be loaded, as is noted there: it was not known before, there
-		      * are columns that its rows have no values of, or changes of it were left out */
+	TABLE_DUE, /* its rows are yet to be loaded, as is noted there: it was not known before, changes of it
+		      * were left out; or columns that its rows have no values of, or another key, are put off
+		      * until then (table_remake()) */
 	TABLE_LEAVES, /* it is registered no more, and stays ours until the other queue says so too */
 	TABLE_LEFT,   /* it is ours no more; err says why it could not be dropped, or "" */
 	TABLE_WAITS, /* a person has to act there, err says why. That is noted, and its changes are left out */
@@ -27,6 +29,16 @@ MUST_CHECK enum db_outcome table_bring(struct pg_conn *c, const char *replica,
 				       const struct stream *stream, int shape,
 				       const char *description, enum table_brought *ret,
 				       struct err *err);
+/* Whether a change to this shape was put off until its rows are loaded. */
+MUST_CHECK enum db_outcome table_is_put_off(struct pg_conn *c, const struct table *t, bool *ret,
+					    struct err *err);
+/* In the transaction of the load, before it: one that was put off. anew: a new, empty table like the old one,
+ * quoted and with its schema; it gets this shape, and what applies changes is as it will be. is_replaced: with
+ * its indexes and key; it takes the old one's place. *before, *after: scripts to be run before and after that,
+ * or before and after the rows of the old one are made those of the new one. */
+MUST_CHECK enum db_outcome table_remake(struct pg_conn *c, const struct table *t, const char *anew,
+					bool is_replaced, struct strbuf *before,
+					struct strbuf *after, struct err *err);
 /* The same for a shape that says that the table is registered no more; queue: "sync" or "delete", which brought
  * it. */
 MUST_CHECK enum db_outcome table_leave(struct pg_conn *c, const struct stream *stream, int shape,

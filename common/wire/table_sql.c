@@ -296,7 +296,6 @@ static void add_primary_key(struct strbuf *out, const struct table *t)
 	strbuf_addstr(out, ")");
 }
 
-/* "text COLLATE "C"" */
 /* A text as a literal, whatever the session thinks of backslashes. */
 static void add_literal(struct strbuf *out, const char *text)
 {
@@ -309,6 +308,7 @@ static void add_literal(struct strbuf *out, const char *text)
 	strbuf_addch(out, '\'');
 }
 
+/* text COLLATE "C" */
 static void add_type(struct strbuf *out, const struct table_column *c)
 {
 	strbuf_addstr(out, c->type);
@@ -322,6 +322,22 @@ static void add_column(struct strbuf *out, const struct table_column *c)
 	strbuf_addch(out, ' ');
 	add_type(out, c);
 	strbuf_addstr(out, c->not_null ? " NOT NULL, " : ", ");
+}
+
+static void add_tombstones(struct strbuf *out, const struct table *t)
+{
+	strbuf_addf(out, "CREATE TABLE IF NOT EXISTS pgfanout.tombstones_%d (", t->id);
+	for (size_t k = 0; k < t->nkey; k++)
+		add_column(out, &t->columns[t->key[k]]);
+	add_name(out, t->version);
+	strbuf_addf(out, " bigint NOT NULL, CONSTRAINT tombstones_%d_pkey ", t->id);
+	add_primary_key(out, t);
+	strbuf_addf(
+		out,
+		");\nCOMMENT ON TABLE pgfanout.tombstones_%d IS 'pgfanout: deleted rows of a table and "
+		"the version they were deleted at, so that an older message cannot bring them back; "
+		"emptied by a reset';\n",
+		t->id);
 }
 
 void table_sql_create(struct strbuf *out, const struct table *t, const char *local)
@@ -343,21 +359,8 @@ void table_sql_create(struct strbuf *out, const struct table *t, const char *loc
 	}
 	strbuf_addstr(out, "ADD COLUMN IF NOT EXISTS ");
 	add_name(out, t->version);
-	strbuf_addf(
-		out,
-		" bigint NOT NULL DEFAULT 0;\nCREATE TABLE IF NOT EXISTS pgfanout.tombstones_%d (",
-		t->id);
-	for (size_t k = 0; k < t->nkey; k++)
-		add_column(out, &t->columns[t->key[k]]);
-	add_name(out, t->version);
-	strbuf_addf(out, " bigint NOT NULL, CONSTRAINT tombstones_%d_pkey ", t->id);
-	add_primary_key(out, t);
-	strbuf_addf(
-		out,
-		");\nCOMMENT ON TABLE pgfanout.tombstones_%d IS 'pgfanout: deleted rows of a table and "
-		"the version they were deleted at, so that an older message cannot bring them back; "
-		"emptied by a reset';\n",
-		t->id);
+	strbuf_addstr(out, " bigint NOT NULL DEFAULT 0;\n");
+	add_tombstones(out, t);
 }
 
 static void alter(struct strbuf *out, const char *local, const char *what, const char *name)
@@ -454,27 +457,55 @@ static void add_moves(struct strbuf *out, const struct table *was, const struct 
 	}
 }
 
-bool table_sql_change(struct strbuf *out, const struct table *was, const struct table *now,
-		      const char *local, bool *ret_load, struct err *err)
+bool table_sql_columns(struct strbuf *out, const struct table *was, const struct table *now,
+		       const char *local)
 {
-	char tombstones[48];
-
-	if (!table_same_key(was, now))
-		return err_set(err, "its key has changed: drop the table here and on the primary "
-				    "register it anew, with pgfanout.drop_table() and add_table()");
 	for (size_t i = 0; i < was->ncolumns; i++)
 		if (table_column_of(now, was->columns[i].att) == NULL) {
 			alter(out, local, "DROP COLUMN IF EXISTS", was->columns[i].name);
 			strbuf_addstr(out, ";\n");
 		}
-	snprintf(tombstones, sizeof(tombstones), "pgfanout.tombstones_%d", now->id);
-	for (int final = 0; final < 2; final++) {
+	for (int final = 0; final < 2; final++)
 		add_renames(out, was, now, local, false, final);
-		add_renames(out, was, now, tombstones, true, final);
+	return add_column_changes(out, was, now, local);
+}
+
+void table_sql_rest(struct strbuf *out, const struct table *was, const struct table *now,
+		    const char *local)
+{
+	char tombstones[48];
+
+	snprintf(tombstones, sizeof(tombstones), "pgfanout.tombstones_%d", now->id);
+	if (table_same_key(was, now)) {
+		for (int final = 0; final < 2; final++)
+			add_renames(out, was, now, tombstones, true, final);
+	} else {
+		strbuf_addf(out, "DROP TABLE %s;\n", tombstones);
+		add_tombstones(out, now);
 	}
-	*ret_load = add_column_changes(out, was, now, local) || was->loads != now->loads;
 	add_moves(out, was, now, local);
-	return true;
+}
+
+void table_sql_moved(struct strbuf *out, const struct table *was, const struct table *now,
+		     const char *local)
+{
+	if (strcmp(was->schema, now->schema) == 0 && strcmp(was->name, now->name) == 0)
+		strbuf_addstr(out, local);
+	else
+		table_sql_name(out, now);
+}
+
+void table_sql_key(struct strbuf *out, const char *function, const struct table *t,
+		   const char *local)
+{
+	strbuf_addf(out, "SELECT pgfanout.%s(", function);
+	add_literal(out, local);
+	strbuf_addstr(out, "::regclass, ARRAY[");
+	for (size_t k = 0; k < t->nkey; k++) {
+		strbuf_addstr(out, k > 0 ? ", " : "");
+		add_literal(out, t->columns[t->key[k]].name);
+	}
+	strbuf_addstr(out, "]::text[]);\n");
 }
 
 /* Binary is quicker, but types that are not the server's own may have other numbers on another server. */

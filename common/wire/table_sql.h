@@ -15,11 +15,19 @@ void table_sql_name(struct strbuf *out, const struct table *t);
  * it needs is there. */
 void table_sql_create(struct strbuf *out, const struct table *t, const char *local);
 
-/* A script that makes the replica's table one of another shape of it. *ret_load: its rows are to be loaded
- * anew, since they lack values. False: it cannot be changed. */
-MUST_CHECK bool table_sql_change(struct strbuf *out, const struct table *was,
-				 const struct table *now, const char *local, bool *ret_load,
-				 struct err *err);
+/* A script that gives a replica's table the columns of another shape of it. True: rows that it has had lack
+ * values then. */
+MUST_CHECK bool table_sql_columns(struct strbuf *out, const struct table *was,
+				  const struct table *now, const char *local);
+/* One that does the rest, after that: tombstones, and where it moves to. */
+void table_sql_rest(struct strbuf *out, const struct table *was, const struct table *now,
+		    const char *local);
+/* What it is called then. */
+void table_sql_moved(struct strbuf *out, const struct table *was, const struct table *now,
+		     const char *local);
+/* pgfanout.drop_key() and pgfanout.make_key(): the key of a replica's table. */
+void table_sql_key(struct strbuf *out, const char *function, const struct table *t,
+		   const char *local);
 
 /* The two ends of a load: from the primary's table, with the rows that fulfil the condition (NULL: all), into
  * one on a replica. Version 0: it came with a snapshot. */

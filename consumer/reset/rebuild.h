@@ -17,6 +17,7 @@
 
 struct pg_conn;
 struct rebuild_table;
+struct rebuild_here;
 
 /*
  * What a replica is doing. Each state leads to the next one when its command has ended, except
@@ -49,10 +50,8 @@ static inline bool rebuild_state_ended(enum rebuild_state s)
 struct rebuild_target {
 	/* Set by the caller. */
 	const char *name;
-	const char *due; /* for reset_record.sql: JSON */
-	/* Of each table: its name there; into the new one; NULL: it is replaced, else the statements that
-	 * bring it up to date. */
-	char **local, **copy_in, **difference;
+	const char *due;		 /* for reset_record.sql: JSON */
+	const struct rebuild_here *here; /* of each table */
 	/* In the transaction that made the new tables, outside any savepoint: COPY FREEZE needs
 	 * that. rebuild_run() takes it over and closes it. */
 	struct pg_conn *conn;

@@ -88,7 +88,7 @@ static void send_swap(struct rebuild_session *s)
 /* Past those that this replica is not to have. False: no table is left. */
 static bool skip_tables(struct rebuild_session *s)
 {
-	while (s->table < s->job->ntables && s->t->local[s->table] == NULL)
+	while (s->table < s->job->ntables && s->t->here[s->table].local == NULL)
 		s->table++;
 	return s->table < s->job->ntables;
 }
@@ -109,6 +109,10 @@ static void end_plans(struct rebuild_session *s)
 /* The rows of reset_finish.sql: part, number, what, statement. */
 static void take_plan(struct rebuild_session *s, const PGresult *r)
 {
+	const struct rebuild_here *here = &s->t->here[s->table];
+
+	if (here->is_altered)
+		strbuf_addstr(&s->swap, here->before);
 	for (int i = 0; i < PQntuples(r); i++) {
 		const char *part = PQgetvalue(r, i, 0), *sql = PQgetvalue(r, i, 3);
 
@@ -120,6 +124,8 @@ static void take_plan(struct rebuild_session *s, const PGresult *r)
 								: &s->swap,
 				    "%s; ", sql);
 	}
+	if (here->is_altered)
+		strbuf_addstr(&s->swap, here->after);
 	s->table++;
 	if (!skip_tables(s))
 		end_plans(s);
@@ -178,13 +184,15 @@ void finish_resume(struct rebuild_session *s)
 static void ask_plan(struct rebuild_session *s)
 {
 	char id[16];
-	const char *values[] = { id, s->t->difference[s->table], strbuf_str(&s->ids) };
+	const struct rebuild_here *here = &s->t->here[s->table];
+	const char *values[] = { id, here->difference, strbuf_str(&s->ids),
+				 here->is_altered ? "true" : "false" };
 
 	snprintf(id, sizeof(id), "%d", s->job->tables[s->table].id);
 	s->t->state = REBUILD_PLANNING;
 	s->failed = false;
 	s->moved = mono_now();
-	if (PQsendQueryParams(s->conn, sql_reset_finish, 3, NULL, values, NULL, NULL, 0)) {
+	if (PQsendQueryParams(s->conn, sql_reset_finish, 4, NULL, values, NULL, NULL, 0)) {
 		s->flushing = true;
 		return;
 	}
@@ -194,18 +202,21 @@ static void ask_plan(struct rebuild_session *s)
 }
 
 /* All locks first, of tombstones before their tables: the order in which others read the two, so they
- * wait, but do not deadlock. Readers go on with a table that is brought up to date. */
+ * wait, but do not deadlock. Readers go on with a table that is only brought up to date. */
 static void add_locks(struct rebuild_session *s, bool replaced)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < s->job->ntables; i++) {
-		if (s->t->local[i] == NULL || (s->t->difference[i] == NULL) != replaced)
+		const struct rebuild_here *here = &s->t->here[i];
+
+		if (here->local == NULL ||
+		    (here->difference == NULL || here->is_altered) != replaced)
 			continue;
 		strbuf_addstr(&s->first, n++ > 0 ? ", " : "LOCK TABLE ");
 		if (replaced)
 			strbuf_addf(&s->first, "pgfanout.tombstones_%d, ", s->job->tables[i].id);
-		strbuf_addstr(&s->first, s->t->local[i]);
+		strbuf_addstr(&s->first, here->local);
 	}
 	if (n > 0)
 		strbuf_addstr(&s->first, replaced ? " IN ACCESS EXCLUSIVE MODE; "
@@ -220,7 +231,7 @@ static void begin_plans(struct rebuild_session *s)
 	add_locks(s, false);
 	strbuf_addch(&s->ids, '{');
 	for (size_t i = 0; i < s->job->ntables; i++)
-		if (s->t->local[i] != NULL)
+		if (s->t->here[i].local != NULL)
 			strbuf_addf(&s->ids, "%s%d", s->ids.len > 1 ? "," : "",
 				    s->job->tables[i].id);
 	strbuf_addch(&s->ids, '}');

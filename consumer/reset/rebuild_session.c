@@ -91,8 +91,8 @@ void session_send(struct rebuild_session *s, enum rebuild_state state, const cha
 /* A table that this replica is not to have is read past. */
 static void open_table(struct rebuild_session *s)
 {
-	if (s->t->copy_in[s->table] != NULL)
-		session_send(s, REBUILD_OPENING, s->t->copy_in[s->table]);
+	if (s->t->here[s->table].copy_in != NULL)
+		session_send(s, REBUILD_OPENING, s->t->here[s->table].copy_in);
 	else
 		s->t->state = REBUILD_LOADING;
 }
@@ -113,7 +113,7 @@ static void write_feed(struct rebuild_session *s)
 
 	while (s->t->state == REBUILD_LOADING && !s->flushing &&
 	       feed_peek(s->feed, s->reader, &chunk)) {
-		const bool skips = s->t->copy_in[s->table] == NULL;
+		const bool skips = s->t->here[s->table].copy_in == NULL;
 
 		if (!skips &&
 		    ((chunk.len > 0 && PQputCopyData(s->conn, chunk.data, (int)chunk.len) != 1) ||

@@ -378,9 +378,7 @@ static bool rebuild(struct reset *r)
 		r->targets[r->ntargets++] = (struct rebuild_target){
 			.name = replica->name,
 			.due = due_of(r, replica->name, &r->due[r->ntargets]),
-			.local = replica->local,
-			.copy_in = replica->copy_in,
-			.difference = replica->difference,
+			.here = replica->here,
 			.conn = replica->conn
 		};
 		replica->conn = NULL;

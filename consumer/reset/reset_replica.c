@@ -22,6 +22,7 @@
 #include "common/wire/table_replica.h"
 #include "common/wire/table_sql.h"
 #include "common/base/strbuf.h"
+#include "consumer/reset/rebuild_table.h"
 
 #include "consumer/reset/sql/reset_create.sql.h"
 #include "consumer/reset/sql/reset_finish.sql.h"
@@ -313,35 +314,92 @@ static bool lock_tables(struct reset_replica *r)
 {
 	const struct reset_primary *p = r->primary;
 
-	r->local = xcalloc(p->ntables + 1, sizeof(*r->local));
-	r->copy_in = xcalloc(p->ntables + 1, sizeof(*r->copy_in));
-	r->difference = xcalloc(p->ntables + 1, sizeof(*r->difference));
+	r->here = xcalloc(p->ntables + 1, sizeof(*r->here));
 	for (size_t i = 0; i < p->ntables; i++)
 		if (table_is_for(p->tables[i].shape, r->name) && !r->waits[i] &&
-		    !lock_table(r, &p->tables[i], &r->local[i]))
+		    !lock_table(r, &p->tables[i], &r->here[i].local))
 			return false;
+	return true;
+}
+
+/* What remains to be done for a table, by reset_finish.sql. */
+static bool plan(struct reset_replica *r, size_t i, bool is_altered, struct pg_result **ret)
+{
+	char id[16];
+	struct err err;
+	const struct db_param params[] = { DB_TEXT(id), DB_TEXT(r->here[i].difference),
+					   DB_TEXT("{}"), DB_TEXT(is_altered ? "true" : "false") };
+
+	snprintf(id, sizeof(id), "%d", r->primary->tables[i].shape->id);
+	enum db_outcome outcome = db_query(r->conn, sql_reset_finish, 4, params, false,
+					   mono_add_ms(mono_now(), STATEMENT_MS), ret, &err);
+	return outcome == DB_OK || failed(r, "planning the end", outcome, &err);
+}
+
+/* Indexes and the like of the old table, while the new one is empty: the server then changes them with it. */
+static bool take_over(struct reset_replica *r, size_t i)
+{
+	struct pg_result *steps = NULL;
+	bool ok = plan(r, i, false, &steps);
+	struct err err;
+
+	for (int k = 0; ok && k < db_rows(steps); k++) {
+		if (strcmp(db_value(steps, k, 0), "step") != 0)
+			continue;
+		enum db_outcome outcome = db_script(r->conn, db_value(steps, k, 3),
+						    mono_add_ms(mono_now(), STATEMENT_MS), &err);
+		ok = outcome == DB_OK || failed(r, db_value(steps, k, 2), outcome, &err);
+	}
+	db_result_clear(steps);
+	return ok;
+}
+
+/* The new table gets the shape that was put off until now. */
+static bool alter_table(struct reset_replica *r, size_t i, const char *anew)
+{
+	const struct table *t = r->primary->tables[i].shape;
+	struct rebuild_here *here = &r->here[i];
+	const bool is_replaced = here->difference == NULL;
+	AUTO_STRBUF before = STRBUF_INIT, after = STRBUF_INIT;
+	struct err err;
+
+	if (is_replaced && !take_over(r, i))
+		return false;
+	enum db_outcome outcome = table_remake(r->conn, t, anew, is_replaced, &before, &after,
+					       &err);
+	if (outcome != DB_OK)
+		return failed(r, "making a new table", outcome, &err);
+	here->is_altered = true;
+	here->before = xstrdup(strbuf_str(&before));
+	here->after = xstrdup(strbuf_str(&after));
 	return true;
 }
 
 static bool create_table(struct reset_replica *r, size_t i)
 {
 	const struct reset_table *t = &r->primary->tables[i];
+	struct rebuild_here *here = &r->here[i];
 	struct pg_result *statements;
 	AUTO_STRBUF copy = STRBUF_INIT, difference = STRBUF_INIT;
-	bool ok = true;
+	bool ok = true, is_put_off = false;
+	struct err err;
 
 	if (!ask_of(r, "planning a new table", sql_reset_create, t, &statements))
 		return false;
 	for (int k = 0; ok && k < db_rows(statements); k++)
 		ok = run(r, "making a new table", db_value(statements, k, 1));
 	if (ok && db_rows(statements) > 0) {
-		table_sql_copy_in(&copy, t->shape, db_value(statements, 0, 2));
-		r->copy_in[i] = strbuf_detach(&copy, NULL);
-	}
-	if (ok && db_rows(statements) > 0 && *db_value(statements, 0, 3) == '1') {
-		table_sql_difference(&difference, t->shape, r->local[i],
-				     db_value(statements, 0, 2));
-		r->difference[i] = strbuf_detach(&difference, NULL);
+		const char *anew = db_value(statements, 0, 2);
+
+		table_sql_copy_in(&copy, t->shape, anew);
+		here->copy_in = strbuf_detach(&copy, NULL);
+		if (*db_value(statements, 0, 3) == '1') {
+			table_sql_difference(&difference, t->shape, here->local, anew);
+			here->difference = strbuf_detach(&difference, NULL);
+		}
+		enum db_outcome outcome = table_is_put_off(r->conn, t->shape, &is_put_off, &err);
+		ok = outcome == DB_OK || failed(r, "making a new table", outcome, &err);
+		ok = ok && (!is_put_off || alter_table(r, i, anew));
 	}
 	db_result_clear(statements);
 	return ok;
@@ -350,7 +408,7 @@ static bool create_table(struct reset_replica *r, size_t i)
 static bool create_tables(struct reset_replica *r)
 {
 	for (size_t i = 0; i < r->primary->ntables; i++)
-		if (r->local[i] != NULL && !create_table(r, i))
+		if (r->here[i].local != NULL && !create_table(r, i))
 			return false;
 	return true;
 }
@@ -372,22 +430,10 @@ static bool prepare(struct reset_replica *r)
 	       check_obstacles(r) && create_tables(r);
 }
 
-static bool plan(struct reset_replica *r, size_t i)
-{
-	char id[16];
-	struct err err;
-	const struct db_param params[] = { DB_TEXT(id), DB_TEXT(r->difference[i]), DB_TEXT("{}") };
-
-	snprintf(id, sizeof(id), "%d", r->primary->tables[i].shape->id);
-	enum db_outcome outcome = db_query(r->conn, sql_reset_finish, 3, params, false,
-					   mono_add_ms(mono_now(), STATEMENT_MS), NULL, &err);
-	return outcome == DB_OK || failed(r, "planning the end", outcome, &err);
-}
-
 static bool plan_all(struct reset_replica *r)
 {
 	for (size_t i = 0; i < r->primary->ntables; i++)
-		if (r->local[i] != NULL && !plan(r, i))
+		if (r->here[i].local != NULL && !plan(r, i, r->here[i].is_altered, NULL))
 			return false;
 	return true;
 }
@@ -409,15 +455,15 @@ void reset_replica_clear(struct reset_replica *r)
 {
 	db_conn_close(r->conn);
 	r->conn = NULL;
-	for (size_t i = 0; r->local != NULL && i < r->primary->ntables; i++) {
-		free(r->local[i]);
-		free(r->copy_in[i]);
-		free(r->difference[i]);
+	for (size_t i = 0; r->here != NULL && i < r->primary->ntables; i++) {
+		free(r->here[i].local);
+		free(r->here[i].copy_in);
+		free(r->here[i].difference);
+		free(r->here[i].before);
+		free(r->here[i].after);
 	}
-	free(r->local);
-	free(r->copy_in);
+	free(r->here);
 	free(r->waits);
-	free(r->difference);
 	r->waits = NULL;
-	r->local = r->copy_in = r->difference = NULL;
+	r->here = NULL;
 }

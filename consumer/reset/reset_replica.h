@@ -12,6 +12,7 @@
 #include "consumer/reset/reset_primary.h"
 
 struct pg_conn;
+struct rebuild_here;
 
 struct reset_replica {
 	const char *name; /* borrowed, as the url */
@@ -19,9 +20,7 @@ struct reset_replica {
 	struct pg_conn *conn;		     /* NULL: not connected */
 	int64_t rows;			     /* in its tables now, an estimate; -1: never counted */
 	const struct reset_primary *primary; /* borrowed: which tables */
-	/* Of each of them, from reset_replica_begin() on; NULL: not here. difference: NULL too where the new
-	 * table takes the old one's place, else the statements that bring the old one up to date. */
-	char **local, **copy_in, **difference;
+	struct rebuild_here *here;	     /* of each of them, from reset_replica_begin() on */
 	enum exit_code failed; /* EXIT_OK as long as it takes part; else err says why */
 	struct err err;
 	bool *waits; /* of each table: a person has to act on this replica before it can have it */

@@ -74,7 +74,10 @@ CREATE TABLE pgfanout.shapes (
 	generated   text,                -- md5() of the script that made the functions of it
 	-- why the table could not be brought to this shape here; its changes are left out, and its rows are
 	-- loaded when it is. NULL: it was
-	waiting     text
+	waiting     text,
+	-- rows of this shape have what those here lack: the table comes with the load; until then it stays as it
+	-- is, and its changes are left out
+	pending     boolean NOT NULL DEFAULT false
 );
 COMMENT ON TABLE pgfanout.shapes IS 'pgfanout: what tables look like';
 -- The shapes whose changes are known here: of a table that is here those up to its own.
@@ -83,12 +86,13 @@ COMMENT ON TABLE pgfanout.shapes IS 'pgfanout: what tables look like';
 --             (of products that is an error)
 --   left_out  its changes are left out
 CREATE VIEW pgfanout.known AS
-	SELECT s.id, s.description, t.shape AS here, t.dropped, c.coming, t.id IS NULL OR c.coming AS left_out
+	SELECT s.id, s.description, t.shape AS here, t.dropped, c.coming,
+		t.id IS NULL OR c.coming OR s.pending AS left_out
 	FROM pgfanout.shapes s
 	LEFT JOIN pgfanout.tables t ON to_jsonb(t.id) = s.description -> 'table'
 	CROSS JOIN LATERAL (SELECT s.waiting IS NOT NULL OR coalesce(t.id <> 1 AND NOT EXISTS (
 		SELECT FROM pg_catalog.pg_class c WHERE c.oid = t.relation), false)) AS c (coming)
-	WHERE t.id IS NULL OR s.id <= t.shape OR s.waiting IS NOT NULL;
+	WHERE t.id IS NULL OR s.id <= t.shape OR s.waiting IS NOT NULL OR s.pending;
 COMMENT ON VIEW pgfanout.known IS 'pgfanout: the shapes of tables whose changes are known here';
 GRANT SELECT ON pgfanout.tables, pgfanout.shapes, pgfanout.known TO PUBLIC;
 INSERT INTO pgfanout.shapes (id, description) VALUES (1, '{"table": 1, "stream": "products",
@@ -213,6 +217,56 @@ BEGIN
 	END LOOP;
 END $$;
 COMMENT ON FUNCTION pgfanout.make_indexes(regclass, jsonb) IS 'pgfanout: makes the indexes of a table but for its key';
+
+-- The names of an index's columns.
+CREATE FUNCTION pgfanout.index_names(index oid) RETURNS text[]
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT array_agg(a.attname::text) FROM pg_index x
+	JOIN pg_attribute a ON a.attrelid = x.indrelid AND a.attnum = ANY ((x.indkey::int2[])[0:x.indnkeyatts - 1])
+	WHERE x.indexrelid = index
+$$;
+COMMENT ON FUNCTION pgfanout.index_names(oid) IS 'pgfanout: the names of an index''s columns';
+
+-- A table gets another key, of these columns: its primary key goes, then comes the new one, unless something is
+-- unique over these already. A table that was in the place of another one until now gives its key the name it
+-- would have had.
+CREATE FUNCTION pgfanout.drop_key(relation regclass, key text[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	c record;
+BEGIN
+	FOR c IN SELECT k.conname, pgfanout.index_names(k.conindid) AS names FROM pg_constraint k
+		WHERE k.conrelid = relation AND k.contype = 'p'
+	LOOP
+		IF NOT (c.names <@ key AND c.names @> key) THEN
+			EXECUTE format('ALTER TABLE %s DROP CONSTRAINT %I', relation, c.conname);
+		END IF;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION pgfanout.drop_key(regclass, text[]) IS 'pgfanout: takes the primary key of a table off, if it is another one';
+CREATE FUNCTION pgfanout.make_key(relation regclass, key text[]) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	c record;
+BEGIN
+	IF NOT EXISTS (SELECT FROM pg_index x WHERE x.indrelid = relation AND x.indisunique AND x.indimmediate
+		AND x.indisvalid AND x.indpred IS NULL AND x.indexprs IS NULL
+		AND pgfanout.index_names(x.indexrelid) <@ key AND pgfanout.index_names(x.indexrelid) @> key)
+	THEN
+		EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (%s)', relation,
+			(SELECT string_agg(quote_ident(k), ', ' ORDER BY o) FROM unnest(key) WITH ORDINALITY AS u (k, o)));
+	END IF;
+	FOR c IN SELECT k.conname, t.relname || '_pkey' AS called FROM pg_constraint k JOIN pg_class t ON t.oid = k.conrelid
+		WHERE k.conrelid = relation AND k.contype = 'p' AND k.conname ~ '^pgfanout_reset_' AND t.relname !~ '^pgfanout_reset_'
+			AND NOT EXISTS (SELECT FROM pg_class o WHERE o.relnamespace = t.relnamespace AND o.relname = t.relname || '_pkey')
+	LOOP
+		EXECUTE format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', relation, c.conname, c.called);
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION pgfanout.make_key(regclass, text[]) IS 'pgfanout: makes the primary key of a table, unless it has that key';
 
 -- ---- functions ----
 
@@ -852,7 +906,7 @@ BEGIN
 	DELETE FROM pgfanout.tables t WHERE t.id = number;
 	DELETE FROM pgfanout.dead_letters d WHERE d."table" = number;
 	DELETE FROM pgfanout.waiting w WHERE w."table" = number;
-	UPDATE pgfanout.shapes s SET waiting = NULL, generated = NULL WHERE s.id = ANY (shapes);
+	UPDATE pgfanout.shapes s SET waiting = NULL, pending = false, generated = NULL WHERE s.id = ANY (shapes);
 	EXECUTE format('DROP TABLE IF EXISTS pgfanout.tombstones_%s', number);
 	FOR f IN SELECT p.oid FROM pg_proc p WHERE p.pronamespace = 'pgfanout'::regnamespace AND p.proname IN (
 		SELECT unnest(ARRAY['version_of_' || number, 'truncate_' || number])

@@ -123,12 +123,10 @@ static void test_another_shape(void **state)
 	struct table *was = shape_of(30, "public", "t", 1, before, ARRAY_SIZE(before)),
 		     *now = shape_of(31, "else", "u", 1, after, ARRAY_SIZE(after));
 	AUTO_STRBUF out = STRBUF_INIT;
-	struct err err = { .text = "" };
-	bool load = false;
 	(void)state;
 
-	assert_true(table_sql_change(&out, was, now, "public.t", &load, &err));
-	assert_true(load);
+	assert_true(table_sql_columns(&out, was, now, "public.t"));
+	table_sql_rest(&out, was, now, "public.t");
 	table_follow(was, now);
 	for (size_t i = 0; i < ARRAY_SIZE(here); i++) {
 		const char *got = was->columns[i].here;
@@ -150,15 +148,17 @@ static void test_what_needs_no_load(void **state)
 	struct table *was = shape_of(30, "public", "t", 1, two, 2),
 		     *renamed = shape_of(31, "public", "t", 1, one, 1),
 		     *other_key = shape_of(32, "public", "t", 2, two, 2);
-	AUTO_STRBUF out = STRBUF_INIT;
-	struct err err = { .text = "" };
-	bool load = true;
+	AUTO_STRBUF out = STRBUF_INIT, key = STRBUF_INIT;
 	(void)state;
 
-	assert_true(table_sql_change(&out, was, renamed, "public.t", &load, &err));
-	assert_false(load);
-	assert_false(table_sql_change(&out, was, other_key, "public.t", &load, &err));
-	assert_non_null(strstr(err.text, "its key has changed"));
+	assert_false(table_sql_columns(&out, was, renamed, "public.t"));
+	table_sql_rest(&key, was, other_key, "public.t");
+	assert_non_null(strstr(key.data, "DROP TABLE pgfanout.tombstones_9;"));
+	strbuf_reset(&key);
+	table_sql_key(&key, "make_key", other_key, "\"a'b\".t");
+	assert_string_equal(
+		key.data,
+		"SELECT pgfanout.make_key(E'\"a''b\".t'::regclass, ARRAY[E'a']::text[]);\n");
 	table_free(was);
 	table_free(renamed);
 	table_free(other_key);

@@ -1,6 +1,8 @@
 -- On a replica, in the reset's transaction, after the load: the statements that turn
 -- pgfanout_reset_<id> into the registered table $1, or, where something hangs on the old one, bring the old
--- one up to date by the statements $2 (else NULL). $3: all tables that are reset.
+-- one up to date by the statements $2 (else NULL). $3: all tables that are reset. $4: the new one has been
+-- altered, and had its steps before that: an index may have gone with a column that was made anew, and is
+-- built if it still can be.
 --
 --   step   run one by one, however long they take: indexes and constraints under temporary names,
 --          statistics, grants
@@ -69,64 +71,70 @@ WITH t AS (
 		WHERE c.attrelid = t.oid AND c.attnum > 0 AND NOT c.attisdropped
 	) AS g
 )
-SELECT 'step' AS part, 1 AS number, 'building index ' || called AS what,
-	CASE WHEN contype = 'x' THEN format(
-		'SET LOCAL default_tablespace = %L; ALTER TABLE %s ADD CONSTRAINT %I %s',
-		tablespace, new, meanwhile, constraint_definition)
-	ELSE format('SET LOCAL default_tablespace = %L; CREATE %sINDEX %I ON %s %s', tablespace,
-		uniqueness, meanwhile, new, using_what)
-	END AS statement
-FROM t, i
-UNION ALL
-SELECT 'step', 2, 'building index ' || called,
-	format('ALTER TABLE %s ADD CONSTRAINT %I %s USING INDEX %I%s', new, meanwhile,
-	CASE contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, meanwhile,
-	CASE WHEN condeferred THEN ' DEFERRABLE INITIALLY DEFERRED'
-		WHEN condeferrable THEN ' DEFERRABLE' END)
-FROM t, i WHERE contype IN ('p', 'u')
-UNION ALL
-SELECT 'step', 3, 'building statistics',
-	format('CREATE STATISTICS %I.%I%s FROM %s', schema, meanwhile, rest, new) FROM t, s
-UNION ALL
-SELECT 'step', 4, 'analyzing', format('ANALYZE %s', new) FROM t
-UNION ALL
-SELECT 'step', 5, 'carrying over properties', statement FROM (
-	SELECT format('COMMENT ON TABLE %s IS %L', new,
-		obj_description(t.oid, 'pg_class')) AS statement FROM t
+SELECT part, number, what, CASE WHEN $4::boolean AND number = 1 THEN format('DO %L', format(
+	'BEGIN %s; EXCEPTION WHEN OTHERS THEN RAISE WARNING ''%%'', SQLERRM; END', statement)) ELSE statement END
+	AS statement
+FROM (
+	SELECT 'step' AS part, 1 AS number, 'building index ' || called AS what,
+		CASE WHEN contype = 'x' THEN format(
+			'SET LOCAL default_tablespace = %L; ALTER TABLE %s ADD CONSTRAINT %I %s',
+			tablespace, new, meanwhile, constraint_definition)
+		ELSE format('SET LOCAL default_tablespace = %L; CREATE %sINDEX %I ON %s %s', tablespace,
+			uniqueness, meanwhile, new, using_what)
+		END AS statement
+	FROM t, i WHERE NOT $4::boolean
+		OR contype IS NULL AND to_regclass(format('%I.%I', nspname, meanwhile)) IS NULL
 	UNION ALL
-	SELECT format('COMMENT ON INDEX %I.%I IS %L', nspname, meanwhile, index_comment) FROM t, i
-		WHERE index_comment IS NOT NULL
+	SELECT 'step', 2, 'building index ' || called,
+		format('ALTER TABLE %s ADD CONSTRAINT %I %s USING INDEX %I%s', new, meanwhile,
+		CASE contype WHEN 'p' THEN 'PRIMARY KEY' ELSE 'UNIQUE' END, meanwhile,
+		CASE WHEN condeferred THEN ' DEFERRABLE INITIALLY DEFERRED'
+			WHEN condeferrable THEN ' DEFERRABLE' END)
+	FROM t, i WHERE contype IN ('p', 'u')
 	UNION ALL
-	SELECT format('COMMENT ON CONSTRAINT %I ON %s IS %L', meanwhile, new, constraint_comment)
-	FROM t, i WHERE constraint_comment IS NOT NULL
+	SELECT 'step', 3, 'building statistics',
+		format('CREATE STATISTICS %I.%I%s FROM %s', schema, meanwhile, rest, new) FROM t, s
 	UNION ALL
-	SELECT format('COMMENT ON STATISTICS %I.%I IS %L', schema, meanwhile, statistics_comment)
-	FROM s WHERE statistics_comment IS NOT NULL
+	SELECT 'step', 4, 'analyzing', format('ANALYZE %s', new) FROM t
 	UNION ALL
-	SELECT format('ALTER TABLE %s CLUSTER ON %I', new, meanwhile) FROM t, i WHERE indisclustered
+	SELECT 'step', 5, 'carrying over properties', statement FROM (
+		SELECT format('COMMENT ON TABLE %s IS %L', new,
+			obj_description(t.oid, 'pg_class')) AS statement FROM t
+		UNION ALL
+		SELECT format('COMMENT ON INDEX %I.%I IS %L', nspname, meanwhile, index_comment) FROM t, i
+			WHERE index_comment IS NOT NULL
+		UNION ALL
+		SELECT format('COMMENT ON CONSTRAINT %I ON %s IS %L', meanwhile, new, constraint_comment)
+		FROM t, i WHERE constraint_comment IS NOT NULL
+		UNION ALL
+		SELECT format('COMMENT ON STATISTICS %I.%I IS %L', schema, meanwhile, statistics_comment)
+		FROM s WHERE statistics_comment IS NOT NULL
+		UNION ALL
+		SELECT format('ALTER TABLE %s CLUSTER ON %I', new, meanwhile) FROM t, i WHERE indisclustered
+		UNION ALL
+		SELECT format('ALTER TABLE %s REPLICA IDENTITY %s', new,
+			CASE relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)
+		FROM t WHERE relreplident IN ('f', 'n')
+		UNION ALL
+		SELECT format('ALTER TABLE %s REPLICA IDENTITY USING INDEX %I', new, meanwhile) FROM t, i
+			WHERE indisreplident
+	) AS carried
 	UNION ALL
-	SELECT format('ALTER TABLE %s REPLICA IDENTITY %s', new,
-		CASE relreplident WHEN 'f' THEN 'FULL' ELSE 'NOTHING' END)
-	FROM t WHERE relreplident IN ('f', 'n')
+	SELECT 'step', 6, 'carrying over grants', format('REVOKE ALL ON TABLE %s FROM %s', new, role) FROM (
+		SELECT DISTINCT t.new, CASE a.grantee WHEN 0 THEN 'PUBLIC'
+			ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role
+		FROM t JOIN pg_class n ON n.oid = t.new_oid,
+			aclexplode(coalesce(n.relacl, acldefault('r', n.relowner))) a
+		WHERE t.relacl IS NOT NULL OR a.grantee <> n.relowner
+	) AS defaults
 	UNION ALL
-	SELECT format('ALTER TABLE %s REPLICA IDENTITY USING INDEX %I', new, meanwhile) FROM t, i
-		WHERE indisreplident
-) AS carried
-UNION ALL
-SELECT 'step', 6, 'carrying over grants', format('REVOKE ALL ON TABLE %s FROM %s', new, role) FROM (
-	SELECT DISTINCT t.new, CASE a.grantee WHEN 0 THEN 'PUBLIC'
-		ELSE quote_ident(pg_get_userbyid(a.grantee)) END AS role
-	FROM t JOIN pg_class n ON n.oid = t.new_oid,
-		aclexplode(coalesce(n.relacl, acldefault('r', n.relowner))) a
-	WHERE t.relacl IS NOT NULL OR a.grantee <> n.relowner
-) AS defaults
-UNION ALL
-SELECT 'step', 7, 'carrying over grants',
-	format('GRANT %s%s ON TABLE %s TO %s%s',
-		privilege_type, '(' || quote_ident(attname) || ')', new,
-	CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
-	CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END)
-FROM grants
+	SELECT 'step', 7, 'carrying over grants',
+		format('GRANT %s%s ON TABLE %s TO %s%s',
+			privilege_type, '(' || quote_ident(attname) || ')', new,
+		CASE grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(grantee)) END,
+		CASE WHEN is_grantable THEN ' WITH GRANT OPTION' END)
+	FROM grants
+) AS steps WHERE NOT $4::boolean OR number IN (1, 4)
 UNION ALL
 SELECT 'step', 4, 'analyzing', format('ANALYZE %s', new) FROM updated
 UNION ALL
@@ -154,12 +162,13 @@ UNION ALL
 SELECT 'swap', 10, '', format('ALTER TABLE %s RENAME TO %I', new, relname) FROM t
 UNION ALL
 SELECT 'swap', 11, '', CASE WHEN contype IS NULL
-	THEN format('ALTER INDEX %I.%I RENAME TO %I', nspname, meanwhile, called)
+	THEN format('ALTER INDEX IF EXISTS %I.%I RENAME TO %I', nspname, meanwhile, called)
 	ELSE format('ALTER TABLE %s RENAME CONSTRAINT %I TO %I', old, meanwhile, called) END
-FROM t, i
+FROM t, i WHERE NOT $4::boolean OR contype IS NULL OR to_regclass(format('%I.%I', nspname, meanwhile)) IS NOT NULL
 UNION ALL
 SELECT 'swap', 12, '', format('ALTER STATISTICS %I.%I RENAME TO %I', schema, meanwhile, called)
-	FROM s
+	FROM t, s WHERE NOT $4::boolean OR EXISTS (SELECT FROM pg_statistic_ext e
+		WHERE e.stxname = meanwhile AND e.stxrelid = new_oid)
 UNION ALL
 SELECT 'swap', 13, '', format('UPDATE pgfanout.tables SET relation = %L::regclass WHERE id = %s', old, $1::integer) FROM t
 ORDER BY number, what, statement
