@@ -453,7 +453,7 @@ static bool tell_plan(struct reset *r)
 
 static bool left_out(const struct reset *r, const struct reset_replica *replica)
 {
-	bool any = false;
+	bool any = r->primary.nbroken > 0;
 
 	for (size_t i = 0; replica->waits != NULL && i < r->primary.ntables; i++)
 		any = any || replica->waits[i];

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/log.h"
 #include "common/pg/db.h"
 #include "common/pg/schema.h"
 #include "common/base/stop.h"
@@ -70,6 +71,16 @@ enum {
 	COL_ALTERED
 };
 
+static void clear_table(struct reset_table *t)
+{
+	table_free(t->shape);
+	free(t->description);
+	free(t->relation);
+	free(t->oid);
+	free(t->filter);
+	free(t->copy_out);
+}
+
 static char *text_or_null(const struct pg_result *r, int row, int col)
 {
 	return db_is_null(r, row, col) ? NULL : xstrdup(db_value(r, row, col));
@@ -123,6 +134,18 @@ static void add_stream(struct reset_primary *p, const struct stream *stream, boo
 	p->streams[p->nstreams++] = (struct reset_stream){ .stream = *stream, .whole = whole };
 }
 
+static void leave_out(struct reset_primary *p, const struct pg_result *r, int row)
+{
+	const struct table *t = p->tables[p->ntables - 1].shape;
+
+	log_error("the primary's capture of a table is broken: it is left out, and loaded when "
+		  "pgfanout.refresh() has mended that",
+		  KV_S("table", t->full), KV_S("reason", db_value(r, row, COL_FAULT)));
+	p->broken = xreallocarray(p->broken, p->nbroken + 1, sizeof(*p->broken));
+	p->broken[p->nbroken++] = t->id;
+	clear_table(&p->tables[--p->ntables]);
+}
+
 /* What is not captured would be missing from the replicas again, and a table that was put in the
  * place of another would become theirs. */
 static enum exit_code read_tables(struct reset_primary *p, const struct stream *stream,
@@ -142,12 +165,19 @@ static enum exit_code read_tables(struct reset_primary *p, const struct stream *
 		if (!take_table(&p->tables[p->ntables++], r, i, err)) {
 			code = EXIT_SCHEMA;
 		} else if (!db_is_null(r, i, COL_FAULT)) {
+			const struct table *t = p->tables[p->ntables - 1].shape;
+			const bool altered = *db_value(r, i, COL_ALTERED) == '1';
+
+			if (names == NULL && !altered && !t->flat) {
+				leave_out(p, r, i);
+				continue;
+			}
 			err_set(err,
-				"primary (%s): its table %s is not as it should be, run "
-				"pgfanout-migrate up: %s",
-				p->name, p->tables[p->ntables - 1].shape->name,
+				"primary (%s): its table %s is not as it should be, run %s: %s",
+				p->name, t->name,
+				t->flat ? "pgfanout-migrate up" : "pgfanout.refresh()",
 				db_value(r, i, COL_FAULT));
-			code = *db_value(r, i, COL_ALTERED) == '1' ? EXIT_BUSY : EXIT_SCHEMA;
+			code = altered ? EXIT_BUSY : EXIT_SCHEMA;
 		}
 		if (code == EXIT_OK)
 			add_stream(p, &p->tables[p->ntables - 1].stream, false);
@@ -368,15 +398,11 @@ void reset_primary_clear(struct reset_primary *p)
 	p->conn = NULL;
 	db_result_clear(p->due);
 	p->due = NULL;
-	for (size_t i = 0; i < p->ntables; i++) {
-		struct reset_table *t = &p->tables[i];
-		table_free(t->shape);
-		free(t->description);
-		free(t->relation);
-		free(t->oid);
-		free(t->filter);
-		free(t->copy_out);
-	}
+	for (size_t i = 0; i < p->ntables; i++)
+		clear_table(&p->tables[i]);
+	free(p->broken);
+	p->broken = NULL;
+	p->nbroken = 0;
 	free(p->tables);
 	p->tables = NULL;
 	p->ntables = 0;

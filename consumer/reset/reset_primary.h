@@ -41,6 +41,8 @@ struct reset_primary {
 	int64_t rows, bytes; /* of the tables, estimates */
 	struct reset_table *tables;
 	size_t ntables;
+	int *broken; /* tables that are left out: their changes are not captured as they should be */
+	size_t nbroken;
 	const char *names;	      /* borrowed: as asked for */
 	struct reset_stream *streams; /* each once */
 	size_t nstreams;
@@ -50,7 +52,8 @@ struct reset_primary {
 /* Both: EXIT_OK, or what to end with; then err says why. */
 
 /* Reads which tables are asked for: those of a stream, or those of these names or numbers, as an array of SQL;
- * both NULL: all. There may be none. */
+ * both NULL: all. There may be none. One that is broken is refused if it was asked for by name; else it is left
+ * out, which is logged. */
 MUST_CHECK enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
 						const struct stream *stream, const char *names,
 						struct err *err);

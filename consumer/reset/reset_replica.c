@@ -164,6 +164,14 @@ static void add_numbers(const struct reset_replica *r, struct strbuf *out)
 	strbuf_addch(out, '}');
 }
 
+static void add_broken(const struct reset_replica *r, struct strbuf *out)
+{
+	strbuf_addch(out, '{');
+	for (size_t i = 0; i < r->primary->nbroken; i++)
+		strbuf_addf(out, "%s%d", i > 0 ? "," : "", r->primary->broken[i]);
+	strbuf_addch(out, '}');
+}
+
 bool reset_replica_related(struct reset_replica *r, struct strbuf *ret)
 {
 	AUTO_STRBUF ids = STRBUF_INIT;
@@ -241,7 +249,7 @@ bool reset_replica_lock(struct reset_replica *r)
 
 static bool forget_others(struct reset_replica *r)
 {
-	AUTO_STRBUF streams = STRBUF_INIT, numbers = STRBUF_INIT;
+	AUTO_STRBUF streams = STRBUF_INIT, numbers = STRBUF_INIT, broken = STRBUF_INIT;
 	const struct reset_primary *p = r->primary;
 	struct err err;
 
@@ -252,9 +260,11 @@ static bool forget_others(struct reset_replica *r)
 				    p->streams[i].stream.number);
 	strbuf_addch(&streams, '}');
 	add_numbers(r, &numbers);
+	add_broken(r, &broken);
 	const struct db_param params[] = { DB_TEXT(strbuf_str(&streams)), DB_TEXT(p->names),
-					   DB_TEXT(strbuf_str(&numbers)) };
-	enum db_outcome outcome = db_query(r->conn, sql_reset_forget, 3, params, false,
+					   DB_TEXT(strbuf_str(&numbers)),
+					   DB_TEXT(strbuf_str(&broken)) };
+	enum db_outcome outcome = db_query(r->conn, sql_reset_forget, 4, params, false,
 					   mono_add_ms(mono_now(), STATEMENT_MS), NULL, &err);
 	return outcome == DB_OK || failed(r, "forgetting tables", outcome, &err);
 }

@@ -1504,6 +1504,8 @@ BEGIN
 		RAISE EXCEPTION '%', o.what USING ERRCODE = 'invalid_table_definition', HINT = o.hint;
 	END LOOP;
 	PERFORM pgfanout.check_filter(r);
+	-- What was missed comes with a load.
+	UPDATE pgfanout.registered g SET loads = g.loads + 1 WHERE g.id = r.id AND g.reason IS NOT NULL;
 	PERFORM pgfanout.reshape(pgfanout.follow_partitions(r, NULL));
 	UPDATE pgfanout.registered g SET broken_at = NULL, reason = NULL WHERE g.id = r.id;
 END $$;

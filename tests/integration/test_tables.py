@@ -433,15 +433,29 @@ def test_who_may_register(stack):
 
 def test_capture_that_was_taken_apart_is_seen_and_mended(stack):
     stack.start_api()
-    stack.psql("primary", "create table apart (id int primary key); select pgfanout.add_table('apart')")
+    stack.start_consumer()
+    stack.psql("primary", "create table apart (id int primary key); create table whole (id int primary key); "
+               "select pgfanout.add_table('apart'), pgfanout.add_table('whole')")
+    wait_equal(stack, "apart", ("id",))
+    wait_equal(stack, "whole", ("id",))
 
     def state():
         return stack.sql("primary", "select state from pgfanout.tables where name = 'apart'")[0][0]
     assert state() == "captured"
     stack.psql("primary", "alter table apart disable trigger pgfanout_insert")
     wait_until(lambda: "pgfanout_insert is disabled" in state(), 20 * SLOWNESS, "it is seen")
+    # What it misses is nobody else's trouble, and comes when it is mended.
+    stack.psql("primary", "insert into apart values (1)")
+    stack.psql("replica-1", "insert into whole values (1)")
+    done = stack.reset("--yes")
+    assert done.returncode == 1 and "apart" in done.stderr, done.stdout + done.stderr
+    assert stack.sql("replica-1", "select count(*) from whole") == [(0,)]
+    assert stack.reset("--yes", "--table", "apart").returncode not in (0, 1)
+    for db in REPLICAS:
+        assert stack.sql(db, "select count(*) from apart") == [(0,)]
     stack.psql("primary", "select pgfanout.refresh('apart')")
     assert state() == "captured"
+    wait_equal(stack, "apart", ("id",))
     stack.psql("primary", "alter table apart drop constraint apart_pkey")
     wait_until(lambda: state() != "captured", 20 * SLOWNESS, "it is seen")
     with pytest.raises(psycopg2.Error) as refused:
