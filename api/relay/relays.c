@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "common/base/log.h"
+#include "common/http/metrics.h"
 #include "common/wire/topology.h"
 
 struct relays {
@@ -17,6 +18,7 @@ struct relays {
 	struct relay_of_stream {
 		struct stream stream;
 		struct relay *relay;
+		size_t label; /* of its metrics; 0: none yet */
 	} list[RELAYS_MAX];
 	atomic_size_t n;
 	bool told; /* that there are too many */
@@ -28,7 +30,11 @@ static bool add(struct relays *rs, const struct stream *stream, struct err *err)
 	struct relay_options options = rs->options;
 
 	options.stream = *stream;
+	struct metric_value v = { .label = "stream", .value = rs->list[n].stream.name };
+
 	rs->list[n].stream = *stream;
+	if (rs->list[n].label == 0) /* not when it is tried again */
+		rs->list[n].label = metrics_add(&v);
 	rs->list[n].relay = relay_start(&options, err);
 	if (rs->list[n].relay)
 		atomic_store(&rs->n, n + 1);
@@ -95,4 +101,9 @@ struct relay *relays_get(const struct relays *rs, size_t i, const char **ret_str
 {
 	*ret_stream = rs->list[i].stream.name;
 	return rs->list[i].relay;
+}
+
+size_t relays_label(const struct relays *rs, size_t i)
+{
+	return rs->list[i].label;
 }

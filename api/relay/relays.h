@@ -22,5 +22,7 @@ struct relay *relays_products(const struct relays *rs);
 /* Any thread. Their number only grows. */
 size_t relays_count(const struct relays *rs);
 struct relay *relays_get(const struct relays *rs, size_t i, const char **ret_stream);
+/* Of its metrics. */
+size_t relays_label(const struct relays *rs, size_t i);
 
 #endif

@@ -245,11 +245,27 @@ void status_get_stats(struct request *r)
 	reply_data(r, data, "Counters since the start retrieved successfully");
 }
 
+static void measure_relays(const struct service *s)
+{
+	const char *stream;
+
+	for (size_t i = 0; i < relays_count(s->relays); i++) {
+		const size_t label = relays_label(s->relays, i);
+		struct relay_status st;
+
+		relay_status(relays_get(s->relays, i, &stream), &st);
+		metric_set(M_RELAY_CONNECTED, label, st.broker[0] != '\0');
+		metric_set(M_RELAY_LEADER, label, st.state == RELAY_LEADING);
+		metric_set(M_RELAY_IN_FLIGHT, label, (int64_t)st.in_flight);
+		metric_set(M_RELAY_MESSAGES, label, (int64_t)st.messages);
+		metric_set(M_RELAY_CONFIRMED, label, (int64_t)st.confirmed);
+		metric_set(M_RELAY_RETURNED, label, (int64_t)st.returned);
+		metric_set(M_RELAY_NACKED, label, (int64_t)st.nacked);
+	}
+}
+
 void status_get_metrics(struct request *r)
 {
-	struct relay_status st;
-
-	relay_status(r->all->service->relay, &st);
 	struct upstreams *all = &r->all->service->upstreams;
 
 	for (size_t i = 0; i < all->n; i++) {
@@ -261,13 +277,7 @@ void status_get_metrics(struct request *r)
 	int64_t outbox = atomic_load(&upstreams_primary(all)->outbox);
 
 	metric_set(M_OUTBOX, 0, outbox < 0 ? METRIC_UNKNOWN : outbox);
-	metric_set(M_RELAY_CONNECTED, 0, st.broker[0] != '\0');
-	metric_set(M_RELAY_LEADER, 0, st.state == RELAY_LEADING);
-	metric_set(M_RELAY_IN_FLIGHT, 0, (int64_t)st.in_flight);
-	metric_set(M_RELAY_MESSAGES, 0, (int64_t)st.messages);
-	metric_set(M_RELAY_CONFIRMED, 0, (int64_t)st.confirmed);
-	metric_set(M_RELAY_RETURNED, 0, (int64_t)st.returned);
-	metric_set(M_RELAY_NACKED, 0, (int64_t)st.nacked);
+	measure_relays(r->all->service);
 	metrics_write(http_out(r->http));
 	http_content_type(r->http, "text/plain; version=0.0.4; charset=utf-8");
 	request_reply(r, 200);

@@ -396,7 +396,7 @@ def longtx(l, results):
 
     def confirmed():
         metrics = lab.get(l.base + "/metrics").decode()
-        return float(re.search(r"^pgfanout_api_relay_confirmed_total (\S+)", metrics, re.M).group(1))
+        return float(re.search(r'^pgfanout_api_relay_confirmed_total\{stream="products"\} (\S+)', metrics, re.M).group(1))
 
     def carried(bursts=15):
         rates = []

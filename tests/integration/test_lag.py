@@ -61,7 +61,8 @@ def test_small_when_idle_and_replicas_serve_at_once(stack):
     lags = dict(re.findall(r'^pgfanout_api_replica_lag_seconds\{replica="([^"]+)"\} (\S+)$', text, re.M))
     assert set(lags) == set(REPLICAS) and all(0 <= float(v) < IDLE_LAG_MS / 1000 for v in lags.values())
     # Heartbeats are no changes, and do not pile up.
-    assert "pgfanout_api_relay_confirmed_total 0" in text and "pgfanout_api_relay_messages_total 0" in text
+    assert 'pgfanout_api_relay_confirmed_total{stream="products"} 0' in text
+    assert 'pgfanout_api_relay_messages_total{stream="products"} 0' in text
     consumer = stack.request("GET", "/metrics", base=f"http://{stack.env['CONSUMER_HOST']}:{stack.env['CONSUMER_PORT']}").text
     assert 'pgfanout_consumer_messages_total{replica="replica-1"} 0' in consumer
     assert 'pgfanout_consumer_batches_total{replica="replica-1"} 0' in consumer

@@ -1,5 +1,6 @@
 """Any table: registered by one SQL statement, created and loaded on every replica, and kept equal."""
 import json
+import re
 import threading
 
 import pika
@@ -386,6 +387,10 @@ def test_a_table_for_one_replica_and_a_stream_of_its_own(stack):
         wait_until(lambda: ids(db, "everywhere") == [7, 8], 30 * SLOWNESS, "the other table")  # pylint: disable=cell-var-from-loop
         assert stack.sql(db, "select follows from pgfanout.streams where name = 'hot'") == \
             stack.sql("primary", "select pgfanout.source()")
+    metrics = stack.get("/metrics").text
+    assert all(f'pgfanout_api_relay_leading{{stream="{s}"}} 1' in metrics for s in ("products", "hot"))
+    confirmed = dict(re.findall(r'^pgfanout_api_relay_confirmed_total\{stream="(\w+)"\} (\d+)$', metrics, re.M))
+    assert confirmed["products"] == "0" and int(confirmed["hot"]) >= 4
     assert stack.sql("replica-2", "select to_regclass('only_one')") == [(None,)]
     for db in REPLICAS:
         assert stack.sql(db, "select count(*) from pgfanout.dead_letters") == [(0,)]
