@@ -6,8 +6,9 @@
  *      was never loaded, or was marked by hand, waits for reset-replicas.
  *   2. The first time at once. After each try, also a good one, the next one waits 5 s to 10 min:
  *      when MAX_BACKLOG_MESSAGES is too small for the time a reset takes, each reset makes the next
- *      one necessary. A load of tables that went well makes nothing wait: it was asked for.
- *   3. While a primary, replica or broker does not answer, or another reset runs, it waits. After
+ *      one necessary. A load of tables that went well makes nothing wait: it was asked for. While another
+ *      reset runs, or a table is being altered, it looks again soon.
+ *   3. While a primary, replica or broker does not answer, it waits. After
  *      TRIES other failures in a row it gives up: a person has to look. A start of the consumer, or
  *      QUIET_MS without a try, resets the count.
  */
@@ -18,6 +19,7 @@
 #include "consumer/reset/reset.h"
 
 #define TRIES	 10
+#define BUSY_MS	 1000
 #define FIRST_MS 5000
 #define MOST_MS	 600000
 #define QUIET_MS (2 * MOST_MS)
@@ -71,11 +73,15 @@ void auto_reset_run(struct auto_reset *a, const char *reason, const char *tables
 	}
 	log_info("the replica resets itself", KV_S("replica", replica), KV_S("reason", reason));
 	enum exit_code code = reset(a, tables);
-	int64_t wait_ms = code == EXIT_OK && tables != NULL ? 0 : backoff_next_ms(&a->backoff);
+	int64_t wait_ms = code == EXIT_OK && tables != NULL ? 0
+			  : code == EXIT_BUSY		    ? BUSY_MS
+							    : backoff_next_ms(&a->backoff);
 
 	a->ran_at = mono_now();
 	a->at = mono_add_ms(a->ran_at, wait_ms);
 	if (code == EXIT_OK) {
+		if (tables != NULL)
+			backoff_reset(&a->backoff);
 		a->failures = 0;
 		log_info("the replica has been reset", KV_S("replica", replica),
 			 KV_I("ms", mono_diff_us(a->ran_at, start) / 1000));

@@ -84,7 +84,7 @@ static bool each(struct reset *r, bool (*step)(struct reset_replica *))
 static bool fail_all(struct reset *r, enum exit_code code, const char *what, const struct err *err)
 {
 	r->failed = stop_requested() ? EXIT_INTERRUPTED : code;
-	log_error(what, KV_S("error", err->text));
+	LOG_AT(code == EXIT_BUSY ? LOG_WARN : LOG_ERROR, what, KV_S("error", err->text));
 	return false;
 }
 

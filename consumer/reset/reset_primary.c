@@ -341,6 +341,12 @@ static enum exit_code refuse_altered(struct reset_primary *p, struct err *err)
 	return altered ? EXIT_BUSY : EXIT_OK;
 }
 
+/* A table was renamed or dropped, or its schema was, since it was read what it is called. */
+static bool is_moved(const struct err *err)
+{
+	return strcmp(err->sqlstate, "42P01") == 0 || strcmp(err->sqlstate, "3F000") == 0;
+}
+
 enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 {
 	AUTO_STRBUF oids = STRBUF_INIT;
@@ -350,6 +356,8 @@ enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 	outcome = let_relays_note(p, err);
 	if (outcome == DB_OK)
 		outcome = begin_snapshot(p, err);
+	if (outcome != DB_OK && is_moved(err))
+		return EXIT_BUSY;
 	if (outcome != DB_OK)
 		return db_exit_code(outcome);
 	enum exit_code code = refuse_altered(p, err);

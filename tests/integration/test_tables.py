@@ -325,6 +325,32 @@ def test_readers_of_a_replica_see_a_table_before_or_after_a_change(stack, event_
     assert stack.sql("replica-2", f"select has_column_privilege('{role}', 'seen', 'code', 'select')") == [(True,)]
 
 
+def test_a_consumer_that_may_not_reset_leaves_a_table_as_it_was(stack):
+    stack.start_api()
+    consumer = stack.start_consumer()
+    stack.psql("primary", "create table frozen (id int primary key, name text); insert into frozen values (1, 'one'), (2, 'two'); "
+               "select pgfanout.add_table('frozen')")
+    wait_equal(stack, "frozen", ("id", "name"), 30)
+    consumer.stop()
+    stack.start_consumer(AUTO_RESET="false")
+    stack.psql("primary", "alter table frozen add column r float8 default random(); alter table frozen rename name to called; "
+               "update frozen set called = 'first' where id = 1; delete from frozen where id = 2")
+    for db in REPLICAS:
+        wait_until(lambda: stack.sql(db, "select count(*) from pgfanout.shapes where pending") == [(2,)], 20 * SLOWNESS, "both shapes")  # pylint: disable=cell-var-from-loop
+    for queue in ("sync", "delete"):
+        for db in REPLICAS:
+            wait_until(lambda: stack.queue_depth(f"tables.{queue}.{db}") == 0, 20 * SLOWNESS, "an empty queue")  # pylint: disable=cell-var-from-loop
+    for db in REPLICAS:
+        assert stack.sql(db, "select id, name from frozen order by id") == [(1, "one"), (2, "two")]
+    rehearsed = stack.reset("--dry-run")
+    assert rehearsed.returncode == 0, rehearsed.stdout + rehearsed.stderr
+    assert stack.sql("replica-1", "select count(*) from pgfanout.shapes where pending") == [(2,)]
+    assert stack.reset("--yes").returncode == 0
+    wait_equal(stack, "frozen", ("id", "called", "r"))
+    stack.psql("primary", "update frozen set called = 'again'; insert into frozen values (3, 'three', 3)")
+    wait_equal(stack, "frozen", ("id", "called", "r"))
+
+
 def test_a_key_that_something_hangs_on_is_kept_until_that_is_gone(stack):
     stack.start_api()
     stack.start_consumer()
