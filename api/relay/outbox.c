@@ -77,6 +77,8 @@
 #define BEFORE_EVERYTHING "1:1:" /* a snapshot in which no transaction is visible */
 #define BIG_ROWS	  5000	 /* of one transaction in a sweep: about 50 ms of work */
 #define BIGS_MAX	  1000
+/* Bodies in a chunk: when those before it have so many, a record is left to the next one. */
+#define CHUNK_BYTES	  "8388608"
 
 enum statement {
 	ST_LEAD,
@@ -95,8 +97,8 @@ static const struct db_statement statements[] = {
 	[ST_BEGIN] = { .name = "outbox_begin", .sql = sql_outbox_begin },
 	[ST_ADOPT] = { .name = "outbox_adopt", .sql = sql_outbox_adopt, .nparams = 1 },
 	[ST_TERM] = { .name = "outbox_term", .sql = sql_outbox_term, .nparams = 1 },
-	[ST_CLAIM] = { .name = "outbox_claim", .sql = sql_outbox_claim, .nparams = 6 },
-	[ST_CLAIM_BIG] = { .name = "outbox_claim_big", .sql = sql_outbox_claim_big, .nparams = 4 },
+	[ST_CLAIM] = { .name = "outbox_claim", .sql = sql_outbox_claim, .nparams = 7 },
+	[ST_CLAIM_BIG] = { .name = "outbox_claim_big", .sql = sql_outbox_claim_big, .nparams = 5 },
 	[ST_ROUTES] = { .name = "outbox_routes", .sql = sql_outbox_routes, .nparams = 1 },
 	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 8 },
 	[ST_TOUCH] = { .name = "outbox_touch", .sql = sql_outbox_touch },
@@ -137,6 +139,7 @@ struct outbox {
 	struct outbox_key last; /* of the last chunk of that sweep */
 	size_t last_rows;	/* of that sweep, in a row, of last's transaction */
 	struct outbox_chunk *claiming;
+	bool cut; /* these two: the claim that was answered has CHUNK_BYTES, and there is more; */
 	size_t answered; /* rows of the claim that was answered, while routes are asked for */
 
 	struct shape_route **routes; /* all shapes met so far, by their number */
@@ -557,6 +560,7 @@ static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbo
 {
 	int rows = db_rows(r);
 
+	o->cut = false;
 	if (chunk->cap < (size_t)rows) {
 		chunk->cap = (size_t)rows;
 		chunk->rows = xreallocarray(chunk->rows, chunk->cap, sizeof(*chunk->rows));
@@ -564,6 +568,9 @@ static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbo
 	for (int i = 0; i < rows; i++) {
 		struct outbox_key key;
 
+		o->cut = db_is_null(r, i, COL_SNAPSHOT) && db_is_null(r, i, COL_KIND);
+		if (o->cut)
+			break;
 		if (!db_is_null(r, i, COL_SNAPSHOT)) {
 			if (!outbox_sweeping(o)) {
 				chunk->sweep_begins = true;
@@ -596,7 +603,7 @@ static void finish_sweep(struct outbox *o, struct outbox_chunk *chunk)
 		fail(o, "claiming changes", &bad);
 		return;
 	}
-	chunk->sweep_ends = o->answered <= o->chunk_max; /* the first row is none */
+	chunk->sweep_ends = !o->cut && o->answered <= o->chunk_max; /* the first row is none */
 	if (chunk->sweep_ends) {
 		/* From here on these records are found again only by outbox_restart(), but for
 		 * those put aside. */
@@ -613,7 +620,7 @@ static void finish_sweep(struct outbox *o, struct outbox_chunk *chunk)
 
 static void finish_big(struct outbox *o, struct outbox_chunk *chunk)
 {
-	if (o->answered < o->chunk_max)
+	if (!o->cut && o->answered < o->chunk_max)
 		*next_big(o) = o->bigs[--o->nbigs];
 	else
 		o->big_turn++;
@@ -717,6 +724,7 @@ void outbox_claim(struct outbox *o, struct outbox_chunk *into)
 		DB_TEXT(xid),
 		DB_TEXT(version),
 		DB_TEXT(o->stream->text),
+		DB_TEXT(CHUNK_BYTES),
 	};
 	begin_claim(o, into, false);
 	ask(o, ST_CLAIM, params, true, claimed);
@@ -730,7 +738,7 @@ void outbox_claim_big(struct outbox *o, struct outbox_chunk *into)
 	snprintf(xid, sizeof(xid), "%" PRIu64, b->last.xid);
 	snprintf(version, sizeof(version), "%" PRId64, b->last.version);
 	const struct db_param params[] = { DB_TEXT(xid), DB_TEXT(version), DB_TEXT(o->limit),
-					   DB_TEXT(o->stream->text) };
+					   DB_TEXT(o->stream->text), DB_TEXT(CHUNK_BYTES) };
 
 	begin_claim(o, into, true);
 	ask(o, ST_CLAIM_BIG, params, true, claimed);

@@ -13,6 +13,7 @@
  *      easy to read in a queue.
  *   3. Otherwise up to changes_max changes share a message as an array, which ends early at
  *      BODY_MAX bytes; directly earlier.
+ *      A row that alone is larger than the broker takes is represented by its key: publisher_limit().
  *   4. x-xid lists the transactions of its changes in order, x-source names the space they
  *      belong to; x-shape is the shape of their table, x-inserted says how many were made by an
  *      INSERT.
@@ -56,8 +57,10 @@
 #define DIRECT_MAX   (48 * 1024)
 #define DIRECT_LEAST (4 * 1024)
 #define XIDS_MAX     (16 * 1024)
-#define OVERHEAD     1024 /* bytes on the wire beside body and x-xid, generously */
-#define RUN_MESSAGES 64	  /* sent before the relay looks again what the broker says */
+#define OVERHEAD     1024		/* bytes on the wire beside body and x-xid, generously */
+#define KEEP_BYTES   ((size_t)4 << 20)	/* a buffer that was larger is given back */
+#define UNDER_WAY    ((size_t)64 << 20) /* bodies: no more is claimed */
+#define RUN_MESSAGES 64			/* sent before the relay looks again what the broker says */
 /* Messages between the oldest that is unanswered and the newest; a power of two. */
 #define RING	     16384
 /* Heartbeats have numbers of the same sequence: more than may be between two changes. */
@@ -99,7 +102,7 @@ struct publisher {
 	const struct stream *stream;
 	struct chunk *chunks;
 	size_t nchunks;
-	size_t changes_max;
+	size_t changes_max, message_max;
 	struct chunk *queue, **queue_end;
 	uint64_t added; /* chunks */
 
@@ -139,6 +142,7 @@ struct publisher *publisher_new(const struct stream *stream, size_t chunks, size
 	p->chunks = xcalloc(chunks, sizeof(*p->chunks));
 	p->nchunks = chunks;
 	p->changes_max = changes_max ? changes_max : 1;
+	p->message_max = PUBLISHER_LIMIT;
 	publisher_drop(p, true);
 	return p;
 }
@@ -157,28 +161,66 @@ void publisher_free(struct publisher *p)
 	free(p);
 }
 
+void publisher_limit(struct publisher *p, size_t bytes)
+{
+	p->message_max = bytes;
+}
+
+bool publisher_limit_told(const char *text, size_t *ret_bytes)
+{
+	static const char *const words[] = { "larger than configured max size ",
+					     "larger than max size " };
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		const char *at = strstr(text, words[i]);
+		if (!at)
+			continue;
+		*ret_bytes = (size_t)strtoull(at + strlen(words[i]), NULL, 10);
+		return *ret_bytes > 0;
+	}
+	return false;
+}
+
+/* The first that is free, if there is room for more. */
+static struct chunk *find_room(const struct publisher *p)
+{
+	struct chunk *found = NULL;
+	size_t bytes = 0;
+
+	for (size_t i = p->nchunks; i-- > 0;) {
+		if (p->chunks[i].state == CHUNK_FREE)
+			found = &p->chunks[i];
+		else
+			bytes += p->chunks[i].c.bodies.len;
+	}
+	return bytes < UNDER_WAY ? found : NULL;
+}
+
 struct outbox_chunk *publisher_chunk(struct publisher *p)
 {
-	for (size_t i = 0; i < p->nchunks; i++) {
-		if (p->chunks[i].state == CHUNK_FREE) {
-			p->chunks[i].state = CHUNK_LENT;
-			return &p->chunks[i].c;
-		}
-	}
-	return NULL;
+	struct chunk *k = find_room(p);
+
+	if (!k)
+		return NULL;
+	k->state = CHUNK_LENT;
+	return &k->c;
 }
 
 bool publisher_has_room(const struct publisher *p)
 {
-	for (size_t i = 0; i < p->nchunks; i++)
-		if (p->chunks[i].state == CHUNK_FREE)
-			return true;
-	return false;
+	return find_room(p) != NULL;
+}
+
+static void set_free(struct chunk *k)
+{
+	k->state = CHUNK_FREE;
+	if (k->c.bodies.cap > KEEP_BYTES)
+		strbuf_clear(&k->c.bodies);
 }
 
 void publisher_release(struct outbox_chunk *c)
 {
-	((struct chunk *)c)->state = CHUNK_FREE;
+	set_free((struct chunk *)c);
 }
 
 void publisher_add(struct publisher *p, struct outbox_chunk *c)
@@ -186,7 +228,7 @@ void publisher_add(struct publisher *p, struct outbox_chunk *c)
 	struct chunk *k = (struct chunk *)c;
 
 	if (c->n == 0) {
-		k->state = CHUNK_FREE;
+		set_free(k);
 		return;
 	}
 	k->state = CHUNK_QUEUED;
@@ -210,8 +252,28 @@ static size_t copies(const struct publisher *p)
 static size_t body_max(const struct publisher *p)
 {
 	size_t share = DIRECT_MAX / copies(p);
+	size_t most = !p->direct ? BODY_MAX : share > DIRECT_LEAST ? share : DIRECT_LEAST;
 
-	return !p->direct ? BODY_MAX : share > DIRECT_LEAST ? share : DIRECT_LEAST;
+	return min_size(most, p->message_max / 2);
+}
+
+/* Appends the change, or what stands for it. */
+static void write_change(struct publisher *p, const struct chunk *k, const struct outbox_row *row)
+{
+	const char *body = row->truncate ? NULL : strbuf_str(&k->c.bodies) + row->body_at;
+	size_t before = p->body.len, most = p->message_max - body_max(p);
+
+	if (row->body_len <= most || row->kind == CHANGE_DELETE) {
+		shape_route_write(row->route, &p->body, row->kind, row->version, body,
+				  row->body_len);
+		if (p->body.len - before < most || row->kind == CHANGE_DELETE)
+			return;
+	}
+	p->counts.too_large++;
+	p->counts.large_key = row->route->keys[row->kind];
+	p->counts.large_bytes = row->body_len;
+	p->body.len = before;
+	shape_route_write_large(row->route, &p->body, row->version, body, row->body_len);
 }
 
 static void build(struct publisher *p)
@@ -220,6 +282,8 @@ static void build(struct publisher *p)
 	const struct outbox_row *first = &k->c.rows[k->at];
 	size_t left = k->c.n - k->at, most = k->few ? 1 : min_size(p->changes_max, left), n = 0;
 
+	if (p->body.cap > KEEP_BYTES)
+		strbuf_clear(&p->body);
 	strbuf_reset(&p->body);
 	change_xids_reset(&p->xids);
 	p->build_inserted = 0;
@@ -227,10 +291,7 @@ static void build(struct publisher *p)
 	do {
 		if (n)
 			strbuf_addch(&p->body, ',');
-		shape_route_write(first[n].route, &p->body, first[n].kind, first[n].version,
-				  first[n].truncate ? NULL
-						    : strbuf_str(&k->c.bodies) + first[n].body_at,
-				  first[n].body_len);
+		write_change(p, k, &first[n]);
 		change_xids_add(&p->xids, first[n].xid);
 		p->build_inserted += first[n].inserted;
 		n++;
@@ -406,7 +467,7 @@ static void confirm_in_order(struct publisher *p)
 		p->confirmed[k->c.rows[s->from].kind]++;
 		s->chunk = NULL;
 		if (--k->open == 0 && k->state == CHUNK_SENT)
-			k->state = CHUNK_FREE;
+			set_free(k);
 	}
 }
 
@@ -602,7 +663,7 @@ void publisher_drop(struct publisher *p, bool new_link)
 	memset(p->left_out, 0, sizeof(p->left_out));
 	p->direct = false;
 	for (size_t i = 0; i < p->nchunks; i++)
-		p->chunks[i].state = CHUNK_FREE;
+		set_free(&p->chunks[i]);
 	p->queue = NULL;
 	p->queue_end = &p->queue;
 	p->build_n = 0;

@@ -22,13 +22,24 @@ struct publisher_counts {
 	/* By enum change_kind: messages that were sent directly, and that the exchange took or did
 	 * not. */
 	uint64_t direct_taken[2], direct_refused[2];
+	uint64_t too_large;    /* changes, see publisher_limit(); these two: the last one */
+	const char *large_key; /* its routing key */
+	uint64_t large_bytes;
 };
 
 /* stream: borrowed. chunks: how many may be under way; changes_max: of one message, 1: no arrays. */
 struct publisher *publisher_new(const struct stream *stream, size_t chunks, size_t changes_max);
 void publisher_free(struct publisher *p);
 
-/* An empty chunk to claim into, NULL while all are under way. It is the caller's until one of the
+/* No message gets a larger body. A row that would need one is sent by its key alone, as a change that
+ * replicas refuse: so they know that it is wrong there, and nothing waits for it. PUBLISHER_LIMIT until this
+ * is called: what brokers take unless they are told otherwise (before RabbitMQ 4.0). */
+#define PUBLISHER_LIMIT ((size_t)128 << 20)
+void publisher_limit(struct publisher *p, size_t bytes);
+/* Why the broker closed the channel: whether it has told how large messages may be. */
+bool publisher_limit_told(const char *text, size_t *ret_bytes);
+
+/* An empty chunk to claim into, NULL while all are under way, or so many bytes are. It is the caller's until one of the
  * next two. */
 struct outbox_chunk *publisher_chunk(struct publisher *p);
 bool publisher_has_room(const struct publisher *p); /* whether publisher_chunk() has one */

@@ -92,6 +92,7 @@ static void show_status(struct relay *r, enum relay_state state)
 	r->status.confirmed = counts.confirmed;
 	r->status.returned = counts.returned;
 	r->status.nacked = counts.nacked;
+	r->status.too_large = counts.too_large;
 	r->status.sweeps = r->sweeps;
 	r->status.broker_connections = r->broker_connections;
 	r->status.database_connections = r->database_connections;
@@ -147,6 +148,14 @@ void relay_lose_database(struct relay *r, const struct err *err)
 
 void relay_lose_broker(struct relay *r, const struct err *err)
 {
+	size_t limit;
+
+	if (publisher_limit_told(err->text, &limit)) {
+		log_warn("the broker takes smaller messages than it does by default",
+			 KV_I("bytes", (int64_t)limit),
+			 KV_S("next", "sending larger rows by their keys"));
+		publisher_limit(r->publisher, limit);
+	}
 	amqp_close(r->link);
 	r->link = NULL;
 	relay_queues_broken(r);

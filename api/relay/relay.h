@@ -48,6 +48,7 @@ struct relay_status {
 	uint64_t confirmed;  /* changes, since the start, and so on */
 	uint64_t returned;   /* reached no queue: tried again */
 	uint64_t nacked;     /* refused by the broker: tried again */
+	uint64_t too_large;  /* for a message: sent by their keys */
 	uint64_t sweeps;
 	uint64_t broker_connections, database_connections; /* made since the start */
 	char last_error[640];				   /* "" if there was none */

@@ -531,6 +531,20 @@ static bool settle_shapes(struct relay *r)
 	return true;
 }
 
+static void log_too_large(struct relay *r)
+{
+	struct publisher_counts counts;
+
+	publisher_counts(r->publisher, &counts);
+	if (counts.too_large == r->too_large)
+		return;
+	log_error("rows are too large for a message: they are wrong on the replicas",
+		  KV_I("rows", (int64_t)(counts.too_large - r->too_large)),
+		  KV_S("key", counts.large_key), KV_I("bytes", (int64_t)counts.large_bytes),
+		  KV_S("next", "replicas record it; reset-replicas --table brings them"));
+	r->too_large = counts.too_large;
+}
+
 /* Publishes shapes, and changes that have one that was announced. */
 static enum publisher_run publish_changes(struct relay *r, const struct outbox_facts *facts,
 					  struct err *err)
@@ -540,6 +554,7 @@ static enum publisher_run publish_changes(struct relay *r, const struct outbox_f
 					       err),
 			   shapes;
 
+	log_too_large(r);
 	if (ran == PUBLISHER_BROKEN)
 		return ran;
 	shapes = announcer_run(r->announcer,

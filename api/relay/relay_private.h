@@ -100,7 +100,8 @@ struct relay {
 	struct relay_peer broker, database;
 	struct mono lead_at; /* when to ask next */
 	struct backoff hold_backoff;
-	bool was_blocked; /* as logged */
+	bool was_blocked;   /* as logged */
+	uint64_t too_large; /* likewise */
 
 	struct mono connected_at; /* to the broker */
 	struct mono progress_at;  /* when the broker last answered, or nothing was awaited */

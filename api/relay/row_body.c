@@ -17,6 +17,8 @@
 /* Longer than the 63 bytes of a column's name. */
 #define MALFORMED \
 	"\"this record of pgfanout.outbox cannot be read to its end; what stands before is of it\":true"
+#define TOO_LARGE \
+	"\"the row is too large for a message: reset the table to have it (it was not sent)\":true"
 
 struct member {
 	enum table_form form;
@@ -179,8 +181,10 @@ static void write_value(struct strbuf *out, enum table_form form, const struct s
 	fatal("row_body: no form %d", (int)form);
 }
 
-void row_body_write(const struct row_body *b, struct strbuf *out, enum change_kind kind,
-		    const char *body, size_t len)
+/* recorded_key: the body is a key; only_key: only that of it is written. Returns what stands in front of
+ * the next member. */
+static char write_members(const struct row_body *b, struct strbuf *out, bool recorded_key,
+			  bool only_key, const char *body, size_t len, bool *ret_whole)
 {
 	struct slice rest = { body, body + len }, v;
 	char before = '{';
@@ -189,18 +193,37 @@ void row_body_write(const struct row_body *b, struct strbuf *out, enum change_ki
 	for (size_t i = 0; how != NOT_THERE && i < b->n; i++) {
 		const struct member *m = &b->members[i];
 
-		if (kind == CHANGE_DELETE && !m->key)
+		if (recorded_key && !m->key)
 			continue;
 		how = take_value(m, &rest, &v);
-		if (how != TAKEN)
+		if (how != TAKEN || (only_key && !m->key))
 			continue;
 		strbuf_addch(out, before);
 		strbuf_add(out, m->name.data, m->name.len);
 		write_value(out, m->form, &v);
 		before = ',';
 	}
-	if (how != NOT_THERE && rest.at == rest.end)
+	*ret_whole = how != NOT_THERE && rest.at == rest.end;
+	return before;
+}
+
+void row_body_write(const struct row_body *b, struct strbuf *out, enum change_kind kind,
+		    const char *body, size_t len)
+{
+	bool whole, key = kind == CHANGE_DELETE;
+	char before = write_members(b, out, key, key, body, len, &whole);
+
+	if (whole)
 		return;
 	strbuf_addch(out, before);
 	strbuf_addstr(out, MALFORMED);
+}
+
+void row_body_write_large(const struct row_body *b, struct strbuf *out, const char *body,
+			  size_t len)
+{
+	bool ignored;
+
+	strbuf_addch(out, write_members(b, out, false, true, body, len, &ignored));
+	strbuf_addstr(out, TOO_LARGE);
 }

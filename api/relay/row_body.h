@@ -6,6 +6,9 @@
  * read, and a member whose name no column can have and which says so: the replicas refuse the row, and show
  * it among their dead letters, and no other row waits for it.
  *
+ * A row that no message can hold is written by its key, with such a member too: it is wrong on the replicas,
+ * and known to be, until a smaller one comes, or a load.
+ *
  * Owned by a route. Pure.
  */
 #ifndef PGFANOUT_API_RELAY_ROW_BODY_H
@@ -24,5 +27,8 @@ struct row_body *row_body_free(struct row_body *b); /* NULL is fine; returns NUL
 /* Appends the object without its closing brace. Of a CHANGE_DELETE the body is a key. */
 void row_body_write(const struct row_body *b, struct strbuf *out, enum change_kind kind,
 		    const char *body, size_t len);
+/* Of a row whose object would be too large: its key, and that it is. */
+void row_body_write_large(const struct row_body *b, struct strbuf *out, const char *body,
+			  size_t len);
 
 #endif

@@ -88,12 +88,21 @@ bool shape_route_set(struct shape_route *r, const char *description, struct err 
 	return true;
 }
 
-void shape_route_write(const struct shape_route *r, struct strbuf *out, enum change_kind kind,
-		       int64_t version, const char *body, size_t len)
+static void write_body(const struct shape_route *r, struct strbuf *out, enum change_kind kind,
+		       const char *body, size_t len, bool large)
+{
+	if (large)
+		row_body_write_large(r->body, out, body, len);
+	else
+		row_body_write(r->body, out, kind, body, len);
+}
+
+static void write_change(const struct shape_route *r, struct strbuf *out, enum change_kind kind,
+			 int64_t version, const char *body, size_t len, bool large)
 {
 	if (r->flat) {
 		/* There is no TRUNCATE of it, but by hand. */
-		row_body_write(r->body, out, kind, body != NULL ? body : "", len);
+		write_body(r, out, kind, body != NULL ? body : "", len, large);
 		strbuf_add(out, ",\"version\":", 11);
 		strbuf_addint(out, version);
 		strbuf_addch(out, '}');
@@ -103,8 +112,20 @@ void shape_route_write(const struct shape_route *r, struct strbuf *out, enum cha
 	strbuf_addint(out, version);
 	if (body != NULL) {
 		strbuf_addstr(out, kind == CHANGE_SYNC ? ",\"row\":" : ",\"key\":");
-		row_body_write(r->body, out, kind, body, len);
+		write_body(r, out, kind, body, len, large);
 		strbuf_addch(out, '}');
 	}
 	strbuf_addch(out, '}');
+}
+
+void shape_route_write(const struct shape_route *r, struct strbuf *out, enum change_kind kind,
+		       int64_t version, const char *body, size_t len)
+{
+	write_change(r, out, kind, version, body, len, false);
+}
+
+void shape_route_write_large(const struct shape_route *r, struct strbuf *out, int64_t version,
+			     const char *body, size_t len)
+{
+	write_change(r, out, CHANGE_SYNC, version, body, len, true);
 }

@@ -38,5 +38,8 @@ void shape_route_free(struct shape_route *r);
 /* Appends the change's JSON object. body: the record's; NULL: it is a TRUNCATE. */
 void shape_route_write(const struct shape_route *r, struct strbuf *out, enum change_kind kind,
 		       int64_t version, const char *body, size_t len);
+/* The same of a row whose object would be larger than a message may be: see row_body.h. */
+void shape_route_write_large(const struct shape_route *r, struct strbuf *out, int64_t version,
+			     const char *body, size_t len);
 
 #endif

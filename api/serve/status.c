@@ -261,6 +261,7 @@ static void measure_relays(const struct service *s)
 		metric_set(M_RELAY_CONFIRMED, label, (int64_t)st.confirmed);
 		metric_set(M_RELAY_RETURNED, label, (int64_t)st.returned);
 		metric_set(M_RELAY_NACKED, label, (int64_t)st.nacked);
+		metric_set(M_RELAY_TOO_LARGE, label, (int64_t)st.too_large);
 	}
 }
 
