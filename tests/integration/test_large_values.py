@@ -60,7 +60,7 @@ def test_what_is_too_large_for_the_broker_holds_nobody_up(small_broker):
     assert log.count("is larger than configured max size") == 1 and f"smaller messages than it does by default bytes={LEAST}" in log
     assert "rows are too large for a message" in log and "key=public.large.sync" in log
     metrics = stack.get("/metrics").text
-    assert int(metrics.split("\npgfanout_api_relay_too_large_total ")[1].split()[0]) >= 5
+    assert int(metrics.split('\npgfanout_api_relay_too_large_total{stream="tables"} ')[1].split()[0]) >= 5
     verified = stack.reset("--verify")
     assert verified.returncode == 1 and verified.stdout.count("replica-1: public.large") == 5, verified.stdout + verified.stderr
 
