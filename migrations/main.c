@@ -30,6 +30,8 @@ struct settings {
 	struct replica_settings replicas;
 };
 
+#define DEADLOCKS_MAX 5
+
 #define AT(member) offsetof(struct settings, member)
 
 static const struct setting settings_table[] = {
@@ -132,6 +134,19 @@ static int targets_code(const struct targets *ts)
 
 /* ---- up ---- */
 
+/* Programs of the version before are at work, and lock as they like: in a deadlock it may be us whom the
+ * server chooses to end. */
+static bool up_at_last(struct target *t, const struct migration *m, bool *ret_done, struct err *err)
+{
+	for (int tries = 1; !target_up(t, m, ret_done, err); tries++) {
+		if (t->conn == NULL || strcmp(err->sqlstate, "40P01") != 0 ||
+		    tries == DEADLOCKS_MAX || stop_requested())
+			return false;
+		t->code = EXIT_OK;
+	}
+	return true;
+}
+
 static bool all_up(struct target *t)
 {
 	int newest = migration_newest(t->side), done = 0;
@@ -145,7 +160,7 @@ static bool all_up(struct target *t)
 			there = there || t->registry[i].number == n;
 		if (there)
 			continue;
-		if (!target_up(t, m, &did, &err)) {
+		if (!up_at_last(t, m, &did, &err)) {
 			err_prefix(&err, "migration %d (%s)", m->number, m->name);
 			complain(t, &err);
 			return false;

@@ -16,6 +16,8 @@ GRANT USAGE ON SCHEMA pgfanout TO PUBLIC;
 
 -- Writers first: they hold a product, and want to write to the outbox.
 LOCK TABLE products IN ACCESS EXCLUSIVE MODE;
+-- Then the relay of the version before, which forgets what is confirmed: in the order in which it locks.
+LOCK TABLE products_outbox, products_relay, products_queues IN ACCESS EXCLUSIVE MODE;
 
 -- ---- state ----
 

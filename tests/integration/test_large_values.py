@@ -96,9 +96,9 @@ def test_sixty_megabytes(stack, value):
     make(stack)
     stack.sql("primary", f"insert into large (id, part, t, b) values (3, 1, {value}), (4, 1, 'small', '')")
     stack.sql("primary", "insert into other values (1)")
-    wait_until(lambda: equal(stack), 120 * SLOWNESS, "the change")
+    wait_until(lambda: equal(stack), 120 * SLOWNESS, "the change", 1)
     stack.sql("primary", "update large set id = 5 where id = 3")
-    wait_until(lambda: equal(stack), 120 * SLOWNESS, "the other key")
+    wait_until(lambda: equal(stack), 120 * SLOWNESS, "the other key", 1)
     assert stack.reset("--table", "large").returncode == 0 and equal(stack)
     assert memory(api)[1] < 1000 * SLOWNESS and memory(consumer)[1] < 3000 * SLOWNESS
     assert [wrong(stack, db) for db in REPLICAS] == [[], []]

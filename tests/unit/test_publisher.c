@@ -29,6 +29,7 @@ static struct {
 	uint64_t number;
 	int64_t shape, inserted;
 	bool array;
+	size_t large; /* changes that say they are */
 } sent[SENT_MAX];
 static size_t nsent, link_base; /* message no of this link is sent[link_base + no - 1] */
 static bool full, broken;
@@ -70,6 +71,9 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	AUTO_FREE char *body = xstrndup(p->body, p->len);
 	sent[nsent].changes = 0;
 	sent[nsent].len = p->len;
+	sent[nsent].large = 0;
+	for (const char *c = body; (c = strstr(c, "too large")) != NULL; c++)
+		sent[nsent].large++;
 	for (const char *c = body; (c = strstr(c, "\"version\":")) != NULL; c++)
 		sent[nsent].changes++;
 	sent[nsent].array = body[0] == '[' && body[p->len - 1] == ']';
@@ -293,6 +297,81 @@ static void test_truncates(void **state)
 			 sent[m].changes);
 	}
 	assert_string_equal(shown, "s.t.delete 2; s.t.truncate 2; s.t.delete 1");
+	publisher_free(p);
+}
+
+/* What no message can hold is told by its key; a delete is a key. */
+static void test_too_large(void **state)
+{
+	struct publisher_counts counts;
+	(void)state;
+
+	struct publisher *p = trusting(2, 200);
+	publisher_limit(p, 2000);
+	struct outbox_chunk *c = publisher_chunk(p);
+	fill(c, 4, 1, false, false);
+	c->rows[1].route = c->rows[2].route = c->rows[3].route = other_route;
+	c->rows[2].body_at = 4; /* {"id":257 */
+	strbuf_add(&c->bodies, "\0\0\1\1", 4);
+	for (size_t i = 0; i < 2000; i++)
+		strbuf_addch(&c->bodies, 'x');
+	c->rows[2].body_len = 4 + 2000;
+	publisher_add(p, c);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_int_equal(nsent, 4);
+	assert_int_equal(sent[2].changes, 3);
+	assert_int_equal(sent[1].large + sent[3].large, 0);
+	assert_int_equal(sent[2].large, 1);
+	assert_true(sent[2].len < 2000);
+	publisher_counts(p, &counts);
+	assert_int_equal(counts.too_large, 1);
+	assert_int_equal(counts.large_bytes, 2004);
+	assert_string_equal(counts.large_key, "s.t.sync");
+	publisher_free(p);
+}
+
+static void test_the_brokers_limit(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t bytes;
+	} rows[] = {
+		{ "the broker closed the channel: 406: PRECONDITION_FAILED - message size 360000058 is larger "
+		  "than configured max size 134217728",
+		  134217728 },
+		{ "message size 5 is larger than max size 4", 4 },
+		{ "message size 5 is larger than configured max size ", 0 },
+		{ "message size 5 is larger than", 0 },
+		{ "a socket error occurred", 0 },
+		{ "", 0 },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		size_t bytes = 0;
+		assert_int_equal(publisher_limit_told(rows[i].text, &bytes), rows[i].bytes > 0);
+		assert_int_equal(bytes, rows[i].bytes);
+	}
+}
+
+/* Chunks that are free do not help while so many bytes are under way; then they give them back. */
+static void test_bytes_under_way(void **state)
+{
+	(void)state;
+	struct publisher *p = trusting(3, 200);
+	struct outbox_chunk *c = publisher_chunk(p);
+
+	fill(c, 2, 0, false, false);
+	memset(strbuf_reserve(&c->bodies, (size_t)64 << 20), 0, (size_t)64 << 20);
+	strbuf_commit(&c->bodies, (size_t)64 << 20);
+	assert_null(publisher_chunk(p));
+	publisher_add(p, c);
+	assert_false(publisher_has_room(p));
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_null(publisher_chunk(p));
+	publisher_settled(p, 2, AMQP_CONFIRMED);
+	assert_true(publisher_has_room(p));
+	assert_int_equal(c->bodies.cap, 0);
 	publisher_free(p);
 }
 
@@ -707,6 +786,9 @@ int main(void)
 		cmocka_unit_test_setup(test_shapes_do_not_share_a_message, setup),
 		cmocka_unit_test_setup(test_what_is_not_announced_waits, setup),
 		cmocka_unit_test_setup(test_truncates, setup),
+		cmocka_unit_test_setup(test_too_large, setup),
+		cmocka_unit_test_setup(test_the_brokers_limit, setup),
+		cmocka_unit_test_setup(test_bytes_under_way, setup),
 		cmocka_unit_test_setup(test_a_message_names_its_transactions, setup),
 		cmocka_unit_test_setup(test_one_goes_ahead_after_a_drop, setup),
 		cmocka_unit_test_setup(test_a_full_or_broken_link, setup),

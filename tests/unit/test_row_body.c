@@ -153,6 +153,40 @@ static void test_what_is_not_whole(void **state)
 	table_free(tables[1]);
 }
 
+/* What no message can hold: the whole key, wherever its parts stand, and what is no member of any table. The
+ * row is refused, and it is known which one it is. */
+static void test_too_large(void **state)
+{
+	struct table *tables[] = { products_for_tests(), odd_for_tests() };
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct table *t = tables[rows[i].odd];
+		struct change_arena arena = { 0 };
+		AUTO_STRBUF whole = STRBUF_INIT;
+		struct jscan_value v;
+		struct err err;
+		struct change c;
+
+		if (rows[i].kind == CHANGE_DELETE)
+			continue;
+		struct row_body *b = row_body_new(t);
+		strbuf_addstr(&whole, t->flat ? "" : "{\"row\":");
+		row_body_write_large(b, &whole, rows[i].body, rows[i].len);
+		strbuf_addstr(&whole, t->flat ? ",\"version\":17}" : "},\"version\":17}");
+		assert_true(jscan_document(whole.data, whole.len, &v, &err));
+		assert_false(change_read(t, &v, CHANGE_SYNC, whole.data, &arena, &c, &err));
+		assert_non_null(strstr(err.text, "the row is too large for a message"));
+		assert_true(change_identify(t, &v, whole.data, &arena, &c));
+		assert_int_equal(c.version, 17);
+		assert_null(strstr(whole.data, t->flat ? "price" : "flag"));
+		change_arena_clear(&arena);
+		row_body_free(b);
+	}
+	table_free(tables[0]);
+	table_free(tables[1]);
+}
+
 /* Whatever was written into the outbox by hand: an object comes out, and nothing is read but the body. */
 static void test_any_bytes(void **state)
 {
@@ -188,6 +222,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_objects),
 		cmocka_unit_test(test_what_is_not_whole),
+		cmocka_unit_test(test_too_large),
 		cmocka_unit_test(test_any_bytes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
