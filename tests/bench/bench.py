@@ -9,7 +9,6 @@ import base64
 import os
 import random
 import re
-import socket
 import statistics
 import sys
 import threading
@@ -18,13 +17,13 @@ import uuid
 
 import hung
 import lab
+import native
 import node_peer
 import report
-from lab import HERE, HOST, Lab, PSQL, best_clients, interleave, medians, pgbench, shell, timed, wait_until, wrk
+from lab import (DATABASE, HERE, HOST, REPETITIONS, SCALE, SECONDS, Lab, PSQL, best_clients, interleave, medians, pgbench, shell, timed,
+                 until_there, wait_until, wrk)
+from tables import PRODUCTS
 
-SECONDS = int(os.environ.get("BENCH_SECONDS", "5"))
-REPETITIONS = int(os.environ.get("BENCH_REPETITIONS", "3"))
-SCALE = float(os.environ.get("BENCH_SCALE", "1"))  # of row counts, for trying out
 MILLION = int(1_000_000 * SCALE)
 HUNDRED_THOUSAND = int(100_000 * SCALE)
 
@@ -104,67 +103,23 @@ def writes(l, results):
                     f"pgbench -c {clients}; pgfanout includes relay, broker, consumer and replicas on the same cores")
 
 
-class Native:
-    """Two logical subscriptions to a table of its own, products_native."""
-
-    def __init__(self, l):
-        self.l = l
-        ddl = "create table products_native (like products including defaults including indexes)"
-        l.primary.psql(f"drop table if exists products_native; {ddl}; create publication bench_pub for table products_native")
-        for n, replica in enumerate(l.replicas):
-            replica.psql("drop table if exists products_native; create table products_native (id uuid primary key, name text not null, "
-                         "price numeric not null, stock integer not null, created_at timestamptz not null, updated_at timestamptz not null)")
-            replica.psql(f"create subscription bench_sub_{n} connection '{l.primary.url()}' publication bench_pub")
-        wait_until(lambda: l.primary.psql("select count(*) from pg_stat_replication where state = 'streaming'").strip() ==
-                   str(len(l.replicas)), 60, "the subscriptions")
-
-    def count(self, server):
-        return int(server.psql("select count(*) from products_native"))
-
-    def wait_drained(self, timeout=300):
-        """Waits until both replicas have all changes; returns the time."""
-        return self.l.wait_equal("products_native", lambda: len({self.count(s) for s in [self.l.primary, *self.l.replicas]}) == 1, timeout)
-
-    def pause(self):
-        for n, replica in enumerate(self.l.replicas):
-            replica.psql(f"alter subscription bench_sub_{n} disable")
-        wait_until(lambda: self.l.primary.psql("select count(*) from pg_stat_replication").strip() == "0", 30, "the subscriptions to stop")
-
-    def resume(self):
-        for n, replica in enumerate(self.l.replicas):
-            replica.psql(f"alter subscription bench_sub_{n} enable")
-
-    def drop(self):
-        for n, replica in enumerate(self.l.replicas):
-            replica.psql(f"drop subscription bench_sub_{n}")
-            replica.psql("drop table products_native")
-        self.l.primary.psql("drop publication bench_pub; drop table products_native")
-
-
 def sustained(l, results):
     """Writes until both replicas have everything: the drain counts as part of the time."""
     l.fill(HUNDRED_THOUSAND)
-    native = Native(l)
-    clients = best_clients(l.primary, "insert_native.sql", 2)
-    native.wait_drained()
+    peer = native.Native(l, 0, PRODUCTS).subscribe()
+    clients = best_clients(l.primary, "insert.sql", 2, db=native.DB)
+    peer.wait_there(PRODUCTS)
     length = SECONDS * 2
     lags = []
     with l.running("pgfanout-api", "pgfanout-consumer"):
         def ours():
-            begun = time.monotonic()
-            rate = wrk(l.base, "write_one.lua", 64, length)
-            written = time.monotonic()
-            done = l.wait_drained()
-            lags.append(done - written)
-            return rate * (written - begun) / (done - begun)
+            rate, lag = until_there(lambda: wrk(l.base, "write_one.lua", 64, length), l.wait_drained)
+            lags.append(lag)
+            return rate
 
         def theirs():
-            begun = time.monotonic()
-            rate = pgbench(l.primary, "insert_native.sql", clients, length)
-            written = time.monotonic()
-            return rate * (written - begun) / (native.wait_drained() - begun)
+            return until_there(lambda: pgbench(l.primary, "insert.sql", clients, length, db=native.DB), lambda: peer.wait_there(PRODUCTS))[0]
         pair = interleave(REPETITIONS, ours, theirs)
-    native.drop()
     results.compare(5, "POST until both replicas have all / pgbench + 2 logical subscriptions", "1/s", pair, "≥ 1.2",
                     f"all there {statistics.median(lags):.2f} s after the last write")
 
@@ -172,47 +127,29 @@ def sustained(l, results):
 def drain(l, results):
     rows = int(200_000 * SCALE)
     l.fill(HUNDRED_THOUSAND)
-    native = Native(l)
-
-    def ours():
-        pgbench(l.primary, "insert.sql", 32, transactions=rows)
-        l.start("pgfanout-consumer")
-        begun = time.monotonic()
-        l.start("pgfanout-api")
-        rate = rows / (l.wait_drained() - begun)
-        l.stop("pgfanout-api")
-        l.stop("pgfanout-consumer")
-        return rate
-
-    def theirs():
-        native.pause()
-        pgbench(l.primary, "insert_native.sql", 32, transactions=rows)
-        begun = time.monotonic()
-        native.resume()
-        return rows / (native.wait_drained() - begun)
+    peer = native.Native(l, 0, PRODUCTS).subscribe()
     with l.running("pgfanout-api", "pgfanout-consumer"):
         pass  # declares the queues
-    pair = interleave(REPETITIONS, ours, theirs)
-    native.drop()
+    pair = native.compare_backlog(l, peer, PRODUCTS, "insert.sql", rows, REPETITIONS)
     results.compare(6, f"backlog of {rows:,} to 2 replicas / native logical replication", "rows/s", pair, "≥ 2.0",
                     "pgfanout timed from the start of the API")
 
 
-def probe(l, table, seconds, rate=500):
+def probe(l, db, seconds, rate=500):
     """Commit -> visible on both replicas, seconds: a list. One writer on the primary, one reader a
     replica on a held connection."""
     import psycopg2  # pylint: disable=import-outside-toplevel
-    writer = psycopg2.connect(l.primary.url())
+    writer = psycopg2.connect(l.primary.url(db))
     writer.autocommit = True
     seen = [dict() for _ in l.replicas]
     stop = threading.Event()
 
     def watch(n):
-        conn = psycopg2.connect(l.replicas[n].url())
+        conn = psycopg2.connect(l.replicas[n].url(db))
         conn.autocommit = True
         with conn.cursor() as c:
             last = -1
-            c.execute(f"prepare look as select stock from {table} where id = '00000000-0000-4000-8000-000000000000'")
+            c.execute("prepare look as select stock from products where id = '00000000-0000-4000-8000-000000000000'")
             while not stop.is_set():
                 c.execute("execute look")
                 got = c.fetchone()
@@ -227,14 +164,14 @@ def probe(l, table, seconds, rate=500):
         t.start()
     committed = {}
     with writer.cursor() as c:
-        c.execute(f"insert into {table} (id, name, price, stock) values ('00000000-0000-4000-8000-000000000000', 'probe', 1, 0) "
+        c.execute("insert into products (id, name, price, stock) values ('00000000-0000-4000-8000-000000000000', 'probe', 1, 0) "
                   "on conflict (id) do update set stock = 0")
         wait_until(lambda: all(0 in s for s in seen), 30, "the probe")
         begun = time.monotonic()
         for value in range(1, int(seconds * rate)):
             due = begun + value / rate
             time.sleep(max(0, due - time.monotonic()))
-            c.execute(f"update {table} set stock = %s where id = '00000000-0000-4000-8000-000000000000'", (value,))
+            c.execute("update products set stock = %s where id = '00000000-0000-4000-8000-000000000000'", (value,))
             committed[value] = time.monotonic()
         wait_until(lambda: all(value in s for s in seen), 30, "the probe's last value")
     stop.set()
@@ -245,15 +182,14 @@ def probe(l, table, seconds, rate=500):
 
 def latency(l, results):
     l.fill(HUNDRED_THOUSAND)
-    native = Native(l)
+    native.Native(l, 0, PRODUCTS).subscribe()
     both = {"p50": [], "p99": []}
     with l.running("pgfanout-api", "pgfanout-consumer"):
         for _ in range(REPETITIONS):
-            mine = probe(l, "products", SECONDS)
-            other = probe(l, "products_native", SECONDS)
+            mine = probe(l, DATABASE, SECONDS)
+            other = probe(l, native.DB, SECONDS)
             for name, part in (("p50", 0.5), ("p99", 0.99)):
                 both[name].append((mine[int(len(mine) * part)] * 1000, other[int(len(other) * part)] * 1000))
-    native.drop()
     for name, wanted in (("p50", "≤ 4"), ("p99", "≤ 8")):
         results.compare(7, f"commit to visible on both replicas at 500 writes/s, {name} / native logical replication", "ms",
                         medians(both[name], 0.05), wanted)
@@ -333,18 +269,14 @@ def memory(l, results):
     l.primary.psql(f"update products set stock = stock + 1 where stock >= 0; insert into products (id, name, price, stock) "
                    f"select gen_random_uuid(), 'backlog ' || n, 1, 1 from generate_series(1, {max(1, MILLION - 100_000)}) n")
     with l.running("pgfanout-api"):
-        wait_until(lambda: l.primary.psql("select count(*) from pgfanout.outbox where heartbeat is null").strip() == "0", 300, "the backlog in the queues")
+        wait_until(l.forgotten, 300, "the backlog in the queues")
         with l.running("pgfanout-consumer"):
-            most = [0]
-
-            def done():
-                most[0] = max(most[0], l.rss_kb("pgfanout-consumer"))
-                return l.drained()
-            wait_until(done, 600, "the backlog drained")
-    results.add(11, f"memory of the consumer, backlog of {MILLION:,}", "MB", most[0] / 1024, None, None, "≤ 48", most[0] <= 48 * 1024)
+            l.wait_drained(600)
+    most = l.peaks["pgfanout-consumer"]
+    results.add(11, f"memory of the consumer, backlog of {MILLION:,}", "MB", most / 1024, None, None, "≤ 48", most <= 48 * 1024)
 
 
-def replicas(_, results):
+def replicas(results):
     """All numbers of replicas get the same write rate, one that the machine can sustain with the
     most of them, so that only the number differs."""
     numbers = (1, 2, 4, 8)
@@ -435,6 +367,7 @@ def node(l, results):
 PARTS = {"reads": reads, "pages": pages, "list": full_list, "writes": writes, "sustained": sustained, "drain": drain,
          "latency": latency, "reset": reset, "import": imports, "node": node, "memory": memory, "cpu": cpu, "longtx": longtx,
          "replicas": replicas, "hung": hung.hung}
+OWN_SERVERS = ("replicas",)  # parts that start their servers themselves
 
 
 def main():
@@ -449,8 +382,8 @@ def main():
     for name in names:
         results.part = name
         try:
-            if name == "replicas":
-                replicas(None, results)
+            if name in OWN_SERVERS:
+                PARTS[name](results)
             else:
                 with Lab() as l:
                     PARTS[name](l, results)

@@ -19,11 +19,10 @@ import time
 import psycopg2
 
 import lab
-from lab import HERE, wait_until
+from lab import HERE, REPETITIONS, wait_until
 
-SECONDS = 3 * int(os.environ.get("BENCH_SECONDS", "5"))
-REPETITIONS = int(os.environ.get("BENCH_REPETITIONS", "3"))
-ROWS = int(100_000 * float(os.environ.get("BENCH_SCALE", "1")))
+SECONDS = 3 * lab.SECONDS
+ROWS = int(100_000 * lab.SCALE)
 HEARTBEAT_MS = 250
 READERS, WRITERS, PACE_MS = 64, 16, 40  # connections; PACE_MS is each one's average pause
 PROBE_ID = "00000000-0000-4000-8000-00000000beef"

@@ -5,6 +5,7 @@ Everything runs on this machine, all servers with fsync on. The two sides are me
 reliable than the absolute figures.
 """
 import contextlib
+import itertools
 import os
 import re
 import statistics
@@ -12,21 +13,26 @@ import subprocess
 import sys
 import time
 import urllib.request
-import uuid
 
 import psycopg2
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 # pylint: disable=wrong-import-position
-from harness.servers import (HOST, Postgres, Program, RabbitMQ, discard_all, free_port, new_folder, postgres_bin,
+from harness.servers import (DATABASE, HOST, Postgres, Program, RabbitMQ, discard_all, free_port, new_folder, postgres_bin,
                              psql_program, remove_folder, start_all, wait_until)
+from tables import PRODUCTS
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.path.join(ROOT, os.environ.get("PGFANOUT_BUILD", "build"))
 HERE = os.path.dirname(os.path.abspath(__file__))
+SECONDS = int(os.environ.get("BENCH_SECONDS", "5"))
+REPETITIONS = int(os.environ.get("BENCH_REPETITIONS", "3"))
+SCALE = float(os.environ.get("BENCH_SCALE", "1"))  # of row counts, for trying out
+# wal_retrieve_retry_interval: else a subscription that was enabled less than 5 s ago waits before it
+# starts again.
 SERVER = {"shared_buffers": "256MB", "max_connections": 200, "wal_level": "logical", "max_wal_size": "4GB",
           "max_wal_senders": 20, "max_replication_slots": 20, "max_worker_processes": 20,
-          "max_logical_replication_workers": 12}
+          "max_logical_replication_workers": 12, "wal_retrieve_retry_interval": "'100ms'"}
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -41,6 +47,8 @@ class Lab:
         self.rabbitmq = RabbitMQ(self.folder, tick_ms=5000)
         self.servers = [self.primary, *self.replicas, self.rabbitmq]
         self.programs = {}
+        self.peaks = {}  # of the programs that have ended: the most memory of each, kB
+        self.marks = itertools.count(1)
         self.env = {}
 
     def __enter__(self):
@@ -78,6 +86,8 @@ class Lab:
         return program
 
     def stop(self, name):
+        if name in self.programs:
+            self.peaks[name] = max(self.peaks.get(name, 0), self.rss_kb(name, "VmHWM"))
         program = self.programs.pop(name, None)
         if program and program.stop() != 0:
             raise RuntimeError(f"{name} did not end well:\n{program.log(30)}")
@@ -105,10 +115,17 @@ class Lab:
                 set synchronous_commit = off;
                 truncate products;
                 insert into products (id, name, price, stock, created_at, updated_at)
-                select md5(n::text)::uuid, 'Product number ' || n, round((n % 100000) / 100.0, 2), n % 500, now(), now()
+                select md5(n::text)::uuid, 'Product number ' || n, round((n % 100000) / 100.0, 2), n % 500, '2026-01-01', '2026-01-01'
                 from generate_series(1, {rows}) n order by 1;
                 vacuum analyze products;""")
         self.primary.psql("truncate pgfanout.outbox; vacuum analyze pgfanout.outbox")
+
+    def script(self, name, text):
+        """A file for pgbench."""
+        path = os.path.join(self.folder, name + ".sql")
+        with open(path, "w", encoding="utf-8") as f:
+            f.write(text)
+        return path
 
     def ids(self, rows):
         """Those of fill(rows)."""
@@ -124,37 +141,51 @@ class Lab:
     def product_paths(self, rows):
         return self.paths("/api/products/", self.ids(rows))
 
-    def wait_drained(self, timeout=300):
-        """Waits until no change is in flight; returns the time."""
-        return self.wait_equal("products", self.drained, timeout)
+    def register(self, *tables, timeout=300):
+        """Returns when both replicas have them."""
+        names = [name for table in tables for name in table.names]
+        self.primary.psql("".join(f"select pgfanout.add_table('{name}');" for name in names))
+        with self.running("pgfanout-api", "pgfanout-consumer"):
+            self.wait_loaded(names, timeout)
 
-    def wait_equal(self, table, equal, timeout=300):
-        """Waits until equal() holds; returns the time. It waits for a row that is written last,
-        which costs the servers next to nothing. equal() is called afterwards, and counts for the
-        time only if it does not hold at once."""
-        key = str(uuid.uuid4())
-        self.primary.psql(f"insert into {table} (id, name, price, stock) values ('{key}', 'last', 1, 1)")
+    def wait_loaded(self, names, timeout=300):
+        """Waits until both replicas have loaded all rows of registered tables; returns the time."""
+        regclasses = ", ".join(f"to_regclass('{name}')" for name in names)
         for replica in self.replicas:
-            with contextlib.closing(psycopg2.connect(replica.url())) as conn, conn.cursor() as cursor:
+            wait_until(lambda replica=replica: int(replica.psql(f"select count(*) from pgfanout.tables where relation in ({regclasses}) "
+                                                                "and not due")) == len(names), timeout, "the tables to be loaded", 0.02)
+        return time.monotonic()
+
+    def wait_there(self, table, db=DATABASE, timeout=300):
+        """Waits until both replicas have all changes of a table; returns the time. It waits for a
+        row that is written last, which costs the servers next to nothing. Then it compares the
+        rows, which counts for the time only if they are not equal at once."""
+        n = -next(self.marks)
+        self.primary.psql(table.mark(n), db)
+        for replica in self.replicas:
+            with contextlib.closing(psycopg2.connect(replica.url(db))) as conn, conn.cursor() as cursor:
                 conn.autocommit = True
 
                 def there():
-                    cursor.execute(f"select from {table} where id = %s", (key,))
+                    cursor.execute(f"select from {table.name} where {table.mark_where.format(n=n)}")
                     return cursor.rowcount == 1
                 wait_until(there, timeout, "the last row on the replica", 0.01)
         seen = time.monotonic()
-        if equal():
-            return seen
-        wait_until(equal, timeout, "the replicas to keep up", 0.05)
-        return time.monotonic()
+        if not self.equal(table, db):
+            wait_until(lambda: self.equal(table, db), timeout, "the replicas to keep up", 0.05)
+            seen = time.monotonic()
+        if db == DATABASE:
+            wait_until(self.forgotten, timeout, "the relay to forget what is confirmed")
+        return seen
 
-    def drained(self):
-        """Whether the outbox is empty and all replicas hold as many rows with the same sums as the
-        primary."""
-        if self.primary.psql("select exists (select from pgfanout.outbox where heartbeat is null)").strip() == "t":
-            return False
-        digest = "select count(*), sum(stock), max(updated_at) from products"
-        return len({s.psql(digest) for s in [self.primary, *self.replicas]}) == 1
+    def wait_drained(self, timeout=300):
+        return self.wait_there(PRODUCTS, timeout=timeout)
+
+    def equal(self, table, db=DATABASE):
+        return len({s.psql(table.digest, db) for s in [self.primary, *self.replicas]}) == 1
+
+    def forgotten(self):
+        return self.primary.psql("select exists (select from pgfanout.outbox where heartbeat is null)").strip() == "f"
 
     # ---- clocks ----
 
@@ -173,9 +204,10 @@ class Lab:
     def postgres_cpu(self):
         return self.cpu(*(pid for s in [self.primary, *self.replicas] for pid in s.pids()))
 
-    def rss_kb(self, name):
+    def rss_kb(self, name, which="VmRSS"):
+        """Of a program that runs; VmHWM: the most it has been."""
         with open(f"/proc/{self.programs[name].popen.pid}/status", encoding="ascii") as f:
-            return int(re.search(r"VmRSS:\s+(\d+)", f.read()).group(1))
+            return int(re.search(which + r":\s+(\d+)", f.read()).group(1))
 
 
 def get(url):
@@ -193,21 +225,31 @@ def wrk(base, script, connections, seconds, threads=1, env=None):
     return float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
 
 
-def pgbench(server, script, clients, seconds=None, transactions=None, rate=None):
-    """Transactions per second of a script file, prepared statements, for some seconds or for so
-    many transactions in all; at most rate a second."""
+def pgbench(server, script, clients, seconds=None, transactions=None, rate=None, db=DATABASE):
+    """Transactions per second of a script file (None: pgbench's own), prepared statements, for some
+    seconds or for so many transactions in all; at most rate a second."""
     length = ["-T", str(round(seconds))] if transactions is None else ["-t", str(transactions // clients)]
     if rate is not None:
         length += ["-R", str(rate)]
     argv = [os.path.join(postgres_bin(), "pgbench"), "-n", "-M", "prepared", "-c", str(clients), "-j", str(min(2, clients)),
-            *length, "-f", os.path.join(HERE, script)]
-    done = subprocess.run([*argv, server.url()], capture_output=True, text=True, check=True)
+            *length, *(["-f", os.path.join(HERE, script)] if script else [])]
+    done = subprocess.run([*argv, server.url(db)], capture_output=True, text=True, check=True)
     return float(re.search(r"tps = ([\d.]+) \(without", done.stdout).group(1))
 
 
-def best_clients(server, script, seconds, choices=(8, 16, 32, 64)):
+def best_clients(server, script, seconds, choices=(8, 16, 32, 64), db=DATABASE):
     """The number of clients that is fastest, found once with short runs, for the comparison."""
-    return max(choices, key=lambda c: pgbench(server, script, c, seconds))
+    return max(choices, key=lambda c: pgbench(server, script, c, seconds, db=db))
+
+
+def until_there(write, there):
+    """Writes a second by write(), which returns its rate, including the time until the replicas
+    have them, by there(), which returns when; and that time alone."""
+    begun = time.monotonic()
+    rate = write()
+    written = time.monotonic()
+    done = there()
+    return rate * (written - begun) / (done - begun), done - written
 
 
 def timed(fn, *args, **kwargs):

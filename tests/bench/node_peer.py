@@ -14,7 +14,7 @@ import subprocess
 import time
 
 import lab
-from lab import HERE, HOST, Program, free_port, get, interleave, wait_until, wrk
+from lab import HERE, HOST, Program, free_port, get, interleave, until_there, wait_until, wrk
 
 TABLE = ("create table products (id uuid primary key, name text not null, price numeric not null, stock integer not null, "
          "created_at timestamptz(3) not null default now(), updated_at timestamptz(3) not null default now())")
@@ -131,14 +131,6 @@ class Peer:
         return time.monotonic()
 
 
-def until_there(whose, base, seconds):
-    """Writes a second, including the time until both replicas have them."""
-    begun = time.monotonic()
-    rate = wrk(base, "write_one.lua", 64, seconds)
-    last = time.monotonic()
-    return rate * (last - begun) / (whose.wait_drained() - begun)
-
-
 def written(whose, base, seconds):
     """Writes a second; returns when nothing is in flight, so that the next measurement is not
     disturbed."""
@@ -164,4 +156,5 @@ def node(l, results, rows, paths, seconds, repetitions):
         compare(f"GET one of {rows:,}, 64 connections", pool, lambda _, base: wrk(base, "read.lua", 64, seconds, env=paths))
         pool = peer.best_pool(lambda base: written(peer, base, 2))
         compare("POST, 64 connections, everything running", pool, lambda whose, base: written(whose, base, seconds))
-        compare("POST until both replicas have all", pool, lambda whose, base: until_there(whose, base, seconds * 2))
+        compare("POST until both replicas have all", pool, 
+                lambda whose, base: until_there(lambda: wrk(base, "write_one.lua", 64, seconds * 2), whose.wait_drained)[0])
