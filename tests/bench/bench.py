@@ -15,6 +15,7 @@ import threading
 import time
 import uuid
 
+import any_table
 import hung
 import lab
 import native
@@ -366,8 +367,9 @@ def node(l, results):
 
 PARTS = {"reads": reads, "pages": pages, "list": full_list, "writes": writes, "sustained": sustained, "drain": drain,
          "latency": latency, "reset": reset, "import": imports, "node": node, "memory": memory, "cpu": cpu, "longtx": longtx,
-         "replicas": replicas, "hung": hung.hung}
-OWN_SERVERS = ("replicas",)  # parts that start their servers themselves
+         "replicas": replicas, "hung": hung.hung, "backlog": any_table.backlog, "tpcb": any_table.tpcb, "capture": any_table.capture,
+         "load": any_table.load, "many": any_table.many}
+OWN_SERVERS = ("replicas", "many")  # parts that start their servers themselves
 
 
 def main():
