@@ -9,8 +9,7 @@
 #include "common/wire/topology.h"
 #include "consumer/apply/message.h"
 
-#define BYTES_MAX   ((size_t)4 << 20) /* raw messages in a batch; a larger one is a batch alone */
-#define BATCHES_MAX ((size_t)8)
+#define BYTES_MAX ((size_t)4 << 20) /* raw messages in a batch; a larger one is a batch alone */
 
 void inbox_init(struct inbox *in, const struct tables *tables, size_t max_changes)
 {
@@ -53,7 +52,7 @@ bool inbox_full(const struct inbox *in)
 {
 	const struct inbox_batch *b = collecting(in);
 
-	return in->nbatches >= BATCHES_MAX || (b != NULL && is_full(in, &b->batch));
+	return in->nbatches >= INBOX_BATCHES_MAX || (b != NULL && is_full(in, &b->batch));
 }
 
 /* A new batch behind this one; NULL: the first. */

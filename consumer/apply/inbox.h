@@ -11,6 +11,8 @@
 #include "consumer/apply/batch.h"
 #include "consumer/apply/tables.h"
 
+#define INBOX_BATCHES_MAX 8 /* with so many, reading pauses */
+
 struct inbox_batch {
 	struct inbox_batch *next;
 	struct batch batch;

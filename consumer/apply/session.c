@@ -88,9 +88,8 @@ struct session {
 	struct batch *applying; /* with apply.c; NULL: none */
 	bool asking;		/* whether what `applying` leaves out is to be left out; then */
 	bool numbers_due;	/* apply_start() is called with this */
-	int shape;		/* these two: of SESSION_SHAPE */
-	struct strbuf description;
-	const char *leaves;  /* of a table that is dropped: the queue that says so; else NULL */
+	struct session_shape shapes[INBOX_BATCHES_MAX]; /* these two: of SESSION_SHAPE */
+	size_t nshapes;
 	bool numbers_left;   /* in the inbox, of messages that are to be acknowledged */
 	uint64_t ack_tag;    /* all up to this one is to be acknowledged; 0: nothing */
 	size_t ack_messages; /* so many */
@@ -304,45 +303,99 @@ static void finish_batch(struct session *s)
 		inbox_done(&s->inbox);
 }
 
-/* Whether a batch may be begun, as far as the shape that it brings is concerned. What is in front of it is
- * applied by then; the message is not acknowledged, and comes again. */
+/* ---- shapes ---- */
+
+static void forget_shapes(struct session *s)
+{
+	while (s->nshapes > 0)
+		free(s->shapes[--s->nshapes].description);
+}
+
+static void add_shape(struct session *s, struct session_shape shape, const char *description)
+{
+	shape.description = description ? xstrdup(description) : NULL;
+	s->shapes[s->nshapes++] = shape;
+}
+
+/* Whether the shape that a batch describes is known here; else *ret is what it is, but for the description. */
+static bool is_known(const struct session *s, const struct batch *b, const char *description,
+		     struct session_shape *ret)
+{
+	const char *queue = change_kind_name(b->messages[b->nmessages - 1].kind);
+	struct err err = { .text = "" };
+	struct table *t = table_read(b->shape, description, &err);
+	bool known = true;
+
+	if (t == NULL) { /* not one of ours */
+		log_warn("a message describes no table: it is skipped", KV_S("replica", s->replica),
+			 KV_S("error", err.text));
+	} else {
+		known = t->dropped ? tables_left(s->inbox.tables, t, queue)
+				   : tables_shape(s->inbox.tables, t->shape) != NULL;
+		*ret = (struct session_shape){ .shape = b->shape,
+					       .table = t->id,
+					       .leaves = t->dropped ? queue : NULL };
+	}
+	table_free(t);
+	return known;
+}
+
+/* Those that come right behind the first one, of other tables, are brought together with it: each time costs
+ * new connections and a load. */
+static void take_next_shapes(struct session *s)
+{
+	AUTO_STRBUF text = STRBUF_INIT;
+
+	for (const struct inbox_batch *at = s->inbox.first->next;
+	     at != NULL && s->nshapes < ARRAY_SIZE(s->shapes); at = at->next) {
+		const struct batch *b = &at->batch;
+		struct session_shape next;
+
+		if (b->shape == 0 || b->shape_body.len == 0)
+			return;
+		strbuf_reset(&text);
+		strbuf_add(&text, b->bodies.data + b->shape_body.at, b->shape_body.len);
+		if (is_known(s, b, strbuf_str(&text), &next))
+			continue;
+		size_t i = 0;
+		while (i < s->nshapes && s->shapes[i].table != next.table)
+			i++;
+		if (i < s->nshapes && s->shapes[i].shape == next.shape) /* by the other queue */
+			continue;
+		if (i < s->nshapes || next.leaves != NULL)
+			return;
+		add_shape(s, next, strbuf_str(&text));
+	}
+}
+
+/* Whether a batch, the first one, may be begun, as far as the shape that it brings is concerned. What is in
+ * front of it is applied by then; the message is not acknowledged, and comes again. */
 static bool knows_shape(struct session *s, const struct batch *b)
 {
-	struct err err = { .text = "" };
+	AUTO_STRBUF text = STRBUF_INIT;
+	struct session_shape first = { .shape = b->shape };
 
 	if (b->shape == 0)
 		return true;
-	strbuf_reset(&s->description);
-	s->leaves = NULL;
+	forget_shapes(s);
 	if (b->shape_body.len == 0) {
-		s->shape = b->shape;
-		end_with(s, SESSION_SHAPE, NULL, NULL);
-		return false;
+		add_shape(s, first, NULL);
+	} else {
+		strbuf_add(&text, b->bodies.data + b->shape_body.at, b->shape_body.len);
+		if (is_known(s, b, strbuf_str(&text), &first))
+			return true;
+		add_shape(s, first, strbuf_str(&text));
+		if (first.leaves == NULL)
+			take_next_shapes(s);
 	}
-	strbuf_add(&s->description, b->bodies.data + b->shape_body.at, b->shape_body.len);
-	struct table *t = table_read(b->shape, strbuf_str(&s->description), &err);
-	const char *queue = change_kind_name(b->messages[b->nmessages - 1].kind);
-	bool known = t == NULL || (t->dropped ? tables_left(s->inbox.tables, t, queue)
-					      : tables_shape(s->inbox.tables, t->shape) != NULL);
-
-	s->leaves = t != NULL && t->dropped ? queue : NULL;
-
-	if (t == NULL) /* not one of ours */
-		log_warn("a message describes no table: it is skipped", KV_S("replica", s->replica),
-			 KV_S("error", err.text));
-	table_free(t);
-	if (known)
-		return true;
-	s->shape = b->shape;
 	end_with(s, SESSION_SHAPE, NULL, NULL);
 	return false;
 }
 
-int session_shape(const struct session *s, const char **ret_description, const char **ret_leaves)
+size_t session_shapes(const struct session *s, const struct session_shape **ret)
 {
-	*ret_leaves = s->leaves;
-	*ret_description = s->description.len > 0 ? strbuf_str(&s->description) : NULL;
-	return s->shape;
+	*ret = s->shapes;
+	return s->nshapes;
 }
 
 static void on_left_out(void *arg, enum db_outcome outcome, const struct pg_result *r,
@@ -691,7 +744,7 @@ struct session *session_free(struct session *s)
 	blockers_free(s->blockers);
 	retry_free(s->retry);
 	inbox_clear(&s->inbox);
-	strbuf_clear(&s->description);
+	forget_shapes(s);
 	free(s);
 	return NULL;
 }

@@ -25,7 +25,7 @@ enum session_end {
 	SESSION_BROKER,	   /* the broker's connection is lost */
 	SESSION_CANCELLED, /* a queue was deleted; what had been received from it is applied */
 	SESSION_RESET_DUE, /* the replica is marked, and may be reset by itself */
-	SESSION_SHAPE,	   /* a table has a shape that is not known here: session_shape() */
+	SESSION_SHAPE,	   /* tables have shapes that are not known here: session_shapes() */
 	SESSION_TABLES,	   /* tables that the replica is still to have are due for another try */
 };
 
@@ -60,8 +60,14 @@ void session_meets_lock(struct session *s, bool lock);
 void session_run(struct session *s, struct db *db, struct amqp_link *link, bool after_trouble,
 		 const struct auto_reset *auto_reset, struct session_result *ret);
 
-/* After SESSION_SHAPE: its number, and its description as it came, until the next stretch; NULL: a message
- * needs it, and it has come to another consumer, or not at all. */
-int session_shape(const struct session *s, const char **ret_description, const char **ret_leaves);
+struct session_shape {
+	int shape, table;
+	char *description; /* as it came; NULL: a message needs it, and it has come to another consumer, or
+			     * not at all */
+	const char *leaves; /* of a table that is dropped: the queue that says so; else NULL */
+};
+
+/* After SESSION_SHAPE, until the next stretch: at least one, in the order they came in. */
+size_t session_shapes(const struct session *s, const struct session_shape **ret);
 
 #endif

@@ -339,46 +339,56 @@ static void wait_for_shape(struct apply_worker *w, int shape)
 	stop_sleep_ms(backoff_next_ms(&w->replica_backoff));
 }
 
-/* Then the replica is connected again, and knows the table. */
-static void bring_shape(struct apply_worker *w)
+/* False: the replica was lost, or cannot take it now. */
+static bool bring_shape(struct apply_worker *w, const struct session_shape *s)
 {
-	const char *description, *leaves;
 	struct err err = { .text = "" };
-	int shape = session_shape(w->session, &description, &leaves);
 	enum table_brought how = TABLE_THERE;
+	enum db_outcome outcome = replica_bring(w->settings, w->replica, &w->stream, s->shape,
+						s->description, s->leaves, &how, &err);
 
-	if (description == NULL) {
-		wait_for_shape(w, shape);
-		return;
-	}
-	enum db_outcome outcome = replica_bring(w->settings, w->replica, &w->stream, shape,
-						description, leaves, &how, &err);
 	if (outcome != DB_OK) {
 		replica_failed(w, outcome,
 			       "a table could not be brought to the replica; trying again", &err);
-		return;
+		return false;
 	}
 	if (how == TABLE_WAITS)
 		log_error(
 			"a table cannot be brought to the replica: its changes are left out until the "
 			"cause is put right, and then it is loaded",
-			KV_S("replica", w->replica->name), KV_I("shape", shape),
+			KV_S("replica", w->replica->name), KV_I("shape", s->shape),
 			KV_S("error", err.text));
 	else if (how == TABLE_LEFT && err.text[0] != '\0')
 		log_warn("a table is replicated no more, and the replica's could not be dropped",
 			 KV_S("replica", w->replica->name), KV_S("error", err.text));
 	else if (how == TABLE_LEFT)
 		log_info("a table is replicated no more", KV_S("replica", w->replica->name),
-			 KV_I("shape", shape));
+			 KV_I("shape", s->shape));
 	else if (how != TABLE_LEAVES)
 		log_info("the replica has a new shape of a table",
-			 KV_S("replica", w->replica->name), KV_I("shape", shape));
+			 KV_S("replica", w->replica->name), KV_I("shape", s->shape));
 	if (how == TABLE_WAITS)
 		(void)status_set_error(w->status, err.text);
 	else if (how == TABLE_DUE && !auto_reset_possible(&w->auto_reset))
 		log_warn(
 			"its rows are yet to be loaded: run reset-replicas --replica with its name",
 			KV_S("replica", w->replica->name));
+	return true;
+}
+
+/* Then the replica is connected again, and knows the tables. */
+static void bring_shapes(struct apply_worker *w)
+{
+	const struct session_shape *shapes;
+	size_t n = session_shapes(w->session, &shapes);
+
+	if (shapes[0].description == NULL) {
+		wait_for_shape(w, shapes[0].shape);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		if (!bring_shape(w, &shapes[i]))
+			return;
 	close_replica(w);
 }
 
@@ -420,7 +430,7 @@ static bool apply_session(struct apply_worker *w)
 		(void)(w->db != NULL && read_state(w));
 		break;
 	case SESSION_SHAPE:
-		bring_shape(w);
+		bring_shapes(w);
 		break;
 	case SESSION_TABLES:
 		close_replica(w);
