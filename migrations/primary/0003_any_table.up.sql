@@ -154,11 +154,24 @@ END $$;
 COMMENT ON FUNCTION pgfanout.source() IS 'pgfanout: names this primary, whose transaction ids these are';
 
 -- ---- one description of a table ----
+--
+-- In plpgsql, whose plans stay: many tables are described in a session, and to plan all this takes longer than
+-- to run it.
 
 -- A domain's base type, an array of a domain's likewise; any other type is its own.
 CREATE FUNCTION pgfanout.base_type(type oid, modifier integer, OUT base oid, OUT base_modifier integer)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_column
+BEGIN
+	-- Nearly all.
+	IF NOT EXISTS (SELECT FROM pg_type t LEFT JOIN pg_type e ON e.oid = t.typelem
+		WHERE t.oid = base_type.type AND (t.typtype = 'd' OR e.typtype = 'd'))
+	THEN
+		base := base_type.type;
+		base_modifier := base_type.modifier;
+		RETURN;
+	END IF;
 	WITH RECURSIVE chain (oid, modifier, depth, array_of) AS (
 		SELECT base_type.type, base_type.modifier, 0, false
 		UNION ALL
@@ -170,8 +183,9 @@ AS $$
 			AND t.typsubscript = 'array_subscript_handler'::regproc)
 	)
 	SELECT CASE WHEN NOT c.array_of THEN c.oid ELSE coalesce(nullif(t.typarray, 0), base_type.type) END, c.modifier
-	FROM chain c JOIN pg_type t ON t.oid = c.oid ORDER BY c.depth DESC LIMIT 1
-$$;
+	INTO base, base_modifier
+	FROM chain c JOIN pg_type t ON t.oid = c.oid ORDER BY c.depth DESC LIMIT 1;
+END $$;
 COMMENT ON FUNCTION pgfanout.base_type(oid, integer) IS 'pgfanout: the type that a domain is made of';
 
 -- The partitions of a table, at every level. A mark stands for a partition from when it was attached until
@@ -194,174 +208,200 @@ COMMENT ON FUNCTION pgfanout.partitions(oid) IS 'pgfanout: the partitions of a t
 -- The key that was asked for: attribute numbers in its order; NULL: it is not there, or not unique at
 -- any time, over columns that are never NULL.
 CREATE FUNCTION pgfanout.key_index(r pgfanout.registered) RETURNS oid
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT i.indexrelid FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
-	WHERE i.indrelid = r.relation AND i.indisunique AND i.indisvalid AND i.indimmediate
-		AND i.indpred IS NULL AND i.indexprs IS NULL
-		AND (x.relname = r.key_index OR (r.key_index IS NULL AND i.indisprimary))
-		AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (att, place)
-			JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.att
-			WHERE k.place <= i.indnkeyatts AND NOT a.attnotnull)
-$$;
+#variable_conflict use_column
+BEGIN
+	RETURN (
+		SELECT i.indexrelid FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+		WHERE i.indrelid = r.relation AND i.indisunique AND i.indisvalid AND i.indimmediate
+			AND i.indpred IS NULL AND i.indexprs IS NULL
+			AND (x.relname = r.key_index OR (r.key_index IS NULL AND i.indisprimary))
+			AND NOT EXISTS (SELECT FROM unnest(i.indkey::int2[]) WITH ORDINALITY AS k (att, place)
+				JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.att
+				WHERE k.place <= i.indnkeyatts AND NOT a.attnotnull)
+	);
+END $$;
 COMMENT ON FUNCTION pgfanout.key_index(pgfanout.registered) IS 'pgfanout: the index that is a table''s key';
 
 -- The columns of the key, each with the operator of its index that says whether two values are equal.
 CREATE FUNCTION pgfanout.key_operators(r pgfanout.registered) RETURNS TABLE (att smallint, place bigint, text text)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT k.att, k.place, format('OPERATOR(%I.%s)', n.nspname, o.oprname)
-	FROM pg_index i
-	CROSS JOIN unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS k (att, class, place)
-	JOIN pg_opclass c ON c.oid = k.class
-	JOIN pg_amop m ON m.amopfamily = c.opcfamily AND m.amoplefttype = c.opcintype
-		AND m.amoprighttype = c.opcintype AND m.amopstrategy = 3
-	JOIN pg_operator o ON o.oid = m.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace
-	WHERE i.indexrelid = pgfanout.key_index(r) AND k.place <= i.indnkeyatts
-$$;
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+		SELECT k.att, k.place, format('OPERATOR(%I.%s)', n.nspname, o.oprname)
+		FROM pg_index i
+		CROSS JOIN unnest(i.indkey::int2[], i.indclass::oid[]) WITH ORDINALITY AS k (att, class, place)
+		JOIN pg_opclass c ON c.oid = k.class
+		JOIN pg_amop m ON m.amopfamily = c.opcfamily AND m.amoplefttype = c.opcintype
+			AND m.amoprighttype = c.opcintype AND m.amopstrategy = 3
+		JOIN pg_operator o ON o.oid = m.amopopr JOIN pg_namespace n ON n.oid = o.oprnamespace
+		WHERE i.indexrelid = pgfanout.key_index(r) AND k.place <= i.indnkeyatts;
+END $$;
 COMMENT ON FUNCTION pgfanout.key_operators(pgfanout.registered) IS 'pgfanout: the columns of a table''s key';
 
 -- The types that the columns of a table are made of, each behind those that it is made of itself: of an array
 -- its element.
 CREATE FUNCTION pgfanout.types_used(relation regclass) RETURNS TABLE (att smallint, type oid, depth integer)
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH RECURSIVE used (att, type, depth) AS (
-		SELECT a.attnum, coalesce(nullif(t.typelem, 0), t.oid), 0
-		FROM pg_attribute a CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
-		JOIN pg_type t ON t.oid = b.base
-		WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
-		UNION ALL
-		SELECT u.att, coalesce(nullif(t.typelem, 0), t.oid), u.depth + 1
-		FROM used u JOIN pg_type c ON c.oid = u.type AND c.typtype = 'c'
-		JOIN pg_attribute a ON a.attrelid = c.typrelid AND a.attnum > 0 AND NOT a.attisdropped
-		CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
-		JOIN pg_type t ON t.oid = b.base
-	)
-	SELECT att, type, max(depth) FROM used GROUP BY 1, 2
-$$;
+#variable_conflict use_column
+BEGIN
+	RETURN QUERY
+		WITH RECURSIVE used (att, type, depth) AS (
+			SELECT a.attnum, coalesce(nullif(t.typelem, 0), t.oid), 0
+			FROM pg_attribute a CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
+			JOIN pg_type t ON t.oid = b.base
+			WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped
+			UNION ALL
+			SELECT u.att, coalesce(nullif(t.typelem, 0), t.oid), u.depth + 1
+			FROM used u JOIN pg_type c ON c.oid = u.type AND c.typtype = 'c'
+			JOIN pg_attribute a ON a.attrelid = c.typrelid AND a.attnum > 0 AND NOT a.attisdropped
+			CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
+			JOIN pg_type t ON t.oid = b.base
+		)
+		SELECT att, type, max(depth) FROM used GROUP BY 1, 2;
+END $$;
 COMMENT ON FUNCTION pgfanout.types_used(regclass) IS 'pgfanout: the types that a table''s columns are made of';
 
 -- A collation that is not the one of the type, as SQL has it.
 CREATE FUNCTION pgfanout.collation_of(sort oid, type oid) RETURNS text
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT format('%I.%I', n.nspname, l.collname) FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
-	WHERE l.oid = sort AND l.oid <> (SELECT t.typcollation FROM pg_type t WHERE t.oid = type)
-$$;
+#variable_conflict use_column
+BEGIN
+	RETURN (
+		SELECT format('%I.%I', n.nspname, l.collname) FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
+		WHERE l.oid = sort AND l.oid <> (SELECT t.typcollation FROM pg_type t WHERE t.oid = type)
+	);
+END $$;
 COMMENT ON FUNCTION pgfanout.collation_of(oid, oid) IS 'pgfanout: part of describing a table';
 
 -- What a replica needs before it can have the table: collations, enum and composite types, in this order, each
 -- behind those that it is made of. Not what an extension brings. Labels and attributes are known by their
 -- numbers, so that one can be renamed.
 CREATE FUNCTION pgfanout.needed(r pgfanout.registered) RETURNS jsonb
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	WITH used AS (
-		SELECT u.type AS oid, max(u.depth) AS depth FROM pgfanout.types_used(r.relation) u
-		WHERE r.columns IS NULL OR u.att IN (SELECT a.attnum FROM pg_attribute a
-			WHERE a.attrelid = r.relation AND a.attname = ANY (r.columns))
-		GROUP BY 1
-	), collations AS (
-		SELECT a.attcollation AS oid FROM pg_attribute a WHERE a.attnum > 0 AND NOT a.attisdropped
-			AND (a.attrelid = r.relation AND (r.columns IS NULL OR a.attname = ANY (r.columns))
-				OR a.attrelid IN (SELECT t.typrelid FROM used u JOIN pg_type t ON t.oid = u.oid))
-	), made AS (
-		SELECT n.nspname, l.collname AS name, 1000 AS depth, 'collation' AS kind,
-			to_jsonb(l) - '{oid,collname,collnamespace,collowner,collencoding,collversion}'::text[] AS parts,
-			l.oid, 'pg_collation'::regclass AS class
-		FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
-		WHERE l.oid IN (SELECT c.oid FROM collations c) AND l.collnamespace <> 'pg_catalog'::regnamespace
-		UNION ALL
-		SELECT n.nspname, t.typname, u.depth, 'enum', (SELECT jsonb_agg(jsonb_build_object('number', e.oid::bigint,
-				'name', e.enumlabel) ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid),
-			t.oid, 'pg_type'::regclass
-		FROM used u JOIN pg_type t ON t.oid = u.oid AND t.typtype = 'e' JOIN pg_namespace n ON n.oid = t.typnamespace
-		UNION ALL
-		SELECT n.nspname, t.typname, u.depth, 'composite', (SELECT jsonb_agg(jsonb_build_object('number', a.attnum,
-				'name', a.attname, 'type', format_type(b.base, b.base_modifier)
-				|| coalesce(' COLLATE ' || pgfanout.collation_of(a.attcollation, b.base), '')) ORDER BY a.attnum)
-			FROM pg_attribute a CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
-			WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped),
-			t.oid, 'pg_type'::regclass
-		FROM used u JOIN pg_type t ON t.oid = u.oid AND t.typtype = 'c' JOIN pg_namespace n ON n.oid = t.typnamespace
-		JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
-	)
-	SELECT jsonb_agg(jsonb_build_object('kind', m.kind, 'schema', m.nspname, 'name', m.name,
-		'parts', coalesce(m.parts, '[]')) ORDER BY m.depth DESC, m.nspname, m.name)
-	FROM made m WHERE NOT EXISTS (SELECT FROM pg_depend d
-		WHERE d.classid = m.class AND d.objid = m.oid AND d.deptype = 'e')
-$$;
+#variable_conflict use_column
+BEGIN
+	RETURN (
+		WITH used AS (
+			SELECT u.type AS oid, max(u.depth) AS depth FROM pgfanout.types_used(r.relation) u
+			WHERE r.columns IS NULL OR u.att IN (SELECT a.attnum FROM pg_attribute a
+				WHERE a.attrelid = r.relation AND a.attname = ANY (r.columns))
+			GROUP BY 1
+		), collations AS (
+			SELECT a.attcollation AS oid FROM pg_attribute a WHERE a.attnum > 0 AND NOT a.attisdropped
+				AND (a.attrelid = r.relation AND (r.columns IS NULL OR a.attname = ANY (r.columns))
+					OR a.attrelid IN (SELECT t.typrelid FROM used u JOIN pg_type t ON t.oid = u.oid))
+		), made AS (
+			SELECT n.nspname, l.collname AS name, 1000 AS depth, 'collation' AS kind,
+				to_jsonb(l) - '{oid,collname,collnamespace,collowner,collencoding,collversion}'::text[] AS parts,
+				l.oid, 'pg_collation'::regclass AS class
+			FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace
+			WHERE l.oid IN (SELECT c.oid FROM collations c) AND l.collnamespace <> 'pg_catalog'::regnamespace
+			UNION ALL
+			SELECT n.nspname, t.typname, u.depth, 'enum', (SELECT jsonb_agg(jsonb_build_object('number', e.oid::bigint,
+					'name', e.enumlabel) ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.oid),
+				t.oid, 'pg_type'::regclass
+			FROM used u JOIN pg_type t ON t.oid = u.oid AND t.typtype = 'e' JOIN pg_namespace n ON n.oid = t.typnamespace
+			UNION ALL
+			SELECT n.nspname, t.typname, u.depth, 'composite', (SELECT jsonb_agg(jsonb_build_object('number', a.attnum,
+					'name', a.attname, 'type', format_type(b.base, b.base_modifier)
+					|| coalesce(' COLLATE ' || pgfanout.collation_of(a.attcollation, b.base), '')) ORDER BY a.attnum)
+				FROM pg_attribute a CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
+				WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped),
+				t.oid, 'pg_type'::regclass
+			FROM used u JOIN pg_type t ON t.oid = u.oid AND t.typtype = 'c' JOIN pg_namespace n ON n.oid = t.typnamespace
+			JOIN pg_class c ON c.oid = t.typrelid AND c.relkind = 'c'
+		)
+		SELECT jsonb_agg(jsonb_build_object('kind', m.kind, 'schema', m.nspname, 'name', m.name,
+			'parts', coalesce(m.parts, '[]')) ORDER BY m.depth DESC, m.nspname, m.name)
+		FROM made m WHERE NOT EXISTS (SELECT FROM pg_depend d
+			WHERE d.classid = m.class AND d.objid = m.oid AND d.deptype = 'e')
+	);
+END $$;
 COMMENT ON FUNCTION pgfanout.needed(pgfanout.registered) IS 'pgfanout: types and collations that a table needs';
 
 -- The indexes of a table but for its key, for the replicas that make it: not unique there. Not those over
 -- columns that are not sent, or by functions or operators that are not the server's own. Noted with a shape,
 -- and no part of it: another index changes nothing that is sent.
 CREATE FUNCTION pgfanout.other_indexes(r pgfanout.registered) RETURNS jsonb
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT coalesce(jsonb_agg(jsonb_build_object('name', x.relname, 'definition',
-		substr(d.text, length(format('CREATE %sINDEX %I ON %s%I.%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END,
-			x.relname, CASE WHEN x.relkind = 'I' THEN 'ONLY ' ELSE '' END, n.nspname, c.relname)) + 1)) ORDER BY x.oid), '[]')
-	FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
-	JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL pg_get_indexdef(x.oid) AS d (text)
-	WHERE c.oid = r.relation AND i.indisvalid AND x.oid <> pgfanout.key_index(r)
-		AND NOT EXISTS (SELECT FROM pg_depend p WHERE p.classid = 'pg_class'::regclass AND p.objid = x.oid
-			AND (p.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
-				OR p.refobjid = c.oid AND r.columns IS NOT NULL AND p.refobjsubid > 0
-					AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid
-						AND a.attnum = p.refobjsubid AND a.attname = ANY (r.columns))))
-$$;
+#variable_conflict use_column
+BEGIN
+	RETURN (
+		SELECT coalesce(jsonb_agg(jsonb_build_object('name', x.relname, 'definition',
+			substr(d.text, length(format('CREATE %sINDEX %I ON %s%I.%I ', CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END,
+				x.relname, CASE WHEN x.relkind = 'I' THEN 'ONLY ' ELSE '' END, n.nspname, c.relname)) + 1)) ORDER BY x.oid), '[]')
+		FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid JOIN pg_class c ON c.oid = i.indrelid
+		JOIN pg_namespace n ON n.oid = c.relnamespace CROSS JOIN LATERAL pg_get_indexdef(x.oid) AS d (text)
+		WHERE c.oid = r.relation AND i.indisvalid AND x.oid <> pgfanout.key_index(r)
+			AND NOT EXISTS (SELECT FROM pg_depend p WHERE p.classid = 'pg_class'::regclass AND p.objid = x.oid
+				AND (p.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+					OR p.refobjid = c.oid AND r.columns IS NOT NULL AND p.refobjsubid > 0
+						AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid
+							AND a.attnum = p.refobjsubid AND a.attname = ANY (r.columns))))
+	);
+END $$;
 COMMENT ON FUNCTION pgfanout.other_indexes(pgfanout.registered) IS 'pgfanout: the indexes of a table but for its key';
 
 -- What a table looks like: all that relay, consumer and replicas know of it. A column's form says how
 -- its values are written in records and messages: pgfanout.value_text().
 CREATE FUNCTION pgfanout.describe(r pgfanout.registered) RETURNS jsonb
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
 AS $$
-	SELECT jsonb_build_object(
-		'table', r.id, 'schema', n.nspname, 'name', c.relname,
-		'stream', (SELECT s.name FROM pgfanout.streams s WHERE s.id = r.stream),
-		'flat', coalesce(r.special -> 'flat', 'false'),
-		'version', coalesce(r.special ->> 'version', 'pgfanout_version'),
-		'key', (SELECT jsonb_agg(k.att ORDER BY k.place) FROM pgfanout.key_operators(r) k),
-		-- Keys that are equal have the same text.
-		'plain', NOT EXISTS (SELECT FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY AS k (att, place),
-				pg_attribute a CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
-				JOIN pg_type t ON t.oid = b.base LEFT JOIN pg_collation l ON l.oid = a.attcollation
-			WHERE i.indexrelid = pgfanout.key_index(r) AND k.place <= i.indnkeyatts
-				AND a.attrelid = i.indrelid AND a.attnum = k.att
-				AND NOT (t.typtype = 'e' OR (coalesce(l.collisdeterministic, true)
-					AND b.base = ANY ('{boolean,smallint,integer,bigint,oid,uuid,text,varchar,name,bytea,'
-					'date,time,timestamp,timestamptz,"char"}'::regtype[])))),
-		'needs', pgfanout.needed(r),
-		'columns', (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
-				'att', a.attnum, 'name', a.attname,
-				'member', coalesce(r.special -> 'members' ->> a.attname, a.attname),
-				'type', format_type(b.base, b.base_modifier),
-				'form', CASE b.base WHEN 'boolean'::regtype THEN 'boolean'
-					WHEN 'smallint'::regtype THEN 'int4' WHEN 'integer'::regtype THEN 'int4'
-					WHEN 'bigint'::regtype THEN 'int8' WHEN 'uuid'::regtype THEN 'uuid'
-					WHEN 'timestamptz'::regtype THEN 'timestamptz'
-					WHEN 'numeric'::regtype THEN 'number' WHEN 'real'::regtype THEN 'number'
-					WHEN 'double precision'::regtype THEN 'number'
-					WHEN 'jsonb'::regtype THEN 'json'
-					WHEN 'text'::regtype THEN 'string' WHEN 'varchar'::regtype THEN 'string'
-					WHEN 'bpchar'::regtype THEN 'string' WHEN 'name'::regtype THEN 'string'
-					ELSE 'text' END,
-				'notnull', a.attnotnull, 'equal', e.text,
-				'collation', pgfanout.collation_of(a.attcollation, b.base)))
-				ORDER BY a.attnum)
-			FROM pg_attribute a CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
-			LEFT JOIN pgfanout.key_operators(r) e ON e.att = a.attnum
-			WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-				AND (r.columns IS NULL OR a.attname = ANY (r.columns))))
-		|| CASE WHEN r.loads = 0 THEN '{}' ELSE jsonb_build_object('loads', r.loads) END
-		|| CASE WHEN r.replicas IS NULL THEN '{}'
-			ELSE jsonb_build_object('replicas', to_jsonb(r.replicas)) END
-	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-	WHERE c.oid = r.relation
-$$;
+#variable_conflict use_column
+BEGIN
+	RETURN (
+		SELECT jsonb_build_object(
+			'table', r.id, 'schema', n.nspname, 'name', c.relname,
+			'stream', (SELECT s.name FROM pgfanout.streams s WHERE s.id = r.stream),
+			'flat', coalesce(r.special -> 'flat', 'false'),
+			'version', coalesce(r.special ->> 'version', 'pgfanout_version'),
+			'key', (SELECT jsonb_agg(k.att ORDER BY k.place) FROM pgfanout.key_operators(r) k),
+			-- Keys that are equal have the same text.
+			'plain', NOT EXISTS (SELECT FROM pg_index i, unnest(i.indkey::int2[]) WITH ORDINALITY AS k (att, place),
+					pg_attribute a CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
+					JOIN pg_type t ON t.oid = b.base LEFT JOIN pg_collation l ON l.oid = a.attcollation
+				WHERE i.indexrelid = pgfanout.key_index(r) AND k.place <= i.indnkeyatts
+					AND a.attrelid = i.indrelid AND a.attnum = k.att
+					AND NOT (t.typtype = 'e' OR (coalesce(l.collisdeterministic, true)
+						AND b.base = ANY ('{boolean,smallint,integer,bigint,oid,uuid,text,varchar,name,bytea,'
+						'date,time,timestamp,timestamptz,"char"}'::regtype[])))),
+			'needs', pgfanout.needed(r),
+			'columns', (SELECT jsonb_agg(jsonb_strip_nulls(jsonb_build_object(
+					'att', a.attnum, 'name', a.attname,
+					'member', coalesce(r.special -> 'members' ->> a.attname, a.attname),
+					'type', format_type(b.base, b.base_modifier),
+					'form', CASE b.base WHEN 'boolean'::regtype THEN 'boolean'
+						WHEN 'smallint'::regtype THEN 'int4' WHEN 'integer'::regtype THEN 'int4'
+						WHEN 'bigint'::regtype THEN 'int8' WHEN 'uuid'::regtype THEN 'uuid'
+						WHEN 'timestamptz'::regtype THEN 'timestamptz'
+						WHEN 'numeric'::regtype THEN 'number' WHEN 'real'::regtype THEN 'number'
+						WHEN 'double precision'::regtype THEN 'number'
+						WHEN 'jsonb'::regtype THEN 'json'
+						WHEN 'text'::regtype THEN 'string' WHEN 'varchar'::regtype THEN 'string'
+						WHEN 'bpchar'::regtype THEN 'string' WHEN 'name'::regtype THEN 'string'
+						ELSE 'text' END,
+					'notnull', a.attnotnull, 'equal', e.text,
+					'collation', pgfanout.collation_of(a.attcollation, b.base)))
+					ORDER BY a.attnum)
+				FROM pg_attribute a CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
+				LEFT JOIN pgfanout.key_operators(r) e ON e.att = a.attnum
+				WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+					AND (r.columns IS NULL OR a.attname = ANY (r.columns))))
+			|| CASE WHEN r.loads = 0 THEN '{}' ELSE jsonb_build_object('loads', r.loads) END
+			|| CASE WHEN r.replicas IS NULL THEN '{}'
+				ELSE jsonb_build_object('replicas', to_jsonb(r.replicas)) END
+		FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+		WHERE c.oid = r.relation
+	);
+END $$;
 COMMENT ON FUNCTION pgfanout.describe(pgfanout.registered) IS 'pgfanout: what a table looks like now';
 
 -- ---- generated capture ----
