@@ -11,6 +11,7 @@ SETTINGS = ("enable_seqscan = off", "enable_bitmapscan = off", "enable_hashjoin 
             "enable_mergejoin = off", "enable_material = off", "jit = off",
             "max_parallel_workers_per_gather = 0", "plan_cache_mode = force_generic_plan")
 EVERYTHING = "1:1:"
+PLENTY = "8388608"  # bytes
 
 
 class Relay:
@@ -24,20 +25,23 @@ class Relay:
             with open(os.path.join(SQL, f"outbox_{name}.sql"), encoding="utf-8") as f:
                 self.cursor.execute(f"prepare {name} as " + f.read())
 
-    def execute(self, what, previous, limit, sweep, last):
-        self.cursor.execute(f"{what}execute claim(%s, %s, %s, %s, %s, '1')",
-                            (previous, str(limit), sweep, *map(str, last)))
+    def execute(self, what, previous, limit, sweep, last, most=PLENTY):
+        self.cursor.execute(f"{what}execute claim(%s, %s, %s, %s, %s, '1', %s)",
+                            (previous, str(limit), sweep, *map(str, last), most))
         return self.cursor.fetchall()
 
     def sweep(self, previous, limit=2):
-        """In chunks, as outbox.c does; returns this sweep's snapshot and the versions found."""
+        """In chunks, as outbox.c does; returns this sweep's snapshot and the versions found. A chunk is cut behind
+        the first record."""
         snapshot, last, found = None, (0, 0), []
         while True:
-            first, *rows = self.execute("", previous, limit, snapshot, last)
+            first, *rows = self.execute("", previous, limit, snapshot, last, "1")
             snapshot = snapshot or first[0]
-            found += [int(row[2]) for row in rows]
-            last = max([last, *((int(row[1]), int(row[2])) for row in rows)])
-            if len(rows) < limit:
+            taken = [row for row in rows if row[4] is not None]
+            assert bool(taken) == bool(rows) and all(row[5] is not None for row in taken)
+            found += [int(row[2]) for row in taken]
+            last = max([last, *((int(row[1]), int(row[2])) for row in taken)])
+            if len(rows) < limit and taken == rows:
                 return snapshot, found
 
     def pages(self, previous):
@@ -131,7 +135,7 @@ def test_behind_a_transaction_put_aside_and_the_rest_of_it(stack):
         assert len(behind) == 2 and all(int(r[1]) > int(xid) for r in behind)
         found = [int(r[2]) for r in rows + behind]
         while True:
-            relay.cursor.execute("execute claim_big(%s, %s, '20', '1')", (xid, str(last)))
+            relay.cursor.execute("execute claim_big(%s, %s, '20', '1', %s)", (xid, str(last), PLENTY))
             chunk = relay.cursor.fetchall()
             found += [int(r[2]) for r in chunk]
             if len(chunk) < 20:
@@ -146,7 +150,7 @@ def test_the_rest_of_a_big_transaction_is_found_by_the_index(stack):
     with stack.connect() as conn:
         insert(conn.cursor(), 20000)
     version, xid = stack.sql("primary", "select max(version) - 10, max(xid::text) from pgfanout.outbox")[0]
-    relay.cursor.execute("explain (analyze, buffers, format json) execute claim_big(%s, %s, '1000', '1')",
+    relay.cursor.execute("explain (analyze, buffers, format json) execute claim_big(%s, %s, '1000', '1', '8388608')",
                          (xid, str(version)))
     plan = relay.cursor.fetchall()[0][0]
     top = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]

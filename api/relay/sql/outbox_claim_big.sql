@@ -7,7 +7,7 @@
 SELECT NULL::text AS snapshot, o.xid, o.version, o.shape, CASE WHEN o.before < $5::bigint THEN o.kind END AS kind,
 	CASE WHEN o.before < $5::bigint THEN o.body END AS body, o.heartbeat
 FROM (
-	SELECT *, sum(coalesce(octet_length(body), 0)) OVER (ORDER BY xid, version ROWS UNBOUNDED PRECEDING)
+	SELECT *, sum(coalesce(octet_length(body), 0)) OVER (ORDER BY version ROWS UNBOUNDED PRECEDING)
 		- coalesce(octet_length(body), 0) AS before
 	FROM (
 		SELECT * FROM pgfanout.outbox o
