@@ -61,7 +61,7 @@ enum table_apply {
 	TABLE_APPLY_XIDS,
 	TABLE_APPLY_DELETED,
 	TABLE_APPLY_COLUMNS, /* a columns_<shape> */
-	TABLE_APPLY_NEW,     /* whether probably all rows are new */
+	TABLE_APPLY_NEW,     /* whether probably all rows are new; NULL: probably none is */
 	TABLE_APPLY_RUNS,
 	TABLE_APPLY_BEATS,
 	TABLE_APPLY_NEWEST,

@@ -534,7 +534,7 @@ void batch_params_build(struct batch_params *p, const struct batch *b, size_t fr
 			bool arrivals, struct db_param ret[TABLE_APPLY_PARAMS])
 {
 	int64_t newest = 0;
-	bool all_new = n >= NEW_LEAST;
+	bool all_new = n >= NEW_LEAST, any_new = false;
 
 	pgarray_begin(&p->versions, PGARRAY_INT8);
 	pgarray_begin(&p->xids, PGARRAY_XID8);
@@ -546,6 +546,7 @@ void batch_params_build(struct batch_params *p, const struct batch *b, size_t fr
 			newest = c->version;
 		pgarray_add_int8(&p->xids, (int64_t)c->xid);
 		pgarray_add_bool(&p->deleted, c->kind == CHANGE_DELETE);
+		any_new = any_new || (c->inserted && c->kind == CHANGE_SYNC);
 		all_new = all_new && (c->inserted || c->kind == CHANGE_DELETE);
 	}
 	pg_put_int8(p->newest, newest);
@@ -555,7 +556,8 @@ void batch_params_build(struct batch_params *p, const struct batch *b, size_t fr
 	ret[TABLE_APPLY_XIDS] = pgarray_finish(&p->xids);
 	ret[TABLE_APPLY_DELETED] = pgarray_finish(&p->deleted);
 	ret[TABLE_APPLY_COLUMNS] = columns_param(p, b, from, n);
-	ret[TABLE_APPLY_NEW] = DB_BINARY(p->all_new, sizeof(p->all_new));
+	ret[TABLE_APPLY_NEW] = any_new || all_new ? DB_BINARY(p->all_new, sizeof(p->all_new))
+						  : DB_TEXT(NULL);
 	ret[TABLE_APPLY_RUNS] = arrivals ? runs_param(&p->runs, b) : DB_TEXT(NULL);
 	ret[TABLE_APPLY_BEATS] = arrivals ? beats_param(&p->beats, b) : DB_TEXT(NULL);
 	ret[TABLE_APPLY_NEWEST] = DB_BINARY(p->newest, sizeof(p->newest));

@@ -85,10 +85,11 @@ ORDERS = {
 }
 
 
+@pytest.mark.parametrize("look_new", (False, None, True))
 @pytest.mark.parametrize("name", ORDERS)
-def test_newest_version_wins(replica, name):
+def test_newest_version_wins(replica, name, look_new):
     batches, rows, graves, counts = ORDERS[name]
-    assert [apply(replica, *batch) for batch in batches] == counts
+    assert [apply(replica, *batch, look_new=look_new) for batch in batches] == counts
     assert products(replica) == {key: (v, v) for key, v in rows.items()}
     assert tombstones(replica) == graves
 
@@ -116,24 +117,25 @@ def test_any_order_and_repetition_end_in_the_same_rows(replica, products_in_all,
                 if change[0] not in batch or batch[change[0]][1] < change[1]:
                     batch[change[0]] = change
                 stream.pop(0)
-            apply(replica, *batch.values())
+            apply(replica, *batch.values(), look_new=rng.choice((False, None, True)))
         assert products(replica) == expected
 
 
-# A batch of products that were inserted is first assumed to be new.
+# A batch of products that were inserted is first assumed to be new, one of others to be there.
 @pytest.mark.parametrize("there", [None, "first", "last", "all"])
 @pytest.mark.parametrize("version", [5, 7])
-def test_many_products_that_look_new(replica, there, version):
+@pytest.mark.parametrize("look_new", [True, None])
+def test_many_products_that_look_new(replica, there, version, look_new):
     ids = sorted(new_ids(random.Random(2), 100))
     old = {None: [], "first": ids[:1], "last": ids[-1:], "all": ids}[there]
     apply(replica, *(sync(key, 6) for key in old))
     stale = len(old) if version < 6 else 0
     batch = [delete(A, 9), *(sync(key, version) for key in ids)]
-    assert apply(replica, *batch, look_new=True) == len(ids) - stale
+    assert apply(replica, *batch, look_new=look_new) == len(ids) - stale
     assert products(replica) == {key: (v, v) for key in ids
                                  for v in [6 if stale and key in old else version]}
     assert tombstones(replica) == {A: 9}
-    assert apply(replica, *batch, look_new=True) == 0
+    assert apply(replica, *batch, look_new=look_new) == 0
 
 
 def test_many_products_that_look_new_and_a_rule_of_the_replicas_own(replica):

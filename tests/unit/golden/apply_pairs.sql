@@ -55,7 +55,15 @@ BEGIN
 		RAISE EXCEPTION 'version % is above all that the primary can have given out (%)',
 			newest, given USING ERRCODE = 'numeric_value_out_of_range';
 	END IF;
-	IF all_new THEN
+	IF false <> ALL (deleted) THEN
+		changed := 0;
+	ELSIF all_new IS NULL THEN
+	UPDATE s.pairs AS p SET "pgfanout_version" = m.version
+	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2) AS m
+	WHERE p."b" OPERATOR(pg_catalog.=) m.c2::bpchar AND p."a" OPERATOR(pg_catalog.=) m.c1 AND NOT m.deleted AND p."pgfanout_version" < m.version
+		AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor);
+		GET DIAGNOSTICS changed = ROW_COUNT;
+	ELSIF all_new THEN
 		BEGIN
 	INSERT INTO s.pairs ("a", "b", "pgfanout_version")
 	SELECT m.c1, m.c2::bpchar, m.version
@@ -68,7 +76,9 @@ BEGIN
 			changed := NULL;
 		END;
 	END IF;
-	IF changed IS NULL THEN
+	IF false = ANY (deleted) AND (changed IS NULL OR all_new IS NULL
+		AND changed < cardinality(versions))
+	THEN
 	INSERT INTO s.pairs ("a", "b", "pgfanout_version")
 	SELECT m.c1, m.c2::bpchar, m.version
 	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2) AS m
@@ -76,9 +86,12 @@ BEGIN
 		AND NOT EXISTS (SELECT FROM s.pairs p WHERE p."b" OPERATOR(pg_catalog.=) m.c2::bpchar AND p."a" OPERATOR(pg_catalog.=) m.c1 OFFSET 0)
 		AND CASE WHEN buried THEN coalesce((SELECT t."pgfanout_version" FROM pgfanout.tombstones_9 t WHERE t."b" OPERATOR(pg_catalog.=) m.c2::bpchar AND t."a" OPERATOR(pg_catalog.=) m.c1) < m.version, true) ELSE true END
 		AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor);
-		GET DIAGNOSTICS changed = ROW_COUNT;
+		GET DIAGNOSTICS n = ROW_COUNT;
+		changed := coalesce(changed, 0) + n;
 	END IF;
-	IF changed < cardinality(versions) THEN
+	IF false = ANY (deleted) AND all_new IS NOT NULL
+		AND changed < cardinality(versions)
+	THEN
 	UPDATE s.pairs AS p SET "pgfanout_version" = m.version
 	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2) AS m
 	WHERE p."b" OPERATOR(pg_catalog.=) m.c2::bpchar AND p."a" OPERATOR(pg_catalog.=) m.c1 AND NOT m.deleted AND p."pgfanout_version" < m.version

@@ -55,7 +55,15 @@ BEGIN
 		RAISE EXCEPTION 'version % is above all that the primary can have given out (%)',
 			newest, given USING ERRCODE = 'numeric_value_out_of_range';
 	END IF;
-	IF all_new THEN
+	IF false <> ALL (deleted) THEN
+		changed := 0;
+	ELSIF all_new IS NULL THEN
+	UPDATE public.products AS p SET "name" = m.c2, "price" = m.c3::numeric, "stock" = m.c4, "created_at" = m.c5, "updated_at" = m.c6, "version" = m.version
+	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6) AS m
+	WHERE p."id" OPERATOR(pg_catalog.=) m.c1 AND NOT m.deleted AND p."version" < m.version
+		AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor);
+		GET DIAGNOSTICS changed = ROW_COUNT;
+	ELSIF all_new THEN
 		BEGIN
 	INSERT INTO public.products ("id", "name", "price", "stock", "created_at", "updated_at", "version")
 	SELECT m.c1, m.c2, m.c3::numeric, m.c4, m.c5, m.c6, m.version
@@ -68,7 +76,9 @@ BEGIN
 			changed := NULL;
 		END;
 	END IF;
-	IF changed IS NULL THEN
+	IF false = ANY (deleted) AND (changed IS NULL OR all_new IS NULL
+		AND changed < cardinality(versions))
+	THEN
 	INSERT INTO public.products ("id", "name", "price", "stock", "created_at", "updated_at", "version")
 	SELECT m.c1, m.c2, m.c3::numeric, m.c4, m.c5, m.c6, m.version
 	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6) AS m
@@ -76,9 +86,12 @@ BEGIN
 		AND NOT EXISTS (SELECT FROM public.products p WHERE p."id" OPERATOR(pg_catalog.=) m.c1 OFFSET 0)
 		AND CASE WHEN buried THEN coalesce((SELECT t."version" FROM pgfanout.tombstones_1 t WHERE t."id" OPERATOR(pg_catalog.=) m.c1) < m.version, true) ELSE true END
 		AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor);
-		GET DIAGNOSTICS changed = ROW_COUNT;
+		GET DIAGNOSTICS n = ROW_COUNT;
+		changed := coalesce(changed, 0) + n;
 	END IF;
-	IF changed < cardinality(versions) THEN
+	IF false = ANY (deleted) AND all_new IS NOT NULL
+		AND changed < cardinality(versions)
+	THEN
 	UPDATE public.products AS p SET "name" = m.c2, "price" = m.c3::numeric, "stock" = m.c4, "created_at" = m.c5, "updated_at" = m.c6, "version" = m.version
 	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6) AS m
 	WHERE p."id" OPERATOR(pg_catalog.=) m.c1 AND NOT m.deleted AND p."version" < m.version
