@@ -237,7 +237,7 @@ def reset_from_now_on(arena, name, streams=("products",)):
     other reset."""
     before = arena.stack.sql(name, "select max(reset_at) from pgfanout.streams where name = any(%s)", list(streams))[0][0]
     return lambda: arena.stack.sql(name, "select count(*) from pgfanout.streams where name = any(%s) and not needs_reset "
-                                   "and reset_at > coalesce(%s, '-infinity')", list(streams), before) == [(len(streams),)]
+                                   "and reset_at > coalesce(%s::timestamptz, '-infinity')", list(streams), before) == [(len(streams),)]
 
 
 def forgive_until_reset(arena, name, forgiven, streams=("products",)):
