@@ -27,8 +27,9 @@
  *
  * New rows come by a plain INSERT, which costs half of ON CONFLICT. all_new: the caller expects that all
  * are, so none is looked up; if one is there after all, the unique index refuses it (SQLSTATE 23505), and
- * the statement runs once more with a look. NULL: that none is, so the UPDATE comes first, and mostly alone. A row that is there is newer than its tombstone. If somebody
- * else adds the same row at the same time, the batch fails, and finds it there at the next attempt.
+ * the statement runs once more with a look. NULL: that none is, so the UPDATE comes first, and mostly
+ * alone. A row that is there is newer than its tombstone. If somebody else adds the same row at the same
+ * time, the batch fails, and finds it there at the next attempt.
  *
  * Arrays are unnested in the SELECT list, in step: in FROM each of them would first become a table of its
  * own. OFFSET 0: otherwise the planner could choose to hash the whole table, and keep that plan while the
@@ -762,27 +763,31 @@ void table_sql_apply(struct strbuf *out, const struct table *t, const char *loca
 	add_checks(out, t, stream);
 	strbuf_addstr(out, "	IF false <> ALL (deleted) THEN\n"
 			   "		changed := 0;\n"
-			   "	ELSIF all_new IS NULL THEN\n	");
+			   "	ELSE\n"
+			   "	IF all_new IS NULL THEN\n	");
 	add_update(out, t, local);
 	strbuf_addstr(out, "		GET DIAGNOSTICS changed = ROW_COUNT;\n"
 			   "	ELSIF all_new THEN\n		BEGIN\n	");
 	add_insert(out, t, local, false);
-	strbuf_addstr(out, "			GET DIAGNOSTICS changed = ROW_COUNT;\n"
-			   "		EXCEPTION WHEN unique_violation THEN\n"
-			   "			changed := NULL;\n"
-			   "		END;\n"
-			   "	END IF;\n"
-			   "	IF false = ANY (deleted) AND (changed IS NULL OR all_new IS NULL\n"
-			   "		AND changed < cardinality(versions))\n	THEN\n	");
+	strbuf_addstr(
+		out,
+		"			GET DIAGNOSTICS changed = ROW_COUNT;\n"
+		"		EXCEPTION WHEN unique_violation THEN\n"
+		"			changed := NULL;\n"
+		"		END;\n"
+		"	END IF;\n"
+		"	IF changed IS NULL OR all_new IS NULL AND changed < cardinality(versions) THEN\n	");
 	add_insert(out, t, local, true);
-	strbuf_addstr(out, "		GET DIAGNOSTICS n = ROW_COUNT;\n"
-			   "		changed := coalesce(changed, 0) + n;\n"
-			   "	END IF;\n"
-			   "	IF false = ANY (deleted) AND all_new IS NOT NULL\n"
-			   "		AND changed < cardinality(versions)\n	THEN\n	");
+	strbuf_addstr(
+		out,
+		"		GET DIAGNOSTICS n = ROW_COUNT;\n"
+		"		changed := coalesce(changed, 0) + n;\n"
+		"	END IF;\n"
+		"	IF all_new IS NOT NULL AND changed < cardinality(versions) THEN\n	");
 	add_update(out, t, local);
 	strbuf_addstr(out, "		GET DIAGNOSTICS n = ROW_COUNT;\n"
 			   "		changed := changed + n;\n"
+			   "	END IF;\n"
 			   "	END IF;\n"
 			   "	IF true = ANY (deleted) THEN\n	");
 	add_delete(out, t, local);

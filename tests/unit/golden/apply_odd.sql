@@ -57,7 +57,8 @@ BEGIN
 	END IF;
 	IF false <> ALL (deleted) THEN
 		changed := 0;
-	ELSIF all_new IS NULL THEN
+	ELSE
+	IF all_new IS NULL THEN
 	UPDATE "Sales"."Odd ""one""" AS p SET "count" = m.c1, "Region ""x""" = m.c2, "select" = m.c3, "flag" = m.c4, "small" = m.c5, "big" = m.c6, "id" = m.c7, "at" = m.c8, "amount" = m.c9::numeric(20,4), "data" = m.c10::jsonb, "nöte" = m.c11, "back\slash" = m.c12::interval, "code" = m.c13::bpchar, "pgfanout_version" = m.version
 	FROM (SELECT DISTINCT ON (coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1) u.* FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6, unnest(cols.c7) AS c7, unnest(cols.c8) AS c8, unnest(cols.c9) AS c9, unnest(cols.c10) AS c10, unnest(cols.c11) AS c11, unnest(cols.c12) AS c12, unnest(cols.c13) AS c13) AS u ORDER BY coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1, u.version DESC) AS m
 	WHERE p."Region ""x""" OPERATOR(pg_catalog.=) m.c2 AND p."select" OPERATOR(pg_catalog.=) m.c3 AND p."count" OPERATOR(pg_catalog.=) m.c1 AND NOT m.deleted AND p."pgfanout_version" < m.version
@@ -76,9 +77,7 @@ BEGIN
 			changed := NULL;
 		END;
 	END IF;
-	IF false = ANY (deleted) AND (changed IS NULL OR all_new IS NULL
-		AND changed < cardinality(versions))
-	THEN
+	IF changed IS NULL OR all_new IS NULL AND changed < cardinality(versions) THEN
 	INSERT INTO "Sales"."Odd ""one""" ("count", "Region ""x""", "select", "flag", "small", "big", "id", "at", "amount", "data", "nöte", "back\slash", "code", "pgfanout_version")
 	SELECT m.c1, m.c2, m.c3, m.c4, m.c5, m.c6, m.c7, m.c8, m.c9::numeric(20,4), m.c10::jsonb, m.c11, m.c12::interval, m.c13::bpchar, m.version
 	FROM (SELECT DISTINCT ON (coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1) u.* FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6, unnest(cols.c7) AS c7, unnest(cols.c8) AS c8, unnest(cols.c9) AS c9, unnest(cols.c10) AS c10, unnest(cols.c11) AS c11, unnest(cols.c12) AS c12, unnest(cols.c13) AS c13) AS u ORDER BY coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1, u.version DESC) AS m
@@ -89,15 +88,14 @@ BEGIN
 		GET DIAGNOSTICS n = ROW_COUNT;
 		changed := coalesce(changed, 0) + n;
 	END IF;
-	IF false = ANY (deleted) AND all_new IS NOT NULL
-		AND changed < cardinality(versions)
-	THEN
+	IF all_new IS NOT NULL AND changed < cardinality(versions) THEN
 	UPDATE "Sales"."Odd ""one""" AS p SET "count" = m.c1, "Region ""x""" = m.c2, "select" = m.c3, "flag" = m.c4, "small" = m.c5, "big" = m.c6, "id" = m.c7, "at" = m.c8, "amount" = m.c9::numeric(20,4), "data" = m.c10::jsonb, "nöte" = m.c11, "back\slash" = m.c12::interval, "code" = m.c13::bpchar, "pgfanout_version" = m.version
 	FROM (SELECT DISTINCT ON (coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1) u.* FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6, unnest(cols.c7) AS c7, unnest(cols.c8) AS c8, unnest(cols.c9) AS c9, unnest(cols.c10) AS c10, unnest(cols.c11) AS c11, unnest(cols.c12) AS c12, unnest(cols.c13) AS c13) AS u ORDER BY coalesce(u.c2, (SELECT p."Region ""x""" FROM "Sales"."Odd ""one""" p LIMIT 0)), u.c3, u.c1, u.version DESC) AS m
 	WHERE p."Region ""x""" OPERATOR(pg_catalog.=) m.c2 AND p."select" OPERATOR(pg_catalog.=) m.c3 AND p."count" OPERATOR(pg_catalog.=) m.c1 AND NOT m.deleted AND p."pgfanout_version" < m.version
 		AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor);
 		GET DIAGNOSTICS n = ROW_COUNT;
 		changed := changed + n;
+	END IF;
 	END IF;
 	IF true = ANY (deleted) THEN
 	WITH gone AS (

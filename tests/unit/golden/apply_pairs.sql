@@ -57,7 +57,8 @@ BEGIN
 	END IF;
 	IF false <> ALL (deleted) THEN
 		changed := 0;
-	ELSIF all_new IS NULL THEN
+	ELSE
+	IF all_new IS NULL THEN
 	UPDATE s.pairs AS p SET "pgfanout_version" = m.version
 	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2) AS m
 	WHERE p."b" OPERATOR(pg_catalog.=) m.c2::bpchar AND p."a" OPERATOR(pg_catalog.=) m.c1 AND NOT m.deleted AND p."pgfanout_version" < m.version
@@ -76,9 +77,7 @@ BEGIN
 			changed := NULL;
 		END;
 	END IF;
-	IF false = ANY (deleted) AND (changed IS NULL OR all_new IS NULL
-		AND changed < cardinality(versions))
-	THEN
+	IF changed IS NULL OR all_new IS NULL AND changed < cardinality(versions) THEN
 	INSERT INTO s.pairs ("a", "b", "pgfanout_version")
 	SELECT m.c1, m.c2::bpchar, m.version
 	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2) AS m
@@ -89,15 +88,14 @@ BEGIN
 		GET DIAGNOSTICS n = ROW_COUNT;
 		changed := coalesce(changed, 0) + n;
 	END IF;
-	IF false = ANY (deleted) AND all_new IS NOT NULL
-		AND changed < cardinality(versions)
-	THEN
+	IF all_new IS NOT NULL AND changed < cardinality(versions) THEN
 	UPDATE s.pairs AS p SET "pgfanout_version" = m.version
 	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2) AS m
 	WHERE p."b" OPERATOR(pg_catalog.=) m.c2::bpchar AND p."a" OPERATOR(pg_catalog.=) m.c1 AND NOT m.deleted AND p."pgfanout_version" < m.version
 		AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor);
 		GET DIAGNOSTICS n = ROW_COUNT;
 		changed := changed + n;
+	END IF;
 	END IF;
 	IF true = ANY (deleted) THEN
 	WITH gone AS (

@@ -75,7 +75,8 @@ BEGIN
 	END IF;
 	IF false <> ALL (deleted) THEN
 		changed := 0;
-	ELSIF all_new IS NULL THEN
+	ELSE
+	IF all_new IS NULL THEN
 	UPDATE "else".u AS p SET "b" = m.c2, "a" = m.c3, "n" = m.c5, "v" = m.version
 	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6) AS m
 	WHERE p."no" OPERATOR(pg_catalog.=) m.c1 AND NOT m.deleted AND p."v" < m.version
@@ -94,9 +95,7 @@ BEGIN
 			changed := NULL;
 		END;
 	END IF;
-	IF false = ANY (deleted) AND (changed IS NULL OR all_new IS NULL
-		AND changed < cardinality(versions))
-	THEN
+	IF changed IS NULL OR all_new IS NULL AND changed < cardinality(versions) THEN
 	INSERT INTO "else".u ("no", "b", "a", "n", "v")
 	SELECT m.c1, m.c2, m.c3, m.c5, m.version
 	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6) AS m
@@ -107,15 +106,14 @@ BEGIN
 		GET DIAGNOSTICS n = ROW_COUNT;
 		changed := coalesce(changed, 0) + n;
 	END IF;
-	IF false = ANY (deleted) AND all_new IS NOT NULL
-		AND changed < cardinality(versions)
-	THEN
+	IF all_new IS NOT NULL AND changed < cardinality(versions) THEN
 	UPDATE "else".u AS p SET "b" = m.c2, "a" = m.c3, "n" = m.c5, "v" = m.version
 	FROM (SELECT unnest(versions) AS version, unnest(xids) AS xid, unnest(deleted) AS deleted, unnest(cols.c1) AS c1, unnest(cols.c2) AS c2, unnest(cols.c3) AS c3, unnest(cols.c4) AS c4, unnest(cols.c5) AS c5, unnest(cols.c6) AS c6) AS m
 	WHERE p."no" OPERATOR(pg_catalog.=) m.c1 AND NOT m.deleted AND p."v" < m.version
 		AND m.version > load_truncated AND NOT pgfanout.stale(m.xid, m.version, msg_source, load_source, load_snapshot, load_floor);
 		GET DIAGNOSTICS n = ROW_COUNT;
 		changed := changed + n;
+	END IF;
 	END IF;
 	IF true = ANY (deleted) THEN
 	WITH gone AS (
