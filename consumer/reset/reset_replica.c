@@ -155,21 +155,17 @@ bool reset_replica_connect(struct reset_replica *r)
 	return check_obstacles(r) && estimate_rows(r);
 }
 
-/* All that are asked for. */
-static void add_numbers(const struct reset_replica *r, struct strbuf *out)
+/* All that are asked for, those that are left out too if they are broken. */
+static void add_numbers(const struct reset_replica *r, bool broken, struct strbuf *out)
 {
-	strbuf_addch(out, '{');
-	for (size_t i = 0; i < r->primary->ntables; i++)
-		strbuf_addf(out, "%s%d", i > 0 ? "," : "", r->primary->tables[i].shape->id);
-	strbuf_addch(out, '}');
-}
+	const struct reset_primary *p = r->primary;
+	const char *before = "{";
 
-static void add_broken(const struct reset_replica *r, struct strbuf *out)
-{
-	strbuf_addch(out, '{');
-	for (size_t i = 0; i < r->primary->nbroken; i++)
-		strbuf_addf(out, "%s%d", i > 0 ? "," : "", r->primary->broken[i]);
-	strbuf_addch(out, '}');
+	for (size_t i = 0; i < p->ntables; i++, before = ",")
+		strbuf_addf(out, "%s%d", before, p->tables[i].shape->id);
+	for (size_t i = 0; broken && i < p->nbroken; i++, before = ",")
+		strbuf_addf(out, "%s%d", before, p->broken[i]);
+	strbuf_addstr(out, *before == '{' ? "{}" : "}");
 }
 
 bool reset_replica_related(struct reset_replica *r, struct strbuf *ret)
@@ -178,7 +174,7 @@ bool reset_replica_related(struct reset_replica *r, struct strbuf *ret)
 	struct pg_result *found = NULL;
 	struct err err;
 
-	add_numbers(r, &ids);
+	add_numbers(r, false, &ids);
 	const struct db_param params[] = { DB_TEXT(strbuf_str(&ids)) };
 	enum db_outcome outcome = db_query(r->conn, sql_reset_related, 1, params, false,
 					   mono_add_ms(mono_now(), STATEMENT_MS), &found, &err);
@@ -249,7 +245,7 @@ bool reset_replica_lock(struct reset_replica *r)
 
 static bool forget_others(struct reset_replica *r)
 {
-	AUTO_STRBUF streams = STRBUF_INIT, numbers = STRBUF_INIT, broken = STRBUF_INIT;
+	AUTO_STRBUF streams = STRBUF_INIT, numbers = STRBUF_INIT;
 	const struct reset_primary *p = r->primary;
 	struct err err;
 
@@ -259,12 +255,10 @@ static bool forget_others(struct reset_replica *r)
 			strbuf_addf(&streams, "%s%d", streams.len > 1 ? "," : "",
 				    p->streams[i].stream.number);
 	strbuf_addch(&streams, '}');
-	add_numbers(r, &numbers);
-	add_broken(r, &broken);
+	add_numbers(r, true, &numbers);
 	const struct db_param params[] = { DB_TEXT(strbuf_str(&streams)), DB_TEXT(p->names),
-					   DB_TEXT(strbuf_str(&numbers)),
-					   DB_TEXT(strbuf_str(&broken)) };
-	enum db_outcome outcome = db_query(r->conn, sql_reset_forget, 4, params, false,
+					   DB_TEXT(strbuf_str(&numbers)) };
+	enum db_outcome outcome = db_query(r->conn, sql_reset_forget, 3, params, false,
 					   mono_add_ms(mono_now(), STATEMENT_MS), NULL, &err);
 	return outcome == DB_OK || failed(r, "forgetting tables", outcome, &err);
 }

@@ -389,13 +389,15 @@ static void summarize(struct run *run)
 /* A difference goes first, or a table that was left out, then EXIT_UNREACHABLE, then the first other failure. */
 static enum exit_code exit_code(const struct run *run)
 {
-	enum exit_code code = run->v.writer.nbroken > 0 ? EXIT_DIFFERENT : EXIT_OK;
+	enum exit_code code = EXIT_OK;
 
+	if (run->v.writer.nbroken > 0)
+		return EXIT_DIFFERENT;
 	for (size_t i = 0; i < run->v.n; i++) {
 		enum exit_code c = replica_code(&run->v.replicas[i]);
 
-		if (c == EXIT_DIFFERENT || code == EXIT_DIFFERENT)
-			return EXIT_DIFFERENT;
+		if (c == EXIT_DIFFERENT)
+			return c;
 		if (c != EXIT_OK && (code == EXIT_OK || c == EXIT_UNREACHABLE))
 			code = c;
 	}
