@@ -1462,7 +1462,7 @@ BEGIN
 	LOOP
 		r := t.g;
 		BEGIN
-			IF pgfanout.describe(r) IS NULL THEN
+			IF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = r.relation) THEN
 				PERFORM pgfanout.unregister(r, false);
 				CONTINUE;
 			END IF;
