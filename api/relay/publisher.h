@@ -39,8 +39,8 @@ void publisher_limit(struct publisher *p, size_t bytes);
 /* Why the broker closed the channel: whether it has told how large messages may be. */
 bool publisher_limit_told(const char *text, size_t *ret_bytes);
 
-/* An empty chunk to claim into, NULL while all are under way, or so many bytes are. It is the caller's until one of the
- * next two. */
+/* An empty chunk to claim into, NULL while all are under way, or so many bytes are. It is the caller's until
+ * one of the next two. */
 struct outbox_chunk *publisher_chunk(struct publisher *p);
 bool publisher_has_room(const struct publisher *p); /* whether publisher_chunk() has one */
 /* An empty one is released at once. */
