@@ -9,8 +9,8 @@
  *
  * What a message holds:
  *   1. Changes of one kind and one shape of a table only: they have the routing key in common.
- *   2. A sweep that found at most FEW changes sends each alone, as an object: the usual case, and
- *      easy to read in a queue.
+ *   2. While there are few changes, a sweep that found at most FEW of them sends each alone, as an
+ *      object: the usual case, and easy to read in a queue.
  *   3. Otherwise up to changes_max changes share a message as an array, which ends early at
  *      BODY_MAX bytes; directly earlier.
  *      A row that alone is larger than the broker takes is represented by its key: publisher_limit().
@@ -223,7 +223,7 @@ void publisher_release(struct outbox_chunk *c)
 	set_free((struct chunk *)c);
 }
 
-void publisher_add(struct publisher *p, struct outbox_chunk *c)
+void publisher_add(struct publisher *p, struct outbox_chunk *c, bool calm)
 {
 	struct chunk *k = (struct chunk *)c;
 
@@ -232,7 +232,7 @@ void publisher_add(struct publisher *p, struct outbox_chunk *c)
 		return;
 	}
 	k->state = CHUNK_QUEUED;
-	k->few = c->sweep_begins && c->sweep_ends && c->n <= FEW;
+	k->few = calm && c->sweep_begins && c->sweep_ends && c->n <= FEW;
 	k->at = k->open = 0;
 	k->number = ++p->added;
 	k->next_queued = NULL;

@@ -43,8 +43,8 @@ bool publisher_limit_told(const char *text, size_t *ret_bytes);
  * one of the next two. */
 struct outbox_chunk *publisher_chunk(struct publisher *p);
 bool publisher_has_room(const struct publisher *p); /* whether publisher_chunk() has one */
-/* An empty one is released at once. */
-void publisher_add(struct publisher *p, struct outbox_chunk *c);
+/* An empty one is released at once. calm: there are few changes of late, each may go alone. */
+void publisher_add(struct publisher *p, struct outbox_chunk *c, bool calm);
 void publisher_release(struct outbox_chunk *c);
 
 enum publisher_run {

@@ -36,11 +36,15 @@
 #include "api/relay/relay_private.h"
 #include "common/base/log.h"
 
-#define BUSY_US	    500	 /* from one sweep to the next while there is work */
-#define BUSY_FOR_MS 50	 /* work comes so soon after work: the pause grows only then */
-#define GATHER_US   4000 /* the same when it is much: fewer, larger messages */
-#define GATHER_ROWS 16
-#define FORGET_MS   20 /* a confirmed change waits so long at most, for others to join it */
+#define BUSY_US	    500 /* from one sweep to the next while there is work */
+#define BUSY_FOR_MS 50	/* work comes so soon after work: the pause grows only then */
+/* The same when it is much: fewer, larger messages. At this many changes a second the pause begins to
+ * grow, by GATHER_US a thousand more. */
+#define GATHER_RATE 1000
+#define GATHER_US   2000
+#define GATHER_MAX  20000
+#define RATE_US	    50000 /* the rate is that of the last so many, or of the last sweep */
+#define FORGET_MS   20	  /* a confirmed change waits so long at most, for others to join it */
 #define IDLE_US	    (RELAY_IDLE_MS * INT64_C(1000))
 #define PATIENCE_MS 4000 /* a replica's queue may refuse for so long before it is left out */
 #define AGAIN_MS    200
@@ -60,6 +64,8 @@ static void restart(struct relay *r, bool new_link)
 	r->sweep_at = mono_now();
 	r->pause_us = r->gap_us = BUSY_US;
 	r->sweep_rows = 0;
+	r->rate = 0;
+	r->rated_at = r->sweep_at;
 	r->through_marked = false;
 	r->restart_sweeps = r->sweeps;
 	r->beat_sweeps = r->sweeps + 1;
@@ -350,6 +356,33 @@ static bool mark_left_out(struct relay *r)
 	return true;
 }
 
+/* A sweep has ended: when is the next one? */
+static void pace_sweeps(struct relay *r, struct mono now)
+{
+	int64_t rows = (int64_t)r->sweep_rows, us = mono_diff_us(now, r->rated_at);
+
+	if (us < RATE_US)
+		r->rate += rows * 1000000 / RATE_US - r->rate * us / RATE_US;
+	else
+		r->rate = rows * 1000000 / us;
+	r->rated_at = now;
+	r->gap_us = BUSY_US;
+	if (r->rate > GATHER_RATE)
+		r->gap_us += (r->rate - GATHER_RATE) * GATHER_US / 1000;
+	if (r->gap_us > GATHER_MAX)
+		r->gap_us = GATHER_MAX;
+	/* Work: look again soon. None for a while: look ever less often. */
+	if (rows > 0) {
+		r->pause_us = BUSY_US;
+		r->busy_until = mono_add_ms(now, BUSY_FOR_MS);
+	} else if (mono_reached(r->busy_until, now)) {
+		r->pause_us = r->pause_us * 2 > IDLE_US ? IDLE_US : r->pause_us * 2;
+	}
+	r->sweep_at = mono_add_us(now, r->pause_us > r->gap_us ? r->pause_us : r->gap_us);
+	r->sweep_rows = 0;
+	r->sweeps++;
+}
+
 static void take_claim(struct relay *r, struct mono now)
 {
 	struct outbox_chunk *c = r->claim;
@@ -358,20 +391,8 @@ static void take_claim(struct relay *r, struct mono now)
 	r->claim = NULL;
 	if (!c->big)
 		r->sweep_rows += c->n;
-	if (c->sweep_ends) {
-		/* Work: look again soon. None for a while: look ever less often. Much work: let
-		 * more of it gather. */
-		if (r->sweep_rows > 0) {
-			r->pause_us = BUSY_US;
-			r->busy_until = mono_add_ms(now, BUSY_FOR_MS);
-		} else if (mono_reached(r->busy_until, now)) {
-			r->pause_us = r->pause_us * 2 > IDLE_US ? IDLE_US : r->pause_us * 2;
-		}
-		r->gap_us = r->sweep_rows >= GATHER_ROWS ? GATHER_US : BUSY_US;
-		r->sweep_at = mono_add_us(now, r->pause_us > r->gap_us ? r->pause_us : r->gap_us);
-		r->sweep_rows = 0;
-		r->sweeps++;
-	}
+	if (c->sweep_ends)
+		pace_sweeps(r, now);
 	if (r->phase == RELAY_HOLD) {
 		publisher_release(c);
 		return;
@@ -379,7 +400,7 @@ static void take_claim(struct relay *r, struct mono now)
 	if (c->big)
 		pace_add(r->pace, c);
 	announcer_take(r->announcer, c);
-	publisher_add(r->publisher, c);
+	publisher_add(r->publisher, c, r->gap_us == BUSY_US);
 	if (heartbeats_take(r->heartbeats, c, r->publisher, &replaced))
 		outbox_forget(r->outbox, &replaced, 1, NULL);
 }

@@ -117,6 +117,8 @@ struct relay {
 	struct mono sweep_at;	  /* when the next sweep is due */
 	struct mono swept_at;	  /* when the last one began */
 	int64_t pause_us, gap_us; /* to the next sweep: if nobody wakes us; in any case */
+	int64_t rate;		  /* of late, changes a second */
+	struct mono rated_at;	  /* the last sweep ended */
 	struct mono busy_until;	  /* the pause does not grow until then */
 	size_t sweep_rows;	  /* of the sweep under way */
 	bool big_turn;		  /* the next chunk may be one of a big transaction */

@@ -104,7 +104,7 @@ static bool claim(size_t n, uint64_t beat, struct outbox_key *ret_old)
 	c->beat_us = 9000000;
 	if (beat != 0 && nsent == 0)
 		xid = beat;
-	publisher_add(pub, c);
+	publisher_add(pub, c, true);
 	return heartbeats_take(beats, c, pub, ret_old);
 }
 

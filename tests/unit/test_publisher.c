@@ -131,7 +131,7 @@ static void add(struct publisher *p, size_t syncs, size_t deletes, bool whole_sw
 
 	assert_non_null(c);
 	fill(c, syncs, deletes, whole_sweep, whole_sweep);
-	publisher_add(p, c);
+	publisher_add(p, c, true);
 }
 
 static enum publisher_run run(struct publisher *p)
@@ -238,7 +238,7 @@ static void test_shapes_do_not_share_a_message(void **state)
 		c->rows[i].kind = rows[i].kind;
 		c->rows[i].inserted = rows[i].inserted;
 	}
-	publisher_add(p, c);
+	publisher_add(p, c, true);
 	assert_int_equal(run(p), PUBLISHER_IDLE);
 	for (size_t m = 1; m < nsent; m++) {
 		size_t at = strlen(shown);
@@ -259,7 +259,7 @@ static void test_what_is_not_announced_waits(void **state)
 	struct outbox_chunk *c = publisher_chunk(p);
 	fill(c, 3, 0, false, false);
 	c->rows[1].route = c->rows[2].route = other_route;
-	publisher_add(p, c);
+	publisher_add(p, c, true);
 	other_route->announced = ANNOUNCED - 1;
 	assert_int_equal(run(p), PUBLISHER_SHAPE);
 	assert_ptr_equal(publisher_wants(p), other_route);
@@ -289,7 +289,7 @@ static void test_truncates(void **state)
 		c->rows[i].truncate = true;
 		c->rows[i].body_len = 0;
 	}
-	publisher_add(p, c);
+	publisher_add(p, c, true);
 	assert_int_equal(run(p), PUBLISHER_IDLE);
 	for (size_t m = 1; m < nsent; m++) {
 		size_t at = strlen(shown);
@@ -316,7 +316,7 @@ static void test_too_large(void **state)
 	for (size_t i = 0; i < 2000; i++)
 		strbuf_addch(&c->bodies, 'x');
 	c->rows[2].body_len = 4 + 2000;
-	publisher_add(p, c);
+	publisher_add(p, c, true);
 	assert_int_equal(run(p), PUBLISHER_IDLE);
 	assert_int_equal(nsent, 4);
 	assert_int_equal(sent[2].changes, 3);
@@ -365,7 +365,7 @@ static void test_bytes_under_way(void **state)
 	memset(strbuf_reserve(&c->bodies, (size_t)64 << 20), 0, (size_t)64 << 20);
 	strbuf_commit(&c->bodies, (size_t)64 << 20);
 	assert_null(publisher_chunk(p));
-	publisher_add(p, c);
+	publisher_add(p, c, true);
 	assert_false(publisher_has_room(p));
 	assert_int_equal(run(p), PUBLISHER_IDLE);
 	assert_null(publisher_chunk(p));
@@ -545,7 +545,7 @@ static void test_any_order(void **state)
 			struct outbox_chunk *c = publisher_chunk(p); /* an empty claim */
 			if (c) {
 				fill(c, 0, 0, true, true);
-				publisher_add(p, c);
+				publisher_add(p, c, true);
 			}
 		} else if (nopen > 0) {
 			size_t which = dice % nopen;
