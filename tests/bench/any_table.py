@@ -70,7 +70,8 @@ def tpcb(l, results):
     lags = []
     with l.running("pgfanout-api", "pgfanout-consumer"):
         def ours():
-            rate, lag = until_there(lambda: pgbench(l.primary, None, clients, length), lambda: l.wait_there(tables))
+            with native.away():
+                rate, lag = until_there(lambda: pgbench(l.primary, None, clients, length), lambda: l.wait_there(tables))
             lags.append(lag)
             return rate
 

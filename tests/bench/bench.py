@@ -114,7 +114,8 @@ def sustained(l, results):
     lags = []
     with l.running("pgfanout-api", "pgfanout-consumer"):
         def ours():
-            rate, lag = until_there(lambda: wrk(l.base, "write_one.lua", 64, length), l.wait_drained)
+            with peer.away():
+                rate, lag = until_there(lambda: wrk(l.base, "write_one.lua", 64, length), l.wait_drained)
             lags.append(lag)
             return rate
 
@@ -183,11 +184,12 @@ def probe(l, db, seconds, rate=500):
 
 def latency(l, results):
     l.fill(HUNDRED_THOUSAND)
-    native.Native(l, 0, PRODUCTS).subscribe()
+    peer = native.Native(l, 0, PRODUCTS).subscribe()
     both = {"p50": [], "p99": []}
     with l.running("pgfanout-api", "pgfanout-consumer"):
         for _ in range(REPETITIONS):
-            mine = probe(l, DATABASE, SECONDS)
+            with peer.away():
+                mine = probe(l, DATABASE, SECONDS)
             other = probe(l, native.DB, SECONDS)
             for name, part in (("p50", 0.5), ("p99", 0.99)):
                 both[name].append((mine[int(len(mine) * part)] * 1000, other[int(len(other) * part)] * 1000))
