@@ -36,16 +36,7 @@
 #include "api/relay/relay_private.h"
 #include "common/base/log.h"
 
-#define BUSY_US	    500 /* from one sweep to the next while there is work */
-#define BUSY_FOR_MS 50	/* work comes so soon after work: the pause grows only then */
-/* The same when it is much: fewer, larger messages. At this many changes a second the pause begins to
- * grow, by GATHER_US a thousand more. */
-#define GATHER_RATE 1000
-#define GATHER_US   2000
-#define GATHER_MAX  20000
-#define RATE_US	    50000 /* the rate is that of the last so many, or of the last sweep */
-#define FORGET_MS   20	  /* a confirmed change waits so long at most, for others to join it */
-#define IDLE_US	    (RELAY_IDLE_MS * INT64_C(1000))
+#define FORGET_MS   20	 /* a confirmed change waits so long at most, for others to join it */
 #define PATIENCE_MS 4000 /* a replica's queue may refuse for so long before it is left out */
 #define AGAIN_MS    200
 #define CALM_MS	    10000
@@ -62,10 +53,8 @@ static void restart(struct relay *r, bool new_link)
 	outbox_restart(r->outbox);
 	r->forget_at = MONO_NEVER;
 	r->sweep_at = mono_now();
-	r->pause_us = r->gap_us = BUSY_US;
+	gather_begin(&r->gather, r->sweep_at);
 	r->sweep_rows = 0;
-	r->rate = 0;
-	r->rated_at = r->sweep_at;
 	r->through_marked = false;
 	r->restart_sweeps = r->sweeps;
 	r->beat_sweeps = r->sweeps + 1;
@@ -356,33 +345,6 @@ static bool mark_left_out(struct relay *r)
 	return true;
 }
 
-/* A sweep has ended: when is the next one? */
-static void pace_sweeps(struct relay *r, struct mono now)
-{
-	int64_t rows = (int64_t)r->sweep_rows, us = mono_diff_us(now, r->rated_at);
-
-	if (us < RATE_US)
-		r->rate += rows * 1000000 / RATE_US - r->rate * us / RATE_US;
-	else
-		r->rate = rows * 1000000 / us;
-	r->rated_at = now;
-	r->gap_us = BUSY_US;
-	if (r->rate > GATHER_RATE)
-		r->gap_us += (r->rate - GATHER_RATE) * GATHER_US / 1000;
-	if (r->gap_us > GATHER_MAX)
-		r->gap_us = GATHER_MAX;
-	/* Work: look again soon. None for a while: look ever less often. */
-	if (rows > 0) {
-		r->pause_us = BUSY_US;
-		r->busy_until = mono_add_ms(now, BUSY_FOR_MS);
-	} else if (mono_reached(r->busy_until, now)) {
-		r->pause_us = r->pause_us * 2 > IDLE_US ? IDLE_US : r->pause_us * 2;
-	}
-	r->sweep_at = mono_add_us(now, r->pause_us > r->gap_us ? r->pause_us : r->gap_us);
-	r->sweep_rows = 0;
-	r->sweeps++;
-}
-
 static void take_claim(struct relay *r, struct mono now)
 {
 	struct outbox_chunk *c = r->claim;
@@ -391,8 +353,13 @@ static void take_claim(struct relay *r, struct mono now)
 	r->claim = NULL;
 	if (!c->big)
 		r->sweep_rows += c->n;
-	if (c->sweep_ends)
-		pace_sweeps(r, now);
+	if (c->sweep_ends) {
+		const struct gather *g = &r->gather;
+		gather_swept(&r->gather, r->sweep_rows, now);
+		r->sweep_at = mono_add_us(now, g->pause_us > g->gap_us ? g->pause_us : g->gap_us);
+		r->sweep_rows = 0;
+		r->sweeps++;
+	}
 	if (r->phase == RELAY_HOLD) {
 		publisher_release(c);
 		return;
@@ -400,7 +367,7 @@ static void take_claim(struct relay *r, struct mono now)
 	if (c->big)
 		pace_add(r->pace, c);
 	announcer_take(r->announcer, c);
-	publisher_add(r->publisher, c, r->gap_us == BUSY_US);
+	publisher_add(r->publisher, c, gather_calm(&r->gather));
 	if (heartbeats_take(r->heartbeats, c, r->publisher, &replaced))
 		outbox_forget(r->outbox, &replaced, 1, NULL);
 }
@@ -409,7 +376,8 @@ static bool sweep_due(const struct relay *r, struct mono now)
 {
 	if (outbox_sweeping(r->outbox) || mono_reached(r->sweep_at, now))
 		return true;
-	return atomic_load(&r->woken) && mono_reached(mono_add_us(r->swept_at, r->gap_us), now);
+	return atomic_load(&r->woken) &&
+	       mono_reached(mono_add_us(r->swept_at, r->gather.gap_us), now);
 }
 
 /* Whether a chunk of a big transaction may be claimed; if not, *ret_at is when to ask again. */
@@ -518,7 +486,7 @@ static struct mono next_duty(const struct relay *r, struct mono now)
 	if (!r->claim && publisher_has_room(r->publisher)) {
 		due = big_due(r, now, &big_at) ? now : mono_earlier(r->sweep_at, big_at);
 		if (atomic_load(&r->woken))
-			due = mono_earlier(due, mono_add_us(r->swept_at, r->gap_us));
+			due = mono_earlier(due, mono_add_us(r->swept_at, r->gather.gap_us));
 	}
 	if (publisher_confirmed_count(r->publisher) > 0 && outbox_forgetting(r->outbox) == 0)
 		due = mono_earlier(due, r->forget_at);

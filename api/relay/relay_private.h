@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 
 #include "api/relay/announcer.h"
+#include "api/relay/gather.h"
 #include "api/relay/heartbeats.h"
 #include "api/relay/outbox.h"
 #include "api/relay/pace.h"
@@ -25,7 +26,7 @@
 #define RELAY_CHUNK_MAX		1000 /* changes of a claim, and keys of a delete */
 #define RELAY_BROKER_TIMEOUT_MS 3000
 #define RELAY_DECLARE_ROUND_MS	30000 /* all queues are declared again: a binding may be gone */
-#define RELAY_IDLE_MS		100   /* the longest pause between sweeps */
+#define RELAY_IDLE_MS		100   /* until what has no event of its own is looked at again */
 #define RELAY_POLL_MAX_MS	2500  /* the longest wait */
 
 /* Where the relay's thread is. The table in relay.c says what it does there, and what it shows. */
@@ -114,18 +115,15 @@ struct relay {
 	bool refusing; /* since a message was refused, not all that was recorded has gone through */
 	bool through_marked; /* through_mark is set: all that was recorded at the restart */
 	uint64_t through_mark;
-	struct mono sweep_at;	  /* when the next sweep is due */
-	struct mono swept_at;	  /* when the last one began */
-	int64_t pause_us, gap_us; /* to the next sweep: if nobody wakes us; in any case */
-	int64_t rate;		  /* of late, changes a second */
-	struct mono rated_at;	  /* the last sweep ended */
-	struct mono busy_until;	  /* the pause does not grow until then */
-	size_t sweep_rows;	  /* of the sweep under way */
-	bool big_turn;		  /* the next chunk may be one of a big transaction */
-	struct mono forget_at;	  /* when what is confirmed is forgotten; never: nothing waits */
-	bool direct;		  /* messages go by name too; then: */
-	struct mono calm_at;	  /* it ends, if the exchange refuses nothing until then */
-	struct mono renew_at;	  /* a new connection may be tried */
+	struct mono sweep_at;  /* when the next sweep is due */
+	struct mono swept_at;  /* when the last one began */
+	struct gather gather;  /* what is between them */
+	size_t sweep_rows;     /* of the sweep under way */
+	bool big_turn;	       /* the next chunk may be one of a big transaction */
+	struct mono forget_at; /* when what is confirmed is forgotten; never: nothing waits */
+	bool direct;	       /* messages go by name too; then: */
+	struct mono calm_at;   /* it ends, if the exchange refuses nothing until then */
+	struct mono renew_at;  /* a new connection may be tried */
 	struct backoff renew_backoff;
 	struct publisher_counts calm_from, renew_from; /* when the time began */
 	struct mono refused_since[REPLICAS_MAX];       /* never: its queue does not refuse */
