@@ -186,7 +186,7 @@ static void write_value(struct strbuf *out, enum table_form form, const struct s
 static char write_members(const struct row_body *b, struct strbuf *out, bool recorded_key,
 			  bool only_key, const char *body, size_t len, bool *ret_whole)
 {
-	struct slice rest = { body, body + len }, v;
+	struct slice rest = { body, body + len }, v = rest;
 	char before = '{';
 	enum taken how = TAKEN;
 
