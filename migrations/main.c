@@ -248,6 +248,21 @@ static void repair(struct target *t)
 	db_result_clear(marked);
 }
 
+/* Who may not make event triggers is told what that means. */
+static void say_alterations(struct target *t)
+{
+	bool at_once = false;
+	struct err err;
+
+	if (!primary_follows(t, &at_once, &err))
+		complain(t, &err);
+	else if (!at_once)
+		printf("%s: no event triggers, which only a superuser may make: tables that are "
+		       "altered are seen to by the API, within a second\n",
+		       t->name);
+	fflush(stdout);
+}
+
 static int command_up(struct targets *ts)
 {
 	for (size_t i = 0; i < ts->n && !stop_requested(); i++) {
@@ -258,6 +273,8 @@ static int command_up(struct targets *ts)
 			continue;
 		if (i == 0) {
 			repair(t);
+			if (t->conn != NULL && t->code == EXIT_OK)
+				say_alterations(t);
 			if (*ts->settings->tables != '\0' && t->conn != NULL && t->code == EXIT_OK)
 				tables_register(t, ts->settings->tables);
 		} else if (!replica_generate(t, &err) || !settle(ts, t, &err)) {
@@ -341,8 +358,10 @@ static int command_status(struct targets *ts)
 			       migration_find(t->side, n)->name, applied_at);
 		}
 	}
-	if (!pending && ts->all[0].conn != NULL)
+	if (!pending && ts->all[0].conn != NULL) {
 		pending = !say_capture(&ts->all[0]);
+		say_alterations(&ts->all[0]);
+	}
 	fflush(stdout);
 	int code = targets_code(ts);
 	return code == EXIT_OK && pending ? EXIT_SCHEMA : code;

@@ -381,6 +381,20 @@ bool primary_fault(struct target *t, char *ret_fault, size_t size, struct err *e
 	return true;
 }
 
+bool primary_follows(struct target *t, bool *ret_at_once, struct err *err)
+{
+	static const char sql[] =
+		"SELECT count(*) = 2 FROM pg_event_trigger WHERE evtenabled <> 'D'"
+		" AND evtname IN ('pgfanout_altered', 'pgfanout_dropped')";
+	struct pg_result *r = NULL;
+
+	if (!target_query(t, sql, 0, NULL, &r, err))
+		return false;
+	*ret_at_once = *db_value(r, 0, 0) == 't';
+	db_result_clear(r);
+	return true;
+}
+
 static bool products_are_there(struct target *t, struct err *err)
 {
 	static const char sql[] = "SELECT to_regclass('products') IS NOT NULL";

@@ -68,6 +68,8 @@ MUST_CHECK bool target_down(struct target *t, const struct migration **ret_done,
 
 /* Of a primary that has all migrations: why its changes are not all captured, "" if they are. */
 MUST_CHECK bool primary_fault(struct target *t, char *ret_fault, size_t size, struct err *err);
+/* Of the same: whether an ALTER of a table is seen to in its own transaction, by event triggers. */
+MUST_CHECK bool primary_follows(struct target *t, bool *ret_at_once, struct err *err);
 /* Makes capture whole again, and notes for all replicas whose queues exist that they need a reset.
  * ret_fault as above: what was wrong. *ret_marked has their names, a row each, NULL if nothing was
  * wrong; db_result_clear() it. */

@@ -1090,7 +1090,8 @@ AS $$
 			a.attname, format_type(b.base, b.base_modifier)), 'Use another key: key => ''index''.'
 		FROM pgfanout.key_operators(r) k JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.att
 		CROSS JOIN LATERAL pgfanout.base_type(a.atttypid, a.atttypmod) b
-		WHERE b.base IN ('real'::regtype, 'double precision'::regtype)
+		WHERE EXISTS (SELECT FROM pgfanout.types_used(r.relation) u LEFT JOIN pg_range g ON u.type IN (g.rngtypid, g.rngmultitypid)
+			WHERE u.att = k.att AND coalesce(g.rngsubtype, u.type) IN ('real'::regtype, 'double precision'::regtype))
 		UNION ALL
 		SELECT 7, format('%s has no column %I', r.relation, w.name), 'Look at columns =>.'
 		FROM unnest(r.columns) AS w (name)
@@ -1101,6 +1102,14 @@ AS $$
 			'Add it to columns =>.'
 		FROM pgfanout.key_operators(r) k JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = k.att
 		WHERE a.attname <> ALL (r.columns)
+		UNION ALL
+		SELECT 8, 'replicas => names no replica', 'Leave it out for all of them.'
+		WHERE cardinality(r.replicas) = 0 OR array_position(r.replicas, NULL) IS NOT NULL
+		UNION ALL
+		SELECT 8, format('there is no replica %L', w.name), format('There are %s. One that is to come is known when the '
+			'API has declared its queues.', (SELECT string_agg(DISTINCT q.replica, ', ' ORDER BY q.replica) FROM pgfanout.queues q))
+		FROM unnest(r.replicas) AS w (name)
+		WHERE EXISTS (SELECT FROM pgfanout.queues) AND NOT EXISTS (SELECT FROM pgfanout.queues q WHERE q.replica = w.name)
 		UNION ALL
 		SELECT 9, format('%s has a column %I, which replicas need for themselves', r.relation, a.attname),
 			'Rename it, or leave it out with columns =>.'
@@ -1153,7 +1162,7 @@ BEGIN
 	IF NOT pg_has_role(pgfanout.caller(), (SELECT relowner FROM pg_class WHERE oid = relation), 'USAGE') THEN
 		RAISE EXCEPTION 'only the owner of % may register it', relation
 			USING ERRCODE = 'insufficient_privilege',
-			HINT = format('SET ROLE %I, and register it then.', (SELECT relowner::regrole::text
+			HINT = format('SET ROLE %s, and register it then.', (SELECT relowner::regrole
 				FROM pg_class WHERE oid = relation));
 	END IF;
 	RETURN pgfanout.enter(relation, columns, filter, key, replicas, stream);
@@ -1207,12 +1216,25 @@ COMMENT ON FUNCTION pgfanout.enter(regclass, text[], text, text, text[], text) I
 -- Registers a table: its rows are brought to every replica (or those that are named), and its changes from
 -- here on. columns: NULL: all, also those that are added later. filter: a condition on the row; a row that
 -- does not fulfil it is not there. key: a unique index instead of the primary key. The table's owner only.
+-- As whoever calls finds it.
+CREATE FUNCTION pgfanout.named("table" text) RETURNS regclass
+	LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+	IF pg_catalog.to_regclass("table") IS NULL THEN
+		RAISE EXCEPTION 'there is no table %', "table" USING ERRCODE = 'undefined_table',
+			HINT = 'Name it as in SQL: with its schema unless that is in the search path, and with '
+				'double quotes where the name has capitals.';
+	END IF;
+	RETURN pg_catalog.to_regclass("table");
+END $$;
+COMMENT ON FUNCTION pgfanout.named(text) IS 'pgfanout: the table of a name';
+
 CREATE FUNCTION pgfanout.add_table("table" text, columns text[] DEFAULT NULL, filter text DEFAULT NULL,
 	key text DEFAULT NULL, replicas text[] DEFAULT NULL, stream text DEFAULT 'tables') RETURNS void
 	LANGUAGE plpgsql
 AS $$
 DECLARE
-	relation regclass := to_regclass("table");
 	register CONSTANT regprocedure := 'pgfanout.register(regclass,text[],text,text,text[],text)';
 	r        pgfanout.registered;
 BEGIN
@@ -1222,12 +1244,7 @@ BEGIN
 			HINT = pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO %I, if this role may do what the '
 				'owner of pgfanout can: its tables decide what capture runs.', register, current_user);
 	END IF;
-	IF relation IS NULL THEN
-		RAISE EXCEPTION 'there is no table %', "table" USING ERRCODE = 'undefined_table',
-			HINT = 'Name it as in SQL: with its schema unless that is in the search path, and with '
-				'double quotes where the name has capitals.';
-	END IF;
-	r := pgfanout.register(relation, columns, filter, key, replicas, stream);
+	r := pgfanout.register(pgfanout.named("table"), columns, filter, key, replicas, stream);
 	PERFORM pgfanout.make_triggers(r);
 END $$;
 COMMENT ON FUNCTION pgfanout.add_table(text, text[], text, text, text[], text) IS 'pgfanout: registers a table, to be replicated from here on';
@@ -1546,7 +1563,8 @@ DECLARE
 	o record;
 BEGIN
 	IF NOT pg_has_role(pgfanout.caller(), (SELECT relowner FROM pg_class WHERE oid = relation), 'USAGE') THEN
-		RAISE EXCEPTION 'only the owner of % may do that', relation USING ERRCODE = 'insufficient_privilege';
+		RAISE EXCEPTION 'only the owner of % may do that', relation USING ERRCODE = 'insufficient_privilege',
+			HINT = format('SET ROLE %s, and do it then.', (SELECT relowner::regrole FROM pg_class WHERE oid = relation));
 	END IF;
 	SELECT * INTO r FROM pgfanout.registered g WHERE g.relation = relation;
 	IF NOT FOUND THEN
@@ -1578,7 +1596,7 @@ CREATE FUNCTION pgfanout.refresh("table" text) RETURNS void
 	LANGUAGE plpgsql
 AS $$
 DECLARE
-	altered CONSTANT regclass := "table"::regclass;
+	altered CONSTANT regclass := pgfanout.named("table");
 BEGIN
 	-- Who writes has ended, or waits.
 	EXECUTE pg_catalog.format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', altered);
@@ -1592,11 +1610,11 @@ CREATE FUNCTION pgfanout.drop_table("table" text, purge boolean DEFAULT false) R
 	LANGUAGE plpgsql
 AS $$
 DECLARE
-	dropped CONSTANT regclass := "table"::regclass;
+	dropped CONSTANT regclass := pgfanout.named("table");
+	number  CONSTANT integer := (SELECT r.id FROM pgfanout.registered r WHERE r.relation OPERATOR(pg_catalog.=) dropped);
 BEGIN
-	PERFORM pgfanout.drop_triggers(r.id) FROM pgfanout.registered r
-	WHERE r.relation = dropped AND r.stream <> 1;
 	PERFORM pgfanout.altered(dropped, true, purge);
+	PERFORM pgfanout.drop_triggers(number);
 END $$;
 COMMENT ON FUNCTION pgfanout.drop_table(text, boolean) IS 'pgfanout: a table is replicated no more';
 

@@ -57,31 +57,73 @@ def test_a_table_with_rows_comes_and_follows(stack):
     stack.wait_converged()
 
 
-HINTS = {
-    "no table": ("", "nope", "there is no table"),
-    "no key": ("create table a (id int)", "a", "has no primary key"),
-    "a float key": ("create table a (id float8 primary key)", "a", "two values that are equal may be different"),
-    "a view": ("create view a as select 1 as id", "a", "is a view"),
-    "unlogged": ("create unlogged table a (id int primary key)", "a", "UNLOGGED"),
-    "temporary": ("create temp table a (id int primary key)", "a", "temporary"),
-    "ours": ("", "pgfanout.outbox", "belongs to pgfanout"),
-    "twice": ("create table a (id int primary key); select pgfanout.add_table('a')", "a", "registered already"),
-    "deferrable": ("create table a (id int primary key deferrable)", "a", "has no primary key"),
-    "its version": ("create table a (id int primary key, pgfanout_version int)", "a", "replicas need for themselves"),
+A = "create table a (id int primary key, x int, y int not null, unique (x), unique (y) deferrable);"
+HINTS = {  # before, the arguments, what is said
+    "no table": ("", "'nope'", "there is no table nope"),
+    "no key": ("create table a (id int)", "'a'", "has no primary key"),
+    "a float key": ("create table a (id float8 primary key)", "'a'", "two values that are equal may be different"),
+    "a key of floats": ("create table a (id real[] primary key)", "'a'", "two values that are equal may be different"),
+    "a key with a float": ("create type pair as (n int, f float8); create table a (id pair primary key)", "'a'",
+                           "two values that are equal may be different"),
+    "a key of a range of floats": ("create type floats as range (subtype = float8); create table a (id floats primary key)", "'a'",
+                                   "two values that are equal may be different"),
+    "a view": ("create view a as select 1 as id", "'a'", "is a view"),
+    "a materialized view": ("create materialized view a as select 1 as id", "'a'", "is a materialized view"),
+    "a sequence": ("create sequence a", "'a'", "is a sequence"),
+    "a foreign table": ("create foreign data wrapper w; create server s foreign data wrapper w; create foreign table a (id int) server s",
+                        "'a'", "is a foreign table"),
+    "unlogged": ("create unlogged table a (id int primary key)", "'a'", "UNLOGGED"),
+    "temporary": ("create temp table a (id int primary key)", "'a'", "temporary"),
+    "a partition": ("create table p (id int primary key) partition by range (id); create table a partition of p default", "'a'",
+                    "is a partition"),
+    "it inherits": ("create table p (id int); create table a (primary key (id)) inherits (p)", "'a'", "inherits from a table"),
+    "it is inherited from": ("create table a (id int primary key); create table b () inherits (a)", "'a'", "is inherited from"),
+    "the system's": ("", "'pg_catalog.pg_class'", "is a system table"),
+    "ours": ("", "'pgfanout.outbox'", "belongs to pgfanout"),
+    "twice": ("create table a (id int primary key); select pgfanout.add_table('a')", "'a'", "registered already"),
+    "deferrable": ("create table a (id int primary key deferrable)", "'a'", "has no primary key"),
+    "its version": ("create table a (id int primary key, pgfanout_version int)", "'a'", "replicas need for themselves"),
+    "no such index": (A, "'a', key => 'nope'", "has no index nope that can be its key"),
+    "a key that may be NULL": (A, "'a', key => 'a_x_key'", "has no index a_x_key that can be its key"),
+    "a key that is deferrable": (A, "'a', key => 'a_y_key'", "has no index a_y_key that can be its key"),
+    "a partial key": (A + "create unique index part on a (y) where y > 0", "'a', key => 'part'", "has no index part that can be its key"),
+    "no such column": (A, "'a', columns => '{id,nope}'", "has no column nope"),
+    "the key left out": (A, "'a', columns => '{x}'", "is part of the key, and not among the columns"),
+    "no replica": (A, "'a', replicas => '{}'", "names no replica"),
+    "no such replica": (A + "insert into pgfanout.queues (stream, replica) values (1, 'replica-1') on conflict do nothing",
+                        "'a', replicas => '{replica-1,nope}'", "there is no replica 'nope'"),
+    "the stream of products": (A, "'a', stream => 'products'", "cannot be a stream of tables"),
+    "a stream with capitals": (A, "'a', stream => 'Big'", "cannot be a stream of tables"),
 }
+
+
+def refused(stack, before, call, phrase):
+    """With a hint."""
+    conn = stack.connect("primary")
+    conn.autocommit = False
+    with conn.cursor() as cursor:
+        if before:
+            cursor.execute(before)
+        with pytest.raises(psycopg2.Error) as e:
+            cursor.execute(call)
+        assert phrase in str(e.value) and e.value.diag.message_hint
+    conn.close()
 
 
 @pytest.mark.parametrize("name", HINTS)
 def test_what_cannot_be_registered_says_why_and_what_helps(module_stack, name):
-    before, table, phrase = HINTS[name]
-    conn = module_stack.connect("primary")
-    with conn.cursor() as cursor:
-        if before:
-            cursor.execute(before)
-        with pytest.raises(Exception) as e:
-            cursor.execute("select pgfanout.add_table(%s)", (table,))
-        assert phrase in str(e.value) and e.value.diag.message_hint
-    conn.close()
+    before, arguments, phrase = HINTS[name]
+    refused(module_stack, before, f"select pgfanout.add_table({arguments})", phrase)
+
+
+@pytest.mark.parametrize("function", ["refresh", "drop_table"])
+def test_what_is_not_there_can_be_neither_refreshed_nor_dropped(module_stack, function):
+    call = f"select pgfanout.{function}('a')"
+    refused(module_stack, "", call, "there is no table a")
+    refused(module_stack, A, call, "a is not registered")
+    refused(module_stack, A + """create role nobody; grant usage on schema pgfanout to nobody;
+                                 select pgfanout.add_table('a'); grant all on a to nobody; set role nobody""",
+            call, "only the owner of public.a may do that")
 
 
 CHANGES = (
@@ -716,8 +758,9 @@ def test_a_database_whose_owner_is_no_superuser(bare_stack):
     stack.env["DATABASE_URL"] = stack.env["DATABASE_URL"].replace("//user:", f"//{HOSTED}:")
     stack.cleanups.append(lambda: stack.psql("primary", f"reassign owned by {HOSTED} to current_user; "
                                              f"drop owned by {HOSTED}; drop role {HOSTED}"))
-    stack.migrate()
+    done = stack.migrate()
     assert stack.sql("primary", "select count(*) from pg_event_trigger") == [(0,)]
+    assert "no event triggers, which only a superuser may make" in done.stdout
     stack.start_api()
     stack.start_consumer()
     conn = psycopg2.connect(stack.env["DATABASE_URL"])
