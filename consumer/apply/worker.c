@@ -339,17 +339,22 @@ static void wait_for_shape(struct apply_worker *w, int shape)
 	stop_sleep_ms(backoff_next_ms(&w->replica_backoff));
 }
 
+static void bring_failed(struct apply_worker *w, enum db_outcome outcome, const struct err *err)
+{
+	replica_failed(w, outcome, "a table could not be brought to the replica; trying again",
+		       err);
+}
+
 /* False: the replica was lost, or cannot take it now. */
-static bool bring_shape(struct apply_worker *w, const struct session_shape *s)
+static bool bring_shape(struct apply_worker *w, struct pg_conn *c, const struct session_shape *s)
 {
 	struct err err = { .text = "" };
 	enum table_brought how = TABLE_THERE;
-	enum db_outcome outcome = replica_bring(w->settings, w->replica, &w->stream, s->shape,
-						s->description, s->leaves, &how, &err);
+	enum db_outcome outcome = replica_bring(c, w->replica, &w->stream, s->shape, s->description,
+						s->leaves, &how, &err);
 
 	if (outcome != DB_OK) {
-		replica_failed(w, outcome,
-			       "a table could not be brought to the replica; trying again", &err);
+		bring_failed(w, outcome, &err);
 		return false;
 	}
 	if (how == TABLE_WAITS)
@@ -386,10 +391,18 @@ static void bring_shapes(struct apply_worker *w)
 		wait_for_shape(w, shapes[0].shape);
 		return;
 	}
-	for (size_t i = 0; i < n; i++)
-		if (!bring_shape(w, &shapes[i]))
-			return;
-	close_replica(w);
+	struct err err = { .text = "" };
+	struct pg_conn *c = replica_open_to_bring(w->settings, w->replica, &err);
+	if (c == NULL) {
+		bring_failed(w, sqlstate_outcome(err.sqlstate), &err);
+		return;
+	}
+	size_t i = 0;
+	while (i < n && bring_shape(w, c, &shapes[i]))
+		i++;
+	db_conn_close(c);
+	if (i == n)
+		close_replica(w);
 }
 
 static bool apply_session(struct apply_worker *w)
