@@ -51,7 +51,7 @@
 #include "consumer/apply/wrong_records.h"
 
 #define STATE_MS   5000	 /* how often the replica is asked whether it needs a reset */
-#define STREAMS_MS 1000	 /* and for its streams */
+#define STREAMS_MS 250	 /* and for its streams: a new one is waited for */
 #define TABLES_MS  30000 /* when tables that it is still to have are tried again */
 #define ACK_MS	   20	 /* an ack waits so long at most, for others to join it */
 #define ALONE_MS   100	 /* and their numbers so long for a batch to go with */

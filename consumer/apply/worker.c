@@ -15,6 +15,9 @@
  *   connect_broker    CONNECTING_BROKER             the queues are declared and consumed
  *   apply_session     APPLYING                      (it ends with the turn; session.h says why)
  *
+ * New shapes of tables that come in apply_session are brought behind it, and what is then to be loaded is loaded
+ * there and then: each connection less is a first load that is sooner done.
+ *
  * When apply_session meets changes of another primary it shows ANOTHER_PRIMARY during the back-off.
  *
  * A replica that is lost in any step is closed: connect_replica opens it again. When stop is
@@ -381,7 +384,7 @@ static bool bring_shape(struct apply_worker *w, struct pg_conn *c, const struct 
 	return true;
 }
 
-/* Then the replica is connected again, and knows the tables. */
+/* New tables are loaded at once. Then the replica is connected again, and knows them. */
 static void bring_shapes(struct apply_worker *w)
 {
 	const struct session_shape *shapes;
@@ -401,8 +404,9 @@ static void bring_shapes(struct apply_worker *w)
 	while (i < n && bring_shape(w, c, &shapes[i]))
 		i++;
 	db_conn_close(c);
-	if (i == n)
-		close_replica(w);
+	if (i == n && w->db != NULL && read_state(w))
+		(void)no_reset_due(w);
+	close_replica(w);
 }
 
 static bool apply_session(struct apply_worker *w)

@@ -37,6 +37,7 @@
 #define LOCK_TIMEOUT	   "5s"
 #define TABLE_LOCK_TIMEOUT "10s"
 #define RESET_CREATE	   "reset_create"
+#define RESET_OBSTACLES	   "reset_obstacles"
 
 bool reset_replica_fail(struct reset_replica *r, enum exit_code code, const struct err *err)
 {
@@ -77,10 +78,11 @@ static bool run(struct reset_replica *r, const char *what, const char *sql)
 	return ask(r, what, sql, NULL);
 }
 
-/* What is asked for each table, and planned once. rebuild_finish.c asks the last one too. */
+/* What is asked more than once, of each table mostly, and planned once. rebuild_finish.c asks the last one too. */
 static const struct {
 	const char *name, *sql;
 } statements[] = {
+	{ RESET_OBSTACLES, sql_reset_obstacles },
 	{ RESET_CREATE, sql_reset_create },
 	{ RESET_FINISH, sql_reset_finish },
 };
@@ -98,8 +100,9 @@ static bool prepare_statements(struct reset_replica *r)
 	return true;
 }
 
-/* A statement whose only parameter is an array of the numbers of its tables. */
-static bool ask_of_all(struct reset_replica *r, const char *what, const char *sql,
+/* A statement whose only parameter is an array of the numbers of its tables. name: it was prepared, and sql is
+ * NULL. */
+static bool ask_of_all(struct reset_replica *r, const char *what, const char *sql, const char *name,
 		       struct pg_result **ret)
 {
 	AUTO_STRBUF ids = STRBUF_INIT;
@@ -113,8 +116,10 @@ static bool ask_of_all(struct reset_replica *r, const char *what, const char *sq
 	}
 	strbuf_addstr(&ids, ids.len == 0 ? "{}" : "}");
 	const struct db_param params[] = { DB_TEXT(strbuf_str(&ids)) };
-	enum db_outcome outcome = db_query(r->conn, sql, 1, params, false,
-					   mono_add_ms(mono_now(), STATEMENT_MS), ret, &err);
+	struct mono deadline = mono_add_ms(mono_now(), STATEMENT_MS);
+	enum db_outcome outcome =
+		sql == NULL ? db_query_prepared(r->conn, name, 1, params, deadline, ret, &err)
+			    : db_query(r->conn, sql, 1, params, false, deadline, ret, &err);
 	return outcome == DB_OK || failed(r, what, outcome, &err);
 }
 
@@ -135,7 +140,7 @@ static bool check_obstacles(struct reset_replica *r)
 	struct pg_result *found;
 	struct err err;
 
-	if (!ask_of_all(r, "looking at its tables", sql_reset_obstacles, &found))
+	if (!ask_of_all(r, "looking at its tables", NULL, RESET_OBSTACLES, &found))
 		return false;
 	for (int k = 0; k < db_rows(found); k++)
 		strbuf_addf(&list, "%s%s", k == 0 ? "" : "; ", db_value(found, k, 1));
@@ -159,7 +164,7 @@ static bool estimate_rows(struct reset_replica *r)
 		" FROM pg_class c JOIN pgfanout.tables t ON t.relation = c.oid WHERE t.id = ANY ($1::integer[])";
 	struct pg_result *found;
 
-	if (!ask_of_all(r, NULL, sql, &found))
+	if (!ask_of_all(r, NULL, sql, NULL, &found))
 		return false;
 	r->rows = strtoll(db_value(found, 0, 0), NULL, 10);
 	db_result_clear(found);
@@ -332,7 +337,7 @@ static bool lock_tables(struct reset_replica *r)
 	struct err err;
 
 	r->here = xcalloc(p->ntables + 1, sizeof(*r->here));
-	if (!ask_of_all(r, "finding its tables", sql, &found))
+	if (!ask_of_all(r, "finding its tables", sql, NULL, &found))
 		return false;
 	for (size_t i = 0; i < p->ntables && gone == NULL; i++) {
 		if (!table_is_for(p->tables[i].shape, r->name) || r->waits[i])
@@ -469,6 +474,10 @@ static bool prepare(struct reset_replica *r)
 	       run(r, "setting maintenance_work_mem",
 		   "SELECT set_config('maintenance_work_mem', '128MB', true)"
 		   " WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes('128MB')") &&
+	       /* What fits into that is sorted quicker by one process, and there may be many replicas. */
+	       run(r, "setting min_parallel_table_scan_size",
+		   "SELECT set_config('min_parallel_table_scan_size', '256MB', true)"
+		   " WHERE pg_size_bytes(current_setting('min_parallel_table_scan_size')) < pg_size_bytes('256MB')") &&
 	       check_obstacles(r) && create_tables(r);
 }
 
