@@ -166,8 +166,9 @@ static enum db_outcome explain_loss(PGconn *c, struct err *err)
 	return DB_LOST;
 }
 
-static bool send_query(PGconn *c, const char *sql, int nparams, const struct db_param *params,
-		       bool binary)
+/* name: of a statement that was prepared, instead of sql. */
+static bool send_query(PGconn *c, const char *sql, const char *name, int nparams,
+		       const struct db_param *params, bool binary)
 {
 	AUTO_FREE const char **values = xcalloc((size_t)nparams + 1, sizeof(*values));
 	AUTO_FREE int *lengths = xcalloc((size_t)nparams + 1, sizeof(*lengths));
@@ -178,6 +179,8 @@ static bool send_query(PGconn *c, const char *sql, int nparams, const struct db_
 		lengths[i] = params[i].len;
 		formats[i] = params[i].format;
 	}
+	if (name != NULL)
+		return PQsendQueryPrepared(c, name, nparams, values, lengths, formats, binary) == 1;
 	return PQsendQueryParams(c, sql, nparams, NULL, values, lengths, formats, binary) == 1;
 }
 
@@ -188,18 +191,13 @@ enum db_outcome db_query(struct pg_conn *c, const char *sql, int nparams,
 	return db_ask(c, sql, nparams, params, binary, stop_fd(), deadline, ret, err);
 }
 
-enum db_outcome db_ask(struct pg_conn *c, const char *sql, int nparams,
-		       const struct db_param *params, bool binary, int stop, struct mono deadline,
-		       struct pg_result **ret, struct err *err)
+/* Takes what comes of a command, which was sent without waiting, and waits for its end. */
+static enum db_outcome take_answer(PGconn *c, bool was_nonblocking, int stop, struct mono deadline,
+				   struct pg_result **ret, struct err *err)
 {
 	enum db_outcome outcome = DB_OK;
 	struct pg_result *last = NULL, *r;
 	bool lost = false;
-	int was_nonblocking = PQisnonblocking(c);
-
-	/* Or a large parameter would wait inside libpq for a server that reads nothing. */
-	if (PQsetnonblocking(c, 1) != 0 || !send_query(c, sql, nparams, params, binary))
-		return db_explain(c, NULL, err);
 
 	while ((r = db_take_result(c, stop, deadline, &lost)) != NULL) {
 		ExecStatusType status = PQresultStatus(r);
@@ -229,6 +227,39 @@ enum db_outcome db_ask(struct pg_conn *c, const char *sql, int nparams,
 	}
 	db_result_clear(last);
 	return outcome;
+}
+
+enum db_outcome db_ask(struct pg_conn *c, const char *sql, int nparams,
+		       const struct db_param *params, bool binary, int stop, struct mono deadline,
+		       struct pg_result **ret, struct err *err)
+{
+	const bool was_nonblocking = PQisnonblocking(c) != 0;
+
+	/* Or a large parameter would wait inside libpq for a server that reads nothing. */
+	if (PQsetnonblocking(c, 1) != 0 || !send_query(c, sql, NULL, nparams, params, binary))
+		return db_explain(c, NULL, err);
+	return take_answer(c, was_nonblocking, stop, deadline, ret, err);
+}
+
+enum db_outcome db_prepare(struct pg_conn *c, const char *name, const char *sql,
+			   struct mono deadline, struct err *err)
+{
+	const bool was_nonblocking = PQisnonblocking(c) != 0;
+
+	if (PQsetnonblocking(c, 1) != 0 || PQsendPrepare(c, name, sql, 0, NULL) != 1)
+		return db_explain(c, NULL, err);
+	return take_answer(c, was_nonblocking, stop_fd(), deadline, NULL, err);
+}
+
+enum db_outcome db_query_prepared(struct pg_conn *c, const char *name, int nparams,
+				  const struct db_param *params, struct mono deadline,
+				  struct pg_result **ret, struct err *err)
+{
+	const bool was_nonblocking = PQisnonblocking(c) != 0;
+
+	if (PQsetnonblocking(c, 1) != 0 || !send_query(c, NULL, name, nparams, params, false))
+		return db_explain(c, NULL, err);
+	return take_answer(c, was_nonblocking, stop_fd(), deadline, ret, err);
 }
 
 enum exit_code db_exit_code(enum db_outcome outcome)

@@ -102,6 +102,13 @@ MUST_CHECK enum db_outcome db_query(struct pg_conn *c, const char *sql, int npar
 				    const struct db_param *params, bool binary,
 				    struct mono deadline, struct pg_result **ret, struct err *err);
 
+/* The same in two steps, for a statement that is run many times: the server plans it once. */
+MUST_CHECK enum db_outcome db_prepare(struct pg_conn *c, const char *name, const char *sql,
+				      struct mono deadline, struct err *err);
+MUST_CHECK enum db_outcome db_query_prepared(struct pg_conn *c, const char *name, int nparams,
+					     const struct db_param *params, struct mono deadline,
+					     struct pg_result **ret, struct err *err);
+
 /* A text of many statements, with a deadline; the first failure ends it. A lost connection is of no more
  * use. */
 MUST_CHECK enum db_outcome db_script(struct pg_conn *c, const char *sql, struct mono deadline,

@@ -33,6 +33,12 @@ void inbox_clear(struct inbox *in)
 	}
 }
 
+/* What brings a shape is small, and there may be one a table. */
+static bool brings_shape(const struct batch *b)
+{
+	return b->shape != 0 && b->shape_body.len > 0;
+}
+
 /* The batch that deliveries go to; NULL if there is none yet. */
 static struct inbox_batch *collecting(const struct inbox *in)
 {
@@ -52,7 +58,8 @@ bool inbox_full(const struct inbox *in)
 {
 	const struct inbox_batch *b = collecting(in);
 
-	return in->nbatches >= INBOX_BATCHES_MAX || (b != NULL && is_full(in, &b->batch));
+	return in->nbatches >= INBOX_BATCHES_MAX || in->nshapes >= INBOX_SHAPES_MAX ||
+	       in->shape_bytes >= BYTES_MAX || (b != NULL && is_full(in, &b->batch));
 }
 
 /* A new batch behind this one; NULL: the first. */
@@ -81,11 +88,15 @@ void inbox_take(struct inbox *in, const struct amqp_delivery *d, enum change_kin
 
 	if (b == NULL || is_full(in, &b->batch) ||
 	    (b->batch.nmessages > 0 &&
-	     (topology_is_type(in->tables->stream, d->type, CHANGE_SHAPE_KIND) ||
-	      tables_lacks(in->tables, message_shape(d)))) ||
+	     (message_brings_shape(d, in->tables) || tables_lacks(in->tables, message_shape(d)))) ||
 	    !batch_takes_source(&b->batch, message_source(d)))
 		b = insert(in, in->last);
 	message_take(&b->batch, d, kind, in->tables);
+	if (!brings_shape(&b->batch))
+		return;
+	in->nbatches--;
+	in->nshapes++;
+	in->shape_bytes += b->batch.bodies.len;
 }
 
 size_t inbox_messages(const struct inbox *in, enum change_kind kind)
@@ -118,8 +129,15 @@ void inbox_done(struct inbox *in)
 	in->first = b->next;
 	if (in->first == NULL)
 		in->last = NULL;
-	in->nbatches--;
 	in->busy = false;
+	if (brings_shape(&b->batch)) { /* not kept: so many would hold much after other use */
+		in->nshapes--;
+		in->shape_bytes -= b->batch.bodies.len;
+		batch_clear(&b->batch);
+		free(b);
+		return;
+	}
+	in->nbatches--;
 	batch_reset(&b->batch);
 	b->next = in->spare;
 	in->spare = b;

@@ -12,6 +12,8 @@
 #include "consumer/apply/tables.h"
 
 #define INBOX_BATCHES_MAX 8 /* with so many, reading pauses */
+#define INBOX_SHAPES_MAX \
+	200 /* likewise, of batches that bring a shape: each table's comes by two queues */
 
 struct inbox_batch {
 	struct inbox_batch *next;
@@ -23,8 +25,10 @@ struct inbox {
 	/* A batch with so many changes, bad ones included, takes no further message. */
 	size_t max_changes;
 	struct inbox_batch *first, *last;
-	size_t nbatches; /* from first to last */
-	bool busy;	 /* the first one is being applied: nothing may join it */
+	size_t nbatches;    /* from first to last, but for those that bring a shape */
+	size_t nshapes;	    /* these two: of those */
+	size_t shape_bytes; /* of their messages */
+	bool busy;	    /* the first one is being applied: nothing may join it */
 	struct inbox_batch *spare;
 };
 

@@ -61,6 +61,12 @@ int64_t message_shape(const struct amqp_delivery *d)
 	return read_count(d, CHANGE_SHAPE_HEADER);
 }
 
+bool message_brings_shape(const struct amqp_delivery *d, const struct tables *tables)
+{
+	return topology_is_type(tables->stream, d->type, CHANGE_SHAPE_KIND) &&
+	       tables_shape(tables, message_shape(d)) == NULL;
+}
+
 static unsigned read_attempt(const struct amqp_delivery *d)
 {
 	int64_t n = read_count(d, "x-attempt");
@@ -234,7 +240,10 @@ static bool take_body(struct batch *b, const struct amqp_delivery *d, const stru
 	if (topology_is_type(tables->stream, d->type, CHANGE_SHAPE_KIND)) {
 		if (m->shape <= 0 || m->shape > INT32_MAX)
 			return err_set(err, "a shape needs x-shape");
-		batch_add_shape(b, (int)m->shape, body);
+		if (probably != NULL)
+			batch_add_nothing(b);
+		else
+			batch_add_shape(b, (int)m->shape, body);
 		return true;
 	}
 	if (topology_is_type(tables->stream, d->type, HEARTBEAT_KIND)) {

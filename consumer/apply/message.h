@@ -23,6 +23,8 @@ const char *message_source(const struct amqp_delivery *d);
 
 /* The shape that its changes have, or that it describes; 0: it names none. */
 int64_t message_shape(const struct amqp_delivery *d);
+/* Whether it describes one that is not known yet. One that is known is no news. */
+bool message_brings_shape(const struct amqp_delivery *d, const struct tables *tables);
 
 /* Everything needed is copied out of d. kind is the queue's. The batch must take the message's
  * source; its changes point into the tables. */

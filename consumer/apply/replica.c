@@ -87,8 +87,8 @@ static enum db_outcome run(struct pg_conn *c, const char *sql, struct err *err)
 			err);
 }
 
-static struct pg_conn *connect_to_bring(const struct consumer_settings *settings,
-					const struct replica_setting *replica, struct err *err)
+struct pg_conn *replica_open_to_bring(const struct consumer_settings *settings,
+				      const struct replica_setting *replica, struct err *err)
 {
 	const struct db_options options = {
 		.application_name = "pgfanout-consumer",
@@ -99,9 +99,9 @@ static struct pg_conn *connect_to_bring(const struct consumer_settings *settings
 	return db_connect_raw(replica->url, &options, err);
 }
 
-static enum db_outcome bring(struct pg_conn *c, const struct replica_setting *replica,
-			     const struct stream *stream, int shape, const char *description,
-			     const char *leaves, enum table_brought *ret, struct err *err)
+enum db_outcome replica_bring(struct pg_conn *c, const struct replica_setting *replica,
+			      const struct stream *stream, int shape, const char *description,
+			      const char *leaves, enum table_brought *ret, struct err *err)
 {
 	/* One at a time: pgfanout-migrate, and the workers of other streams. */
 	enum db_outcome outcome = run(c, "BEGIN", err);
@@ -116,27 +116,13 @@ static enum db_outcome bring(struct pg_conn *c, const struct replica_setting *re
 	return outcome;
 }
 
-enum db_outcome replica_bring(const struct consumer_settings *settings,
-			      const struct replica_setting *replica, const struct stream *stream,
-			      int shape, const char *description, const char *leaves,
-			      enum table_brought *ret, struct err *err)
-{
-	struct pg_conn *c = connect_to_bring(settings, replica, err);
-
-	if (c == NULL)
-		return sqlstate_outcome(err->sqlstate);
-	enum db_outcome outcome = bring(c, replica, stream, shape, description, leaves, ret, err);
-	db_conn_close(c);
-	return outcome;
-}
-
 enum db_outcome replica_bring_waiting(const struct consumer_settings *settings,
 				      const struct replica_setting *replica,
 				      const struct stream *stream, size_t *ret_brought,
 				      struct err *err)
 {
 	const struct db_param params[] = { DB_TEXT(stream->name) };
-	struct pg_conn *c = connect_to_bring(settings, replica, err);
+	struct pg_conn *c = replica_open_to_bring(settings, replica, err);
 	struct pg_result *r = NULL;
 	enum table_brought how;
 
@@ -146,8 +132,9 @@ enum db_outcome replica_bring_waiting(const struct consumer_settings *settings,
 	enum db_outcome outcome = db_query(c, sql_replica_waiting, 1, params, false,
 					   mono_add_ms(mono_now(), QUESTION_TIMEOUT_MS), &r, err);
 	for (int i = 0; outcome == DB_OK && i < db_rows(r); i++) {
-		outcome = bring(c, replica, stream, (int)strtol(db_value(r, i, 0), NULL, 10),
-				db_value(r, i, 1), NULL, &how, err);
+		outcome = replica_bring(c, replica, stream,
+					(int)strtol(db_value(r, i, 0), NULL, 10), db_value(r, i, 1),
+					NULL, &how, err);
 		*ret_brought += outcome == DB_OK && how != TABLE_WAITS;
 	}
 	db_result_clear(r);

@@ -33,14 +33,17 @@ struct db *replica_open(const struct consumer_settings *settings,
 			const struct replica_setting *replica, const struct stream *stream,
 			struct tables *tables, enum db_outcome *ret_outcome, struct err *err);
 
-/* Brings a table, or a new shape of it, to the replica, on a connection of its own: table_bring(); leaves: the
- * queue that says that it is registered no more, table_leave(), else NULL. */
-MUST_CHECK enum db_outcome replica_bring(const struct consumer_settings *settings,
-					 const struct replica_setting *replica,
+/* A plain connection for replica_bring(): db_conn_close(). NULL: sqlstate_outcome(err->sqlstate). */
+struct pg_conn *replica_open_to_bring(const struct consumer_settings *settings,
+				      const struct replica_setting *replica, struct err *err);
+/* Brings a table, or a new shape of it, to the replica, in a transaction: table_bring(); leaves: the queue
+ * that says that it is registered no more, table_leave(), else NULL. If it fails the connection is of no more
+ * use. */
+MUST_CHECK enum db_outcome replica_bring(struct pg_conn *c, const struct replica_setting *replica,
 					 const struct stream *stream, int shape,
 					 const char *description, const char *leaves,
 					 enum table_brought *ret, struct err *err);
-/* The same for those that it is still to have. *ret_brought: how many it has now. err: why one of them waits
+/* The same, on a connection of its own, for those that it is still to have. *ret_brought: how many it has now. err: why one of them waits
  * on. */
 MUST_CHECK enum db_outcome replica_bring_waiting(const struct consumer_settings *settings,
 						 const struct replica_setting *replica,

@@ -51,11 +51,13 @@
 #include "consumer/apply/wrong_records.h"
 
 #define STATE_MS   5000	 /* how often the replica is asked whether it needs a reset */
-#define STREAMS_MS 1000	 /* and for its streams */
+#define STREAMS_MS 250	 /* and for its streams: a new one is waited for */
 #define TABLES_MS  30000 /* when tables that it is still to have are tried again */
 #define ACK_MS	   20	 /* an ack waits so long at most, for others to join it */
 #define ALONE_MS   100	 /* and their numbers so long for a batch to go with */
 #define ACK_SHARE  4	 /* or until this part of the prefetch window waits for it */
+#define SHAPES_MS  20	 /* the shape of a new table waits so long for another message, */
+#define GATHER_MS  200	 /* and so long at most, for other tables' to join it */
 
 enum stretch { STRETCH_RECEIVING, STRETCH_DRAINING, STRETCH_ENDED };
 
@@ -79,16 +81,20 @@ struct session {
 	const struct auto_reset *auto_reset;
 	struct session_result *result;
 	enum stretch stretch;
-	struct mono drain_by;	/* from DRAINING on; until then never */
-	bool after_trouble;	/* that was logged, and its end is to be logged too */
-	struct mono state_at;	/* when to ask the replica for its state */
-	struct mono streams_at; /* and for its streams */
-	struct mono tables_at;	/* when tables that it is still to have are tried again */
-	struct err db_error;	/* why the connection died without a batch on it */
-	struct batch *applying; /* with apply.c; NULL: none */
-	bool asking;		/* whether what `applying` leaves out is to be left out; then */
-	bool numbers_due;	/* apply_start() is called with this */
-	struct session_shape shapes[INBOX_BATCHES_MAX]; /* these two: of SESSION_SHAPE */
+	struct mono drain_by;	 /* from DRAINING on; until then never */
+	bool after_trouble;	 /* that was logged, and its end is to be logged too */
+	struct mono state_at;	 /* when to ask the replica for its state */
+	struct mono streams_at;	 /* and for its streams */
+	struct mono tables_at;	 /* when tables that it is still to have are tried again */
+	struct err db_error;	 /* why the connection died without a batch on it */
+	struct batch *applying;	 /* with apply.c; NULL: none */
+	bool asking;		 /* whether what `applying` leaves out is to be left out; then */
+	bool numbers_due;	 /* apply_start() is called with this */
+	struct mono delivered;	 /* the last message */
+	bool gathering;		 /* the first batch brings a shape; these two: */
+	struct mono gathered_by; /* it waits no longer for others */
+	struct mono gather_at;	 /* when to look whether it still waits */
+	struct session_shape shapes[SESSION_SHAPES_MAX]; /* these two: of SESSION_SHAPE */
 	size_t nshapes;
 	bool numbers_left;   /* in the inbox, of messages that are to be acknowledged */
 	uint64_t ack_tag;    /* all up to this one is to be acknowledged; 0: nothing */
@@ -121,6 +127,7 @@ static void on_delivery(void *arg, const struct amqp_delivery *d)
 
 	if (s->stretch != STRETCH_RECEIVING)
 		return; /* goes back to its queue when the link is closed */
+	s->delivered = mono_now();
 	/* The kind is the queue's, and the consumer's tag names the queue. */
 	bool deletes = strcmp(d->consumer_tag, change_kind_name(CHANGE_DELETE)) == 0;
 	inbox_take(&s->inbox, d, deletes ? CHANGE_DELETE : CHANGE_SYNC);
@@ -212,7 +219,7 @@ static bool acks_due(const struct session *s, const struct batch *next, struct m
 	return s->stretch == STRETCH_DRAINING || retry_pending(s->retry) > 0 ||
 	       mono_reached(ack_time(s, next), now) ||
 	       messages * ACK_SHARE >= (size_t)s->settings->prefetch ||
-	       (next && next->nmessages == 0 && s->inbox.nbatches > 1); /* others wait behind */
+	       (next && next->nmessages == 0 && s->inbox.first->next); /* others wait behind */
 }
 
 /* A moved change is confirmed in its next queue. */
@@ -340,6 +347,24 @@ static bool is_known(const struct session *s, const struct batch *b, const char 
 	return known;
 }
 
+/* Whether more of those that take_next_shapes() takes may be on their way: registered together, they come one
+ * right behind the other. */
+static bool more_shapes_come(struct session *s, struct mono now)
+{
+	const struct batch *last = &s->inbox.last->batch;
+
+	if (!s->gathering) {
+		s->gathering = true;
+		s->gathered_by = mono_add_ms(now, GATHER_MS);
+	}
+	s->gather_at = mono_add_ms(s->delivered, SHAPES_MS);
+	if (s->stretch != STRETCH_RECEIVING || mono_reached(s->gathered_by, now) ||
+	    mono_reached(s->gather_at, now) || last->shape == 0 || last->shape_body.len == 0 ||
+	    inbox_full(&s->inbox))
+		s->gathering = false;
+	return s->gathering;
+}
+
 /* Those that come right behind the first one, of other tables, are brought together with it: each time costs
  * new connections and a load. */
 static void take_next_shapes(struct session *s)
@@ -368,9 +393,9 @@ static void take_next_shapes(struct session *s)
 	}
 }
 
-/* Whether a batch, the first one, may be begun, as far as the shape that it brings is concerned. What is in
+/* Whether a batch, the first one, may be begun now, as far as the shape that it brings is concerned. What is in
  * front of it is applied by then; the message is not acknowledged, and comes again. */
-static bool knows_shape(struct session *s, const struct batch *b)
+static bool knows_shape(struct session *s, const struct batch *b, struct mono now)
 {
 	AUTO_STRBUF text = STRBUF_INIT;
 	struct session_shape first = { .shape = b->shape };
@@ -384,6 +409,8 @@ static bool knows_shape(struct session *s, const struct batch *b)
 		strbuf_add(&text, b->bodies.data + b->shape_body.at, b->shape_body.len);
 		if (is_known(s, b, strbuf_str(&text), &first))
 			return true;
+		if (first.leaves == NULL && more_shapes_come(s, now))
+			return false;
 		add_shape(s, first, strbuf_str(&text));
 		if (first.leaves == NULL)
 			take_next_shapes(s);
@@ -437,7 +464,7 @@ static bool begin_batch(struct session *s, struct mono now)
 	if (next == NULL || (next->nmessages == 0 && !due) ||
 	    (next->nmessages > 0 && s->stretch == STRETCH_DRAINING && !s->result->cancelled))
 		return false;
-	if (!knows_shape(s, next))
+	if (!knows_shape(s, next, now))
 		return false;
 	s->applying = inbox_begin(&s->inbox);
 	if (s->applying->left_out)
@@ -579,6 +606,8 @@ static void wait_for_events(struct session *s, bool receiving)
 	wait_ms = mono_until_ms(blockers_wake(s->blockers, apply_since(s->apply)), now, wait_ms);
 	if (s->applying == NULL)
 		wait_ms = mono_until_ms(ack_time(s, inbox_first(&s->inbox)), now, wait_ms);
+	if (s->gathering && s->stretch == STRETCH_RECEIVING)
+		wait_ms = mono_until_ms(s->gather_at, now, wait_ms);
 	if (s->stretch == STRETCH_DRAINING)
 		wait_ms = mono_until_ms(s->drain_by, now, wait_ms);
 	else if (db_in_flight(s->db) == 0) { /* else its answer wakes us */
@@ -665,7 +694,7 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	s->tables_at = mono_add_ms(mono_now(), TABLES_MS);
 	err_set(&s->db_error, "the server closed the connection");
 	apply_use(s->apply, db);
-	s->numbers_left = s->asking = false;
+	s->numbers_left = s->asking = s->gathering = false;
 	loop(s);
 	if (s->numbers_left) /* these come again */
 		s->ack_tag = 0;

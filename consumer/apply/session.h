@@ -60,6 +60,7 @@ void session_meets_lock(struct session *s, bool lock);
 void session_run(struct session *s, struct db *db, struct amqp_link *link, bool after_trouble,
 		 const struct auto_reset *auto_reset, struct session_result *ret);
 
+#define SESSION_SHAPES_MAX 100 /* as many as a load takes */
 struct session_shape {
 	int shape, table;
 	char *description; /* as it came; NULL: a message needs it, and it has come to another consumer, or

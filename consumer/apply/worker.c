@@ -15,6 +15,9 @@
  *   connect_broker    CONNECTING_BROKER             the queues are declared and consumed
  *   apply_session     APPLYING                      (it ends with the turn; session.h says why)
  *
+ * New shapes of tables that come in apply_session are brought behind it, and what is then to be loaded is loaded
+ * there and then: each connection less is a first load that is sooner done.
+ *
  * When apply_session meets changes of another primary it shows ANOTHER_PRIMARY during the back-off.
  *
  * A replica that is lost in any step is closed: connect_replica opens it again. When stop is
@@ -339,17 +342,22 @@ static void wait_for_shape(struct apply_worker *w, int shape)
 	stop_sleep_ms(backoff_next_ms(&w->replica_backoff));
 }
 
+static void bring_failed(struct apply_worker *w, enum db_outcome outcome, const struct err *err)
+{
+	replica_failed(w, outcome, "a table could not be brought to the replica; trying again",
+		       err);
+}
+
 /* False: the replica was lost, or cannot take it now. */
-static bool bring_shape(struct apply_worker *w, const struct session_shape *s)
+static bool bring_shape(struct apply_worker *w, struct pg_conn *c, const struct session_shape *s)
 {
 	struct err err = { .text = "" };
 	enum table_brought how = TABLE_THERE;
-	enum db_outcome outcome = replica_bring(w->settings, w->replica, &w->stream, s->shape,
-						s->description, s->leaves, &how, &err);
+	enum db_outcome outcome = replica_bring(c, w->replica, &w->stream, s->shape, s->description,
+						s->leaves, &how, &err);
 
 	if (outcome != DB_OK) {
-		replica_failed(w, outcome,
-			       "a table could not be brought to the replica; trying again", &err);
+		bring_failed(w, outcome, &err);
 		return false;
 	}
 	if (how == TABLE_WAITS)
@@ -376,7 +384,7 @@ static bool bring_shape(struct apply_worker *w, const struct session_shape *s)
 	return true;
 }
 
-/* Then the replica is connected again, and knows the tables. */
+/* New tables are loaded at once. Then the replica is connected again, and knows them. */
 static void bring_shapes(struct apply_worker *w)
 {
 	const struct session_shape *shapes;
@@ -386,9 +394,18 @@ static void bring_shapes(struct apply_worker *w)
 		wait_for_shape(w, shapes[0].shape);
 		return;
 	}
-	for (size_t i = 0; i < n; i++)
-		if (!bring_shape(w, &shapes[i]))
-			return;
+	struct err err = { .text = "" };
+	struct pg_conn *c = replica_open_to_bring(w->settings, w->replica, &err);
+	if (c == NULL) {
+		bring_failed(w, sqlstate_outcome(err.sqlstate), &err);
+		return;
+	}
+	size_t i = 0;
+	while (i < n && bring_shape(w, c, &shapes[i]))
+		i++;
+	db_conn_close(c);
+	if (i == n && w->db != NULL && read_state(w))
+		(void)no_reset_due(w);
 	close_replica(w);
 }
 

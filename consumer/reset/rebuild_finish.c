@@ -19,7 +19,6 @@
 #include "consumer/reset/rebuild_private.h"
 
 #include "consumer/reset/sql/reset_blockers.sql.h"
-#include "consumer/reset/sql/reset_finish.sql.h"
 #include "consumer/reset/sql/reset_record.sql.h"
 
 #define LOCK_WAIT_MS 500
@@ -192,7 +191,7 @@ static void ask_plan(struct rebuild_session *s)
 	s->t->state = REBUILD_PLANNING;
 	s->failed = false;
 	s->moved = mono_now();
-	if (PQsendQueryParams(s->conn, sql_reset_finish, 4, NULL, values, NULL, NULL, 0)) {
+	if (PQsendQueryPrepared(s->conn, RESET_FINISH, 4, values, NULL, NULL, 0)) {
 		s->flushing = true;
 		return;
 	}

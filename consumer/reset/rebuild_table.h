@@ -6,6 +6,9 @@
 
 #include "common/base/base.h"
 
+/* reset_finish.sql is prepared on each replica's connection, by this name. */
+#define RESET_FINISH "reset_finish"
+
 struct rebuild_table {
 	int id;
 	const char *name;     /* for the display */

@@ -36,6 +36,8 @@
 /* How long batches under way, or the session of a reset that was just killed, may take to end. */
 #define LOCK_TIMEOUT	   "5s"
 #define TABLE_LOCK_TIMEOUT "10s"
+#define RESET_CREATE	   "reset_create"
+#define RESET_OBSTACLES	   "reset_obstacles"
 
 bool reset_replica_fail(struct reset_replica *r, enum exit_code code, const struct err *err)
 {
@@ -76,18 +78,59 @@ static bool run(struct reset_replica *r, const char *what, const char *sql)
 	return ask(r, what, sql, NULL);
 }
 
-/* The same with the number of a table as the only parameter. */
-static bool ask_of(struct reset_replica *r, const char *what, const char *sql,
-		   const struct reset_table *t, struct pg_result **ret)
+/* What is asked more than once, of each table mostly, and planned once. rebuild_finish.c asks the last one too. */
+static const struct {
+	const char *name, *sql;
+} statements[] = {
+	{ RESET_OBSTACLES, sql_reset_obstacles },
+	{ RESET_CREATE, sql_reset_create },
+	{ RESET_FINISH, sql_reset_finish },
+};
+
+static bool prepare_statements(struct reset_replica *r)
 {
-	char id[16];
-	const struct db_param params[] = { DB_TEXT(id) };
 	struct err err;
 
-	snprintf(id, sizeof(id), "%d", t->shape->id);
-	enum db_outcome outcome = db_query(r->conn, sql, 1, params, false,
-					   mono_add_ms(mono_now(), STATEMENT_MS), ret, &err);
+	for (size_t i = 0; i < ARRAY_SIZE(statements); i++) {
+		enum db_outcome outcome = db_prepare(r->conn, statements[i].name, statements[i].sql,
+						     mono_add_ms(mono_now(), STATEMENT_MS), &err);
+		if (outcome != DB_OK)
+			return failed(r, NULL, outcome, &err);
+	}
+	return true;
+}
+
+/* A statement whose only parameter is an array of the numbers of its tables. name: it was prepared, and sql is
+ * NULL. */
+static bool ask_of_all(struct reset_replica *r, const char *what, const char *sql, const char *name,
+		       struct pg_result **ret)
+{
+	AUTO_STRBUF ids = STRBUF_INIT;
+	struct err err;
+
+	for (size_t i = 0; i < r->primary->ntables; i++) {
+		const struct table *t = r->primary->tables[i].shape;
+
+		if (table_is_for(t, r->name))
+			strbuf_addf(&ids, "%s%d", ids.len == 0 ? "{" : ",", t->id);
+	}
+	strbuf_addstr(&ids, ids.len == 0 ? "{}" : "}");
+	const struct db_param params[] = { DB_TEXT(strbuf_str(&ids)) };
+	struct mono deadline = mono_add_ms(mono_now(), STATEMENT_MS);
+	enum db_outcome outcome =
+		sql == NULL ? db_query_prepared(r->conn, name, 1, params, deadline, ret, &err)
+			    : db_query(r->conn, sql, 1, params, false, deadline, ret, &err);
 	return outcome == DB_OK || failed(r, what, outcome, &err);
+}
+
+/* The row that begins with a table's number; or -1. */
+static int row_of(const struct pg_result *found, const struct reset_table *t)
+{
+	int k = 0;
+
+	while (k < db_rows(found) && strtol(db_value(found, k, 0), NULL, 10) != t->shape->id)
+		k++;
+	return k < db_rows(found) ? k : -1;
 }
 
 /* All obstacles in one line, so that they can be removed in one go. */
@@ -97,20 +140,15 @@ static bool check_obstacles(struct reset_replica *r)
 	struct pg_result *found;
 	struct err err;
 
-	for (size_t i = 0; i < r->primary->ntables; i++) {
-		const struct reset_table *t = &r->primary->tables[i];
-
-		if (!table_is_for(t->shape, r->name))
-			continue;
-		if (!ask_of(r, "looking at its tables", sql_reset_obstacles, t, &found))
-			return false;
-		for (int k = 0; k < db_rows(found); k++)
-			strbuf_addf(&list, "%s%s", list.len == 0 ? "" : "; ",
-				    db_value(found, k, 0));
-		if (db_rows(found) > 0)
-			strbuf_addf(&tables, "%s%s", tables.len == 0 ? "" : ", ", t->shape->name);
-		db_result_clear(found);
-	}
+	if (!ask_of_all(r, "looking at its tables", NULL, RESET_OBSTACLES, &found))
+		return false;
+	for (int k = 0; k < db_rows(found); k++)
+		strbuf_addf(&list, "%s%s", k == 0 ? "" : "; ", db_value(found, k, 1));
+	for (size_t i = 0; i < r->primary->ntables; i++)
+		if (row_of(found, &r->primary->tables[i]) >= 0)
+			strbuf_addf(&tables, "%s%s", tables.len == 0 ? "" : ", ",
+				    r->primary->tables[i].shape->name);
+	db_result_clear(found);
 	if (list.len == 0)
 		return true;
 	err_set(&err,
@@ -122,18 +160,14 @@ static bool check_obstacles(struct reset_replica *r)
 static bool estimate_rows(struct reset_replica *r)
 {
 	static const char sql[] =
-		"SELECT c.reltuples::bigint FROM pg_class c JOIN pgfanout.tables t ON t.relation = c.oid"
-		" WHERE t.id = $1::integer";
+		"SELECT CASE WHEN min(c.reltuples) < 0 THEN -1 ELSE coalesce(sum(c.reltuples::bigint), 0) END"
+		" FROM pg_class c JOIN pgfanout.tables t ON t.relation = c.oid WHERE t.id = ANY ($1::integer[])";
 	struct pg_result *found;
 
-	r->rows = 0;
-	for (size_t i = 0; i < r->primary->ntables; i++) {
-		if (!ask_of(r, NULL, sql, &r->primary->tables[i], &found))
-			return false;
-		int64_t n = db_rows(found) == 1 ? strtoll(db_value(found, 0, 0), NULL, 10) : 0;
-		r->rows = n < 0 || r->rows < 0 ? -1 : r->rows + n;
-		db_result_clear(found);
-	}
+	if (!ask_of_all(r, NULL, sql, NULL, &found))
+		return false;
+	r->rows = strtoll(db_value(found, 0, 0), NULL, 10);
+	db_result_clear(found);
 	return true;
 }
 
@@ -152,7 +186,7 @@ bool reset_replica_connect(struct reset_replica *r)
 	enum db_outcome outcome = db_check_schema(r->conn, r->name, SCHEMA_REPLICA, &err);
 	if (outcome != DB_OK)
 		return failed(r, NULL, outcome, &err);
-	return check_obstacles(r) && estimate_rows(r);
+	return prepare_statements(r) && check_obstacles(r) && estimate_rows(r);
 }
 
 /* All that are asked for, those that are left out too if they are broken. */
@@ -289,41 +323,43 @@ static bool bring_all(struct reset_replica *r)
 	return ok;
 }
 
-/* Its name here. It is locked against changes of its definition. */
-static bool lock_table(struct reset_replica *r, const struct reset_table *t, char **ret_local)
-{
-	static const char sql[] =
-		"SELECT format('%I.%I', n.nspname, c.relname) FROM pgfanout.tables t"
-		" JOIN pg_class c ON c.oid = t.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
-		" WHERE t.id = $1::integer";
-	AUTO_STRBUF lock = STRBUF_INIT;
-	struct pg_result *found;
-	struct err err;
-
-	if (!ask_of(r, "finding its table", sql, t, &found))
-		return false;
-	bool there = db_rows(found) == 1;
-	*ret_local = xstrdup(there ? db_value(found, 0, 0) : "");
-	db_result_clear(found);
-	if (!there) {
-		err_set(&err, "its table %s is gone: make it again, empty, with the columns it had",
-			t->shape->name);
-		return reset_replica_fail(r, EXIT_DIFFERENT, &err);
-	}
-	strbuf_addf(&lock, "LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE", *ret_local);
-	return run(r, "locking a table against changes of its definition", strbuf_str(&lock));
-}
-
+/* Their names here. They are locked against changes of their definition. */
 static bool lock_tables(struct reset_replica *r)
 {
+	static const char sql[] =
+		"SELECT t.id, format('%I.%I', n.nspname, c.relname) FROM pgfanout.tables t"
+		" JOIN pg_class c ON c.oid = t.relation JOIN pg_namespace n ON n.oid = c.relnamespace"
+		" WHERE t.id = ANY ($1::integer[])";
 	const struct reset_primary *p = r->primary;
+	AUTO_STRBUF lock = STRBUF_INIT;
+	struct pg_result *found;
+	const struct table *gone = NULL;
+	struct err err;
 
 	r->here = xcalloc(p->ntables + 1, sizeof(*r->here));
-	for (size_t i = 0; i < p->ntables; i++)
-		if (table_is_for(p->tables[i].shape, r->name) && !r->waits[i] &&
-		    !lock_table(r, &p->tables[i], &r->here[i].local))
-			return false;
-	return true;
+	if (!ask_of_all(r, "finding its tables", sql, NULL, &found))
+		return false;
+	for (size_t i = 0; i < p->ntables && gone == NULL; i++) {
+		if (!table_is_for(p->tables[i].shape, r->name) || r->waits[i])
+			continue;
+		int k = row_of(found, &p->tables[i]);
+		if (k < 0) {
+			gone = p->tables[i].shape;
+			continue;
+		}
+		r->here[i].local = xstrdup(db_value(found, k, 1));
+		strbuf_addf(&lock, "%s%s", lock.len == 0 ? "LOCK TABLE " : ", ", r->here[i].local);
+	}
+	db_result_clear(found);
+	if (gone != NULL) {
+		err_set(&err, "its table %s is gone: make it again, empty, with the columns it had",
+			gone->name);
+		return reset_replica_fail(r, EXIT_DIFFERENT, &err);
+	}
+	if (lock.len == 0)
+		return true;
+	strbuf_addstr(&lock, " IN SHARE UPDATE EXCLUSIVE MODE");
+	return run(r, "locking tables against changes of their definition", strbuf_str(&lock));
 }
 
 /* What remains to be done for a table, by reset_finish.sql. */
@@ -335,8 +371,8 @@ static bool plan(struct reset_replica *r, size_t i, bool is_altered, struct pg_r
 					   DB_TEXT("{}"), DB_TEXT(is_altered ? "true" : "false") };
 
 	snprintf(id, sizeof(id), "%d", r->primary->tables[i].shape->id);
-	enum db_outcome outcome = db_query(r->conn, sql_reset_finish, 4, params, false,
-					   mono_add_ms(mono_now(), STATEMENT_MS), ret, &err);
+	enum db_outcome outcome = db_query_prepared(
+		r->conn, RESET_FINISH, 4, params, mono_add_ms(mono_now(), STATEMENT_MS), ret, &err);
 	return outcome == DB_OK || failed(r, "planning the end", outcome, &err);
 }
 
@@ -383,21 +419,28 @@ static bool create_table(struct reset_replica *r, size_t i)
 {
 	const struct reset_table *t = &r->primary->tables[i];
 	struct rebuild_here *here = &r->here[i];
-	struct pg_result *statements;
+	struct pg_result *made;
 	AUTO_STRBUF copy = STRBUF_INIT, difference = STRBUF_INIT;
 	bool ok = true, is_put_off = false;
 	struct err err;
 
-	if (!ask_of(r, "planning a new table", sql_reset_create, t, &statements))
-		return false;
-	for (int k = 0; ok && k < db_rows(statements); k++)
-		ok = run(r, "making a new table", db_value(statements, k, 1));
-	if (ok && db_rows(statements) > 0) {
-		const char *anew = db_value(statements, 0, 2);
+	char id[16];
+	const struct db_param params[] = { DB_TEXT(id) };
+
+	snprintf(id, sizeof(id), "%d", t->shape->id);
+	enum db_outcome planned = db_query_prepared(r->conn, RESET_CREATE, 1, params,
+						    mono_add_ms(mono_now(), STATEMENT_MS), &made,
+						    &err);
+	if (planned != DB_OK)
+		return failed(r, "planning a new table", planned, &err);
+	for (int k = 0; ok && k < db_rows(made); k++)
+		ok = run(r, "making a new table", db_value(made, k, 1));
+	if (ok && db_rows(made) > 0) {
+		const char *anew = db_value(made, 0, 2);
 
 		table_sql_copy_in(&copy, t->shape, anew);
 		here->copy_in = strbuf_detach(&copy, NULL);
-		if (*db_value(statements, 0, 3) == '1') {
+		if (*db_value(made, 0, 3) == '1') {
 			table_sql_difference(&difference, t->shape, here->local, anew);
 			here->difference = strbuf_detach(&difference, NULL);
 		}
@@ -405,7 +448,7 @@ static bool create_table(struct reset_replica *r, size_t i)
 		ok = outcome == DB_OK || failed(r, "making a new table", outcome, &err);
 		ok = ok && (!is_put_off || alter_table(r, i, anew));
 	}
-	db_result_clear(statements);
+	db_result_clear(made);
 	return ok;
 }
 
@@ -431,6 +474,10 @@ static bool prepare(struct reset_replica *r)
 	       run(r, "setting maintenance_work_mem",
 		   "SELECT set_config('maintenance_work_mem', '128MB', true)"
 		   " WHERE pg_size_bytes(current_setting('maintenance_work_mem')) < pg_size_bytes('128MB')") &&
+	       /* What fits into that is sorted quicker by one process, and there may be many replicas. */
+	       run(r, "setting min_parallel_table_scan_size",
+		   "SELECT set_config('min_parallel_table_scan_size', '256MB', true)"
+		   " WHERE pg_size_bytes(current_setting('min_parallel_table_scan_size')) < pg_size_bytes('256MB')") &&
 	       check_obstacles(r) && create_tables(r);
 }
 

@@ -141,25 +141,31 @@ static void test_a_batch_is_of_one_source(void **state)
 	inbox_clear(&in);
 }
 
+static void take_shape(struct inbox *in, int64_t shape)
+{
+	struct amqp_header headers[] = { { .key = "x-source", .str = "a" },
+					 { .key = "x-shape", .num = shape } };
+	const struct amqp_delivery d = { .type = "products.shape",
+					 .headers = headers,
+					 .nheaders = ARRAY_SIZE(headers),
+					 .body = "{}",
+					 .len = 2 };
+
+	inbox_take(in, &d, CHANGE_SYNC);
+}
+
 /* A shape begins a batch, and ends it: what comes behind it may need it. */
 static void test_a_shape_is_alone(void **state)
 {
 	static const size_t messages[] = { 2, 1, 1, 2 };
-	struct amqp_header headers[] = { { .key = "x-source", .str = "a" },
-					 { .key = "x-shape", .num = 12 } };
-	const struct amqp_delivery shape = { .type = "products.shape",
-					     .headers = headers,
-					     .nheaders = ARRAY_SIZE(headers),
-					     .body = "{}",
-					     .len = 2 };
 	struct inbox in;
 
 	(void)state;
 	inbox_init(&in, &tables, MAX_CHANGES);
 	take(&in, 1, true, "a");
 	take(&in, 1, true, "a");
-	inbox_take(&in, &shape, CHANGE_DELETE);
-	inbox_take(&in, &shape, CHANGE_SYNC);
+	take_shape(&in, 12);
+	take_shape(&in, 12);
 	take(&in, 1, true, "a");
 	take(&in, 1, true, "a");
 	for (size_t i = 0; i < ARRAY_SIZE(messages); i++) {
@@ -169,6 +175,45 @@ static void test_a_shape_is_alone(void **state)
 		inbox_done(&in);
 	}
 	assert_null(inbox_begin(&in));
+	inbox_clear(&in);
+}
+
+/* One that is known already is no news. */
+static void test_a_shape_that_is_known_is_not(void **state)
+{
+	struct inbox in;
+
+	(void)state;
+	inbox_init(&in, &tables, MAX_CHANGES);
+	take(&in, 1, true, "a");
+	take_shape(&in, list[0]->shape);
+	take(&in, 1, true, "a");
+	const struct batch *b = inbox_begin(&in);
+	assert_int_equal(b->nmessages, 3);
+	assert_int_equal(b->nfailures, 0);
+	assert_int_equal(b->shape, 0);
+	inbox_clear(&in);
+}
+
+/* Of many tables that are registered together, many shapes are read together. */
+static void test_many_shapes(void **state)
+{
+	struct inbox in;
+
+	(void)state;
+	inbox_init(&in, &tables, MAX_CHANGES);
+	for (int64_t i = 0; i < INBOX_SHAPES_MAX; i++) {
+		assert_false(inbox_full(&in));
+		take_shape(&in, 100 + i);
+	}
+	assert_true(inbox_full(&in));
+	for (int64_t i = 0; i < INBOX_SHAPES_MAX; i++) {
+		assert_int_equal(inbox_begin(&in)->shape, 100 + i);
+		inbox_done(&in);
+		assert_false(inbox_full(&in));
+	}
+	assert_null(inbox_begin(&in));
+	assert_int_equal(in.shape_bytes, 0);
 	inbox_clear(&in);
 }
 
@@ -230,6 +275,8 @@ int main(void)
 		cmocka_unit_test(test_nothing_joins_the_batch_that_is_applied),
 		cmocka_unit_test(test_a_batch_is_of_one_source),
 		cmocka_unit_test(test_a_shape_is_alone),
+		cmocka_unit_test(test_a_shape_that_is_known_is_not),
+		cmocka_unit_test(test_many_shapes),
 		cmocka_unit_test(test_numbers_stay),
 	};
 
