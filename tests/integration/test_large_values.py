@@ -205,6 +205,25 @@ def memory(program):
     return found["VmRSS"], found["VmHWM"]
 
 
+def test_memory_of_a_large_row_is_given_back(stack):
+    """By the consumer, when it has been applied, and with it that of a few others right behind it."""
+    stack.start_api()
+    consumer = stack.start_consumer()
+    make(stack)
+    before = memory(consumer)[0]
+    for n in (1, 2):
+        stack.sql("primary", "update large set t = repeat(%s, 3000000) where id = %s", f"012345678{n}", n)
+    stack.sql("primary", "insert into other values (1)")
+    wait_until(lambda: equal(stack), 120 * SLOWNESS, "the change")
+    most = memory(consumer)[1]
+    assert most > before + 60, "the test measures what it says"
+    wait_until(lambda: memory(consumer)[0] < before + 40, 60 * SLOWNESS, f"the memory to be given back: {before}, then {most} MB")
+    assert consumer.log().count("a large change has come") <= 4
+    stack.sql("primary", "update large set t = 'small' where id = 1")
+    wait_until(lambda: equal(stack), 30 * SLOWNESS, "the next change")
+    assert [wrong(stack, db) for db in REPLICAS] == [[], []]
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("value", ["repeat('0123456789abcde', 4000000), null", "repeat('\"', 60000000), null",
                                    "null, decode(repeat('0123456789abcdef', 7500000), 'hex')"])
