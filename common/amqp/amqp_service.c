@@ -20,7 +20,9 @@
 
 #include "common/amqp/amqp_private.h"
 
+/* The library keeps what so many frames took, until the connection is closed. */
 #define RELEASE_EVERY 128		/* frames */
+#define RELEASE_BYTES ((size_t)1 << 20) /* of bodies */
 #define KEEP_BYTES    ((size_t)4 << 20) /* a body that was larger gives its buffer back */
 
 void amqp_incoming_init(struct amqp_incoming *in)
@@ -316,6 +318,7 @@ static bool send_heartbeat(struct amqp_link *l, struct err *err)
 bool amqp_service(struct amqp_link *l, const struct amqp_handler *h, struct err *err)
 {
 	struct timeval none = { 0, 0 };
+	size_t bytes = 0;
 	amqp_frame_t f;
 
 	if (l->broken)
@@ -329,8 +332,11 @@ bool amqp_service(struct amqp_link *l, const struct amqp_handler *h, struct err 
 			return amqp_link_broken(l, err, "%s", amqp_error_string2(rc));
 		if (!take_frame(l, h, &f, err))
 			return false;
-		if (n % RELEASE_EVERY == 0)
+		bytes += f.frame_type == AMQP_FRAME_BODY ? f.payload.body_fragment.len : 0;
+		if (n % RELEASE_EVERY == 0 || bytes >= RELEASE_BYTES) {
 			amqp_maybe_release_buffers(l->conn);
+			bytes = 0;
+		}
 	}
 	amqp_maybe_release_buffers(l->conn);
 	if (l->enough)

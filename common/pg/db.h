@@ -137,6 +137,9 @@ bool db_alive(const struct db *db);
 bool db_wants_write(const struct db *db); /* poll for writing too */
 size_t db_in_flight(const struct db *db);
 int db_server_version(const struct db *db); /* 150004 */
+/* The bytes of the largest unit so far, its parameters or its result: libpq's buffers have grown to that, and
+ * shrink only with db_close(). */
+size_t db_largest(const struct db *db);
 
 /* Queues a unit; parameters are copied into libpq's buffer at once. binary: format of the result.
  * The deadline is the unit's own; when it passes the connection is given up (all its units

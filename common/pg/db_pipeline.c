@@ -55,6 +55,7 @@ struct db {
 	bool broken;
 	struct err why;	    /* for the units that are lost */
 	bool flush_pending; /* libpq holds bytes that the socket did not take */
+	size_t largest;	    /* of units: db_largest() */
 
 	/* In flight: a ring of cap (a power of two) places, oldest at head. */
 	struct unit *units;
@@ -276,7 +277,25 @@ int db_server_version(const struct db *db)
 	return PQserverVersion(db->conn);
 }
 
+size_t db_largest(const struct db *db)
+{
+	return db->largest;
+}
+
 /* ---- sending ---- */
+
+static void note_size(struct db *db, size_t bytes)
+{
+	if (db->largest < bytes)
+		db->largest = bytes;
+}
+
+static size_t length_of(const struct db_param *p)
+{
+	if (p->data == NULL)
+		return 0;
+	return p->format == 1 ? (size_t)p->len : strlen(p->data);
+}
 
 static void flush(struct db *db)
 {
@@ -319,11 +338,14 @@ bool db_send(struct db *db, size_t statement, const struct db_param *params, boo
 						      : &db->extras[statement - db->nstatements];
 	const char *name = e ? e->name : db->table[statement].name;
 	int nparams = e ? e->nparams : db->table[statement].nparams;
+	size_t bytes = 0;
 	for (int i = 0; i < nparams; i++) {
+		bytes += length_of(&params[i]);
 		db->values[i] = params[i].data;
 		db->lengths[i] = params[i].len;
 		db->formats[i] = params[i].format;
 	}
+	note_size(db, bytes);
 	/* As part of the unit: if it cannot be prepared, the unit fails, and the next one prepares again. */
 	bool prepares = e && !e->prepared;
 	if ((prepares && !PQsendPrepare(db->conn, e->name, e->sql, e->nparams, NULL)) ||
@@ -364,6 +386,7 @@ static void take_result(struct db *db, PGresult *r)
 			PQclear(r);
 			return;
 		}
+		note_size(db, PQresultMemorySize(r));
 		PQclear(db->result);
 		db->result = r;
 		db->outcome = DB_OK;

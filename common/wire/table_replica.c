@@ -5,11 +5,17 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "common/base/stop.h"
 #include "common/base/strbuf.h"
 #include "common/wire/table_sql.h"
 
 #define STATEMENT_MS 60000
+/* While somebody waits for a table that is read, later readers queue behind: so not for long at a time. */
+#define LOCK_WAIT    "500ms"
+#define PAUSE_MS     1000
+#define LOCK_TRIES   7
 
 static struct mono limit(void)
 {
@@ -144,6 +150,11 @@ enum db_outcome table_bring_stream(struct pg_conn *c, const struct stream *strea
 }
 
 /* ---- one table ---- */
+
+static bool is_locked(enum db_outcome outcome, const struct err *err)
+{
+	return outcome != DB_OK && strcmp(err->sqlstate, "55P03") == 0;
+}
 
 /* waiting: why it cannot be had; NULL: it can. */
 static enum db_outcome note_shape(struct pg_conn *c, const struct stream *stream, int shape,
@@ -286,14 +297,20 @@ static enum db_outcome put_off(struct pg_conn *c, const struct had *had, const s
 	static const char sql[] =
 		"WITH put_off AS (UPDATE pgfanout.shapes SET pending = true WHERE id = $2::integer)"
 		" UPDATE pgfanout.tables SET due = true WHERE id = $1::integer";
+	bool is_known = false;
 	char shape[16];
 
 	snprintf(shape, sizeof(shape), "%d", t->shape);
 	const struct db_param params[] = { DB_TEXT(id), DB_TEXT(shape) };
 	table_sql_key(columns, "drop_key", t, had->local);
-	enum db_outcome outcome = run(c, "SAVEPOINT try", 0, NULL, err);
+	enum db_outcome outcome = table_is_put_off(c, t, &is_known, err);
+	if (outcome == DB_OK)
+		outcome = run(c, "SAVEPOINT try", 0, NULL, err);
 	if (outcome == DB_OK)
 		outcome = run_script(c, columns, err);
+	/* It was tried before: readers do not keep the load from beginning. */
+	if (is_known && is_locked(outcome, err))
+		outcome = DB_OK;
 	if (outcome == DB_OK)
 		outcome = run(c, "ROLLBACK TO SAVEPOINT try", 0, NULL, err);
 	return outcome == DB_OK ? run(c, sql, 2, params, err) : outcome;
@@ -380,8 +397,15 @@ enum db_outcome table_bring(struct pg_conn *c, const char *replica, const struct
 	if (t == NULL)
 		return DB_SCHEMA;
 	enum db_outcome outcome = run(c, "SAVEPOINT bring", 0, NULL, err);
-	if (outcome == DB_OK)
-		outcome = bring(c, replica, stream, t, description, ret, err);
+	for (int i = 1; outcome == DB_OK; i++) {
+		outcome = run(c, "SET LOCAL lock_timeout = '" LOCK_WAIT "'", 0, NULL, err);
+		if (outcome == DB_OK)
+			outcome = bring(c, replica, stream, t, description, ret, err);
+		if (!is_locked(outcome, err) || i == LOCK_TRIES || stop_requested())
+			break;
+		outcome = run(c, "ROLLBACK TO SAVEPOINT bring", 0, NULL, err);
+		(void)stop_sleep_ms(PAUSE_MS);
+	}
 	if (outcome != DB_OK)
 		err_prefix(err, "table %s", t->full);
 	table_free(t);

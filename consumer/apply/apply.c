@@ -295,12 +295,14 @@ struct apply_counts apply_finish(struct apply *a)
 {
 	a->batch = NULL;
 	a->state = APPLY_IDLE;
+	batch_params_reset(&a->params);
 	return a->counts;
 }
 
 void apply_abandon(struct apply *a)
 {
 	a->batch = NULL;
+	batch_params_reset(&a->params);
 	a->nopen = 0;
 	a->in_flight = false;
 	a->again_at = (struct mono){ 0 };

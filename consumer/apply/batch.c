@@ -637,6 +637,16 @@ void batch_each_build(struct batch_params *p, const struct batch *b, size_t from
 	}
 }
 
+void batch_params_reset(struct batch_params *p)
+{
+	size_t most = p->columns.cap > p->column.buf.cap ? p->columns.cap : p->column.buf.cap;
+
+	for (size_t k = 0; k < TABLE_KEPT_TEXTS; k++)
+		most = p->kept[k].buf.cap > most ? p->kept[k].buf.cap : most;
+	if (most > KEEP_BYTES)
+		batch_params_clear(p);
+}
+
 void batch_params_clear(struct batch_params *p)
 {
 	for (size_t k = 0; k < TABLE_KEPT_TEXTS; k++)

@@ -195,6 +195,8 @@ void batch_truncate_build(struct batch_params *p, const struct batch *b, size_t 
  * change_kind. */
 void batch_each_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
 		      const char *const queues[2], struct db_param ret[TABLE_EACH_PARAMS]);
+/* Gives back what grew far beyond the usual. */
+void batch_params_reset(struct batch_params *p);
 void batch_params_clear(struct batch_params *p);
 
 #endif

@@ -27,7 +27,8 @@
  *
  * Batches form by themselves: nobody waits for more messages while the replica is idle, and what
  * comes while it is busy becomes the next batch. While the next batch is full nothing is read from
- * the socket but heartbeats, so memory stays bounded.
+ * the socket but heartbeats, so memory stays bounded: by the largest change. libpq keeps what that
+ * took, so the session ends after it, as soon as nothing is under way (SESSION_LARGE).
  */
 #include "consumer/apply/session.h"
 
@@ -53,11 +54,15 @@
 #define STATE_MS   5000	 /* how often the replica is asked whether it needs a reset */
 #define STREAMS_MS 250	 /* and for its streams: a new one is waited for */
 #define TABLES_MS  30000 /* when tables that it is still to have are tried again */
+#define LARGE_MS   5000	 /* so long memory of a large change may be kept for others like it */
 #define ACK_MS	   20	 /* an ack waits so long at most, for others to join it */
 #define ALONE_MS   100	 /* and their numbers so long for a batch to go with */
 #define ACK_SHARE  4	 /* or until this part of the prefetch window waits for it */
 #define SHAPES_MS  20	 /* the shape of a new table waits so long for another message, */
 #define GATHER_MS  200	 /* and so long at most, for other tables' to join it */
+
+/* A statement that was larger has left libpq with buffers that shrink no more. */
+#define LARGE_BYTES ((size_t)16 << 20)
 
 enum stretch { STRETCH_RECEIVING, STRETCH_DRAINING, STRETCH_ENDED };
 
@@ -81,11 +86,13 @@ struct session {
 	const struct auto_reset *auto_reset;
 	struct session_result *result;
 	enum stretch stretch;
-	struct mono drain_by;	 /* from DRAINING on; until then never */
-	bool after_trouble;	 /* that was logged, and its end is to be logged too */
-	struct mono state_at;	 /* when to ask the replica for its state */
-	struct mono streams_at;	 /* and for its streams */
-	struct mono tables_at;	 /* when tables that it is still to have are tried again */
+	struct mono drain_by;	/* from DRAINING on; until then never */
+	bool after_trouble;	/* that was logged, and its end is to be logged too */
+	struct mono state_at;	/* when to ask the replica for its state */
+	struct mono streams_at; /* and for its streams */
+	struct mono tables_at;	/* when tables that it is still to have are tried again */
+	struct mono
+		large_at; /* when the memory of a large change is given back; never: there was none */
 	struct err db_error;	 /* why the connection died without a batch on it */
 	struct batch *applying;	 /* with apply.c; NULL: none */
 	bool asking;		 /* whether what `applying` leaves out is to be left out; then */
@@ -584,6 +591,20 @@ static void ask_state(struct session *s, struct mono now)
 		s->db_error = err;
 }
 
+/* ---- memory ---- */
+
+/* When nothing is under way, so that nothing has to come again; within LARGE_MS others may need it too. */
+static void give_memory_back(struct session *s, struct mono now)
+{
+	if (s->stretch != STRETCH_RECEIVING || db_largest(s->db) <= LARGE_BYTES)
+		return;
+	if (mono_is_never(s->large_at))
+		s->large_at = mono_add_ms(now, LARGE_MS);
+	if (mono_reached(s->large_at, now) && s->inbox.first == NULL && !s->ack_tag &&
+	    retry_pending(s->retry) == 0 && db_in_flight(s->db) == 0)
+		end_with(s, SESSION_LARGE, NULL, NULL);
+}
+
 /* ---- the loop ---- */
 
 static void wait_for_events(struct session *s, bool receiving)
@@ -604,6 +625,8 @@ static void wait_for_events(struct session *s, bool receiving)
 	if (s->stretch == STRETCH_RECEIVING)
 		wait_ms = mono_until_ms(waiting_wake(s->waiting), now, wait_ms);
 	wait_ms = mono_until_ms(blockers_wake(s->blockers, apply_since(s->apply)), now, wait_ms);
+	if (s->stretch == STRETCH_RECEIVING && !mono_reached(s->large_at, now))
+		wait_ms = mono_until_ms(s->large_at, now, wait_ms);
 	if (s->applying == NULL)
 		wait_ms = mono_until_ms(ack_time(s, inbox_first(&s->inbox)), now, wait_ms);
 	if (s->gathering && s->stretch == STRETCH_RECEIVING)
@@ -653,6 +676,7 @@ static void loop(struct session *s)
 		    s->stretch == STRETCH_RECEIVING)
 			end_with(s, SESSION_TABLES, NULL, NULL);
 		work(s, now);
+		give_memory_back(s, now);
 		if (s->stretch == STRETCH_RECEIVING)
 			blockers_step(s->blockers, apply_since(s->apply), now);
 		if (s->stretch != STRETCH_ENDED && wrong_records_step(s->wrong, s->db, now))
@@ -692,6 +716,7 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	s->state_at = mono_add_ms(mono_now(), STATE_MS);
 	s->streams_at = mono_now();
 	s->tables_at = mono_add_ms(mono_now(), TABLES_MS);
+	s->large_at = MONO_NEVER;
 	err_set(&s->db_error, "the server closed the connection");
 	apply_use(s->apply, db);
 	s->numbers_left = s->asking = s->gathering = false;

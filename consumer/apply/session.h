@@ -27,6 +27,7 @@ enum session_end {
 	SESSION_RESET_DUE, /* the replica is marked, and may be reset by itself */
 	SESSION_SHAPE,	   /* tables have shapes that are not known here: session_shapes() */
 	SESSION_TABLES,	   /* tables that the replica is still to have are due for another try */
+	SESSION_LARGE, /* a large change has come, and the memory that it took is to be given back */
 };
 
 struct session_result {

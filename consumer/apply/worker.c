@@ -36,6 +36,7 @@
  */
 #include "consumer/apply/worker.h"
 
+#include <malloc.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -451,6 +452,11 @@ static bool apply_session(struct apply_worker *w)
 		break;
 	case SESSION_TABLES:
 		close_replica(w);
+		break;
+	case SESSION_LARGE:
+		log_info("a large change has come: connecting anew, which gives its memory back");
+		close_replica(w);
+		(void)malloc_trim(0); /* what is free of other threads too */
 		break;
 	case SESSION_RESETTING:
 	case SESSION_CANCELLED:

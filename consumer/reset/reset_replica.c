@@ -460,16 +460,22 @@ static bool create_tables(struct reset_replica *r)
 	return true;
 }
 
+static bool limit_locks(struct reset_replica *r)
+{
+	return run(r, "setting lock_timeout", "SET LOCAL lock_timeout = '" TABLE_LOCK_TIMEOUT "'");
+}
+
 static bool begin(struct reset_replica *r)
 {
 	return run(r, "beginning", "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE") &&
-	       run(r, "setting lock_timeout", "SET LOCAL lock_timeout = '" TABLE_LOCK_TIMEOUT "'");
+	       limit_locks(r);
 }
 
 /* With tables that look as they must, in a transaction that begin() began. */
 static bool prepare(struct reset_replica *r)
 {
-	return lock_tables(r) && run(r, "setting lock_timeout", "SET LOCAL lock_timeout = 0") &&
+	return limit_locks(r) && lock_tables(r) &&
+	       run(r, "setting lock_timeout", "SET LOCAL lock_timeout = 0") &&
 	       run(r, "setting default_tablespace", "SET LOCAL default_tablespace = ''") &&
 	       run(r, "setting maintenance_work_mem",
 		   "SELECT set_config('maintenance_work_mem', '128MB', true)"

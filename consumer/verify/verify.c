@@ -26,9 +26,7 @@
 #include "common/base/progress_screen.h"
 #include "consumer/verify/verify_private.h"
 
-/* A row that stays locked for longer is left out, with a line that says so. */
-#define REPAIR_LOCK_TIMEOUT "5s"
-#define POLL_MS		    100
+#define POLL_MS 100
 
 struct run {
 	struct verify v; /* first: its callbacks get this */

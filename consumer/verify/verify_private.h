@@ -15,6 +15,9 @@
 #define VERIFY_ROWS_MAX	 5000
 #define VERIFY_BYTES_MAX ((int64_t)8 << 20)
 
+/* A row that another transaction keeps locked for longer is left out of a repair, with a line that says so. */
+#define REPAIR_LOCK_TIMEOUT "5s"
+
 /* A replica's part in the comparison of a table. One whose server has failed has none, whatever is here. */
 enum verify_part {
 	VERIFY_COMPARED,

@@ -1,7 +1,8 @@
 /*
  * verify_repair.c: repairs rows that differ: the primary records each of them once more, as it is, under a
  * new version, and it reaches all replicas like any other change. Where a replica was right already only the
- * version changes.
+ * version changes. One that may be too large for a message goes directly to the replicas where it is wrong:
+ * verify_bring.c.
  *
  * Why versions stay in order: pgfanout.install() of the primary's migrations. Why a row does not go
  * backwards on a replica: verify_sql.c. Each row is a transaction of its own: after a crash of this
@@ -13,13 +14,16 @@
 #include "common/base/log.h"
 #include "common/pg/pgarray.h"
 #include "common/base/stop.h"
-#include "consumer/verify/verify_private.h"
+#include "consumer/verify/verify_bring.h"
 
 #define PASSES	     3 /* somebody may write to the replica meanwhile */
 #define TRIES	     5 /* a row may come and go just now */
 #define STATEMENT_MS 30000
+/* A row with a longer text goes directly. As JSON a character may take six bytes of it: less than 1 MB with the
+ * names, which any broker takes. */
+#define LARGE	     ((int64_t)128 << 10)
 
-static enum db_outcome publish(struct verify *v, const char *key, struct err *err)
+static enum db_outcome publish(const struct verify *v, const char *key, struct err *err)
 {
 	enum db_outcome outcome = DB_RETRY;
 	AUTO_STRBUF sql = STRBUF_INIT;
@@ -32,22 +36,37 @@ static enum db_outcome publish(struct verify *v, const char *key, struct err *er
 	return outcome;
 }
 
-/* Each row once, however many replicas need it: the list is sorted by key. */
-static bool publish_all(struct verify *v)
+/* The suspects, n of them, are of one row. */
+static enum db_outcome mend(const struct verify *v, const struct verify_suspect *suspects, size_t n,
+			    struct err *err)
 {
-	for (size_t i = 0; i < v->nsuspects; i++) {
+	enum db_outcome outcome = DB_RETRY;
+	bool there = true;
+
+	if (suspects->original.bytes <= LARGE)
+		return publish(v, suspects->key, err);
+	for (int i = 0; i < TRIES && outcome == DB_RETRY; i++)
+		outcome = verify_bring(v, suspects, n, &there, err);
+	/* What is left to be said is its delete. */
+	return outcome == DB_OK && !there ? publish(v, suspects->key, err) : outcome;
+}
+
+/* Each row once, however many replicas need it: the list is sorted by key. */
+static bool mend_all(struct verify *v)
+{
+	for (size_t i = 0, n; i < v->nsuspects; i += n) {
 		const char *key = v->suspects[i].key;
 		enum db_outcome outcome;
 		struct err err;
 
-		if (i > 0 && strcmp(key, v->suspects[i - 1].key) == 0)
-			continue;
+		for (n = 1; i + n < v->nsuspects && strcmp(key, v->suspects[i + n].key) == 0;)
+			n++;
 		if (stop_requested())
 			return false;
-		outcome = publish(v, key, &err);
+		outcome = mend(v, &v->suspects[i], n, &err);
 		if (outcome == DB_OK)
 			continue;
-		err_prefix(&err, "recording %s %s once more", v->table->shape->full, key);
+		err_prefix(&err, "repairing %s %s", v->table->shape->full, key);
 		/* A failure of this row alone does not stop the others. */
 		if (outcome != DB_RETRY && outcome != DB_REFUSED && outcome != DB_BROKEN)
 			return verify_server_fail(&v->primary, db_exit_code(outcome), err.text);
@@ -128,7 +147,7 @@ static bool pass(struct verify *v)
 		if (!lower_versions(v, i))
 			return false;
 	}
-	if (!publish_all(v))
+	if (!mend_all(v))
 		return false;
 	for (size_t i = 0; i < v->nsuspects; i++)
 		verify_suspect_again(&v->suspects[i]);

@@ -45,6 +45,7 @@ struct verify_content {
 struct verify_original {
 	struct verify_content content;
 	int64_t given; /* the newest version given out then; later ones are of later changes */
+	int64_t bytes; /* the length of its text; 0: there is no row */
 };
 
 /* The replica's row at one moment. If two of them agree in all but the columns, it was not

@@ -18,15 +18,13 @@
 /* A chunk takes milliseconds; but few rows may fulfil a filter. */
 #define STATEMENT_MS 120000
 
-static const char set_path[] = "SELECT set_config('search_path', $1::text, false)";
-
 static const struct db_statement of_primary[] = {
-	[VERIFY_PATH] = { "path", set_path, 1, NULL },
+	[VERIFY_PATH] = { "path", VERIFY_SET_PATH, 1, NULL },
 	[VERIFY_BEGIN] = { "begin", sql_verify_begin, 1, NULL },
 };
 
 static const struct db_statement of_replica[] = {
-	[VERIFY_PATH] = { "path", set_path, 1, NULL },
+	[VERIFY_PATH] = { "path", VERIFY_SET_PATH, 1, NULL },
 	[VERIFY_TABLE] = { "table", sql_verify_table, 1, NULL },
 	[VERIFY_BEATS] = { "beats", sql_verify_beats, 1, NULL },
 	[VERIFY_COMPLETE] = { "complete", sql_verify_complete, 1, NULL },
@@ -56,11 +54,16 @@ bool verify_server_fail(struct verify_server *s, enum exit_code code, const char
 	return err_set(&s->err, "%s", why);
 }
 
+struct pg_conn *verify_server_connect(const struct verify_server *s, struct err *err)
+{
+	return db_connect_raw(s->url, &options, err);
+}
+
 bool verify_server_check(struct verify_server *s)
 {
 	static const int schema[] = { [false] = SCHEMA_REPLICA, [true] = SCHEMA_PRIMARY };
 	struct err err;
-	struct pg_conn *conn = db_connect_raw(s->url, &options, &err);
+	struct pg_conn *conn = verify_server_connect(s, &err);
 
 	if (conn == NULL)
 		return verify_server_fail(s, db_exit_code(sqlstate_outcome(err.sqlstate)),

@@ -9,6 +9,9 @@
 #include "common/pg/db.h"
 #include "consumer/verify/verify_sql.h"
 
+/* Of a session: the search path of verify_sql_path(). */
+#define VERIFY_SET_PATH "SELECT set_config('search_path', $1::text, false)"
+
 enum verify_statement {
 	VERIFY_PATH, /* of both sides */
 	/* of the primary */
@@ -42,6 +45,9 @@ struct verify_server {
 	void *arg;
 };
 
+/* A plain connection with the settings that all have here, to be closed by db_conn_close(); NULL: err says
+ * why. */
+struct pg_conn *verify_server_connect(const struct verify_server *s, struct err *err);
 /* Checks that it can be reached, and the migrations. False: failed and err are set. */
 MUST_CHECK bool verify_server_check(struct verify_server *s);
 /* Connects anew: what was prepared for another table is gone. False: likewise, or it had failed before. */

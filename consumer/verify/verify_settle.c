@@ -134,6 +134,7 @@ static void take_originals(void *arg, const struct pg_result *r)
 		round->now = pg_get_int8(db_value(r, i, 1));
 		p.given = pg_get_int8(db_value(r, i, 2));
 		p.content = get_content(r, i, 3);
+		p.bytes = db_is_null(r, i, 4) ? 0 : pg_get_int4(db_value(r, i, 4));
 		verify_suspect_original(&round->v->suspects[pg_get_int4(db_value(r, i, 0))], &p);
 	}
 }

@@ -57,15 +57,22 @@ static void add_match(struct strbuf *out, const struct table *t, const char *ali
 	}
 }
 
-/* Of rows: NULL and an empty text are two things in it. */
-static void add_digest(struct strbuf *out, const struct table *t)
+/* Of a row: NULL and an empty text are two things in it. */
+static void add_text(struct strbuf *out, const struct table *t)
 {
-	strbuf_addstr(out, "sha256(convert_to(ROW(");
+	strbuf_addstr(out, "ROW(");
 	for (size_t i = 0; i < t->ncolumns; i++) {
 		strbuf_addstr(out, i > 0 ? ", " : "");
 		add_column(out, "p", t->columns[i].name);
 	}
-	strbuf_addstr(out, ")::text, 'UTF8'))");
+	strbuf_addstr(out, ")::text");
+}
+
+static void add_digest(struct strbuf *out, const struct table *t)
+{
+	strbuf_addstr(out, "sha256(convert_to(");
+	add_text(out, t);
+	strbuf_addstr(out, ", 'UTF8'))");
 }
 
 static void add_columns(struct strbuf *out, const struct table *t)
@@ -163,7 +170,11 @@ static void add_originals(struct strbuf *out, const struct verify_names *n)
 	add_column(out, "p", key_column(n->t, 0)->name);
 	strbuf_addstr(out, " IS DISTINCT FROM NULL THEN ");
 	add_columns(out, n->t);
-	strbuf_addstr(out, " END AS columns\n"
+	strbuf_addstr(out, " END AS columns,\n	CASE WHEN ");
+	add_column(out, "p", key_column(n->t, 0)->name);
+	strbuf_addstr(out, " IS DISTINCT FROM NULL THEN octet_length(");
+	add_text(out, n->t);
+	strbuf_addstr(out, ") END AS bytes\n"
 			   "FROM unnest($1::text[], $2::integer[]) AS k (key, place)\nLEFT JOIN ");
 	add_rows(out, n);
 	strbuf_addstr(out, " ON ");
@@ -314,6 +325,37 @@ static void add_lower(struct strbuf *out, const struct verify_names *n)
 	add_match(out, t, "t", "w.key");
 	strbuf_addstr(out, " AND ");
 	add_lowered(out, "t", t->version, "buried");
+}
+
+/* ---- a repair without a message ---- */
+
+/* MATERIALIZED: else the version could be taken before the wait for the lock. */
+void verify_sql_row(struct strbuf *out, const struct verify_names *n)
+{
+	strbuf_addf(out, "WITH held AS MATERIALIZED (\n	SELECT * FROM %s q WHERE ", n->relation);
+	add_match(out, n->t, "q", "($1::text[])");
+	if (n->filter)
+		strbuf_addf(out, " AND (%s)", n->filter);
+	strbuf_addstr(out, " FOR NO KEY UPDATE\n)\n"
+			   "SELECT nextval('pgfanout.version_seq'), pg_current_xact_id(), "
+			   "pgfanout.source()");
+	for (size_t i = 0; i < n->t->ncolumns; i++) {
+		strbuf_addstr(out, ", ");
+		add_column(out, "p", n->t->columns[i].name);
+	}
+	strbuf_addstr(out, "\nFROM held p");
+}
+
+void verify_sql_write(struct strbuf *out, const struct table *t)
+{
+	strbuf_addf(out,
+		    "SELECT pgfanout.apply_%d($3::text, ARRAY[$1::bigint], ARRAY[$2::xid8], "
+		    "ARRAY[false], ROW(",
+		    t->shape);
+	for (size_t i = 0; i < t->ncolumns; i++)
+		strbuf_addf(out, "%sARRAY[$%zu]::%s", i > 0 ? ", " : "", VERIFY_ROW_COLUMNS + i + 1,
+			    table_array_name(t->columns[i].form));
+	strbuf_addf(out, ")::pgfanout.columns_%d, NULL, NULL, NULL, $1::bigint)", t->shape);
 }
 
 /* ---- the whole ---- */

@@ -19,7 +19,7 @@ enum verify_text {
 	VERIFY_TEXT_ROWS,      /* after, most: key, digest of so many rows, in the table's order */
 	VERIFY_TEXT_ROWS_NEXT, /* the same behind a key */
 	VERIFY_TEXT_ABSENT, /* keys: the newest version given out; place of each that is not there */
-	VERIFY_TEXT_ORIGINALS, /* keys, places: place, now, given, columns; NULL: there is no row */
+	VERIFY_TEXT_ORIGINALS, /* keys, places: place, now, given, columns, length of its text; NULL: there is no row */
 	/* On a replica: */
 	VERIFY_TEXT_KEYS,      /* after, most, given: key, whether its version is above given */
 	VERIFY_TEXT_KEYS_NEXT, /* the same behind a key */
@@ -40,6 +40,14 @@ struct verify_names {
 
 extern const int verify_text_params[VERIFY_TEXTS];
 void verify_sql_text(struct strbuf *out, enum verify_text which, const struct verify_names *n);
+/*
+ * A repair without a message, of one row. On the primary, key: the row, locked, if there is one, as texts: its
+ * version, which is newer than any that it had; the transaction; pgfanout.source(); then the columns.
+ */
+void verify_sql_row(struct strbuf *out, const struct verify_names *n);
+/* On a replica, all those columns: applies it as a change. */
+void verify_sql_write(struct strbuf *out, const struct table *t);
+#define VERIFY_ROW_COLUMNS 3 /* in front of the table's */
 /* Where the operators of the key are, and what a filter may name. */
 void verify_sql_path(struct strbuf *out, const struct table *t);
 

@@ -17,7 +17,8 @@ FROM (SELECT) AS one LEFT JOIN (
 SELECT k.place,
 	(SELECT (extract(epoch FROM clock_timestamp()) * 1000000)::bigint) AS now,
 	(SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM pgfanout.version_seq) AS given,
-	CASE WHEN p."id" IS DISTINCT FROM NULL THEN concat(concat(CASE WHEN p."id" IS DISTINCT FROM NULL THEN left(encode(sha256(convert_to(concat(p."id"), 'UTF8')), 'hex'), 32) ELSE '--------------------------------' END, CASE WHEN p."name" IS DISTINCT FROM NULL THEN left(encode(sha256(convert_to(concat(p."name"), 'UTF8')), 'hex'), 32) ELSE '--------------------------------' END, CASE WHEN p."price" IS DISTINCT FROM NULL THEN left(encode(sha256(convert_to(concat(p."price"), 'UTF8')), 'hex'), 32) ELSE '--------------------------------' END, CASE WHEN p."stock" IS DISTINCT FROM NULL THEN left(encode(sha256(convert_to(concat(p."stock"), 'UTF8')), 'hex'), 32) ELSE '--------------------------------' END, CASE WHEN p."created_at" IS DISTINCT FROM NULL THEN left(encode(sha256(convert_to(concat(p."created_at"), 'UTF8')), 'hex'), 32) ELSE '--------------------------------' END, CASE WHEN p."updated_at" IS DISTINCT FROM NULL THEN left(encode(sha256(convert_to(concat(p."updated_at"), 'UTF8')), 'hex'), 32) ELSE '--------------------------------' END)) END AS columns
+	CASE WHEN p."id" IS DISTINCT FROM NULL THEN concat(concat(CASE WHEN p."id" IS DISTINCT FROM NULL THEN left(encode(sha256(convert_to(concat(p."id"), 'UTF8')), 'hex'), 32) ELSE '--------------------------------' END, CASE WHEN p."name" IS DISTINCT FROM NULL THEN left(encode(sha256(convert_to(concat(p."name"), 'UTF8')), 'hex'), 32) ELSE '--------------------------------' END, CASE WHEN p."price" IS DISTINCT FROM NULL THEN left(encode(sha256(convert_to(concat(p."price"), 'UTF8')), 'hex'), 32) ELSE '--------------------------------' END, CASE WHEN p."stock" IS DISTINCT FROM NULL THEN left(encode(sha256(convert_to(concat(p."stock"), 'UTF8')), 'hex'), 32) ELSE '--------------------------------' END, CASE WHEN p."created_at" IS DISTINCT FROM NULL THEN left(encode(sha256(convert_to(concat(p."created_at"), 'UTF8')), 'hex'), 32) ELSE '--------------------------------' END, CASE WHEN p."updated_at" IS DISTINCT FROM NULL THEN left(encode(sha256(convert_to(concat(p."updated_at"), 'UTF8')), 'hex'), 32) ELSE '--------------------------------' END)) END AS columns,
+	CASE WHEN p."id" IS DISTINCT FROM NULL THEN octet_length(ROW(p."id", p."name", p."price", p."stock", p."created_at", p."updated_at")::text) END AS bytes
 FROM unnest($1::text[], $2::integer[]) AS k (key, place)
 LEFT JOIN s.there p ON p."id" OPERATOR(pg_catalog.=) (k.key::text[])[1]::uuid; -- 2
 
@@ -68,5 +69,13 @@ WITH locked AS MATERIALIZED (
 		WHERE d."table" = 1 AND d.key = w.key AND d."version" = w.dead AND d."version" > $4::bigint
 )
 UPDATE pgfanout.tombstones_1 t SET "version" = $4::bigint FROM wrong w WHERE t."id" OPERATOR(pg_catalog.=) w.key[1]::uuid AND t."version" = w.buried AND t."version" > $4::bigint; -- 5
+
+WITH held AS MATERIALIZED (
+	SELECT * FROM s.there q WHERE q."id" OPERATOR(pg_catalog.=) ($1::text[])[1]::uuid FOR NO KEY UPDATE
+)
+SELECT nextval('pgfanout.version_seq'), pg_current_xact_id(), pgfanout.source(), p."id", p."name", p."price", p."stock", p."created_at", p."updated_at"
+FROM held p;
+
+SELECT pgfanout.apply_1($3::text, ARRAY[$1::bigint], ARRAY[$2::xid8], ARRAY[false], ROW(ARRAY[$4]::uuid[], ARRAY[$5]::text[], ARRAY[$6]::text[], ARRAY[$7]::integer[], ARRAY[$8]::timestamptz[], ARRAY[$9]::timestamptz[])::pgfanout.columns_1, NULL, NULL, NULL, $1::bigint);
 
 SET search_path = pg_catalog, "public", pg_catalog, pg_temp
