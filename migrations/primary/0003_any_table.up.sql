@@ -968,12 +968,12 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pgfanout.capture_fault(integer, regclass) IS 'pgfanout: why changes of a table may be missed; NULL: none is';
 
--- Another one whenever the table, a column, its type or a trigger of it has been altered: a look at all tables once a
--- second costs little by it.
-CREATE FUNCTION pgfanout.fingerprint(relation regclass) RETURNS bigint
-	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+-- Of each of these tables another one whenever the table, a column, its type or a trigger of it has been altered: a
+-- look at all tables once a second costs little by it.
+CREATE FUNCTION pgfanout.fingerprints(relations oid[]) RETURNS TABLE (relation oid, looked bigint)
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET jit = off -- that costs more than the rest
 AS $$
-	SELECT c.xmin::text::bigint * 3 + n.xmin::text::bigint * 5
+	SELECT c.oid, c.xmin::text::bigint * 3 + n.xmin::text::bigint * 5
 		+ coalesce((SELECT sum(i.xmin::text::bigint) FROM pg_index i WHERE i.indrelid = c.oid), 0)::bigint
 		+ (SELECT sum(a.xmin::text::bigint * (a.attnum + 7)) FROM pg_attribute a WHERE a.attrelid = c.oid)::bigint
 		+ coalesce((SELECT sum(g.xmin::text::bigint) FROM pg_trigger g WHERE g.tgrelid = c.oid), 0)::bigint
@@ -988,7 +988,13 @@ AS $$
 				+ coalesce(g.xmin::text::bigint, 0))
 			FROM pgfanout.partitions(c.oid) p JOIN pg_class b ON b.oid = p.part
 			LEFT JOIN pg_trigger g ON g.tgrelid = p.part), 0)::bigint END
-	FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = relation
+	FROM unnest(relations) AS w (relation) JOIN pg_class c ON c.oid = w.relation JOIN pg_namespace n ON n.oid = c.relnamespace
+$$;
+COMMENT ON FUNCTION pgfanout.fingerprints(oid[]) IS 'pgfanout: others whenever tables have been altered';
+CREATE FUNCTION pgfanout.fingerprint(relation regclass) RETURNS bigint
+	LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT f.looked FROM pgfanout.fingerprints(ARRAY[relation::oid]) f
 $$;
 COMMENT ON FUNCTION pgfanout.fingerprint(regclass) IS 'pgfanout: another one whenever a table has been altered';
 
@@ -1476,6 +1482,7 @@ DECLARE
 	was  jsonb;
 	now  jsonb;
 	held oid[]; -- NULL: not `own`
+	mine integer[]; -- of the tables to look at
 BEGIN
 	-- One at a time: in the transaction that altered a table, by the lock on it; a type has none that helps,
 	-- and needs none: it can take all that it could before.
@@ -1490,12 +1497,14 @@ BEGIN
 	ELSE
 		PERFORM set_config('lock_timeout', '300ms', true);
 	END IF;
-	FOR t IN SELECT g, pgfanout.fingerprint(g.relation) AS looked FROM pgfanout.registered g
-		WHERE g.stream <> 1 AND (g.seen IS DISTINCT FROM pgfanout.fingerprint(g.relation)
-				OR EXISTS (SELECT FROM pgfanout.newcomers n WHERE n.registered = g.id))
-			AND (NOT own OR of_types OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = g.relation)
-				OR g.relation = ANY (held)
-				OR EXISTS (SELECT FROM pgfanout.partitions(g.relation) p WHERE p.part = ANY (held)))
+	mine := ARRAY(SELECT g.id FROM pgfanout.registered g
+		WHERE g.stream <> 1 AND (NOT own OR of_types OR NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = g.relation)
+			OR g.relation = ANY (held)
+			OR EXISTS (SELECT FROM pgfanout.partitions(g.relation) p WHERE p.part = ANY (held))));
+	FOR t IN SELECT g, f.looked FROM pgfanout.registered g LEFT JOIN pgfanout.fingerprints(
+			ARRAY(SELECT relation::oid FROM pgfanout.registered WHERE id = ANY (mine))) f ON f.relation = g.relation
+		WHERE g.id = ANY (mine) AND (g.seen IS DISTINCT FROM f.looked
+			OR EXISTS (SELECT FROM pgfanout.newcomers n WHERE n.registered = g.id))
 		ORDER BY random() -- one that cannot be seen to now is not in the way of others for ever
 	LOOP
 		r := t.g;
