@@ -84,7 +84,7 @@ MUST_CHECK bool replica_generate(struct target *t, struct err *err);
  * that comes reaches the replica, because its queues exist already or nobody publishes yet. */
 MUST_CHECK bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret,
 				    char *ret_source, struct err *err);
-#define SOURCE_MAX 128 /* bytes of ret_source: products_source() of the primary */
+#define SOURCE_MAX 128 /* bytes of ret_source: pgfanout.source() of the primary */
 /* After the replica's migrations: an empty replica of a pristine primary (its source; else NULL) that
  * was never reset needs no reset, and follows that primary. *ret_needs_reset and the reason (64 bytes) are the result. */
 MUST_CHECK bool replica_settle(struct target *t, const char *pristine_source, bool *ret_needs_reset,

@@ -3,6 +3,7 @@
 The demo starts servers of its own; its folder here is not the one of a demo that somebody runs.
 """
 import os
+import re
 import shlex
 import signal
 import subprocess
@@ -50,6 +51,7 @@ def demo(tmp_path):
     process.wait_for = lambda text: wait_until(lambda: said(text), 60 * SLOWNESS, f"the demo to say {text!r}")
     try:
         process.wait_for("Running until Ctrl-C.")
+        process.compared = output.read_text()
         with open(build / "demo/env") as f:
             words = shlex.split(f.read(), comments=True)
         process.settings = dict(word.partition("=")[::2] for word in words)
@@ -67,6 +69,11 @@ def rows(url):
 
 
 def test_what_is_killed_comes_back(demo):
+    # First that all was equal: products, and the pair of related tables that the demo registers.
+    assert re.search(r"^  All \d+ rows are equal on replica-1 and replica-2\.$", demo.compared, re.M), demo.compared
+    for table, count in (("authors", 91), ("books", 900)):
+        for db in ("primary", "replica-1", "replica-2"):
+            assert re.search(rf"^  {table} +{db} +{count} ", demo.compared, re.M), demo.compared
     api, written = requests.Session(), []
     api.trust_env = False
     victims = [("pgfanout-consumer", lambda line: "pgfanout-consumer" in line[0]),
