@@ -119,6 +119,7 @@ enum outbox_state {
 struct big {
 	struct outbox_key last; /* of its records claimed so far */
 	uint64_t no;		/* 1, 2, … in the order they were put aside in */
+	uint64_t cut;		/* the sweep that found it */
 };
 
 struct outbox {
@@ -138,6 +139,7 @@ struct outbox {
 	struct strbuf sweep;	/* the snapshot of the sweep under way; empty: none is */
 	struct outbox_key last; /* of the last chunk of that sweep */
 	size_t last_rows;	/* of that sweep, in a row, of last's transaction */
+	uint64_t sweep_no;	/* of that sweep, or of the last one */
 	struct outbox_chunk *claiming;
 	bool cut; /* these two: the claim that was answered has CHUNK_BYTES, and there is more; */
 	size_t answered; /* rows of the claim that was answered, while routes are asked for */
@@ -377,6 +379,7 @@ void outbox_restart(struct outbox *o)
 	strbuf_reset(&o->sweep);
 	o->last = (struct outbox_key){ 0 };
 	o->last_rows = 0;
+	o->sweep_no = 0;
 	o->nbigs = 0;
 	o->keeps_beat = false;
 	o->nterms = 0;
@@ -500,7 +503,8 @@ static void put_aside(struct outbox *o)
 {
 	if (o->last_rows < BIG_ROWS || o->nbigs == BIGS_MAX)
 		return;
-	o->bigs[o->nbigs++] = (struct big){ .last = o->last, .no = ++o->big_no };
+	o->bigs[o->nbigs++] =
+		(struct big){ .last = o->last, .no = ++o->big_no, .cut = o->sweep_no };
 	o->last.version = INT64_MAX; /* behind all of it */
 	o->last_rows = 0;
 }
@@ -574,6 +578,7 @@ static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbo
 		if (!db_is_null(r, i, COL_SNAPSHOT)) {
 			if (!outbox_sweeping(o)) {
 				chunk->sweep_begins = true;
+				chunk->cut = ++o->sweep_no;
 				strbuf_add(&o->sweep, db_value(r, i, COL_SNAPSHOT),
 					   (size_t)db_length(r, i, COL_SNAPSHOT));
 			}
@@ -707,6 +712,7 @@ static void begin_claim(struct outbox *o, struct outbox_chunk *into, bool big)
 	into->n = into->nshapes = 0;
 	into->sweep_begins = into->sweep_ends = into->has_beat = false;
 	into->big = big;
+	into->cut = big ? next_big(o)->cut : o->sweep_no;
 	strbuf_reset(&into->bodies);
 	o->claiming = into;
 }

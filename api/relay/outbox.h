@@ -59,8 +59,9 @@ struct outbox_chunk {
 	struct strbuf bodies; /* the arena of the rows */
 	struct outbox_shape *shapes;
 	size_t nshapes, shapes_cap;
+	uint64_t cut; /* the sweep that found them: 1, 2, … since outbox_restart() */
 	bool sweep_begins, sweep_ends;
-	bool big; /* of a transaction put aside; of no sweep */
+	bool big; /* of a transaction put aside; no chunk of its sweep */
 	bool has_beat;
 	struct outbox_key beat; /* these two: of the newest heartbeat that nothing is missing for */
 	int64_t beat_us;	/* since 2000-01-01 UTC */

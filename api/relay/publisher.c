@@ -16,7 +16,7 @@
  *      A row that alone is larger than the broker takes is represented by its key: publisher_limit().
  *   4. x-xid lists the transactions of its changes in order, x-source names the space they
  *      belong to; x-shape is the shape of their table, x-inserted says how many were made by an
- *      INSERT.
+ *      INSERT, x-cut which sweep found them.
  *   5. x-term and x-number: its number among the messages of its kind in this term. A term ends with
  *      publisher_drop(): what is published again gets a number of the next term.
  *
@@ -44,6 +44,8 @@
  * After a drop one message goes ahead alone until one is confirmed: if the broker has an alarm, or
  * a queue is missing, that one finds out, and not some thousand.
  */
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -354,7 +356,7 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 	enum change_kind kind = k->c.rows[k->at].kind;
 	const struct outbox_row *first = &k->c.rows[k->at];
 	const char *key = first->truncate ? first->route->truncate_key : first->route->keys[kind];
-	char type[TOPOLOGY_NAME_MAX];
+	char type[TOPOLOGY_NAME_MAX], cut[48];
 	const struct amqp_header headers[] = {
 		{ .key = "x-xid", .str = change_xids_finish(&p->xids) },
 		{ .key = "x-source", .str = source },
@@ -362,6 +364,7 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 		{ .key = CHANGE_NUMBER_HEADER, .num = (int64_t)p->numbered[kind] + 1 },
 		{ .key = CHANGE_SHAPE_HEADER, .num = first->route->shape },
 		{ .key = CHANGE_INSERTED_HEADER, .num = (int64_t)p->build_inserted },
+		{ .key = CHANGE_CUT_HEADER, .str = cut },
 	};
 	bool alone = p->build_n == 1; /* then without the brackets */
 	const struct amqp_publish m = {
@@ -375,6 +378,7 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 	};
 	uint64_t no;
 
+	snprintf(cut, sizeof(cut), "%" PRId64 ":%" PRIu64, term, k->c.cut);
 	topology_type(type, p->stream,
 		      first->truncate ? CHANGE_TRUNCATE_KIND : change_kind_name(kind));
 	if (!amqp_send(l, &m, &no, err))

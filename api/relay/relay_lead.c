@@ -530,7 +530,7 @@ static void log_too_large(struct relay *r)
 	log_error("rows are too large for a message: they are wrong on the replicas",
 		  KV_I("rows", (int64_t)(counts.too_large - r->too_large)),
 		  KV_S("key", counts.large_key), KV_I("bytes", (int64_t)counts.large_bytes),
-		  KV_S("next", "replicas record it; reset-replicas --table brings them"));
+		  KV_S("next", "replicas record it; reset-replicas --repair brings them"));
 	r->too_large = counts.too_large;
 }
 

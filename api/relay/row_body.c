@@ -18,7 +18,7 @@
 #define MALFORMED \
 	"\"this record of pgfanout.outbox cannot be read to its end; what stands before is of it\":true"
 #define TOO_LARGE \
-	"\"the row is too large for a message: reset the table to have it (it was not sent)\":true"
+	"\"the row is too large for a message: run reset-replicas --repair (it was not sent)\":true"
 
 struct member {
 	enum table_form form;

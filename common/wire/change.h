@@ -18,6 +18,9 @@
  * table's shape that the rows have. x-inserted says how many of the changes were made by an INSERT: a
  * hint, so that a replica tries the quicker way first.
  *
+ * x-cut is "term:sweep": the changes of one sweep of the outbox are what became visible between two snapshots
+ * of the primary. Sweeps are numbered 1, 2, 3, … within a term.
+ *
  * x-term and x-number count the messages: those of one kind have the numbers 1, 2, 3, … within a term
  * of the relay. Heartbeats say up to which number all were published (heartbeat.h), so that a replica
  * notices what has not come. A message that was moved or replayed carries none. Pure.
@@ -36,6 +39,7 @@
 #define CHANGE_SHAPE_KIND      "shape" /* of topology_type(): a message that describes one */
 #define CHANGE_TRUNCATE_KIND   "truncate"
 #define CHANGE_INSERTED_HEADER "x-inserted"
+#define CHANGE_CUT_HEADER      "x-cut"
 /* No version, term or number is larger: a sequence that gives out a million each second needs
  * 146,000 years for it. */
 #define CHANGE_COUNT_MAX       (INT64_C(1) << 62)

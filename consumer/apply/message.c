@@ -90,7 +90,8 @@ bool message_header_travels(const struct amqp_header *h)
 					    "x-died-at",	 "x-xid",
 					    "x-source",		 "x-key",
 					    CHANGE_TERM_HEADER,	 CHANGE_NUMBER_HEADER,
-					    CHANGE_SHAPE_HEADER, CHANGE_INSERTED_HEADER };
+					    CHANGE_SHAPE_HEADER, CHANGE_INSERTED_HEADER,
+					    CHANGE_CUT_HEADER };
 	static const char *const brokers[] = { "x-death",	   "x-first-death",
 					       "x-last-death",	   "x-delivery-count",
 					       "x-acquired-count", "x-opt-",

@@ -55,7 +55,7 @@ def test_what_is_too_large_for_the_broker_holds_nobody_up(small_broker):
     for db in REPLICAS:
         wait_until(lambda db=db: [r for r, in stack.sql(db, "select key[1] from pgfanout.dead_letters order by 1")] == list("12456"),
                    30 * SLOWNESS, f"{db} to know what is wrong")
-        assert {e for _, e in wrong(stack, db)} == {'unknown field "the row is too large for a message: reset the table to have it "'}
+        assert {e for _, e in wrong(stack, db)} == {'unknown field "the row is too large for a message: run reset-replicas --repair"'}
         assert stack.sql(db, "select id, left(t, 1) from large order by id") == [(1, "s"), (2, "s"), (3, "a"), (7, "y"), (8, "z")]
     wait_until(lambda: stack.sql("primary", "select count(*) from pgfanout.outbox where heartbeat is null") == [(0,)], 30 * SLOWNESS, "the outbox")
     # It was found out once, and told.

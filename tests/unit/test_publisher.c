@@ -56,7 +56,7 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	assert_true(strcmp(p->type, "products.sync") == 0 ||
 		    strcmp(p->type, "products.delete") == 0 ||
 		    strcmp(p->type, "products.truncate") == 0);
-	assert_int_equal(p->nheaders, 6);
+	assert_int_equal(p->nheaders, 7);
 	assert_string_equal(p->headers[0].key, "x-xid");
 	assert_string_equal(p->headers[1].key, "x-source");
 	assert_string_equal(p->headers[1].str, "the source");
@@ -68,6 +68,8 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	sent[nsent].shape = p->headers[4].num;
 	assert_string_equal(p->headers[5].key, "x-inserted");
 	sent[nsent].inserted = p->headers[5].num;
+	assert_string_equal(p->headers[6].key, "x-cut");
+	assert_string_equal(p->headers[6].str, "77:5");
 	AUTO_FREE char *body = xstrndup(p->body, p->len);
 	sent[nsent].changes = 0;
 	sent[nsent].len = p->len;
@@ -106,6 +108,7 @@ static int64_t last_version;
 static void fill(struct outbox_chunk *c, size_t syncs, size_t deletes, bool begins, bool ends)
 {
 	c->n = 0;
+	c->cut = 5;
 	if (c->cap < syncs + deletes) {
 		c->cap = syncs + deletes;
 		c->rows = xreallocarray(c->rows, c->cap, sizeof(*c->rows));
