@@ -4,6 +4,7 @@ Each trouble strikes the stream of products and then the stream of another table
 changes arrive, it is not marked, not reset, nothing of it is given up.
 """
 import itertools
+import json
 
 import pika
 import pytest
@@ -116,3 +117,58 @@ def test_a_dropped_backlog(stack, stream):
     done = stack.reset("--yes", *(() if stream == "products" else ("--table", "items")))
     assert done.returncode == 0, done.stdout + done.stderr
     assert_fresh(stack, other(stream))
+
+
+ODD = """
+    create type mood as enum ('sad', 'ok');
+    create table "odd.name, really" (id bigint, k text, b boolean, i int, n numeric, f float8, t text, j json, jb jsonb,
+        at timestamptz, d date, a int[], m mood, nothing text, primary key (id, k))"""
+ROW = """(9007199254740993, 'a"b', true, -7, 1.50, 'NaN', E'tab\\t\u00e9', '{"z": 1,  "a":2}', 'null',
+    '0044-03-15 12:00:00.000001 BC', '2026-11-30', '[0:1]={1,NULL}', 'ok', null)"""
+AS_MESSAGE = {"id": 9007199254740993, "k": 'a"b', "b": True, "i": -7, "n": "1.50", "f": "NaN", "t": "tab\t\u00e9", "j": '{"z": 1,  "a":2}',
+              "jb": None, "d": "2026-11-30", "a": "[0:1]={1,NULL}", "m": "ok"}
+
+
+def test_what_a_subscriber_gets(stack):
+    """Of a table whose name has all that a routing key must not have."""
+    start(stack)
+    stack.psql("primary", ODD + "; select pgfanout.add_table('\"odd.name, really\"')")
+    for db in REPLICAS:
+        wait_until(lambda db=db: stack.sql(db, "select due from pgfanout.tables where relation = to_regclass('\"odd.name, really\"')")
+                   == [(False,)], 60 * SLOWNESS, f"{db} has the table")
+    channel = stack.amqp().channel()
+    channel.queue_declare("tap", exclusive=True)
+    channel.queue_bind("tap", "tables", "#")
+    name, got = '"odd.name, really"', []
+    for n, change in enumerate((f"insert into {name} values {ROW}", f"update {name} set i = 8", f"update {name} set k = 'c'",
+                                f"delete from {name}", f"truncate {name}")):
+        stack.sql("primary", change)
+        want = (1, 2, 5, 6, 7)[n]
+        wait_until(lambda: got.extend(stack.take_all(channel, "tap")) or len(got) >= want, 30 * SLOWNESS, change)  # pylint: disable=cell-var-from-loop
+    # A change of the key: the old one's delete and the new row, twice, in the order of their kinds.
+    assert [k.rsplit(".", 1)[1] for k, _, _ in got[2:5]] == ["sync", "sync", "delete"]
+    again, got = got[2], [got[i] for i in (0, 1, 4, 3, 5, 6)]
+    assert json.loads(again[2])["row"] == json.loads(got[3][2])["row"]
+    keys, properties, bodies = zip(*got)
+    kinds = ["sync", "sync", "delete", "sync", "delete", "truncate"]
+    assert [k.replace("public.odd%2Ename, really.", "") for k in keys] == kinds
+    assert [p.type for p in properties] == [f"tables.{kind}" for kind in kinds]
+    assert [p.delivery_mode for p in properties] == [2] * 6
+    bodies = [json.loads(b, parse_float=str) for b in bodies]
+    versions = [b.pop("version") for b in bodies]
+    assert len(set(versions)) == 6 and max(versions) == versions[5] and min(versions) == versions[0]
+    assert {b.pop("table") for b in bodies} == {"public.odd.name, really"}
+    at = bodies[0]["row"].pop("at")
+    assert bodies[0] == {"row": AS_MESSAGE}
+    assert stack.sql("primary", "select %s::timestamptz = '0044-03-15 12:00:00.000001 BC'", at) == [(True,)]
+    key = {"id": 9007199254740993, "k": 'a"b'}
+    for body in bodies[1], bodies[3]:
+        body["row"].pop("at")
+    assert bodies[1:] == [{"row": {**AS_MESSAGE, "i": 8}}, {"key": key}, {"row": {**AS_MESSAGE, "i": 8, "k": "c"}},
+                          {"key": {**key, "k": "c"}}, {}]
+    headers = [p.headers for p in properties]
+    assert len({h["x-shape"] for h in headers}) == 1 and [h["x-inserted"] for h in headers] == [1, 0, 0, 0, 0, 0]
+    cuts = [h["x-cut"].split(":") for h in headers]
+    assert {int(term) for term, _ in cuts} == {h["x-term"] for h in headers}
+    assert cuts[2] == cuts[3] and len({sweep for _, sweep in cuts}) == 5
+    assert [int(sweep) for _, sweep in cuts] == sorted(int(sweep) for _, sweep in cuts)
