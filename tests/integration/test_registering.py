@@ -1,9 +1,13 @@
 """The setting TABLES of pgfanout-migrate, schemas all of whose tables are replicated, and what `tables` prints."""
 import json
+import random
+import threading
 
+import psycopg2
 import pytest
 
 from conftest import SLOWNESS, wait_until
+from test_tables import wait_equal
 
 REPLICAS = ("replica-1", "replica-2")
 
@@ -284,3 +288,54 @@ def test_a_table_that_is_dropped_before_it_was_loaded(stack):
     assert "could not reset itself" not in consumer.log(1000)
     done = stack.reset()
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_tables_come_and_go_while_clients_write(stack):
+    """Also while a transaction is open that wrote the table before it was registered."""
+    stack.start_api()
+    stack.start_consumer()
+    stack.psql("primary", "create table hot (id int primary key, n int); insert into hot select i, 0 from generate_series(1, 500) i")
+    stop, failures = threading.Event(), []
+
+    def work(seed):
+        conn, rng = stack.connect("primary"), random.Random(seed)
+        conn.autocommit = True
+        with conn.cursor() as cursor:
+            while not stop.is_set():
+                try:
+                    cursor.execute("insert into hot values (%(id)s, %(n)s) on conflict (id) do update set n = excluded.n" if rng.random() < 0.7
+                                   else "delete from hot where id = %(id)s", {"id": rng.randrange(1, 600), "n": rng.randrange(1 << 30)})
+                except psycopg2.Error as e:
+                    failures.append(e)
+                    return
+    early = stack.connect("primary")
+    early.cursor().execute("insert into hot values (-1, -1); update hot set n = -2 where id = 1000; delete from hot where id = 1000")
+    adder = stack.connect("primary")
+    adder.autocommit = True
+    adding = threading.Thread(target=lambda: adder.cursor().execute("select pgfanout.add_table('hot')"))
+    adding.start()
+    wait_until(lambda: stack.sql("primary", "select %s = any (pg_blocking_pids(%s))", early.get_backend_pid(), adder.get_backend_pid())
+               == [(True,)], 30 * SLOWNESS, "add_table() to wait for the transaction that is open")
+    early.commit()
+    adding.join()
+    writers = [threading.Thread(target=work, args=(i,)) for i in range(2)]
+    for w in writers:
+        w.start()
+    try:
+        wait_loaded(stack, "public.hot")
+        for db in REPLICAS:
+            assert stack.sql(db, "select n from hot where id = -1") == [(-1,)]
+        for again in range(2):
+            stack.sql("primary", "select pgfanout.drop_table('hot')")
+            stack.sql("primary", "insert into hot values (%s, 0)", -2 - again)  # captured by nobody
+            stack.sql("primary", "select pgfanout.add_table('hot')")
+        wait_loaded(stack, "public.hot")
+    finally:
+        stop.set()
+        for w in writers:
+            w.join()
+    assert not failures
+    wait_equal(stack, "hot", ("id", "n"), 60)
+    for db in REPLICAS:
+        assert stack.sql(db, "select id from hot where id < 0 order by id") == [(-3,), (-2,), (-1,)]
+        assert stack.sql(db, "select count(*) from pgfanout.dead_letters") == [(0,)]
