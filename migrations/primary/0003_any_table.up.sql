@@ -1219,9 +1219,6 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pgfanout.enter(regclass, text[], text, text, text[], text) IS 'pgfanout: part of add_table()';
 
--- Registers a table: its rows are brought to every replica (or those that are named), and its changes from
--- here on. columns: NULL: all, also those that are added later. filter: a condition on the row; a row that
--- does not fulfil it is not there. key: a unique index instead of the primary key. The table's owner only.
 -- As whoever calls finds it.
 CREATE FUNCTION pgfanout.named("table" text) RETURNS regclass
 	LANGUAGE plpgsql STABLE
@@ -1236,6 +1233,9 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pgfanout.named(text) IS 'pgfanout: the table of a name';
 
+-- Registers a table: its rows are brought to every replica (or those that are named), and its changes from
+-- here on. columns: NULL: all, also those that are added later. filter: a condition on the row; a row that
+-- does not fulfil it is not there. key: a unique index instead of the primary key. The table's owner only.
 CREATE FUNCTION pgfanout.add_table("table" text, columns text[] DEFAULT NULL, filter text DEFAULT NULL,
 	key text DEFAULT NULL, replicas text[] DEFAULT NULL, stream text DEFAULT 'tables') RETURNS void
 	LANGUAGE plpgsql
@@ -1620,10 +1620,11 @@ CREATE FUNCTION pgfanout.drop_table("table" text, purge boolean DEFAULT false) R
 AS $$
 DECLARE
 	dropped CONSTANT regclass := pgfanout.named("table");
-	number  CONSTANT integer := (SELECT r.id FROM pgfanout.registered r WHERE r.relation OPERATOR(pg_catalog.=) dropped);
 BEGIN
+	-- Who writes has ended, or waits: what ends the table is recorded behind all of its changes. And no weaker lock,
+	-- which would have to become this one when the triggers go.
+	EXECUTE pg_catalog.format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', dropped);
 	PERFORM pgfanout.altered(dropped, true, purge);
-	PERFORM pgfanout.drop_triggers(number);
 END $$;
 COMMENT ON FUNCTION pgfanout.drop_table(text, boolean) IS 'pgfanout: a table is replicated no more';
 

@@ -339,3 +339,22 @@ def test_tables_come_and_go_while_clients_write(stack):
     for db in REPLICAS:
         assert stack.sql(db, "select id from hot where id < 0 order by id") == [(-3,), (-2,), (-1,)]
         assert stack.sql(db, "select count(*) from pgfanout.dead_letters") == [(0,)]
+
+
+def test_what_was_written_until_a_table_is_dropped_comes_before_that(stack):
+    """drop_table() waits for who writes: the record that ends the table is behind all of its changes."""
+    stack.sql("primary", "create table hot (id int primary key)")
+    stack.sql("primary", "select pgfanout.add_table('hot')")
+    writer, dropper = stack.connect("primary"), stack.connect("primary")
+    dropper.autocommit = True
+    cursor = writer.cursor()
+    cursor.execute("insert into hot values (1)")
+    dropping = threading.Thread(target=lambda: dropper.cursor().execute("select pgfanout.drop_table('hot')"))
+    dropping.start()
+    wait_until(lambda: stack.sql("primary", "select %s = any (pg_blocking_pids(%s))", writer.get_backend_pid(), dropper.get_backend_pid())
+               == [(True,)], 30 * SLOWNESS, "drop_table() to wait for the transaction that is open")
+    cursor.execute("insert into hot values (2)")
+    writer.commit()
+    dropping.join()
+    assert stack.sql("primary", "select kind from pgfanout.outbox where stream <> 1 and heartbeat is null order by version") == [
+        ("s",), ("i",), ("i",), ("s",)]
