@@ -184,13 +184,6 @@ static bool send_query(PGconn *c, const char *sql, const char *name, int nparams
 	return PQsendQueryParams(c, sql, nparams, NULL, values, lengths, formats, binary) == 1;
 }
 
-enum db_outcome db_query(struct pg_conn *c, const char *sql, int nparams,
-			 const struct db_param *params, bool binary, struct mono deadline,
-			 struct pg_result **ret, struct err *err)
-{
-	return db_ask(c, sql, nparams, params, binary, stop_fd(), deadline, ret, err);
-}
-
 /* Takes what comes of a command, which was sent without waiting, and waits for its end. */
 static enum db_outcome take_answer(PGconn *c, bool was_nonblocking, int stop, struct mono deadline,
 				   struct pg_result **ret, struct err *err)
@@ -229,16 +222,38 @@ static enum db_outcome take_answer(PGconn *c, bool was_nonblocking, int stop, st
 	return outcome;
 }
 
-enum db_outcome db_ask(struct pg_conn *c, const char *sql, int nparams,
-		       const struct db_param *params, bool binary, int stop, struct mono deadline,
-		       struct pg_result **ret, struct err *err)
+/* As send_query() has it. */
+static enum db_outcome query(PGconn *c, const char *sql, const char *name, int nparams,
+			     const struct db_param *params, bool binary, int stop,
+			     struct mono deadline, struct pg_result **ret, struct err *err)
 {
 	const bool was_nonblocking = PQisnonblocking(c) != 0;
 
 	/* Or a large parameter would wait inside libpq for a server that reads nothing. */
-	if (PQsetnonblocking(c, 1) != 0 || !send_query(c, sql, NULL, nparams, params, binary))
+	if (PQsetnonblocking(c, 1) != 0 || !send_query(c, sql, name, nparams, params, binary))
 		return db_explain(c, NULL, err);
 	return take_answer(c, was_nonblocking, stop, deadline, ret, err);
+}
+
+enum db_outcome db_query(struct pg_conn *c, const char *sql, int nparams,
+			 const struct db_param *params, bool binary, struct mono deadline,
+			 struct pg_result **ret, struct err *err)
+{
+	return db_ask(c, sql, nparams, params, binary, stop_fd(), deadline, ret, err);
+}
+
+enum db_outcome db_ask(struct pg_conn *c, const char *sql, int nparams,
+		       const struct db_param *params, bool binary, int stop, struct mono deadline,
+		       struct pg_result **ret, struct err *err)
+{
+	return query(c, sql, NULL, nparams, params, binary, stop, deadline, ret, err);
+}
+
+enum db_outcome db_query_prepared(struct pg_conn *c, const char *name, int nparams,
+				  const struct db_param *params, struct mono deadline,
+				  struct pg_result **ret, struct err *err)
+{
+	return query(c, NULL, name, nparams, params, false, stop_fd(), deadline, ret, err);
 }
 
 enum db_outcome db_prepare(struct pg_conn *c, const char *name, const char *sql,
@@ -249,17 +264,6 @@ enum db_outcome db_prepare(struct pg_conn *c, const char *name, const char *sql,
 	if (PQsetnonblocking(c, 1) != 0 || PQsendPrepare(c, name, sql, 0, NULL) != 1)
 		return db_explain(c, NULL, err);
 	return take_answer(c, was_nonblocking, stop_fd(), deadline, NULL, err);
-}
-
-enum db_outcome db_query_prepared(struct pg_conn *c, const char *name, int nparams,
-				  const struct db_param *params, struct mono deadline,
-				  struct pg_result **ret, struct err *err)
-{
-	const bool was_nonblocking = PQisnonblocking(c) != 0;
-
-	if (PQsetnonblocking(c, 1) != 0 || !send_query(c, NULL, name, nparams, params, false))
-		return db_explain(c, NULL, err);
-	return take_answer(c, was_nonblocking, stop_fd(), deadline, ret, err);
 }
 
 enum exit_code db_exit_code(enum db_outcome outcome)

@@ -24,8 +24,8 @@ enum table_brought {
 
 /* Makes what is not there yet, for this shape: described as on the primary. A table that has an older one
  * is altered; its readers are waited for, some seconds, and they hardly wait for it. The transaction's
- * lock_timeout is another one then. Of a table that is not for this replica the shape is noted, so that its changes are known and
- * left out. */
+ * lock_timeout is another one then. Of a table that is not for this replica the shape is noted, so that its
+ * changes are known and left out. */
 MUST_CHECK enum db_outcome table_bring(struct pg_conn *c, const char *replica,
 				       const struct stream *stream, int shape,
 				       const char *description, enum table_brought *ret,

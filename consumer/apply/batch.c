@@ -355,6 +355,11 @@ void batch_add_shape(struct batch *b, int shape, struct batch_slice body)
 	b->shape_body = body;
 }
 
+bool batch_brings_shape(const struct batch *b)
+{
+	return b->shape != 0 && b->shape_body.len > 0;
+}
+
 void batch_add_mark(struct batch *b, const char *reply_to, const char *body, size_t len)
 {
 	enum change_kind kind = b->messages[b->nmessages - 1].kind;

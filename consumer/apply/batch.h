@@ -156,6 +156,8 @@ void batch_add_nothing(struct batch *b);
 /* The last message describes a shape, or, if the body is empty, cannot be read without it. No message comes
  * behind it. */
 void batch_add_shape(struct batch *b, int shape, struct batch_slice body);
+/* Whether its last message describes one. */
+bool batch_brings_shape(const struct batch *b);
 /* The last message has this number in this term. */
 void batch_add_number(struct batch *b, int64_t term, int64_t number);
 /* The numbers of `from`, and with them its x-source, which this one must take. */

@@ -33,12 +33,6 @@ void inbox_clear(struct inbox *in)
 	}
 }
 
-/* What brings a shape is small, and there may be one a table. */
-static bool brings_shape(const struct batch *b)
-{
-	return b->shape != 0 && b->shape_body.len > 0;
-}
-
 /* The batch that deliveries go to; NULL if there is none yet. */
 static struct inbox_batch *collecting(const struct inbox *in)
 {
@@ -92,7 +86,7 @@ void inbox_take(struct inbox *in, const struct amqp_delivery *d, enum change_kin
 	    !batch_takes_source(&b->batch, message_source(d)))
 		b = insert(in, in->last);
 	message_take(&b->batch, d, kind, in->tables);
-	if (!brings_shape(&b->batch))
+	if (!batch_brings_shape(&b->batch))
 		return;
 	in->nbatches--;
 	in->nshapes++;
@@ -130,7 +124,7 @@ void inbox_done(struct inbox *in)
 	if (in->first == NULL)
 		in->last = NULL;
 	in->busy = false;
-	if (brings_shape(&b->batch)) { /* not kept: so many would hold much after other use */
+	if (batch_brings_shape(&b->batch)) { /* not kept: so many would hold much after other use */
 		in->nshapes--;
 		in->shape_bytes -= b->batch.bodies.len;
 		batch_clear(&b->batch);

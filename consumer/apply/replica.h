@@ -43,8 +43,8 @@ MUST_CHECK enum db_outcome replica_bring(struct pg_conn *c, const struct replica
 					 const struct stream *stream, int shape,
 					 const char *description, const char *leaves,
 					 enum table_brought *ret, struct err *err);
-/* The same, on a connection of its own, for those that it is still to have. *ret_brought: how many it has now. err: why one of them waits
- * on. */
+/* The same, on a connection of its own, for those that it is still to have. *ret_brought: how many it has now.
+ * err: why one of them waits on. */
 MUST_CHECK enum db_outcome replica_bring_waiting(const struct consumer_settings *settings,
 						 const struct replica_setting *replica,
 						 const struct stream *stream, size_t *ret_brought,

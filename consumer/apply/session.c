@@ -86,13 +86,12 @@ struct session {
 	const struct auto_reset *auto_reset;
 	struct session_result *result;
 	enum stretch stretch;
-	struct mono drain_by;	/* from DRAINING on; until then never */
-	bool after_trouble;	/* that was logged, and its end is to be logged too */
-	struct mono state_at;	/* when to ask the replica for its state */
-	struct mono streams_at; /* and for its streams */
-	struct mono tables_at;	/* when tables that it is still to have are tried again */
-	struct mono
-		large_at; /* when the memory of a large change is given back; never: there was none */
+	struct mono drain_by;	 /* from DRAINING on; until then never */
+	bool after_trouble;	 /* that was logged, and its end is to be logged too */
+	struct mono state_at;	 /* when to ask the replica for its state */
+	struct mono streams_at;	 /* and for its streams */
+	struct mono tables_at;	 /* when tables that it is still to have are tried again */
+	struct mono large_at;	 /* when memory is given back; never: no large change has come */
 	struct err db_error;	 /* why the connection died without a batch on it */
 	struct batch *applying;	 /* with apply.c; NULL: none */
 	bool asking;		 /* whether what `applying` leaves out is to be left out; then */
@@ -366,8 +365,7 @@ static bool more_shapes_come(struct session *s, struct mono now)
 	}
 	s->gather_at = mono_add_ms(s->delivered, SHAPES_MS);
 	if (s->stretch != STRETCH_RECEIVING || mono_reached(s->gathered_by, now) ||
-	    mono_reached(s->gather_at, now) || last->shape == 0 || last->shape_body.len == 0 ||
-	    inbox_full(&s->inbox))
+	    mono_reached(s->gather_at, now) || !batch_brings_shape(last) || inbox_full(&s->inbox))
 		s->gathering = false;
 	return s->gathering;
 }
@@ -383,7 +381,7 @@ static void take_next_shapes(struct session *s)
 		const struct batch *b = &at->batch;
 		struct session_shape next;
 
-		if (b->shape == 0 || b->shape_body.len == 0)
+		if (!batch_brings_shape(b))
 			return;
 		strbuf_reset(&text);
 		strbuf_add(&text, b->bodies.data + b->shape_body.at, b->shape_body.len);
