@@ -59,6 +59,13 @@ static const struct metric_def metrics[] = {
 				  "to make way" },
 };
 
+static const struct metric_def wrong_rows = {
+	.name = "pgfanout_consumer_wrong_rows",
+	.type = METRIC_GAUGE,
+	.label = "table",
+	.help = "Rows of a table that are wrong on the replica, as changes of theirs were given up",
+};
+
 const char *status_state_name(enum status_state s)
 {
 	return state_names[s];
@@ -253,10 +260,33 @@ int status_health(void *arg, struct strbuf *body)
 	return 200;
 }
 
+static void write_wrong_rows(struct strbuf *body, struct status *s)
+{
+	pthread_mutex_lock(&s->lock);
+	json_t *tables = s->wrong_tables ? json_loads(s->wrong_tables, 0, NULL) : NULL;
+	pthread_mutex_unlock(&s->lock);
+
+	const char *name;
+	json_t *rows;
+	json_object_foreach(tables, name, rows)
+	{
+		const char *const labels[] = { "replica", s->replica, "stream",
+					       s->stream, "table",    name };
+		metrics_write_series(body, &wrong_rows, labels, ARRAY_SIZE(labels),
+				     json_integer_value(rows));
+	}
+	json_decref(tables);
+}
+
 int status_metrics(void *arg, struct strbuf *body)
 {
-	(void)arg;
+	const struct status_all *all = arg;
+
 	metrics_write(body);
+	metrics_write_head(body, &wrong_rows);
+	for (size_t i = 0; i < all->n; i++)
+		for (struct status *s = all->replicas[i]; s != NULL; s = atomic_load(&s->next))
+			write_wrong_rows(body, s);
 	return 200;
 }
 

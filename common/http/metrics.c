@@ -374,17 +374,34 @@ static bool has_value(const struct metric_def *d, size_t n, struct metric_value 
 	return values[n].label && strcmp(values[n].label, d->label) == 0;
 }
 
-void metrics_write(struct strbuf *out)
+void metrics_write_head(struct strbuf *out, const struct metric_def *d)
 {
 	static const char *const types[] = { "counter", "gauge", "histogram", "gauge" };
+
+	strbuf_addf(out, "# HELP %s ", d->name);
+	add_escaped(out, d->help, false);
+	strbuf_addf(out, "\n# TYPE %s %s\n", d->name, types[d->type]);
+}
+
+void metrics_write_series(struct strbuf *out, const struct metric_def *d, const char *const *labels,
+			  size_t n, int64_t value)
+{
+	strbuf_addstr(out, d->name);
+	for (size_t i = 0; i + 1 < n; i += 2)
+		add_pair(out, i == 0 ? "{" : ",", labels[i], labels[i + 1]);
+	strbuf_addstr(out, "} ");
+	strbuf_addint(out, value);
+	strbuf_addch(out, '\n');
+}
+
+void metrics_write(struct strbuf *out)
+{
 	const size_t n = atomic_load_explicit(&nvalues, memory_order_acquire);
 
 	for (size_t i = 0; i < ndefs; i++) {
 		const struct metric_def *d = &defs[i];
 
-		strbuf_addf(out, "# HELP %s ", d->name);
-		add_escaped(out, d->help, false);
-		strbuf_addf(out, "\n# TYPE %s %s\n", d->name, types[d->type]);
+		metrics_write_head(out, d);
 		for (size_t label = 0; label < n; label++) {
 			const struct metric_value *value;
 			struct metric_value given;

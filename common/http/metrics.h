@@ -46,5 +46,10 @@ void metric_observe_us(size_t metric, size_t label, int64_t us);
 /* Appends all of them, and what the kernel knows of this process: process_resident_memory_bytes,
  * process_cpu_seconds_total, process_start_time_seconds, process_open_fds. Any thread. */
 void metrics_write(struct strbuf *out);
+/* For a metric whose values are known only when they are asked for, in no table: its head, then each
+ * of its series, whose labels are name, value, name, value …, n of both together. */
+void metrics_write_head(struct strbuf *out, const struct metric_def *d);
+void metrics_write_series(struct strbuf *out, const struct metric_def *d, const char *const *labels,
+			  size_t n, int64_t value);
 
 #endif

@@ -505,6 +505,9 @@ def test_letters_of_any_table_and_stream(stack, consumer):
     metrics = requests.get(consumer.base + "/metrics", timeout=10).text
     for labels, rows in ("", 0), (',stream="pairs"', 2), (',stream="tables"', 1):
         assert f'pgfanout_consumer_wrong_products{{replica="replica-1"{labels}}} {rows}\n' in metrics
+    assert [line for line in metrics.splitlines() if line.startswith("pgfanout_consumer_wrong_rows{")] == [
+        f'pgfanout_consumer_wrong_rows{{replica="replica-1",stream="{s}",table="public.{t}"}} {n}'
+        for s, t, n in (("pairs", "pairs", 2), ("tables", "counts", 1))]
 
     # One is replayed when its cause is gone, another discarded and repaired, and one cured by a newer change.
     for table in ("pairs", "counts"):
