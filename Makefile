@@ -211,9 +211,9 @@ selected = $(foreach word,$(T),$(if $(wildcard \
 	tests/integration/$(firstword $(subst ::, ,$(word)))),tests/integration/)$(word))
 selected_in = $(if $(findstring .py,$(T))$(findstring tests/,$(T)),,tests/integration)
 
-# Tests wait more than they work: TEST_JOBS of them at a time, each on servers of its own. The tests
+# Tests wait as much as they work: TEST_JOBS of them at a time, each on servers of its own. The tests
 # of a file stay together.
-TEST_JOBS ?= $(shell nproc)
+TEST_JOBS ?= $(shell expr $$(nproc) + 1)
 parallel = $(if $(filter-out 1,$(TEST_JOBS)),-n $(TEST_JOBS) --dist loadfile)
 
 test-integration: all
