@@ -51,15 +51,14 @@
 #include "consumer/apply/waiting.h"
 #include "consumer/apply/wrong_records.h"
 
-#define STATE_MS   5000	 /* how often the replica is asked whether it needs a reset */
-#define STREAMS_MS 250	 /* and for its streams: a new one is waited for */
-#define TABLES_MS  30000 /* when tables that it is still to have are tried again */
-#define LARGE_MS   5000	 /* so long memory of a large change may be kept for others like it */
-#define ACK_MS	   20	 /* an ack waits so long at most, for others to join it */
-#define ALONE_MS   100	 /* and their numbers so long for a batch to go with */
-#define ACK_SHARE  4	 /* or until this part of the prefetch window waits for it */
-#define SHAPES_MS  20	 /* the shape of a new table waits so long for another message, */
-#define GATHER_MS  200	 /* and so long at most, for other tables' to join it */
+#define STATE_MS   5000 /* how often the replica is asked whether it needs a reset */
+#define STREAMS_MS 250	/* and for its streams: a new one is waited for */
+#define LARGE_MS   5000 /* so long memory of a large change may be kept for others like it */
+#define ACK_MS	   20	/* an ack waits so long at most, for others to join it */
+#define ALONE_MS   100	/* and their numbers so long for a batch to go with */
+#define ACK_SHARE  4	/* or until this part of the prefetch window waits for it */
+#define SHAPES_MS  20	/* the shape of a new table waits so long for another message, */
+#define GATHER_MS  200	/* and so long at most, for other tables' to join it */
 
 /* A statement that was larger has left libpq with buffers that shrink no more. */
 #define LARGE_BYTES ((size_t)16 << 20)
@@ -698,7 +697,8 @@ static void loop(struct session *s)
 }
 
 void session_run(struct session *s, struct db *db, struct amqp_link *link, bool after_trouble,
-		 const struct auto_reset *auto_reset, struct session_result *ret)
+		 const struct auto_reset *auto_reset, struct mono tables_at,
+		 struct session_result *ret)
 {
 	*ret = (struct session_result){ .end = SESSION_STOPPED };
 	s->auto_reset = auto_reset;
@@ -713,7 +713,7 @@ void session_run(struct session *s, struct db *db, struct amqp_link *link, bool 
 	waiting_start(s->waiting);
 	s->state_at = mono_add_ms(mono_now(), STATE_MS);
 	s->streams_at = mono_now();
-	s->tables_at = mono_add_ms(mono_now(), TABLES_MS);
+	s->tables_at = tables_at;
 	s->large_at = MONO_NEVER;
 	err_set(&s->db_error, "the server closed the connection");
 	apply_use(s->apply, db);

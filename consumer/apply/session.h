@@ -57,9 +57,10 @@ void session_meets_lock(struct session *s, bool lock);
 /* Runs until a reason. Afterwards the link is good for amqp_close() only: what was delivered and
  * not acknowledged goes back to its queue. A unit may be left in flight on db only if it did not
  * end in time. after_trouble: the log says when it is over. auto_reset says when SESSION_RESET_DUE
- * may end it. */
+ * may end it, tables_at when SESSION_TABLES does, where tables wait. */
 void session_run(struct session *s, struct db *db, struct amqp_link *link, bool after_trouble,
-		 const struct auto_reset *auto_reset, struct session_result *ret);
+		 const struct auto_reset *auto_reset, struct mono tables_at,
+		 struct session_result *ret);
 
 #define SESSION_SHAPES_MAX 100 /* as many as a load takes */
 struct session_shape {

@@ -55,7 +55,8 @@
 #define BACKOFF_FIRST_MS  200
 #define BACKOFF_MOST_MS	  5000
 #define RESET_POLL_MS	  200
-#define BRING_AGAIN_MS	  30000
+#define BRING_FIRST_MS	  1000
+#define BRING_MOST_MS	  30000
 #define UNKNOWN_MS	  5000 /* so long the message of a shape is waited for */
 #define BROKER_TIMEOUT_MS 5000
 
@@ -78,7 +79,8 @@ struct apply_worker {
 	struct auto_reset auto_reset;
 	int unknown; /* these two: a message needs this shape, since then; 0: none does */
 	struct mono unknown_since;
-	struct mono bring_at; /* when tables that wait may be tried again */
+	struct backoff bring_backoff;
+	struct mono bring_at; /* when tables that wait are tried again */
 	bool mark;	      /* the replica is yet to be marked, for this reason: */
 	char mark_reason[REPLICA_REASON_MAX];
 };
@@ -221,7 +223,7 @@ static bool tables_brought(struct apply_worker *w)
 
 	if (w->tables.waiting == 0 || !mono_reached(w->bring_at, mono_now()))
 		return true;
-	w->bring_at = mono_add_ms(mono_now(), BRING_AGAIN_MS);
+	w->bring_at = mono_add_ms(mono_now(), backoff_next_ms(&w->bring_backoff));
 	enum db_outcome outcome = replica_bring_waiting(w->settings, w->replica, &w->stream,
 							&brought, &err);
 	if (outcome != DB_OK) {
@@ -233,6 +235,7 @@ static bool tables_brought(struct apply_worker *w)
 		(void)status_set_error(w->status, err.text);
 	if (brought == 0)
 		return true;
+	backoff_reset(&w->bring_backoff);
 	log_info("the replica has tables that had to wait", KV_S("replica", w->replica->name),
 		 KV_I("tables", (int64_t)brought));
 	close_replica(w);
@@ -376,12 +379,15 @@ static bool bring_shape(struct apply_worker *w, struct pg_conn *c, const struct 
 	else if (how != TABLE_LEAVES)
 		log_info("the replica has a new shape of a table",
 			 KV_S("replica", w->replica->name), KV_I("shape", s->shape));
-	if (how == TABLE_WAITS)
+	if (how == TABLE_WAITS) {
 		(void)status_set_error(w->status, err.text);
-	else if (how == TABLE_DUE && !auto_reset_possible(&w->auto_reset))
+		backoff_reset(&w->bring_backoff);
+		w->bring_at = mono_add_ms(mono_now(), backoff_next_ms(&w->bring_backoff));
+	} else if (how == TABLE_DUE && !auto_reset_possible(&w->auto_reset)) {
 		log_warn(
 			"its rows are yet to be loaded: run reset-replicas --replica with its name",
 			KV_S("replica", w->replica->name));
+	}
 	return true;
 }
 
@@ -420,7 +426,7 @@ static bool apply_session(struct apply_worker *w)
 	status_set_broker(w->status, amqp_peer(link));
 	/* While a known trouble lasts, a connection that comes up is not worth a line. */
 	LOG_AT(w->told ? LOG_DEBUG : LOG_INFO, "applying changes", KV_S("broker", amqp_peer(link)));
-	session_run(w->session, w->db, link, w->told, &w->auto_reset, &r);
+	session_run(w->session, w->db, link, w->told, &w->auto_reset, w->bring_at, &r);
 	amqp_close(link);
 
 	/* It worked for a while, so the next trouble is a new one. */
@@ -506,6 +512,7 @@ struct apply_worker *apply_worker_start(const struct consumer_settings *settings
 	w->session = session_new(settings, &w->stream, replica->name, &w->tables, streams, status);
 	backoff_init(&w->replica_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	backoff_init(&w->broker_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
+	backoff_init(&w->bring_backoff, BRING_FIRST_MS, BRING_MOST_MS);
 	int rc = pthread_create(&w->thread, NULL, worker_main, w);
 	if (rc != 0) {
 		err_set(err, "cannot start the worker of %s: %s", replica->name, strerror(rc));
