@@ -242,8 +242,9 @@ faults = PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 FAULTS_FORM=$(1) SEED='$(
 test-faults: all
 	$(Q)$(call faults,long) $(PYTHON) -m pytest -p no:cacheprovider -q tests/faults
 
+# These wait half of the time, so two of them go on at a time, each on servers of its own.
 test-faults-short: all
-	$(Q)$(if $(T),:,$(call faults,short) $(PYTHON) -m pytest -p no:cacheprovider -q tests/faults)
+	$(Q)$(if $(T),:,$(call faults,short) $(PYTHON) -m pytest -p no:cacheprovider -n 2 --dist load -q tests/faults)
 
 # In build-debian13/, nothing is built here. It reads T and SEED, as make exports them.
 test-debian13: export T := $(T)

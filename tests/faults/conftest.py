@@ -109,16 +109,31 @@ def arenas(stack_servers, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture
 def tell(request):
-    """Prints a line at once, between pytest's lines, and appends it to faults.txt in the build
-    folder."""
-    plugins = request.config.pluginmanager
-    reporter, capture = plugins.get_plugin("terminalreporter"), plugins.get_plugin("capturemanager")
-
+    """Appends a line to faults.txt in the build folder, and to the test's report."""
     def line(text):
         with open(os.path.join(BUILD, "faults.txt"), "a", encoding="utf-8") as f:
             f.write(f"{text} form={FORM}\n")
-        with capture.global_and_fixture_disabled():
-            reporter.ensure_newline()
-            reporter.write_line(text)
+        request.node.user_properties.append(("line", text))
 
     return line
+
+
+class Teller:
+    """Prints the line of a round when it has ended, also one that another process ran."""
+
+    def __init__(self, reporter):
+        self.reporter = reporter
+
+    def pytest_runtest_logreport(self, report):
+        if report.when == "call":
+            for name, text in report.user_properties:
+                if name == "line":
+                    self.reporter.ensure_newline()
+                    self.reporter.write_line(text)
+
+
+@pytest.hookimpl(trylast=True)  # when there is a reporter
+def pytest_configure(config):
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Teller(reporter))

@@ -416,8 +416,7 @@ class Postgres(Server):
 
     def create_database(self, name=DATABASE):
         """A fresh, empty database, replacing one of that name."""
-        self.drop_database(name)
-        self.psql(f'create database "{name}"', "postgres")
+        self.psql(f'drop database if exists "{name}" with (force);\ncreate database "{name}"', "postgres")
         return self.url(name)
 
     def drop_database(self, name):
