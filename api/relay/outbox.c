@@ -77,8 +77,7 @@
 #define BEFORE_EVERYTHING "1:1:" /* a snapshot in which no transaction is visible */
 #define BIG_ROWS	  5000	 /* of one transaction in a sweep: about 50 ms of work */
 #define BIGS_MAX	  1000
-/* Bodies in a chunk: when those before it have so many, a record is left to the next one. */
-#define CHUNK_BYTES	  "8388608"
+#define CHUNK_BYTES	  8388608 /* bodies in a chunk have so many at most, but for a single one */
 
 enum statement {
 	ST_LEAD,
@@ -105,7 +104,16 @@ static const struct db_statement statements[] = {
 	[ST_BEAT] = { .name = "outbox_beat", .sql = sql_outbox_beat, .nparams = 1 },
 };
 
-enum column { COL_SNAPSHOT, COL_XID, COL_VERSION, COL_SHAPE, COL_KIND, COL_BODY, COL_HEARTBEAT };
+enum column {
+	COL_SNAPSHOT,
+	COL_XID,
+	COL_VERSION,
+	COL_SHAPE,
+	COL_KIND,
+	COL_BODY,
+	COL_HEARTBEAT,
+	COL_SIZE
+};
 
 enum outbox_state {
 	OUTBOX_WAITING,
@@ -134,15 +142,17 @@ struct outbox {
 	struct mono touched;
 
 	size_t chunk_max;
-	char limit[24];
-	struct strbuf previous; /* the snapshot of the last complete sweep */
-	struct strbuf sweep;	/* the snapshot of the sweep under way; empty: none is */
-	struct outbox_key last; /* of the last chunk of that sweep */
-	size_t last_rows;	/* of that sweep, in a row, of last's transaction */
-	uint64_t sweep_no;	/* of that sweep, or of the last one */
+	size_t rows;		  /* that the next chunk may have: fewer where bodies are large */
+	char limit[24], most[24]; /* as texts: the same, and the bytes that a body of it may have */
+	struct strbuf previous;	  /* the snapshot of the last complete sweep */
+	struct strbuf sweep;	  /* the snapshot of the sweep under way; empty: none is */
+	struct outbox_key last;	  /* of the last chunk of that sweep */
+	size_t last_rows;	  /* of that sweep, in a row, of last's transaction */
+	uint64_t sweep_no;	  /* of that sweep, or of the last one */
 	struct outbox_chunk *claiming;
-	bool cut; /* these two: the claim that was answered has CHUNK_BYTES, and there is more; */
-	size_t answered; /* rows of the claim that was answered, while routes are asked for */
+	bool cut; /* these two, of the claim that was answered, while routes are asked for: a body is */
+	size_t answered; /* too large for it, and begins the next one; its rows, of so many that */
+	size_t asked;	 /* were asked for */
 
 	struct shape_route **routes; /* all shapes met so far, by their number */
 	size_t nroutes, routes_cap;
@@ -188,6 +198,15 @@ static void ask(struct outbox *o, enum statement st, const struct db_param *para
 		fail(o, statements[st].name, &err);
 }
 
+/* So many rows, and each body so large that all of them together fit; a single one may have any size. */
+static void may_claim(struct outbox *o, size_t rows)
+{
+	o->rows = rows > o->chunk_max ? o->chunk_max : rows > 0 ? rows : 1;
+	snprintf(o->limit, sizeof(o->limit), "%zu", o->rows);
+	snprintf(o->most, sizeof(o->most), "%d",
+		 o->rows > 1 ? (int)(CHUNK_BYTES / o->rows) : INT32_MAX);
+}
+
 struct outbox *outbox_open(const char *uri, const char *application_name,
 			   const struct stream *stream, size_t chunk_max, struct err *err)
 {
@@ -216,7 +235,7 @@ struct outbox *outbox_open(const char *uri, const char *application_name,
 	o->stream = stream;
 	o->chunk_max = chunk_max;
 	o->touched = mono_now();
-	snprintf(o->limit, sizeof(o->limit), "%zu", chunk_max);
+	may_claim(o, chunk_max);
 	o->bigs = xcalloc(BIGS_MAX, sizeof(*o->bigs));
 	return o;
 }
@@ -572,9 +591,11 @@ static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbo
 	for (int i = 0; i < rows; i++) {
 		struct outbox_key key;
 
-		o->cut = db_is_null(r, i, COL_SNAPSHOT) && db_is_null(r, i, COL_KIND);
-		if (o->cut)
-			break;
+		if (!db_is_null(r, i, COL_SIZE)) {
+			o->cut = true;
+			may_claim(o, CHUNK_BYTES / (size_t)pg_get_int4(db_value(r, i, COL_SIZE)));
+			return true;
+		}
 		if (!db_is_null(r, i, COL_SNAPSHOT)) {
 			if (!outbox_sweeping(o)) {
 				chunk->sweep_begins = true;
@@ -595,6 +616,7 @@ static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbo
 		else if (!read_row(o, r, i, chunk, err))
 			return false;
 	}
+	may_claim(o, 2 * o->rows);
 	return true;
 }
 
@@ -608,7 +630,7 @@ static void finish_sweep(struct outbox *o, struct outbox_chunk *chunk)
 		fail(o, "claiming changes", &bad);
 		return;
 	}
-	chunk->sweep_ends = !o->cut && o->answered <= o->chunk_max; /* the first row is none */
+	chunk->sweep_ends = !o->cut && o->answered <= o->asked; /* the first row is none */
 	if (chunk->sweep_ends) {
 		/* From here on these records are found again only by outbox_restart(), but for
 		 * those put aside. */
@@ -625,7 +647,7 @@ static void finish_sweep(struct outbox *o, struct outbox_chunk *chunk)
 
 static void finish_big(struct outbox *o, struct outbox_chunk *chunk)
 {
-	if (!o->cut && o->answered < o->chunk_max)
+	if (!o->cut && o->answered < o->asked)
 		*next_big(o) = o->bigs[--o->nbigs];
 	else
 		o->big_turn++;
@@ -714,6 +736,7 @@ static void begin_claim(struct outbox *o, struct outbox_chunk *into, bool big)
 	into->big = big;
 	into->cut = big ? next_big(o)->cut : o->sweep_no;
 	strbuf_reset(&into->bodies);
+	o->asked = o->rows;
 	o->claiming = into;
 }
 
@@ -730,7 +753,7 @@ void outbox_claim(struct outbox *o, struct outbox_chunk *into)
 		DB_TEXT(xid),
 		DB_TEXT(version),
 		DB_TEXT(o->stream->text),
-		DB_TEXT(CHUNK_BYTES),
+		DB_TEXT(o->most),
 	};
 	begin_claim(o, into, false);
 	ask(o, ST_CLAIM, params, true, claimed);
@@ -744,7 +767,7 @@ void outbox_claim_big(struct outbox *o, struct outbox_chunk *into)
 	snprintf(xid, sizeof(xid), "%" PRIu64, b->last.xid);
 	snprintf(version, sizeof(version), "%" PRId64, b->last.version);
 	const struct db_param params[] = { DB_TEXT(xid), DB_TEXT(version), DB_TEXT(o->limit),
-					   DB_TEXT(o->stream->text), DB_TEXT(CHUNK_BYTES) };
+					   DB_TEXT(o->stream->text), DB_TEXT(o->most) };
 
 	begin_claim(o, into, true);
 	ask(o, ST_CLAIM_BIG, params, true, claimed);

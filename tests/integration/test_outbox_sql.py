@@ -11,7 +11,7 @@ SETTINGS = ("enable_seqscan = off", "enable_bitmapscan = off", "enable_hashjoin 
             "enable_mergejoin = off", "enable_material = off", "jit = off",
             "max_parallel_workers_per_gather = 0", "plan_cache_mode = force_generic_plan")
 EVERYTHING = "1:1:"
-PLENTY = "8388608"  # bytes
+PLENTY = str(2**31 - 1)  # bytes
 
 
 class Relay:
@@ -31,17 +31,22 @@ class Relay:
         return self.cursor.fetchall()
 
     def sweep(self, previous, limit=2):
-        """In chunks, as outbox.c does; returns this sweep's snapshot and the versions found. A chunk is cut behind
-        the first record."""
-        snapshot, last, found = None, (0, 0), []
+        """In chunks, as outbox.c does; returns this sweep's snapshot and the versions found. In each third chunk no
+        body fits, so that it has none, and the next one has a single record."""
+        snapshot, last, found, n, one = None, (0, 0), [], 0, False
         while True:
-            first, *rows = self.execute("", previous, limit, snapshot, last, "1")
+            n += 1
+            most, rows_most = ("0" if n % 3 == 0 and not one else PLENTY), 1 if one else limit
+            first, *rows = self.execute("", previous, rows_most, snapshot, last, most)
             snapshot = snapshot or first[0]
-            taken = [row for row in rows if row[4] is not None]
-            assert bool(taken) == bool(rows) and all(row[5] is not None for row in taken)
-            found += [int(row[2]) for row in taken]
-            last = max([last, *((int(row[1]), int(row[2])) for row in taken)])
-            if len(rows) < limit and taken == rows:
+            one = bool(rows) and most == "0"
+            if one:
+                assert all(row[5] is None and row[7] > 0 for row in rows)
+                continue
+            assert all(row[5] is not None and row[7] is None for row in rows)
+            found += [int(row[2]) for row in rows]
+            last = max([last, *((int(row[1]), int(row[2])) for row in rows)])
+            if len(rows) < rows_most:
                 return snapshot, found
 
     def pages(self, previous):

@@ -3,7 +3,7 @@
 --   $2 how many
 --   $3 the snapshot of this sweep; NULL: the sweep begins, with the snapshot of this statement
 --   $4, $5 the key of the last record of the chunk before
---   $7 how many bytes of bodies: the records after that have neither kind nor body, and belong to the next chunk
+--   $7 how many bytes a body may have: of a larger one comes the size in its place
 -- Each bound is one that an index scan can start at: two lower bounds side by side would start it
 -- at the lower one. The first row holds the snapshot of this sweep and nothing else, so that it
 -- comes also when there is no change.
@@ -17,15 +17,14 @@ WITH sweep AS MATERIALIZED (
 	SELECT coalesce($3::pg_snapshot, pg_current_snapshot()) AS snapshot
 )
 SELECT snapshot::text AS snapshot, NULL::xid8 AS xid, NULL::bigint AS version,
-	NULL::integer AS shape, NULL::"char" AS kind, NULL::bytea AS body, NULL::timestamptz AS heartbeat
+	NULL::integer AS shape, NULL::"char" AS kind, NULL::bytea AS body, NULL::timestamptz AS heartbeat,
+	NULL::integer AS size
 FROM sweep
 UNION ALL
-SELECT NULL, o.xid, o.version, o.shape, CASE WHEN o.before < $7::bigint THEN o.kind END,
-	CASE WHEN o.before < $7::bigint THEN o.body END, o.heartbeat
+SELECT NULL, o.xid, o.version, o.shape, o.kind, CASE WHEN octet_length(o.body) <= $7::bigint THEN o.body END,
+	o.heartbeat, CASE WHEN octet_length(o.body) > $7::bigint THEN octet_length(o.body) END
 FROM (
-	SELECT *, sum(coalesce(octet_length(body), 0)) OVER (ORDER BY xid, version ROWS UNBOUNDED PRECEDING)
-		- coalesce(octet_length(body), 0) AS before
-	FROM (SELECT * FROM (
+	SELECT * FROM (
 		(SELECT o.*
 		FROM pg_snapshot_xip($1::pg_snapshot) AS running (xid)
 		CROSS JOIN LATERAL (
@@ -45,5 +44,5 @@ FROM (
 			AND pg_visible_in_snapshot(o.xid, (SELECT snapshot FROM sweep))
 		ORDER BY o.stream, o.xid, o.version LIMIT $2::bigint)
 	) both_parts
-	ORDER BY xid, version LIMIT $2::bigint) claimed
+	ORDER BY xid, version LIMIT $2::bigint
 ) o

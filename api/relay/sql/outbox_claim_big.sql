@@ -3,15 +3,10 @@
 --   $2 the version of its last record that was claimed
 --   $3 how many
 --   $4 the stream
---   $5 how many bytes of bodies, as outbox_claim.sql's $7
-SELECT NULL::text AS snapshot, o.xid, o.version, o.shape, CASE WHEN o.before < $5::bigint THEN o.kind END AS kind,
-	CASE WHEN o.before < $5::bigint THEN o.body END AS body, o.heartbeat
-FROM (
-	SELECT *, sum(coalesce(octet_length(body), 0)) OVER (ORDER BY version ROWS UNBOUNDED PRECEDING)
-		- coalesce(octet_length(body), 0) AS before
-	FROM (
-		SELECT * FROM pgfanout.outbox o
-		WHERE o.stream = $4::smallint AND o.xid = $1::xid8 AND o.version > $2::bigint
-		ORDER BY o.stream, o.xid, o.version LIMIT $3::bigint
-	) claimed
-) o
+--   $5 how many bytes a body may have, as outbox_claim.sql's $7
+SELECT NULL::text AS snapshot, o.xid, o.version, o.shape, o.kind,
+	CASE WHEN octet_length(o.body) <= $5::bigint THEN o.body END AS body, o.heartbeat,
+	CASE WHEN octet_length(o.body) > $5::bigint THEN octet_length(o.body) END AS size
+FROM pgfanout.outbox o
+WHERE o.stream = $4::smallint AND o.xid = $1::xid8 AND o.version > $2::bigint
+ORDER BY o.stream, o.xid, o.version LIMIT $3::bigint
