@@ -193,8 +193,8 @@ def test_a_change_that_waits_for_another_row_is_on_its_way(stack):
     wait_until(lambda: stack.sql("replica-1", "select key::text, not dead from pgfanout.waiting") == [("{1}", True)], 20 * SLOWNESS, "it waits")
     program = stack.start_program("reset-replicas", "--verify")
     program.may_fail = True
-    wait_until(lambda: stack.sql("replica-1", "select 1 from pg_stat_activity where application_name = 'reset-replicas' "
-                                 "and query like '%%k.place%%'") or not program.running(), 20 * SLOWNESS, "it compares")
+    wait_until(lambda: "replica-1: 2 rows, waiting for changes in flight" in program.log() or not program.running(),
+               20 * SLOWNESS, "it compares", interval=0.01)
     stack.psql("replica-1", "insert into allowed values ('b')")
     wait_until(lambda: not program.running(), 60 * SLOWNESS, "the comparison ends")
     assert program.popen.returncode == 0, program.log()
