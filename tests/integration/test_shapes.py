@@ -153,7 +153,7 @@ def texts(stack, db, table, names):
 @pytest.mark.parametrize("event_trigger,rounds", ((False, 1), pytest.param(False, 20, marks=pytest.mark.long),
                                                   pytest.param(True, 20, marks=pytest.mark.long)))
 def test_altered_at_random_moments(stack, event_trigger, rounds):
-    seed = int(os.environ.get("SEED", random.randrange(1 << 30)))
+    seed = int(os.environ.get("SEED") or random.randrange(1 << 30))
     print("SEED", seed)
     stack.start_api()
     stack.start_consumer()
@@ -270,7 +270,7 @@ def look(stack, db, stop, failures):
 @pytest.mark.parametrize("event_trigger", (True, pytest.param(False, marks=pytest.mark.long)))
 def test_the_consumer_dies_while_a_table_that_was_put_off_is_loaded(stack, event_trigger):
     """Again and again, at moments of the load: the table is the old one until it is the whole new one."""
-    seed, rows = int(os.environ.get("SEED", random.randrange(1 << 30))), 4000
+    seed, rows = int(os.environ.get("SEED") or random.randrange(1 << 30)), 4000
     print("SEED", seed)
     stack.start_api()
     consumer = stack.start_consumer()
