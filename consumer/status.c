@@ -62,7 +62,7 @@ static const struct metric_def metrics[] = {
 static const struct metric_def wrong_rows = {
 	.name = "pgfanout_consumer_wrong_rows",
 	.type = METRIC_GAUGE,
-	.label = "table",
+	.label = "replica",
 	.help = "Rows of a table that are wrong on the replica, as changes of theirs were given up",
 };
 
@@ -245,7 +245,9 @@ void status_metrics_init(const char *const *replicas, size_t n)
 
 size_t status_metrics_add(const char *replica, const char *stream)
 {
-	const struct metric_value v = { "replica", replica, "stream", stream };
+	const struct metric_value v = {
+		.label = "replica", .value = replica, .label_2 = "stream", .value_2 = stream
+	};
 	size_t label = metrics_add(&v);
 
 	nothing_is_known(label);
@@ -260,20 +262,25 @@ int status_health(void *arg, struct strbuf *body)
 	return 200;
 }
 
+/* How many rows of which table are wrong; JSON's null: not known yet. Under the lock; the caller's. */
+static json_t *wrong_tables(const struct status *s)
+{
+	return s->wrong_tables != NULL ? json_loads(s->wrong_tables, 0, NULL) : json_null();
+}
+
 static void write_wrong_rows(struct strbuf *body, struct status *s)
 {
 	pthread_mutex_lock(&s->lock);
-	json_t *tables = s->wrong_tables ? json_loads(s->wrong_tables, 0, NULL) : NULL;
+	json_t *tables = wrong_tables(s);
 	pthread_mutex_unlock(&s->lock);
 
 	const char *name;
 	json_t *rows;
 	json_object_foreach(tables, name, rows)
 	{
-		const char *const labels[] = { "replica", s->replica, "stream",
-					       s->stream, "table",    name };
-		metrics_write_series(body, &wrong_rows, labels, ARRAY_SIZE(labels),
-				     json_integer_value(rows));
+		const struct metric_value v = { "replica", s->replica, "stream",
+						s->stream, "table",    name };
+		metrics_write_series(body, &wrong_rows, &v, json_integer_value(rows));
 	}
 	json_decref(tables);
 }
@@ -360,9 +367,8 @@ static json_t *stream_json(struct status *s)
 			      "last_error", report_text(s->error), "waiting",
 			      s->waiting >= 0 ? json_integer(s->waiting) : json_null(),
 			      "needsReset", s->needs_reset, "needsResetReason",
-			      report_text(s->reset_reason), "wrongRows",
-			      s->wrong_tables ? json_loads(s->wrong_tables, 0, NULL) : json_null(),
-			      "queues", queues_json(s));
+			      report_text(s->reset_reason), "wrongRows", wrong_tables(s), "queues",
+			      queues_json(s));
 	pthread_mutex_unlock(&s->lock);
 	return o;
 }

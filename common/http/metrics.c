@@ -208,9 +208,11 @@ static void add_series(struct strbuf *out, const struct metric_def *d, const cha
 	strbuf_addstr(out, d->name);
 	strbuf_addstr(out, suffix);
 	if (v)
-		add_pair(out, "{", d->label, v->value);
+		add_pair(out, "{", v->label, v->value);
 	if (v && v->label_2)
 		add_pair(out, ",", v->label_2, v->value_2);
+	if (v && v->label_3)
+		add_pair(out, ",", v->label_3, v->value_3);
 	if (le)
 		add_pair(out, v ? "," : "{", "le", le);
 	strbuf_addstr(out, v || le ? "} " : " ");
@@ -383,14 +385,11 @@ void metrics_write_head(struct strbuf *out, const struct metric_def *d)
 	strbuf_addf(out, "\n# TYPE %s %s\n", d->name, types[d->type]);
 }
 
-void metrics_write_series(struct strbuf *out, const struct metric_def *d, const char *const *labels,
-			  size_t n, int64_t value)
+void metrics_write_series(struct strbuf *out, const struct metric_def *d,
+			  const struct metric_value *v, int64_t n)
 {
-	strbuf_addstr(out, d->name);
-	for (size_t i = 0; i + 1 < n; i += 2)
-		add_pair(out, i == 0 ? "{" : ",", labels[i], labels[i + 1]);
-	strbuf_addstr(out, "} ");
-	strbuf_addint(out, value);
+	add_series(out, d, "", v, NULL);
+	strbuf_addint(out, n);
 	strbuf_addch(out, '\n');
 }
 
@@ -414,9 +413,7 @@ void metrics_write(struct strbuf *out)
 			} else if (d->type == METRIC_SECONDS) {
 				write_seconds(out, d, value, load(c));
 			} else if (load(c) != METRIC_UNKNOWN) {
-				add_series(out, d, "", value, NULL);
-				strbuf_addint(out, load(c));
-				strbuf_addch(out, '\n');
+				metrics_write_series(out, d, value, load(c));
 			}
 		}
 	}

@@ -36,7 +36,8 @@ void metrics_init(const struct metric_def *table, size_t n, const char *const *l
  * with every metric that has the label. All borrowed for ever. One thread. */
 struct metric_value {
 	const char *label, *value;
-	const char *label_2, *value_2; /* NULL: there is none */
+	const char *label_2, *value_2; /* these two: NULL: there is none */
+	const char *label_3, *value_3;
 };
 size_t metrics_add(const struct metric_value *v);	     /* its number, for `label` below */
 void metric_add(size_t metric, size_t label, int64_t delta); /* label 0 where the metric has none */
@@ -46,10 +47,10 @@ void metric_observe_us(size_t metric, size_t label, int64_t us);
 /* Appends all of them, and what the kernel knows of this process: process_resident_memory_bytes,
  * process_cpu_seconds_total, process_start_time_seconds, process_open_fds. Any thread. */
 void metrics_write(struct strbuf *out);
-/* For a metric whose values are known only when they are asked for, in no table: its head, then each
- * of its series, whose labels are name, value, name, value …, n of both together. */
+/* For a counter or gauge whose values are known only when they are asked for, in no table: its head, then
+ * each of its series. */
 void metrics_write_head(struct strbuf *out, const struct metric_def *d);
-void metrics_write_series(struct strbuf *out, const struct metric_def *d, const char *const *labels,
-			  size_t n, int64_t value);
+void metrics_write_series(struct strbuf *out, const struct metric_def *d,
+			  const struct metric_value *v, int64_t n);
 
 #endif

@@ -215,6 +215,11 @@ static void note_deleted_queue(struct apply_worker *w, const char *error)
 		 "a queue of it was deleted, with the changes in it");
 }
 
+static void bring_later(struct apply_worker *w)
+{
+	w->bring_at = mono_add_ms(mono_now(), backoff_next_ms(&w->bring_backoff));
+}
+
 /* Tables that could not be brought, or that were dropped on the replica, are tried from time to time. */
 static bool tables_brought(struct apply_worker *w)
 {
@@ -223,7 +228,7 @@ static bool tables_brought(struct apply_worker *w)
 
 	if (w->tables.waiting == 0 || !mono_reached(w->bring_at, mono_now()))
 		return true;
-	w->bring_at = mono_add_ms(mono_now(), backoff_next_ms(&w->bring_backoff));
+	bring_later(w);
 	enum db_outcome outcome = replica_bring_waiting(w->settings, w->replica, &w->stream,
 							&brought, &err);
 	if (outcome != DB_OK) {
@@ -382,7 +387,7 @@ static bool bring_shape(struct apply_worker *w, struct pg_conn *c, const struct 
 	if (how == TABLE_WAITS) {
 		(void)status_set_error(w->status, err.text);
 		backoff_reset(&w->bring_backoff);
-		w->bring_at = mono_add_ms(mono_now(), backoff_next_ms(&w->bring_backoff));
+		bring_later(w);
 	} else if (how == TABLE_DUE && !auto_reset_possible(&w->auto_reset)) {
 		log_warn(
 			"its rows are yet to be loaded: run reset-replicas --replica with its name",

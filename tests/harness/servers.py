@@ -416,11 +416,15 @@ class Postgres(Server):
 
     def create_database(self, name=DATABASE):
         """A fresh, empty database, replacing one of that name."""
-        self.psql(f'drop database if exists "{name}" with (force);\ncreate database "{name}"', "postgres")
+        self.psql(f'{self._drop(name)};\ncreate database "{name}"', "postgres")
         return self.url(name)
 
     def drop_database(self, name):
-        self.psql(f'drop database if exists "{name}" with (force)', "postgres")
+        self.psql(self._drop(name), "postgres")
+
+    @staticmethod
+    def _drop(name):
+        return f'drop database if exists "{name}" with (force)'
 
 
 def postgres_bin(name=""):

@@ -282,8 +282,9 @@ def test_views_and_grants(stack):
 
 
 @pytest.mark.skipif(SANITIZED, reason="sanitizers change what memory means")
-def test_rows_go_through_flat_memory(stack):
-    fill(stack, 400_000)
+@pytest.mark.parametrize("rows", (400_000, pytest.param(1_000_000, marks=pytest.mark.long)))
+def test_rows_go_through_flat_memory(stack, rows):
+    fill(stack, rows)
     # no relay is needed here
     stack.sql("primary", "truncate pgfanout.outbox")
     program = stack.start_program("reset-replicas", "--yes")

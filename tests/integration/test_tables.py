@@ -36,6 +36,14 @@ def wait_equal(stack, table, columns, timeout=20):
     wait_until(equal, timeout * SLOWNESS, f"{table} on all replicas")
 
 
+def nothing_given_up(stack):
+    """Nor does a row wait for another one."""
+    for db in REPLICAS:
+        assert stack.sql(db, "select (select count(*) from pgfanout.dead_letters), (select count(*) from pgfanout.waiting)") == [(0, 0)]
+        for stream in ("tables", "products"):
+            assert stack.queue_depth(f"{stream}.dead.{db}") == 0
+
+
 def test_a_table_with_rows_comes_and_follows(stack):
     stack.start_api()
     stack.start_consumer()

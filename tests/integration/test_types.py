@@ -10,19 +10,12 @@ import psycopg2
 import pytest
 
 from conftest import SLOWNESS, wait_until
-from test_tables import REPLICAS, wait_equal
+from test_tables import REPLICAS, nothing_given_up, wait_equal
 
 
 def columns_of(stack, table):
     return [name for name, in stack.sql("primary", "select quote_ident(attname) from pg_attribute where attnum > 0 "
                                         "and not attisdropped and attrelid = %s::regclass order by attnum", table)]
-
-
-def nothing_given_up(stack):
-    for db in REPLICAS:
-        assert stack.sql(db, "select count(*) from pgfanout.dead_letters") == [(0,)]
-        for stream in ("tables", "products"):
-            assert stack.queue_depth(f"{stream}.dead.{db}") == 0
 
 
 @pytest.fixture(scope="module")

@@ -97,8 +97,18 @@ static void test_text(void **state)
 /* Values that come while threads count: with a second label, and of a metric that has only such. */
 static void test_added(void **state)
 {
-	const struct metric_value both = { "replica", "replica-1", "stream", "a\"b" },
-				  alone = { "stream", "tables", NULL, NULL };
+	const struct metric_value both = { .label = "replica",
+					   .value = "replica-1",
+					   .label_2 = "stream",
+					   .value_2 = "a\"b" },
+				  alone = { .label = "stream", .value = "tables" },
+				  three = { .label = "replica",
+					    .value = "r",
+					    .label_2 = "stream",
+					    .value_2 = "s",
+					    .label_3 = "table",
+					    .value_3 = "public.\"t\"" };
+	const struct metric_def asked = { .name = "test_asked", .type = METRIC_GAUGE };
 	AUTO_STRBUF out = STRBUF_INIT;
 	size_t first = metrics_add(&both), second = metrics_add(&alone);
 	(void)state;
@@ -118,6 +128,11 @@ static void test_added(void **state)
 	assert_null(strstr(out.data, "test_stream{replica"));
 	assert_null(strstr(out.data, "test_lag{replica=\"tables"));
 	assert_int_equal(metric_get(LAG, first), 4);
+	strbuf_reset(&out);
+	metrics_write_series(&out, &asked, &three, 7);
+	assert_string_equal(
+		strbuf_str(&out),
+		"test_asked{replica=\"r\",stream=\"s\",table=\"public.\\\"t\\\"\"} 7\n");
 }
 
 static void test_grammar(void **state)
