@@ -23,7 +23,7 @@
 #include <unistd.h>
 
 #include "api/measures.h"
-#include "api/products/products.h"
+#include "api/stores.h"
 #include "api/routes.h"
 #include "api/serve/worker.h"
 #include "common/base/log.h"
@@ -170,7 +170,7 @@ static enum exit_code run(const struct api_settings *s)
 
 	service.settings = s;
 	service.routes = &api_routes;
-	service.calls = &products_calls;
+	service.calls = &stores_calls;
 	if (!http_hosts_init(&service.hosts, s->host, s->allowed_hosts, &err))
 		fatal("ALLOWED_HOSTS: %s", err.text); /* settings.c has looked */
 	service.started_us = wall_now_us();

@@ -21,7 +21,8 @@ static bool is_set(const atomic_bool *flag)
 
 static bool has_tried(const struct read_want *want, const struct upstream *up)
 {
-	return up->primary ? want->tried_primary : (want->tried >> up->index & 1) != 0;
+	return up->primary ? want->tried_primary
+			   : want->whole || (want->tried >> up->index & 1) != 0;
 }
 
 static bool known_wrong(struct pool *p, struct upstream *up, const struct read_want *want)
@@ -33,7 +34,7 @@ static bool known_wrong(struct pool *p, struct upstream *up, const struct read_w
 
 static struct link *link_to(const struct pool *p, const struct read_want *want, size_t upstream)
 {
-	return want->id ? p->points[upstream] : p->scans[upstream];
+	return want->by_key ? p->points[upstream] : p->scans[upstream];
 }
 
 static enum suit suit_of(struct pool *p, const struct read_want *want, const struct link *l)

@@ -23,9 +23,11 @@
 
 /* What the choice looks at. Zeroed: a page, not asked of anybody yet. */
 struct read_want {
+	bool by_key;	       /* of one row; else a page or a list */
 	const struct uuid *id; /* of a product by id; NULL: a page or a list */
 	uint64_t tried;	       /* bit n: replica n has failed this read */
 	bool tried_primary;
+	bool whole;		     /* no replica's answer was: only the primary's will do */
 	const struct upstream *home; /* of a list that has begun: where the last chunk came from */
 };
 

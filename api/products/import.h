@@ -16,8 +16,8 @@
 #ifndef PGFANOUT_API_PRODUCTS_IMPORT_H
 #define PGFANOUT_API_PRODUCTS_IMPORT_H
 
-#include "api/products/tempo.h"
-#include "api/products/store.h"
+#include "api/batch/tempo.h"
+#include "api/batch/store.h"
 
 #define IMPORT_BATCHES POOL_BULK_LINKS /* of one import at the database */
 

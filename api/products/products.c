@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "api/products/import.h"
-#include "api/products/list.h"
-#include "api/products/read_batch.h"
+#include "api/batch/list.h"
+#include "api/products/product_reads.h"
 #include "api/products/write_batch.h"
 #include "common/base/base64.h"
 
@@ -36,7 +36,9 @@ bool products_read_limit(const char *s, size_t len, int *ret)
 
 void products_get(struct request *r)
 {
+	r->want.by_key = true;
 	r->want.id = &r->id;
+	r->statement = &product_by_id;
 	if (request_admit(r))
 		read_submit(r);
 }
@@ -66,6 +68,8 @@ void products_list(struct request *r)
 			r->has_after = true;
 		}
 	}
+	r->statement = r->has_after ? &product_after : &product_first;
+	r->listing = &product_listing;
 	if (!request_admit(r))
 		return;
 	if (n == 0) {
@@ -141,63 +145,3 @@ void products_delete(struct request *r)
 {
 	submit(r, WRITE_DELETE);
 }
-
-/* ---- a worker's store ---- */
-
-struct whole_store {
-	struct store store; /* the first member */
-	struct read_batches reads;
-	struct write_batches writes;
-	struct lists lists;
-	struct imports imports;
-};
-
-static struct store *store_new(struct service *service, struct pool *pool)
-{
-	struct whole_store *s = xcalloc(1, sizeof(*s));
-	const struct api_settings *settings = service->settings;
-
-	s->store = (struct store){ service, pool, &s->reads, &s->writes, &s->lists, &s->imports };
-	s->lists.max = s->imports.max = api_settings_share(settings, settings->max_lists);
-	write_batches_init(&s->writes);
-	return &s->store;
-}
-
-static void store_free(struct store *s)
-{
-	read_batches_clear(s->reads);
-	write_batches_clear(s->writes);
-	free(s);
-}
-
-static void store_dispatch(struct store *s)
-{
-	read_dispatch(s);
-	write_dispatch(s);
-	import_dispatch(s);
-}
-
-static void store_tick(struct store *s)
-{
-	read_tick(s);
-	write_tick(s);
-	import_tick(s);
-	list_tick(s);
-}
-
-static struct mono store_next(const struct store *s, struct mono tick)
-{
-	bool busy = s->lists->n > 0 || s->imports->n > 0;
-
-	return mono_earlier(s->writes->gather_until, busy ? tick : MONO_NEVER);
-}
-
-const struct store_calls products_calls = {
-	.reads = &read_kind,
-	.writes = &write_kind,
-	.new = store_new,
-	.free = store_free,
-	.dispatch = store_dispatch,
-	.tick = store_tick,
-	.next = store_next,
-};

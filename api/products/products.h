@@ -1,6 +1,6 @@
 /*
- * products.h: the handlers of /api/products: read the input, check it, hand it to a store; and the
- * products' side as a worker calls it. A worker's thread.
+ * products.h: the handlers of /api/products: read the input, check it, and hand it on. A worker's
+ * thread.
  *
  * A page's cursor is the id of the last product of the page before, in base64 for URLs: short, and
  * nothing needs to be remembered here. Clients only hand it back.
@@ -19,7 +19,5 @@ void products_delete(struct request *r);
 
 /* "1" … "1000", nothing else. Pure. */
 bool products_read_limit(const char *s, size_t len, int *ret);
-
-extern const struct store_calls products_calls;
 
 #endif

@@ -24,7 +24,7 @@
 #ifndef PGFANOUT_API_PRODUCTS_WRITE_BATCH_H
 #define PGFANOUT_API_PRODUCTS_WRITE_BATCH_H
 
-#include "api/products/store.h"
+#include "api/batch/store.h"
 #include "common/base/uuid_set.h"
 #include "common/pg/pgarray.h"
 

@@ -94,6 +94,8 @@ void request_unref(struct request *r)
 
 	if (--r->refs > 0)
 		return;
+	if (r->clear)
+		r->clear(r);
 	if (all->nfree < KEEP_MAX) {
 		r->next = all->free;
 		all->free = r;

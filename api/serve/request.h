@@ -15,7 +15,10 @@
 #include "common/wire/product.h"
 
 struct list;
+struct list_calls;
 struct import;
+struct read_statement;
+struct resource_request;
 
 /* Where a request is; after the semicolon what moves it on. */
 enum request_state {
@@ -41,13 +44,6 @@ struct request_queue {
 	size_t n;
 };
 
-/* Who takes the rows of a page or of a list. */
-struct scan_calls {
-	/* The rows that were asked for came from this database. */
-	void (*rows)(struct request *r, const struct pg_result *rows, const struct upstream *up);
-	void (*none)(struct request *r); /* no database could answer */
-};
-
 /* Those of one worker. */
 struct requests {
 	struct service *service; /* these: immutable after the start */
@@ -65,7 +61,8 @@ struct request {
 	struct requests *all;
 	struct http_request *http; /* NULL after gone() */
 	const struct route *route;
-	void (*gone)(struct request *r); /* when http.c is done with it; may be NULL */
+	void (*gone)(struct request *r);  /* when http.c is done with it; may be NULL */
+	void (*clear)(struct request *r); /* when nobody holds it any more; may be NULL */
 	unsigned refs;
 	enum request_state state;
 	bool asked_whether; /* an answer of 503 is no error: somebody asks whether we are ready */
@@ -80,11 +77,13 @@ struct request {
 	/* reads */
 	struct read_want want;
 	const struct link *asked; /* last, of those in flight */
-	const struct scan_calls *scan;
-	int limit; /* rows that a scan asks for */
+	const struct read_statement *statement;
+	const struct list_calls *listing; /* of a page or a list */
+	int limit;			  /* rows that it asks for */
 	struct uuid after;
 	bool has_after;
 	struct list *list;
+	struct resource_request *of; /* of a resource; clear() frees it */
 
 	/* writes */
 	enum write_kind kind;

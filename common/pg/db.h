@@ -130,6 +130,10 @@ MUST_CHECK struct db *db_open(const char *uri, const struct db_options *opt,
 /* One more statement, which is prepared with its first unit: that unit fails if it cannot be. Returns its
  * number. Copies name and sql. */
 size_t db_add_statement(struct db *db, const char *name, const char *sql, int nparams);
+/* Such a statement in one of a number of places, counted from 0: sql, unless the one that is there has this
+ * serial (not 0). It is not changed while a unit of it is in flight. Not together with
+ * db_add_statement(). */
+size_t db_use_statement(struct db *db, size_t place, uint64_t serial, const char *sql, int nparams);
 void db_close(struct db *db); /* answers what is in flight with DB_LOST; NULL is fine */
 
 int db_fd(const struct db *db);

@@ -22,6 +22,7 @@
 
 #include <libpq-fe.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -36,13 +37,17 @@ struct unit {
 	void *arg;
 	struct mono deadline; /* never later than that of the unit behind; MONO_NEVER: none */
 	size_t prepares;      /* an extra statement, by its number; 0: none */
+	unsigned before;      /* results that come before its own: of DEALLOCATE, of the prepare */
 };
 
-/* A statement beside those of the table. */
+/* A statement beside those of the table. While the unit that prepares it is in flight, others bring its text
+ * with them: that unit may fail before it. */
 struct extra {
 	char *name, *sql;
 	int nparams;
-	bool prepared; /* it was sent to be */
+	uint64_t serial; /* db_use_statement() */
+	enum { UNPREPARED, ASKED, PREPARED } state;
+	bool taken; /* the server has an older statement of this name */
 };
 
 struct db {
@@ -64,7 +69,7 @@ struct db {
 	/* The answer to the unit at the head, kept until its Sync. */
 	PGresult *result;
 	enum db_outcome outcome;
-	bool parsed;	  /* it prepared its statement: db_add_statement() */
+	unsigned passed;  /* of its results before the answer have come */
 	bool answered;	  /* result or error has come */
 	bool new_session; /* … and the error says that this session is of no more use */
 	struct err err;
@@ -192,15 +197,44 @@ fail:
 	return NULL;
 }
 
-size_t db_add_statement(struct db *db, const char *name, const char *sql, int nparams)
+static void set_extra(struct db *db, struct extra *e, const char *sql, int nparams)
 {
-	db->extras = xreallocarray(db->extras, db->nextras + 1, sizeof(*db->extras));
-	db->extras[db->nextras] = (struct extra){ xstrdup(name), xstrdup(sql), nparams, false };
+	e->sql = xstrdup(sql);
+	e->nparams = nparams;
 	db->most = nparams > db->most ? nparams : db->most;
 	db->values = xreallocarray(db->values, (size_t)db->most, sizeof(*db->values));
 	db->lengths = xreallocarray(db->lengths, (size_t)db->most, sizeof(*db->lengths));
 	db->formats = xreallocarray(db->formats, (size_t)db->most, sizeof(*db->formats));
+}
+
+size_t db_add_statement(struct db *db, const char *name, const char *sql, int nparams)
+{
+	db->extras = xreallocarray(db->extras, db->nextras + 1, sizeof(*db->extras));
+	db->extras[db->nextras] = (struct extra){ .name = xstrdup(name) };
+	set_extra(db, &db->extras[db->nextras], sql, nparams);
 	return db->nstatements + db->nextras++;
+}
+
+size_t db_use_statement(struct db *db, size_t place, uint64_t serial, const char *sql, int nparams)
+{
+	while (db->nextras <= place) {
+		char name[32];
+
+		snprintf(name, sizeof(name), "made_%zu", db->nextras);
+		(void)db_add_statement(db, name, "", 0);
+	}
+	struct extra *e = &db->extras[place];
+
+	if (e->serial != serial) {
+		if (e->state == ASKED)
+			fatal("db_use_statement: statement %zu is on its way", place);
+		e->taken = e->taken || e->state == PREPARED;
+		e->state = UNPREPARED;
+		e->serial = serial;
+		free(e->sql);
+		set_extra(db, e, sql, nparams);
+	}
+	return db->nstatements + place;
 }
 
 static struct unit *unit_at(const struct db *db, size_t i)
@@ -326,6 +360,19 @@ static void unit_push(struct db *db, struct unit u)
 	*unit_at(db, db->count - 1) = u;
 }
 
+/* As part of a unit: if it cannot be prepared the unit fails, and the next one prepares again. */
+static bool send_prepare(struct db *db, const struct extra *e)
+{
+	if (e->taken) {
+		AUTO_STRBUF sql = STRBUF_INIT;
+
+		strbuf_addf(&sql, "DEALLOCATE %s", e->name);
+		if (!PQsendQueryParams(db->conn, strbuf_str(&sql), 0, NULL, NULL, NULL, NULL, 0))
+			return false;
+	}
+	return PQsendPrepare(db->conn, e->name, e->sql, e->nparams, NULL);
+}
+
 bool db_send(struct db *db, size_t statement, const struct db_param *params, bool binary,
 	     struct mono deadline, db_callback cb, void *arg, struct err *err)
 {
@@ -346,22 +393,25 @@ bool db_send(struct db *db, size_t statement, const struct db_param *params, boo
 		db->formats[i] = params[i].format;
 	}
 	note_size(db, bytes);
-	/* As part of the unit: if it cannot be prepared, the unit fails, and the next one prepares again. */
-	bool prepares = e && !e->prepared;
-	if ((prepares && !PQsendPrepare(db->conn, e->name, e->sql, e->nparams, NULL)) ||
-	    !PQsendQueryPrepared(db->conn, name, nparams, db->values, db->lengths, db->formats,
-				 binary)) {
+	bool prepares = e && e->state == UNPREPARED;
+	if ((prepares && !send_prepare(db, e)) ||
+	    !(e && e->state == ASKED
+		      ? PQsendQueryParams(db->conn, e->sql, nparams, NULL, db->values, db->lengths,
+					  db->formats, binary)
+		      : PQsendQueryPrepared(db->conn, name, nparams, db->values, db->lengths,
+					    db->formats, binary))) {
 		/* Without its Sync nothing of it is ever committed. */
 		db_explain(db->conn, NULL, err);
 		give_up(db, err->text);
 		return false;
 	}
-	if (prepares)
-		e->prepared = true;
 	unit_push(db, (struct unit){ .cb = cb,
 				     .arg = arg,
 				     .deadline = deadline,
-				     .prepares = prepares ? statement : 0 });
+				     .prepares = prepares ? statement : 0,
+				     .before = !prepares ? 0 : 1 + e->taken });
+	if (prepares)
+		e->state = ASKED;
 	/* From here on the unit may be on its way: a failure makes it DB_LOST, it does not make it
 	 * unsent. */
 	if (!PQpipelineSync(db->conn))
@@ -380,9 +430,9 @@ static void take_result(struct db *db, PGresult *r)
 	switch (status) {
 	case PGRES_TUPLES_OK:
 	case PGRES_COMMAND_OK:
-		/* Of a unit that prepares its statement first: it is prepared, whatever comes of the unit. */
-		if (unit_at(db, 0)->prepares && !db->parsed) {
-			db->parsed = true;
+		/* They count, whatever comes of the unit. */
+		if (db->passed < unit_at(db, 0)->before) {
+			db->passed++;
 			PQclear(r);
 			return;
 		}
@@ -427,10 +477,15 @@ static void take_result(struct db *db, PGresult *r)
 		err = db->err;
 	if (outcome == DB_LOST || db->new_session)
 		give_up(db, err.text);
-	if (u.prepares && !db->parsed)
-		db->extras[u.prepares - db->nstatements].prepared = false;
+	if (u.prepares) {
+		struct extra *e = &db->extras[u.prepares - db->nstatements];
+
+		e->state = db->passed == u.before ? PREPARED : UNPREPARED;
+		e->taken = e->taken && db->passed == 0;
+	}
 	db->result = NULL;
-	db->answered = db->new_session = db->parsed = false;
+	db->passed = 0;
+	db->answered = db->new_session = false;
 	u.cb(u.arg, outcome, result, &err);
 	PQclear(result);
 }

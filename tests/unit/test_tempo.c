@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <cmocka.h>
 
-#include "api/products/tempo.h"
+#include "api/batch/tempo.h"
 
 static void test_slowest(void **state)
 {

@@ -5,21 +5,15 @@
  * asked for as soon as `sending` begins. Both belong to the list, which lives until the request
  * goes.
  */
-#include "api/products/list.h"
+#include "api/batch/list.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/measures.h"
-#include "api/products/read_batch.h"
-#include "api/products/row.h"
-#include "common/base/base64.h"
 
 /* How long a running list waits for a database that can go on with it. */
 #define PATIENCE_MS 10000
-
-static const char head[] = "{\"success\":true,\"data\":[";
-static const char tail[] = "],\"message\":\"Products retrieved successfully\"}";
 
 /* The next chunk: not asked for, or the last one came -> asked -> filled -> idle, when the reader
  * has taken it. */
@@ -30,7 +24,7 @@ struct list {
 	size_t sent; /* of sending */
 	enum chunk_state chunk;
 	bool running; /* the answer has begun */
-	bool wrote;   /* at least one product */
+	bool wrote;   /* at least one row */
 	bool last;    /* the last chunk came */
 	bool failed;  /* cut the connection */
 	bool placed;  /* has one of the places for lists */
@@ -43,42 +37,22 @@ struct list {
 static void page_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)
 {
 	struct strbuf *out = http_out(r->http);
-	int n = db_rows(rows);
-	int wanted = r->limit - 1;
-	struct uuid last = { 0 };
+	int n = db_rows(rows), wanted = r->limit - 1;
+	int shown = n < wanted ? n : wanted;
 
-	strbuf_addstr(out, head);
-	for (int i = 0; i < n && i < wanted; i++) {
-		struct product_row p = row_read(rows, i, 0);
-
+	r->listing->open(r, out);
+	for (int i = 0; i < shown; i++) {
 		if (i > 0)
 			strbuf_addch(out, ',');
-		row_write(out, &p);
-		last = p.id;
+		r->listing->row(r, out, rows, i);
 	}
-	strbuf_addstr(out, "],\"next\":");
-	if (n > wanted) {
-		strbuf_addch(out, '"');
-		base64_add(out, BASE64_URL, last.b, sizeof(last.b)); /* products.h: a cursor */
-		strbuf_addch(out, '"');
-	} else {
-		strbuf_addstr(out, "null");
-	}
-	strbuf_addstr(out, ",\"message\":\"Products retrieved successfully\"}");
+	r->listing->close_page(r, out, rows, shown - 1, n > wanted);
 	request_served_by(r, up);
 	request_reply(r, 200);
 }
 
-static void page_none(struct request *r)
-{
-	request_unavailable(r, "no database answers reads now");
-}
-
 void page_start(struct request *r)
 {
-	static const struct scan_calls calls = { page_rows, page_none };
-
-	r->scan = &calls;
 	read_submit(r);
 }
 
@@ -87,7 +61,9 @@ void page_start(struct request *r)
 static void ask(struct request *r)
 {
 	r->list->chunk = CHUNK_ASKED;
-	r->want = (struct read_want){ .home = r->want.home }; /* each may try every database */
+	/* Each may try every database. */
+	r->want.tried = 0;
+	r->want.tried_primary = r->want.whole = false;
 	read_submit(r);
 }
 
@@ -125,7 +101,7 @@ static ssize_t read_list(void *arg, char *buf, size_t max)
 	return (ssize_t)n;
 }
 
-static void list_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)
+static void chunk_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)
 {
 	struct list *list = r->list;
 	int n = db_rows(rows);
@@ -134,20 +110,18 @@ static void list_rows(struct request *r, const struct pg_result *rows, const str
 	r->want.home = up;
 	list->patience = MONO_NEVER;
 	if (!list->running)
-		strbuf_addstr(&list->filled, head);
+		r->listing->open(r, &list->filled);
 	for (int i = 0; i < n; i++) {
-		struct product_row p = row_read(rows, i, 0);
-
 		if (list->wrote)
 			strbuf_addch(&list->filled, ',');
 		list->wrote = true;
-		row_write(&list->filled, &p);
-		r->after = p.id;
+		r->listing->row(r, &list->filled, rows, i);
 	}
-	r->has_after = n > 0 || r->has_after;
 	list->last = n < LIST_CHUNK;
 	if (list->last)
-		strbuf_addstr(&list->filled, tail);
+		r->listing->close(r, &list->filled);
+	else
+		r->listing->behind(r, rows, n - 1);
 	list->chunk = CHUNK_FILLED;
 	if (list->running) {
 		http_wake(r->http);
@@ -160,13 +134,24 @@ static void list_rows(struct request *r, const struct pg_result *rows, const str
 	http_reply_stream(r->http, 200, read_list, r);
 }
 
-static void list_none(struct request *r)
+bool list_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)
+{
+	if (r->listing->whole && !up->primary && !r->listing->whole(r, rows))
+		return false;
+	if (r->list)
+		chunk_rows(r, rows, up);
+	else
+		page_rows(r, rows, up);
+	return true;
+}
+
+void list_none(struct request *r)
 {
 	struct store *s = store_of(r);
 	struct list *list = r->list;
 
-	if (!list->running) {
-		page_none(r);
+	if (!list || !list->running) {
+		request_unavailable(r, "no database answers reads now");
 		return;
 	}
 	if (mono_is_never(list->patience))
@@ -230,7 +215,6 @@ static void end_slowest(struct store *s)
 
 void list_start(struct request *r)
 {
-	static const struct scan_calls calls = { list_rows, list_none };
 	struct lists *lists = store_of(r)->lists;
 
 	if (lists->n >= lists->max)
@@ -249,7 +233,6 @@ void list_start(struct request *r)
 	metric_add(M_LISTS_RUNNING, 0, 1);
 	r->list->patience = MONO_NEVER;
 	r->gone = list_free;
-	r->scan = &calls;
 	r->limit = LIST_CHUNK;
 	ask(r);
 }

@@ -9,40 +9,20 @@
  * each with a reference. Its state says whether it still wants an answer; request->asked, which
  * link was asked last: only when that one fails is it asked again.
  */
-#include "api/products/read_batch.h"
+#include "api/batch/read_batch.h"
 
 #include <stdlib.h>
 
 #include "api/measures.h"
-#include "api/products/row.h"
-#include "api/products/sql/products_after.sql.h"
-#include "api/products/sql/products_first.sql.h"
-#include "api/products/sql/products_read.sql.h"
 
-#define READ_UNITS 2   /* in flight on a link */
-#define READ_ROWS  256 /* products in a unit */
+#define READ_UNITS 2 /* in flight on a link */
 #define SCAN_UNITS 4
-
-#define OID_INT4       23
-#define OID_UUID       2950
-#define OID_UUID_ARRAY 2951
-
-static const unsigned points_types[] = { OID_UUID_ARRAY };
-static const unsigned first_types[] = { OID_INT4 };
-static const unsigned after_types[] = { OID_UUID, OID_INT4 };
-
-enum { READ_POINTS, READ_FIRST, READ_AFTER };
-static const struct db_statement statements[] = {
-	[READ_POINTS] = { "points", sql_products_read, 1, points_types },
-	[READ_FIRST] = { "first", sql_products_first, 1, first_types },
-	[READ_AFTER] = { "after", sql_products_after, 2, after_types },
-};
-const struct connector_kind read_kind = { statements, ARRAY_SIZE(statements), false };
 
 struct read_unit {
 	struct reads_sent sent; /* the first member */
 	struct link *link;
-	struct read_unit *next; /* free */
+	const struct read_statement *statement; /* the rows' */
+	struct read_unit *next;			/* free */
 	size_t n;
 	struct request *rows[]; /* READ_ROWS, or 1 of a scan */
 };
@@ -66,11 +46,13 @@ static void unit_add(struct read_unit *u, struct request *r)
 {
 	r->state = REQUEST_IN_FLIGHT;
 	r->asked = u->link;
+	u->statement = r->statement;
 	u->rows[u->n++] = request_ref(r);
 }
 
 static void unit_free(struct read_unit *u, struct read_unit **list)
 {
+	made_unref(u->statement->made);
 	u->next = *list;
 	*list = u;
 }
@@ -87,7 +69,7 @@ void read_batches_clear(struct read_batches *b)
 {
 	units_clear(b->free_points);
 	units_clear(b->free_scans);
-	pgarray_clear(&b->ids);
+	pgarray_clear(&b->array);
 }
 
 /* ---- queues ---- */
@@ -97,7 +79,7 @@ static void enqueue(struct request *r, const struct link *l)
 	struct read_batches *b = store_of(r)->reads;
 
 	r->state = REQUEST_QUEUED;
-	queue_push(&(r->scan ? b->scans : b->points)[l->number], r);
+	queue_push(&(r->want.by_key ? b->points : b->scans)[l->number], r);
 }
 
 void read_submit(struct request *r)
@@ -110,10 +92,8 @@ void read_submit(struct request *r)
 	} else if (!mono_is_never(r->deadline) && choice_expected(s->pool, &r->want)) {
 		r->state = REQUEST_DELAYED;
 		queue_push(&s->reads->waiting, r);
-	} else if (r->scan) {
-		r->scan->none(r);
 	} else {
-		request_unavailable(r, "no database answers reads now");
+		r->statement->calls->none(r);
 	}
 }
 
@@ -125,88 +105,69 @@ static void elsewhere(struct request *r, const struct link *l)
 	read_submit(r);
 }
 
-/* ---- products by id ---- */
+static void ask_primary(struct request *r)
+{
+	r->want.whole = true;
+	read_submit(r);
+}
 
-static void on_points(void *arg, enum db_outcome outcome, const struct pg_result *res,
-		      const struct err *err)
+/* ---- answers ---- */
+
+/* Of a unit that was not done. */
+static void redo(const struct read_unit *u, enum db_outcome outcome, const struct err *err)
+{
+	const struct read_calls *calls = u->statement->calls;
+
+	for (size_t i = 0; i < u->n; i++) {
+		struct request *r = u->rows[i];
+
+		if (r->state != REQUEST_IN_FLIGHT || r->asked != u->link)
+			continue;
+		if (!calls->refused || !calls->refused(r, u->link->up, outcome, err))
+			elsewhere(r, u->link);
+	}
+}
+
+static void answer_keys(const struct read_unit *u, const struct pg_result *res)
+{
+	const struct read_calls *calls = u->statement->calls;
+	const struct upstream *up = u->link->up;
+	int rows = db_rows(res);
+
+	for (int i = 0; i < rows; i++) {
+		int64_t number = pg_get_int8(db_value(res, i, 0));
+
+		if (number < 1 || (uint64_t)number > u->n)
+			continue;
+		struct request *r = u->rows[number - 1];
+
+		if (r->state == REQUEST_IN_FLIGHT && !calls->row(r, res, i, up))
+			ask_primary(r);
+	}
+	for (size_t i = 0; i < u->n; i++)
+		if (u->rows[i]->state == REQUEST_IN_FLIGHT)
+			calls->missing(u->rows[i], up);
+}
+
+static void on_keys(void *arg, enum db_outcome outcome, const struct pg_result *res,
+		    const struct err *err)
 {
 	struct read_unit *u = arg;
 	struct link *l = u->link;
 	struct read_batches *b = store_of(u->rows[0])->reads;
 
-	(void)err; /* why a database does not answer is told by its connector */
 	l->points_in_flight--;
 	silence_over(&l->silence, &u->sent, l->pool->now, outcome == DB_OK);
 	if (outcome == DB_OK) {
-		int rows = db_rows(res);
-
-		for (int i = 0; i < rows; i++) {
-			int64_t number = pg_get_int8(db_value(res, i, 0));
-			struct request *r;
-
-			if (number < 1 || (uint64_t)number > u->n)
-				continue;
-			r = u->rows[number - 1];
-			if (r->state != REQUEST_IN_FLIGHT)
-				continue;
-			struct product_row row = row_read(res, i, 1);
-
-			request_served_by(r, l->up);
-			row_reply(r, 200, &row, "Product retrieved successfully");
-		}
 		metric_add(M_READS, l->up->index, (int64_t)u->n);
+		answer_keys(u, res);
+	} else {
+		redo(u, outcome, err); /* why a database does not answer is told by its connector */
 	}
-	for (size_t i = 0; i < u->n; i++) {
-		struct request *r = u->rows[i];
-
-		if (r->state == REQUEST_IN_FLIGHT && outcome == DB_OK) {
-			request_served_by(r, l->up);
-			request_fail(r, 404, NULL, "there is no product with this id");
-		} else if (r->state == REQUEST_IN_FLIGHT && r->asked == l) {
-			elsewhere(r, l);
-		}
-		request_unref(r);
-	}
+	for (size_t i = 0; i < u->n; i++)
+		request_unref(u->rows[i]);
 	unit_free(u, &b->free_points);
 }
-
-/* Sends the unit. It may come back, lost, before this returns. */
-static void send_unit(struct read_unit *u, size_t statement, const struct db_param *params,
-		      db_callback cb)
-{
-	struct link *l = u->link;
-	struct pool *p = l->pool;
-	struct err err;
-
-	l->touched = true;
-	metric_add(M_READ_UNITS, l->up->index, 1);
-	if (db_send(l->db, statement, params, true,
-		    mono_add_ms(p->now, p->settings->read_timeout_ms), cb, u, &err))
-		silence_sent(&l->silence, &u->sent, p->now);
-	else
-		cb(u, DB_LOST, NULL, &err);
-}
-
-static void send_points(struct store *s, struct link *l, struct request_queue *q)
-{
-	struct read_unit *u = unit_new(&s->reads->free_points, l, READ_ROWS);
-	struct pgarray *ids = &s->reads->ids;
-
-	pgarray_begin(ids, PGARRAY_UUID);
-	while (q->head && u->n < READ_ROWS) {
-		struct request *r = queue_pop(q);
-
-		unit_add(u, r);
-		pgarray_add_uuid(ids, &r->id);
-	}
-	struct db_param param = pgarray_finish(ids);
-
-	l->points_in_flight++;
-	l->rows_in_flight = u->n;
-	send_unit(u, READ_POINTS, &param, on_points);
-}
-
-/* ---- scans ---- */
 
 static void on_scan(void *arg, enum db_outcome outcome, const struct pg_result *res,
 		    const struct err *err)
@@ -215,40 +176,73 @@ static void on_scan(void *arg, enum db_outcome outcome, const struct pg_result *
 	struct link *l = u->link;
 	struct request *r = u->rows[0];
 
-	(void)err;
 	l->scans_in_flight--;
 	silence_over(&l->silence, &u->sent, l->pool->now, outcome == DB_OK);
-	unit_free(u, &store_of(r)->reads->free_scans);
-	if (r->state == REQUEST_IN_FLIGHT) {
-		if (outcome == DB_OK) {
-			metric_add(M_READS, l->up->index, 1);
-			r->scan->rows(r, res, l->up);
-		} else if (r->asked == l) {
-			elsewhere(r, l);
-		}
+	if (outcome == DB_OK) {
+		metric_add(M_READS, l->up->index, 1);
+		if (r->state == REQUEST_IN_FLIGHT && !u->statement->calls->rows(r, res, l->up))
+			ask_primary(r);
+	} else {
+		redo(u, outcome, err);
 	}
+	unit_free(u, &store_of(r)->reads->free_scans);
 	request_unref(r);
+}
+
+/* ---- sending ---- */
+
+/* Sends the unit. It may come back, lost, before this returns. */
+static void send_unit(struct read_unit *u, db_callback cb)
+{
+	struct link *l = u->link;
+	struct pool *p = l->pool;
+	const struct read_statement *s = u->statement;
+	struct db_param params[READ_PARAMS];
+	struct err err;
+
+	if (s->made)
+		(void)made_ref(s->made);
+	s->calls->params(u->rows, u->n, params);
+	l->touched = true;
+	metric_add(M_READ_UNITS, l->up->index, 1);
+	if (db_send(l->db, s->made ? made_number(s->made, l) : s->number, params, true,
+		    mono_add_ms(p->now, p->settings->read_timeout_ms), cb, u, &err))
+		silence_sent(&l->silence, &u->sent, p->now);
+	else
+		cb(u, DB_LOST, NULL, &err);
+}
+
+static void send_keys(struct store *s, struct link *l, struct request_queue *q)
+{
+	struct read_unit *u = unit_new(&s->reads->free_points, l, READ_ROWS);
+	const struct read_statement *statement = q->head->statement;
+	struct request *next;
+
+	for (struct request *r = q->head; r && u->n < (statement->joins ? READ_ROWS : 1);
+	     r = next) {
+		next = r->next;
+		if (r->statement != statement)
+			continue;
+		queue_remove(r);
+		unit_add(u, r);
+	}
+	l->points_in_flight++;
+	l->rows_in_flight = u->n;
+	send_unit(u, on_keys);
 }
 
 static void send_scan(struct store *s, struct link *l, struct request_queue *q)
 {
 	struct read_unit *u = unit_new(&s->reads->free_scans, l, 1);
-	struct request *r = queue_pop(q);
-	char limit[4];
 
-	unit_add(u, r);
-	pg_put_int4(limit, r->limit);
-	struct db_param params[2] = { DB_BINARY((const char *)r->after.b, sizeof(r->after.b)),
-				      DB_BINARY(limit, sizeof(limit)) };
-
+	unit_add(u, queue_pop(q));
 	l->scans_in_flight++;
-	send_unit(u, r->has_after ? READ_AFTER : READ_FIRST, r->has_after ? params : params + 1,
-		  on_scan);
+	send_unit(u, on_scan);
 }
 
 /* A second unit goes out behind the first one if it is as large: many small ones cost both sides
  * more. */
-static bool may_send_points(const struct link *l, const struct request_queue *q)
+static bool may_send_keys(const struct link *l, const struct request_queue *q)
 {
 	return l->points_in_flight == 0 ||
 	       (l->points_in_flight < READ_UNITS && q->n >= l->rows_in_flight);
@@ -272,8 +266,8 @@ void read_dispatch(struct store *s)
 	for (size_t i = 0; i < s->pool->nreads; i++) {
 		struct link *l = &s->pool->links[i];
 
-		while (b->points[i].head && may_send_points(l, &b->points[i]) && link_usable(l))
-			send_points(s, l, &b->points[i]);
+		while (b->points[i].head && may_send_keys(l, &b->points[i]) && link_usable(l))
+			send_keys(s, l, &b->points[i]);
 		while (b->scans[i].head && l->scans_in_flight < SCAN_UNITS && link_usable(l))
 			send_scan(s, l, &b->scans[i]);
 	}

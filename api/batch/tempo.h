@@ -3,8 +3,8 @@
  * when a place is wanted: the slowest of those that moved fewer than TEMPO_BYTES in a whole TEMPO_MS.
  * As long as there are places nobody is asked to hurry. Pure.
  */
-#ifndef PGFANOUT_API_PRODUCTS_TEMPO_H
-#define PGFANOUT_API_PRODUCTS_TEMPO_H
+#ifndef PGFANOUT_API_BATCH_TEMPO_H
+#define PGFANOUT_API_BATCH_TEMPO_H
 
 #include "common/base/clock.h"
 

@@ -1,7 +1,7 @@
 /*
  * tempo.c: see tempo.h.
  */
-#include "api/products/tempo.h"
+#include "api/batch/tempo.h"
 
 #include <stddef.h>
 

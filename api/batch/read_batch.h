@@ -1,0 +1,38 @@
+/*
+ * read_batch.h: reads on their way to a database. A worker's thread.
+ *
+ * Reads by key that are of one statement and wait for the same link are sent as one unit; at most
+ * READ_UNITS are in flight on it, and what comes meanwhile is the next. Scans, pages and chunks of
+ * lists, are one a unit. A read that a database does not answer goes to the next one (choice.h), the
+ * primary last. A read for which there is none, but soon will be, waits within its deadline.
+ */
+#ifndef PGFANOUT_API_BATCH_READ_BATCH_H
+#define PGFANOUT_API_BATCH_READ_BATCH_H
+
+#include "api/batch/statements.h"
+#include "api/batch/store.h"
+#include "common/pg/pgarray.h"
+
+#define READ_ROWS 256 /* requests in a unit */
+
+struct read_unit;
+
+struct read_batches {
+	struct request_queue points[POOL_READS_MAX], scans[POOL_READS_MAX]; /* by link->number */
+	struct request_queue waiting; /* for a link that the connector is opening */
+	struct read_unit *free_points, *free_scans;
+	/* For the parameters of the unit that is being sent. */
+	struct pgarray array;
+	char number[8];
+};
+
+/* Zeroed: nothing is under way. */
+void read_batches_clear(struct read_batches *b);
+
+/* request->statement and want are set: want.by_key says which. It is answered in the end. */
+void read_submit(struct request *r);
+void read_dispatch(struct store *s);
+/* Looks again for those that wait, and for those whose link is silent (silence.h). */
+void read_tick(struct store *s);
+
+#endif

@@ -1,0 +1,73 @@
+/*
+ * statements.h: statements for reads: what they ask with and what becomes of their answers; and those that are
+ * made while the process runs, each prepared on a connection when it is first used there. A worker's thread; each worker has its own.
+ *
+ * A statement is known by its text. There are MADE_MAX places, on each connection too; when all are taken the
+ * one that was not used for the longest time gives way. One that requests hold stays.
+ */
+#ifndef PGFANOUT_API_BATCH_STATEMENTS_H
+#define PGFANOUT_API_BATCH_STATEMENTS_H
+
+#include "api/batch/store.h"
+#include "common/pg/db_param.h"
+
+#define MADE_MAX    256
+#define READ_PARAMS 40
+
+struct made;
+
+/* What becomes of the requests of a statement. */
+struct read_calls {
+	/* The parameters, for these n requests; they are borrowed until the statement is sent. */
+	void (*params)(struct request *const *rows, size_t n, struct db_param ret[READ_PARAMS]);
+	/* By key: the result has a row for each request that there is one of, and its first column is
+	 * the request's number, from 1. False: this database's row is not whole, and the primary is to
+	 * be asked. */
+	bool (*row)(struct request *r, const struct pg_result *res, int row,
+		    const struct upstream *up);
+	void (*missing)(struct request *r, const struct upstream *up);
+	/* A scan: all rows are its own. False: as above. */
+	bool (*rows)(struct request *r, const struct pg_result *res, const struct upstream *up);
+	/* The database refused the statement for what is in it, or (NULL: never) it took too long. False: the
+	 * next one is asked. */
+	bool (*refused)(struct request *r, const struct upstream *up, enum db_outcome outcome,
+			const struct err *err);
+	void (*none)(struct request *r); /* no database could answer */
+};
+
+struct read_statement {
+	const struct read_calls *calls;
+	bool joins; /* of several requests: by key; else n is always 1 */
+	/* Those that are prepared with each connection: its number in the connector's kind; of the others
+	 * (made: by statements.h) there are two texts. */
+	size_t number;
+	struct made *made;
+};
+
+struct made {
+	struct read_statement statement; /* the first member; its made is this */
+	char *replica, *primary;	 /* the texts; owned */
+	int nparams;
+	uint64_t serial; /* of what is in this place */
+	uint64_t hash;
+	size_t place;
+	uint64_t used; /* when it was, in uses */
+	unsigned refs;
+};
+
+struct made_statements {
+	struct made *places[MADE_MAX];
+	uint64_t uses, serials;
+};
+
+/* Zeroed: there are none. */
+void made_clear(struct made_statements *all);
+/* The statement of these texts; one reference, the caller's. NULL: all places are held. */
+struct made *made_find(struct made_statements *all, const struct read_calls *calls, bool joins,
+		       const char *replica, const char *primary, int nparams);
+struct made *made_ref(struct made *m);
+void made_unref(struct made *m); /* NULL is fine */
+/* Its number on the link's connection. */
+size_t made_number(const struct made *m, const struct link *l);
+
+#endif

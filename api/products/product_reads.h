@@ -1,0 +1,15 @@
+/*
+ * product_reads.h: the statements that read products, and what becomes of their rows. A worker's thread.
+ */
+#ifndef PGFANOUT_API_PRODUCTS_PRODUCT_READS_H
+#define PGFANOUT_API_PRODUCTS_PRODUCT_READS_H
+
+#include "api/batch/list.h"
+
+extern const struct connector_kind product_read_kind;
+
+/* By request->id; the first ones, and those behind request->after. */
+extern const struct read_statement product_by_id, product_first, product_after;
+extern const struct list_calls product_listing;
+
+#endif

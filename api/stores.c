@@ -1,0 +1,78 @@
+/*
+ * stores.c: see stores.h.
+ */
+#include "api/stores.h"
+
+#include <stdlib.h>
+
+#include "api/batch/list.h"
+#include "api/batch/statements.h"
+#include "api/products/import.h"
+#include "api/products/product_reads.h"
+#include "api/products/write_batch.h"
+
+struct whole_store {
+	struct store store; /* the first member */
+	struct made_statements made;
+	struct read_batches reads;
+	struct write_batches writes;
+	struct lists lists;
+	struct imports imports;
+};
+
+static struct store *store_new(struct service *service, struct pool *pool)
+{
+	struct whole_store *s = xcalloc(1, sizeof(*s));
+	const struct api_settings *settings = service->settings;
+
+	s->store = (struct store){ .service = service,
+				   .pool = pool,
+				   .made = &s->made,
+				   .reads = &s->reads,
+				   .writes = &s->writes,
+				   .lists = &s->lists,
+				   .imports = &s->imports };
+	s->lists.max = s->imports.max = api_settings_share(settings, settings->max_lists);
+	write_batches_init(&s->writes);
+	return &s->store;
+}
+
+static void store_free(struct store *s)
+{
+	read_batches_clear(s->reads);
+	write_batches_clear(s->writes);
+	made_clear(s->made);
+	free(s);
+}
+
+static void store_dispatch(struct store *s)
+{
+	read_dispatch(s);
+	write_dispatch(s);
+	import_dispatch(s);
+}
+
+static void store_tick(struct store *s)
+{
+	read_tick(s);
+	write_tick(s);
+	import_tick(s);
+	list_tick(s);
+}
+
+static struct mono store_next(const struct store *s, struct mono tick)
+{
+	bool busy = s->lists->n > 0 || s->imports->n > 0;
+
+	return mono_earlier(s->writes->gather_until, busy ? tick : MONO_NEVER);
+}
+
+const struct store_calls stores_calls = {
+	.reads = &product_read_kind,
+	.writes = &write_kind,
+	.new = store_new,
+	.free = store_free,
+	.dispatch = store_dispatch,
+	.tick = store_tick,
+	.next = store_next,
+};
