@@ -19,13 +19,13 @@ static const struct route table[] = {
 	  .help = "creates or replaces products, one JSON object a line",
 	  .data = import_data, .end = import_end },
 	{ HTTP_GET, "/api/products/:id", ROUTE_NO_BODY, NULL, products_get,
-	  .help = "one product" },
+	  .help = "one product", .check = products_check_id },
 	{ HTTP_PUT, "/api/products/:id", ROUTE_JSON, NULL, products_replace,
-	  .help = "creates or replaces the product" },
+	  .help = "creates or replaces the product", .check = products_check_id },
 	{ HTTP_PATCH, "/api/products/:id", ROUTE_JSON, NULL, products_patch,
-	  .help = "changes the fields that are given" },
+	  .help = "changes the fields that are given", .check = products_check_id },
 	{ HTTP_DELETE, "/api/products/:id", ROUTE_NO_BODY, NULL, products_delete,
-	  .help = "deletes the product" },
+	  .help = "deletes the product", .check = products_check_id },
 	{ HTTP_GET, "/health", ROUTE_NO_BODY, NULL, status_get_health,
 	  .help = "whether the process works" },
 	{ HTTP_GET, "/ready", ROUTE_NO_BODY, NULL, status_get_ready,
@@ -42,7 +42,7 @@ static const struct route table[] = {
 	  .help = "this list" },
 };
 /* clang-format on */
-const struct route_table api_routes = { table, ARRAY_SIZE(table) };
+const struct route_table api_routes = { table, ARRAY_SIZE(table), NULL };
 
 void routes_print(void)
 {

@@ -34,19 +34,25 @@ struct list {
 
 /* ---- pages ---- */
 
+static int first_row(struct request *r, const struct pg_result *rows)
+{
+	return r->listing->first ? r->listing->first(r, rows) : 0;
+}
+
 static void page_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)
 {
 	struct strbuf *out = http_out(r->http);
-	int n = db_rows(rows), wanted = r->limit - 1;
+	int first = first_row(r, rows);
+	int n = db_rows(rows) - first, wanted = r->limit - 1;
 	int shown = n < wanted ? n : wanted;
 
 	r->listing->open(r, out);
 	for (int i = 0; i < shown; i++) {
 		if (i > 0)
 			strbuf_addch(out, ',');
-		r->listing->row(r, out, rows, i);
+		r->listing->row(r, out, rows, first + i);
 	}
-	r->listing->close_page(r, out, rows, shown - 1, n > wanted);
+	r->listing->close_page(r, out, rows, first + shown - 1, n > wanted);
 	request_served_by(r, up);
 	request_reply(r, 200);
 }
@@ -104,7 +110,7 @@ static ssize_t read_list(void *arg, char *buf, size_t max)
 static void chunk_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)
 {
 	struct list *list = r->list;
-	int n = db_rows(rows);
+	int first = first_row(r, rows), n = db_rows(rows) - first;
 
 	r->state = REQUEST_STREAMING;
 	r->want.home = up;
@@ -115,13 +121,13 @@ static void chunk_rows(struct request *r, const struct pg_result *rows, const st
 		if (list->wrote)
 			strbuf_addch(&list->filled, ',');
 		list->wrote = true;
-		r->listing->row(r, &list->filled, rows, i);
+		r->listing->row(r, &list->filled, rows, first + i);
 	}
 	list->last = n < LIST_CHUNK;
 	if (list->last)
 		r->listing->close(r, &list->filled);
 	else
-		r->listing->behind(r, rows, n - 1);
+		r->listing->behind(r, rows, first + n - 1);
 	list->chunk = CHUNK_FILLED;
 	if (list->running) {
 		http_wake(r->http);
@@ -160,6 +166,18 @@ void list_none(struct request *r)
 	queue_push(&s->lists->waiting, r);
 }
 
+bool list_is_running(const struct request *r)
+{
+	return r->list && r->list->running;
+}
+
+void list_cut(struct request *r)
+{
+	r->state = REQUEST_STREAMING;
+	r->list->failed = true;
+	http_wake(r->http);
+}
+
 void list_tick(struct store *s)
 {
 	/* Those that find no database again come back to the queue, behind the ones of this
@@ -171,9 +189,7 @@ void list_tick(struct store *s)
 			ask(r);
 			continue;
 		}
-		r->state = REQUEST_STREAMING;
-		r->list->failed = true;
-		http_wake(r->http);
+		list_cut(r);
 	}
 }
 

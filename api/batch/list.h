@@ -41,6 +41,8 @@ struct list_calls {
 	/* The next chunk begins behind this row: sets the request's statement, and what its parameters are
 	 * made of. */
 	void (*behind)(struct request *r, const struct pg_result *rows, int row);
+	/* The place of the first row that is one; those before it say something else. NULL: 0. */
+	int (*first)(struct request *r, const struct pg_result *rows);
 	/* Looks at the rows first. False: they lack what only the primary has. NULL: never. */
 	bool (*whole)(struct request *r, const struct pg_result *rows);
 };
@@ -54,5 +56,8 @@ void list_tick(struct store *s);
 /* For the read_calls of such statements: rows and none. */
 bool list_rows(struct request *r, const struct pg_result *rows, const struct upstream *up);
 void list_none(struct request *r);
+/* Of a list whose answer has begun nothing can be said any more: its connection is cut. */
+bool list_is_running(const struct request *r);
+void list_cut(struct request *r);
 
 #endif

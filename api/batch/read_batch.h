@@ -22,6 +22,8 @@ struct read_batches {
 	struct request_queue waiting; /* for a link that the connector is opening */
 	struct read_unit *free_points, *free_scans;
 	/* For the parameters of the unit that is being sent. */
+	struct db_param *params;
+	size_t params_cap;
 	struct pgarray array;
 	char number[8];
 };

@@ -11,15 +11,14 @@
 #include "api/batch/store.h"
 #include "common/pg/db_param.h"
 
-#define MADE_MAX    256
-#define READ_PARAMS 40
+#define MADE_MAX 256
 
 struct made;
 
 /* What becomes of the requests of a statement. */
 struct read_calls {
-	/* The parameters, for these n requests; they are borrowed until the statement is sent. */
-	void (*params)(struct request *const *rows, size_t n, struct db_param ret[READ_PARAMS]);
+	/* The parameters, as many as the statement has, for these n requests; they are borrowed until it is sent. */
+	void (*params)(struct request *const *rows, size_t n, struct db_param *ret);
 	/* By key: the result has a row for each request that there is one of, and its first column is
 	 * the request's number, from 1. False: this database's row is not whole, and the primary is to
 	 * be asked. */

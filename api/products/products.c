@@ -34,6 +34,14 @@ bool products_read_limit(const char *s, size_t len, int *ret)
 	return true;
 }
 
+bool products_check_id(struct request *r)
+{
+	if (uuid_from_text(r->part[0].at, r->part[0].len, &r->id))
+		return true;
+	request_fail(r, 400, "id", "the id in the path is not a UUID");
+	return false;
+}
+
 void products_get(struct request *r)
 {
 	r->want.by_key = true;

@@ -10,6 +10,8 @@
 
 #include "api/serve/service.h"
 
+/* The id in the path. False: it is none, and was answered. */
+bool products_check_id(struct request *r);
 void products_list(struct request *r);
 void products_get(struct request *r);
 void products_create(struct request *r);

@@ -5,7 +5,7 @@
  *   1. The head is well formed (common/http/http_head.c).
  *   2. The path is known, byte for byte: 404. The method is known for it: 405 with Allow.
  *   3. Every query parameter is known, and comes once: 400 naming it.
- *   4. An id in the path is a UUID: 400.
+ *   4. The path's parts are what the route takes, an id is a UUID: 400.
  *   5. A write names no condition: 412, because nothing here has an ETag to compare; and no range:
  *      400. To ignore either would write what the client said not to.
  *   6. The content type is the route's, and the body not compressed: 415. It is not too large: 413.
@@ -110,14 +110,13 @@ static void on_head(void *arg, struct http_request *http)
 		return;
 	}
 	r->route = match.route;
+	memcpy(r->part, match.part, sizeof(r->part));
 	/* 3 */
-	if (!check_params(r))
+	if (!route_knows_any(r->route) && !check_params(r))
 		return;
 	/* 4 */
-	if (match.id && !uuid_from_text(match.id, match.id_len, &r->id)) {
-		request_fail(r, 400, "id", "the id in the path is not a UUID");
+	if (r->route->check && !r->route->check(r))
 		return;
-	}
 	/* 5 */
 	if (!check_conditions(r))
 		return;

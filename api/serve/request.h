@@ -72,7 +72,8 @@ struct request {
 	struct request *prev, *next;   /* in queue, or next free */
 	struct request_queue *queue;
 
-	struct uuid id; /* from the path, the body, or made here */
+	struct route_part part[ROUTE_PARTS]; /* of the path; until gone() */
+	struct uuid id; /* of a product: from the path, the body, or made here */
 
 	/* reads */
 	struct read_want want;

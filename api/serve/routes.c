@@ -2,7 +2,7 @@
  * routes.c: see routes.h. The rule:
  *
  *   1. A pattern matches a path if both have the same segments; ":id" matches any one non-empty
- *      segment.
+ *      segment; and if known() says so.
  *   2. Of several patterns that match with the right method the first in the table wins: literal
  *      segments stand before ":id".
  *   3. If none has the right method, all that match tell what is allowed.
@@ -18,26 +18,28 @@ const char *route_method_name(enum http_method method)
 	return names[method];
 }
 
-static bool pattern_matches(const char *pattern, const char *path, const char **ret_id,
-			    size_t *ret_len)
+static bool pattern_matches(const struct route *route, const void *arg, const char *path,
+			    struct route_part ret[ROUTE_PARTS])
 {
-	*ret_id = NULL;
-	*ret_len = 0;
+	const char *pattern = route->pattern;
+	size_t n = 0;
+
 	while (*pattern && *path) {
 		if (*pattern == ':') {
 			size_t len = strcspn(path, "/");
 
 			if (len == 0)
 				return false;
-			*ret_id = path;
-			*ret_len = len;
+			ret[n++] = (struct route_part){ path, len };
 			path += len;
 			pattern += strcspn(pattern, "/");
 		} else if (*pattern++ != *path++) {
 			return false;
 		}
 	}
-	return !*pattern && !*path;
+	while (n < ROUTE_PARTS)
+		ret[n++] = (struct route_part){ NULL, 0 };
+	return !*pattern && !*path && (!route->known || route->known(arg, ret));
 }
 
 static void list_methods(unsigned methods, struct route_match *ret)
@@ -56,28 +58,29 @@ enum route_verdict route_find(const struct route_table *routes, enum http_method
 {
 	const struct route *table = routes->list;
 	unsigned methods = 0;
-	const char *id;
-	size_t len;
 
 	ret->route = NULL;
 	ret->allow[0] = '\0';
 	for (size_t i = 0; i < routes->n; i++) {
 		if (table[i].method == method &&
-		    pattern_matches(table[i].pattern, path, &ret->id, &ret->id_len)) {
+		    pattern_matches(&table[i], routes->arg, path, ret->part)) {
 			ret->route = &table[i];
 			return ROUTE_FOUND; /* 2 */
 		}
 	}
-	ret->id = NULL;
-	ret->id_len = 0;
 	/* 3 */
 	for (size_t i = 0; i < routes->n; i++)
-		if (pattern_matches(table[i].pattern, path, &id, &len))
+		if (pattern_matches(&table[i], routes->arg, path, ret->part))
 			methods |= 1U << table[i].method;
 	if (methods == 0)
 		return ROUTE_NO_PATH;
 	list_methods(methods, ret);
 	return ROUTE_NO_METHOD;
+}
+
+bool route_knows_any(const struct route *route)
+{
+	return route->params && strcmp(route->params, "*") == 0;
 }
 
 bool route_knows_param(const struct route *route, const char *name, size_t len)

@@ -10,6 +10,8 @@
 #include "api/serve/routes.h"
 
 struct service;
+struct catalog;
+struct listed;
 struct store; /* what the rooms above keep for one worker */
 
 /* How a worker calls the rooms above. All but new() and free() in the worker's thread. */
@@ -29,11 +31,13 @@ struct service {
 	const struct route_table *routes;
 	const struct store_calls *calls;
 	struct http_hosts hosts;
+	const struct listed *listed; /* what RESOURCES says */
 	struct upstreams upstreams;
 	/* Both set before the workers start, stopped after they have ended. */
 	struct relays *relays;
-	struct relay *relay; /* of products */
-	int64_t started_us;  /* wall clock */
+	struct relay *relay;	 /* of products */
+	struct catalog *catalog; /* of the resources; NULL: there are none */
+	int64_t started_us;	 /* wall clock */
 	atomic_bool draining;
 	atomic_bool warm; /* /ready has said yes once */
 };

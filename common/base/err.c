@@ -38,6 +38,8 @@ bool err_set(struct err *err, const char *fmt, ...)
 	memcpy(err->text, line, strlen(line) + 1);
 	err->shown[0] = '\0';
 	err->sqlstate[0] = '\0';
+	err->column[0] = err->constraint[0] = '\0';
+	err->parameter = 0;
 	return false;
 }
 

@@ -13,6 +13,9 @@ struct err {
 	char text[512];	  /* one line for the operator, never a secret */
 	char shown[160];  /* what anybody may see of it, see err_shown(); "": text */
 	char sqlstate[6]; /* of a database error, else "" */
+	/* What it names, where it does; "" and 0 else. */
+	char column[64], constraint[64];
+	int parameter; /* of the statement, from 1: its value is none of its type */
 };
 
 /* A database's own words may quote whole rows. In answers, and where strangers can look, stands

@@ -470,6 +470,7 @@ void http_close(struct http_server *s)
 		s->free_requests = r->next_free;
 		strbuf_clear(&r->body);
 		strbuf_clear(&r->out);
+		strbuf_clear(&r->header_text);
 		free(r);
 	}
 	free(s);

@@ -97,10 +97,8 @@ void http_header(struct http_request *r, const char *name, const char *value)
 	if (r->nheaders == HTTP_HEADERS_MAX)
 		fatal("more than %d headers in an answer", HTTP_HEADERS_MAX);
 	r->header[r->nheaders].name = name;
-	size_t len = min_size(strlen(value), HTTP_VALUE_MAX);
-
-	memcpy(r->header[r->nheaders].value, value, len);
-	r->header[r->nheaders].value[len] = '\0';
+	r->header[r->nheaders].at = r->header_text.len;
+	strbuf_add(&r->header_text, value, strlen(value) + 1);
 	r->nheaders++;
 }
 

@@ -25,7 +25,7 @@
  * is answered and told that the connection ends; closing at once would cut off what it is just
  * sending. */
 #define HTTP_DRAIN_IDLE_MS 500
-#define HTTP_HEADERS_MAX   4
+#define HTTP_HEADERS_MAX   6
 
 enum body_plan { BODY_DISCARD, BODY_COLLECT, BODY_STREAM };
 
@@ -95,10 +95,11 @@ struct http_request {
 	struct strbuf body, out;
 	int status;
 	const char *content_type;
+	struct strbuf header_text; /* their values, each with a NUL */
 	size_t nheaders;
 	struct {
 		const char *name;
-		char value[HTTP_VALUE_MAX + 1];
+		size_t at;
 	} header[HTTP_HEADERS_MAX];
 	http_reader reader;
 	void *reader_arg;

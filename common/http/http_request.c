@@ -78,15 +78,17 @@ static struct http_request *request_new(struct http_server *s, struct MHD_Connec
 	struct http_request *r = s->free_requests;
 	struct strbuf body = STRBUF_INIT;
 	struct strbuf out = STRBUF_INIT;
+	struct strbuf header_text = STRBUF_INIT;
 
 	if (r) {
 		s->free_requests = r->next_free;
 		body = r->body;
 		out = r->out;
+		header_text = r->header_text;
 	} else {
 		r = xmalloc(sizeof(*r));
 	}
-	/* The header values need no clearing: nheaders says which are set. */
+	/* nheaders says which headers are set. */
 	memset(r, 0, offsetof(struct http_request, header));
 	r->state = HTTP_COMING;
 	r->server = s;
@@ -94,6 +96,7 @@ static struct http_request *request_new(struct http_server *s, struct MHD_Connec
 	r->conn = info ? info->socket_context : NULL;
 	r->body = body;
 	r->out = out;
+	r->header_text = header_text;
 	r->content_type = "application/json";
 	r->reader = NULL;
 	if (r->conn) {
@@ -137,6 +140,7 @@ void http_on_completed(void *cls, struct MHD_Connection *mhd, void **con_cls,
 	}
 	recycle(&r->body, 16384);
 	recycle(&r->out, 65536);
+	recycle(&r->header_text, 4096);
 	r->next_free = s->free_requests;
 	s->free_requests = r;
 }
@@ -186,8 +190,9 @@ static enum MHD_Result queue_answer(struct http_request *r)
 					  r->content_type) == MHD_YES;
 
 	for (size_t i = 0; i < r->nheaders; i++)
-		ok = ok && MHD_add_response_header(response, r->header[i].name,
-						   r->header[i].value) == MHD_YES;
+		ok = ok &&
+		     MHD_add_response_header(response, r->header[i].name,
+					     r->header_text.data + r->header[i].at) == MHD_YES;
 	if (r->server->draining)
 		ok = ok && MHD_add_response_header(response, MHD_HTTP_HEADER_CONNECTION, "close") ==
 				   MHD_YES;

@@ -128,7 +128,8 @@ static void write_answer(struct http_conn *c, int status, const struct http_requ
 	strbuf_addf(&text, "HTTP/1.1 %d %s\r\n", status,
 		    MHD_get_reason_phrase_for((unsigned)status));
 	for (size_t i = 0; r && i < r->nheaders; i++)
-		strbuf_addf(&text, "%s: %s\r\n", r->header[i].name, r->header[i].value);
+		strbuf_addf(&text, "%s: %s\r\n", r->header[i].name,
+			    r->header_text.data + r->header[i].at);
 	strbuf_addf(&text, "Content-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n",
 		    r ? r->content_type : "application/json", body->len);
 	if (!r || !r->is_head)

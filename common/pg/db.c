@@ -60,6 +60,26 @@ static void show(const PGresult *r, const char *sqlstate, struct err *err)
 		 name ? name : "", name ? ", " : "", sqlstate);
 }
 
+/* "unnamed portal parameter $2 = '…'", in any language: the statement's parameter that is none of its type. */
+static int parameter_of(const PGresult *r)
+{
+	const char *context = PQresultErrorField(r, PG_DIAG_CONTEXT);
+	const char *position = PQresultErrorField(r, PG_DIAG_STATEMENT_POSITION);
+	const char *at = context && !position ? strchr(context, '$') : NULL;
+
+	return at ? (int)strtol(at + 1, NULL, 10) : 0;
+}
+
+static void name_parts(const PGresult *r, struct err *err)
+{
+	const char *constraint = PQresultErrorField(r, PG_DIAG_CONSTRAINT_NAME);
+	const char *column = PQresultErrorField(r, PG_DIAG_COLUMN_NAME);
+
+	snprintf(err->constraint, sizeof(err->constraint), "%s", constraint ? constraint : "");
+	snprintf(err->column, sizeof(err->column), "%s", column ? column : "");
+	err->parameter = parameter_of(r);
+}
+
 enum db_outcome db_explain(struct pg_conn *c, struct pg_result *r, struct err *err)
 {
 	const char *sqlstate = r ? PQresultErrorField(r, PG_DIAG_SQLSTATE) : NULL;
@@ -84,6 +104,7 @@ enum db_outcome db_explain(struct pg_conn *c, struct pg_result *r, struct err *e
 	err_set(err, "%s (SQLSTATE %s)%s%s%s%s", primary ? primary : "error", sqlstate,
 		detail ? " " : "", detail ? detail : "", hint ? " Hint: " : "", hint ? hint : "");
 	show(r, sqlstate, err);
+	name_parts(r, err);
 	memcpy(err->sqlstate, sqlstate, min_size(strlen(sqlstate) + 1, sizeof(err->sqlstate)));
 	err->sqlstate[sizeof(err->sqlstate) - 1] = '\0';
 	return db_needs_new_session(r) ? DB_RETRY : sqlstate_outcome(sqlstate);

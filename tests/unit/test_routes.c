@@ -66,9 +66,9 @@ static void test_find(void **state)
 		if (verdict == ROUTE_FOUND) {
 			assert_string_equal(m.route->pattern, cases[i].expect);
 			assert_int_equal(m.route->method, cases[i].method);
-			assert_int_equal(m.id_len, cases[i].id ? strlen(cases[i].id) : 0);
+			assert_int_equal(m.part[0].len, cases[i].id ? strlen(cases[i].id) : 0);
 			if (cases[i].id)
-				assert_memory_equal(m.id, cases[i].id, m.id_len);
+				assert_memory_equal(m.part[0].at, cases[i].id, m.part[0].len);
 		} else if (verdict == ROUTE_NO_METHOD) {
 			assert_string_equal(m.allow, cases[i].expect);
 		}

@@ -1,0 +1,35 @@
+/*
+ * query_sql.h: the statements of a query. Values are parameters, in the order of query->values, as text;
+ * names are quoted; nothing of a request is part of a statement. Pure.
+ *
+ * Every statement checks with pgfanout.readable(table, shape) that the tables it names are what the model says
+ * (SQLSTATE PF006: they are not), and is true of both kinds of databases, but for the filter of a registered
+ * table, which only the primary needs.
+ *
+ * Of a page or a list, a row:      0  the row as JSON, text
+ *                                  1  the texts of the order's columns as a JSON array: its cursor
+ *                                  2  boolean: it lacks the parent of an embed that a foreign key promises
+ *   with a count a first row of:   0  NULL   1  NULL   2  false   3  bigint: the count (else column 3 is not there)
+ * Of a row by its key:             0  bigint: of which of the keys, from 1
+ *                                  1  the row as JSON
+ *                                  2  as above
+ */
+#ifndef PGFANOUT_API_RESOURCES_QUERY_SQL_H
+#define PGFANOUT_API_RESOURCES_QUERY_SQL_H
+
+#include "api/resources/query.h"
+
+/* Children of a row are cut after so many, and the row says so: "commentsTruncated": true. */
+#define QUERY_CHILDREN_MAX 100
+
+/* A page, or a chunk of a list. The parameters: q->values, then the limit as integer in text. */
+void query_sql_page(struct strbuf *out, const struct query *q, bool primary);
+/* Rows by keys. The parameters: of each of the key's columns a text[] of as many values as keys. Missing ones
+ * have no row in the result. */
+void query_sql_keys(struct strbuf *out, const struct query *q, bool primary);
+
+/* '{"id":' || … : the expression of a row as JSON, as text. alias: of the table in the statement. The same
+ * is answered by writes. */
+void query_sql_row(struct strbuf *out, const struct query *q, const char *alias);
+
+#endif
