@@ -6,14 +6,17 @@
 #include <stdlib.h>
 
 #include "api/batch/list.h"
+#include "api/batch/scratch.h"
 #include "api/batch/statements.h"
 #include "api/products/import.h"
 #include "api/products/product_reads.h"
-#include "api/products/write_batch.h"
+#include "api/products/product_writes.h"
+#include "api/batch/write_batch.h"
 
 struct whole_store {
 	struct store store; /* the first member */
 	struct made_statements made;
+	struct scratch scratch;
 	struct read_batches reads;
 	struct write_batches writes;
 	struct lists lists;
@@ -28,6 +31,7 @@ static struct store *store_new(struct service *service, struct pool *pool)
 	s->store = (struct store){ .service = service,
 				   .pool = pool,
 				   .made = &s->made,
+				   .scratch = &s->scratch,
 				   .reads = &s->reads,
 				   .writes = &s->writes,
 				   .lists = &s->lists,
@@ -42,6 +46,7 @@ static void store_free(struct store *s)
 	read_batches_clear(s->reads);
 	write_batches_clear(s->writes);
 	made_clear(s->made);
+	scratch_clear(s->scratch);
 	free(s);
 }
 
@@ -69,7 +74,7 @@ static struct mono store_next(const struct store *s, struct mono tick)
 
 const struct store_calls stores_calls = {
 	.reads = &product_read_kind,
-	.writes = &write_kind,
+	.writes = &product_write_kind,
 	.new = store_new,
 	.free = store_free,
 	.dispatch = store_dispatch,

@@ -13,6 +13,7 @@
 
 #include <stdlib.h>
 
+#include "api/batch/scratch.h"
 #include "api/measures.h"
 
 #define READ_UNITS   2 /* in flight on a link */
@@ -70,8 +71,6 @@ void read_batches_clear(struct read_batches *b)
 {
 	units_clear(b->free_points);
 	units_clear(b->free_scans);
-	pgarray_clear(&b->array);
-	free(b->params);
 }
 
 /* ---- queues ---- */
@@ -193,30 +192,22 @@ static void on_scan(void *arg, enum db_outcome outcome, const struct pg_result *
 
 /* ---- sending ---- */
 
-static void make_room(struct read_batches *b, size_t params)
-{
-	if (params <= b->params_cap)
-		return;
-	b->params_cap = 2 * params;
-	b->params = xreallocarray(b->params, b->params_cap, sizeof(b->params[0]));
-}
-
 /* Sends the unit. It may come back, lost, before this returns. */
 static void send_unit(struct read_unit *u, db_callback cb)
 {
 	struct link *l = u->link;
 	struct pool *p = l->pool;
 	const struct read_statement *s = u->statement;
-	struct read_batches *b = store_of(u->rows[0])->reads;
+	struct db_param *params = scratch_params(store_of(u->rows[0])->scratch,
+						 s->made ? (size_t)s->made->nparams : FIXED_PARAMS);
 	struct err err;
 
 	if (s->made)
 		(void)made_ref(s->made);
-	make_room(b, s->made ? (size_t)s->made->nparams : FIXED_PARAMS);
-	s->calls->params(u->rows, u->n, b->params);
+	s->calls->params(u->rows, u->n, params);
 	l->touched = true;
 	metric_add(M_READ_UNITS, l->up->index, 1);
-	if (db_send(l->db, s->made ? made_number(s->made, l) : s->number, b->params, true,
+	if (db_send(l->db, s->made ? made_number(s->made, l) : s->number, params, true,
 		    mono_add_ms(p->now, p->settings->read_timeout_ms), cb, u, &err))
 		silence_sent(&l->silence, &u->sent, p->now);
 	else

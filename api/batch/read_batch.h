@@ -11,7 +11,6 @@
 
 #include "api/batch/statements.h"
 #include "api/batch/store.h"
-#include "common/pg/pgarray.h"
 
 #define READ_ROWS 256 /* requests in a unit */
 
@@ -21,11 +20,6 @@ struct read_batches {
 	struct request_queue points[POOL_READS_MAX], scans[POOL_READS_MAX]; /* by link->number */
 	struct request_queue waiting; /* for a link that the connector is opening */
 	struct read_unit *free_points, *free_scans;
-	/* For the parameters of the unit that is being sent. */
-	struct db_param *params;
-	size_t params_cap;
-	struct pgarray array;
-	char number[8];
 };
 
 /* Zeroed: nothing is under way. */

@@ -36,10 +36,9 @@ static uint64_t hash_of(const char *text)
 	return h;
 }
 
-static bool is_it(const struct made *m, uint64_t hash, const struct read_calls *calls,
-		  const char *replica, const char *primary)
+static bool is_it(const struct made *m, uint64_t hash, const char *replica, const char *primary)
 {
-	return m->hash == hash && m->statement.calls == calls && strcmp(m->primary, primary) == 0 &&
+	return m->hash == hash && strcmp(m->primary, primary) == 0 &&
 	       strcmp(m->replica, replica) == 0;
 }
 
@@ -59,15 +58,15 @@ static size_t place_for(const struct made_statements *all)
 	return best;
 }
 
-struct made *made_find(struct made_statements *all, const struct read_calls *calls, bool joins,
-		       const char *replica, const char *primary, int nparams)
+struct made *made_find(struct made_statements *all, const char *replica, const char *primary,
+		       int nparams)
 {
 	uint64_t hash = hash_of(primary);
 
 	for (size_t i = 0; i < MADE_MAX && all->places[i]; i++) {
 		struct made *m = all->places[i];
 
-		if (!is_it(m, hash, calls, replica, primary))
+		if (!is_it(m, hash, replica, primary))
 			continue;
 		m->used = ++all->uses;
 		return made_ref(m);
@@ -82,8 +81,7 @@ struct made *made_find(struct made_statements *all, const struct read_calls *cal
 		m = all->places[place] = xcalloc(1, sizeof(*m));
 	free(m->replica);
 	free(m->primary);
-	*m = (struct made){ .statement = { .calls = calls, .joins = joins, .made = m },
-			    .replica = xstrdup(replica),
+	*m = (struct made){ .replica = xstrdup(replica),
 			    .primary = xstrdup(primary),
 			    .nparams = nparams,
 			    .place = place,

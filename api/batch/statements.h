@@ -1,5 +1,5 @@
 /*
- * statements.h: statements for reads: what they ask with and what becomes of their answers; and those that are
+ * statements.h: statements for reads and writes: what they ask with and what becomes of their answers; and those that are
  * made while the process runs, each prepared on a connection when it is first used there. A worker's thread; each worker has its own.
  *
  * A statement is known by its text. There are MADE_MAX places, on each connection too; when all are taken the
@@ -38,14 +38,41 @@ struct read_statement {
 	const struct read_calls *calls;
 	bool joins; /* of several requests: by key; else n is always 1 */
 	/* Those that are prepared with each connection: its number in the connector's kind; of the others
-	 * (made: by statements.h) there are two texts. */
+	 * made says it. */
 	size_t number;
 	struct made *made;
 };
 
+/* What becomes of writes. */
+struct write_calls {
+	void (*params)(struct request *const *rows, size_t n, struct db_param *ret);
+	/* Of which request a row of the result is, searched from this one on; n: of none. In its column 1 a row
+	 * has NULL if it was left out, because somebody else has locked it. */
+	size_t (*find)(struct request *const *rows, size_t n, const struct pg_result *res, int row,
+		       size_t from);
+	void (*row)(struct request *r, const struct pg_result *res, int row);
+	void (*missing)(struct request *r); /* there is no row */
+	/* Nothing was changed, and it would be no other way: its data, or the table is another one now. False, or
+	 * NULL: it is answered in general words. */
+	bool (*refused)(struct request *r, enum db_outcome outcome, const struct err *err);
+	struct relay *(*relay)(const struct request *r); /* that publishes it; NULL: none */
+};
+
+/* Two of each: one that leaves out locked rows, and one that waits for them. */
+enum { WRITE_FREE, WRITE_WAITS };
+struct write_statement {
+	const struct write_calls *calls;
+	bool joins;
+	int nparams;
+	size_t number[2]; /* as above */
+	struct made *made[2];
+};
+
 struct made {
-	struct read_statement statement; /* the first member; its made is this */
-	char *replica, *primary;	 /* the texts; owned */
+	/* Whoever finds it fills in one of them; to be of one statement is to have the same. */
+	struct read_statement reads;
+	struct write_statement writes;
+	char *replica, *primary; /* the texts; owned */
 	int nparams;
 	uint64_t serial; /* of what is in this place */
 	uint64_t hash;
@@ -62,8 +89,8 @@ struct made_statements {
 /* Zeroed: there are none. */
 void made_clear(struct made_statements *all);
 /* The statement of these texts; one reference, the caller's. NULL: all places are held. */
-struct made *made_find(struct made_statements *all, const struct read_calls *calls, bool joins,
-		       const char *replica, const char *primary, int nparams);
+struct made *made_find(struct made_statements *all, const char *replica, const char *primary,
+		       int nparams);
 struct made *made_ref(struct made *m);
 void made_unref(struct made *m); /* NULL is fine */
 /* Its number on the link's connection. */

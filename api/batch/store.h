@@ -11,6 +11,7 @@ struct store {
 	struct service *service;
 	struct pool *pool;
 	struct made_statements *made;
+	struct scratch *scratch;
 	struct read_batches *reads;
 	struct write_batches *writes;
 	struct lists *lists;

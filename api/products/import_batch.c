@@ -26,7 +26,8 @@
 
 #include "api/products/import_private.h"
 #include "api/measures.h"
-#include "api/products/write_batch.h"
+#include "api/batch/scratch.h"
+#include "api/products/product_writes.h"
 
 #define PATIENCE_MS 30000 /* how long a batch is tried before the import is given up */
 #define RETRY_MS    200
@@ -279,7 +280,7 @@ static void mark_session(struct link *l)
 	uuid_make(&random);
 	memcpy(&low, random.b + sizeof(random.b) - sizeof(low), sizeof(low));
 	l->mark = MARKS << 32 | low;
-	if (!send_mark(l, WRITE_MARK, l->mark, on_mark, l))
+	if (!send_mark(l, PRODUCT_MARK, l->mark, on_mark, l))
 		l->mark = 0;
 }
 
@@ -291,7 +292,7 @@ static void send_end(struct import_batch *b, size_t link)
 
 	b->link = link;
 	store->imports->current[link] = b;
-	if (send_mark(store->pool->bulk[link], WRITE_END, b->lost, on_end, b))
+	if (send_mark(store->pool->bulk[link], PRODUCT_END, b->lost, on_end, b))
 		return;
 	err_set(&err, "the connection to the primary was lost");
 	on_end(b, DB_LOST, NULL, &err);
@@ -301,36 +302,29 @@ static void send_range(struct import_batch *b, size_t link)
 {
 	struct store *store = b->import->store;
 	struct pool *p = store->pool;
-	struct write_batches *s = store->writes; /* its arrays are free between two sends */
+	struct pgarray *arrays = scratch_arrays(store->scratch, PRODUCT_ARRAYS);
 	struct link *l = p->bulk[link];
 	struct err err;
 
 	b->sent = b->todo[--b->ntodo];
-	pgarray_begin(&s->ids, PGARRAY_UUID);
-	pgarray_begin(&s->names, PGARRAY_TEXT);
-	pgarray_begin(&s->prices, PGARRAY_TEXT);
-	pgarray_begin(&s->stocks, PGARRAY_INT4);
+	product_arrays_begin(arrays);
 	for (size_t i = b->sent.from; i < b->sent.to; i++) {
 		const struct import_row *row = &b->rows.list[i];
 
-		pgarray_add_uuid(&s->ids, &row->id);
-		pgarray_add_text(&s->names, b->rows.names.data + row->name_at, row->name_len);
-		pgarray_add_text(&s->prices, row->price, strlen(row->price));
-		pgarray_add_int4(&s->stocks, row->stock);
+		pgarray_add_uuid(&arrays[0], &row->id);
+		pgarray_add_text(&arrays[1], b->rows.names.data + row->name_at, row->name_len);
+		pgarray_add_text(&arrays[2], row->price, strlen(row->price));
+		pgarray_add_int4(&arrays[3], row->stock);
 	}
-	struct db_param params[4] = {
-		pgarray_finish(&s->ids),
-		pgarray_finish(&s->names),
-		pgarray_finish(&s->prices),
-		pgarray_finish(&s->stocks),
-	};
+	struct db_param params[PRODUCT_ARRAYS];
 
+	product_arrays_finish(arrays, params);
 	b->link = link;
 	b->mark = l->mark;
 	store->imports->current[link] = b;
 	l->touched = true;
 	metric_add(M_WRITE_UNITS, 0, 1);
-	if (!db_send(l->db, b->careful ? WRITE_IMPORT_FREE : WRITE_IMPORT, params, true,
+	if (!db_send(l->db, b->careful ? PRODUCT_IMPORT_FREE : PRODUCT_IMPORT, params, true,
 		     mono_add_ms(p->now, p->settings->request_timeout_ms), on_batch, b, &err))
 		on_batch(b, DB_LOST, NULL, &err);
 }

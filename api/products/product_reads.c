@@ -3,12 +3,12 @@
  */
 #include "api/products/product_reads.h"
 
+#include "api/batch/scratch.h"
 #include "api/products/row.h"
 #include "api/products/sql/products_after.sql.h"
 #include "api/products/sql/products_first.sql.h"
 #include "api/products/sql/products_read.sql.h"
 #include "common/base/base64.h"
-#include "common/pg/pgarray.h"
 
 #define OID_INT4       23
 #define OID_UUID       2950
@@ -30,7 +30,7 @@ const struct connector_kind product_read_kind = { statements, ARRAY_SIZE(stateme
 
 static void by_id_params(struct request *const *rows, size_t n, struct db_param *ret)
 {
-	struct pgarray *ids = &store_of(rows[0])->reads->array;
+	struct pgarray *ids = scratch_arrays(store_of(rows[0])->scratch, 1);
 
 	pgarray_begin(ids, PGARRAY_UUID);
 	for (size_t i = 0; i < n; i++)
@@ -64,7 +64,7 @@ static void by_id_none(struct request *r)
 static void page_params(struct request *const *rows, size_t n, struct db_param *ret)
 {
 	struct request *r = rows[0];
-	char *limit = store_of(r)->reads->number;
+	char *limit = store_of(r)->scratch->number;
 
 	(void)n; /* one */
 	pg_put_int4(limit, r->limit);

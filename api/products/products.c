@@ -9,7 +9,8 @@
 #include "api/products/import.h"
 #include "api/batch/list.h"
 #include "api/products/product_reads.h"
-#include "api/products/write_batch.h"
+#include "api/batch/write_batch.h"
+#include "api/products/product_writes.h"
 #include "common/base/base64.h"
 
 #define PAGE_DEFAULT 50
@@ -115,6 +116,7 @@ static bool check_id(struct request *r)
 static void submit(struct request *r, enum write_kind kind)
 {
 	r->kind = kind;
+	r->write = &product_writes[kind];
 	if (request_admit(r))
 		write_submit(r);
 }

@@ -18,6 +18,7 @@ struct list;
 struct list_calls;
 struct import;
 struct read_statement;
+struct write_statement;
 struct resource_request;
 
 /* Where a request is; after the semicolon what moves it on. */
@@ -87,7 +88,8 @@ struct request {
 	struct resource_request *of; /* of a resource; clear() frees it */
 
 	/* writes */
-	enum write_kind kind;
+	const struct write_statement *write;
+	enum write_kind kind; /* of a product */
 	enum write_way way;
 	unsigned tries; /* refused for the moment so often */
 	unsigned looks; /* found locked so often */

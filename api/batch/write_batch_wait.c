@@ -18,7 +18,7 @@
  * is answered is sure: nothing was changed.
  */
 #include "api/measures.h"
-#include "api/products/write_batch_private.h"
+#include "api/batch/write_batch_private.h"
 
 #define LOOK_FIRST_MS  20
 #define LOOKS_DOUBLING 3 /* then every 160 ms */
@@ -98,7 +98,7 @@ void write_wait_dispatch(struct store *s)
 			b->look = false;
 			return;
 		}
-		struct write_unit *u = write_unit_new(s, l, r->kind);
+		struct write_unit *u = write_unit_new(s, l, r->write);
 
 		u->waits = r->way != WRITE_APART;
 		u->rows[u->n++] = r;

@@ -18,84 +18,13 @@
 #include <string.h>
 
 #include "api/measures.h"
-#include "api/products/row.h"
-#include "api/products/sql/products_delete.sql.h"
-#include "api/products/sql/products_delete_free.sql.h"
-#include "api/products/sql/products_import.sql.h"
-#include "api/products/sql/products_import_free.sql.h"
-#include "api/products/sql/products_patch.sql.h"
-#include "api/products/sql/products_patch_free.sql.h"
-#include "api/products/sql/products_upsert.sql.h"
-#include "api/products/sql/products_upsert_free.sql.h"
-#include "api/products/sql/session_end.sql.h"
-#include "api/products/sql/session_mark.sql.h"
-#include "api/products/write_batch_private.h"
+#include "api/batch/scratch.h"
+#include "api/batch/write_batch_private.h"
 
 #define TRIES_MAX      8
 #define DELAY_FIRST_MS 5
 
-#define OID_INT8       20
-#define OID_UUID_ARRAY 2951
-#define OID_TEXT_ARRAY 1009
-#define OID_INT4_ARRAY 1007
-
-static const unsigned types[] = { OID_UUID_ARRAY, OID_TEXT_ARRAY, OID_TEXT_ARRAY, OID_INT4_ARRAY };
-static const unsigned mark_type[] = { OID_INT8 };
-
-enum { PATCH_WAITING = WRITE_STATEMENTS, DELETE_WAITING, ALL };
-
-static const struct db_statement statements[ALL] = {
-	[WRITE_CREATE] = { "upsert", sql_products_upsert, 4, types },
-	[WRITE_UPSERT] = { "upsert_free", sql_products_upsert_free, 4, types },
-	[WRITE_PATCH] = { "patch_free", sql_products_patch_free, 4, types },
-	[WRITE_DELETE] = { "delete_free", sql_products_delete_free, 1, types },
-	[WRITE_IMPORT] = { "import", sql_products_import, 4, types },
-	[WRITE_IMPORT_FREE] = { "import_free", sql_products_import_free, 4, types },
-	[WRITE_MARK] = { "mark", sql_session_mark, 1, mark_type },
-	[WRITE_END] = { "end", sql_session_end, 1, mark_type },
-	[PATCH_WAITING] = { "patch", sql_products_patch, 4, types },
-	[DELETE_WAITING] = { "delete", sql_products_delete, 1, types },
-};
-const struct connector_kind write_kind = { statements, ARRAY_SIZE(statements), true };
-
-/* Of a unit that waits for locked rows. */
-static const size_t waiting_statement[WRITE_KINDS] = {
-	[WRITE_CREATE] = WRITE_CREATE,
-	[WRITE_UPSERT] = WRITE_CREATE,
-	[WRITE_PATCH] = PATCH_WAITING,
-	[WRITE_DELETE] = DELETE_WAITING,
-};
-
 /* ---- answers ---- */
-
-static void answer_row(struct request *r, const struct pg_result *res, int row)
-{
-	if (r->kind == WRITE_DELETE) {
-		strbuf_addstr(http_out(r->http), "{\"success\":true,\"data\":null,"
-						 "\"message\":\"Product deleted successfully\"}");
-		request_reply(r, 200);
-		return;
-	}
-	struct product_row p = row_read(res, row, 0);
-	bool created = r->kind <= WRITE_UPSERT && db_value(res, row, 6)[0] != 0;
-
-	if (created) {
-		char location[] = "/api/products/xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
-
-		uuid_to_text(&p.id, location + strlen("/api/products/"));
-		http_header(r->http, "Location", location);
-	}
-	row_reply(r, created ? 201 : 200, &p,
-		  created ? "Product created successfully" : "Product updated successfully");
-}
-
-static void answer_missing(struct request *r)
-{
-	if (r->kind <= WRITE_UPSERT)
-		request_fail(r, 422, NULL, "the database took the product but did not keep it");
-	else
-		request_fail(r, 404, NULL, "there is no product with this id");
-}
 
 static void wait_for_row(struct request *r)
 {
@@ -107,32 +36,30 @@ static void wait_for_row(struct request *r)
 /* Returns how many were written. */
 static int answer_rows(struct write_unit *u, const struct pg_result *res)
 {
+	const struct write_calls *calls = u->statement->calls;
 	int rows = db_rows(res), locked = 0;
 	size_t at = 0;
 
-	/* Rows mostly come in the order of the ids: the search starts where the last one was
+	/* Rows mostly come in the order of the requests: the search starts behind the last one that was
 	 * found. */
 	for (int i = 0; i < rows; i++) {
-		const char *id = db_value(res, i, 0);
 		bool left_out = db_is_null(res, i, 1);
+		size_t found = calls->find(u->rows, u->n, res, i, at);
 
 		locked += left_out;
+		if (found == u->n)
+			continue;
+		struct request *r = u->rows[found];
 
-		for (size_t tried = 0; tried < u->n; tried++, at = at + 1 < u->n ? at + 1 : 0) {
-			struct request *r = u->rows[at];
-
-			if (memcmp(r->id.b, id, sizeof(r->id.b)) != 0)
-				continue;
-			if (r->state == REQUEST_IN_FLIGHT && left_out)
-				wait_for_row(r);
-			else if (r->state == REQUEST_IN_FLIGHT)
-				answer_row(r, res, i);
-			break;
-		}
+		at = found + 1 < u->n ? found + 1 : 0;
+		if (r->state == REQUEST_IN_FLIGHT && left_out)
+			wait_for_row(r);
+		else if (r->state == REQUEST_IN_FLIGHT)
+			calls->row(r, res, i);
 	}
 	for (size_t i = 0; i < u->n; i++)
 		if (u->rows[i]->state == REQUEST_IN_FLIGHT)
-			answer_missing(u->rows[i]);
+			calls->missing(u->rows[i]);
 	return rows - locked;
 }
 
@@ -160,6 +87,12 @@ static void again(struct request *r, enum write_way way)
 	write_submit(r);
 }
 
+/* Of one that was by itself. */
+static bool refused(struct request *r, enum db_outcome outcome, const struct err *err)
+{
+	return r->write->calls->refused && r->write->calls->refused(r, outcome, err);
+}
+
 /* What becomes of a write whose unit was not done. waited: on a wait link. */
 static void redo(struct request *r, const struct write_unit *u, bool waited,
 		 enum db_outcome outcome, const struct err *err)
@@ -185,6 +118,8 @@ static void redo(struct request *r, const struct write_unit *u, bool waited,
 	case DB_BROKEN:
 		if (u->n > 1)
 			again(r, WRITE_ALONE);
+		else if (refused(r, outcome, err))
+			return;
 		else if (outcome == DB_REFUSED)
 			request_fail(r, 422, NULL, "the database refused it: %s", err_shown(err));
 		else
@@ -197,6 +132,8 @@ static void redo(struct request *r, const struct write_unit *u, bool waited,
 			   "been made");
 		return;
 	case DB_SCHEMA:
+		if (refused(r, outcome, err))
+			return;
 		request_unavailable(
 			r, "the primary is not as it should be, run 'pgfanout-migrate up': %s",
 			err_shown(err));
@@ -223,8 +160,10 @@ static void on_unit(void *arg, enum db_outcome outcome, const struct pg_result *
 		int written = answer_rows(u, res);
 
 		metric_add(M_WRITES, 0, written);
-		if (written > 0)
-			relay_wake(s->service->relay);
+		struct relay *relay = written > 0 ? u->statement->calls->relay(u->rows[0]) : NULL;
+
+		if (relay)
+			relay_wake(relay);
 	} else {
 		/* That one which waits for a lock is not granted it yet is no failure. */
 		if (!waited || !met_lock(err))
@@ -239,67 +178,45 @@ static void on_unit(void *arg, enum db_outcome outcome, const struct pg_result *
 	}
 	for (size_t i = 0; i < u->n; i++)
 		request_unref(u->rows[i]);
+	made_unref(u->statement->made[WRITE_FREE]);
+	made_unref(u->statement->made[WRITE_WAITS]);
 	u->next = s->writes->free_units;
 	s->writes->free_units = u;
 }
 
 /* ---- sending ---- */
 
-static void add_row(struct write_batches *b, enum write_kind kind, const struct request *r)
-{
-	const struct product_input *in = &r->in;
-
-	pgarray_add_uuid(&b->ids, &r->id);
-	if (kind == WRITE_DELETE)
-		return;
-	if (in->given & PRODUCT_NAME)
-		pgarray_add_text(&b->names, strbuf_str(&in->name), in->name.len);
-	else
-		pgarray_add_null(&b->names);
-	if (in->given & PRODUCT_PRICE)
-		pgarray_add_text(&b->prices, in->price, strlen(in->price));
-	else
-		pgarray_add_null(&b->prices);
-	if (in->given & PRODUCT_STOCK)
-		pgarray_add_int4(&b->stocks, in->stock);
-	else
-		pgarray_add_null(&b->stocks);
-}
-
 void write_unit_send(struct write_unit *u)
 {
-	struct write_batches *b = store_of(u->rows[0])->writes;
+	const struct write_statement *s = u->statement;
+	int which = u->waits ? WRITE_WAITS : WRITE_FREE;
 	struct link *l = u->link;
 	struct pool *p = l->pool;
+	struct db_param *params = scratch_params(store_of(u->rows[0])->scratch, (size_t)s->nparams);
 	struct err err;
 
-	pgarray_begin(&b->ids, PGARRAY_UUID);
-	pgarray_begin(&b->names, PGARRAY_TEXT);
-	pgarray_begin(&b->prices, PGARRAY_TEXT);
-	pgarray_begin(&b->stocks, PGARRAY_INT4);
 	for (size_t i = 0; i < u->n; i++) {
 		u->rows[i]->state = REQUEST_IN_FLIGHT;
 		request_ref(u->rows[i]);
-		add_row(b, u->kind, u->rows[i]);
 	}
-	struct db_param params[4] = {
-		pgarray_finish(&b->ids),
-		pgarray_finish(&b->names),
-		pgarray_finish(&b->prices),
-		pgarray_finish(&b->stocks),
-	};
-
+	if (s->made[WRITE_FREE]) {
+		(void)made_ref(s->made[WRITE_FREE]);
+		(void)made_ref(s->made[WRITE_WAITS]);
+	}
+	s->calls->params(u->rows, u->n, params);
 	l->writes_in_flight++;
 	l->rows_in_flight = u->n;
 	l->rows_since = p->now;
 	l->touched = true;
 	metric_add(M_WRITE_UNITS, 0, 1);
-	if (!db_send(l->db, u->waits ? waiting_statement[u->kind] : u->kind, params, true,
-		     mono_add_ms(p->now, p->settings->request_timeout_ms), on_unit, u, &err))
+	if (!db_send(l->db, s->made[which] ? made_number(s->made[which], l) : s->number[which],
+		     params, true, mono_add_ms(p->now, p->settings->request_timeout_ms), on_unit, u,
+		     &err))
 		on_unit(u, DB_LOST, NULL, &err);
 }
 
-struct write_unit *write_unit_new(struct store *s, struct link *l, enum write_kind kind)
+struct write_unit *write_unit_new(struct store *s, struct link *l,
+				  const struct write_statement *statement)
 {
 	struct write_unit *u = s->writes->free_units;
 
@@ -308,7 +225,7 @@ struct write_unit *write_unit_new(struct store *s, struct link *l, enum write_ki
 	else
 		u = xmalloc(sizeof(*u));
 	u->link = l;
-	u->kind = kind;
+	u->statement = statement;
 	u->waits = false;
 	u->n = 0;
 	return u;

@@ -5,17 +5,17 @@
  * write_batch_unit.c   a statement on its way: its parameters, its outcome, the answers
  * write_batch_wait.c   writes that somebody else's lock keeps waiting
  */
-#ifndef PGFANOUT_API_PRODUCTS_WRITE_BATCH_PRIVATE_H
-#define PGFANOUT_API_PRODUCTS_WRITE_BATCH_PRIVATE_H
+#ifndef PGFANOUT_API_BATCH_WRITE_BATCH_PRIVATE_H
+#define PGFANOUT_API_BATCH_WRITE_BATCH_PRIVATE_H
 
-#include "api/products/write_batch.h"
+#include "api/batch/write_batch.h"
 
 #define WRITE_ROWS 256 /* in a batch */
 
 struct write_unit {
 	struct link *link;
-	struct write_unit *next; /* of those to be used again */
-	enum write_kind kind;
+	struct write_unit *next;		 /* of those to be used again */
+	const struct write_statement *statement; /* the rows' */
 	bool waits; /* for locked rows; else they are left out, and told */
 	size_t n;
 	struct request *rows[WRITE_ROWS];
@@ -26,7 +26,8 @@ void write_unreachable(struct request *r); /* answers */
 
 /* ---- write_batch_unit.c ---- */
 /* Empty; the caller puts its rows in, sorted by id, and sends it. */
-struct write_unit *write_unit_new(struct store *s, struct link *l, enum write_kind kind);
+struct write_unit *write_unit_new(struct store *s, struct link *l,
+				  const struct write_statement *statement);
 void write_unit_send(struct write_unit *u);
 
 /* ---- write_batch_wait.c ---- */

@@ -1,11 +1,11 @@
 /*
  * write_batch.c: see write_batch.h; write_batch_private.h lists the parts.
  */
-#include "api/products/write_batch.h"
+#include "api/batch/write_batch.h"
 
 #include <stdlib.h>
 
-#include "api/products/write_batch_private.h"
+#include "api/batch/write_batch_private.h"
 
 #define ALONE_UNITS 32 /* writes sent one by one, in flight on a link */
 #define PATIENCE_MS 2000
@@ -25,10 +25,6 @@ void write_batches_clear(struct write_batches *b)
 		free(u);
 	}
 	uuid_set_clear(&b->seen);
-	pgarray_clear(&b->ids);
-	pgarray_clear(&b->names);
-	pgarray_clear(&b->prices);
-	pgarray_clear(&b->stocks);
 }
 
 /*
@@ -77,7 +73,7 @@ void write_submit(struct request *r)
 	if (write_wait_joins(r))
 		return;
 	r->state = REQUEST_QUEUED;
-	queue_push(r->way == WRITE_ALONE ? &b->alone : &b->waiting[r->kind], r);
+	queue_push(r->way == WRITE_ALONE ? &b->alone : &b->waiting, r);
 }
 
 /* ---- sending ---- */
@@ -90,16 +86,21 @@ static int by_id(const void *a, const void *b)
 	return uuid_cmp(&(*x)->id, &(*y)->id);
 }
 
-static void send_batch(struct store *s, struct link *l, enum write_kind kind)
+/* The statement of the one that has waited longest, and all of it. */
+static void send_batch(struct store *s, struct link *l)
 {
-	struct write_unit *u = write_unit_new(s, l, kind);
 	struct write_batches *b = s->writes;
+	const struct write_statement *statement = b->waiting.head->write;
+	struct write_unit *u = write_unit_new(s, l, statement);
+	size_t most = statement->joins ? WRITE_ROWS : 1;
 	struct request *next;
 
 	uuid_set_reset(&b->seen);
-	for (struct request *r = b->waiting[kind].head; r && u->n < WRITE_ROWS; r = next) {
+	for (struct request *r = b->waiting.head; r && u->n < most; r = next) {
 		next = r->next;
-		/* A second write of an id waits for the next batch. */
+		if (r->write != statement)
+			continue;
+		/* A second write of a row waits for the next batch. */
 		if (*uuid_set_put(&b->seen, &r->id, (uint32_t)u->n) != u->n)
 			continue;
 		queue_remove(r);
@@ -110,17 +111,15 @@ static void send_batch(struct store *s, struct link *l, enum write_kind kind)
 	write_unit_send(u);
 }
 
-/* The kind whose first one has waited longest; WRITE_KINDS if none waits. */
-static enum write_kind oldest_kind(const struct write_batches *b)
+/* How many wait that would be sent together with the first one. */
+static size_t count_together(const struct request_queue *q)
 {
-	enum write_kind best = WRITE_KINDS;
+	const struct write_statement *statement = q->head->write;
+	size_t n = 0;
 
-	for (enum write_kind k = 0; k < WRITE_KINDS; k++)
-		if (b->waiting[k].head &&
-		    (best == WRITE_KINDS ||
-		     b->waiting[k].head->began.us < b->waiting[best].head->began.us))
-			best = k;
-	return best;
+	for (const struct request *r = q->head; r && n < WRITE_ROWS; r = r->next)
+		n += r->write == statement;
+	return statement->joins ? n : WRITE_ROWS;
 }
 
 /*
@@ -129,8 +128,9 @@ static enum write_kind oldest_kind(const struct write_batches *b)
  * batches cost both sides less than many small ones. Not for longer than GATHER_MS: what is in
  * flight may wait for a lock.
  */
-static bool is_small(struct store *s, size_t waiting)
+static bool is_small(struct store *s)
 {
+	size_t waiting = count_together(&s->writes->waiting);
 	bool small = false;
 
 	for (size_t i = 0; i < POOL_WRITE_LINKS; i++) {
@@ -156,16 +156,13 @@ void write_dispatch(struct store *s)
 
 		while (b->alone.head && l->writes_in_flight < ALONE_UNITS && link_usable(l)) {
 			struct request *r = queue_pop(&b->alone);
-			struct write_unit *u = write_unit_new(s, l, r->kind);
+			struct write_unit *u = write_unit_new(s, l, r->write);
 
 			u->rows[u->n++] = r;
 			write_unit_send(u);
 		}
-		enum write_kind kind = oldest_kind(b);
-
-		if (kind != WRITE_KINDS && l->writes_in_flight == 0 && link_usable(l) &&
-		    !is_small(s, b->waiting[kind].n))
-			send_batch(s, l, kind);
+		if (b->waiting.head && l->writes_in_flight == 0 && link_usable(l) && !is_small(s))
+			send_batch(s, l);
 	}
 	write_wait_dispatch(s);
 }
@@ -191,7 +188,6 @@ void write_tick(struct store *s)
 		write_unreachable(b->unsure.head);
 	while (b->locked.head)
 		write_unreachable(b->locked.head);
-	for (enum write_kind k = 0; k < WRITE_KINDS; k++)
-		while (b->waiting[k].head)
-			write_unreachable(b->waiting[k].head);
+	while (b->waiting.head)
+		write_unreachable(b->waiting.head);
 }

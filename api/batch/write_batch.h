@@ -1,9 +1,9 @@
 /*
- * write_batch.h: writes on their way to the primary: all that wait and are of one kind become one
- * statement, one transaction. A worker's thread.
+ * write_batch.h: writes on their way to the primary: all that wait and are of one statement are sent as
+ * one, in one transaction. A worker's thread.
  *
- *   1. A batch holds at most one write of an id, and is sorted by id, so that batches of several
- *      workers and processes never lock rows in opposite orders.
+ *   1. A batch holds at most one write of a row, and is sorted by request->id, which stands for the row,
+ *      so that batches of several workers and processes never lock rows in opposite orders.
  *   2. One batch is in flight on each of the worker's write links; what comes meanwhile is the
  *      next. While one is in flight, a smaller one waits to grow, for a few milliseconds at most.
  *   3. While there are rows that somebody else has locked, a batch does not wait for them: it leaves
@@ -21,17 +21,16 @@
  *             is met (a table's, that of an id which somebody is just creating): its row is found
  *             locked, so a batch can leave it out
  */
-#ifndef PGFANOUT_API_PRODUCTS_WRITE_BATCH_H
-#define PGFANOUT_API_PRODUCTS_WRITE_BATCH_H
+#ifndef PGFANOUT_API_BATCH_WRITE_BATCH_H
+#define PGFANOUT_API_BATCH_WRITE_BATCH_H
 
-#include "api/batch/store.h"
+#include "api/batch/statements.h"
 #include "common/base/uuid_set.h"
-#include "common/pg/pgarray.h"
 
 struct write_unit;
 
 struct write_batches {
-	struct request_queue waiting[WRITE_KINDS];
+	struct request_queue waiting;
 	struct request_queue alone;
 	struct request_queue delayed;
 
@@ -45,19 +44,13 @@ struct write_batches {
 	struct mono gather_until; /* when a batch that waits to grow is sent; never: none waits */
 	struct mono away_since;	  /* never: the primary can be reached, as far as is known */
 	struct uuid_set seen;	  /* ids of the batch being made */
-	/* Of the statement being made. Free between sends: import_batch.c uses them too. */
-	struct pgarray ids, names, prices, stocks;
 	struct write_unit *free_units;
 };
-
-/* The statements of write_kind, by number: those of enum write_kind, and those of imports. */
-enum { WRITE_IMPORT = WRITE_KINDS, WRITE_IMPORT_FREE, WRITE_MARK, WRITE_END, WRITE_STATEMENTS };
-extern const struct connector_kind write_kind;
 
 void write_batches_init(struct write_batches *b);
 void write_batches_clear(struct write_batches *b);
 
-/* request->kind, id and in are set; it is answered in the end. */
+/* request->write and id are set; it is answered in the end. */
 void write_submit(struct request *r);
 void write_dispatch(struct store *s);
 /* Sends the delayed ones whose time has come; fails those that have waited too long for the
