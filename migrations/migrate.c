@@ -25,6 +25,9 @@
 #define LOCK_TIMEOUT_MS	   10000
 #define STATEMENT_LIMIT_MS 3600000
 #define STATEMENT_GRACE_MS 10000 /* for the server to say itself that the limit has passed */
+/* Migrations up to this one replace what those before have made; later ones add to it, and the script of
+ * this one cannot be run again. */
+#define REPLACING	   3
 
 /* ---- the table ---- */
 
@@ -356,7 +359,7 @@ bool target_down(struct target *t, const struct migration **ret_done, struct err
 	const struct db_param params[] = { DB_TEXT(number) };
 
 	/* What this one has replaced is there again: the scripts of those before are made for that. */
-	for (int n = 1; n < m->number; n++)
+	for (int n = 1; m->number <= REPLACING && n < m->number; n++)
 		if (!run_script(t, migration_find(t->side, n)->up, err))
 			return rollback(t);
 	if (!run_script(t, m->down, err) || !target_query(t, unreg, 1, params, NULL, err))

@@ -21,6 +21,8 @@ static const struct rule {
 	{ "PF001", DB_BUSY, "applying: a reset of this replica is running" },
 	{ SQLSTATE_ENCODING, DB_SCHEMA, "an encoding other than UTF8: a person must act" },
 	{ "PF002", DB_FOREIGN, "applying: changes of another primary than this replica's" },
+	{ "PF006", DB_RETRY,
+	  "reading: the table is not here as it was asked for: another database may have it" },
 	{ "25006", DB_UNFIT, "read only: a standby after a failover, or the operator's choice" },
 	{ "40002", DB_REFUSED, "a deferred constraint, found at the commit" },
 	{ "40003", DB_LOST, "the server itself does not know whether it was done" },

@@ -137,6 +137,8 @@ def test_down_and_up_lose_nothing(stack):
     rows = {db: stack.rows(db) for db in DATABASES}
 
     assert take_back(stack) == [f"{db}: {NEWEST[db]}: taken back" for db in reversed(DATABASES)]
+    assert stack.sql("primary", WAITING) == waiting
+    assert take_back(stack) == [f"{db}: 3 any_table: taken back" for db in reversed(DATABASES)]
     assert {db: stack.rows(db) for db in DATABASES} == rows
     assert stack.sql("primary", WAITED) == waiting
     assert migrate(stack, "status").returncode == SCHEMA
@@ -160,6 +162,19 @@ def test_down_and_up_lose_nothing(stack):
         (kept, 7)]
     insert(stack)
     assert stack.sql("primary", "select count(*) from pgfanout.outbox") == [(10,)]
+
+
+def test_down_takes_back_what_the_newest_made_alone(stack):
+    stack.psql("primary", "create table t (id int primary key); select pgfanout.add_table('t'); insert into t values (1)")
+    kept = "select to_regproc('pgfanout.readable'), (select count(*) from pgfanout.registered), (select count(*) from pgfanout.outbox)"
+    assert stack.sql("primary", kept) == [("pgfanout.readable", 2, 2)]
+    take_back(stack)
+    assert stack.sql("primary", kept) == [(None, 2, 2)]
+    assert stack.sql("replica-1", "select to_regproc('pgfanout.readable'), to_regclass('pgfanout.shapes_left_out'), "
+                     "(select count(*) from pgfanout.tables)") == [(None, None, 1)]
+    stack.migrate()
+    assert stack.sql("primary", kept) == [("pgfanout.readable", 2, 2)]
+    assert stack.sql("replica-1", "select pgfanout.readable(1, 1)") == [(True,)]
 
 
 def test_down_all_the_way_keeps_the_products(stack):
@@ -196,7 +211,7 @@ def test_a_replica_that_hangs_costs_its_time_limit_only(bare_stack):
 
 
 def test_a_newer_database_is_left_alone(stack):
-    stack.sql("replica-1", "insert into pgfanout_migrations values (4, 'future')")
+    stack.sql("replica-1", "insert into pgfanout_migrations values (%s, 'future')", len(MIGRATIONS["replica-1"]) + 1)
     for command in ("up", "down", "status"):
         done = migrate(stack, command)
         assert done.returncode == SCHEMA

@@ -47,6 +47,7 @@ static const struct row {
 	{ "PF002", DB_FOREIGN },
 	/* soon again */
 	{ "26000", DB_RETRY },
+	{ "PF006", DB_RETRY },
 	{ "40001", DB_RETRY },
 	{ "40P01", DB_RETRY },
 	{ "55006", DB_RETRY },

@@ -1,0 +1,2 @@
+-- Nothing of the versions before asks.
+DROP FUNCTION pgfanout.readable(integer, integer);
