@@ -4,6 +4,7 @@
  */
 #include "api/settings.h"
 
+#include <string.h>
 #include <unistd.h>
 
 #include "common/http/http_hosts.h"
@@ -57,6 +58,14 @@ static const struct setting table[] = {
 	  "size of a request's body at most; imports have no limit" },
 	{ "DRAIN_TIMEOUT_MS", SETTING_INT, AT(drain_timeout_ms), "10000", 0, 600000, false, NULL,
 	  "how long accepted requests may go on after SIGTERM" },
+	{ "RESOURCES", SETTING_STRING, AT(resources), "", 0, 8192, false, NULL,
+	  "registered tables that are served too: users=User+posts,posts=Post,accounts; +posts is embedded" },
+	{ "RESOURCE_PREFIX", SETTING_STRING, AT(resource_prefix), "/api", 1, 255, false, NULL,
+	  "the path they are under; /: none, as in /users" },
+	{ "RESOURCE_ENVELOPE", SETTING_BOOL, AT(resource_envelope), "true", 0, 0, false, NULL,
+	  "their answers are in an envelope, as products'; false: bare objects and arrays" },
+	{ "RESOURCE_SCANS", SETTING_BOOL, AT(resource_scans), "false", 0, 0, false, NULL,
+	  "they may be filtered and ordered without an index that serves it" },
 	{ "LOG_LEVEL", SETTING_CHOICE, AT(log_level), "info", 0, 0, false, "error|warn|info|debug",
 	  "how much is logged" },
 	{ "LOG_FORMAT", SETTING_CHOICE, AT(log_format), "text", 0, 0, false, "text|json",
@@ -64,16 +73,48 @@ static const struct setting table[] = {
 };
 /* clang-format on */
 
+/* Names that routes of ours have, where the resources are under this path. */
+static size_t reserved_names(const char *prefix, const char *const **ret)
+{
+	static const char *const of_api[] = { "products" };
+	static const char *const of_root[] = { "api",	"health",  "ready",	  "status",
+					       "stats", "metrics", "openapi.json" };
+
+	*ret = strcmp(prefix, "/") == 0 ? of_root : of_api;
+	if (strcmp(prefix, "/") == 0)
+		return ARRAY_SIZE(of_root);
+	return strcmp(prefix, "/api") == 0 ? ARRAY_SIZE(of_api) : 0;
+}
+
+bool api_settings_resources(const struct api_settings *s, struct listed *ret, struct err *err)
+{
+	static const char products[] = "/api/products";
+	const char *const *reserved;
+	size_t n = reserved_names(s->resource_prefix, &reserved);
+	size_t len = strlen(products);
+
+	if (!listed_check_prefix(s->resource_prefix, err))
+		return err_prefix(err, "RESOURCE_PREFIX");
+	if (strncmp(s->resource_prefix, products, len) == 0 &&
+	    (s->resource_prefix[len] == '/' || s->resource_prefix[len] == '\0'))
+		return err_set(err, "RESOURCE_PREFIX: %s is products' own path", products);
+	return listed_read(ret, s->resources, reserved, n, err) || err_prefix(err, "RESOURCES");
+}
+
 static bool finish(void *settings, struct err *err)
 {
 	struct api_settings *s = settings;
 
 	struct http_hosts hosts;
+	struct listed listed;
 
 	if (!http_hosts_init(&hosts, s->host, s->allowed_hosts, err))
 		return err_prefix(err, "ALLOWED_HOSTS");
 	if (!topology_use_prefix(s->queue_prefix, err))
 		return false;
+	if (!api_settings_resources(s, &listed, err))
+		return false;
+	listed_clear(&listed);
 	if (s->max_replica_lag_ms && s->max_replica_lag_ms < 2 * s->heartbeat_ms)
 		return err_set(err,
 			       "MAX_REPLICA_LAG_MS is %lld: it must be 0 or at least twice "

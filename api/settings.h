@@ -4,6 +4,7 @@
 #ifndef PGFANOUT_API_SETTINGS_H
 #define PGFANOUT_API_SETTINGS_H
 
+#include "api/resources/listed.h"
 #include "common/settings/program.h"
 
 struct api_settings {
@@ -27,6 +28,10 @@ struct api_settings {
 	int64_t max_lists;
 	int64_t max_body_bytes;
 	int64_t drain_timeout_ms;
+	char *resources; /* api_settings_resources() reads these two */
+	char *resource_prefix;
+	bool resource_envelope;
+	bool resource_scans;
 	char *log_level;
 	char *log_format;
 	struct replica_settings replicas;
@@ -35,5 +40,8 @@ struct api_settings {
 extern const struct program api_program;
 /* What one worker may have of a limit of the whole process; at least 1. */
 size_t api_settings_share(const struct api_settings *s, int64_t total);
+/* RESOURCES, which settings that were loaded have right. On failure nothing is left to clear. */
+MUST_CHECK bool api_settings_resources(const struct api_settings *s, struct listed *ret,
+				       struct err *err);
 
 #endif
