@@ -12,7 +12,8 @@
  *          "element": "text", "labels": ["a", "b"], "notnull": true, "default": true,
  *          "identity": "always" | "by default", "generated": true, "plain": true, "max": 40}],
  *      "key": ["id"],
- *      "indexes": [{"method": "btree", "unique": true, "columns": [{"name": "id", "desc": true, "pattern": true}]}],
+ *      "indexes": [{"method": "btree", "unique": true, "columns": [{"name": "id", "desc": true, "pattern": true,
+ *          "unordered": true, "unequal": true}]}],
  *      "joined": true}],
  *    "references": [{"child": "posts", "columns": ["userId"], "parent": "users", "keys": ["id"], "unique": true}],
  *    "missing": [{"name": "accounts", "reason": "there is no table \"accounts\""}]}
@@ -55,8 +56,10 @@ struct model_column {
 
 struct model_index_column {
 	size_t column;
-	bool desc;
+	bool desc;    /* with NULLs first; ascending with NULLs last */
 	bool pattern; /* LIKE 'a%' can use it */
+	bool unordered; /* neither order nor comparisons but equality are the column's: text_pattern_ops */
+	bool unequal; /* nor is equality: another collation. Only LIKE, then */
 };
 
 /* Neither partial nor by expressions; columns that are no columns of the resource end it. */
