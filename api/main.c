@@ -24,6 +24,7 @@
 
 #include "api/measures.h"
 #include "api/stores.h"
+#include "api/resources/catalog.h"
 #include "api/routes.h"
 #include "api/serve/worker.h"
 #include "common/base/log.h"
@@ -134,6 +135,8 @@ static enum exit_code start(struct service *service, const char *const *names,
 	service->upstreams.note_stream = note_stream;
 	service->upstreams.note_arg = service->relays;
 
+	ok = ok && catalog_start(s->database_url, service->listed, service->models,
+				 &service->catalog, &err);
 	for (size_t i = 0; ok && i < service->upstreams.n; i++)
 		ok = connector_start(&service->upstreams, i, s, &err);
 	while (ok && *running < s->workers) {
@@ -159,6 +162,14 @@ static void serve(const struct api_settings *s)
 	log_info("stopping: finishing what was accepted");
 }
 
+static void read_resources(const struct api_settings *s, struct listed *ret)
+{
+	struct err err;
+
+	if (!api_settings_resources(s, ret, &err))
+		fatal("RESOURCES: %s", err.text); /* settings.c has looked */
+}
+
 /* What was made and started is stopped in reverse, also when the start failed half-way. */
 static enum exit_code run(const struct api_settings *s)
 {
@@ -169,7 +180,16 @@ static enum exit_code run(const struct api_settings *s)
 	struct err err;
 
 	service.settings = s;
-	service.routes = &api_routes;
+	struct listed listed = { 0 };
+	struct catalog_place models;
+	struct routes routes;
+
+	read_resources(s, &listed);
+	routes_make(&routes, s->resource_prefix, &listed);
+	catalog_place_init(&models);
+	service.listed = &listed;
+	service.models = &models;
+	service.routes = &routes.table;
 	service.calls = &stores_calls;
 	if (!http_hosts_init(&service.hosts, s->host, s->allowed_hosts, &err))
 		fatal("ALLOWED_HOSTS: %s", err.text); /* settings.c has looked */
@@ -197,6 +217,7 @@ static enum exit_code run(const struct api_settings *s)
 		worker_stop(workers[i]);
 	for (int64_t i = 0; i < running; i++)
 		worker_join(workers[i]);
+	catalog_stop(service.catalog);
 	/* The connectors may start relays: they first. */
 	for (size_t i = 0; i < service.upstreams.n; i++)
 		connector_stop(&service.upstreams.list[i]);
@@ -205,6 +226,9 @@ static enum exit_code run(const struct api_settings *s)
 		worker_free(workers[i]);
 	free(workers);
 	upstreams_clear(&service.upstreams);
+	catalog_place_clear(&models);
+	routes_clear(&routes);
+	listed_clear(&listed);
 	if (code == EXIT_OK)
 		log_info("stopped");
 	return code;

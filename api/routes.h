@@ -7,7 +7,17 @@
 
 #include "api/serve/routes.h"
 
-extern const struct route_table api_routes;
+struct listed;
+
+struct routes {
+	struct route_table table;
+	struct route *list;	/* its rows; owned */
+	struct strbuf patterns; /* those of the resources */
+};
+
+/* Those of the resources that are listed too, under the prefix. listed is borrowed. */
+void routes_make(struct routes *ret, const char *prefix, const struct listed *listed);
+void routes_clear(struct routes *r);
 
 /* Writes "METHOD PATH" lines to stdout (--routes). */
 void routes_print(void);

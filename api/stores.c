@@ -12,6 +12,7 @@
 #include "api/products/product_reads.h"
 #include "api/products/product_writes.h"
 #include "api/batch/write_batch.h"
+#include "api/resources/resources.h"
 
 struct whole_store {
 	struct store store; /* the first member */
@@ -21,6 +22,7 @@ struct whole_store {
 	struct write_batches writes;
 	struct lists lists;
 	struct imports imports;
+	struct resources resources;
 };
 
 static struct store *store_new(struct service *service, struct pool *pool)
@@ -35,7 +37,8 @@ static struct store *store_new(struct service *service, struct pool *pool)
 				   .reads = &s->reads,
 				   .writes = &s->writes,
 				   .lists = &s->lists,
-				   .imports = &s->imports };
+				   .imports = &s->imports,
+				   .resources = &s->resources };
 	s->lists.max = s->imports.max = api_settings_share(settings, settings->max_lists);
 	write_batches_init(&s->writes);
 	return &s->store;
@@ -45,6 +48,7 @@ static void store_free(struct store *s)
 {
 	read_batches_clear(s->reads);
 	write_batches_clear(s->writes);
+	resources_clear(s->resources);
 	made_clear(s->made);
 	scratch_clear(s->scratch);
 	free(s);
@@ -63,6 +67,7 @@ static void store_tick(struct store *s)
 	write_tick(s);
 	import_tick(s);
 	list_tick(s);
+	resources_tick(s);
 }
 
 static struct mono store_next(const struct store *s, struct mono tick)

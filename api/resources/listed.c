@@ -271,6 +271,17 @@ void listed_clear(struct listed *l)
 	*l = (struct listed){ 0 };
 }
 
+const struct listed_resource *listed_find(const struct listed *l, const char *name, size_t len)
+{
+	for (size_t i = 0; i < l->n; i++) {
+		const char *other = l->resources[i].name;
+
+		if (strlen(other) == len && memcmp(other, name, len) == 0)
+			return &l->resources[i];
+	}
+	return NULL;
+}
+
 static void add_member(struct strbuf *out, const char *name, const char *value)
 {
 	strbuf_addstr(out, name);

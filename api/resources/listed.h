@@ -38,6 +38,8 @@ MUST_CHECK bool listed_check_prefix(const char *prefix, struct err *err);
 MUST_CHECK bool listed_read(struct listed *ret, const char *text, const char *const *reserved,
 			    size_t nreserved, struct err *err);
 void listed_clear(struct listed *l);
+/* NULL: none has this name. */
+const struct listed_resource *listed_find(const struct listed *l, const char *name, size_t len);
 
 /* As catalog.sql takes it: [{"name":"users","schema":null,"relation":"User"}, …] */
 void listed_json(struct strbuf *out, const struct listed *l);

@@ -349,6 +349,31 @@ static bool read_indexes(const struct jscan_value *from, struct model_resource *
 
 /* ---- resources, references, what is missing ---- */
 
+static bool read_constraints(const struct jscan_value *from, struct model_resource *r,
+			     struct err *err)
+{
+	struct jscan_iter it;
+	struct jscan_value v;
+	size_t n;
+
+	if (!read_array(from, "constraints", JSCAN_OBJECT, &it, &n, err))
+		return false;
+	r->constraints = xcalloc(n + 1, sizeof(*r->constraints));
+	while (r->nconstraints < n && jscan_iter_next(&it, NULL, &v)) {
+		struct model_constraint *c = &r->constraints[r->nconstraints++];
+		AUTO_FREE char *column = NULL;
+
+		if (!read_text(&v, "name", &c->name, err) || !read_text(&v, "column", &column, err))
+			return err_prefix(err, "a constraint");
+		int place = model_column_find(r, column, strlen(column));
+
+		if (place < 0)
+			return err_set(err, "there is no column %s", column);
+		c->column = (size_t)place;
+	}
+	return true;
+}
+
 static bool read_resource(const struct jscan_value *from, struct model_resource *r, struct err *err)
 {
 	r->rows = -1;
@@ -361,8 +386,11 @@ static bool read_resource(const struct jscan_value *from, struct model_resource 
 	    !read_optional(from, "filter", &r->filter, err) ||
 	    !read_optional(from, "comment", &r->comment, err) ||
 	    !read_int(from, "rows", -1, INT64_MAX, &r->rows, err) ||
-	    !read_bool(from, "joined", &r->joined, err) || !read_columns(from, r, err) ||
-	    !read_key(from, r, err) || !read_indexes(from, r, err))
+	    !read_bool(from, "joined", &r->joined, err) ||
+	    !read_bool(from, "replaced", &r->replaced, err) ||
+	    !read_optional(from, "stream", &r->stream, err) || !read_columns(from, r, err) ||
+	    !read_key(from, r, err) || !read_indexes(from, r, err) ||
+	    !read_constraints(from, r, err))
 		return err_prefix(err, "resource %s", r->name);
 	return true;
 }
@@ -494,6 +522,10 @@ static void resource_clear(struct model_resource *r)
 		column_clear(&r->columns[i]);
 	for (size_t i = 0; i < r->nindexes; i++)
 		free(r->indexes[i].columns);
+	for (size_t i = 0; i < r->nconstraints; i++)
+		free(r->constraints[i].name);
+	free(r->constraints);
+	free(r->stream);
 	free(r->columns);
 	free(r->indexes);
 	free(r->key);
@@ -561,6 +593,14 @@ const struct model_resource *model_find(const struct model *m, const char *name,
 	for (size_t i = 0; i < m->nresources; i++)
 		if (is_called(m->resources[i].name, name, len))
 			return &m->resources[i];
+	return NULL;
+}
+
+const char *model_constraint_column(const struct model_resource *r, const char *constraint)
+{
+	for (size_t i = 0; i < r->nconstraints; i++)
+		if (strcmp(r->constraints[i].name, constraint) == 0)
+			return r->columns[r->constraints[i].column].name;
 	return NULL;
 }
 

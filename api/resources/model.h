@@ -14,7 +14,8 @@
  *      "key": ["id"],
  *      "indexes": [{"method": "btree", "unique": true, "columns": [{"name": "id", "desc": true, "pattern": true,
  *          "unordered": true, "unequal": true}]}],
- *      "joined": true}],
+ *      "constraints": [{"name": "Post_title_key", "column": "title"}],
+ *      "stream": "tables", "joined": true, "replaced": true}],
  *    "references": [{"child": "posts", "columns": ["userId"], "parent": "users", "keys": ["id"], "unique": true}],
  *    "missing": [{"name": "accounts", "reason": "there is no table \"accounts\""}]}
  */
@@ -70,6 +71,12 @@ struct model_index {
 	struct model_index_column *columns;
 };
 
+/* Also a unique index: what the server names when it refuses a row. */
+struct model_constraint {
+	char *name;
+	size_t column; /* that is to blame */
+};
+
 struct model_resource {
 	char *name;	  /* as requests have it */
 	int table, shape; /* pgfanout.registered, pgfanout.shapes */
@@ -82,7 +89,12 @@ struct model_resource {
 	size_t *key; /* places of columns, in the key's order */
 	size_t nkey;
 	bool plain; /* keys that are equal have the same text */
-	bool joined; /* several rows may be inserted by one statement: no trigger of a user's looks at them */
+	/* Several rows may be inserted, or inserted or replaced, by one statement: no trigger of a user's looks at
+	 * them. */
+	bool joined, replaced;
+	char *stream; /* that its changes go by */
+	struct model_constraint *constraints;
+	size_t nconstraints;
 	struct model_index *indexes;
 	size_t nindexes;
 };
@@ -118,6 +130,8 @@ void model_unref(const struct model *m); /* NULL is fine */
 
 /* NULL: none has this name. */
 const struct model_resource *model_find(const struct model *m, const char *name, size_t len);
+/* The column's name; NULL: none is to blame. */
+const char *model_constraint_column(const struct model_resource *r, const char *constraint);
 /* -1: none. */
 int model_column_find(const struct model_resource *r, const char *name, size_t len);
 

@@ -51,7 +51,9 @@ enum query_op {
 struct query_filter {
 	size_t column;
 	enum query_op op;
-	size_t first_value, nvalues; /* of query->values; none for those from QUERY_NULL on */
+	/* Of query->values; none for those from QUERY_NULL on. A like that an index serves has three: the pattern,
+	 * and the ends of the range that it is in. */
+	size_t first_value, nvalues;
 };
 
 struct query_order {
@@ -82,9 +84,10 @@ struct query {
 	struct strbuf text; /* of all values */
 	struct query_value *values;
 	size_t nvalues;
-	size_t ncursor,
-		cursor; /* values of the cursor: how many, 0: none; the first. NULLs: see nulls */
-	uint32_t cursor_nulls; /* bit n: the n-th of them is NULL, and its text "" */
+	/* Of how many columns there is a cursor, 0: none; its first value. Those that are NULL have no value: bit n
+	 * of cursor_nulls is set if the n-th is. */
+	size_t ncursor, cursor;
+	uint32_t cursor_nulls;
 	bool selects;
 	size_t *select; /* columns; of selects */
 	size_t nselect;
@@ -106,7 +109,19 @@ struct query_fault {
 struct query_rules {
 	bool scans;	    /* RESOURCE_SCANS */
 	const char *embeds; /* of the setting: "posts,comments"; NULL: none */
+	/* Only the children of one row: those that refer by this foreign key, whose keys are the parent's key,
+	 * to the row with this key, as query_read_key() takes it. NULL: all. */
+	const struct model_reference *children;
+	const char *parent;
+	size_t parent_len;
 };
+
+/* The foreign key by which rows of one resource refer to the key of another one; column: by this column of the
+ * child's, where several lead there. NULL: there is none, or several. */
+const struct model_reference *query_children(const struct model *m,
+					     const struct model_resource *child,
+					     const struct model_resource *parent,
+					     const char *column, size_t len);
 
 /* Zeroed, or cleared. Reads the parameters of a page or list, or with key of one row (then only select and
  * embed are known). False: fault is set, and q is to be cleared all the same. */
@@ -115,7 +130,9 @@ MUST_CHECK bool query_read(struct query *q, const struct model *m, const struct 
 			   size_t n, bool key, struct query_fault *fault);
 void query_clear(struct query *q);
 
-/* The text of a cursor is base64 of a JSON array: the texts of the order's columns in the last row, or null. */
+/* The text of a cursor is base64 of a JSON array: the texts of the order's columns in the last row, or null.
+ * This one, in place of what cursor there is, is not in base64. False: it is none. */
+MUST_CHECK bool query_set_cursor(struct query *q, const char *json, size_t len);
 
 /* A key as the path has it, "a,b", %XX decoded, a comma in a value as %2C: nkey values at the end of
  * q->values. Whole numbers, UUIDs and booleans are checked, and written as PostgreSQL writes them. */

@@ -28,8 +28,14 @@ void query_sql_page(struct strbuf *out, const struct query *q, bool primary);
  * have no row in the result. */
 void query_sql_keys(struct strbuf *out, const struct query *q, bool primary);
 
-/* '{"id":' || … : the expression of a row as JSON, as text. alias: of the table in the statement. The same
- * is answered by writes. */
+/* For statements of others, such as writes. The expression of a row as JSON, as text; alias: of the table in
+ * the statement. With embeds it names what query_sql_joins() joins. */
 void query_sql_row(struct strbuf *out, const struct query *q, const char *alias);
+/* " LEFT JOIN LATERAL …" for each embed; nothing without embeds. */
+void query_sql_joins(struct strbuf *out, const struct query *q, const char *alias, bool primary);
+/* boolean: a parent is missing that a foreign key promises. */
+void query_sql_lacks(struct strbuf *out, const struct query *q, const char *alias);
+/* "pgfanout.readable(1, 2) AND …": each table once. */
+void query_sql_readable(struct strbuf *out, const struct query *q);
 
 #endif

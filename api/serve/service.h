@@ -11,6 +11,7 @@
 
 struct service;
 struct catalog;
+struct catalog_place;
 struct listed;
 struct store; /* what the rooms above keep for one worker */
 
@@ -35,9 +36,10 @@ struct service {
 	struct upstreams upstreams;
 	/* Both set before the workers start, stopped after they have ended. */
 	struct relays *relays;
-	struct relay *relay;	 /* of products */
-	struct catalog *catalog; /* of the resources; NULL: there are none */
-	int64_t started_us;	 /* wall clock */
+	struct relay *relay;	      /* of products */
+	struct catalog *catalog;      /* of the resources; NULL: there are none */
+	struct catalog_place *models; /* what it finds */
+	int64_t started_us;	      /* wall clock */
 	atomic_bool draining;
 	atomic_bool warm; /* /ready has said yes once */
 };

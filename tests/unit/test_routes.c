@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "api/products/products.h"
+#include "api/resources/listed.h"
 #include "api/routes.h"
 
 #define ID "01a1f862-f215-7a75-9394-999ca50334cc"
@@ -53,13 +54,31 @@ static const struct {
 	{ HTTP_GET, "/api/products/import", ROUTE_FOUND, "/api/products/:id", "import" },
 };
 
+static struct routes routes;
+
+static int make(void **state)
+{
+	static const struct listed none = { 0 };
+
+	(void)state;
+	routes_make(&routes, "/api", &none);
+	return 0;
+}
+
+static int clear(void **state)
+{
+	(void)state;
+	routes_clear(&routes);
+	return 0;
+}
+
 static void test_find(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		struct route_match m;
-		enum route_verdict verdict = route_find(&api_routes, cases[i].method, cases[i].path,
-							&m);
+		enum route_verdict verdict = route_find(&routes.table, cases[i].method,
+							cases[i].path, &m);
 
 		print_message("%s %s\n", route_method_name(cases[i].method), cases[i].path);
 		assert_int_equal(verdict, cases[i].verdict);
@@ -79,12 +98,12 @@ static void test_find(void **state)
 static void test_every_route_is_found(void **state)
 {
 	(void)state;
-	for (size_t i = 0; i < api_routes.n; i++) {
-		const struct route *r = &api_routes.list[i];
+	for (size_t i = 0; i < routes.table.n; i++) {
+		const struct route *r = &routes.table.list[i];
 		struct route_match m;
 
 		print_message("%s %s\n", route_method_name(r->method), r->pattern);
-		assert_int_equal(route_find(&api_routes, r->method, r->pattern, &m), ROUTE_FOUND);
+		assert_int_equal(route_find(&routes.table, r->method, r->pattern, &m), ROUTE_FOUND);
 		assert_ptr_equal(m.route, r);
 	}
 }
@@ -136,5 +155,5 @@ int main(void)
 		cmocka_unit_test(test_limit),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, make, clear);
 }

@@ -164,18 +164,34 @@ candidates AS MATERIALIZED (
 			AND NOT EXISTS (SELECT FROM pg_rewrite w WHERE w.ev_class = r.oid)
 			AND NOT row_security_active(r.oid)
 			AND NOT EXISTS (SELECT FROM parts p JOIN pg_class b ON b.oid = p.part WHERE p.root = r.oid AND b.relkind = 'f')
-			AS joined
+			AS joined,
+		NOT EXISTS (SELECT FROM (SELECT r.oid UNION ALL SELECT p.part FROM parts p WHERE p.root = r.oid) AS w (oid)
+				JOIN pg_trigger g ON g.tgrelid = w.oid JOIN pg_proc f ON f.oid = g.tgfoid
+			WHERE NOT g.tgisinternal AND g.tgtype & 16 = 16 AND g.tgenabled <> 'D' -- of UPDATE
+				AND f.pronamespace <> 'pgfanout'::regnamespace) AS untouched
 	FROM registered r JOIN pg_class c ON c.oid = r.oid
 	LEFT JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = r.oid AND d.objsubid = 0
+), constraints_json AS MATERIALIZED ( -- the column that is to blame, of a check only if it is of one
+	SELECT k.oid, jsonb_agg(jsonb_build_object('name', k.name, 'column', c.name) ORDER BY k.name) AS json
+	FROM (
+		SELECT r.oid, n.conname AS name, n.conkey[1] AS att FROM registered r JOIN pg_constraint n ON n.conrelid = r.oid
+		WHERE n.contype <> 'c' OR cardinality(n.conkey) = 1
+		UNION
+		SELECT r.oid, x.relname, i.indkey[0] FROM registered r JOIN pg_index i ON i.indrelid = r.oid AND i.indisunique
+		JOIN pg_class x ON x.oid = i.indexrelid
+	) AS k JOIN columns c ON c.oid = k.oid AND c.att = k.att
+	GROUP BY k.oid
 ), resources_json AS MATERIALIZED (
 	SELECT jsonb_agg(jsonb_build_object('name', r.name, 'table', r.id, 'shape', r.shape,
 			'schema', r.description ->> 'schema', 'relation', r.description ->> 'name', 'filter', r.filter,
-			'comment', f.comment, 'rows', f.rows, 'joined', nullif(f.joined, false), 'columns', c.json, 'indexes', x.json,
+			'comment', f.comment, 'rows', f.rows, 'joined', nullif(f.joined, false),
+			'replaced', nullif(f.joined AND f.untouched, false), 'stream', r.description ->> 'stream',
+			'columns', c.json, 'indexes', x.json, 'constraints', k.json,
 			'key', (SELECT jsonb_agg(c.name ORDER BY k.place)
 				FROM jsonb_array_elements(r.description -> 'key') WITH ORDINALITY AS k (att, place)
 				JOIN columns c ON c.oid = r.oid AND c.att = k.att::smallint)) ORDER BY r.place) AS json
 	FROM resources r JOIN columns_json c ON c.oid = r.oid JOIN facts f ON f.oid = r.oid
-	LEFT JOIN indexes_json x ON x.oid = r.oid
+	LEFT JOIN indexes_json x ON x.oid = r.oid LEFT JOIN constraints_json k ON k.oid = r.oid
 ), foreign_keys AS MATERIALIZED (
 	SELECT k.conrelid, k.confrelid, w.columns, w.keys,
 		-- a parent has at most one child by it

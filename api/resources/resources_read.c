@@ -1,0 +1,389 @@
+/*
+ * resources_read.c: reads of resources: what is asked becomes a statement, and its rows the answer. A worker's
+ * thread.
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/batch/list.h"
+#include "api/batch/read_batch.h"
+#include "api/batch/scratch.h"
+#include "api/resources/listed.h"
+#include "api/resources/query_sql.h"
+#include "api/resources/resources_private.h"
+#include "common/base/base64.h"
+
+static const struct read_calls row_calls, rows_calls;
+static const struct list_calls listing;
+
+/* ---- statements ---- */
+
+static bool make(struct request *r, const struct read_calls *calls, bool joins, size_t nparams,
+		 void (*write)(struct strbuf *, const struct query *, bool))
+{
+	AUTO_STRBUF replica = STRBUF_INIT, primary = STRBUF_INIT;
+
+	write(&replica, &r->of->query, false);
+	write(&primary, &r->of->query, true);
+	made_unref(r->of->made[0]);
+	struct made *m = made_find(store_of(r)->made, strbuf_str(&replica), strbuf_str(&primary),
+				   (int)nparams);
+
+	r->of->made[0] = m;
+	if (!m) {
+		request_unavailable(r, "too many different queries are under way; try again");
+		return false;
+	}
+	m->reads = (struct read_statement){ .calls = calls, .joins = joins, .made = m };
+	r->statement = &m->reads;
+	return true;
+}
+
+static bool make_rows(struct request *r)
+{
+	return make(r, &rows_calls, false, r->of->query.nvalues + 1, query_sql_page);
+}
+
+/* Whether requests for rows of this resource may share a statement: each key must be found by its text alone. */
+static bool make_row(struct request *r)
+{
+	const struct model_resource *resource = r->of->query.resource;
+
+	return make(r, &row_calls, resource->plain, resource->nkey, query_sql_keys);
+}
+
+/* The place of the statement that most reads by key have; NULL: it is not kept. */
+static struct made **plain_place(struct request *r)
+{
+	struct resources *all = store_of(r)->resources;
+	const struct model *m = r->of->query.model;
+
+	if (all->plain_of != m->number) {
+		for (size_t i = 0; i < all->nplain; i++)
+			made_unref(all->plain[i]);
+		free(all->plain);
+		all->nplain = m->nresources;
+		all->plain = xcalloc(m->nresources + 1, sizeof(struct made *));
+		all->plain_of = m->number;
+	}
+	return &all->plain[r->of->query.resource - m->resources];
+}
+
+/* ---- what a request asks ---- */
+
+#define PARAMS_MAX 64
+
+static bool read_params(struct request *r, const struct model *m,
+			const struct model_resource *resource, bool key,
+			const struct model_reference *children)
+{
+	const struct listed_resource *listed = resources_listed(r, resource);
+	const struct query_rules rules = {
+		.scans = r->all->service->settings->resource_scans,
+		.embeds = listed->embeds,
+		.children = children,
+		.parent = r->part[1].at,
+		.parent_len = r->part[1].len,
+	};
+	struct http_param params[PARAMS_MAX];
+	size_t n = http_request_params(r->http, params, PARAMS_MAX);
+	struct query_fault fault = { 0 };
+
+	if (n > PARAMS_MAX) {
+		request_fail(r, 400, NULL, "too many query parameters");
+		return false;
+	}
+	return query_read(&r->of->query, m, resource, &rules, params, n, key, &fault) ||
+	       resources_refuse(r, &fault);
+}
+
+static bool plan_row(struct request *r)
+{
+	const struct model *m = resources_model(r);
+	const struct model_resource *resource = m ? resources_find(r, m, r->part[0]) : NULL;
+
+	if (!resource || !read_params(r, m, resource, true, NULL))
+		return false;
+	bool plain = http_request_params(r->http, NULL, 0) == 0;
+	struct made **place = plain ? plain_place(r) : NULL;
+
+	if (place && *place) {
+		r->of->made[0] = made_ref(*place);
+		r->statement = &(*place)->reads;
+	} else {
+		if (!make_row(r))
+			return false;
+		if (place)
+			*place = made_ref(r->of->made[0]);
+	}
+	return resources_read_key(r);
+}
+
+static bool plan_rows(struct request *r)
+{
+	const struct model *m = resources_model(r);
+	const struct model_resource *resource = m ? resources_find(r, m, r->part[0]) : NULL;
+
+	return resource && read_params(r, m, resource, false, NULL) && make_rows(r);
+}
+
+static bool plan_children(struct request *r)
+{
+	const struct model *m = resources_model(r);
+	struct route_part name = r->part[2], plain = resources_name(name);
+	const struct model_resource *parent = m ? resources_find(r, m, r->part[0]) : NULL;
+	const struct model_resource *child = parent ? resources_find(r, m, plain) : NULL;
+
+	if (!child)
+		return false;
+	bool named = plain.len < name.len; /* comments!author_id */
+	const struct model_reference *f = query_children(m, child, parent,
+							 named ? name.at + plain.len + 1 : NULL,
+							 named ? name.len - plain.len - 1 : 0);
+
+	if (f)
+		return read_params(r, m, child, false, f) && make_rows(r);
+	request_fail(r, 404, NULL,
+		     "no foreign key, or more than one, leads from %s to the key of %s",
+		     child->name, parent->name);
+	return false;
+}
+
+/* ---- handlers ---- */
+
+void resources_get(struct request *r)
+{
+	r->want.by_key = true;
+	resources_init(r, plan_row, read_submit);
+	resources_start(r);
+}
+
+static void submit_rows(struct request *r)
+{
+	r->listing = &listing;
+	if (r->list) { /* it begins once more, in its place */
+		read_submit(r);
+	} else if (r->of->query.paged) {
+		r->limit = r->of->query.limit + 1; /* one more tells whether there is a next page */
+		page_start(r);
+	} else {
+		list_start(r);
+	}
+}
+
+void resources_list(struct request *r)
+{
+	resources_init(r, plan_rows, submit_rows);
+	resources_start(r);
+}
+
+void resources_children(struct request *r)
+{
+	resources_init(r, plan_children, submit_rows);
+	resources_start(r);
+}
+
+/* ---- parameters ---- */
+
+static void rows_params(struct request *const *rows, size_t n, struct db_param *ret)
+{
+	struct request *r = rows[0];
+	struct resource_request *of = r->of;
+	const struct query *q = &of->query;
+
+	(void)n; /* one */
+	for (size_t i = 0; i < q->nvalues; i++)
+		ret[i] = DB_TEXT(q->text.data + q->values[i].at);
+	snprintf(of->number, sizeof(of->number), "%d", r->limit);
+	ret[q->nvalues] = DB_TEXT(of->number);
+}
+
+static void row_params(struct request *const *rows, size_t n, struct db_param *ret)
+{
+	struct pgarray *keys = scratch_arrays(store_of(rows[0])->scratch,
+					      rows[0]->of->query.resource->nkey);
+	size_t nkey = rows[0]->of->query.resource->nkey;
+
+	for (size_t k = 0; k < nkey; k++) {
+		pgarray_begin(&keys[k], PGARRAY_TEXT);
+		for (size_t i = 0; i < n; i++) {
+			const struct query *q = &rows[i]->of->query;
+			const struct query_value *v = &q->values[q->nvalues - nkey + k];
+
+			pgarray_add_text(&keys[k], q->text.data + v->at, v->len);
+		}
+		ret[k] = pgarray_finish(&keys[k]);
+	}
+}
+
+/* ---- answers ---- */
+
+static bool lacks(const struct pg_result *rows, int row)
+{
+	return db_value(rows, row, 2)[0] != 0;
+}
+
+static bool row_row(struct request *r, const struct pg_result *res, int row,
+		    const struct upstream *up)
+{
+	struct strbuf *out = http_out(r->http);
+
+	if (!up->primary && lacks(res, row))
+		return false;
+	request_served_by(r, up);
+	if (resources_envelope(r))
+		strbuf_addstr(out, "{\"success\":true,\"data\":");
+	strbuf_add(out, db_value(res, row, 1), (size_t)db_length(res, row, 1));
+	if (resources_envelope(r))
+		resources_message(r, out, "retrieved");
+	request_reply(r, 200);
+	return true;
+}
+
+static void row_missing(struct request *r, const struct upstream *up)
+{
+	request_served_by(r, up);
+	request_fail(r, 404, NULL, "there is no row with this key");
+}
+
+static void list_open(struct request *r, struct strbuf *out)
+{
+	strbuf_addstr(out, resources_envelope(r) ? "{\"success\":true,\"data\":[" : "[");
+}
+
+static void list_row(struct request *r, struct strbuf *out, const struct pg_result *rows, int row)
+{
+	(void)r;
+	strbuf_add(out, db_value(rows, row, 0), (size_t)db_length(rows, row, 0));
+}
+
+static void list_close(struct request *r, struct strbuf *out)
+{
+	strbuf_addch(out, ']');
+	if (resources_envelope(r))
+		resources_message(r, out, "retrieved");
+}
+
+static void list_close_page(struct request *r, struct strbuf *out, const struct pg_result *rows,
+			    int last, bool more)
+{
+	AUTO_STRBUF next = STRBUF_INIT;
+
+	if (more)
+		base64_add(&next, BASE64_URL, db_value(rows, last, 1),
+			   (size_t)db_length(rows, last, 1));
+	strbuf_addch(out, ']');
+	if (!resources_envelope(r)) {
+		if (more)
+			http_header(r->http, "X-Next-Cursor", strbuf_str(&next));
+		return;
+	}
+	strbuf_addstr(out, ",\"next\":");
+	if (more)
+		strbuf_addf(out, "\"%s\"", strbuf_str(&next));
+	else
+		strbuf_addstr(out, "null");
+	resources_message(r, out, "retrieved");
+}
+
+/* The first row may be the count of all. */
+static int list_first(struct request *r, const struct pg_result *rows)
+{
+	char text[24];
+
+	if (r->of->query.count == QUERY_NO_COUNT)
+		return 0;
+	if (!r->of->counted) {
+		snprintf(text, sizeof(text), "%" PRId64, pg_get_int8(db_value(rows, 0, 3)));
+		http_header(r->http, "X-Total-Count", text);
+		r->of->counted = true;
+	}
+	return 1;
+}
+
+static bool list_whole(struct request *r, const struct pg_result *rows)
+{
+	(void)r;
+	for (int i = 0; i < db_rows(rows); i++)
+		if (lacks(rows, i))
+			return false;
+	return true;
+}
+
+static void list_behind(struct request *r, const struct pg_result *rows, int row)
+{
+	struct query *q = &r->of->query;
+
+	q->count = QUERY_NO_COUNT;
+	if (!query_set_cursor(q, db_value(rows, row, 1), (size_t)db_length(rows, row, 1)) ||
+	    !make_rows(r))
+		list_cut(r);
+}
+
+/* ---- refusals ---- */
+
+/* The field that a parameter of the statement comes from; NULL: it is not known. */
+static const char *field_of(const struct request *r, int parameter)
+{
+	const struct query *q = &r->of->query;
+	const struct model_resource *resource = q->resource;
+
+	if (r->want.by_key)
+		return resource->nkey == 1 ? resource->columns[resource->key[0]].name : NULL;
+	if (parameter < 1 || (size_t)parameter > q->nvalues)
+		return q->nvalues == 1 ? resource->columns[q->values[0].column].name : NULL;
+	return resource->columns[q->values[parameter - 1].column].name;
+}
+
+static bool on_refused(struct request *r, const struct upstream *up, enum db_outcome outcome,
+		       const struct err *err)
+{
+	bool slow = strcmp(err->sqlstate, "57014") == 0; /* it would be slow elsewhere too */
+
+	if (list_is_running(r)) {
+		if (slow || (up->primary && resources_is_outdated(err)))
+			list_cut(r);
+		return r->state == REQUEST_STREAMING;
+	}
+	if (slow) {
+		request_unavailable(r, "the query takes longer than READ_TIMEOUT_MS allows");
+		return true;
+	}
+	if (outcome == DB_REFUSED && strncmp(err->sqlstate, "22", 2) == 0) {
+		request_served_by(r, up);
+		request_fail(r, 400, field_of(r, err->parameter),
+			     "a value is none of its column's type");
+		return true;
+	}
+	return up->primary && resources_is_outdated(err) && resources_wait(r);
+}
+
+static void row_none(struct request *r)
+{
+	request_unavailable(r, "no database answers reads now");
+}
+
+static const struct read_calls row_calls = {
+	.params = row_params,
+	.row = row_row,
+	.missing = row_missing,
+	.refused = on_refused,
+	.none = row_none,
+};
+static const struct read_calls rows_calls = {
+	.params = rows_params,
+	.rows = list_rows,
+	.refused = on_refused,
+	.none = list_none,
+};
+static const struct list_calls listing = {
+	.open = list_open,
+	.row = list_row,
+	.close = list_close,
+	.close_page = list_close_page,
+	.behind = list_behind,
+	.first = list_first,
+	.whole = list_whole,
+};

@@ -1,0 +1,461 @@
+/*
+ * resources_write.c: writes of resources. A worker's thread.
+ *
+ * request->id stands for the row: a hash of its table and key, so that a batch has each row once and batches
+ * lock rows in one order (write_batch.h). A new row whose key the database makes has one by chance.
+ *
+ * What the database refuses, and why, is told in words of ours, with the column where one is to blame: what it
+ * says itself may hold whole rows.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/batch/scratch.h"
+#include "api/batch/write_batch.h"
+#include "api/resources/resources_private.h"
+#include "common/base/clip.h"
+#include "common/json/jscan.h"
+
+static const struct write_calls calls;
+
+/* ---- statements ---- */
+
+static bool make(struct request *r, const struct query_write *w, bool joins)
+{
+	struct resource_request *of = r->of;
+	struct made_statements *all = store_of(r)->made;
+	size_t params = query_write_params(w);
+
+	for (int which = WRITE_FREE; which <= WRITE_WAITS; which++) {
+		AUTO_STRBUF sql = STRBUF_INIT;
+
+		query_write_sql(&sql, w, which == WRITE_WAITS);
+		of->made[which] = made_find(all, strbuf_str(&sql), strbuf_str(&sql), (int)params);
+		if (!of->made[which]) {
+			request_unavailable(
+				r, "too many different statements are under way; try again");
+			return false;
+		}
+	}
+	of->made[WRITE_FREE]->writes = (struct write_statement){
+		.calls = &calls,
+		.joins = joins,
+		.nparams = (int)params,
+		.made = { of->made[WRITE_FREE], of->made[WRITE_WAITS] },
+	};
+	r->write = &of->made[WRITE_FREE]->writes;
+	return true;
+}
+
+/* Whether others may be written together with it: rows are told apart by the texts of their keys, and no trigger
+ * drops one of them. */
+static bool may_join(const struct resource_request *of, size_t params)
+{
+	const struct model_resource *r = of->query.resource;
+
+	switch (of->verb) {
+	case QUERY_INSERT:
+		return r->joined && params > 0;
+	case QUERY_REPLACE:
+		return r->replaced && r->plain;
+	default:
+		return r->plain;
+	}
+}
+
+/* ---- what a request says ---- */
+
+/* The values of the key, at the end of the query's. */
+static const struct query_value *key_of(const struct query *q, size_t k)
+{
+	return &q->values[q->nvalues - q->resource->nkey + k];
+}
+
+static uint64_t mix(uint64_t h, const char *text, size_t len)
+{
+	h = (h ^ len) * UINT64_C(0x9e3779b97f4a7c15);
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
+	return h ^ h >> 29;
+}
+
+static void add_to_id(uint64_t id[2], const char *text, size_t len)
+{
+	id[0] = mix(id[0], text, len);
+	id[1] = mix(id[1] + id[0], text, len);
+}
+
+static void name_row(struct request *r)
+{
+	const struct resource_request *of = r->of;
+	const struct model_resource *resource = of->query.resource;
+	uint64_t id[2] = { UINT64_C(0xcbf29ce484222325), (uint64_t)resource->table };
+
+	for (size_t k = 0; k < resource->nkey; k++) {
+		const struct row_value *v = row_input_find(&of->in, resource->key[k]);
+		const char *text = of->in.text.data;
+
+		if (of->verb != QUERY_INSERT) {
+			const struct query_value *key = key_of(&of->query, k);
+
+			add_to_id(id, of->query.text.data + key->at, key->len);
+		} else if (v) {
+			add_to_id(id, text + v->at, v->len);
+		} else {
+			uuid_make(&r->id);
+			return;
+		}
+	}
+	memcpy(r->id.b, id, sizeof(r->id.b));
+}
+
+static bool is_path_key(const struct resource_request *of, const struct row_value *v)
+{
+	const struct model_column *c = &of->query.resource->columns[v->column];
+	const struct query_value *key = key_of(&of->query, (size_t)c->key);
+
+	return !v->null && v->len == key->len &&
+	       memcmp(of->in.text.data + v->at, of->query.text.data + key->at, key->len) == 0;
+}
+
+/* The columns of the body that the statement writes; those of the key must be the path's. */
+static bool read_columns(struct request *r, size_t *columns, size_t *ret_n)
+{
+	struct resource_request *of = r->of;
+	const struct model_resource *resource = of->query.resource;
+	size_t n = 0;
+
+	for (size_t i = 0; i < of->in.n; i++) {
+		const struct row_value *v = &of->in.values[i];
+		const struct model_column *c = &resource->columns[v->column];
+
+		if (c->key >= 0 && of->verb != QUERY_INSERT) {
+			if (is_path_key(of, v))
+				continue;
+			request_fail(r, 422, c->name, "%s differs from the one in the path",
+				     c->name);
+			return false;
+		}
+		if (c->identity_always) {
+			request_fail(r, 422, c->name, "%s is made by the database: leave it out",
+				     c->name);
+			return false;
+		}
+		columns[n++] = v->column;
+	}
+	*ret_n = n;
+	return true;
+}
+
+static bool read_body(struct request *r)
+{
+	const struct strbuf *body = http_request_body(r->http);
+	struct row_fault fault = { 0 };
+
+	if (row_input_read(&r->of->in, r->of->query.resource, strbuf_str(body), body->len, &fault))
+		return true;
+	request_fail(r, fault.status, fault.field[0] ? fault.field : NULL, "%s", fault.err.text);
+	return false;
+}
+
+/* A row whose key only the database can make cannot be made by PUT. */
+static enum query_verb verb_of(const struct model_resource *resource, enum query_verb verb)
+{
+	for (size_t k = 0; k < resource->nkey; k++) {
+		const struct model_column *c = &resource->columns[resource->key[k]];
+
+		if (verb == QUERY_REPLACE && (c->identity_always || c->generated))
+			return QUERY_UPDATE;
+	}
+	return verb;
+}
+
+static bool make_for(struct request *r)
+{
+	struct resource_request *of = r->of;
+	const struct model_resource *resource = of->query.resource;
+	AUTO_FREE size_t *columns = xcalloc(of->in.n + 1, sizeof(*columns));
+	struct query_write w = { .resource = resource, .verb = of->verb, .columns = columns };
+
+	if (!read_columns(r, columns, &w.ncolumns))
+		return false;
+	if (of->verb == QUERY_UPDATE && w.ncolumns == 0) {
+		request_fail(r, 422, NULL, "nothing to change: give at least one column");
+		return false;
+	}
+	name_row(r);
+	return make(r, &w, may_join(of, query_write_params(&w)));
+}
+
+static bool plan(struct request *r)
+{
+	struct resource_request *of = r->of;
+	const struct model *m = resources_model(r);
+	const struct model_resource *resource = m ? resources_find(r, m, r->part[0]) : NULL;
+
+	if (!resource)
+		return false;
+	of->query.model = model_ref(m);
+	of->query.resource = resource;
+	of->verb = verb_of(resource, of->verb);
+	return (of->verb == QUERY_INSERT || resources_read_key(r)) &&
+	       (of->verb == QUERY_DELETE || read_body(r)) && make_for(r);
+}
+
+/* ---- handlers ---- */
+
+static void begin(struct request *r, enum query_verb verb)
+{
+	resources_init(r, plan, write_submit);
+	r->of->verb = verb;
+	resources_start(r);
+}
+
+void resources_create(struct request *r)
+{
+	begin(r, QUERY_INSERT);
+}
+
+void resources_replace(struct request *r)
+{
+	begin(r, QUERY_REPLACE);
+}
+
+void resources_update(struct request *r)
+{
+	begin(r, QUERY_UPDATE);
+}
+
+void resources_delete(struct request *r)
+{
+	begin(r, QUERY_DELETE);
+}
+
+/* ---- parameters ---- */
+
+/* All rows of a statement have the same columns. */
+static void add_row(struct pgarray *arrays, const struct request *r)
+{
+	const struct resource_request *of = r->of;
+	const struct query *q = &of->query;
+	size_t at = 0;
+
+	for (size_t k = 0; of->verb != QUERY_INSERT && k < q->resource->nkey; k++)
+		pgarray_add_text(&arrays[at++], q->text.data + key_of(q, k)->at, key_of(q, k)->len);
+	for (size_t i = 0; i < of->in.n; i++) {
+		const struct row_value *v = &of->in.values[i];
+
+		if (of->verb != QUERY_INSERT && q->resource->columns[v->column].key >= 0)
+			continue;
+		if (v->null)
+			pgarray_add_null(&arrays[at++]);
+		else
+			pgarray_add_text(&arrays[at++], of->in.text.data + v->at, v->len);
+	}
+}
+
+static void params(struct request *const *rows, size_t n, struct db_param *ret)
+{
+	size_t count = (size_t)rows[0]->write->nparams;
+	struct pgarray *arrays = scratch_arrays(store_of(rows[0])->scratch, count);
+
+	for (size_t i = 0; i < count; i++)
+		pgarray_begin(&arrays[i], PGARRAY_TEXT);
+	for (size_t i = 0; i < n; i++)
+		add_row(arrays, rows[i]);
+	for (size_t i = 0; i < count; i++)
+		ret[i] = pgarray_finish(&arrays[i]);
+}
+
+/* ---- answers ---- */
+
+/* Those without a number are the rows that were not left out, in their order; those that were come first. */
+static size_t find(struct request *const *rows, size_t n, const struct pg_result *res, int row,
+		   size_t from)
+{
+	bool first = row == 0 || db_is_null(res, row - 1, 1);
+
+	if (!db_is_null(res, row, 0)) {
+		int64_t number = pg_get_int8(db_value(res, row, 0));
+
+		return number >= 1 && (uint64_t)number <= n ? (size_t)number - 1 : n;
+	}
+	for (size_t at = first ? 0 : from; at < n; at++) {
+		bool left_out = false;
+
+		for (int i = 0; !left_out && i < row && db_is_null(res, i, 1); i++)
+			left_out = pg_get_int8(db_value(res, i, 0)) == (int64_t)at + 1;
+		if (!left_out)
+			return at;
+	}
+	(void)rows;
+	return n;
+}
+
+static void add_percent(struct strbuf *out, const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		unsigned char c = (unsigned char)text[i];
+
+		if ((c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+		    strchr("-._~:", c) != NULL)
+			strbuf_addch(out, text[i]);
+		else
+			strbuf_addf(out, "%%%02X", c);
+	}
+}
+
+/* Location: /api/users/1 */
+static void add_location(struct request *r, const char *key, size_t len)
+{
+	AUTO_STRBUF path = STRBUF_INIT, text = STRBUF_INIT;
+	struct jscan_value document, value;
+	struct jscan_iter it;
+	struct err ignored;
+	const char *separator = "/";
+
+	if (!jscan_document(key, len, &document, &ignored))
+		return;
+	strbuf_addstr(&path, resources_prefix(r));
+	strbuf_addf(&path, "/%s", r->of->query.resource->name);
+	for (jscan_iter_init(&it, &document); jscan_iter_next(&it, NULL, &value);) {
+		strbuf_addstr(&path, separator);
+		separator = ",";
+		strbuf_reset(&text);
+		jscan_string(&value, &text, NULL);
+		add_percent(&path, strbuf_str(&text), text.len);
+	}
+	http_header(r->http, "Location", strbuf_str(&path));
+}
+
+static void answer_deleted(struct request *r)
+{
+	if (!resources_envelope(r)) {
+		request_reply(r, 204);
+		return;
+	}
+	strbuf_addstr(http_out(r->http), "{\"success\":true,\"data\":null");
+	resources_message(r, http_out(r->http), "deleted");
+	request_reply(r, 200);
+}
+
+static void on_row(struct request *r, const struct pg_result *res, int row)
+{
+	bool created = db_value(res, row, 2)[0] != 0, envelope = resources_envelope(r);
+
+	if (r->of->verb == QUERY_DELETE) {
+		answer_deleted(r);
+		return;
+	}
+	struct strbuf *out = http_out(r->http);
+
+	if (created)
+		add_location(r, db_value(res, row, 3), (size_t)db_length(res, row, 3));
+	if (envelope)
+		strbuf_addstr(out, "{\"success\":true,\"data\":");
+	strbuf_add(out, db_value(res, row, 1), (size_t)db_length(res, row, 1));
+	if (envelope)
+		resources_message(r, out, created ? "created" : "updated");
+	request_reply(r, created ? 201 : 200);
+}
+
+static void on_missing(struct request *r)
+{
+	if (r->of->verb == QUERY_INSERT || r->of->verb == QUERY_REPLACE)
+		request_fail(r, 422, NULL, "the database took the row but did not keep it");
+	else
+		request_fail(r, 404, NULL, "there is no row with this key");
+}
+
+/* ---- refusals ---- */
+
+/* The only column whose text the server names in what it says; NULL: none, or several. */
+static const char *column_quoted(const struct request *r, const struct err *err)
+{
+	const struct resource_request *of = r->of;
+	const char *found = NULL;
+
+	for (size_t i = 0; i < of->in.n; i++) {
+		const struct row_value *v = &of->in.values[i];
+		AUTO_STRBUF quoted = STRBUF_INIT;
+
+		if (v->null || v->len == 0)
+			continue;
+		strbuf_addf(&quoted, "\"%s\"", of->in.text.data + v->at);
+		if (!strstr(err->text, strbuf_str(&quoted)))
+			continue;
+		if (found)
+			return NULL;
+		found = of->query.resource->columns[v->column].name;
+	}
+	return found;
+}
+
+static const struct refusal {
+	const char *sqlstate; /* or its class */
+	int status;
+	const char *words;
+} refusals[] = {
+	{ "23502", 422, "a value is missing" },
+	{ "23503", 409, "it refers to a row that does not exist, or another row refers to it" },
+	{ "23505", 409, "another row has the same value already" },
+	{ "23P01", 409, "another row excludes it" },
+	{ "23514", 422, "a check of the table does not allow it" },
+	{ "22001", 422, "a text is too long for its column" },
+	{ "22003", 422, "a number is out of its column's range" },
+	{ "22", 422, "a value is none of its column's type" },
+	{ "42501", 403, "the table's row security does not allow it" },
+	{ "44", 422, "a view's check does not allow it" },
+	{ "428C9", 422, "a column is made by the database: leave it out" },
+};
+
+static const struct refusal *refusal_of(const struct err *err)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++)
+		if (strncmp(err->sqlstate, refusals[i].sqlstate, strlen(refusals[i].sqlstate)) == 0)
+			return &refusals[i];
+	return NULL;
+}
+
+static bool on_refused(struct request *r, enum db_outcome outcome, const struct err *err)
+{
+	const struct refusal *why = refusal_of(err);
+	const char *field = err->column[0]	 ? err->column
+			    : err->constraint[0] ? model_constraint_column(r->of->query.resource,
+									   err->constraint)
+						 : column_quoted(r, err);
+	char name[64];
+
+	if (!why && resources_is_outdated(err))
+		return resources_wait(r);
+	if (!why && outcome != DB_REFUSED)
+		return false;
+	clip_text(name, sizeof(name), field ? field : "");
+	request_fail(r, why ? why->status : 422, field ? name : NULL, "%s%s%s", field ? name : "",
+		     field ? ": " : "", why ? why->words : "the database does not allow it");
+	return true;
+}
+
+static struct relay *relay_of(const struct request *r)
+{
+	struct relays *relays = r->all->service->relays;
+
+	for (size_t i = 0; i < relays_count(relays); i++) {
+		const char *stream;
+		struct relay *relay = relays_get(relays, i, &stream);
+
+		if (strcmp(stream, r->of->query.resource->stream) == 0)
+			return relay;
+	}
+	return NULL;
+}
+
+static const struct write_calls calls = {
+	.params = params,
+	.find = find,
+	.row = on_row,
+	.missing = on_missing,
+	.refused = on_refused,
+	.relay = relay_of,
+};
