@@ -125,7 +125,9 @@ $(unit): $(B)/unit/%: $(B)/tests/unit/%.o $(archives)
 $(fuzzers): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libcommon.a
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
+
+$(B)/fuzz/fuzz_query: $(call objects,$(wildcard api/resources/query*.c))
 
 # Generated headers must exist before the first compilation; afterwards the .d files say which
 # object needs which header.

@@ -12,8 +12,8 @@
  *   3. Columns with eq, is.null, is.true or is.false are fixed: all rows have the same there.
  *   4. An order must be that of an ordered index, forwards or backwards, when the fixed columns are left out
  *      of both. The rest of the order may be missing in the index if it is of columns of the key, and
- *      one before it is there: few rows are equal in that one, and are sorted. (One of
- *      text_pattern_ops does not count as ordered: model.h.)
+ *      one before it is there: few rows are equal in that one, and are sorted. (A column
+ *      of text_pattern_ops or another collation ends it: model.h.)
  *   5. Filters and an order may be served by different indexes: the planner then chooses one of them, and
  *      READ_TIMEOUT_MS bounds what that costs.
  *   6. Children, of one row or embedded, need no index on their foreign key: an application that lists them
@@ -98,6 +98,18 @@ static bool served_by_order(const struct query_filter *f)
 	return f->op != QUERY_NEQ && f->op != QUERY_NOT_NULL && f->op != QUERY_LIKE;
 }
 
+static bool finds(const struct model_index *x, const struct model_index_column *c,
+		  const struct query_filter *f)
+{
+	if (f->op == QUERY_LIKE)
+		return c->pattern && f->nvalues == 3;
+	if (c->unequal)
+		return false;
+	if (x->ordered && !c->unordered)
+		return served_by_order(f);
+	return f->op != QUERY_NULL && (fixes(f->op) || f->op == QUERY_IN);
+}
+
 static bool served(const struct model_resource *r, const struct query_filter *f)
 {
 	/* 1. */
@@ -108,9 +120,7 @@ static bool served(const struct model_resource *r, const struct query_filter *f)
 
 		if (x->ncolumns == 0 || x->columns[0].column != f->column)
 			continue;
-		if (f->op == QUERY_LIKE ? x->columns[0].pattern && f->nvalues == 3
-		    : x->ordered	? served_by_order(f)
-				 : f->op != QUERY_NULL && (fixes(f->op) || f->op == QUERY_IN))
+		if (finds(x, &x->columns[0], f))
 			return true;
 	}
 	return false;
@@ -206,9 +216,13 @@ static bool ordered_by(const struct query *q, const struct model_index *x)
 {
 	struct walk w = { .q = q, .turned = -1 };
 
-	for (size_t i = 0; i < x->ncolumns; i++)
-		if (!step(&w, x->columns[i].column, x->columns[i].desc))
+	for (size_t i = 0; i < x->ncolumns; i++) {
+		const struct model_index_column *c = &x->columns[i];
+
+		if (c->unequal || (c->unordered && !is_fixed(q, c->column)) ||
+		    !step(&w, c->column, c->desc))
 			break;
+	}
 	return arrived(&w);
 }
 

@@ -68,7 +68,7 @@ MUST_CHECK bool query_check_indexes(const struct query *q, bool children, size_t
 /* Whether an index finds texts by how they begin. */
 bool query_has_pattern_index(const struct model_resource *r, size_t column);
 
-/* ---- query_sql_row.c ---- */
+/* ---- query_sql_name.c ---- */
 
 void query_sql_name(struct strbuf *out, const char *name); /* "a""b" */
 /* 'a''b', whatever the session thinks of backslashes. */
@@ -82,7 +82,26 @@ void query_sql_table(struct strbuf *out, const struct model_resource *r, bool pr
 /* Whether the column is a text that LIKE reads; whether it is character(n). */
 bool query_is_text(const struct model_column *c);
 bool query_is_padded(const struct model_column *c);
+bool query_type_begins(const struct model_column *c, const char *with);
 /* A type as that of a parameter: without a length, which would cut or round the value. */
 void query_sql_type(struct strbuf *out, const struct model_column *c);
+
+/* ---- query_sql_row.c, query_sql_embed.c ---- */
+
+/* Of one level: the row's (of -1, as selected) or an embed's. */
+struct query_level {
+	const struct query *q;
+	const struct model_resource *r;
+	int of;
+	const char *alias;
+};
+
+/* The row of a level as JSON. */
+void query_sql_level(struct strbuf *out, const struct query_level *l);
+/* The resource that an embed reads. */
+const struct model_resource *query_embedded(const struct query *q, size_t i);
+bool query_embed_is_array(const struct query_embed *e);
+/* Whether there are embeds of this one, or of -1. */
+bool query_has_embeds(const struct query *q, int of);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * query_sql.c: the statements of a query: see query_sql.h. Rows and embeds are query_sql_row.c's.
+ * query_sql.c: the statements of a query: see query_sql.h. Rows are query_sql_row.c's, embeds
+ * query_sql_embed.c's.
  *
  * Promise: the text depends on the model, and on which columns, operators and embeds are asked for, on how many
  * values there are and which of a cursor are NULL, and on nothing else of a request. Pure; any thread.
@@ -13,9 +14,9 @@
  *      has it.
  *   4. Where NULLs are still to come behind values, or values behind NULLs, no index serves the
  *      alternative: these are two pages, and the first rows of both together are the page.
- *   5. An estimated count: without filters what the planner thinks, if that is more than 10000; else rows are
- *      counted up to there, and beyond that it is what the planner thinks of the whole table, but at least as many as were
- *      counted.
+ *   5. An estimated count: without filters what the planner thinks of the table, if that is more than 10000, else
+ *      its rows counted up to 10001. With filters, their rows counted up to 10001; if there are that many,
+ *      what the planner thinks of the whole table, but no less.
  *   6. Values are cast to the column's type without its length: a longer or finer value is not cut until it fits.
  */
 #include <string.h>

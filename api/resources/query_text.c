@@ -112,7 +112,7 @@ enum query_item query_list_next(struct query_list *l, struct strbuf *ret, bool *
 
 struct query_shown query_show(const char *name)
 {
-	struct query_shown shown;
+	struct query_shown shown = { "" };
 
 	clip_text(shown.text, sizeof(shown.text), name);
 	if (strlen(name) >= sizeof(shown.text) &&

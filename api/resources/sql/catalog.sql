@@ -119,11 +119,8 @@ candidates AS MATERIALIZED (
 	LEFT JOIN pg_collation l ON l.oid = c.collation
 	LEFT JOIN pg_description d ON d.classoid = 'pg_class'::regclass AND d.objoid = c.oid AND d.objsubid = c.att
 	GROUP BY c.oid
-), bytewise AS MATERIALIZED ( -- collations by which LIKE 'a%' is a range
+), bytewise AS MATERIALIZED ( -- by which LIKE 'a%' is a range; not the default, which may be another one on a replica
 	SELECT l.oid FROM pg_collation l WHERE l.collprovider = 'b' OR l.collprovider = 'c' AND l.collcollate IN ('C', 'POSIX')
-	UNION ALL
-	SELECT 'pg_catalog."default"'::regcollation FROM pg_database d WHERE d.datname = current_database()
-		AND (d.datlocprovider = 'b' OR d.datlocprovider = 'c' AND d.datcollate IN ('C', 'POSIX'))
 ), index_columns AS MATERIALIZED ( -- name NULL: the index ends before it
 	SELECT i.indrelid, i.indexrelid, i.indnkeyatts, i.indisunique AND i.indimmediate AS is_unique, m.amname AS method, k.place,
 		k.option & 1 = 1 AS is_desc, f.pattern, f.pattern AND f.pattern_class OR f.unequal OR k.option IN (1, 2) AS unordered,

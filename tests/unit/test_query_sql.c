@@ -1,0 +1,199 @@
+/*
+ * query_sql.c: the statements of requests, as text (golden_for_tests.h). Above each stands the request and its
+ * values, so that a file can be tried in psql.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "api/resources/query_sql.h"
+#include "common/base/base64.h"
+#include "tests/unit/golden_for_tests.h"
+#include "tests/unit/models_for_tests.h"
+
+struct request {
+	const char *resource, *params;
+	const char *cursor; /* JSON; NULL: none */
+	const char *embeds; /* of the setting */
+	bool scans, primary;
+};
+
+#define GET(name, query) .resource = (name), .params = (query)
+
+static void ask(struct query *q, const struct model *m, const struct request *r, bool key)
+{
+	struct query_rules rules = { .scans = r->scans, .embeds = r->embeds };
+	AUTO_STRBUF text = STRBUF_INIT;
+	struct http_param params[20];
+	struct query_fault fault;
+
+	strbuf_addstr(&text, r->params);
+	if (r->cursor != NULL) {
+		strbuf_addf(&text, "%scursor=", text.len > 0 ? "&" : "");
+		base64_add(&text, BASE64_URL, r->cursor, strlen(r->cursor));
+	}
+	size_t n = params_for_tests(strbuf_str(&text), text.len, params, ARRAY_SIZE(params));
+	if (!query_read(q, m, model_find(m, r->resource, strlen(r->resource)), &rules, params, n,
+			key, &fault))
+		fail_msg("%s?%s: %s: %s", r->resource, r->params, fault.field, fault.err.text);
+}
+
+static void add_request(struct strbuf *out, const struct request *r, const struct query *q)
+{
+	strbuf_addf(out, "-- %s?%s%s%s%s%s%s\n", r->resource, r->params,
+		    r->cursor ? " cursor " : "", r->cursor ? r->cursor : "",
+		    r->embeds ? " setting " : "", r->embeds ? r->embeds : "",
+		    r->primary ? " primary" : "");
+	strbuf_addstr(out, "-- values:");
+	for (size_t i = 0; i < q->nvalues; i++)
+		strbuf_addf(out, " \"%s\"", q->text.data + q->values[i].at);
+	strbuf_addch(out, '\n');
+}
+
+static void check(const char *golden, const struct request *requests, size_t n, bool key)
+{
+	struct model *m = model_for_tests();
+	AUTO_STRBUF out = STRBUF_INIT;
+
+	for (size_t i = 0; i < n; i++) {
+		struct query q = { .model = NULL };
+
+		ask(&q, m, &requests[i], key);
+		add_request(&out, &requests[i], &q);
+		if (key)
+			query_sql_keys(&out, &q, requests[i].primary);
+		else
+			query_sql_page(&out, &q, requests[i].primary);
+		strbuf_addstr(&out, ";\n\n");
+		query_clear(&q);
+	}
+	check_golden(golden, &out);
+	model_for_tests_free(m);
+}
+
+static void test_pages(void **state)
+{
+	static const struct request requests[] = {
+		{ GET("users", "") },
+		{ GET("users", "limit=5&select=name,id") },
+		{ GET("posts", "userId=eq.1&order=-id") },
+		{ GET("posts", "categoryId=in.(1,2)&rating=gte.3.5&published=is.true") },
+		{ GET("users", "name=like.Ad%25&active=is.false") },
+		{ GET("categories", "name=like.a%25&parentId=is.null") },
+		{ GET("users", "name=neq.Ada&managerId=is.notnull&active=eq.true"), .scans = true },
+		{ GET("lines", "id=eq.00000000-0000-0000-0000-00000000000A&code=eq.ab") },
+		{ GET("comments", "postId=eq.1"), .primary = true },
+		{ GET("tags", "tag=gt.a&line=eq.101") },
+		{ GET("odd", "column.limit=gt.0&a%22b'c%5Cd=eq.x'%22%5C"), .scans = true },
+	};
+	(void)state;
+
+	check("query_pages", requests, ARRAY_SIZE(requests), false);
+}
+
+static void test_cursors(void **state)
+{
+	static const struct request requests[] = {
+		{ GET("users", "limit=2"), .cursor = "[\"1\"]" },
+		{ GET("users", "order=-createdAt"), .cursor = "[\"2026-01-03 00:00:00\",\"3\"]" },
+		{ GET("lines", ""), .cursor = "[\"1\",\"a\",\"2026-01-01\"]" },
+		{ GET("users", "order=-createdAt,id"),
+		  .cursor = "[\"2026-01-03 00:00:00\",\"3\"]" },
+		{ GET("posts", "order=rating"), .cursor = "[\"2.00\",\"3\"]" },
+		{ GET("posts", "order=rating"), .cursor = "[null,\"3\"]" },
+		{ GET("posts", "order=-rating"), .cursor = "[\"2.00\",\"3\"]" },
+		{ GET("posts", "order=-rating"), .cursor = "[null,\"3\"]" },
+		{ GET("posts", "order=published,-rating&count=exact"),
+		  .cursor = "[\"true\",null,\"3\"]", .scans = true },
+		{ GET("posts", "order=rating&embed=users!userId"), .cursor = "[\"2.00\",\"3\"]" },
+		{ GET("categories", "order=id,-name"), .cursor = "[\"1\"]" },
+	};
+	(void)state;
+
+	check("query_cursors", requests, ARRAY_SIZE(requests), false);
+}
+
+static void test_embeds(void **state)
+{
+	static const struct request requests[] = {
+		{ GET("posts", "limit=50&embed=comments"), .embeds = "users!userId,categories" },
+		{ GET("users",
+		      "embed=posts!userId.comments,users!managerId,profiles,users!managerId.profiles"),
+		  .primary = true },
+		{ GET("posts", "embed=users!editorId,comments.users&select=meta,id"),
+		  .scans = true },
+		{ GET("categories", "embed=categories.categories") },
+		{ GET("posts", "select=meta&embed=tags") },
+	};
+	(void)state;
+
+	check("query_embeds", requests, ARRAY_SIZE(requests), false);
+}
+
+static void test_counts(void **state)
+{
+	static const struct request requests[] = {
+		{ GET("posts", "count=exact&userId=eq.1") },
+		{ GET("posts", "count=estimated") },
+		{ GET("posts", "count=estimated&userId=eq.1&embed=comments") },
+		{ GET("comments", "count=estimated"), .primary = true },
+	};
+	(void)state;
+
+	check("query_counts", requests, ARRAY_SIZE(requests), false);
+}
+
+static void test_keys(void **state)
+{
+	static const struct request requests[] = {
+		{ GET("users", "") },
+		{ GET("lines", "") },
+		{ GET("tags", "select=tag") },
+		{ GET("posts", "embed=users!userId,comments"), .primary = true },
+		{ GET("kinds", "") },
+		{ GET("kinds", "select=data,more") },
+	};
+	(void)state;
+
+	check("query_keys", requests, ARRAY_SIZE(requests), true);
+}
+
+/* No function has more arguments than PostgreSQL takes, and every column is there once. */
+static void test_wide(void **state)
+{
+	static const struct request wide = { .resource = "wide", .params = "" };
+	struct model *m = model_for_tests();
+	struct query q = { .model = NULL };
+	AUTO_STRBUF out = STRBUF_INIT;
+	size_t arguments = 0, columns = 0;
+	bool quoted = false;
+	(void)state;
+
+	ask(&q, m, &wide, false);
+	query_sql_row(&out, &q, "p");
+	assert_ptr_equal(strstr(out.data, "concat(concat('{\"c1\":', p.\"c1\", "), out.data);
+	for (const char *p = out.data + strlen("concat("); *p != '\0'; p++) {
+		quoted = quoted != (*p == '\'');
+		columns += !quoted && strncmp(p, "p.\"", 3) == 0;
+		if (!quoted && strncmp(p, "concat(", 7) == 0)
+			arguments = 0;
+		arguments += !quoted && *p == ',';
+		assert_true(arguments < 2 * 100);
+	}
+	assert_int_equal(columns, MODEL_WIDE);
+	query_clear(&q);
+	model_for_tests_free(m);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_pages),  cmocka_unit_test(test_cursors),
+		cmocka_unit_test(test_embeds), cmocka_unit_test(test_counts),
+		cmocka_unit_test(test_keys),   cmocka_unit_test(test_wide),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
