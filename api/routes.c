@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/products/import.h"
+#include "api/batch/import.h"
+#include "api/products/product_import.h"
 #include "api/products/products.h"
 #include "api/resources/listed.h"
 #include "api/resources/resources.h"
@@ -19,7 +20,7 @@ static const struct route table[] = {
 	  .help = "all products ordered by id, streamed; with limit or cursor a page of them" },
 	{ HTTP_POST, "/api/products", ROUTE_JSON, NULL, products_create,
 	  .help = "creates a product, or replaces the one with the id given" },
-	{ HTTP_POST, "/api/products/import", ROUTE_NDJSON, NULL, import_start,
+	{ HTTP_POST, "/api/products/import", ROUTE_NDJSON, NULL, products_import,
 	  .help = "creates or replaces products, one JSON object a line",
 	  .data = import_data, .end = import_end },
 	{ HTTP_GET, "/api/products/:id", ROUTE_NO_BODY, NULL, products_get,
@@ -52,6 +53,9 @@ static const struct route resource_routes[] = {
 	  .help = "all rows in the order of their keys, streamed; with limit or cursor a page of them" },
 	{ HTTP_POST, "/:resource", ROUTE_JSON, NULL, resources_create, .known = resources_known,
 	  .help = "creates a row" },
+	{ HTTP_POST, "/:resource/import", ROUTE_NDJSON, NULL, resources_import, .known = resources_known,
+	  .help = "creates or replaces rows, one JSON object a line",
+	  .data = import_data, .end = import_end },
 	{ HTTP_GET, "/:resource/:key", ROUTE_NO_BODY, "*", resources_get, .known = resources_known,
 	  .help = "one row" },
 	{ HTTP_PUT, "/:resource/:key", ROUTE_JSON, NULL, resources_replace, .known = resources_known,

@@ -8,7 +8,7 @@
 #include "api/batch/list.h"
 #include "api/batch/scratch.h"
 #include "api/batch/statements.h"
-#include "api/products/import.h"
+#include "api/batch/import.h"
 #include "api/products/product_reads.h"
 #include "api/products/product_writes.h"
 #include "api/batch/write_batch.h"
@@ -40,6 +40,7 @@ static struct store *store_new(struct service *service, struct pool *pool)
 				   .imports = &s->imports,
 				   .resources = &s->resources };
 	s->lists.max = s->imports.max = api_settings_share(settings, settings->max_lists);
+	s->imports.statements = (struct import_statements){ PRODUCT_MARK, PRODUCT_END };
 	write_batches_init(&s->writes);
 	return &s->store;
 }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/products/import.h"
+#include "api/batch/import.h"
 #include "api/batch/list.h"
 #include "api/products/product_reads.h"
 #include "api/batch/write_batch.h"

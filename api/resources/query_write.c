@@ -113,12 +113,17 @@ static void add_returning(struct strbuf *out, const struct query_write *w, const
 	struct query q = { .resource = w->resource };
 
 	strbuf_addf(out, " RETURNING %s AS number, ", number);
-	if (w->verb == QUERY_DELETE)
+	if (w->brief)
+		strbuf_addstr(out, "''::text");
+	else if (w->verb == QUERY_DELETE)
 		strbuf_addstr(out, "'{}'::text");
 	else
 		query_sql_row(out, &q, "p");
 	strbuf_addf(out, " AS row, %s AS created, ", created);
-	add_key(out, w);
+	if (w->brief)
+		strbuf_addstr(out, "NULL::text AS key");
+	else
+		add_key(out, w);
 }
 
 static void add_insert(struct strbuf *out, const struct query_write *w)

@@ -27,6 +27,7 @@ struct query_write {
 	/* What is written, beside the key of all verbs but QUERY_INSERT. */
 	const size_t *columns;
 	size_t ncolumns;
+	bool brief; /* nobody reads the row and its key: "" and NULL */
 };
 
 /* The parameters: the key's columns (not of an insert), then the others. waits: for rows that somebody else has

@@ -35,6 +35,8 @@ void resources_create(struct request *r);
 void resources_replace(struct request *r);
 void resources_update(struct request *r);
 void resources_delete(struct request *r);
+void resources_import(struct request *r);
+void resources_import(struct request *r);
 
 void resources_tick(struct store *s);
 void resources_clear(struct resources *all);

@@ -4,6 +4,8 @@
  * resources.c        names, models, and requests that wait for another model
  * resources_read.c   reads: what is asked becomes a statement, rows become the answer
  * resources_write.c  writes likewise
+ * resources_import.c writes of many rows
+ * resources_import.c writes of many rows
  *
  * A request's own state is struct resource_request, from its handler until nobody holds the request. It has a
  * reference to the model that it was read against, and to its statements: all may be replaced meanwhile.
@@ -53,6 +55,9 @@ const char *resources_prefix(const struct request *r);
 bool resources_envelope(const struct request *r);
 /* ,"message":"users retrieved successfully"} */
 void resources_message(const struct request *r, struct strbuf *out, const char *what);
+
+/* NULL: its stream has none yet. */
+struct relay *resources_relay(const struct service *service, const struct model_resource *resource);
 
 /* Whether a database says that the model is not what it has. */
 bool resources_is_outdated(const struct err *err);

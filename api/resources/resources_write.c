@@ -72,42 +72,21 @@ static const struct query_value *key_of(const struct query *q, size_t k)
 	return &q->values[q->nvalues - q->resource->nkey + k];
 }
 
-static uint64_t mix(uint64_t h, const char *text, size_t len)
-{
-	h = (h ^ len) * UINT64_C(0x9e3779b97f4a7c15);
-	for (size_t i = 0; i < len; i++)
-		h = (h ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
-	return h ^ h >> 29;
-}
-
-static void add_to_id(uint64_t id[2], const char *text, size_t len)
-{
-	id[0] = mix(id[0], text, len);
-	id[1] = mix(id[1] + id[0], text, len);
-}
-
 static void name_row(struct request *r)
 {
 	const struct resource_request *of = r->of;
 	const struct model_resource *resource = of->query.resource;
-	uint64_t id[2] = { UINT64_C(0xcbf29ce484222325), (uint64_t)resource->table };
 
-	for (size_t k = 0; k < resource->nkey; k++) {
-		const struct row_value *v = row_input_find(&of->in, resource->key[k]);
-		const char *text = of->in.text.data;
-
-		if (of->verb != QUERY_INSERT) {
-			const struct query_value *key = key_of(&of->query, k);
-
-			add_to_id(id, of->query.text.data + key->at, key->len);
-		} else if (v) {
-			add_to_id(id, text + v->at, v->len);
-		} else {
-			uuid_make(&r->id);
-			return;
-		}
+	if (of->verb == QUERY_INSERT) {
+		(void)row_name(&r->id, resource, &of->in);
+		return;
 	}
-	memcpy(r->id.b, id, sizeof(r->id.b));
+	row_name_begin(&r->id, resource);
+	for (size_t k = 0; k < resource->nkey; k++) {
+		const struct query_value *key = key_of(&of->query, k);
+
+		row_name_add(&r->id, of->query.text.data + key->at, key->len);
+	}
 }
 
 static bool is_path_key(const struct resource_request *of, const struct row_value *v)
@@ -437,18 +416,21 @@ static bool on_refused(struct request *r, enum db_outcome outcome, const struct 
 	return true;
 }
 
-static struct relay *relay_of(const struct request *r)
+struct relay *resources_relay(const struct service *service, const struct model_resource *resource)
 {
-	struct relays *relays = r->all->service->relays;
-
-	for (size_t i = 0; i < relays_count(relays); i++) {
+	for (size_t i = 0; i < relays_count(service->relays); i++) {
 		const char *stream;
-		struct relay *relay = relays_get(relays, i, &stream);
+		struct relay *relay = relays_get(service->relays, i, &stream);
 
-		if (strcmp(stream, r->of->query.resource->stream) == 0)
+		if (strcmp(stream, resource->stream) == 0)
 			return relay;
 	}
 	return NULL;
+}
+
+static struct relay *relay_of(const struct request *r)
+{
+	return resources_relay(r->all->service, r->of->query.resource);
 }
 
 static const struct write_calls calls = {

@@ -29,6 +29,50 @@ const struct row_value *row_input_find(const struct row_input *in, size_t column
 	return NULL;
 }
 
+/* ---- names of rows ---- */
+
+static uint64_t mix(uint64_t h, const char *text, size_t len)
+{
+	h = (h ^ len) * UINT64_C(0x9e3779b97f4a7c15);
+	for (size_t i = 0; i < len; i++)
+		h = (h ^ (unsigned char)text[i]) * UINT64_C(0x100000001b3);
+	return h ^ h >> 29;
+}
+
+void row_name_begin(struct uuid *id, const struct model_resource *r)
+{
+	const uint64_t parts[2] = { UINT64_C(0xcbf29ce484222325), (uint64_t)r->table };
+
+	memcpy(id->b, parts, sizeof(id->b));
+}
+
+void row_name_add(struct uuid *id, const char *text, size_t len)
+{
+	uint64_t parts[2];
+
+	memcpy(parts, id->b, sizeof(parts));
+	parts[0] = mix(parts[0], text, len);
+	parts[1] = mix(parts[1] + parts[0], text, len);
+	memcpy(id->b, parts, sizeof(parts));
+}
+
+bool row_name(struct uuid *ret, const struct model_resource *r, const struct row_input *in)
+{
+	row_name_begin(ret, r);
+	for (size_t k = 0; k < r->nkey; k++) {
+		const struct row_value *v = row_input_find(in, r->key[k]);
+
+		if (!v || v->null) {
+			uuid_make(ret);
+			return false;
+		}
+		row_name_add(ret, in->text.data + v->at, v->len);
+	}
+	return true;
+}
+
+/* ---- faults ---- */
+
 static bool PRINTF_LIKE(4, 5)
 	refuse(struct row_fault *fault, int status, const char *field, const char *fmt, ...)
 {

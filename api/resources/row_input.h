@@ -14,6 +14,7 @@
 #define PGFANOUT_API_RESOURCES_ROW_INPUT_H
 
 #include "api/resources/model.h"
+#include "common/base/uuid.h"
 
 struct row_value {
 	size_t column;
@@ -38,6 +39,12 @@ struct row_fault {
 MUST_CHECK bool row_input_read(struct row_input *in, const struct model_resource *r,
 			       const char *text, size_t len, struct row_fault *fault);
 void row_input_clear(struct row_input *in);
+/* What stands for a row among others: a hash of its table and the texts of its key; of a row without a whole key
+ * something of its own, and false. */
+bool row_name(struct uuid *ret, const struct model_resource *r, const struct row_input *in);
+/* The same, of one text of the key after the other. */
+void row_name_begin(struct uuid *id, const struct model_resource *r);
+void row_name_add(struct uuid *id, const char *text, size_t len);
 /* NULL: the column is not among them. */
 const struct row_value *row_input_find(const struct row_input *in, size_t column);
 

@@ -338,3 +338,48 @@ def test_every_type_goes_out_and_in(stack):
     assert rows[9223372036854775807]["deep"] == [[1, 2], [3, 4]] and rows[9223372036854775807]["odds"] == "[2:3]={7,8}"
     assert rows[2]["doc"] is None and "doc" not in rows[3] and rows[3]["words"] is None
     assert (rows[2]["exact"], rows[2]["double"], rows[2]["at"]) == ("NaN", "-Infinity", "infinity")
+
+
+def test_rows_are_imported(blog):
+    """Lines with a key create or replace, lines without create; what a line says wrong is told by its number."""
+    lines = [{"email": f"n{n}@example.org", "name": f"n{n}"} for n in range(2500)]
+    lines[1000] = {"email": 7}
+    lines[1001] = {"id": 1, "email": "ada@example.com", "name": "Ada L."}
+    lines[1002] = {"email": "n3@example.org"}  # there already
+    lines[1003] = {"email": "only@example.org"}
+    body = "\n".join(json.dumps(line) for line in lines) + "\n"
+    answer = blog.post("/api/users/import", data=body.encode(), headers={"Content-Type": "application/x-ndjson"})
+    assert answer.status_code == 200, answer.text
+    counts = answer.json()["data"]
+    assert (counts["created"], counts["replaced"], counts["rejected"]) == (2497, 1, 2), counts
+    wrong = [(e["line"], e.get("field")) for e in counts["errors"]]
+    # Two batches are at the database at a time: either line may be the first with this address.
+    assert wrong in ([(1001, "email"), (1003, None)], [(4, None), (1001, "email")])
+    assert blog.sql("primary", 'select count(*) from "User"') == [(2499,)]
+    assert blog.sql("primary", 'select name, email from "User" where id = 1') == [("Ada L.", "ada@example.com")]
+    wait_there(blog, '"User"', "email = 'n2499@example.org'")
+
+
+def test_imports_follow_the_table(blog):
+    """The table is altered while rows come: none is lost."""
+    stop = threading.Event()
+
+    def alter():
+        n = 0
+        while not stop.is_set():
+            n += 1
+            blog.psql("primary", f'ALTER TABLE "Category" ADD COLUMN c{n} text; ALTER TABLE "Category" DROP COLUMN c{n};')
+            stop.wait(0.3)
+    altering = threading.Thread(target=alter)
+    altering.start()
+    try:
+        def body():
+            for n in range(20000):
+                yield json.dumps({"name": f"Category {n}"}).encode() + b"\n"
+        answer = blog.post("/api/categories/import", data=body(), headers={"Content-Type": "application/x-ndjson"})
+    finally:
+        stop.set()
+        altering.join()
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["data"]["created"] == 20000, answer.text
+    assert blog.sql("primary", "select count(distinct name) from \"Category\" where name like 'Category %%'") == [(20000,)]

@@ -10,7 +10,7 @@
  *   4. nobody knows, because the connection was lost: the session on the server may have the rows
  *      still before it (a server that hung, a network that was cut). It is ended, and when it is
  *      gone they are sent again.
- *   5. left out, because somebody else has locked their products: sent again, as in 3, when the
+ *   5. left out, because somebody else has locked their rows: sent again, as in 3, when the
  *      others are done. The first try of a batch waits for locks, for connector_lock_ms(): to leave
  *      rows out costs time, and is seldom needed.
  * A batch is done when no rows are left. When the process dies before that, what was committed
@@ -24,13 +24,12 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "api/products/import_private.h"
+#include "api/batch/import_private.h"
 #include "api/measures.h"
-#include "api/batch/scratch.h"
-#include "api/products/product_writes.h"
 
 #define PATIENCE_MS 30000 /* how long a batch is tried before the import is given up */
 #define RETRY_MS    200
+#define SOON_MS	    20
 #define MARKS	    INT64_C(1885824609) /* the upper half of all marks, so that they can be told */
 
 /* ---- the worker's queue for the bulk links ---- */
@@ -104,39 +103,20 @@ static void halve(struct import_batch *b, const struct err *err)
 	b->todo[b->ntodo++] = (struct import_range){ s.from, middle };
 }
 
-/* Rows of products_import.sql, one for each product. Returns how many were created. */
-static int count_created(const struct pg_result *res)
+static void wake_relay(struct import_batch *b)
 {
-	int created = 0;
+	struct relay *relay = b->import->calls->relay(b->data);
 
-	for (int i = 0; i < db_rows(res); i++)
-		created += db_value(res, i, 0)[0] != 0;
-	return created;
-}
-
-/* Rows of products_import_free.sql: one with the counts, one for each product that is locked. */
-static int take_locked(struct import_batch *b, const struct pg_result *res)
-{
-	int created = 0;
-
-	for (int i = 0; i < db_rows(res); i++) {
-		struct uuid id;
-
-		if (db_is_null(res, i, 0)) {
-			created = pg_get_int4(db_value(res, i, 1));
-			continue;
-		}
-		memcpy(id.b, db_value(res, i, 0), sizeof(id.b));
-		import_rows_lock(&b->rows, b->sent.from, b->sent.to, &id);
-	}
-	return created;
+	if (relay)
+		relay_wake(relay);
 }
 
 static void take_stored(struct import_batch *b, const struct pg_result *res)
 {
 	struct import *m = b->import;
-	int rows = b->careful ? (int)(b->sent.to - b->sent.from) + 1 - db_rows(res) : db_rows(res);
-	int created = b->careful ? take_locked(b, res) : count_created(res);
+	int rows = 0;
+	int created = m->calls->created(b->data, &b->rows, b->sent.from, b->sent.to, b->careful,
+					res, &rows);
 
 	m->created += created;
 	m->replaced += rows - created;
@@ -144,7 +124,7 @@ static void take_stored(struct import_batch *b, const struct pg_result *res)
 	if (rows == 0)
 		return;
 	b->patience = MONO_NEVER;
-	relay_wake(m->store->service->relay);
+	wake_relay(b);
 }
 
 /* When all rows were sent: those that were left out are what is to be done next. */
@@ -158,13 +138,21 @@ static void keep_locked(struct import_batch *b)
 	if (b->rows.n == 0)
 		return;
 	b->todo[b->ntodo++] = (struct import_range){ 0, b->rows.n };
-	err_set(&err, "another session of the database has locked %zu of the products", b->rows.n);
+	err_set(&err, "another session of the database has locked %zu of the rows", b->rows.n);
 	later(b, &err);
 }
 
 static void take_outcome(struct import_batch *b, enum db_outcome outcome,
 			 const struct pg_result *res, const struct err *err)
 {
+	struct import *m = b->import;
+
+	if (outcome != DB_OK && m->calls->outdated && m->calls->outdated(b->data, err)) {
+		b->todo[b->ntodo++] = b->sent;
+		later(b, err);
+		b->retry_at = mono_add_ms(m->store->pool->now, SOON_MS);
+		return;
+	}
 	switch (outcome) {
 	case DB_OK:
 		take_stored(b, res);
@@ -175,7 +163,7 @@ static void take_outcome(struct import_batch *b, enum db_outcome outcome,
 		keep_locked(b);
 		return;
 	case DB_SCHEMA:
-		import_give_up(b->import, err);
+		import_give_up(m, err);
 		return;
 	case DB_LOST:
 		/* If the rows were committed nevertheless: sent again they are the same rows, under
@@ -224,7 +212,7 @@ static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result 
 	if (m->state < IMPORT_ANSWERED)
 		take_outcome(b, outcome, res, err);
 	else if (outcome == DB_OK)
-		relay_wake(m->store->service->relay);
+		wake_relay(b);
 	go_on(b);
 }
 
@@ -272,7 +260,7 @@ static bool send_mark(struct link *l, size_t statement, int64_t mark, db_callbac
 		       mono_add_ms(p->now, p->settings->request_timeout_ms), cb, arg, &err);
 }
 
-static void mark_session(struct link *l)
+static void mark_session(const struct store *s, struct link *l)
 {
 	struct uuid random;
 	uint32_t low;
@@ -280,7 +268,7 @@ static void mark_session(struct link *l)
 	uuid_make(&random);
 	memcpy(&low, random.b + sizeof(random.b) - sizeof(low), sizeof(low));
 	l->mark = MARKS << 32 | low;
-	if (!send_mark(l, PRODUCT_MARK, l->mark, on_mark, l))
+	if (!send_mark(l, s->imports->statements.mark, l->mark, on_mark, l))
 		l->mark = 0;
 }
 
@@ -292,7 +280,7 @@ static void send_end(struct import_batch *b, size_t link)
 
 	b->link = link;
 	store->imports->current[link] = b;
-	if (send_mark(store->pool->bulk[link], PRODUCT_END, b->lost, on_end, b))
+	if (send_mark(store->pool->bulk[link], store->imports->statements.end, b->lost, on_end, b))
 		return;
 	err_set(&err, "the connection to the primary was lost");
 	on_end(b, DB_LOST, NULL, &err);
@@ -302,29 +290,25 @@ static void send_range(struct import_batch *b, size_t link)
 {
 	struct store *store = b->import->store;
 	struct pool *p = store->pool;
-	struct pgarray *arrays = scratch_arrays(store->scratch, PRODUCT_ARRAYS);
 	struct link *l = p->bulk[link];
+	struct db_param *params;
 	struct err err;
 
 	b->sent = b->todo[--b->ntodo];
-	product_arrays_begin(arrays);
-	for (size_t i = b->sent.from; i < b->sent.to; i++) {
-		const struct import_row *row = &b->rows.list[i];
+	size_t statement = b->import->calls->statement(b->data, &b->rows, b->sent.from, b->sent.to,
+						       b->careful, l, store->scratch, &params);
 
-		pgarray_add_uuid(&arrays[0], &row->id);
-		pgarray_add_text(&arrays[1], b->rows.names.data + row->name_at, row->name_len);
-		pgarray_add_text(&arrays[2], row->price, strlen(row->price));
-		pgarray_add_int4(&arrays[3], row->stock);
-	}
-	struct db_param params[PRODUCT_ARRAYS];
-
-	product_arrays_finish(arrays, params);
 	b->link = link;
 	b->mark = l->mark;
 	store->imports->current[link] = b;
 	l->touched = true;
+	if (statement == IMPORT_NO_STATEMENT) {
+		err_set(&err, "too many different statements are under way");
+		on_batch(b, DB_UNFIT, NULL, &err);
+		return;
+	}
 	metric_add(M_WRITE_UNITS, 0, 1);
-	if (!db_send(l->db, b->careful ? PRODUCT_IMPORT_FREE : PRODUCT_IMPORT, params, true,
+	if (!db_send(l->db, statement, params, true,
 		     mono_add_ms(p->now, p->settings->request_timeout_ms), on_batch, b, &err))
 		on_batch(b, DB_LOST, NULL, &err);
 }
@@ -347,7 +331,7 @@ void import_dispatch(struct store *s)
 		if (s->imports->current[i] || !link_usable(l))
 			continue;
 		if (!l->mark)
-			mark_session(l);
+			mark_session(s, l);
 		if (!l->marked)
 			continue;
 		while (b && !mono_reached(b->retry_at, s->pool->now))

@@ -1,35 +1,27 @@
 /*
  * import_rows.c: see import_rows.h. Pure.
  */
-#include "api/products/import_rows.h"
+#include "api/batch/import_rows.h"
 
 #include <stdlib.h>
-#include <string.h>
 
-bool import_rows_add(struct import_rows *b, const struct product_input *in, uint64_t line)
+bool import_rows_add(struct import_rows *b, const struct uuid *id, uint64_t line)
 {
 	uint32_t n = (uint32_t)b->n;
 
-	if (*uuid_set_put(&b->ids, &in->id, n) != n)
+	if (*uuid_set_put(&b->ids, id, n) != n)
 		return false;
 	if (!b->list)
 		b->list = xcalloc(IMPORT_ROWS, sizeof(*b->list));
 	struct import_row *row = &b->list[b->n++];
 
-	row->id = in->id;
-	row->line = line;
-	row->name_at = b->names.len;
-	row->name_len = in->name.len;
-	row->stock = in->stock;
-	row->locked = false;
-	memcpy(row->price, in->price, sizeof(row->price));
-	strbuf_add(&b->names, strbuf_str(&in->name), in->name.len);
+	*row = (struct import_row){ .id = *id, .line = line, .at = b->bytes.len };
 	return true;
 }
 
 bool import_rows_full(const struct import_rows *b)
 {
-	return b->n == IMPORT_ROWS || b->names.len >= IMPORT_NAME_BYTES;
+	return b->n == IMPORT_ROWS || b->bytes.len >= IMPORT_BYTES;
 }
 
 /* A row begins with its id. */
@@ -84,13 +76,13 @@ void import_rows_reset(struct import_rows *b)
 {
 	b->n = 0;
 	uuid_set_reset(&b->ids);
-	strbuf_reset(&b->names);
+	strbuf_reset(&b->bytes);
 }
 
 void import_rows_clear(struct import_rows *b)
 {
 	free(b->list);
 	uuid_set_clear(&b->ids);
-	strbuf_clear(&b->names);
+	strbuf_clear(&b->bytes);
 	*b = (struct import_rows){ 0 };
 }

@@ -6,7 +6,7 @@
  * its batches in flight while there are any; the last of them frees it. Lines that were read but
  * not yet committed when the client goes away are dropped: nobody was told that they were taken.
  */
-#include "api/products/import_private.h"
+#include "api/batch/import_private.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -60,9 +60,10 @@ void import_free(struct import *m)
 	strbuf_clear(&m->line);
 	for (size_t i = 0; i < m->nerrors; i++)
 		free(m->errors[i].json);
-	product_input_clear(&m->in);
-	for (size_t i = 0; i < ARRAY_SIZE(m->batch); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(m->batch); i++) {
 		import_rows_clear(&m->batch[i].rows);
+		m->calls->free(m->batch[i].data);
+	}
 	free(m);
 }
 
@@ -112,9 +113,11 @@ static void answer(struct import *m)
 	struct strbuf *out = http_out(m->request->http);
 
 	enter(m, IMPORT_ANSWERED);
-	strbuf_addstr(out, "{\"success\":true,\"data\":");
+	if (m->calls->message)
+		strbuf_addstr(out, "{\"success\":true,\"data\":");
 	write_counts(m, out);
-	strbuf_addstr(out, ",\"message\":\"Products imported successfully\"}");
+	if (m->calls->message)
+		strbuf_addf(out, ",\"message\":\"%s\"}", m->calls->message);
 	request_reply(m->request, 200);
 }
 
@@ -167,6 +170,7 @@ static bool start_work(struct import *m)
 	m->fill = next;
 	next->state = BATCH_FILLING;
 	import_rows_reset(&next->rows);
+	m->calls->begin(next->data);
 	return true;
 }
 
@@ -179,30 +183,26 @@ static void skip_mark(const struct import *m, const char **s, size_t *len)
 	}
 }
 
-/* Takes a complete line, behind which there is a line end or NUL. False: its id is in the batch
- * already, which must go first; the line is to be given again. */
+/* Takes a complete line, behind which there is a line end or NUL. False: the batch must go first, and the line
+ * is to be given again. */
 static bool take_line(struct import *m, const char *s, size_t len)
 {
-	const unsigned required = PRODUCT_NAME | PRODUCT_PRICE | PRODUCT_STOCK;
-	struct product_fault fault = { 0 };
+	struct import_fault fault = { .field = "" };
 
 	skip_mark(m, &s, &len);
 	if (strspn(s, " \t\r") == len) { /* blank */
 		m->line_number++;
 		return true;
 	}
-	if (!product_parse(s, len, required, required | PRODUCT_ID, &m->in, &fault)) {
-		import_reject(m, ++m->line_number, fault.field, fault.err.text);
-		return true;
-	}
-	if (!(m->in.given & PRODUCT_ID))
-		uuid_make(&m->in.id);
-	bool added = import_rows_add(&m->fill->rows, &m->in, m->line_number + 1);
+	enum import_taken taken = m->calls->take(m->fill->data, &m->fill->rows, s, len,
+						 m->line_number + 1, &fault);
 
-	m->line_number += added;
-	if (!added || import_rows_full(&m->fill->rows))
+	m->line_number += taken != IMPORT_NEXT;
+	if (taken == IMPORT_REJECTED)
+		import_reject(m, m->line_number, fault.field, fault.err.text);
+	else if (taken == IMPORT_NEXT || import_rows_full(&m->fill->rows))
 		seal(m->fill);
-	return added;
+	return taken != IMPORT_NEXT;
 }
 
 /* Makes room for a line if there is none. False: it must wait for a batch that is at work. */
@@ -293,7 +293,7 @@ static void import_gone(struct request *r)
 		import_free(m);
 }
 
-void import_start(struct request *r)
+void import_start(struct request *r, const struct import_calls *calls)
 {
 	struct store *s = store_of(r);
 	struct err err;
@@ -320,12 +320,16 @@ void import_start(struct request *r)
 	}
 	struct import *m = xcalloc(1, sizeof(*m));
 
+	m->calls = calls;
 	m->request = r;
 	m->store = s;
-	for (size_t i = 0; i < ARRAY_SIZE(m->batch); i++)
+	for (size_t i = 0; i < ARRAY_SIZE(m->batch); i++) {
 		m->batch[i].import = m;
+		m->batch[i].data = calls->new (r);
+	}
 	m->fill = &m->batch[0];
 	m->fill->state = BATCH_FILLING;
+	calls->begin(m->fill->data);
 	s->imports->n++;
 	tempo_join(&s->imports->tempos, &m->tempo, m, s->pool->now);
 	metric_add(M_IMPORTS_RUNNING, 0, 1);

@@ -4,11 +4,11 @@
  * import.c        the client's side: lines become batches, outcomes one answer
  * import_batch.c  the database's side: a batch until all of its rows are stored or rejected
  */
-#ifndef PGFANOUT_API_PRODUCTS_IMPORT_PRIVATE_H
-#define PGFANOUT_API_PRODUCTS_IMPORT_PRIVATE_H
+#ifndef PGFANOUT_API_BATCH_IMPORT_PRIVATE_H
+#define PGFANOUT_API_BATCH_IMPORT_PRIVATE_H
 
-#include "api/products/import.h"
-#include "api/products/import_rows.h"
+#include "api/batch/import.h"
+#include "api/batch/import_rows.h"
 
 #define IMPORT_ERRORS_SHOWN 20
 #define IMPORT_RANGES_MAX   32 /* halving 1000 rows leaves at most one half for each of 10 levels */
@@ -55,6 +55,7 @@ struct import_batch {
 	enum import_batch_state state;
 	struct import_batch *next; /* in the worker's queue */
 	struct import_rows rows;
+	void *data; /* the kind's */
 	struct import_range todo[IMPORT_RANGES_MAX], sent;
 	size_t ntodo;
 	size_t link;	      /* of the bulk links, while in flight */
@@ -67,6 +68,7 @@ struct import_batch {
 
 struct import {
 	enum import_state state;
+	const struct import_calls *calls;
 	struct request *request; /* not to be used when GONE */
 	struct store *store;
 	struct tempo tempo;
@@ -74,7 +76,6 @@ struct import {
 	struct strbuf line;
 	enum import_line_state line_state;
 	uint64_t line_number; /* of the last line that was taken or rejected */
-	struct product_input in;
 
 	struct import_batch batch[IMPORT_BATCHES + 1];
 	struct import_batch *fill; /* the one that is FILLING or SEALED */
