@@ -53,6 +53,8 @@ static const struct metric_def table[MEASURES] = {
 	[M_WRONG_PRODUCTS] = { "pgfanout_api_wrong_products", METRIC_GAUGE, "database",
 			       "products that are read elsewhere, because a change of theirs was "
 			       "given up here" },
+	[M_WRONG_ROWS] = { "pgfanout_api_wrong_rows", METRIC_GAUGE, "database",
+			   "the same of all tables, at most 10,001 of each" },
 	[M_RELAY_CONNECTED] = { "pgfanout_api_relay_connected", METRIC_GAUGE, "stream",
 				"1: the relay has a connection to the broker", .only_added = true },
 	[M_RELAY_LEADER] = { "pgfanout_api_relay_leading", METRIC_GAUGE, "stream",

@@ -29,7 +29,10 @@ static bool known_wrong(struct pool *p, struct upstream *up, const struct read_w
 {
 	const struct wrong_set *set = wrong_view(&p->wrong[up->index], &up->wrong);
 
-	return set && (!want->id || wrong_set_has(set, want->id));
+	for (size_t i = 0; set && i < want->ntables; i++)
+		if (wrong_set_has(set, want->tables[i], i == 0 ? want->row : WRONG_ALL))
+			return true;
+	return false;
 }
 
 static struct link *link_to(const struct pool *p, const struct read_want *want, size_t upstream)

@@ -5,15 +5,15 @@
  *   0. A list that has begun stays where it is while that database is fit and has not failed it:
  *      two replicas may be at different moments.
  *   1. A replica that is fit, has a live link of this role in this worker, has not failed this read
- *      yet, and has it right as far as is known: a product by id is not among its wrong ones; for
- *      pages and lists, it has no wrong ones at all. They take turns (READ_BALANCE=random: by
+ *      yet, and has it right as far as is known: a row by key is not among its wrong ones; of the
+ *      tables of pages, lists and embeds it has no wrong rows at all. They take turns (READ_BALANCE=random: by
  *      chance). Silent ones (silence.h) come after all others.
  *   2. Else the primary, if it answers and has not failed this read yet. While a link to it is
  *      being opened: NULL, and choice_expected() says that waiting is worth it.
  *   3. Else a lagging replica that has it right, of those that are hardly further behind than the
  *      nearest one; they take turns.
  *   4. Else the primary, if it has a live link and has not failed this read yet.
- *   5. Else a replica as in 3 that has it wrong: an old product is better than none.
+ *   5. Else a replica as in 3 that has it wrong: an old row is better than none.
  *   6. Else NULL.
  */
 #ifndef PGFANOUT_API_POOL_CHOICE_H
@@ -21,11 +21,17 @@
 
 #include "api/pool/pool.h"
 
-/* What the choice looks at. Zeroed: a page, not asked of anybody yet. */
+/* Of one read, with what it embeds. */
+#define READ_TABLES 17
+
+/* What the choice looks at. Zeroed: a page of nothing, not asked of anybody yet. */
 struct read_want {
-	bool by_key;	       /* of one row; else a page or a list */
-	const struct uuid *id; /* of a product by id; NULL: a page or a list */
-	uint64_t tried;	       /* bit n: replica n has failed this read */
+	bool by_key; /* of one row; else a page or a list */
+	/* What it reads: of the first table this row (wrong_hash()) or, WRONG_ALL, any; of the others any. */
+	int tables[READ_TABLES];
+	size_t ntables;
+	uint64_t row;
+	uint64_t tried; /* bit n: replica n has failed this read */
 	bool tried_primary;
 	bool whole;		     /* no replica's answer was: only the primary's will do */
 	const struct upstream *home; /* of a list that has begun: where the last chunk came from */

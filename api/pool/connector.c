@@ -42,7 +42,10 @@
 #include "common/base/clip.h"
 #include "common/base/log.h"
 #include "common/json/jscan.h"
+#include "common/pg/pgarray.h"
 
+/* The table whose state is the replica's. */
+#define WATCH_PRODUCTS	 1
 #define LOOK_EVERY_MS	 1000
 #define COUNT_EVERY_MS	 3000 /* the outbox */
 #define PRIMARY_FIRST_MS 2000 /* a replica's first look waits so long for the primary's first one */
@@ -189,7 +192,7 @@ struct look {
 	bool note;	  /* what is known of the replica's queues is to be noted on it */
 	char reason[512]; /* why it is bad; of the primary: why changes are not all captured */
 	int64_t time_us;  /* a replica's newest heartbeat, the primary's clock; 0: there is none */
-	struct wrong_set *wrong; /* owned; NULL: none, or too many */
+	struct wrong_set *wrong; /* owned; NULL: none */
 	bool too_many;
 };
 
@@ -310,12 +313,20 @@ static void on_wrong(void *arg, enum db_outcome outcome, const struct pg_result 
 		return;
 	int n = db_rows(r);
 
-	look->too_many = n > WRONG_MAX;
-	if (n == 0 || look->too_many)
+	if (n == 0)
 		return;
 	look->wrong = wrong_set_new((size_t)n);
-	for (int i = 0; i < n; i++)
-		memcpy(look->wrong->ids[i].b, db_value(r, i, 0), sizeof(look->wrong->ids[i].b));
+	for (int i = 0, of_table = 0; i < n; i++) {
+		int table = pg_get_int4(db_value(r, i, 0));
+		struct wrong_row *row = &look->wrong->rows[i];
+
+		of_table = i > 0 && row[-1].table == table ? of_table + 1 : 1;
+		*row = (struct wrong_row){ table, WRONG_ALL };
+		if (!db_is_null(r, i, 1) && of_table <= WRONG_MAX)
+			row->row = wrong_hash(db_value(r, i, 1), (size_t)db_length(r, i, 1));
+		look->too_many = look->too_many ||
+				 (table == WATCH_PRODUCTS && of_table > WRONG_MAX);
+	}
 	wrong_set_sort(look->wrong);
 }
 
@@ -396,16 +407,16 @@ static void take_wrong(struct upstream *up, const struct look *look)
 	size_t before = wrong_place_count(&up->wrong);
 	size_t n = look->wrong ? look->wrong->n : 0;
 
-	if (look->too_many)
-		return; /* it serves nothing now, and what was known of it is still true */
+	metric_set(M_WRONG_PRODUCTS, up->index,
+		   (int64_t)wrong_set_count(look->wrong, WATCH_PRODUCTS));
+	metric_set(M_WRONG_ROWS, up->index, (int64_t)n);
 	wrong_place_put(&up->wrong, look->wrong);
-	metric_set(M_WRONG_PRODUCTS, up->index, (int64_t)n);
 	if (before == 0 && n > 0)
-		log_warn("products are wrong on this replica, because changes of theirs were given "
-			 "up: reading them elsewhere; see pgfanout-consumer dead-letters list",
-			 KV_S("database", up->name), KV_I("products", (int64_t)n));
+		log_warn("rows are wrong on this replica, because changes of theirs were given up: "
+			 "reading them elsewhere; see pgfanout-consumer dead-letters list",
+			 KV_S("database", up->name), KV_I("rows", (int64_t)n));
 	else if (before > 0 && n == 0)
-		log_info("no product of this replica is known to be wrong any more",
+		log_info("no row of this replica is known to be wrong any more",
 			 KV_S("database", up->name));
 }
 

@@ -44,7 +44,7 @@ struct upstream {
 	atomic_int readers, writers;  /* live links of all workers */
 	atomic_bool looked;	      /* the connector has looked, with whatever result */
 	atomic_bool unopened;	      /* the last link could not be opened */
-	struct wrong_place wrong;     /* products that are read elsewhere */
+	struct wrong_place wrong;     /* rows that are read elsewhere */
 
 	pthread_mutex_t lock;
 	enum upstream_state state; /* these: under lock */

@@ -1,5 +1,5 @@
 /*
- * wrong.h: which products are known to be wrong on a replica: a change of theirs was given up there
+ * wrong.h: which rows are known to be wrong on a replica: a change of theirs was given up there
  * (pgfanout.dead_letters). They are read elsewhere.
  *
  * A set never changes once it is made; it is reference-counted, and replaced as a whole.
@@ -8,8 +8,8 @@
  *                        atomic. The connector's thread replaces it.
  *   struct wrong_view    one for each worker and database: the set that the worker holds. Reading
  *   it
- *                        costs one atomic load while nothing has changed. Mostly no product is
- *                        wrong: then there is no set at all.
+ *                        costs one atomic load while nothing has changed. Mostly no row is wrong:
+ *                        then there is no set at all.
  */
 #ifndef PGFANOUT_API_POOL_WRONG_H
 #define PGFANOUT_API_POOL_WRONG_H
@@ -17,15 +17,22 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "common/base/uuid.h"
+#include "common/base/base.h"
 
-/* More than so many, and the replica gets no reads at all. */
+/* Of a table. More than so many, and all its rows count as wrong; of products the replica gets no reads at all. */
 #define WRONG_MAX 10000
+
+/* A row is known by a hash of its key: one of another row that is the same costs a read elsewhere. */
+struct wrong_row {
+	int table;    /* as registered */
+	uint64_t row; /* wrong_hash(); WRONG_ALL: all of the table */
+};
+#define WRONG_ALL 0
 
 struct wrong_set {
 	atomic_uint refs;
-	size_t n;	   /* at least 1 */
-	struct uuid ids[]; /* sorted, each once */
+	size_t n;		 /* at least 1 */
+	struct wrong_row rows[]; /* sorted, each once */
 };
 
 struct wrong_place {
@@ -39,11 +46,16 @@ struct wrong_view {
 	struct wrong_set *set;
 };
 
-/* One reference, the caller's. The ids are to be filled in, then wrong_set_sort(). */
+/* Of a key: the texts of its columns, with U+001F between them. Never WRONG_ALL. */
+uint64_t wrong_hash(const char *key, size_t len);
+
+/* One reference, the caller's. The rows are to be filled in, then wrong_set_sort(). */
 struct wrong_set *wrong_set_new(size_t n);
 void wrong_set_sort(struct wrong_set *s);
-void wrong_set_unref(struct wrong_set *s);			      /* NULL is fine */
-bool wrong_set_has(const struct wrong_set *s, const struct uuid *id); /* NULL is fine */
+void wrong_set_unref(struct wrong_set *s); /* NULL is fine */
+/* row: WRONG_ALL asks whether any is. NULL is fine. */
+bool wrong_set_has(const struct wrong_set *s, int table, uint64_t row);
+size_t wrong_set_count(const struct wrong_set *s, int table); /* NULL is fine */
 
 void wrong_place_init(struct wrong_place *p);
 /* After all views are cleared. */

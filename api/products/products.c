@@ -16,6 +16,8 @@
 #define PAGE_DEFAULT 50
 #define PAGE_MAX     1000
 
+#define PRODUCTS_TABLE 1 /* as registered */
+
 /* ---- reads ---- */
 
 bool products_read_limit(const char *s, size_t len, int *ret)
@@ -43,10 +45,20 @@ bool products_check_id(struct request *r)
 	return false;
 }
 
+static void want_products(struct request *r)
+{
+	r->want.tables[0] = PRODUCTS_TABLE;
+	r->want.ntables = 1;
+}
+
 void products_get(struct request *r)
 {
+	char text[UUID_TEXT_LEN + 1];
+
+	uuid_to_text(&r->id, text);
 	r->want.by_key = true;
-	r->want.id = &r->id;
+	r->want.row = wrong_hash(text, UUID_TEXT_LEN);
+	want_products(r);
 	r->statement = &product_by_id;
 	if (request_admit(r))
 		read_submit(r);
@@ -79,6 +91,7 @@ void products_list(struct request *r)
 	}
 	r->statement = r->has_after ? &product_after : &product_first;
 	r->listing = &product_listing;
+	want_products(r);
 	if (!request_admit(r))
 		return;
 	if (n == 0) {

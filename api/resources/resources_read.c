@@ -18,6 +18,8 @@
 static const struct read_calls row_calls, rows_calls;
 static const struct list_calls listing;
 
+_Static_assert(READ_TABLES > QUERY_EMBEDS_MAX, "a read's table and those that it embeds");
+
 /* ---- statements ---- */
 
 static bool make(struct request *r, const struct read_calls *calls, bool joins, size_t nparams,
@@ -99,6 +101,52 @@ static bool read_params(struct request *r, const struct model *m,
 	       resources_refuse(r, &fault);
 }
 
+/* ---- whether a replica has it right ---- */
+
+/* Keys whose text here is that in records of what is wrong (pgfanout.wrong_rows()). */
+static bool has_plain_key(const struct model_resource *resource)
+{
+	for (size_t k = 0; k < resource->nkey; k++) {
+		const struct model_column *c = &resource->columns[resource->key[k]];
+
+		if (!c->plain || (c->kind != MODEL_INTEGER && c->kind != MODEL_TEXT))
+			return false;
+	}
+	return true;
+}
+
+static uint64_t row_hash(const struct query *q)
+{
+	AUTO_STRBUF key = STRBUF_INIT;
+
+	if (!has_plain_key(q->resource))
+		return WRONG_ALL;
+	for (size_t k = 0; k < q->resource->nkey; k++) {
+		const struct query_value *v = &q->values[q->nvalues - q->resource->nkey + k];
+
+		if (k > 0)
+			strbuf_addch(&key, '\x1f');
+		strbuf_add(&key, q->text.data + v->at, v->len);
+	}
+	return wrong_hash(strbuf_str(&key), key.len);
+}
+
+static void want_tables(struct request *r)
+{
+	const struct query *q = &r->of->query;
+	struct read_want *want = &r->want;
+
+	want->tables[0] = q->resource->table;
+	want->ntables = 1;
+	want->row = want->by_key ? row_hash(q) : WRONG_ALL;
+	for (size_t i = 0; i < q->nembeds; i++) {
+		const struct model_reference *f = q->embeds[i].reference;
+		size_t other = q->embeds[i].up ? f->parent : f->child;
+
+		want->tables[want->ntables++] = q->model->resources[other].table;
+	}
+}
+
 static bool plan_row(struct request *r)
 {
 	const struct model *m = resources_model(r);
@@ -118,7 +166,10 @@ static bool plan_row(struct request *r)
 		if (place)
 			*place = made_ref(r->of->made[0]);
 	}
-	return resources_read_key(r);
+	if (!resources_read_key(r))
+		return false;
+	want_tables(r);
+	return true;
 }
 
 static bool plan_rows(struct request *r)
@@ -162,6 +213,7 @@ void resources_get(struct request *r)
 
 static void submit_rows(struct request *r)
 {
+	want_tables(r);
 	r->listing = &listing;
 	if (r->list) { /* it begins once more, in its place */
 		read_submit(r);

@@ -53,3 +53,29 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pgfanout.readable(integer, integer)
 	IS 'pgfanout: true if a table is here in this shape, with all its rows; SQLSTATE PF006 if not';
+
+-- The rows that are wrong here: a change of theirs was given up, and the row is still older than it. At most so
+-- many of a table. A row is the texts of its key with U+001F between them; NULL stands for all rows of a table
+-- whose keys cannot be looked up any more.
+CREATE FUNCTION pgfanout.wrong_rows(most integer) RETURNS TABLE ("table" integer, "row" text)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	number integer;
+BEGIN
+	FOR number IN SELECT t.id FROM pgfanout.tables t
+		WHERE EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = t.id) ORDER BY t.id
+	LOOP
+		BEGIN
+			RETURN QUERY EXECUTE format($q$
+				SELECT %1$s, array_to_string(d.key, E'\x1f')
+				FROM (SELECT key, version FROM pgfanout.dead_letters WHERE "table" = %1$s OFFSET 0) AS d
+				WHERE coalesce(pgfanout.version_of_%1$s(d.key), -1) < d.version LIMIT $1$q$, number) USING most;
+		EXCEPTION WHEN others THEN
+			RETURN QUERY SELECT number, NULL::text;
+		END;
+	END LOOP;
+END $$;
+COMMENT ON FUNCTION pgfanout.wrong_rows(integer)
+	IS 'pgfanout: rows that are wrong on this replica, because a change of theirs was given up';

@@ -383,3 +383,23 @@ def test_imports_follow_the_table(blog):
     assert answer.status_code == 200, answer.text
     assert answer.json()["data"]["created"] == 20000, answer.text
     assert blog.sql("primary", "select count(distinct name) from \"Category\" where name like 'Category %%'") == [(20000,)]
+
+
+def test_wrong_rows_are_read_elsewhere(blog):
+    """A row of which a change was given up on a replica is not read there, by key, page or embed."""
+    number, = blog.sql("primary", "select id from pgfanout.registered where relation = '\"User\"'::regclass")[0]
+    blog.sql("replica-1", """insert into pgfanout.dead_letters ("table", key, version, queue, error)
+        select %s, '{2}', nextval, 'tables.sync.replica-1', 'a test' from (select max(pgfanout_version) + 1 as nextval from "User") v""", number)
+
+    def served_by(path, n=20):
+        return {blog.get(path).headers["X-Served-By"] for _ in range(n)}
+    wait_until(lambda: served_by("/api/users/2", 6) == {"replica-2"}, 10 * SLOWNESS, "the fence", 0.05)
+    assert served_by("/api/users/2") == {"replica-2"}
+    assert served_by("/api/users/1?embed=posts") == set(REPLICAS)
+    assert served_by("/api/users?limit=5") == {"replica-2"}
+    assert served_by("/api/posts/1") == {"replica-2"}  # which embeds users
+    assert served_by("/api/categories/1") == set(REPLICAS)
+    assert served_by("/api/categories?limit=5") == set(REPLICAS)
+    assert served_by("/api/products?limit=5") == set(REPLICAS)
+    blog.patch("/api/users/2", json={"name": "Grace H."})  # a newer change cures it
+    wait_until(lambda: served_by("/api/users/2", 6) == set(REPLICAS), 10 * SLOWNESS, "the fence to fall", 0.05)

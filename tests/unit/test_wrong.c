@@ -10,21 +10,12 @@
 
 #include "api/pool/wrong.h"
 
-static struct uuid numbered(unsigned n)
-{
-	struct uuid u = { { 0 } };
-
-	u.b[0] = (uint8_t)(n * 37);
-	u.b[15] = (uint8_t)n;
-	return u;
-}
-
 static struct wrong_set *set_of(unsigned first, unsigned n)
 {
 	struct wrong_set *s = wrong_set_new(n);
 
-	for (unsigned i = 0; i < n; i++)
-		s->ids[i] = numbered(first + i);
+	for (unsigned i = 0; i < n; i++) /* the order of coming is not that of the rows */
+		s->rows[i] = (struct wrong_row){ 7, first + (i * 37 + 11) % n };
 	wrong_set_sort(s);
 	return s;
 }
@@ -34,12 +25,33 @@ static void test_has(void **state)
 	struct wrong_set *s = set_of(10, 50);
 
 	(void)state;
-	for (unsigned n = 0; n < 100; n++) {
-		struct uuid u = numbered(n);
-		assert_int_equal(wrong_set_has(s, &u), n >= 10 && n < 60);
-		assert_false(wrong_set_has(NULL, &u));
+	for (unsigned n = 1; n < 100; n++) {
+		assert_int_equal(wrong_set_has(s, 7, n), n >= 10 && n < 60);
+		assert_false(wrong_set_has(s, 6, n));
+		assert_false(wrong_set_has(s, 8, n));
+		assert_false(wrong_set_has(NULL, 7, n));
 	}
+	assert_true(wrong_set_has(s, 7, WRONG_ALL));
+	assert_false(wrong_set_has(s, 6, WRONG_ALL));
+	assert_false(wrong_set_has(s, 8, WRONG_ALL));
+	assert_int_equal(wrong_set_count(s, 7), 50);
+	assert_int_equal(wrong_set_count(s, 8), 0);
+	s->rows[20].row = WRONG_ALL;
+	wrong_set_sort(s);
+	assert_true(wrong_set_has(s, 7, 99));
+	assert_false(wrong_set_has(s, 8, 99));
 	wrong_set_unref(s);
+}
+
+static void test_hash(void **state)
+{
+	(void)state;
+	assert_int_equal(wrong_hash("7", 1), wrong_hash("7", 1));
+	assert_true(wrong_hash("7", 1) != wrong_hash("8", 1));
+	assert_true(wrong_hash("a\x1f"
+			       "b",
+			       3) != wrong_hash("ab", 2));
+	assert_true(wrong_hash("", 0) != WRONG_ALL);
 }
 
 static void test_views_follow(void **state)
@@ -58,9 +70,9 @@ static void test_views_follow(void **state)
 	assert_ptr_equal(wrong_view(&a, &p), first);
 	assert_ptr_equal(wrong_view(&b, &p), first);
 	wrong_place_put(&p, set_of(2, 3));
-	assert_int_equal(wrong_view(&a, &p)->ids[0].b[15], 2);
+	assert_int_equal(wrong_view(&a, &p)->rows[0].row, 2);
 	wrong_place_put(&p, NULL); /* b still holds the first one, a the second */
-	assert_int_equal(b.set->ids[0].b[15], 1);
+	assert_int_equal(b.set->rows[0].row, 1);
 	assert_null(wrong_view(&b, &p));
 	assert_int_equal(wrong_place_count(&p), 0);
 	wrong_view_clear(&a);
@@ -72,6 +84,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_has),
+		cmocka_unit_test(test_hash),
 		cmocka_unit_test(test_views_follow),
 	};
 
