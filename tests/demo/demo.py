@@ -1,7 +1,7 @@
 """make demo: all of pgfanout on this machine, on private servers, with a real catalogue.
 
 Starts a primary, two replicas and a RabbitMQ, migrates, starts the API and the consumer, imports
-tests/data/catalogue.ndjson, registers a pair of tables of its own, waits until no change is in flight,
+tests/data/catalogue.ndjson, registers the tables of a blog, waits until no change is in flight,
 and compares primary and replicas row by row. Then it keeps running, with commands to try, until Ctrl-C or SIGTERM. With DEMO=once it
 ends after the comparison; the exit code is 0 only if all are equal.
 
@@ -29,24 +29,36 @@ from harness.servers import (HOST, PASSWORD, USER, HarnessError, Postgres, Progr
                              wait_until)
 
 CATALOGUE = os.path.join(ROOT, "tests", "data", "catalogue.ndjson")
-PAIR = """
-    create table authors (id serial primary key, name text not null unique);
-    create table books (id serial primary key, author int not null references authors on delete cascade,
-        title text not null, made timestamptz not null default now());
-    insert into authors (name) select 'Author ' || i from generate_series(1, 100) i;
-    insert into books (author, title) select i % 100 + 1, 'Book ' || i from generate_series(1, 1000) i;
-    select pgfanout.add_table('authors'), pgfanout.add_table('books');
+# A blog as an application with an ORM has it: names with capitals, references.
+BLOG = """
+    create table "User" (id serial primary key, name text, email text not null unique);
+    create table "Category" (id serial primary key, name text not null unique);
+    create table "Post" (id serial primary key, title text not null, content text, published boolean not null default false,
+        "createdAt" timestamp(3) not null default current_timestamp,
+        "userId" integer not null references "User" on delete cascade, "categoryId" integer references "Category" on delete set null);
+    create index on "Post" ("userId");
+    create table "Comment" (id serial primary key, content text not null,
+        "userId" integer not null references "User" on delete cascade, "postId" integer not null references "Post" on delete cascade);
+    create index on "Comment" ("postId");
+    insert into "User" (name, email) select 'User ' || i, 'user' || i || '@example.org' from generate_series(1, 100) i;
+    insert into "Category" (name) values ('News'), ('Notes'), ('Reviews');
+    insert into "Post" (title, "userId", "categoryId") select 'Post ' || i, i % 100 + 1, i % 3 + 1 from generate_series(1, 500) i;
+    insert into "Comment" (content, "userId", "postId") select 'Comment ' || i, i % 100 + 1, i % 500 + 1 from generate_series(1, 1500) i;
+    select pgfanout.add_table(t) from unnest(array['"User"', '"Category"', '"Post"', '"Comment"']) t;
 """
 # As changes they come behind the copies of the tables, or are in them.
 CHANGES = """
-    update books set title = title || ', second edition' where id % 10 = 0;
-    delete from authors where id > 90; -- and their books
-    insert into authors (name) values ('Another one');
+    update "Post" set published = true where id % 10 <> 0;
+    delete from "User" where id > 90; -- and what is theirs
+    insert into "User" (name, email) values ('Another one', 'another@example.org');
 """
+RESOURCES = "users=User+posts+comments, posts=Post+users+categories+comments, categories=Category, comments=Comment"
 TABLES = {  # what is compared, by key
     "products": "select id, name, price, stock, created_at, updated_at from products order by id",
-    "authors": "select id, name from authors order by id",
-    "books": "select id, author, title, made from books order by id",
+    "User": 'select id, name, email from "User" order by id',
+    "Category": 'select id, name from "Category" order by id',
+    "Post": 'select id, title, content, published, "createdAt", "userId", "categoryId" from "Post" order by id',
+    "Comment": 'select id, content, "userId", "postId" from "Comment" order by id',
 }
 LIMIT = 120  # seconds for the replicas to follow; they need about one
 STABLE = 10  # seconds after which an end is a new event, and not the last one repeated
@@ -117,6 +129,7 @@ class Demo:
             "RABBITMQ_URL": self.rabbitmq.url(),
             "HOST": HOST, "PORT": str(free_port(8000)),
             "CONSUMER_HOST": HOST, "CONSUMER_PORT": str(free_port(8080)),
+            "RESOURCES": RESOURCES,
         }
         self.api = f"http://{HOST}:{self.env['PORT']}"
         self.consumer = f"http://{HOST}:{self.env['CONSUMER_PORT']}"
@@ -200,8 +213,8 @@ class Demo:
             answer = self.http("/api/products/import", f.read(), "application/x-ndjson")
         return answer["data"]
 
-    def register_pair(self):
-        self.primary.psql(PAIR)
+    def register_blog(self):
+        self.primary.psql(BLOG)
         self.primary.psql(CHANGES)
 
     def wait_for_replicas(self):
@@ -283,11 +296,19 @@ class Demo:
             say(f"  psql {server.url()} -c 'select count(*), max(updated_at) from products'"
                 f"   # {name}")
         say(f"  psql {self.primary.url()} -c \"update products set stock = stock + 1\"")
-        say("Any table: tables that are registered follow; so does one of yours")
-        say(f"  psql {self.primary.url()} -c 'delete from authors where id = 1' -c 'table pgfanout.tables'")
-        say(f"  psql {self.replicas[0].url()} -c 'select count(*) from books'   # {self.replicas[0].name}")
+        say("Any table: those of the blog, over HTTP, with what belongs to them")
+        comment = '{"content":"Well said","userId":1,"postId":1}'
+        say(f"  curl -s {self.api}/api/users/1")
+        say(f"  curl -s '{self.api}/api/posts?limit=2&order=-id'")
+        say(f"  curl -s {self.api}/api/posts/1/comments")
+        say(f"  curl -s '{self.api}/api/users?email=eq.user7@example.org&select=id,name&embed=posts.categories'")
+        say(f"  curl -si {as_json} -d '{comment}' {self.api}/api/comments")
+        say(f"  curl -s -X PATCH {as_json} -d '{{\"title\":\"A better title\"}}' {self.api}/api/posts/1")
+        say(f"  curl -s -X DELETE {self.api}/api/users/2   # and all that is theirs")
+        say("… or with psql; and one of yours")
+        say(f"  psql {self.replicas[0].url()} -c 'select count(*) from \"Post\"'   # {self.replicas[0].name}")
         say(f"  psql {self.primary.url()} -c \"create table mine (id int primary key, t text)\" "
-            "-c \"select pgfanout.add_table('mine')\"")
+            "-c \"select pgfanout.add_table('mine')\" -c 'table pgfanout.tables'")
         say("Rebuild the replicas while all goes on")
         settings = " ".join(f"{k}={shlex.quote(v)}" for k, v in self.env.items()
                             if k.endswith("_URL"))
@@ -335,8 +356,8 @@ def run(demo, once):
         demo.start_programs()
     with Clock("import of the sample catalogue"):
         counts = demo.import_catalogue()
-    with Clock("authors and books: made, registered, changed"):
-        demo.register_pair()
+    with Clock("a blog's tables: made, registered, changed"):
+        demo.register_blog()
     with Clock("until the replicas have all"):
         demo.wait_for_replicas()
     say("  imported: " + ", ".join(f"{k} {v}" for k, v in counts.items() if isinstance(v, int)))
