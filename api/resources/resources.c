@@ -167,11 +167,13 @@ void resources_tick(struct store *s)
 	struct resources *all = s->resources;
 	const struct model *m = all->outdated.n > 0 ? catalog_view(&all->view, s->service->models)
 						    : NULL;
+	/* Whoever is read again may find a newer one yet, and m is gone then. */
+	const uint64_t number = m != NULL ? m->number : 0;
 
 	for (size_t n = all->outdated.n; n > 0; n--) {
 		struct request *r = queue_pop(&all->outdated);
 
-		if (m->number != r->of->outdated)
+		if (number != r->of->outdated)
 			read_again(r);
 		else if (mono_reached(r->of->patience, s->pool->now))
 			request_unavailable(r, "the table of this resource is being changed");
