@@ -283,6 +283,24 @@ bool query_read_filter(struct query *q, size_t column, const char *field,
 	return true;
 }
 
+void query_operators(struct strbuf *out, const struct model_column *c)
+{
+	const char *between = "";
+
+	for (size_t i = 0; i < ARRAY_SIZE(operators); i++) {
+		enum query_op op = operators[i].op;
+
+		if (operators[i].needs > comparing(c) || (op == QUERY_LIKE && !query_is_text(c)) ||
+		    ((op == QUERY_TRUE || op == QUERY_FALSE) && c->kind != MODEL_BOOLEAN))
+			continue;
+		strbuf_addf(out, "%s%s%s", between, operators[i].word,
+			    op == QUERY_IN    ? ".(…)"
+			    : op < QUERY_NULL ? "."
+					      : "");
+		between = " ";
+	}
+}
+
 /* ---- cursors ---- */
 
 static bool add_cursor_value(struct query *q, size_t i, const struct jscan_value *v)
