@@ -8,6 +8,8 @@
  * <database>  a connection to watch it        its condition, or the server (with   connector_stop()
  *                                             timeouts)
  * relay       broker, outbox connections      see relay.h                          relays_stop()
+ * catalog     a connection, the newest model  its condition, or the primary        catalog_stop()
+ * counts      a connection, counts of rows    its condition, or the primary        counts_stop()
  *
  * The end, on SIGTERM or SIGINT: /ready answers 503, nothing new is accepted, requests under way
  * are finished (at most DRAIN_TIMEOUT_MS). Then the relay has a few seconds for what was written
@@ -25,6 +27,7 @@
 #include "api/measures.h"
 #include "api/stores.h"
 #include "api/resources/catalog.h"
+#include "api/resources/counts.h"
 #include "api/routes.h"
 #include "api/serve/worker.h"
 #include "common/base/log.h"
@@ -135,8 +138,11 @@ static enum exit_code start(struct service *service, const char *const *names,
 	service->upstreams.note_stream = note_stream;
 	service->upstreams.note_arg = service->relays;
 
-	ok = ok && catalog_start(s->database_url, service->listed, service->models,
-				 &service->catalog, &err);
+	ok = ok &&
+	     catalog_start(s->database_url, service->listed, service->models, &service->catalog,
+			   &err) &&
+	     counts_start(s->database_url, service->listed, service->models, &service->counts,
+			  &err);
 	for (size_t i = 0; ok && i < service->upstreams.n; i++)
 		ok = connector_start(&service->upstreams, i, s, &err);
 	while (ok && *running < s->workers) {
@@ -217,6 +223,7 @@ static enum exit_code run(const struct api_settings *s)
 		worker_stop(workers[i]);
 	for (int64_t i = 0; i < running; i++)
 		worker_join(workers[i]);
+	counts_stop(service.counts);
 	catalog_stop(service.catalog);
 	/* The connectors may start relays: they first. */
 	for (size_t i = 0; i < service.upstreams.n; i++)

@@ -73,7 +73,7 @@ static void store_tick(struct store *s)
 
 static struct mono store_next(const struct store *s, struct mono tick)
 {
-	bool busy = s->lists->n > 0 || s->imports->n > 0;
+	bool busy = s->lists->n > 0 || s->imports->n > 0 || s->resources->counting.n > 0;
 
 	return mono_earlier(s->writes->gather_until, busy ? tick : MONO_NEVER);
 }

@@ -162,7 +162,7 @@ static void read_again(struct request *r)
 		r->of->submit(r);
 }
 
-void resources_tick(struct store *s)
+static void tick_outdated(struct store *s)
 {
 	struct resources *all = s->resources;
 	const struct model *m = all->outdated.n > 0 ? catalog_view(&all->view, s->service->models)
@@ -182,8 +182,15 @@ void resources_tick(struct store *s)
 	}
 }
 
+void resources_tick(struct store *s)
+{
+	tick_outdated(s);
+	resources_tick_stats(s);
+}
+
 void resources_clear(struct resources *all)
 {
+	strbuf_clear(&all->openapi);
 	catalog_view_clear(&all->view);
 	free(all->plain);
 }

@@ -23,6 +23,9 @@ struct resources {
 	struct made **plain;
 	size_t nplain;
 	uint64_t plain_of;
+	struct request_queue counting; /* wait for counts of rows */
+	struct strbuf openapi;	       /* the description of the API, of the model `openapi_of` */
+	uint64_t openapi_of;
 };
 
 /* Whether a path's parts are names of the list; arg: a struct listed. */
@@ -37,6 +40,11 @@ void resources_update(struct request *r);
 void resources_delete(struct request *r);
 void resources_import(struct request *r);
 void resources_import(struct request *r);
+
+/* The routes of operations that tell of resources too. */
+void resources_get_openapi(struct request *r);
+void resources_get_status(struct request *r);
+void resources_get_stats(struct request *r);
 
 void resources_tick(struct store *s);
 void resources_clear(struct resources *all);

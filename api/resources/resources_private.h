@@ -5,7 +5,7 @@
  * resources_read.c   reads: what is asked becomes a statement, rows become the answer
  * resources_write.c  writes likewise
  * resources_import.c writes of many rows
- * resources_import.c writes of many rows
+ * resources_status.c what /openapi.json, /status and /stats say of resources
  *
  * A request's own state is struct resource_request, from its handler until nobody holds the request. It has a
  * reference to the model that it was read against, and to its statements: all may be replaced meanwhile.
@@ -63,5 +63,9 @@ struct relay *resources_relay(const struct service *service, const struct model_
 bool resources_is_outdated(const struct err *err);
 /* Waits for another model, then the request is read and sent again. False: it has waited for too long. */
 bool resources_wait(struct request *r);
+
+/* ---- resources_status.c ---- */
+/* Those that wait for counts of rows. */
+void resources_tick_stats(struct store *s);
 
 #endif

@@ -12,6 +12,7 @@
 struct service;
 struct catalog;
 struct catalog_place;
+struct counts;
 struct listed;
 struct store; /* what the rooms above keep for one worker */
 
@@ -39,6 +40,7 @@ struct service {
 	struct relay *relay;	      /* of products */
 	struct catalog *catalog;      /* of the resources; NULL: there are none */
 	struct catalog_place *models; /* what it finds */
+	struct counts *counts;	      /* of the resources' rows; NULL: there are none */
 	int64_t started_us;	      /* wall clock */
 	atomic_bool draining;
 	atomic_bool warm; /* /ready has said yes once */

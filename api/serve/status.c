@@ -5,11 +5,9 @@
 
 #include "api/measures.h"
 #include "api/serve/request.h"
-#include "api/serve/static/openapi.json.h"
 #include "common/json/report.h"
 
-/* Takes data over. */
-static void reply_data(struct request *r, json_t *data, const char *message)
+void status_reply(struct request *r, json_t *data, const char *message)
 {
 	report_write(http_out(r->http), data, message);
 	request_reply(r, 200);
@@ -27,15 +25,15 @@ void status_get_index(struct request *r)
 							route_method_name(route->method), "path",
 							route->pattern, "help", route->help));
 	}
-	reply_data(r,
-		   json_pack("{s:s, s:s, s:o}", "program", "pgfanout-api", "version",
-			     PGFANOUT_VERSION, "routes", routes),
-		   "pgfanout: a product catalogue with replicas");
+	status_reply(r,
+		     json_pack("{s:s, s:s, s:o}", "program", "pgfanout-api", "version",
+			       PGFANOUT_VERSION, "routes", routes),
+		     "pgfanout: a product catalogue with replicas");
 }
 
 void status_get_health(struct request *r)
 {
-	reply_data(r, json_pack("{s:s}", "status", "ok"), "The process works");
+	status_reply(r, json_pack("{s:s}", "status", "ok"), "The process works");
 }
 
 /* After a start: whether every worker has its links to every replica that serves; before that, the
@@ -85,7 +83,7 @@ void status_get_ready(struct request *r)
 		return;
 	}
 	atomic_store(&s->warm, true);
-	reply_data(r, json_pack("{s:s}", "status", "ready"), "Reads and writes are possible");
+	status_reply(r, json_pack("{s:s}", "status", "ready"), "Reads and writes are possible");
 }
 
 /* Its own text, an array; none: an empty one. */
@@ -190,28 +188,24 @@ static json_t *streams_json(struct service *s)
 	return list;
 }
 
-void status_get_status(struct request *r)
+json_t *status_data(struct service *s)
 {
-	struct service *s = r->all->service;
 	json_t *replicas = json_array();
 
 	for (size_t i = 0; i + 1 < s->upstreams.n; i++)
 		json_array_append_new(replicas, upstream_json(&s->upstreams.list[i]));
-	reply_data(r,
-		   json_pack("{s:s, s:s, s:o, s:I, s:b, s:I, s:o, s:o, s:o, s:o}", "program",
-			     "pgfanout-api", "version", PGFANOUT_VERSION, "startedAt",
-			     report_time(s->started_us), "uptimeSeconds",
-			     (json_int_t)((wall_now_us() - s->started_us) / 1000000), "stopping",
-			     (int)atomic_load(&s->draining), "workers",
-			     (json_int_t)s->settings->workers, "primary",
-			     upstream_json(upstreams_primary(&s->upstreams)), "replicas", replicas,
-			     "relay", products_relay_json(s), "streams", streams_json(s)),
-		   "Status retrieved successfully");
+	return json_pack("{s:s, s:s, s:o, s:I, s:b, s:I, s:o, s:o, s:o, s:o}", "program",
+			 "pgfanout-api", "version", PGFANOUT_VERSION, "startedAt",
+			 report_time(s->started_us), "uptimeSeconds",
+			 (json_int_t)((wall_now_us() - s->started_us) / 1000000), "stopping",
+			 (int)atomic_load(&s->draining), "workers",
+			 (json_int_t)s->settings->workers, "primary",
+			 upstream_json(upstreams_primary(&s->upstreams)), "replicas", replicas,
+			 "relay", products_relay_json(s), "streams", streams_json(s));
 }
 
-void status_get_stats(struct request *r)
+json_t *status_stats_data(const struct service *s)
 {
-	struct service *s = r->all->service;
 	json_t *reads = json_object();
 
 	for (size_t i = 0; i < s->upstreams.n; i++)
@@ -242,7 +236,7 @@ void status_get_stats(struct request *r)
 		json_object_set_new(data, counters[i].name,
 				    json_integer((json_int_t)metric_get(counters[i].measure, 0)));
 	json_object_set_new(data, "reads", reads);
-	reply_data(r, data, "Counters since the start retrieved successfully");
+	return data;
 }
 
 static void measure_relays(const struct service *s)
@@ -281,11 +275,5 @@ void status_get_metrics(struct request *r)
 	measure_relays(r->all->service);
 	metrics_write(http_out(r->http));
 	http_content_type(r->http, "text/plain; version=0.0.4; charset=utf-8");
-	request_reply(r, 200);
-}
-
-void status_get_openapi(struct request *r)
-{
-	strbuf_addstr(http_out(r->http), static_openapi_json);
 	request_reply(r, 200);
 }
