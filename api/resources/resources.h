@@ -39,7 +39,6 @@ void resources_replace(struct request *r);
 void resources_update(struct request *r);
 void resources_delete(struct request *r);
 void resources_import(struct request *r);
-void resources_import(struct request *r);
 
 /* The routes of operations that tell of resources too. */
 void resources_get_openapi(struct request *r);
