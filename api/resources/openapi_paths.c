@@ -371,6 +371,40 @@ static json_t *delete_operation(const struct openapi *o, const struct model_reso
 			 "400 403 404 409 412 421 422 503 504");
 }
 
+static json_t *import_answer(const struct openapi *o)
+{
+	json_t *counts = json_pack("{s:s}", "$ref", "#/components/schemas/ImportCounts");
+
+	if (!o->options->envelope)
+		return counts;
+	return json_pack("{s:s, s:[s, s, s], s:{s:{s:s, s:b}, s:o, s:{s:s, s:s}}}", "type",
+			 "object", "required", "success", "data", "message", "properties",
+			 "success", "type", "boolean", "const", 1, "data", counts, "message",
+			 "type", "string", "const", "Rows imported successfully");
+}
+
+static json_t *import_operation(const struct openapi *o, const struct model_resource *r)
+{
+	json_t *ok = json_pack("{s:s, s:{s:{s:o}}}", "description", "counts", "content",
+			       "application/json", "schema", import_answer(o));
+	json_t *op = operation(r, "import", "Creates or replaces rows, one JSON object a line",
+			       NULL, json_pack("{s:o}", "200", ok), "412 415 421 503");
+	json_t *responses = json_incref(json_object_get(op, "responses"));
+
+	json_object_del(op, "responses");
+	json_object_set_new(
+		op, "description",
+		json_string("A line with the whole key creates or replaces its row, one without "
+			    "creates one. Lines become batches; each batch is one transaction. A "
+			    "rejected line costs only itself."));
+	json_object_set_new(op, "requestBody",
+			    json_pack("{s:b, s:{s:{s:o}}}", "required", 1, "content",
+				      "application/x-ndjson", "schema",
+				      openapi_schema_ref("new", r)));
+	json_object_set_new(op, "responses", responses);
+	return op;
+}
+
 /* ---- paths ---- */
 
 /* Of the children by one foreign key. named: "posts", or "posts!author_id" where several lead there. */
@@ -424,13 +458,16 @@ static void add_children(struct openapi *o, const struct model_resource *parent,
 
 void openapi_add_paths(struct openapi *o, const struct model_resource *r)
 {
-	AUTO_STRBUF all = STRBUF_INIT, one = STRBUF_INIT;
+	AUTO_STRBUF all = STRBUF_INIT, one = STRBUF_INIT, lines = STRBUF_INIT;
 
 	strbuf_addf(&all, "%s/%s", o->options->prefix, r->name);
 	strbuf_addf(&one, "%s/{%s}", all.data, key_name(r));
 	json_object_set_new(o->paths, all.data,
 			    json_pack("{s:o, s:o}", "get", list_operation(o, r), "post",
 				      create_operation(o, r)));
+	strbuf_addf(&lines, "%s/import", all.data);
+	json_object_set_new(o->paths, lines.data,
+			    json_pack("{s:o}", "post", import_operation(o, r)));
 	json_object_set_new(o->paths, one.data,
 			    json_pack("{s:[o], s:o, s:o, s:o, s:o}", "parameters", key_parameter(r),
 				      "get", get_operation(o, r), "put", replace_operation(o, r),

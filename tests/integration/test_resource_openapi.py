@@ -146,7 +146,7 @@ def test_has_every_route(described):
     listed = subprocess.run([f"{BUILD}/pgfanout-api", "--routes"], capture_output=True, text=True, check=True).stdout
     routes = {line.replace("/api", "", 1) for line in listed.splitlines() if ":resource" in line}
     paths = {path: re.sub(r"\{\w+\}", ":key", path.removeprefix(described.prefix).replace("/users", "/:resource", 1).replace(
-        "/posts", "/:child")) for path in described.document["paths"] if re.fullmatch(described.prefix + r"/users(/\{id\}(/posts)?)?", path)}
+        "/posts", "/:child")) for path in described.document["paths"] if re.fullmatch(described.prefix + r"/users(/import|/\{id\}(/posts)?)?", path)}
     assert {f"{verb.upper()} {paths[path]}" for path, verb, _, _ in operations(described.document) if path in paths} == routes
 
 
@@ -196,12 +196,16 @@ def test_the_blog_fits(described):
     ask("POST", "/users", 415, data="{}")
     ask("PUT", f"/users/{key}", 200, json={"id": key, "email": email})
     ask("PUT", f"/users/{key + 1000}", 201, json={"email": email + "1"})
-    ask("PUT", f"/users/{key}", 422, json={"id": 7, "email": email})
+    ask("PUT", f"/users/{key}", 422, json={"id": 700000, "email": email})
     ask("PUT", "/users/x", 400, json={"email": email})
     ask("PATCH", f"/users/{key}", 200, json={"name": "y"})
     ask("PATCH", f"/users/{key}", 422, json={})
     ask("PATCH", f"/users/{key}", 412, json={"name": "y"}, headers={"If-Match": '"1"'})
     ask("PATCH", "/users/424242", 404, json={"name": "y"})
+    lines = {"headers": {"Content-Type": "application/x-ndjson"}}
+    ask("POST", "/users/import", 200, data=f'{{"email":"{email}2"}}\n{{"email":7}}\n', **lines)
+    ask("POST", "/users/import", 415, json={})
+    described.stack.sql("primary", 'delete from "User" where email = %s', email + "2")
     ask("DELETE", "/users/1", 409)
     ask("DELETE", "/users/x", 400)
     for k in (key, key + 1000):
@@ -209,7 +213,7 @@ def test_the_blog_fits(described):
     ask("DELETE", f"/users/{key}", 404)
     routes = {(t, v) for t, v, _ in described.seen}
     assert {(t, v) for t, v, _, _ in operations(described.document) if "/users" in t or "/posts" in t} - routes <= {
-        (described.prefix + f"/{r}{k}", v) for r in ("posts",) for k in ("", "/{id}") for v in ("post", "put", "patch", "delete")}
+        (described.prefix + f"/{r}{k}", v) for r in ("posts",) for k in ("", "/import", "/{id}") for v in ("post", "put", "patch", "delete")}
 
 
 def test_forbidden_fits(described):
@@ -324,7 +328,7 @@ def test_status_tells_which_are_served(stack):
                            "reason": "the table public.b is not registered: SELECT pgfanout.add_table('public.b')"}
     assert told()["c"]["table"] == "public.nowhere" and told()["c"]["reason"].startswith("there is no table public.nowhere")
     assert [p for p in stack.get("/openapi.json").json()["paths"] if p.startswith("/api/") and "products" not in p] == [
-        "/api/first", "/api/first/{id}"]
+        "/api/first", "/api/first/import", "/api/first/{id}"]
     assert counted(stack) == {"first": (0, False), "b": (None, False), "c": (None, False)}
     stack.psql("primary", "SELECT pgfanout.add_table('b'); INSERT INTO b SELECT generate_series(1, 5); ANALYZE b")
     wait_until(lambda: told()["b"] == {"table": "public.b", "state": "served", "rows": 5}, 10 * SLOWNESS, "b", 0.05)
