@@ -21,6 +21,7 @@ import lab
 import native
 import node_peer
 import report
+import resources
 from lab import (DATABASE, HERE, HOST, REPETITIONS, SCALE, SECONDS, Lab, PSQL, best_clients, interleave, medians, pgbench, shell, timed,
                  until_there, wait_until, wrk)
 from tables import PRODUCTS
@@ -370,7 +371,8 @@ def node(l, results):
 PARTS = {"reads": reads, "pages": pages, "list": full_list, "writes": writes, "sustained": sustained, "drain": drain,
          "latency": latency, "reset": reset, "import": imports, "node": node, "memory": memory, "cpu": cpu, "longtx": longtx,
          "replicas": replicas, "hung": hung.hung, "backlog": any_table.backlog, "tpcb": any_table.tpcb, "capture": any_table.capture,
-         "load": any_table.load, "many": any_table.many}
+         "load": any_table.load, "many": any_table.many, "rows": resources.reads, "row-writes": resources.writes,
+         "row-list": resources.full_list}
 OWN_SERVERS = ("replicas", "many")  # parts that start their servers themselves
 
 
