@@ -52,8 +52,8 @@ struct write_calls {
 		       size_t from);
 	void (*row)(struct request *r, const struct pg_result *res, int row);
 	void (*missing)(struct request *r); /* there is no row */
-	/* Nothing was changed, and it would be no other way: its data, or the table is another one now. False, or
-	 * NULL: it is answered in general words. */
+	/* Nothing was changed, and it would be no other way: its data (then it was by itself), or the table is
+	 * another one now. False, or NULL: it is answered in general words. */
 	bool (*refused)(struct request *r, enum db_outcome outcome, const struct err *err);
 	struct relay *(*relay)(const struct request *r); /* that publishes it; NULL: none */
 };

@@ -99,7 +99,9 @@ static void redo(struct request *r, const struct write_unit *u, bool waited,
 {
 	switch (outcome) {
 	case DB_RETRY:
-		if (u->n > 1) {
+		if (refused(r, outcome, err)) {
+			return;
+		} else if (u->n > 1) {
 			again(r, WRITE_APART);
 		} else if (met_lock(err)) {
 			/* One that is known to be locked goes on waiting. */
@@ -132,6 +134,10 @@ static void redo(struct request *r, const struct write_unit *u, bool waited,
 			   "been made");
 		return;
 	case DB_SCHEMA:
+		if (u->n > 1) {
+			again(r, WRITE_ALONE);
+			return;
+		}
 		if (refused(r, outcome, err))
 			return;
 		request_unavailable(

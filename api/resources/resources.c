@@ -135,7 +135,9 @@ void resources_message(const struct request *r, struct strbuf *out, const char *
 
 bool resources_is_outdated(const struct err *err)
 {
-	return strcmp(err->sqlstate, "PF006") == 0 || strncmp(err->sqlstate, "42", 2) == 0;
+	/* 42501: a right is missing, which no other model gives. */
+	return strcmp(err->sqlstate, "PF006") == 0 ||
+	       (strncmp(err->sqlstate, "42", 2) == 0 && strcmp(err->sqlstate, "42501") != 0);
 }
 
 bool resources_wait(struct request *r)
@@ -158,6 +160,7 @@ static void read_again(struct request *r)
 {
 	forget_plan(r);
 	r->want = (struct read_want){ .by_key = r->want.by_key };
+	r->way = WRITE_TOGETHER;
 	if (r->of->plan(r))
 		r->of->submit(r);
 }
