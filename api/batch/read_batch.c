@@ -114,7 +114,7 @@ static void ask_primary(struct request *r)
 
 /* ---- answers ---- */
 
-/* Of a unit that was not done. */
+/* Of a unit that was not done. If several were refused for their keys, nobody knows whose it was. */
 static void redo(const struct read_unit *u, enum db_outcome outcome, const struct err *err)
 {
 	const struct read_calls *calls = u->statement->calls;
@@ -124,8 +124,12 @@ static void redo(const struct read_unit *u, enum db_outcome outcome, const struc
 
 		if (r->state != REQUEST_IN_FLIGHT || r->asked != u->link)
 			continue;
-		if (!calls->refused || !calls->refused(r, u->link->up, outcome, err))
+		if (u->n > 1 && outcome == DB_REFUSED) {
+			r->alone = true;
+			read_submit(r);
+		} else if (!calls->refused || !calls->refused(r, u->link->up, outcome, err)) {
 			elsewhere(r, u->link);
+		}
 	}
 }
 
@@ -218,12 +222,12 @@ static void send_keys(struct store *s, struct link *l, struct request_queue *q)
 {
 	struct read_unit *u = unit_new(&s->reads->free_points, l, READ_ROWS);
 	const struct read_statement *statement = q->head->statement;
+	bool joins = statement->joins && !q->head->alone;
 	struct request *next;
 
-	for (struct request *r = q->head; r && u->n < (statement->joins ? READ_ROWS : 1);
-	     r = next) {
+	for (struct request *r = q->head; r && u->n < (joins ? READ_ROWS : 1); r = next) {
 		next = r->next;
-		if (r->statement != statement)
+		if (r->statement != statement || (joins && r->alone))
 			continue;
 		queue_remove(r);
 		unit_add(u, r);

@@ -4,7 +4,8 @@
  * Reads by key that are of one statement and wait for the same link are sent as one unit; at most
  * READ_UNITS are in flight on it, and what comes meanwhile is the next. Scans, pages and chunks of
  * lists, are one a unit. A read that a database does not answer goes to the next one (choice.h), the
- * primary last. A read for which there is none, but soon will be, waits within its deadline.
+ * primary last. If a unit is refused for what is in it, its reads are sent again one by one. A read for which there
+ * is none, but soon will be, waits within its deadline.
  */
 #ifndef PGFANOUT_API_BATCH_READ_BATCH_H
 #define PGFANOUT_API_BATCH_READ_BATCH_H
