@@ -48,6 +48,20 @@ static bool make(struct request *r, const struct query_write *w, bool joins)
 	return true;
 }
 
+/* Whether two texts are never one key: those of a date would be. A statement that names a row twice writes it
+ * once, and the other request would be told that there is none. */
+static bool is_exact(const struct model_resource *r)
+{
+	bool exact = r->plain;
+
+	for (size_t k = 0; k < r->nkey; k++) {
+		enum model_kind kind = r->columns[r->key[k]].kind;
+
+		exact = exact && (kind == MODEL_INTEGER || kind == MODEL_BOOLEAN || kind == MODEL_TEXT);
+	}
+	return exact;
+}
+
 /* Whether others may be written together with it: rows are told apart by the texts of their keys, and no trigger
  * drops one of them. */
 static bool may_join(const struct resource_request *of, size_t params)
@@ -58,9 +72,9 @@ static bool may_join(const struct resource_request *of, size_t params)
 	case QUERY_INSERT:
 		return r->joined && params > 0;
 	case QUERY_REPLACE:
-		return r->replaced && r->plain;
+		return r->replaced && is_exact(r);
 	default:
-		return r->plain;
+		return is_exact(r);
 	}
 }
 
@@ -94,8 +108,16 @@ static bool is_path_key(const struct resource_request *of, const struct row_valu
 	const struct model_column *c = &of->query.resource->columns[v->column];
 	const struct query_value *key = key_of(&of->query, (size_t)c->key);
 
-	return !v->null && v->len == key->len &&
-	       memcmp(of->in.text.data + v->at, of->query.text.data + key->at, key->len) == 0;
+	const char *text = of->in.text.data + v->at, *path = of->query.text.data + key->at;
+	struct uuid a, b;
+
+	if (v->null)
+		return false;
+	/* The path's is in small letters by now. */
+	if (strcmp(c->type, "uuid") == 0)
+		return uuid_from_text(text, v->len, &a) && uuid_from_text(path, key->len, &b) &&
+		       uuid_cmp(&a, &b) == 0;
+	return v->len == key->len && memcmp(text, path, key->len) == 0;
 }
 
 /* The columns of the body that the statement writes; those of the key must be the path's. */
@@ -349,26 +371,64 @@ static void on_missing(struct request *r)
 
 /* ---- refusals ---- */
 
-/* The only column whose text the server names in what it says; NULL: none, or several. */
+static bool quotes(const struct err *err, const char *text, size_t len)
+{
+	AUTO_STRBUF quoted = STRBUF_INIT;
+
+	strbuf_addf(&quoted, "\"%s\"", text);
+	return len > 0 && strstr(err->text, strbuf_str(&quoted)) != NULL;
+}
+
+/* The only column whose text the server names in what it says of a value; NULL: none, or several. */
 static const char *column_quoted(const struct request *r, const struct err *err)
 {
 	const struct resource_request *of = r->of;
 	const char *found = NULL;
 
+	/* Anything else may quote what it likes: a name of the database, another row. */
+	if (strncmp(err->sqlstate, "22", 2) != 0)
+		return NULL;
 	for (size_t i = 0; i < of->in.n; i++) {
 		const struct row_value *v = &of->in.values[i];
-		AUTO_STRBUF quoted = STRBUF_INIT;
 
-		if (v->null || v->len == 0)
-			continue;
-		strbuf_addf(&quoted, "\"%s\"", of->in.text.data + v->at);
-		if (!strstr(err->text, strbuf_str(&quoted)))
+		if (v->null || !quotes(err, of->in.text.data + v->at, v->len))
 			continue;
 		if (found)
 			return NULL;
 		found = of->query.resource->columns[v->column].name;
 	}
 	return found;
+}
+
+/* The same of the path's key. */
+static const char *key_quoted(const struct request *r, const struct err *err)
+{
+	const struct resource_request *of = r->of;
+	const struct model_resource *resource = of->query.resource;
+
+	if (of->verb == QUERY_INSERT || strncmp(err->sqlstate, "22", 2) != 0)
+		return NULL;
+	for (size_t k = 0; k < resource->nkey; k++) {
+		const struct query_value *v = key_of(&of->query, k);
+
+		if (quotes(err, of->query.text.data + v->at, v->len))
+			return resource->columns[resource->key[k]].name;
+	}
+	return NULL;
+}
+
+/* The column that is to blame; NULL: it is not known. What a trigger does may be refused for a column of another
+ * table, which is nobody's business. */
+static const char *column_to_blame(const struct request *r, const struct err *err)
+{
+	const struct model_resource *resource = r->of->query.resource;
+	int column = model_column_find(resource, err->column, strlen(err->column));
+
+	if (err->column[0])
+		return column < 0 ? NULL : resource->columns[column].name;
+	if (err->constraint[0])
+		return model_constraint_column(resource, err->constraint);
+	return column_quoted(r, err);
 }
 
 static const struct refusal {
@@ -397,19 +457,30 @@ static const struct refusal *refusal_of(const struct err *err)
 	return NULL;
 }
 
+/* No other time would do: also what the table's rules or its deferred key do not let a statement do (0A, 55), as
+ * against what the model did not know. */
+static bool is_final(enum db_outcome outcome, const struct err *err)
+{
+	return outcome == DB_REFUSED ||
+	       (outcome == DB_SCHEMA && (strncmp(err->sqlstate, "0A", 2) == 0 ||
+					 strncmp(err->sqlstate, "55", 2) == 0));
+}
+
 static bool on_refused(struct request *r, enum db_outcome outcome, const struct err *err)
 {
 	const struct refusal *why = refusal_of(err);
-	const char *field = err->column[0]	 ? err->column
-			    : err->constraint[0] ? model_constraint_column(r->of->query.resource,
-									   err->constraint)
-						 : column_quoted(r, err);
+	const char *field = column_to_blame(r, err), *key = key_quoted(r, err);
 	char name[64];
 
 	if (!why && resources_is_outdated(err))
 		return resources_wait(r);
-	if (!why && outcome != DB_REFUSED)
+	if (!why && !is_final(outcome, err))
 		return false;
+	/* As GET answers it. */
+	if (key && !field) {
+		request_fail(r, 400, key, "a value is none of its column's type");
+		return true;
+	}
 	clip_text(name, sizeof(name), field ? field : "");
 	request_fail(r, why ? why->status : 422, field ? name : NULL, "%s%s%s", field ? name : "",
 		     field ? ": " : "", why ? why->words : "the database does not allow it");
