@@ -7,17 +7,20 @@
  *
  * A request that was asked twice, because the first link is silent, is in two units of two links,
  * each with a reference. Its state says whether it still wants an answer; request->asked, which
- * link was asked last: only when that one fails is it asked again.
+ * link was asked last: only when that one fails is it asked again. That it is refused, or too slow, is
+ * true whoever says it.
  */
 #include "api/batch/read_batch.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "api/batch/scratch.h"
 #include "api/measures.h"
 
 #define READ_UNITS   2 /* in flight on a link */
 #define SCAN_UNITS   4
+#define GRACE_MS     100
 #define FIXED_PARAMS 2 /* at most, of a statement that is prepared with each connection */
 
 struct read_unit {
@@ -114,20 +117,30 @@ static void ask_primary(struct request *r)
 
 /* ---- answers ---- */
 
+/* What another database would say, too: so it counts whichever of those that were asked says it first. Else a read that is
+ * too slow everywhere would be asked again from one to the other until its deadline. */
+static bool is_final(const struct read_unit *u, enum db_outcome outcome, const struct err *err)
+{
+	return (outcome == DB_REFUSED && u->n == 1) || strcmp(err->sqlstate, "57014") == 0;
+}
+
 /* Of a unit that was not done. If several were refused for their keys, nobody knows whose it was. */
 static void redo(const struct read_unit *u, enum db_outcome outcome, const struct err *err)
 {
 	const struct read_calls *calls = u->statement->calls;
+	bool final = is_final(u, outcome, err);
 
 	for (size_t i = 0; i < u->n; i++) {
 		struct request *r = u->rows[i];
+		bool last = r->asked == u->link;
 
-		if (r->state != REQUEST_IN_FLIGHT || r->asked != u->link)
+		if (r->state != REQUEST_IN_FLIGHT || (!last && !final))
 			continue;
 		if (u->n > 1 && outcome == DB_REFUSED) {
 			r->alone = true;
 			read_submit(r);
-		} else if (!calls->refused || !calls->refused(r, u->link->up, outcome, err)) {
+		} else if ((!calls->refused || !calls->refused(r, u->link->up, outcome, err)) &&
+			   last) {
 			elsewhere(r, u->link);
 		}
 	}
@@ -196,6 +209,18 @@ static void on_scan(void *arg, enum db_outcome outcome, const struct pg_result *
 
 /* ---- sending ---- */
 
+/* When the link is given up. The server ends a statement READ_TIMEOUT_MS after it has begun with it, which is behind
+ * the scans that are there before, and says so a little later: then only that one fails, not all that is on the link,
+ * and no other database is asked for what is as slow there. */
+static struct mono give_up_at(const struct link *l)
+{
+	int64_t limit_ms = l->pool->settings->read_timeout_ms;
+	int64_t statements = l->scans_in_flight > 0 ? l->scans_in_flight : 1;
+	int64_t grace_ms = limit_ms / 4 > GRACE_MS ? limit_ms / 4 : GRACE_MS;
+
+	return mono_add_ms(l->pool->now, limit_ms * statements + grace_ms);
+}
+
 /* Sends the unit. It may come back, lost, before this returns. */
 static void send_unit(struct read_unit *u, db_callback cb)
 {
@@ -212,7 +237,7 @@ static void send_unit(struct read_unit *u, db_callback cb)
 	l->touched = true;
 	metric_add(M_READ_UNITS, l->up->index, 1);
 	if (db_send(l->db, s->made ? made_number(s->made, l) : s->number, params, true,
-		    mono_add_ms(p->now, p->settings->read_timeout_ms), cb, u, &err))
+		    give_up_at(l), cb, u, &err))
 		silence_sent(&l->silence, &u->sent, p->now);
 	else
 		cb(u, DB_LOST, NULL, &err);

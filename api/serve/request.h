@@ -80,7 +80,7 @@ struct request {
 	struct read_want want;
 	const struct link *asked; /* last, of those in flight */
 	const struct read_statement *statement;
-	bool alone; /* by key: what it was joined with was refused */
+	bool alone;			  /* by key: what it was joined with was refused */
 	const struct list_calls *listing; /* of a page or a list */
 	int limit;			  /* rows that it asks for */
 	struct uuid after;
