@@ -32,7 +32,8 @@
 #define QUERY_EMBEDS_MAX    16 /* those of the setting included */
 #define QUERY_DEPTH_MAX	    3
 #define QUERY_IN_MAX	    100
-#define QUERY_KEY_MAX	    32 /* columns of a key */
+#define QUERY_KEY_MAX	    32	 /* columns of a key */
+#define QUERY_CURSOR_MAX    4096 /* bytes, as it is sent */
 
 enum query_op {
 	QUERY_EQ,

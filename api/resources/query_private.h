@@ -6,8 +6,9 @@
 
 #include "api/resources/query.h"
 
-#define QUERY_VALUE_MAX	 4096 /* bytes of a value, of a name, and of a cursor as it is sent */
-#define QUERY_NAME_SHOWN 80   /* bytes of a name in a sentence */
+#define QUERY_VALUE_MAX \
+	QUERY_CURSOR_MAX    /* bytes of a value, of a name, and of a cursor as it is sent */
+#define QUERY_NAME_SHOWN 80 /* bytes of a name in a sentence */
 
 /* ---- query_text.c: bytes of a URL as text, and lists in it ---- */
 

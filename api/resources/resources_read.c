@@ -326,6 +326,14 @@ static void list_close_page(struct request *r, struct strbuf *out, const struct 
 	if (more)
 		base64_add(&next, BASE64_URL, db_value(rows, last, 1),
 			   (size_t)db_length(rows, last, 1));
+	/* Nobody could ask for the next page, and without it this one would look like the last. */
+	if (next.len > QUERY_CURSOR_MAX) {
+		request_fail(
+			r, 400, "limit",
+			"the page ends with a key, or a value of its order, that is too long for a "
+			"cursor: order it by other columns, or ask for all rows");
+		return;
+	}
 	strbuf_addch(out, ']');
 	if (!resources_envelope(r)) {
 		if (more)

@@ -57,7 +57,8 @@ static bool is_exact(const struct model_resource *r)
 	for (size_t k = 0; k < r->nkey; k++) {
 		enum model_kind kind = r->columns[r->key[k]].kind;
 
-		exact = exact && (kind == MODEL_INTEGER || kind == MODEL_BOOLEAN || kind == MODEL_TEXT);
+		exact = exact &&
+			(kind == MODEL_INTEGER || kind == MODEL_BOOLEAN || kind == MODEL_TEXT);
 	}
 	return exact;
 }
@@ -307,7 +308,10 @@ static void add_percent(struct strbuf *out, const char *text, size_t len)
 	}
 }
 
-/* Location: /api/users/1 */
+#define LOCATION_MAX \
+	6000 /* no request line could hold a longer one, nor the head of an answer a much longer one */
+
+/* Location: /api/users/1. A key that is not known by a path of its own, as "", has none. */
 static void add_location(struct request *r, const char *key, size_t len)
 {
 	AUTO_STRBUF path = STRBUF_INIT, text = STRBUF_INIT;
@@ -315,6 +319,7 @@ static void add_location(struct request *r, const char *key, size_t len)
 	struct jscan_iter it;
 	struct err ignored;
 	const char *separator = "/";
+	bool empty = false;
 
 	if (!jscan_document(key, len, &document, &ignored))
 		return;
@@ -325,9 +330,11 @@ static void add_location(struct request *r, const char *key, size_t len)
 		separator = ",";
 		strbuf_reset(&text);
 		jscan_string(&value, &text, NULL);
+		empty = text.len == 0 && r->of->query.resource->nkey == 1;
 		add_percent(&path, strbuf_str(&text), text.len);
 	}
-	http_header(r->http, "Location", strbuf_str(&path));
+	if (!empty && path.len <= LOCATION_MAX)
+		http_header(r->http, "Location", strbuf_str(&path));
 }
 
 static void answer_deleted(struct request *r)
@@ -462,8 +469,8 @@ static const struct refusal *refusal_of(const struct err *err)
 static bool is_final(enum db_outcome outcome, const struct err *err)
 {
 	return outcome == DB_REFUSED ||
-	       (outcome == DB_SCHEMA && (strncmp(err->sqlstate, "0A", 2) == 0 ||
-					 strncmp(err->sqlstate, "55", 2) == 0));
+	       (outcome == DB_SCHEMA &&
+		(strncmp(err->sqlstate, "0A", 2) == 0 || strncmp(err->sqlstate, "55", 2) == 0));
 }
 
 static bool on_refused(struct request *r, enum db_outcome outcome, const struct err *err)
