@@ -57,6 +57,7 @@ static void unit_add(struct read_unit *u, struct request *r)
 
 static void unit_free(struct read_unit *u, struct read_unit **list)
 {
+	u->link->slow_in_flight -= u->statement->made != NULL;
 	made_unref(u->statement->made);
 	u->next = *list;
 	*list = u;
@@ -209,16 +210,17 @@ static void on_scan(void *arg, enum db_outcome outcome, const struct pg_result *
 
 /* ---- sending ---- */
 
-/* When the link is given up. The server ends a statement READ_TIMEOUT_MS after it has begun with it, which is behind
- * the scans that are there before, and says so a little later: then only that one fails, not all that is on the link,
- * and no other database is asked for what is as slow there. */
-static struct mono give_up_at(const struct link *l)
+/* When the link is given up. Statements that are made may be slow, and what is behind them on a link waits: the
+ * server ends each READ_TIMEOUT_MS after it has begun with it, and says so a little later; then only that one fails,
+ * not all that is on the link. */
+static struct mono give_up_at(const struct link *l, bool slow)
 {
 	int64_t limit_ms = l->pool->settings->read_timeout_ms;
-	int64_t statements = l->scans_in_flight > 0 ? l->scans_in_flight : 1;
 	int64_t grace_ms = limit_ms / 4 > GRACE_MS ? limit_ms / 4 : GRACE_MS;
+	int64_t before = l->slow_in_flight;
 
-	return mono_add_ms(l->pool->now, limit_ms * statements + grace_ms);
+	return mono_add_ms(l->pool->now,
+			   limit_ms * (before + 1) + (slow || before > 0 ? grace_ms : 0));
 }
 
 /* Sends the unit. It may come back, lost, before this returns. */
@@ -236,8 +238,11 @@ static void send_unit(struct read_unit *u, db_callback cb)
 	s->calls->params(u->rows, u->n, params);
 	l->touched = true;
 	metric_add(M_READ_UNITS, l->up->index, 1);
-	if (db_send(l->db, s->made ? made_number(s->made, l) : s->number, params, true,
-		    give_up_at(l), cb, u, &err))
+	struct mono deadline = give_up_at(l, s->made != NULL);
+
+	l->slow_in_flight += s->made != NULL;
+	if (db_send(l->db, s->made ? made_number(s->made, l) : s->number, params, true, deadline,
+		    cb, u, &err))
 		silence_sent(&l->silence, &u->sent, p->now);
 	else
 		cb(u, DB_LOST, NULL, &err);

@@ -33,8 +33,9 @@ struct link {
 	bool touched;	  /* something was sent in this turn */
 	bool give_up;	  /* closed at the end of the turn; a new one is opened */
 	unsigned points_in_flight, scans_in_flight, writes_in_flight; /* units */
-	size_t rows_in_flight;	/* of the newest unit of points or writes */
-	struct mono rows_since; /* when it was sent */
+	unsigned slow_in_flight; /* units of reads that may take all the time there is */
+	size_t rows_in_flight;	 /* of the newest unit of points or writes */
+	struct mono rows_since;	 /* when it was sent */
 	int64_t mark; /* of this session on the server; 0: not asked for, session_mark.sql */
 	bool marked;  /* the server has confirmed it */
 	struct silence silence;

@@ -450,8 +450,9 @@ static const struct refusal {
 	{ "23514", 422, "a check of the table does not allow it" },
 	{ "22001", 422, "a text is too long for its column" },
 	{ "22003", 422, "a number is out of its column's range" },
+	{ "2200H", 422, "there are no more numbers for a column that is made" },
 	{ "22", 422, "a value is none of its column's type" },
-	{ "42501", 403, "the table's row security does not allow it" },
+	{ "42501", 403, "the API's role may not do it: rights, or row security" },
 	{ "44", 422, "a view's check does not allow it" },
 	{ "428C9", 422, "a column is made by the database: leave it out" },
 };
