@@ -58,6 +58,8 @@ struct import_calls {
 	/* Of an answer: how many rows were created; of a careful one the locked ones are marked, and counted. */
 	int (*created)(void *data, struct import_rows *rows, size_t from, size_t to, bool careful,
 		       const struct pg_result *res, int *ret_written);
+	/* Why the database refused a row, for its client. NULL: in general words. */
+	void (*refused)(void *data, const struct err *err, struct import_fault *ret);
 	/* Whether a failure says that the table is another one now: the rows are sent again soon, and statement()
 	 * sees to it. NULL: it never is. */
 	bool (*outdated)(void *data, const struct err *err);

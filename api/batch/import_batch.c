@@ -86,6 +86,17 @@ static void later(struct import_batch *b, const struct err *err)
 		import_give_up(b->import, err);
 }
 
+static void reject(struct import_batch *b, uint64_t line, const struct err *err)
+{
+	struct import_fault fault = { .field = "" };
+
+	if (b->import->calls->refused)
+		b->import->calls->refused(b->data, err, &fault);
+	else
+		err_set(&fault.err, "the database refused it: %s", err_shown(err));
+	import_reject(b->import, line, fault.field, fault.err.text);
+}
+
 /* The rows just sent were refused for their data: each half is tried by itself. */
 static void halve(struct import_batch *b, const struct err *err)
 {
@@ -93,10 +104,7 @@ static void halve(struct import_batch *b, const struct err *err)
 	size_t middle = s.from + (s.to - s.from) / 2;
 
 	if (s.to - s.from == 1) {
-		char text[640];
-
-		snprintf(text, sizeof(text), "the database refused it: %s", err_shown(err));
-		import_reject(b->import, b->rows.list[s.from].line, NULL, text);
+		reject(b, b->rows.list[s.from].line, err);
 		return;
 	}
 	b->todo[b->ntodo++] = (struct import_range){ middle, s.to };

@@ -107,6 +107,18 @@ static ssize_t read_list(void *arg, char *buf, size_t max)
 	return (ssize_t)n;
 }
 
+bool list_is_running(const struct request *r)
+{
+	return r->list && r->list->running;
+}
+
+void list_cut(struct request *r)
+{
+	r->state = REQUEST_STREAMING;
+	r->list->failed = true;
+	http_wake(r->http);
+}
+
 static void chunk_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)
 {
 	struct list *list = r->list;
@@ -124,10 +136,13 @@ static void chunk_rows(struct request *r, const struct pg_result *rows, const st
 		r->listing->row(r, &list->filled, rows, first + i);
 	}
 	list->last = n < LIST_CHUNK;
-	if (list->last)
+	if (list->last) {
 		r->listing->close(r, &list->filled);
-	else
-		r->listing->behind(r, rows, first + n - 1);
+	} else if (!r->listing->behind(r, rows, first + n - 1)) {
+		if (list->running)
+			list_cut(r);
+		return;
+	}
 	list->chunk = CHUNK_FILLED;
 	if (list->running) {
 		http_wake(r->http);
@@ -164,18 +179,6 @@ void list_none(struct request *r)
 		list->patience = mono_add_ms(s->pool->now, PATIENCE_MS);
 	r->state = REQUEST_DELAYED;
 	queue_push(&s->lists->waiting, r);
-}
-
-bool list_is_running(const struct request *r)
-{
-	return r->list && r->list->running;
-}
-
-void list_cut(struct request *r)
-{
-	r->state = REQUEST_STREAMING;
-	r->list->failed = true;
-	http_wake(r->http);
 }
 
 void list_tick(struct store *s)

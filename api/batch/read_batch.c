@@ -118,14 +118,19 @@ static void ask_primary(struct request *r)
 
 /* ---- answers ---- */
 
+static bool is_slow(const struct err *err)
+{
+	return strcmp(err->sqlstate, "57014") == 0;
+}
+
 /* What another database would say, too: so it counts whichever of those that were asked says it first. Else a read that is
  * too slow everywhere would be asked again from one to the other until its deadline. */
 static bool is_final(const struct read_unit *u, enum db_outcome outcome, const struct err *err)
 {
-	return (outcome == DB_REFUSED && u->n == 1) || strcmp(err->sqlstate, "57014") == 0;
+	return u->n == 1 && (outcome == DB_REFUSED || is_slow(err));
 }
 
-/* Of a unit that was not done. If several were refused for their keys, nobody knows whose it was. */
+/* Of a unit that was not done. If several were refused for their keys, or took too long, nobody knows whose it was. */
 static void redo(const struct read_unit *u, enum db_outcome outcome, const struct err *err)
 {
 	const struct read_calls *calls = u->statement->calls;
@@ -137,7 +142,7 @@ static void redo(const struct read_unit *u, enum db_outcome outcome, const struc
 
 		if (r->state != REQUEST_IN_FLIGHT || (!last && !final))
 			continue;
-		if (u->n > 1 && outcome == DB_REFUSED) {
+		if (u->n > 1 && (outcome == DB_REFUSED || is_slow(err))) {
 			r->alone = true;
 			read_submit(r);
 		} else if ((!calls->refused || !calls->refused(r, u->link->up, outcome, err)) &&

@@ -91,6 +91,14 @@ struct made *made_find(struct made_statements *all, const char *replica, const c
 	return made_ref(m);
 }
 
+struct made *made_again(struct made_statements *all, struct made *m, uint64_t serial)
+{
+	if (!m || m->serial != serial)
+		return NULL;
+	m->used = ++all->uses;
+	return made_ref(m);
+}
+
 struct made *made_ref(struct made *m)
 {
 	m->refs++;

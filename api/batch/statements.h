@@ -91,6 +91,8 @@ void made_clear(struct made_statements *all);
 /* The statement of these texts; one reference, the caller's. NULL: all places are held. */
 struct made *made_find(struct made_statements *all, const char *replica, const char *primary,
 		       int nparams);
+/* One that was found before, if its place still has it: with one reference. NULL: it has not. */
+struct made *made_again(struct made_statements *all, struct made *m, uint64_t serial);
 struct made *made_ref(struct made *m);
 void made_unref(struct made *m); /* NULL is fine */
 /* Its number on the link's connection. */

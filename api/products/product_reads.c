@@ -110,11 +110,12 @@ static void list_close_page(struct request *r, struct strbuf *out, const struct 
 	strbuf_addstr(out, ",\"message\":\"Products retrieved successfully\"}");
 }
 
-static void list_behind(struct request *r, const struct pg_result *rows, int row)
+static bool list_behind(struct request *r, const struct pg_result *rows, int row)
 {
 	r->after = row_read(rows, row, 0).id;
 	r->has_after = true;
 	r->statement = &product_after;
+	return true;
 }
 
 /* ---- the tables ---- */

@@ -16,8 +16,8 @@
  * A column that is called as one of these is filtered as "column.limit=eq.5". In all names and values %XX is
  * what it stands for, and + a blank.
  *
- * Without scans (RESOURCE_SCANS) filters, an order and embedded children must be such that an index serves them:
- * the rule stands in query_index.c. What embeds are: query_embed.c.
+ * Without scans (RESOURCE_SCANS) filters and an order must be such that an index serves them: the rule stands in
+ * query_index.c. What embeds are: query_embed.c.
  */
 #ifndef PGFANOUT_API_RESOURCES_QUERY_H
 #define PGFANOUT_API_RESOURCES_QUERY_H

@@ -11,7 +11,6 @@
  *   4. What fits no foreign key, or more than one, is refused, and the names that fit are listed.
  *   5. Paths may begin alike: users,users.posts are two embeds. The setting's come first; what is named
  *      twice is there once.
- *   6. Without scans, children need an index that begins with the foreign key's columns, in any order.
  */
 #include <string.h>
 

@@ -1,8 +1,8 @@
 /*
  * query_sql_embed.c: the rows of other resources that are joined to a row, as they become part of its JSON.
  *
- * Promise: the joins neither add nor take away a row, nor change the order; each joins by what query_index.c
- * found an index for. Pure; any thread.
+ * Promise: the joins neither add nor take away a row, nor change the order; each joins by the columns
+ * of a foreign key. Pure; any thread.
  *
  * An embed i is a lateral subquery e<i> of one row: j its JSON (of children: an array of them), m whether a
  * parent is missing inside. Its table is c<i>. One more child is read than is shown, to know that there

@@ -5,7 +5,7 @@
  * A model may be out of date: the table was altered since. Every statement checks that (PF006), on replicas
  * too, which come behind. A read that a replica refuses so goes elsewhere; one that the primary refuses waits
  * for the next model (catalog.h), is read once more against that, and sent again. So no answer mixes two
- * shapes of a table, and none fails because one was altered.
+ * shapes of a table, and none fails because one was altered, but for a list that is being sent: it is cut.
  */
 #ifndef PGFANOUT_API_RESOURCES_RESOURCES_H
 #define PGFANOUT_API_RESOURCES_RESOURCES_H
@@ -19,8 +19,11 @@ struct resources {
 	struct catalog_view view;
 	struct request_queue outdated; /* wait for another model */
 	/* By resource of the model `plain_of`, the statement of a row by its key when a request says nothing
-	 * else; references of ours. */
-	struct made **plain;
+	 * else, while its place has it. */
+	struct plain_statement {
+		struct made *made;
+		uint64_t serial;
+	} * plain;
 	size_t nplain;
 	uint64_t plain_of;
 	struct request_queue counting; /* wait for counts of rows */

@@ -292,7 +292,7 @@ static size_t statement(void *data, const struct import_rows *rows, size_t from,
 	for (size_t c = 0; c < n; c++)
 		(*ret_params)[c] = pgarray_finish(&arrays[c]);
 	follow_newest(d);
-	if (!d->made[WRITE_FREE] && !make(d))
+	if (!d->made[WRITE_WAITS] && !make(d)) /* the last one that it makes */
 		return IMPORT_NO_STATEMENT;
 	return made_number(d->made[careful ? WRITE_FREE : WRITE_WAITS], l);
 }
@@ -303,19 +303,27 @@ static int count_created(void *data, struct import_rows *rows, size_t from, size
 	int created = 0, n = db_rows(res);
 
 	(void)data;
-	(void)to;
 	(void)careful;
 	*ret_written = 0;
 	for (int i = 0; i < n; i++) {
 		if (db_is_null(res, i, 1)) {
-			rows->list[from + (size_t)pg_get_int8(db_value(res, i, 0)) - 1].locked =
-				true;
+			int64_t number = pg_get_int8(db_value(res, i, 0));
+
+			if (number >= 1 && (uint64_t)number <= to - from)
+				rows->list[from + (size_t)number - 1].locked = true;
 			continue;
 		}
 		++*ret_written;
 		created += db_value(res, i, 2)[0] != 0;
 	}
 	return created;
+}
+
+static void explain(void *data, const struct err *err, struct import_fault *ret)
+{
+	const struct batch_data *d = data;
+
+	resources_explain(d->resource, err, ret->field, sizeof(ret->field), &ret->err);
 }
 
 static struct relay *relay_of(void *data)
@@ -327,12 +335,6 @@ static struct relay *relay_of(void *data)
 
 /* ---- handler ---- */
 
-static bool plan_nothing(struct request *r)
-{
-	(void)r;
-	return true;
-}
-
 void resources_import(struct request *r)
 {
 	static const struct import_calls calls = {
@@ -342,6 +344,7 @@ void resources_import(struct request *r)
 		.take = take,
 		.statement = statement,
 		.created = count_created,
+		.refused = explain,
 		.outdated = is_outdated,
 		.relay = relay_of,
 		.message = "Rows imported successfully",
@@ -353,6 +356,7 @@ void resources_import(struct request *r)
 		.take = take,
 		.statement = statement,
 		.created = count_created,
+		.refused = explain,
 		.outdated = is_outdated,
 		.relay = relay_of,
 	};
@@ -361,7 +365,7 @@ void resources_import(struct request *r)
 
 	if (!resource)
 		return;
-	resources_init(r, plan_nothing, NULL);
+	resources_init(r, NULL, NULL); /* nothing of it is read again */
 	r->of->query.model = model_ref(m);
 	r->of->query.resource = resource;
 	import_start(r, resources_envelope(r) ? &calls : &bare);

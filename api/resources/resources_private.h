@@ -56,6 +56,9 @@ bool resources_envelope(const struct request *r);
 /* ,"message":"users retrieved successfully"} */
 void resources_message(const struct request *r, struct strbuf *out, const char *what);
 
+/* Why the database refused a row, in words of ours; field: the column that it names, or "". */
+void resources_explain(const struct model_resource *resource, const struct err *err, char *field,
+		       size_t size, struct err *ret);
 /* NULL: its stream has none yet. */
 struct relay *resources_relay(const struct service *service, const struct model_resource *resource);
 

@@ -57,17 +57,15 @@ static bool make_row(struct request *r)
 }
 
 /* The place of the statement that most reads by key have; NULL: it is not kept. */
-static struct made **plain_place(struct request *r)
+static struct plain_statement *plain_place(struct request *r)
 {
 	struct resources *all = store_of(r)->resources;
 	const struct model *m = r->of->query.model;
 
 	if (all->plain_of != m->number) {
-		for (size_t i = 0; i < all->nplain; i++)
-			made_unref(all->plain[i]);
 		free(all->plain);
 		all->nplain = m->nresources;
-		all->plain = xcalloc(m->nresources + 1, sizeof(struct made *));
+		all->plain = xcalloc(m->nresources + 1, sizeof(all->plain[0]));
 		all->plain_of = m->number;
 	}
 	return &all->plain[r->of->query.resource - m->resources];
@@ -155,16 +153,18 @@ static bool plan_row(struct request *r)
 	if (!resource || !read_params(r, m, resource, true, NULL))
 		return false;
 	bool plain = http_request_params(r->http, NULL, 0) == 0;
-	struct made **place = plain ? plain_place(r) : NULL;
+	struct plain_statement *place = plain ? plain_place(r) : NULL;
+	struct made *m_plain = place ? made_again(store_of(r)->made, place->made, place->serial)
+				     : NULL;
 
-	if (place && *place) {
-		r->of->made[0] = made_ref(*place);
-		r->statement = &(*place)->reads;
+	if (m_plain) {
+		r->of->made[0] = m_plain;
+		r->statement = &m_plain->reads;
 	} else {
 		if (!make_row(r))
 			return false;
 		if (place)
-			*place = made_ref(r->of->made[0]);
+			*place = (struct plain_statement){ r->of->made[0], r->of->made[0]->serial };
 	}
 	if (!resources_read_key(r))
 		return false;
@@ -372,14 +372,15 @@ static bool list_whole(struct request *r, const struct pg_result *rows)
 	return true;
 }
 
-static void list_behind(struct request *r, const struct pg_result *rows, int row)
+static bool list_behind(struct request *r, const struct pg_result *rows, int row)
 {
 	struct query *q = &r->of->query;
 
 	q->count = QUERY_NO_COUNT;
-	if (!query_set_cursor(q, db_value(rows, row, 1), (size_t)db_length(rows, row, 1)) ||
-	    !make_rows(r))
-		list_cut(r);
+	if (query_set_cursor(q, db_value(rows, row, 1), (size_t)db_length(rows, row, 1)))
+		return make_rows(r);
+	request_unavailable(r, "a row's place in the list cannot be told");
+	return false;
 }
 
 /* ---- refusals ---- */

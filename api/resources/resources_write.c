@@ -110,15 +110,7 @@ static bool is_path_key(const struct resource_request *of, const struct row_valu
 	const struct query_value *key = key_of(&of->query, (size_t)c->key);
 
 	const char *text = of->in.text.data + v->at, *path = of->query.text.data + key->at;
-	struct uuid a, b;
-
-	if (v->null)
-		return false;
-	/* The path's is in small letters by now. */
-	if (strcmp(c->type, "uuid") == 0)
-		return uuid_from_text(text, v->len, &a) && uuid_from_text(path, key->len, &b) &&
-		       uuid_cmp(&a, &b) == 0;
-	return v->len == key->len && memcmp(text, path, key->len) == 0;
+	return !v->null && v->len == key->len && memcmp(text, path, key->len) == 0;
 }
 
 /* The columns of the body that the statement writes; those of the key must be the path's. */
@@ -283,6 +275,9 @@ static size_t find(struct request *const *rows, size_t n, const struct pg_result
 
 		return number >= 1 && (uint64_t)number <= n ? (size_t)number - 1 : n;
 	}
+	/* Somebody has just made a trigger that drops rows: no place says whose a row is. */
+	if ((size_t)db_rows(res) != n)
+		return n;
 	for (size_t at = first ? 0 : from; at < n; at++) {
 		bool left_out = false;
 
@@ -370,7 +365,11 @@ static void on_row(struct request *r, const struct pg_result *res, int row)
 
 static void on_missing(struct request *r)
 {
-	if (r->of->verb == QUERY_INSERT || r->of->verb == QUERY_REPLACE)
+	if (r->write->joins && r->of->verb <= QUERY_REPLACE)
+		request_unavailable(
+			r,
+			"a trigger of the database drops rows: this one may or may not have been made");
+	else if (r->of->verb <= QUERY_REPLACE)
 		request_fail(r, 422, NULL, "the database took the row but did not keep it");
 	else
 		request_fail(r, 404, NULL, "there is no row with this key");
@@ -424,20 +423,6 @@ static const char *key_quoted(const struct request *r, const struct err *err)
 	return NULL;
 }
 
-/* The column that is to blame; NULL: it is not known. What a trigger does may be refused for a column of another
- * table, which is nobody's business. */
-static const char *column_to_blame(const struct request *r, const struct err *err)
-{
-	const struct model_resource *resource = r->of->query.resource;
-	int column = model_column_find(resource, err->column, strlen(err->column));
-
-	if (err->column[0])
-		return column < 0 ? NULL : resource->columns[column].name;
-	if (err->constraint[0])
-		return model_constraint_column(resource, err->constraint);
-	return column_quoted(r, err);
-}
-
 static const struct refusal {
 	const char *sqlstate; /* or its class */
 	int status;
@@ -465,6 +450,27 @@ static const struct refusal *refusal_of(const struct err *err)
 	return NULL;
 }
 
+/* What the server names, without looking at what was sent. NULL: nothing of this table. */
+static const char *column_named(const struct model_resource *resource, const struct err *err)
+{
+	int column = model_column_find(resource, err->column, strlen(err->column));
+
+	if (err->column[0])
+		return column < 0 ? NULL : resource->columns[column].name;
+	return err->constraint[0] ? model_constraint_column(resource, err->constraint) : NULL;
+}
+
+void resources_explain(const struct model_resource *resource, const struct err *err, char *field,
+		       size_t size, struct err *ret)
+{
+	const struct refusal *why = refusal_of(err);
+	const char *name = column_named(resource, err);
+
+	clip_text(field, size, name ? name : "");
+	err_set(ret, "%s%s%s", field, *field ? ": " : "",
+		why ? why->words : "the database does not allow it");
+}
+
 /* No other time would do: also what the table's rules or its deferred key do not let a statement do (0A, 55), as
  * against what the model did not know. */
 static bool is_final(enum db_outcome outcome, const struct err *err)
@@ -472,6 +478,14 @@ static bool is_final(enum db_outcome outcome, const struct err *err)
 	return outcome == DB_REFUSED ||
 	       (outcome == DB_SCHEMA &&
 		(strncmp(err->sqlstate, "0A", 2) == 0 || strncmp(err->sqlstate, "55", 2) == 0));
+}
+
+/* The column that is to blame; NULL: it is not known. What a trigger does may be refused for a column of another
+ * table, which is nobody's business. */
+static const char *column_to_blame(const struct request *r, const struct err *err)
+{
+	return err->column[0] || err->constraint[0] ? column_named(r->of->query.resource, err)
+						    : column_quoted(r, err);
 }
 
 static bool on_refused(struct request *r, enum db_outcome outcome, const struct err *err)
@@ -501,7 +515,7 @@ struct relay *resources_relay(const struct service *service, const struct model_
 		const char *stream;
 		struct relay *relay = relays_get(service->relays, i, &stream);
 
-		if (strcmp(stream, resource->stream) == 0)
+		if (resource->stream && strcmp(stream, resource->stream) == 0)
 			return relay;
 	}
 	return NULL;

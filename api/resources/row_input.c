@@ -116,7 +116,10 @@ static bool add_integer(struct strbuf *out, const struct model_column *c,
 		snprintf(what, sizeof(what), "a whole number that fits %s", c->type);
 		return must_be(fault, c, what);
 	}
-	strbuf_add(out, v->text, v->len);
+	int64_t n = 0;
+
+	(void)jscan_int64(v, &n);
+	strbuf_addint(out, n); /* "-0" is 0 */
 	return true;
 }
 
@@ -152,6 +155,18 @@ static bool refuse_label(struct row_fault *fault, const struct model_column *c)
 	return must_be(fault, c, strbuf_str(&what));
 }
 
+/* A UUID in small letters, so that two of the same are the same text. */
+static void make_plain(char *text, size_t len)
+{
+	struct uuid id;
+	char plain[UUID_TEXT_LEN + 1];
+
+	if (!uuid_from_text(text, len, &id))
+		return;
+	uuid_to_text(&id, plain);
+	memcpy(text, plain, UUID_TEXT_LEN);
+}
+
 static bool add_string(struct strbuf *out, const struct model_column *c,
 		       const struct jscan_value *v, struct row_fault *fault)
 {
@@ -160,6 +175,8 @@ static bool add_string(struct strbuf *out, const struct model_column *c,
 	if (v->type != JSCAN_STRING)
 		return must_be(fault, c, "a string");
 	jscan_string(v, out, &chars);
+	if (strcmp(c->type, "uuid") == 0)
+		make_plain(out->data + before, out->len - before);
 	if (!is_label(c, out->data + before, out->len - before))
 		return refuse_label(fault, c);
 	if (c->max_length > 0 && chars > (size_t)c->max_length)
