@@ -89,11 +89,6 @@ struct connector {
 	struct mono count_at; /* the primary's outbox; not before */
 };
 
-/* Plans are made once, maybe while the table is empty: the planner is to look up indexes whatever
- * the tables' statistics say. */
-static const char index_only[] = "-c enable_seqscan=off -c enable_bitmapscan=off "
-				 "-c enable_hashjoin=off -c enable_mergejoin=off";
-
 /* ---- state ---- */
 
 static void connector_step(struct connector *c, enum connector_event event)
@@ -386,7 +381,7 @@ static bool open_watch(struct connector *c, struct err *err)
 	struct upstream *up = c->up;
 	struct db_options opt = { .application_name = "pgfanout-api watch",
 				  .statement_timeout_ms = c->settings->read_timeout_ms,
-				  .guc = index_only,
+				  .guc = CONNECTOR_INDEX_ONLY,
 				  .stop_fd = c->stop_fd };
 
 	if (c->watch)
@@ -529,7 +524,7 @@ static void open_link(struct connector *c, struct connector_order *o)
 		.statement_timeout_ms = writes ? connector_statement_ms(c->settings)
 					       : c->settings->read_timeout_ms,
 		.lock_timeout_ms = writes ? connector_lock_ms(c->settings) : 0,
-		.guc = index_only,
+		.guc = CONNECTOR_INDEX_ONLY,
 		.stop_fd = c->stop_fd,
 	};
 	struct err err = { 0 };
@@ -584,10 +579,7 @@ static void *connector_main(void *arg)
 			pthread_mutex_lock(&c->lock);
 		} else {
 			struct mono t = o ? mono_earlier(c->next_open, c->next_look) : c->next_look;
-			struct timespec until = { .tv_sec = t.us / 1000000,
-						  .tv_nsec = t.us % 1000000 * 1000 };
-
-			pthread_cond_timedwait(&c->changed, &c->lock, &until);
+			mono_cond_wait(&c->changed, &c->lock, t);
 		}
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -615,7 +607,6 @@ bool connector_start(struct upstreams *all, size_t i, const struct api_settings 
 {
 	struct connector *c = xcalloc(1, sizeof(*c));
 	struct upstream *up = &all->list[i];
-	pthread_condattr_t attr;
 
 	c->up = up;
 	c->all = all;
@@ -626,10 +617,7 @@ bool connector_start(struct upstreams *all, size_t i, const struct api_settings 
 	backoff_init(&c->look_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	backoff_init(&c->open_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	mono_cond_init(&c->changed);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->stop_fd < 0)
 		fatal("no eventfd could be made: %s", strerror(errno));

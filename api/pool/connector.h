@@ -30,6 +30,12 @@ struct connector_order {
 	struct db *db;			    /* goes to the receiver */
 };
 
+/* Plans are made once, maybe while the table is empty: the planner is to look up indexes whatever
+ * the tables' statistics say. */
+#define CONNECTOR_INDEX_ONLY                              \
+	"-c enable_seqscan=off -c enable_bitmapscan=off " \
+	"-c enable_hashjoin=off -c enable_mergejoin=off"
+
 /* On a connection that writes: how long the server waits for a lock that somebody else holds. Short,
  * because what shares the connection waits too. */
 int64_t connector_lock_ms(const struct api_settings *s);

@@ -17,6 +17,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "api/pool/connector.h"
 #include "api/resources/sql/catalog.sql.h"
 #include "common/base/backoff.h"
 #include "common/base/clip.h"
@@ -29,9 +30,6 @@
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MOST_MS	 3000
 
-/* The catalog's tables have no statistics worth the name: the plan is to look up indexes. */
-static const char index_only[] = "-c enable_seqscan=off -c enable_bitmapscan=off "
-				 "-c enable_hashjoin=off -c enable_mergejoin=off";
 static const struct db_statement statement = { "catalog", sql_catalog, 2, NULL };
 
 struct catalog {
@@ -154,10 +152,13 @@ static void wait_for_answer(struct catalog *c)
 
 static bool open_connection(struct catalog *c, struct err *err)
 {
-	const struct db_options opt = { .application_name = "pgfanout-api catalog",
-					.statement_timeout_ms = ANSWER_MS,
-					.guc = index_only,
-					.stop_fd = c->stop_fd };
+	const struct db_options opt = {
+		.application_name = "pgfanout-api catalog",
+		.statement_timeout_ms = ANSWER_MS,
+		/* The catalog's tables have no statistics worth the name. */
+		.guc = CONNECTOR_INDEX_ONLY,
+		.stop_fd = c->stop_fd
+	};
 
 	if (c->db == NULL)
 		c->db = db_open(c->url, &opt, &statement, 1, err);
@@ -228,10 +229,7 @@ static void *catalog_main(void *arg)
 			look(c);
 			pthread_mutex_lock(&c->lock);
 		} else {
-			struct timespec until = { .tv_sec = t.us / 1000000,
-						  .tv_nsec = t.us % 1000000 * 1000 };
-
-			pthread_cond_timedwait(&c->changed, &c->lock, &until);
+			mono_cond_wait(&c->changed, &c->lock, t);
 		}
 	}
 	pthread_mutex_unlock(&c->lock);
@@ -247,7 +245,6 @@ static struct catalog *catalog_new(const char *url, const struct listed *listed,
 {
 	struct catalog *c = xcalloc(1, sizeof(*c));
 	AUTO_STRBUF list = STRBUF_INIT;
-	pthread_condattr_t attr;
 
 	listed_json(&list, listed);
 	c->url = url;
@@ -257,10 +254,7 @@ static struct catalog *catalog_new(const char *url, const struct listed *listed,
 	c->next_look = mono_now();
 	backoff_init(&c->backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	mono_cond_init(&c->changed);
 	c->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (c->stop_fd < 0)
 		fatal("no eventfd could be made: %s", strerror(errno));

@@ -147,13 +147,8 @@ static void *counts_main(void *arg)
 	while (!c->stopping) {
 		struct mono due = c->asked ? c->not_before : idle;
 
-		if (mono_is_never(due)) {
-			pthread_cond_wait(&c->changed, &c->lock);
-		} else if (!mono_reached(due, mono_now())) {
-			struct timespec until = { .tv_sec = due.us / 1000000,
-						  .tv_nsec = due.us % 1000000 * 1000 };
-
-			pthread_cond_timedwait(&c->changed, &c->lock, &until);
+		if (!mono_reached(due, mono_now())) {
+			mono_cond_wait(&c->changed, &c->lock, due);
 		} else if (c->asked) {
 			renew(c);
 			idle = mono_add_ms(mono_now(), IDLE_MS);
@@ -182,8 +177,6 @@ static void counts_free(struct counts *c)
 bool counts_start(const char *url, const struct listed *listed, struct catalog_place *models,
 		  struct counts **ret, struct err *err)
 {
-	pthread_condattr_t attr;
-
 	*ret = NULL;
 	if (listed->n == 0)
 		return true;
@@ -196,10 +189,7 @@ bool counts_start(const char *url, const struct listed *listed, struct catalog_p
 	c->rows = xcalloc(listed->n, sizeof(*c->rows));
 	c->not_before = mono_now();
 	pthread_mutex_init(&c->lock, NULL);
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&c->changed, &attr);
-	pthread_condattr_destroy(&attr);
+	mono_cond_init(&c->changed);
 
 	int rc = pthread_create(&c->thread, NULL, counts_main, c);
 

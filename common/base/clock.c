@@ -43,6 +43,27 @@ int mono_until_ms(struct mono t, struct mono now, int max_ms)
 	return ms < max_ms ? (int)ms : max_ms;
 }
 
+void mono_cond_init(pthread_cond_t *c)
+{
+	pthread_condattr_t attr;
+
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(c, &attr);
+	pthread_condattr_destroy(&attr);
+}
+
+void mono_cond_wait(pthread_cond_t *c, pthread_mutex_t *lock, struct mono until)
+{
+	const struct timespec t = { .tv_sec = until.us / 1000000,
+				    .tv_nsec = until.us % 1000000 * 1000 };
+
+	if (mono_is_never(until))
+		pthread_cond_wait(c, lock);
+	else
+		pthread_cond_timedwait(c, lock, &t);
+}
+
 /* The day 2000-03-01 + days in the proleptic Gregorian calendar. The year is counted from March, so
  * that the leap day is its last one; 400 years have 146097 days. */
 static void civil_from_days(int64_t days, int64_t *ret_year, unsigned *ret_month, unsigned *ret_day)

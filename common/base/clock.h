@@ -6,6 +6,8 @@
 #ifndef PGFANOUT_COMMON_BASE_CLOCK_H
 #define PGFANOUT_COMMON_BASE_CLOCK_H
 
+#include <pthread.h>
+
 #include "common/base/base.h"
 
 struct mono {
@@ -38,6 +40,9 @@ static inline bool mono_reached(struct mono t, struct mono now)
 }
 /* Milliseconds from now until t, rounded up, never negative, at most max_ms: what poll() wants. */
 int mono_until_ms(struct mono t, struct mono now, int max_ms);
+/* A condition that is waited for until a moment; never: until it is signalled. */
+void mono_cond_init(pthread_cond_t *c);
+void mono_cond_wait(pthread_cond_t *c, pthread_mutex_t *lock, struct mono until);
 static inline int64_t mono_diff_us(struct mono later, struct mono earlier)
 {
 	return later.us - earlier.us;
