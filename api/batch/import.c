@@ -113,11 +113,11 @@ static void answer(struct import *m)
 	struct strbuf *out = http_out(m->request->http);
 
 	enter(m, IMPORT_ANSWERED);
-	if (m->calls->message)
+	if (m->message)
 		strbuf_addstr(out, "{\"success\":true,\"data\":");
 	write_counts(m, out);
-	if (m->calls->message)
-		strbuf_addf(out, ",\"message\":\"%s\"}", m->calls->message);
+	if (m->message)
+		strbuf_addf(out, ",\"message\":\"%s\"}", m->message);
 	request_reply(m->request, 200);
 }
 
@@ -293,7 +293,7 @@ static void import_gone(struct request *r)
 		import_free(m);
 }
 
-void import_start(struct request *r, const struct import_calls *calls)
+void import_start(struct request *r, const struct import_calls *calls, const char *message)
 {
 	struct store *s = store_of(r);
 	struct err err;
@@ -321,6 +321,7 @@ void import_start(struct request *r, const struct import_calls *calls)
 	struct import *m = xcalloc(1, sizeof(*m));
 
 	m->calls = calls;
+	m->message = message;
 	m->request = r;
 	m->store = s;
 	for (size_t i = 0; i < ARRAY_SIZE(m->batch); i++) {

@@ -64,7 +64,6 @@ struct import_calls {
 	 * sees to it. NULL: it never is. */
 	bool (*outdated)(void *data, const struct err *err);
 	struct relay *(*relay)(void *data); /* NULL: none */
-	const char *message;		    /* of the answer; NULL: there is no envelope */
 };
 
 /* The statements that imports need, in the kind of connection that writes. */
@@ -81,8 +80,8 @@ struct imports {
 	struct import_batch *current[IMPORT_BATCHES]; /* in flight, by bulk link */
 };
 
-/* The head is here: streams the body, or refuses. */
-void import_start(struct request *r, const struct import_calls *calls);
+/* The head is here: streams the body, or refuses. message: of the answer; NULL: it has no envelope. */
+void import_start(struct request *r, const struct import_calls *calls, const char *message);
 /* Returns how many bytes it took. Fewer than len: the connection rests until http_resume(). */
 size_t import_data(struct request *r, const char *data, size_t len);
 void import_end(struct request *r); /* the body has ended */

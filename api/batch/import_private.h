@@ -69,6 +69,7 @@ struct import_batch {
 struct import {
 	enum import_state state;
 	const struct import_calls *calls;
+	const char *message;	 /* import_start()'s */
 	struct request *request; /* not to be used when GONE */
 	struct store *store;
 	struct tempo tempo;

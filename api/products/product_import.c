@@ -143,10 +143,9 @@ static const struct import_calls calls = {
 	.statement = statement,
 	.created = count_created,
 	.relay = relay_of,
-	.message = "Products imported successfully",
 };
 
 void products_import(struct request *r)
 {
-	import_start(r, &calls);
+	import_start(r, &calls, "Products imported successfully");
 }

@@ -596,6 +596,14 @@ const struct model_resource *model_find(const struct model *m, const char *name,
 	return NULL;
 }
 
+bool model_key_is_made(const struct model_resource *r)
+{
+	for (size_t k = 0; k < r->nkey; k++)
+		if (r->columns[r->key[k]].identity_always || r->columns[r->key[k]].generated)
+			return true;
+	return false;
+}
+
 const char *model_constraint_column(const struct model_resource *r, const char *constraint)
 {
 	for (size_t i = 0; i < r->nconstraints; i++)

@@ -112,18 +112,6 @@ static bool leads_index(const struct model_resource *r, size_t column)
 	return yes;
 }
 
-static bool is_known(const char *name)
-{
-	static const char *const known[] = {
-		"limit", "cursor", "order", "select", "embed", "count"
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
-		if (strcmp(name, known[i]) == 0)
-			return true;
-	return strncmp(name, "column.", 7) == 0;
-}
-
 static json_t *filter_parameter(const struct openapi *o, const struct model_resource *r,
 				size_t column)
 {
@@ -131,7 +119,7 @@ static json_t *filter_parameter(const struct openapi *o, const struct model_reso
 	AUTO_STRBUF name = STRBUF_INIT, text = STRBUF_INIT, operators = STRBUF_INIT;
 
 	query_operators(&operators, c);
-	strbuf_addf(&name, "%s%s", is_known(c->name) ? "column." : "", c->name);
+	strbuf_addf(&name, "%s%s", query_is_parameter(c->name) ? "column." : "", c->name);
 	strbuf_addf(&text,
 		    "a filter of a column of type %s: %s; a value behind those that end with a dot",
 		    c->type, strbuf_str(&operators));
@@ -334,7 +322,7 @@ static json_t *replace_operation(const struct openapi *o, const struct model_res
 {
 	json_t *responses = json_pack("{s:o}", "200", written(o, r, false));
 
-	if (openapi_key_is_made(r))
+	if (model_key_is_made(r))
 		return with_body(
 			operation(r, "replace",
 				  "Changes the columns that are given: only the database makes "

@@ -32,8 +32,6 @@ json_t *openapi_read_ref(const struct openapi *o, const struct model_resource *r
 void openapi_add_schemas(struct openapi *o, const struct model_resource *r);
 /* Of one value of the key, in a path. */
 json_t *openapi_key_schema(const struct model_column *c);
-/* Whether only the database can make its keys: then PUT changes rows, and makes none. */
-bool openapi_key_is_made(const struct model_resource *r);
 /* The paths likewise. */
 void openapi_add_paths(struct openapi *o, const struct model_resource *r);
 

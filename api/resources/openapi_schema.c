@@ -245,14 +245,6 @@ static json_t *body_schema(const struct model_resource *r, enum body body)
 	return schema;
 }
 
-bool openapi_key_is_made(const struct model_resource *r)
-{
-	for (size_t k = 0; k < r->nkey; k++)
-		if (r->columns[r->key[k]].identity_always || r->columns[r->key[k]].generated)
-			return true;
-	return false;
-}
-
 /* ---- embeds ---- */
 
 json_t *openapi_schema_ref(const char *kind, const struct model_resource *r)
@@ -273,21 +265,6 @@ static bool read_embeds(const struct openapi *o, const struct model_resource *r,
 	return query_read(q, o->model, r, &rules, NULL, 0, true, &fault);
 }
 
-static const struct model_resource *embedded(const struct query *q, size_t i)
-{
-	const struct query_embed *e = &q->embeds[i];
-
-	return &q->model->resources[e->up ? e->reference->parent : e->reference->child];
-}
-
-static bool has_embeds(const struct query *q, int of)
-{
-	for (size_t i = 0; i < q->nembeds; i++)
-		if (q->embeds[i].of == of)
-			return true;
-	return false;
-}
-
 /* Whether a row may be without the one that it embeds. */
 static bool may_lack(const struct query *q, const struct query_embed *e)
 {
@@ -306,9 +283,9 @@ static json_t *members_schema(const struct query *q, int of);
 /* Nested as deep as embeds are, at most QUERY_DEPTH_MAX. */
 static json_t *embed_schema(const struct query *q, size_t i) /* NOLINT(misc-no-recursion) */
 {
-	json_t *row = openapi_schema_ref("row", embedded(q, i));
+	json_t *row = openapi_schema_ref("row", query_embedded(q, i));
 
-	if (has_embeds(q, (int)i))
+	if (query_has_embeds(q, (int)i))
 		row = json_pack("{s:[o, o]}", "allOf", row, members_schema(q, (int)i));
 	return row;
 }
@@ -326,7 +303,7 @@ static json_t *members_schema(const struct query *q, int of) /* NOLINT(misc-no-r
 			continue;
 		row = embed_schema(q, i);
 		json_array_append_new(required, json_string(e->member));
-		if (!e->up && !e->reference->unique) {
+		if (query_embed_is_array(e)) {
 			AUTO_STRBUF truncated = STRBUF_INIT;
 
 			strbuf_addf(&truncated, "%sTruncated", e->member);
@@ -382,7 +359,7 @@ void openapi_add_schemas(struct openapi *o, const struct model_resource *r)
 				     members_schema(&q, -1)));
 	query_clear(&q);
 	add_schema(o, "new", r, body_schema(r, NEW));
-	if (!openapi_key_is_made(r))
+	if (!model_key_is_made(r))
 		add_schema(o, "replace", r, body_schema(r, REPLACE));
 	add_schema(o, "change", r, body_schema(r, CHANGE));
 }

@@ -17,6 +17,9 @@
 
 #include "api/resources/query_private.h"
 
+/* In front of a column that is called as one of the parameters. */
+#define COLUMN_PREFIX "column."
+
 /* The parameters that are no filter. */
 enum known { LIMIT, CURSOR, ORDER, SELECT, EMBED, COUNT, KNOWN };
 
@@ -169,11 +172,10 @@ static void complete_order(struct query *q)
 static bool read_column(struct query *q, const struct strbuf *name, const struct strbuf *value,
 			struct query_fault *fault)
 {
-	static const char prefix[] = "column.";
 	const char *column = name->data;
 
-	if (strncmp(column, prefix, sizeof(prefix) - 1) == 0)
-		column += sizeof(prefix) - 1;
+	if (strncmp(column, COLUMN_PREFIX, strlen(COLUMN_PREFIX)) == 0)
+		column += strlen(COLUMN_PREFIX);
 
 	int found = model_column_find(q->resource, column, strlen(column));
 	if (found < 0)
@@ -194,6 +196,14 @@ static bool decode_part(struct strbuf *ret, const char *field, const char *what,
 	if (query_decode(s, len, true, ret, &why))
 		return true;
 	return query_refuse(fault, field, "%s %s", what, why);
+}
+
+bool query_is_parameter(const char *name)
+{
+	for (int k = 0; k < KNOWN; k++)
+		if (strcmp(name, known_names[k]) == 0)
+			return true;
+	return strncmp(name, COLUMN_PREFIX, strlen(COLUMN_PREFIX)) == 0;
 }
 
 static bool take_known(struct reading *rd, enum known k, struct strbuf *value,

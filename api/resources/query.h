@@ -144,4 +144,19 @@ MUST_CHECK bool query_set_cursor(struct query *q, const char *json, size_t len);
 MUST_CHECK bool query_read_key(struct query *q, const char *path, size_t len,
 			       struct query_fault *fault);
 
+/* The k-th value of the key that was read. */
+static inline const struct query_value *query_key(const struct query *q, size_t k)
+{
+	return &q->values[q->nvalues - q->resource->nkey + k];
+}
+
+/* Whether a parameter of this name is none of a column, unless "column." stands in front. */
+bool query_is_parameter(const char *name);
+
+/* The resource that an embed reads; whether its member is an array of children; whether there are embeds of this
+ * one, or of -1. */
+const struct model_resource *query_embedded(const struct query *q, size_t embed);
+bool query_embed_is_array(const struct query_embed *e);
+bool query_has_embeds(const struct query *q, int of);
+
 #endif

@@ -34,12 +34,28 @@ static const struct model_resource *other(const struct model *m, const struct mo
 	return &m->resources[up ? f->parent : f->child];
 }
 
+const struct model_resource *query_embedded(const struct query *q, size_t embed)
+{
+	return other(q->model, q->embeds[embed].reference, q->embeds[embed].up);
+}
+
+bool query_embed_is_array(const struct query_embed *e)
+{
+	return !e->up && !e->reference->unique;
+}
+
+bool query_has_embeds(const struct query *q, int of)
+{
+	for (size_t i = 0; i < q->nembeds; i++)
+		if (q->embeds[i].of == of)
+			return true;
+	return false;
+}
+
 /* The resource that an embed, or -1, reads. */
 static const struct model_resource *resource_of(const struct query *q, int embed)
 {
-	if (embed < 0)
-		return q->resource;
-	return other(q->model, q->embeds[embed].reference, q->embeds[embed].up);
+	return embed < 0 ? q->resource : query_embedded(q, (size_t)embed);
 }
 
 static bool has_column(const struct model *m, const struct model_reference *f, const char *column)

@@ -77,6 +77,8 @@ void query_sql_literal(struct strbuf *out, const char *s, size_t len);
 /* p."a" */
 void query_sql_column(struct strbuf *out, const char *alias, const struct model_resource *r,
 		      size_t column);
+/* "public"."User" */
+void query_sql_relation(struct strbuf *out, const struct model_resource *r);
 /* The table, as an item of FROM; on the primary only the rows that replicas have. */
 void query_sql_table(struct strbuf *out, const struct model_resource *r, bool primary,
 		     const char *alias);
@@ -99,10 +101,14 @@ struct query_level {
 
 /* The row of a level as JSON. */
 void query_sql_level(struct strbuf *out, const struct query_level *l);
-/* The resource that an embed reads. */
-const struct model_resource *query_embedded(const struct query *q, size_t i);
-bool query_embed_is_array(const struct query_embed *e);
-/* Whether there are embeds of this one, or of -1. */
-bool query_has_embeds(const struct query *q, int of);
+
+/* ---- query_sql_embed.c ---- */
+
+/* " LEFT JOIN LATERAL …" for each embed; nothing without embeds. */
+void query_sql_joins(struct strbuf *out, const struct query *q, const char *alias, bool primary);
+/* boolean: a parent is missing that a foreign key promises. */
+void query_sql_lacks(struct strbuf *out, const struct query *q, const char *alias);
+/* "pgfanout.readable(1, 2) AND …": each table once. */
+void query_sql_readable(struct strbuf *out, const struct query *q);
 
 #endif

@@ -349,9 +349,7 @@ static void add_thought(struct strbuf *out, const struct query *q)
 {
 	AUTO_STRBUF name = STRBUF_INIT;
 
-	query_sql_name(&name, q->resource->schema);
-	strbuf_addch(&name, '.');
-	query_sql_name(&name, q->resource->relation);
+	query_sql_relation(&name, q->resource);
 	strbuf_addstr(out, "(SELECT coalesce(sum(r.reltuples), 0)::bigint AS n\n\tFROM (SELECT ");
 	query_sql_literal(out, name.data, name.len);
 	strbuf_addstr(

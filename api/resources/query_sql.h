@@ -31,13 +31,6 @@ void query_sql_keys(struct strbuf *out, const struct query *q, bool primary);
 /* For statements of others, such as writes. The expression of a row as JSON, as text; alias: of the table in
  * the statement. With embeds it names what query_sql_joins() joins. */
 void query_sql_row(struct strbuf *out, const struct query *q, const char *alias);
-/* " LEFT JOIN LATERAL …" for each embed; nothing without embeds. */
-void query_sql_joins(struct strbuf *out, const struct query *q, const char *alias, bool primary);
-/* boolean: a parent is missing that a foreign key promises. */
-void query_sql_lacks(struct strbuf *out, const struct query *q, const char *alias);
 /* How many rows the primary has, most at most; without parameters: one bigint. */
 void query_sql_count(struct strbuf *out, const struct model_resource *r, int64_t most);
-/* "pgfanout.readable(1, 2) AND …": each table once. */
-void query_sql_readable(struct strbuf *out, const struct query *q);
-
 #endif

@@ -14,26 +14,6 @@
 #include "api/resources/query_private.h"
 #include "api/resources/query_sql.h"
 
-const struct model_resource *query_embedded(const struct query *q, size_t i)
-{
-	const struct query_embed *e = &q->embeds[i];
-
-	return &q->model->resources[e->up ? e->reference->parent : e->reference->child];
-}
-
-bool query_embed_is_array(const struct query_embed *e)
-{
-	return !e->up && !e->reference->unique;
-}
-
-bool query_has_embeds(const struct query *q, int of)
-{
-	for (size_t i = 0; i < q->nembeds; i++)
-		if (q->embeds[i].of == of)
-			return true;
-	return false;
-}
-
 /* Whether a parent is read in this level or in one below. */
 static bool has_parents(const struct query *q, int of)
 {

@@ -25,7 +25,7 @@ void query_sql_column(struct strbuf *out, const char *alias, const struct model_
 	query_sql_name(out, r->columns[column].name);
 }
 
-static void add_relation(struct strbuf *out, const struct model_resource *r)
+void query_sql_relation(struct strbuf *out, const struct model_resource *r)
 {
 	query_sql_name(out, r->schema);
 	strbuf_addch(out, '.');
@@ -38,10 +38,10 @@ void query_sql_table(struct strbuf *out, const struct model_resource *r, bool pr
 	if (primary && r->filter != NULL) {
 		/* Its names are of this table alone. */
 		strbuf_addstr(out, "(SELECT * FROM ");
-		add_relation(out, r);
+		query_sql_relation(out, r);
 		strbuf_addf(out, " WHERE (%s))", r->filter);
 	} else {
-		add_relation(out, r);
+		query_sql_relation(out, r);
 	}
 	strbuf_addf(out, " AS %s", alias);
 }

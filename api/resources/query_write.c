@@ -31,13 +31,6 @@ static void add_value(struct strbuf *out, const struct query_write *w, char kind
 	query_sql_type(out, &w->resource->columns[column]);
 }
 
-static void add_table(struct strbuf *out, const struct query_write *w)
-{
-	query_sql_name(out, w->resource->schema);
-	strbuf_addch(out, '.');
-	query_sql_name(out, w->resource->relation);
-}
-
 /* p."id" = w.k1::integer */
 static void add_match(struct strbuf *out, const struct query_write *w)
 {
@@ -80,12 +73,12 @@ static void add_rows(struct strbuf *out, const struct query_write *w, bool waits
 		strbuf_addstr(out, "here.yes IS NOT NULL AND free.yes IS NULL AS locked FROM ");
 		add_arrays(out, w);
 		strbuf_addstr(out, " LEFT JOIN LATERAL (SELECT true AS yes FROM ");
-		add_table(out, w);
+		query_sql_relation(out, w->resource);
 		strbuf_addstr(out, " p WHERE ");
 		add_match(out, w);
 		strbuf_addstr(out, " OFFSET 0) AS here ON true "
 				   "LEFT JOIN LATERAL (SELECT true AS yes FROM ");
-		add_table(out, w);
+		query_sql_relation(out, w->resource);
 		strbuf_addstr(out, " p WHERE here.yes AND ");
 		add_match(out, w);
 		strbuf_addf(out, " FOR %s SKIP LOCKED) AS free ON true",
@@ -132,7 +125,7 @@ static void add_insert(struct strbuf *out, const struct query_write *w)
 	size_t nkey = query_write_params(w) - w->ncolumns;
 
 	strbuf_addstr(out, "INSERT INTO ");
-	add_table(out, w);
+	query_sql_relation(out, w->resource);
 	strbuf_addstr(out, " AS p (");
 	for (size_t k = 0; k < nkey; k++) {
 		add_column(out, w, r->key[k]);
@@ -194,7 +187,7 @@ static void add_replace(struct strbuf *out, const struct query_write *w)
 static void add_update(struct strbuf *out, const struct query_write *w)
 {
 	strbuf_addstr(out, "UPDATE ");
-	add_table(out, w);
+	query_sql_relation(out, w->resource);
 	strbuf_addstr(out, " AS p SET ");
 	for (size_t c = 0; c < w->ncolumns; c++) {
 		strbuf_addstr(out, c ? ", " : "");
@@ -209,7 +202,7 @@ static void add_update(struct strbuf *out, const struct query_write *w)
 static void add_delete(struct strbuf *out, const struct query_write *w)
 {
 	strbuf_addstr(out, "DELETE FROM ");
-	add_table(out, w);
+	query_sql_relation(out, w->resource);
 	strbuf_addstr(out, " AS p USING w WHERE NOT w.locked AND ");
 	add_match(out, w);
 }
@@ -219,7 +212,7 @@ void query_write_sql(struct strbuf *out, const struct query_write *w, bool waits
 	/* A row of nothing but defaults: always alone. */
 	if (query_write_params(w) == 0) {
 		strbuf_addstr(out, "WITH written AS (INSERT INTO ");
-		add_table(out, w);
+		query_sql_relation(out, w->resource);
 		strbuf_addstr(out, " AS p SELECT WHERE ");
 		add_guard(out, w);
 		add_returning(out, w, "NULL::bigint", "true");

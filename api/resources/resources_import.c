@@ -347,18 +347,6 @@ void resources_import(struct request *r)
 		.refused = explain,
 		.outdated = is_outdated,
 		.relay = relay_of,
-		.message = "Rows imported successfully",
-	};
-	static const struct import_calls bare = {
-		.new = data_new,
-		.free = data_free,
-		.begin = data_begin,
-		.take = take,
-		.statement = statement,
-		.created = count_created,
-		.refused = explain,
-		.outdated = is_outdated,
-		.relay = relay_of,
 	};
 	const struct model *m = resources_model(r);
 	const struct model_resource *resource = m ? resources_find(r, m, r->part[0]) : NULL;
@@ -368,5 +356,5 @@ void resources_import(struct request *r)
 	resources_init(r, NULL, NULL); /* nothing of it is read again */
 	r->of->query.model = model_ref(m);
 	r->of->query.resource = resource;
-	import_start(r, resources_envelope(r) ? &calls : &bare);
+	import_start(r, &calls, resources_envelope(r) ? "Rows imported successfully" : NULL);
 }

@@ -120,7 +120,7 @@ static uint64_t row_hash(const struct query *q)
 	if (!has_plain_key(q->resource))
 		return WRONG_ALL;
 	for (size_t k = 0; k < q->resource->nkey; k++) {
-		const struct query_value *v = &q->values[q->nvalues - q->resource->nkey + k];
+		const struct query_value *v = query_key(q, k);
 
 		if (k > 0)
 			strbuf_addch(&key, '\x1f');
@@ -262,7 +262,7 @@ static void row_params(struct request *const *rows, size_t n, struct db_param *r
 		pgarray_begin(&keys[k], PGARRAY_TEXT);
 		for (size_t i = 0; i < n; i++) {
 			const struct query *q = &rows[i]->of->query;
-			const struct query_value *v = &q->values[q->nvalues - nkey + k];
+			const struct query_value *v = query_key(q, k);
 
 			pgarray_add_text(&keys[k], q->text.data + v->at, v->len);
 		}

@@ -81,12 +81,6 @@ static bool may_join(const struct resource_request *of, size_t params)
 
 /* ---- what a request says ---- */
 
-/* The values of the key, at the end of the query's. */
-static const struct query_value *key_of(const struct query *q, size_t k)
-{
-	return &q->values[q->nvalues - q->resource->nkey + k];
-}
-
 static void name_row(struct request *r)
 {
 	const struct resource_request *of = r->of;
@@ -98,7 +92,7 @@ static void name_row(struct request *r)
 	}
 	row_name_begin(&r->id, resource);
 	for (size_t k = 0; k < resource->nkey; k++) {
-		const struct query_value *key = key_of(&of->query, k);
+		const struct query_value *key = query_key(&of->query, k);
 
 		row_name_add(&r->id, of->query.text.data + key->at, key->len);
 	}
@@ -107,7 +101,7 @@ static void name_row(struct request *r)
 static bool is_path_key(const struct resource_request *of, const struct row_value *v)
 {
 	const struct model_column *c = &of->query.resource->columns[v->column];
-	const struct query_value *key = key_of(&of->query, (size_t)c->key);
+	const struct query_value *key = query_key(&of->query, (size_t)c->key);
 
 	const char *text = of->in.text.data + v->at, *path = of->query.text.data + key->at;
 	return !v->null && v->len == key->len && memcmp(text, path, key->len) == 0;
@@ -153,18 +147,6 @@ static bool read_body(struct request *r)
 	return false;
 }
 
-/* A row whose key only the database can make cannot be made by PUT. */
-static enum query_verb verb_of(const struct model_resource *resource, enum query_verb verb)
-{
-	for (size_t k = 0; k < resource->nkey; k++) {
-		const struct model_column *c = &resource->columns[resource->key[k]];
-
-		if (verb == QUERY_REPLACE && (c->identity_always || c->generated))
-			return QUERY_UPDATE;
-	}
-	return verb;
-}
-
 static bool make_for(struct request *r)
 {
 	struct resource_request *of = r->of;
@@ -192,7 +174,9 @@ static bool plan(struct request *r)
 		return false;
 	of->query.model = model_ref(m);
 	of->query.resource = resource;
-	of->verb = verb_of(resource, of->verb);
+	/* A row whose key only the database can make cannot be made by PUT. */
+	if (of->verb == QUERY_REPLACE && model_key_is_made(resource))
+		of->verb = QUERY_UPDATE;
 	return (of->verb == QUERY_INSERT || resources_read_key(r)) &&
 	       (of->verb == QUERY_DELETE || read_body(r)) && make_for(r);
 }
@@ -236,7 +220,8 @@ static void add_row(struct pgarray *arrays, const struct request *r)
 	size_t at = 0;
 
 	for (size_t k = 0; of->verb != QUERY_INSERT && k < q->resource->nkey; k++)
-		pgarray_add_text(&arrays[at++], q->text.data + key_of(q, k)->at, key_of(q, k)->len);
+		pgarray_add_text(&arrays[at++], q->text.data + query_key(q, k)->at,
+				 query_key(q, k)->len);
 	for (size_t i = 0; i < of->in.n; i++) {
 		const struct row_value *v = &of->in.values[i];
 
@@ -415,7 +400,7 @@ static const char *key_quoted(const struct request *r, const struct err *err)
 	if (of->verb == QUERY_INSERT || strncmp(err->sqlstate, "22", 2) != 0)
 		return NULL;
 	for (size_t k = 0; k < resource->nkey; k++) {
-		const struct query_value *v = key_of(&of->query, k);
+		const struct query_value *v = query_key(&of->query, k);
 
 		if (quotes(err, of->query.text.data + v->at, v->len))
 			return resource->columns[resource->key[k]].name;
