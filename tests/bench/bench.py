@@ -57,7 +57,7 @@ def line(r):
 def reads(l, results):
     l.fill(100_000)
     env = l.product_paths(100_000)
-    with l.running("pgfanout-api"):
+    with l.running("pgfanout-api", "pgfanout-consumer"):
         clients = best_clients(l.replicas[0], "read_one.sql", 2)
         pair = interleave(REPETITIONS, lambda: wrk(l.base, "read.lua", 64, SECONDS, env=env),
                           lambda: pgbench(l.replicas[0], "read_one.sql", clients, SECONDS))
@@ -68,7 +68,7 @@ def pages(l, results):
     l.fill(100_000)
     cursors = [base64.urlsafe_b64encode(uuid.UUID(i).bytes).decode().rstrip("=") for i in l.ids(100_000)]
     env = l.paths("/api/products?limit=50&cursor=", cursors)
-    with l.running("pgfanout-api"):
+    with l.running("pgfanout-api", "pgfanout-consumer"):
         clients = best_clients(l.replicas[0], "read_page.sql", 2)
         pair = interleave(REPETITIONS, lambda: wrk(l.base, "read.lua", 64, SECONDS, env=env),
                           lambda: pgbench(l.replicas[0], "read_page.sql", clients, SECONDS))
@@ -77,7 +77,7 @@ def pages(l, results):
 
 def full_list(l, results):
     l.fill(MILLION)
-    with l.running("pgfanout-api"):
+    with l.running("pgfanout-api", "pgfanout-consumer"):
         def ours():
             return MILLION / timed(shell, f"curl -sf {l.base}/api/products | tail -c 100 | grep -q success")
 
