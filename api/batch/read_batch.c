@@ -293,6 +293,7 @@ void read_dispatch(struct store *s)
 {
 	struct read_batches *b = s->reads;
 	struct request *r;
+	bool sent = false;
 
 	/* What waits for a link that is gone goes elsewhere first: it is sent in this turn. */
 	for (size_t i = 0; i < s->pool->nreads; i++) {
@@ -307,11 +308,14 @@ void read_dispatch(struct store *s)
 	for (size_t i = 0; i < s->pool->nreads; i++) {
 		struct link *l = &s->pool->links[i];
 
-		while (b->points[i].head && may_send_keys(l, &b->points[i]) && link_usable(l))
+		while (b->points[i].head && may_send_keys(l, &b->points[i]) && link_usable(l)) {
 			send_keys(s, l, &b->points[i]);
+			sent = true;
+		}
 		while (b->scans[i].head && l->scans_in_flight < SCAN_UNITS && link_usable(l))
 			send_scan(s, l, &b->scans[i]);
 	}
+	choice_turn(s->pool, sent);
 }
 
 /* ---- a link that is silent ---- */

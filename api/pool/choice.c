@@ -87,13 +87,30 @@ static struct link *first_of(struct pool *p, const struct read_want *want, size_
 	return NULL;
 }
 
-static size_t whose_turn(struct pool *p)
+static size_t next_turn(struct pool *p, size_t turn)
 {
 	size_t replicas = p->upstreams->n - 1;
 
 	if (strcmp(p->settings->read_balance, "random") == 0)
 		return (size_t)(pool_random(p) % replicas);
-	return p->turn = p->turn + 1 < replicas ? p->turn + 1 : 0;
+	return turn + 1 < replicas ? turn + 1 : 0;
+}
+
+/* The first from this one on that is idle; if there is none, this one. */
+static size_t idle_from(const struct pool *p, size_t turn)
+{
+	size_t replicas = p->upstreams->n - 1, at = turn;
+
+	for (size_t i = 0; i < replicas; i++, at = at + 1 < replicas ? at + 1 : 0)
+		if (p->points[at]->points_in_flight == 0 && link_usable(p->points[at]))
+			return at;
+	return turn;
+}
+
+void choice_turn(struct pool *p, bool sent)
+{
+	if (p->upstreams->n > 1)
+		p->points_turn = idle_from(p, sent ? next_turn(p, p->points_turn) : p->points_turn);
 }
 
 struct link *choice_link(struct pool *p, const struct read_want *want)
@@ -106,7 +123,7 @@ struct link *choice_link(struct pool *p, const struct read_want *want)
 	    (l->up->primary || !known_wrong(p, l->up, want)))
 		return l;
 	/* 1 */
-	size_t at = whose_turn(p);
+	size_t at = want->by_key ? p->points_turn : (p->turn = next_turn(p, p->turn));
 
 	if ((l = first_of(p, want, at, SUIT_FIT)) || (l = first_of(p, want, at, SUIT_SILENT)))
 		return l;

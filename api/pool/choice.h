@@ -7,7 +7,8 @@
  *   1. A replica that is fit, has a live link of this role in this worker, has not failed this read
  *      yet, and has it right as far as is known: a row by key is not among its wrong ones; of the
  *      tables of pages, lists and embeds it has no wrong rows at all. They take turns (READ_BALANCE=random: by
- *      chance). Silent ones (silence.h) come after all others.
+ *      chance): rows by key that come together go together to one replica, for one statement of many costs
+ *      less than two of few. Silent ones (silence.h) come after all others.
  *   2. Else the primary, if it answers and has not failed this read yet. While a link to it is
  *      being opened: NULL, and choice_expected() says that waiting is worth it.
  *   3. Else a lagging replica that has it right, of those that are hardly further behind than the
@@ -40,6 +41,9 @@ struct read_want {
 struct link *choice_link(struct pool *p, const struct read_want *want);
 /* Whether a database that has not failed this read will have a link in this worker soon. */
 bool choice_expected(const struct pool *p, const struct read_want *want);
+/* What rows by key has come is on its way, or waits, as all of its replica's units are in flight: the next ones go to
+ * another replica. sent: something is on its way since this was called last. */
+void choice_turn(struct pool *p, bool sent);
 void choice_failed(struct read_want *want, const struct upstream *up);
 
 #endif

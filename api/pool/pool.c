@@ -159,7 +159,9 @@ bool pool_init(struct pool *p, unsigned number, const struct api_settings *setti
 	p->settings = settings;
 	p->upstreams = upstreams;
 	p->now = mono_now();
-	p->turn = number; /* workers begin at different replicas */
+	/* Workers begin at different replicas. */
+	p->turn = number;
+	p->points_turn = upstreams->n > 1 ? number % (upstreams->n - 1) : 0;
 	p->dice = (uint64_t)p->now.us * 2654435761U + number + 1;
 	pthread_mutex_init(&p->inbox_lock, NULL);
 	for (size_t i = 0; i < upstreams->n; i++) {

@@ -59,7 +59,7 @@ struct pool {
 	struct link *waits[POOL_WAIT_LINKS];
 	struct link *bulk[POOL_BULK_LINKS];
 	struct wrong_view wrong[REPLICAS_MAX + 1]; /* by upstream index */
-	size_t turn;				   /* whose turn it is, choice.c */
+	size_t turn, points_turn;		   /* whose turn it is: choice.c */
 	uint64_t dice;
 };
 
