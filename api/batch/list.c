@@ -2,8 +2,8 @@
  * list.c: see list.h.
  *
  * Two buffers: `sending` is what the reader callback copies from, `filled` is the chunk after it,
- * asked for as soon as `sending` begins. Both belong to the list, which lives until the request
- * goes.
+ * asked for as soon as `sending` begins, which is when it comes, if the reader waits for it. Both
+ * belong to the list, which lives until the request goes.
  */
 #include "api/batch/list.h"
 
@@ -15,8 +15,8 @@
 /* How long a running list waits for a database that can go on with it. */
 #define PATIENCE_MS 10000
 
-/* The next chunk: not asked for, or the last one came -> asked -> filled -> idle, when the reader
- * has taken it. */
+/* The next chunk: not asked for, or the last one came -> asked -> filled -> idle, when it is the one
+ * that is sent. */
 enum chunk_state { CHUNK_IDLE, CHUNK_ASKED, CHUNK_FILLED };
 
 struct list {
@@ -73,8 +73,22 @@ static void ask(struct request *r)
 	read_submit(r);
 }
 
-/* The reader of http.h: copies, and asks for the next chunk as soon as the one before is being
- * sent. */
+/* The filled chunk is the one that is sent from now on, and the next is asked for. */
+static void send_filled(struct request *r)
+{
+	struct list *list = r->list;
+	struct strbuf empty = list->sending;
+
+	list->sending = list->filled;
+	list->filled = empty;
+	strbuf_reset(&list->filled);
+	list->sent = 0;
+	list->chunk = CHUNK_IDLE;
+	if (!list->last)
+		ask(r);
+}
+
+/* The reader of http.h. */
 static ssize_t read_list(void *arg, char *buf, size_t max)
 {
 	struct request *r = arg;
@@ -87,15 +101,7 @@ static ssize_t read_list(void *arg, char *buf, size_t max)
 			tempo_rest(&list->tempo);
 			return list->last && list->chunk == CHUNK_IDLE ? HTTP_STREAM_END : 0;
 		}
-		struct strbuf empty = list->sending;
-
-		list->sending = list->filled;
-		list->filled = empty;
-		strbuf_reset(&list->filled);
-		list->sent = 0;
-		list->chunk = CHUNK_IDLE;
-		if (!list->last)
-			ask(r);
+		send_filled(r);
 		if (list->failed)
 			return HTTP_STREAM_CUT;
 	}
@@ -119,6 +125,14 @@ void list_cut(struct request *r)
 	http_wake(r->http);
 }
 
+/* Rows of the next chunk, after one of n that has so many bytes. */
+static int rows_after(int n, size_t bytes)
+{
+	size_t rows = LIST_BYTES / (bytes / (size_t)n + 1);
+
+	return rows < 1 ? 1 : rows > LIST_ROWS ? LIST_ROWS : (int)rows;
+}
+
 static void chunk_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)
 {
 	struct list *list = r->list;
@@ -135,24 +149,28 @@ static void chunk_rows(struct request *r, const struct pg_result *rows, const st
 		list->wrote = true;
 		r->listing->row(r, &list->filled, rows, first + i);
 	}
-	list->last = n < LIST_CHUNK;
+	list->last = n < r->limit;
 	if (list->last) {
 		r->listing->close(r, &list->filled);
 	} else if (!r->listing->behind(r, rows, first + n - 1)) {
 		if (list->running)
 			list_cut(r);
 		return;
+	} else {
+		r->limit = rows_after(n, list->filled.len);
 	}
 	list->chunk = CHUNK_FILLED;
 	if (list->running) {
 		http_wake(r->http);
-		return;
+	} else {
+		list->running = true;
+		request_settle(r); /* its time and place are those of a list from now on */
+		r->state = REQUEST_STREAMING;
+		request_served_by(r, up);
+		http_reply_stream(r->http, 200, read_list, r);
 	}
-	list->running = true;
-	request_settle(r); /* its time and place are those of a list from now on */
-	r->state = REQUEST_STREAMING;
-	request_served_by(r, up);
-	http_reply_stream(r->http, 200, read_list, r);
+	if (list->sent == list->sending.len)
+		send_filled(r);
 }
 
 bool list_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)
@@ -252,6 +270,6 @@ void list_start(struct request *r)
 	metric_add(M_LISTS_RUNNING, 0, 1);
 	r->list->patience = MONO_NEVER;
 	r->gone = list_free;
-	r->limit = LIST_CHUNK;
+	r->limit = LIST_FIRST;
 	ask(r);
 }

@@ -2,9 +2,10 @@
  * list.h: full lists, streamed; and pages, which are one chunk with another envelope. A worker's
  * thread.
  *
- * The list is read in chunks of LIST_CHUNK rows, each a short statement "after the last key" of its
+ * The list is read in chunks, each a short statement "after the last key" of its
  * own: no transaction stays open while a slow client reads, so vacuum and a reset of the replica
- * are not held up, and memory is two chunks whatever the table's size. What it costs: the list is
+ * are not held up, and memory is two chunks whatever the table's size. A chunk has as many rows as
+ * make LIST_BYTES, going by the one before. What it costs: the list is
  * no snapshot of one moment; rows that are created or deleted while it is sent may or may not
  * be in it, all others are, each once.
  *
@@ -26,7 +27,9 @@ struct lists {
 	struct request_queue waiting; /* running ones that no database can serve now */
 };
 
-#define LIST_CHUNK 500
+#define LIST_BYTES 262144
+#define LIST_FIRST 200	/* rows of the first chunk */
+#define LIST_ROWS  2000 /* rows, at most */
 
 /* What the rows of a request look like: request->listing. */
 struct list_calls {
