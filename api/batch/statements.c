@@ -6,6 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void forget(struct made *m)
+{
+	strbuf_clear(&m->form);
+	if (m->primary != m->replica)
+		free(m->primary);
+	free(m->replica);
+}
+
 void made_clear(struct made_statements *all)
 {
 	for (size_t i = 0; i < MADE_MAX; i++) {
@@ -13,17 +21,17 @@ void made_clear(struct made_statements *all)
 
 		if (!m)
 			continue;
-		free(m->replica);
-		free(m->primary);
+		forget(m);
 		free(m);
 		all->places[i] = NULL;
 	}
 }
 
 /* FNV-1a, eight bytes at a time. */
-static uint64_t hash_of(const char *text)
+static uint64_t hash_of(const struct strbuf *form)
 {
-	size_t len = strlen(text), at = 0;
+	size_t len = form->len, at = 0;
+	const char *text = form->data;
 	uint64_t h = UINT64_C(0xcbf29ce484222325) ^ len, part;
 
 	for (; at + sizeof(part) <= len; at += sizeof(part)) {
@@ -34,12 +42,6 @@ static uint64_t hash_of(const char *text)
 	for (; at < len; at++)
 		h = (h ^ (unsigned char)text[at]) * UINT64_C(0x100000001b3);
 	return h;
-}
-
-static bool is_it(const struct made *m, uint64_t hash, const char *replica, const char *primary)
-{
-	return m->hash == hash && strcmp(m->primary, primary) == 0 &&
-	       strcmp(m->replica, replica) == 0;
 }
 
 /* A place that is free, or of what nobody holds and was not used for the longest time; MADE_MAX: none. */
@@ -58,44 +60,43 @@ static size_t place_for(const struct made_statements *all)
 	return best;
 }
 
-struct made *made_find(struct made_statements *all, const char *replica, const char *primary,
-		       int nparams)
+struct made *made_find(struct made_statements *all, const struct strbuf *form)
 {
-	uint64_t hash = hash_of(primary);
+	uint64_t hash = hash_of(form);
 
 	for (size_t i = 0; i < MADE_MAX && all->places[i]; i++) {
 		struct made *m = all->places[i];
 
-		if (!is_it(m, hash, replica, primary))
+		if (m->hash != hash || m->form.len != form->len ||
+		    memcmp(m->form.data, form->data, form->len) != 0)
 			continue;
 		m->used = ++all->uses;
 		return made_ref(m);
 	}
+	return NULL;
+}
+
+struct made *made_add(struct made_statements *all, const struct strbuf *form, const char *replica,
+		      const char *primary, int nparams)
+{
 	size_t place = place_for(all);
 
 	if (place == MADE_MAX)
 		return NULL;
 	struct made *m = all->places[place];
 
-	if (!m)
+	if (m)
+		forget(m);
+	else
 		m = all->places[place] = xcalloc(1, sizeof(*m));
-	free(m->replica);
-	free(m->primary);
 	*m = (struct made){ .replica = xstrdup(replica),
-			    .primary = xstrdup(primary),
 			    .nparams = nparams,
 			    .place = place,
 			    .serial = ++all->serials,
-			    .hash = hash,
+			    .hash = hash_of(form),
 			    .used = ++all->uses };
-	return made_ref(m);
-}
-
-struct made *made_again(struct made_statements *all, struct made *m, uint64_t serial)
-{
-	if (!m || m->serial != serial)
-		return NULL;
-	m->used = ++all->uses;
+	m->primary = strcmp(primary, replica) == 0 ? m->replica : xstrdup(primary);
+	strbuf_add(&m->form, form->data, form->len);
 	return made_ref(m);
 }
 

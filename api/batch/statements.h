@@ -2,8 +2,9 @@
  * statements.h: statements for reads and writes: what they ask with and what becomes of their answers; and those that are
  * made while the process runs, each prepared on a connection when it is first used there. A worker's thread; each worker has its own.
  *
- * A statement is known by its text. There are MADE_MAX places, on each connection too; when all are taken the
- * one that was not used for the longest time gives way. One that requests hold stays.
+ * A statement is known by its form: bytes that say all that its text depends on, so that the text is written only
+ * when it is new. There are MADE_MAX places, on each connection too; when all are taken the one that was not
+ * used for the longest time gives way. One that requests hold stays.
  */
 #ifndef PGFANOUT_API_BATCH_STATEMENTS_H
 #define PGFANOUT_API_BATCH_STATEMENTS_H
@@ -72,10 +73,11 @@ struct made {
 	/* Whoever finds it fills in one of them; to be of one statement is to have the same. */
 	struct read_statement reads;
 	struct write_statement writes;
-	char *replica, *primary; /* the texts; owned */
+	struct strbuf form;
+	char *replica, *primary; /* the texts; owned. Often one: the same pointer */
 	int nparams;
 	uint64_t serial; /* of what is in this place */
-	uint64_t hash;
+	uint64_t hash;	 /* of the form */
 	size_t place;
 	uint64_t used; /* when it was, in uses */
 	unsigned refs;
@@ -88,11 +90,11 @@ struct made_statements {
 
 /* Zeroed: there are none. */
 void made_clear(struct made_statements *all);
-/* The statement of these texts; one reference, the caller's. NULL: all places are held. */
-struct made *made_find(struct made_statements *all, const char *replica, const char *primary,
-		       int nparams);
-/* One that was found before, if its place still has it: with one reference. NULL: it has not. */
-struct made *made_again(struct made_statements *all, struct made *m, uint64_t serial);
+/* The statement of this form; one reference, the caller's. NULL: there is none. */
+struct made *made_find(struct made_statements *all, const struct strbuf *form);
+/* It becomes the one of these texts, which are copied. NULL: all places are held. */
+struct made *made_add(struct made_statements *all, const struct strbuf *form, const char *replica,
+		      const char *primary, int nparams);
 struct made *made_ref(struct made *m);
 void made_unref(struct made *m); /* NULL is fine */
 /* Its number on the link's connection. */

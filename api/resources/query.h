@@ -158,5 +158,7 @@ bool query_is_parameter(const char *name);
 const struct model_resource *query_embedded(const struct query *q, size_t embed);
 bool query_embed_is_array(const struct query_embed *e);
 bool query_has_embeds(const struct query *q, int of);
+/* Whether a parent is read as an embed of this one, or of one below it. */
+bool query_has_parents(const struct query *q, int of);
 
 #endif

@@ -52,6 +52,14 @@ bool query_has_embeds(const struct query *q, int of)
 	return false;
 }
 
+bool query_has_parents(const struct query *q, int of)
+{
+	for (size_t i = 0; i < q->nembeds; i++)
+		if (q->embeds[i].of == of && (q->embeds[i].up || query_has_parents(q, (int)i)))
+			return true;
+	return false;
+}
+
 /* The resource that an embed, or -1, reads. */
 static const struct model_resource *resource_of(const struct query *q, int embed)
 {

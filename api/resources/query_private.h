@@ -106,9 +106,10 @@ void query_sql_level(struct strbuf *out, const struct query_level *l);
 
 /* " LEFT JOIN LATERAL …" for each embed; nothing without embeds. */
 void query_sql_joins(struct strbuf *out, const struct query *q, const char *alias, bool primary);
-/* boolean: a parent is missing that a foreign key promises. */
+/* ", boolean": a parent is missing that a foreign key promises. Nothing if none is read. */
 void query_sql_lacks(struct strbuf *out, const struct query *q, const char *alias);
-/* "pgfanout.readable(1, 2) AND …": each table once. */
+/* boolean, or SQLSTATE PF006: whether the tables are what the model says. Each is looked for in
+ * pgfanout.readable_tables; pgfanout.readable() says why one is not there. */
 void query_sql_readable(struct strbuf *out, const struct query *q);
 
 #endif

@@ -3,9 +3,10 @@
  * query_sql_embed.c's.
  *
  * Promise: the text depends on the model, and on which columns, operators and embeds are asked for, on how many
- * values there are and which of a cursor are NULL, and on nothing else of a request. Pure; any thread.
+ * values there are and which of a cursor are NULL, and on nothing else of a request: query_sql_form() is all of
+ * that. Pure; any thread.
  *
- *   1. pgfanout.readable() stands where nothing of a row is needed, so the planner makes it a condition that
+ *   1. What is readable is asked where nothing of a row is needed, so the planner makes it a condition that
  *      is looked at once, before the first row (One-Time Filter), and also if there is none.
  *   2. With embeds, the page is cut in a subquery, so that only its rows are joined.
  *   3. Behind a cursor: a row comparison, if all of the order goes one way and nothing of it may be NULL.
@@ -278,26 +279,6 @@ static void add_subquery(struct strbuf *out, const struct query *q, bool primary
 	strbuf_addch(out, ')');
 }
 
-/* The texts of the order's columns as a JSON array. */
-static void add_cursor_of_row(struct strbuf *out, const struct query *q)
-{
-	AUTO_STRBUF column = STRBUF_INIT;
-
-	strbuf_addstr(out, "concat('[', ");
-	for (size_t i = 0; i < q->norders; i++) {
-		const struct model_column *c = &q->resource->columns[q->orders[i].column];
-
-		strbuf_reset(&column);
-		query_sql_column(&column, ROW, q->resource, q->orders[i].column);
-		strbuf_addstr(out, i > 0 ? ", ',', " : "");
-		if (c->key >= 0 && (c->kind == MODEL_INTEGER || strcmp(c->type, "uuid") == 0))
-			strbuf_addf(out, "'\"', %s, '\"'", column.data);
-		else
-			strbuf_addf(out, "coalesce(to_json(%s::text), 'null')", column.data);
-	}
-	strbuf_addstr(out, ", ']')");
-}
-
 static void add_rows(struct strbuf *out, const struct query *q, bool primary, bool readable)
 {
 	bool two = q->ncursor > 0 && has_far(q, 0), subquery = two || q->nembeds > 0;
@@ -305,10 +286,16 @@ static void add_rows(struct strbuf *out, const struct query *q, bool primary, bo
 	strbuf_addstr(out, "SELECT ");
 	query_sql_row(out, q, ROW);
 	strbuf_addstr(out, ",\n\t");
-	add_cursor_of_row(out, q);
-	strbuf_addstr(out, ",\n\t");
+	for (size_t i = 0; i < q->norders; i++) {
+		size_t column = q->orders[i].column;
+
+		strbuf_addstr(out, i > 0 ? ", " : "");
+		query_sql_column(out, ROW, q->resource, column);
+		strbuf_addstr(out, q->resource->columns[column].kind == MODEL_INTEGER ? "::bigint"
+										      : "::text");
+	}
 	query_sql_lacks(out, q, ROW);
-	strbuf_addstr(out, q->count != QUERY_NO_COUNT ? ",\n\tNULL::bigint\nFROM " : "\nFROM ");
+	strbuf_addstr(out, "\nFROM ");
 	if (!subquery) {
 		query_sql_table(out, q->resource, primary, ROW);
 		add_where(out, q, readable, true, WHOLE);
@@ -387,6 +374,41 @@ static void add_estimated(struct strbuf *out, const struct query *q, bool primar
 
 /* ---- statements ---- */
 
+static void add_form(struct strbuf *out, size_t n)
+{
+	uint32_t bytes = (uint32_t)n;
+
+	strbuf_add(out, (const char *)&bytes, sizeof(bytes));
+}
+
+/* Each list behind how many there are. */
+void query_sql_form(struct strbuf *out, const struct query *q)
+{
+	add_form(out, (size_t)(q->resource - q->model->resources));
+	add_form(out, q->count);
+	add_form(out, q->selects ? q->nselect + 1 : 0);
+	for (size_t i = 0; q->selects && i < q->nselect; i++)
+		add_form(out, q->select[i]);
+	add_form(out, q->nfilters);
+	for (size_t i = 0; i < q->nfilters; i++) {
+		add_form(out, q->filters[i].column);
+		add_form(out, q->filters[i].op);
+		add_form(out, q->filters[i].nvalues);
+		add_form(out, q->filters[i].first_value);
+	}
+	add_form(out, q->norders);
+	for (size_t i = 0; i < q->norders; i++)
+		add_form(out, q->orders[i].column * 2 + q->orders[i].desc);
+	add_form(out, q->ncursor);
+	add_form(out, q->cursor);
+	add_form(out, q->cursor_nulls);
+	add_form(out, q->nembeds);
+	for (size_t i = 0; i < q->nembeds; i++) {
+		add_form(out, (size_t)(q->embeds[i].reference - q->model->references));
+		add_form(out, (size_t)(q->embeds[i].of + 1) * 2 + q->embeds[i].up);
+	}
+}
+
 void query_sql_page(struct strbuf *out, const struct query *q, bool primary)
 {
 	if (q->count == QUERY_NO_COUNT) {
@@ -394,12 +416,15 @@ void query_sql_page(struct strbuf *out, const struct query *q, bool primary)
 		return;
 	}
 	/* The count's part comes first, and looks at what is readable for both. */
-	strbuf_addstr(out, "SELECT NULL::text, NULL::text, false, (");
+	strbuf_addstr(out, "SELECT (");
 	if (q->count == QUERY_EXACT)
 		add_exact(out, q, primary);
 	else
 		add_estimated(out, q, primary);
-	strbuf_addstr(out, ")\nWHERE ");
+	strbuf_addstr(out, ")::text");
+	for (size_t i = 0; i < q->norders; i++)
+		strbuf_addstr(out, ", NULL");
+	strbuf_addstr(out, query_has_parents(q, -1) ? ", false\nWHERE " : "\nWHERE ");
 	query_sql_readable(out, q);
 	strbuf_addstr(out, "\nUNION ALL\n(");
 	add_rows(out, q, primary, false);
@@ -412,7 +437,6 @@ void query_sql_keys(struct strbuf *out, const struct query *q, bool primary)
 
 	strbuf_addstr(out, "SELECT w.n, ");
 	query_sql_row(out, q, ROW);
-	strbuf_addstr(out, ",\n\t");
 	query_sql_lacks(out, q, ROW);
 	strbuf_addstr(out, "\nFROM unnest(");
 	for (size_t k = 0; k < r->nkey; k++)

@@ -2,17 +2,19 @@
  * query_sql.h: the statements of a query. Values are parameters, in the order of query->values, as text;
  * names are quoted; nothing of a request is part of a statement. Pure.
  *
- * Every statement checks with pgfanout.readable(table, shape) that the tables it names are what the model says
- * (SQLSTATE PF006: they are not), and is true of both kinds of databases, but for the filter of a registered
+ * Every statement checks with pgfanout.readable_tables that the tables it names are what the model says (SQLSTATE
+ * PF006: they are not), and is true of both kinds of databases, but for the filter of a registered
  * table, which only the primary needs.
  *
- * Of a page or a list, a row:      0  the row as JSON, text
- *                                  1  the texts of the order's columns as a JSON array: its cursor
- *                                  2  boolean: it lacks the parent of an embed that a foreign key promises
- *   with a count a first row of:   0  NULL   1  NULL   2  false   3  bigint: the count (else column 3 is not there)
- * Of a row by its key:             0  bigint: of which of the keys, from 1
- *                                  1  the row as JSON
- *                                  2  as above
+ * Of a page or a list, a row:      0       the row as JSON, text
+ *                                  1 … n   the order's columns, its cursor: whole numbers as bigint, all others
+ *                                          as text
+ *                                  n + 1   boolean: it lacks the parent of an embed that a foreign key promises.
+ *                                          Only of queries that query_has_parents()
+ *   with a count a first row of:   0       the count, as text; NULL and false in all others
+ * Of a row by its key:             0       bigint: of which of the keys, from 1
+ *                                  1       the row as JSON
+ *                                  2       as n + 1 above
  */
 #ifndef PGFANOUT_API_RESOURCES_QUERY_SQL_H
 #define PGFANOUT_API_RESOURCES_QUERY_SQL_H
@@ -27,6 +29,10 @@ void query_sql_page(struct strbuf *out, const struct query *q, bool primary);
 /* Rows by keys. The parameters: of each of the key's columns a text[] of as many values as keys. Missing ones
  * have no row in the result. */
 void query_sql_keys(struct strbuf *out, const struct query *q, bool primary);
+
+/* The form of both statements, beside which of them it is: two queries of one model that have it in common have
+ * the same text. Bytes, appended. */
+void query_sql_form(struct strbuf *out, const struct query *q);
 
 /* For statements of others, such as writes. The expression of a row as JSON, as text; alias: of the table in
  * the statement. With embeds it names what query_sql_joins() joins. */

@@ -4,24 +4,16 @@
  * Promise: the joins neither add nor take away a row, nor change the order; each joins by the columns
  * of a foreign key. Pure; any thread.
  *
- * An embed i is a lateral subquery e<i> of one row: j its JSON (of children: an array of them), m whether a
- * parent is missing inside. Its table is c<i>. One more child is read than is shown, to know that there
- * are more. Where rows are cut and have embeds themselves, they are cut first.
+ * An embed i is a lateral subquery e<i> of one row: j its JSON (of children: that of all with commas between),
+ * m whether a parent is missing inside, of children: more, whether there are more than are shown, which is
+ * looked at only if there are as many. Its table is c<i>. Where rows are cut and have embeds themselves, they
+ * are cut first.
  */
 #include <stdio.h>
 #include <string.h>
 
 #include "api/resources/query_private.h"
 #include "api/resources/query_sql.h"
-
-/* Whether a parent is read in this level or in one below. */
-static bool has_parents(const struct query *q, int of)
-{
-	for (size_t i = 0; i < q->nembeds; i++)
-		if (q->embeds[i].of == of && (q->embeds[i].up || has_parents(q, (int)i)))
-			return true;
-	return false;
-}
 
 static void add_lacks(struct strbuf *out, const struct query_level *l)
 {
@@ -41,16 +33,18 @@ static void add_lacks(struct strbuf *out, const struct query_level *l)
 			strbuf_addf(out, "e%zu.j IS NULL", i);
 			between = " OR ";
 		}
-		if (has_parents(l->q, (int)i)) {
+		if (query_has_parents(l->q, (int)i)) {
 			strbuf_addf(out, "%se%zu.m IS TRUE", between, i);
 			between = " OR ";
 		}
 	}
-	strbuf_addstr(out, *between == '\0' ? "false" : "");
 }
 
 void query_sql_lacks(struct strbuf *out, const struct query *q, const char *alias)
 {
+	if (!query_has_parents(q, -1))
+		return;
+	strbuf_addstr(out, ",\n\t");
 	add_lacks(out, &(struct query_level){ q, q->resource, -1, alias });
 }
 
@@ -83,7 +77,7 @@ static void add_row_and_lacks(struct strbuf *out, const struct query_level *inne
 	strbuf_addstr(out, "SELECT ");
 	query_sql_level(out, inner);
 	strbuf_addstr(out, " AS j");
-	if (has_parents(inner->q, inner->of)) {
+	if (query_has_parents(inner->q, inner->of)) {
 		strbuf_addstr(out, ", ");
 		add_lacks(out, inner);
 		strbuf_addstr(out, " AS m");
@@ -117,15 +111,19 @@ static void add_children(struct strbuf *out, const struct query_level *l,
 {
 	bool nested = query_has_embeds(inner->q, inner->of);
 
-	strbuf_addf(out, "SELECT array_agg(x.j) AS j%s FROM (",
-		    has_parents(inner->q, inner->of) ? ", bool_or(x.m) AS m" : "");
+	strbuf_addf(out, "SELECT string_agg(x.j, ',') AS j, count(*) = %d AND EXISTS (SELECT FROM ",
+		    QUERY_CHILDREN_MAX);
+	query_sql_table(out, inner->r, primary, inner->alias);
+	add_match(out, l, inner, e);
+	strbuf_addf(out, " OFFSET %d) AS more%s FROM (", QUERY_CHILDREN_MAX,
+		    query_has_parents(inner->q, inner->of) ? ", bool_or(x.m) AS m" : "");
 	add_row_and_lacks(out, inner);
 	if (nested)
 		strbuf_addf(out, "(SELECT %s.* FROM ", inner->alias);
 	query_sql_table(out, inner->r, primary, inner->alias);
 	add_match(out, l, inner, e);
 	add_key_order(out, inner);
-	strbuf_addf(out, " LIMIT %d", QUERY_CHILDREN_MAX + 1);
+	strbuf_addf(out, " LIMIT %d", QUERY_CHILDREN_MAX);
 	if (nested) {
 		strbuf_addf(out, ") AS %s", inner->alias);
 		add_joins(out, inner, primary);
@@ -170,11 +168,41 @@ static bool read_before(const struct query *q, size_t embed)
 	return table == q->resource->table;
 }
 
+static void add_is_readable(struct strbuf *out, const struct model_resource *r)
+{
+	AUTO_STRBUF name = STRBUF_INIT;
+
+	query_sql_relation(&name, r);
+	strbuf_addf(out,
+		    "EXISTS (SELECT FROM pgfanout.readable_tables AS t "
+		    "WHERE t.id = %d AND t.shape = %d AND t.relation = ",
+		    r->table, r->shape);
+	query_sql_literal(out, name.data, name.len);
+	strbuf_addstr(out, "::regclass)");
+}
+
+static void add_why_not(struct strbuf *out, const struct model_resource *r)
+{
+	strbuf_addf(out, "pgfanout.readable(%d, %d)", r->table, r->shape);
+}
+
+static void add_each_table(struct strbuf *out, const struct query *q,
+			   void (*add)(struct strbuf *, const struct model_resource *))
+{
+	add(out, q->resource);
+	for (size_t i = 0; i < q->nembeds; i++) {
+		if (read_before(q, i))
+			continue;
+		strbuf_addstr(out, " AND ");
+		add(out, query_embedded(q, i));
+	}
+}
+
 void query_sql_readable(struct strbuf *out, const struct query *q)
 {
-	strbuf_addf(out, "pgfanout.readable(%d, %d)", q->resource->table, q->resource->shape);
-	for (size_t i = 0; i < q->nembeds; i++)
-		if (!read_before(q, i))
-			strbuf_addf(out, " AND pgfanout.readable(%d, %d)",
-				    query_embedded(q, i)->table, query_embedded(q, i)->shape);
+	strbuf_addstr(out, "CASE WHEN ");
+	add_each_table(out, q, add_is_readable);
+	strbuf_addstr(out, " THEN true ELSE ");
+	add_each_table(out, q, add_why_not);
+	strbuf_addstr(out, " END");
 }

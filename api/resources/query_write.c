@@ -13,6 +13,15 @@
 #include "api/resources/query_private.h"
 #include "api/resources/query_sql.h"
 
+void query_write_form(struct strbuf *out, const struct query_write *w)
+{
+	int is[] = { w->resource->table, (int)w->verb, w->brief };
+
+	strbuf_add(out, (const char *)is, sizeof(is));
+	for (size_t c = 0; c < w->ncolumns; c++)
+		strbuf_add(out, (const char *)&w->columns[c], sizeof(w->columns[c]));
+}
+
 size_t query_write_params(const struct query_write *w)
 {
 	return w->ncolumns + (w->verb == QUERY_INSERT ? 0 : w->resource->nkey);
@@ -60,7 +69,7 @@ static void add_arrays(struct strbuf *out, const struct query_write *w)
 
 static void add_guard(struct strbuf *out, const struct query_write *w)
 {
-	strbuf_addf(out, "pgfanout.readable(%d, %d)", w->resource->table, w->resource->shape);
+	query_sql_readable(out, &(struct query){ .resource = w->resource });
 }
 
 static void add_rows(struct strbuf *out, const struct query_write *w, bool waits)

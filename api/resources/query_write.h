@@ -6,7 +6,7 @@
  *               1  the row as JSON; of a delete "{}"; NULL: it was left out, because it is locked
  *               2  boolean: it was not there before
  *               3  its key, as a JSON array of texts
- * Rows that were left out come first. Each checks with pgfanout.readable() that the table is what the model says.
+ * Rows that were left out come first. Each checks with pgfanout.readable_tables that the table is what the model says.
  */
 #ifndef PGFANOUT_API_RESOURCES_QUERY_WRITE_H
 #define PGFANOUT_API_RESOURCES_QUERY_WRITE_H
@@ -33,6 +33,8 @@ struct query_write {
 /* The parameters: the key's columns (not of an insert), then the others. waits: for rows that somebody else has
  * locked; else they are left out. */
 void query_write_sql(struct strbuf *out, const struct query_write *w, bool waits);
+/* Two writes of one model that have this in common have the same texts. Bytes, appended. */
+void query_write_form(struct strbuf *out, const struct query_write *w);
 size_t query_write_params(const struct query_write *w);
 
 #endif

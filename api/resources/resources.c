@@ -60,6 +60,33 @@ const struct model_resource *resources_find(struct request *r, const struct mode
 	return resource;
 }
 
+/* ---- statements ---- */
+
+void resources_form(struct strbuf *out, const struct model *m, char which)
+{
+	strbuf_addch(out, which);
+	strbuf_add(out, (const char *)&m->number, sizeof(m->number));
+}
+
+bool resources_make_write(struct made_statements *all, const struct model *m,
+			  const struct query_write *w, struct made **ret)
+{
+	for (int which = WRITE_FREE; which <= WRITE_WAITS; which++) {
+		AUTO_STRBUF form = STRBUF_INIT, sql = STRBUF_INIT;
+
+		resources_form(&form, m, which == WRITE_FREE ? 'f' : 'w');
+		query_write_form(&form, w);
+		ret[which] = made_find(all, &form);
+		if (ret[which])
+			continue;
+		query_write_sql(&sql, w, which == WRITE_WAITS);
+		ret[which] = made_add(all, &form, sql.data, sql.data, (int)query_write_params(w));
+		if (!ret[which])
+			return false;
+	}
+	return true;
+}
+
 /* ---- life ---- */
 
 /* What was read against a model. */
@@ -195,5 +222,4 @@ void resources_clear(struct resources *all)
 {
 	strbuf_clear(&all->openapi);
 	catalog_view_clear(&all->view);
-	free(all->plain);
 }

@@ -18,14 +18,6 @@
 struct resources {
 	struct catalog_view view;
 	struct request_queue outdated; /* wait for another model */
-	/* By resource of the model `plain_of`, the statement of a row by its key when a request says nothing
-	 * else, while its place has it. */
-	struct plain_statement {
-		struct made *made;
-		uint64_t serial;
-	} * plain;
-	size_t nplain;
-	uint64_t plain_of;
 	struct request_queue counting; /* wait for counts of rows */
 	struct strbuf openapi;	       /* the description of the API, of the model `openapi_of` */
 	uint64_t openapi_of;

@@ -129,17 +129,11 @@ static bool make(struct batch_data *d)
 				 .ncolumns = other_columns(d, columns),
 				 .brief = true };
 
-	for (int which = WRITE_FREE; which <= WRITE_WAITS; which++) {
-		AUTO_STRBUF sql = STRBUF_INIT;
-
-		query_write_sql(&sql, &w, which == WRITE_WAITS);
-		made_unref(d->made[which]);
-		d->made[which] = made_find(d->store->made, strbuf_str(&sql), strbuf_str(&sql),
-					   (int)query_write_params(&w));
-		if (!d->made[which])
-			return false;
+	for (size_t i = 0; i < ARRAY_SIZE(d->made); i++) {
+		made_unref(d->made[i]);
+		d->made[i] = NULL;
 	}
-	return true;
+	return resources_make_write(d->store->made, d->model, &w, d->made);
 }
 
 static void add_value(struct strbuf *bytes, const struct row_input *in, const struct row_value *v)

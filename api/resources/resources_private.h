@@ -48,6 +48,12 @@ const struct listed_resource *resources_listed(const struct request *r,
 					       const struct model_resource *resource);
 /* Answers with 400; returns false. */
 bool resources_refuse(struct request *r, const struct query_fault *fault);
+/* The beginning of a statement's form: which of those of a query it is, by a letter, and the model. */
+void resources_form(struct strbuf *out, const struct model *m, char which);
+/* Both statements of a write (WRITE_FREE, WRITE_WAITS); one reference to each, the caller's. False: there is no
+ * place for them, and ret has those that there was place for. */
+bool resources_make_write(struct made_statements *all, const struct model *m,
+			  const struct query_write *w, struct made **ret);
 /* The path's key becomes values of the query. False: it was answered. */
 bool resources_read_key(struct request *r);
 /* What stands in front of "/users": "/api", or nothing. */

@@ -14,6 +14,7 @@
 #include "api/resources/query_sql.h"
 #include "api/resources/resources_private.h"
 #include "common/base/base64.h"
+#include "common/json/jscan.h"
 
 static const struct read_calls row_calls, rows_calls;
 static const struct list_calls listing;
@@ -22,16 +23,28 @@ _Static_assert(READ_TABLES > QUERY_EMBEDS_MAX, "a read's table and those that it
 
 /* ---- statements ---- */
 
+static struct made *find_or_make(struct request *r, char which, size_t nparams,
+				 void (*write)(struct strbuf *, const struct query *, bool))
+{
+	AUTO_STRBUF form = STRBUF_INIT, replica = STRBUF_INIT, primary = STRBUF_INIT;
+	const struct query *q = &r->of->query;
+
+	resources_form(&form, q->model, which);
+	query_sql_form(&form, q);
+	struct made *m = made_find(store_of(r)->made, &form);
+
+	if (m)
+		return m;
+	write(&replica, q, false);
+	write(&primary, q, true);
+	return made_add(store_of(r)->made, &form, replica.data, primary.data, (int)nparams);
+}
+
 static bool make(struct request *r, const struct read_calls *calls, bool joins, size_t nparams,
 		 void (*write)(struct strbuf *, const struct query *, bool))
 {
-	AUTO_STRBUF replica = STRBUF_INIT, primary = STRBUF_INIT;
-
-	write(&replica, &r->of->query, false);
-	write(&primary, &r->of->query, true);
 	made_unref(r->of->made[0]);
-	struct made *m = made_find(store_of(r)->made, strbuf_str(&replica), strbuf_str(&primary),
-				   (int)nparams);
+	struct made *m = find_or_make(r, calls == &row_calls ? 'k' : 'p', nparams, write);
 
 	r->of->made[0] = m;
 	if (!m) {
@@ -54,21 +67,6 @@ static bool make_row(struct request *r)
 	const struct model_resource *resource = r->of->query.resource;
 
 	return make(r, &row_calls, resource->plain, resource->nkey, query_sql_keys);
-}
-
-/* The place of the statement that most reads by key have; NULL: it is not kept. */
-static struct plain_statement *plain_place(struct request *r)
-{
-	struct resources *all = store_of(r)->resources;
-	const struct model *m = r->of->query.model;
-
-	if (all->plain_of != m->number) {
-		free(all->plain);
-		all->nplain = m->nresources;
-		all->plain = xcalloc(m->nresources + 1, sizeof(all->plain[0]));
-		all->plain_of = m->number;
-	}
-	return &all->plain[r->of->query.resource - m->resources];
 }
 
 /* ---- what a request asks ---- */
@@ -150,22 +148,8 @@ static bool plan_row(struct request *r)
 	const struct model *m = resources_model(r);
 	const struct model_resource *resource = m ? resources_find(r, m, r->part[0]) : NULL;
 
-	if (!resource || !read_params(r, m, resource, true, NULL))
+	if (!resource || !read_params(r, m, resource, true, NULL) || !make_row(r))
 		return false;
-	bool plain = http_request_params(r->http, NULL, 0) == 0;
-	struct plain_statement *place = plain ? plain_place(r) : NULL;
-	struct made *m_plain = place ? made_again(store_of(r)->made, place->made, place->serial)
-				     : NULL;
-
-	if (m_plain) {
-		r->of->made[0] = m_plain;
-		r->statement = &m_plain->reads;
-	} else {
-		if (!make_row(r))
-			return false;
-		if (place)
-			*place = (struct plain_statement){ r->of->made[0], r->of->made[0]->serial };
-	}
 	if (!resources_read_key(r))
 		return false;
 	want_tables(r);
@@ -272,9 +256,9 @@ static void row_params(struct request *const *rows, size_t n, struct db_param *r
 
 /* ---- answers ---- */
 
-static bool lacks(const struct pg_result *rows, int row)
+static bool lacks(const struct query *q, const struct pg_result *rows, int row, size_t column)
 {
-	return db_value(rows, row, 2)[0] != 0;
+	return query_has_parents(q, -1) && db_value(rows, row, (int)column)[0] != 0;
 }
 
 static bool row_row(struct request *r, const struct pg_result *res, int row,
@@ -282,7 +266,7 @@ static bool row_row(struct request *r, const struct pg_result *res, int row,
 {
 	struct strbuf *out = http_out(r->http);
 
-	if (!up->primary && lacks(res, row))
+	if (!up->primary && lacks(&r->of->query, res, row, 2))
 		return false;
 	request_served_by(r, up);
 	if (resources_envelope(r))
@@ -318,14 +302,35 @@ static void list_close(struct request *r, struct strbuf *out)
 		resources_message(r, out, "retrieved");
 }
 
+/* The texts of the order's columns in a row, as a JSON array: a whole number's needs no escapes. */
+static void add_cursor(struct strbuf *out, const struct query *q, const struct pg_result *rows,
+		       int row)
+{
+	for (size_t i = 0; i < q->norders; i++) {
+		int column = (int)i + 1;
+
+		strbuf_addch(out, i > 0 ? ',' : '[');
+		if (db_is_null(rows, row, column))
+			strbuf_addstr(out, "null");
+		else if (q->resource->columns[q->orders[i].column].kind == MODEL_INTEGER)
+			strbuf_addf(out, "\"%" PRId64 "\"",
+				    pg_get_int8(db_value(rows, row, column)));
+		else
+			jscan_write_string(out, db_value(rows, row, column),
+					   (size_t)db_length(rows, row, column));
+	}
+	strbuf_addch(out, ']');
+}
+
 static void list_close_page(struct request *r, struct strbuf *out, const struct pg_result *rows,
 			    int last, bool more)
 {
-	AUTO_STRBUF next = STRBUF_INIT;
+	AUTO_STRBUF cursor = STRBUF_INIT, next = STRBUF_INIT;
 
-	if (more)
-		base64_add(&next, BASE64_URL, db_value(rows, last, 1),
-			   (size_t)db_length(rows, last, 1));
+	if (more) {
+		add_cursor(&cursor, &r->of->query, rows, last);
+		base64_add(&next, BASE64_URL, cursor.data, cursor.len);
+	}
 	/* Nobody could ask for the next page, and without it this one would look like the last. */
 	if (next.len > QUERY_CURSOR_MAX) {
 		request_fail(
@@ -351,13 +356,10 @@ static void list_close_page(struct request *r, struct strbuf *out, const struct 
 /* The first row may be the count of all. */
 static int list_first(struct request *r, const struct pg_result *rows)
 {
-	char text[24];
-
 	if (r->of->query.count == QUERY_NO_COUNT)
 		return 0;
 	if (!r->of->counted) {
-		snprintf(text, sizeof(text), "%" PRId64, pg_get_int8(db_value(rows, 0, 3)));
-		http_header(r->http, "X-Total-Count", text);
+		http_header(r->http, "X-Total-Count", db_value(rows, 0, 0));
 		r->of->counted = true;
 	}
 	return 1;
@@ -365,9 +367,10 @@ static int list_first(struct request *r, const struct pg_result *rows)
 
 static bool list_whole(struct request *r, const struct pg_result *rows)
 {
-	(void)r;
+	const struct query *q = &r->of->query;
+
 	for (int i = 0; i < db_rows(rows); i++)
-		if (lacks(rows, i))
+		if (lacks(q, rows, i, q->norders + 1))
 			return false;
 	return true;
 }
@@ -375,9 +378,11 @@ static bool list_whole(struct request *r, const struct pg_result *rows)
 static bool list_behind(struct request *r, const struct pg_result *rows, int row)
 {
 	struct query *q = &r->of->query;
+	AUTO_STRBUF cursor = STRBUF_INIT;
 
 	q->count = QUERY_NO_COUNT;
-	if (query_set_cursor(q, db_value(rows, row, 1), (size_t)db_length(rows, row, 1)))
+	add_cursor(&cursor, q, rows, row);
+	if (query_set_cursor(q, cursor.data, cursor.len))
 		return make_rows(r);
 	request_unavailable(r, "a row's place in the list cannot be told");
 	return false;

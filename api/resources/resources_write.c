@@ -24,24 +24,15 @@ static const struct write_calls calls;
 static bool make(struct request *r, const struct query_write *w, bool joins)
 {
 	struct resource_request *of = r->of;
-	struct made_statements *all = store_of(r)->made;
-	size_t params = query_write_params(w);
 
-	for (int which = WRITE_FREE; which <= WRITE_WAITS; which++) {
-		AUTO_STRBUF sql = STRBUF_INIT;
-
-		query_write_sql(&sql, w, which == WRITE_WAITS);
-		of->made[which] = made_find(all, strbuf_str(&sql), strbuf_str(&sql), (int)params);
-		if (!of->made[which]) {
-			request_unavailable(
-				r, "too many different statements are under way; try again");
-			return false;
-		}
+	if (!resources_make_write(store_of(r)->made, of->query.model, w, of->made)) {
+		request_unavailable(r, "too many different statements are under way; try again");
+		return false;
 	}
 	of->made[WRITE_FREE]->writes = (struct write_statement){
 		.calls = &calls,
 		.joins = joins,
-		.nparams = (int)params,
+		.nparams = (int)query_write_params(w),
 		.made = { of->made[WRITE_FREE], of->made[WRITE_WAITS] },
 	};
 	r->write = &of->made[WRITE_FREE]->writes;

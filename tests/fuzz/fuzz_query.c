@@ -8,6 +8,7 @@
  *   3. A statement has as many quotes as it needs, and is made of the characters that we use outside of them.
  *   4. A key that is accepted has a value for each column, and is accepted again as it is written then.
  *   5. A fault has words, and a field, in valid UTF-8.
+ *   6. Queries of one form have one statement.
  */
 #include "api/resources/query_sql.h"
 #include "common/base/base64.h"
@@ -198,6 +199,34 @@ static void check_same(const struct query *a, const struct query *b, bool key)
 	}
 }
 
+static void check_form(const struct query *q, bool key)
+{
+	static struct {
+		char *form, *sql;
+		size_t len;
+	} seen[4096];
+	AUTO_STRBUF form = STRBUF_INIT, sql = STRBUF_INIT;
+	size_t at = key;
+
+	strbuf_addch(&form, key ? 'k' : 'p');
+	query_sql_form(&form, q);
+	if (key)
+		query_sql_keys(&sql, q, true);
+	else
+		query_sql_page(&sql, q, true);
+	for (size_t i = 0; i < form.len; i++)
+		at = at * 31 + (unsigned char)form.data[i];
+	at %= ARRAY_SIZE(seen);
+	if (seen[at].form && seen[at].len == form.len &&
+	    memcmp(seen[at].form, form.data, form.len) == 0)
+		PROMISE(strcmp(seen[at].sql, sql.data) == 0);
+	free(seen[at].form);
+	free(seen[at].sql);
+	seen[at].len = form.len;
+	seen[at].form = strbuf_detach(&form, NULL);
+	seen[at].sql = strbuf_detach(&sql, NULL);
+}
+
 static void check_again(const struct query *q, const struct query_rules *rules, bool key)
 {
 	struct query_rules without = { .scans = rules->scans, .embeds = NULL };
@@ -259,6 +288,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (ask(&q, r, &rules, text, size - 2, key)) {
 		check_bounds(&q);
 		check_again(&q, &rules, key);
+		check_form(&q, key);
 	}
 	query_clear(&q);
 

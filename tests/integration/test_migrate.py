@@ -4,9 +4,10 @@ import subprocess
 import threading
 import time
 
+import psycopg2
 import pytest
 
-from conftest import ROOT, program_env
+from conftest import ROOT, program_env, wait_until
 
 DATABASES = ("primary", "replica-1", "replica-2")
 
@@ -138,6 +139,7 @@ def test_down_and_up_lose_nothing(stack):
 
     assert take_back(stack) == [f"{db}: {NEWEST[db]}: taken back" for db in reversed(DATABASES)]
     assert stack.sql("primary", WAITING) == waiting
+    assert take_back(stack) == [f"{db}: 4 readable: taken back" for db in reversed(DATABASES)]
     assert take_back(stack) == [f"{db}: 3 any_table: taken back" for db in reversed(DATABASES)]
     assert {db: stack.rows(db) for db in DATABASES} == rows
     assert stack.sql("primary", WAITED) == waiting
@@ -166,15 +168,73 @@ def test_down_and_up_lose_nothing(stack):
 
 def test_down_takes_back_what_the_newest_made_alone(stack):
     stack.psql("primary", "create table t (id int primary key); select pgfanout.add_table('t'); insert into t values (1)")
-    kept = "select to_regproc('pgfanout.readable'), (select count(*) from pgfanout.registered), (select count(*) from pgfanout.outbox)"
-    assert stack.sql("primary", kept) == [("pgfanout.readable", 2, 2)]
+    kept = ("select to_regclass('pgfanout.readable_tables')::text, (select count(*) from pgfanout.registered), "
+            "(select count(*) from pgfanout.outbox)")
+    assert stack.sql("primary", kept) == [("pgfanout.readable_tables", 2, 2)]
     take_back(stack)
     assert stack.sql("primary", kept) == [(None, 2, 2)]
-    assert stack.sql("replica-1", "select to_regproc('pgfanout.readable'), to_regclass('pgfanout.shapes_left_out'), "
-                     "(select count(*) from pgfanout.tables)") == [(None, None, 1)]
+    assert stack.sql("replica-1", "select to_regclass('pgfanout.readable_tables')::text, pgfanout.readable(1, 1), "
+                     "(select count(*) from pgfanout.tables)") == [(None, True, 1)]
     stack.migrate()
-    assert stack.sql("primary", kept) == [("pgfanout.readable", 2, 2)]
-    assert stack.sql("replica-1", "select pgfanout.readable(1, 1)") == [(True,)]
+    assert stack.sql("primary", kept) == [("pgfanout.readable_tables", 2, 2)]
+    assert stack.sql("replica-1", "select id, shape from pgfanout.readable_tables") == [(1, 1)]
+
+
+def test_what_is_readable_is_what_the_function_says(stack):
+    """The view's two conditions that are kept by triggers, in each order."""
+    def readable():
+        there = stack.sql("replica-1", "select id from pgfanout.readable_tables order by id")
+        for (number, shape) in stack.sql("replica-1", "select id, shape from pgfanout.tables where shape < 1000"):
+            try:
+                says = stack.sql("replica-1", "select pgfanout.readable(%s, %s)", number, shape)[0][0]
+            except psycopg2.errors.Error as e:
+                assert e.pgcode == "PF006"
+                says = False
+            assert says == ((number,) in there)
+        return [number for number, in there]
+
+    stack.psql("replica-1", """create table a (id int primary key); create table b (id int primary key);
+        insert into pgfanout.streams (stream, name, needs_reset) values (7, 'seven', false);
+        insert into pgfanout.shapes (id, description) values (21, '{"table": 2}'), (31, '{"table": 3}');
+        insert into pgfanout.tables (id, stream, relation, shape) values (2, 7, 'a', 21), (3, 8, 'b', 31);""")
+    assert readable() == [1, 2]  # nobody knows stream 8
+    for change, want in (
+            ("insert into pgfanout.streams (stream, name, needs_reset) values (8, 'eight', false)", [1, 2, 3]),
+            ("update pgfanout.streams set needs_reset = true where stream in (7, 8)", [1]),
+            ("update pgfanout.streams set needs_reset = false where stream = 8", [1, 3]),
+            ("update pgfanout.tables set stream = 8 where id = 2", [1, 2, 3]),
+            ("delete from pgfanout.streams where stream = 8", [1]),
+            ("update pgfanout.tables set stream = 1 where id in (2, 3)", [1, 2, 3]),
+            ("insert into pgfanout.shapes (id, description, waiting) values (22, '{\"table\": 2}', 'a reason')", [1, 3]),
+            ("insert into pgfanout.shapes (id, description, pending) values (32, '{\"table\": 3}', true)", [1]),
+            ("update pgfanout.tables set shape = 22 where id = 2", [1, 2]),
+            ("update pgfanout.tables set shape = 21 where id = 2", [1]),
+            ("update pgfanout.shapes set waiting = null, pending = false", [1, 2, 3]),
+            ("update pgfanout.shapes set pending = true where id = 21", [1, 2, 3]),  # not a newer one
+            ("update pgfanout.shapes set pending = true where id = 22", [1, 3]),
+            ("delete from pgfanout.shapes where id = 22", [1, 2, 3]),
+            ("update pgfanout.tables set due = true where id = 2", [1, 3]),
+            ("update pgfanout.tables set dropped = 'sync' where id = 3", [1])):
+        stack.psql("replica-1", change)
+        assert readable() == want, change
+
+
+def test_a_table_comes_while_its_stream_is_marked(stack):
+    """Neither transaction sees the other's change, but what comes last knows of both."""
+    stack.psql("replica-1", "create table a (id int primary key); insert into pgfanout.shapes (id, description) values (21, '{\"table\": 2}')")
+    with stack.connect("replica-1") as one, stack.connect("replica-1") as other:
+        marks, comes = one.cursor(), other.cursor()
+        marks.execute("update pgfanout.streams set needs_reset = true where stream = 1")
+        blocked = threading.Thread(target=lambda: (
+            comes.execute("insert into pgfanout.tables (id, stream, relation, shape) values (2, 1, 'a', 21)"), other.commit()))
+        blocked.start()
+        wait_until(lambda: stack.sql("replica-1", "select count(*) from pg_stat_activity where wait_event_type = 'Lock'")[0][0] > 0, 30,
+                   "the insert to wait")
+        one.commit()
+        blocked.join(30)
+    assert stack.sql("replica-1", "select id from pgfanout.readable_tables") == []
+    stack.psql("replica-1", "update pgfanout.streams set needs_reset = false where stream = 1")
+    assert stack.sql("replica-1", "select id from pgfanout.readable_tables order by id") == [(1,), (2,)]
 
 
 def test_down_all_the_way_keeps_the_products(stack):

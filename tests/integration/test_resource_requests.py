@@ -851,7 +851,7 @@ def test_nothing_takes_longer_than_it_may(stack):
         INSERT INTO big (v) SELECT repeat(md5(n::text), 4) FROM generate_series(1, 300000) n;""")
     stack.start_consumer()
     register(stack, "big")
-    stack.start_api(RESOURCES="big", RESOURCE_SCANS="true", READ_TIMEOUT_MS=100, REQUEST_TIMEOUT_MS=3000)
+    stack.start_api(RESOURCES="big", RESOURCE_SCANS="true", READ_TIMEOUT_MS=250, REQUEST_TIMEOUT_MS=6000)
     wait_loaded(stack, "big")
     wait_known(stack, "/api/big/1")
     slow = "&".join(["v=like." + "%25_" * 100] * 15 + ["v=eq.x"])  # of each row all but the last are true

@@ -1,5 +1,5 @@
 /*
- * api/batch/statements.c: statements are known by their texts; what is held keeps its place, of the others the one
+ * api/batch/statements.c: statements are known by their forms; what is held keeps its place, of the others the one
  * that was not used for the longest time gives way. Companion: tests/unit/test_db_pipeline.c for connections.
  */
 #include <setjmp.h>
@@ -9,27 +9,37 @@
 
 #include <cmocka.h>
 
-#include <stdio.h>
-
 #include "api/batch/statements.h"
 
 static struct made *find(struct made_statements *all, unsigned n)
 {
-	char text[32];
+	AUTO_STRBUF form = STRBUF_INIT, text = STRBUF_INIT;
 
-	snprintf(text, sizeof(text), "SELECT %u", n);
-	return made_find(all, text, text, 0);
+	strbuf_addf(&form, "%c%u", '\0', n);
+	strbuf_addf(&text, "SELECT %u", n);
+	struct made *m = made_find(all, &form);
+
+	return m ? m : made_add(all, &form, text.data, text.data, 0);
 }
 
-static void test_known_by_texts(void **state)
+static void test_known_by_forms(void **state)
 {
 	static struct made_statements all;
-	struct made *a = made_find(&all, "SELECT 1", "SELECT 1 WHERE true", 1);
+	struct made *a = find(&all, 1), *b = find(&all, 2), *c;
+	AUTO_STRBUF form = STRBUF_INIT;
 
 	(void)state;
-	assert_ptr_equal(made_find(&all, "SELECT 1", "SELECT 1 WHERE true", 1), a);
-	assert_ptr_not_equal(made_find(&all, "SELECT 1", "SELECT 1", 1), a);
-	assert_int_equal(a->nparams, 1);
+	assert_ptr_not_equal(a, b);
+	assert_ptr_equal(find(&all, 1), a);
+	assert_string_equal(a->replica, "SELECT 1");
+	assert_string_equal(b->primary, "SELECT 2");
+	strbuf_addstr(&form, "other");
+	assert_null(made_find(&all, &form));
+	c = made_add(&all, &form, "SELECT 1", "SELECT 1 WHERE true", 1);
+	assert_ptr_equal(made_find(&all, &form), c);
+	assert_string_equal(c->replica, "SELECT 1");
+	assert_string_equal(c->primary, "SELECT 1 WHERE true");
+	assert_int_equal(c->nparams, 1);
 	made_clear(&all);
 }
 
@@ -51,17 +61,21 @@ static void test_the_oldest_gives_way(void **state)
 {
 	static struct made_statements all;
 	struct made *first = find(&all, 0), *second = find(&all, 1);
-	uint64_t of_first = first->serial, of_second = second->serial;
+	uint64_t serial = first->serial;
+
+	AUTO_STRBUF gone_to = STRBUF_INIT;
 
 	(void)state;
+	strbuf_addf(&gone_to, "SELECT %u", MADE_MAX);
 	made_unref(first);
 	made_unref(second);
 	for (unsigned n = 2; n < MADE_MAX; n++)
 		made_unref(find(&all, n));
 	made_unref(find(&all, 0)); /* used last */
 	made_unref(find(&all, MADE_MAX));
-	assert_null(made_again(&all, second, of_second));
-	assert_ptr_equal(made_again(&all, first, of_first), first);
+	assert_string_equal(second->replica, strbuf_str(&gone_to));
+	assert_ptr_equal(find(&all, 0), first);
+	assert_int_equal(first->serial, serial);
 	made_clear(&all);
 }
 
@@ -83,7 +97,7 @@ static void test_all_are_held(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_known_by_texts),
+		cmocka_unit_test(test_known_by_forms),
 		cmocka_unit_test(test_held_ones_stay),
 		cmocka_unit_test(test_the_oldest_gives_way),
 		cmocka_unit_test(test_all_are_held),
