@@ -64,7 +64,7 @@ void page_start(struct request *r)
 
 /* ---- lists ---- */
 
-static void ask(struct request *r)
+void list_again(struct request *r)
 {
 	r->list->chunk = CHUNK_ASKED;
 	/* Each may try every database. */
@@ -85,7 +85,7 @@ static void send_filled(struct request *r)
 	list->sent = 0;
 	list->chunk = CHUNK_IDLE;
 	if (!list->last)
-		ask(r);
+		list_again(r);
 }
 
 /* The reader of http.h. */
@@ -207,7 +207,7 @@ void list_tick(struct store *s)
 		struct request *r = queue_pop(&s->lists->waiting);
 
 		if (!mono_reached(r->list->patience, s->pool->now)) {
-			ask(r);
+			list_again(r);
 			continue;
 		}
 		list_cut(r);
@@ -271,5 +271,5 @@ void list_start(struct request *r)
 	r->list->patience = MONO_NEVER;
 	r->gone = list_free;
 	r->limit = LIST_FIRST;
-	ask(r);
+	list_again(r);
 }

@@ -61,6 +61,8 @@ bool list_rows(struct request *r, const struct pg_result *rows, const struct ups
 void list_none(struct request *r);
 /* Of a list whose answer has begun nothing can be said any more: its connection is cut. */
 bool list_is_running(const struct request *r);
+/* Its next chunk is asked for once more, of any database: its statement is another one. */
+void list_again(struct request *r);
 void list_cut(struct request *r);
 
 #endif

@@ -339,7 +339,7 @@ void catalog_place_put(struct catalog_place *p, struct model *m)
 	pthread_mutex_lock(&p->lock);
 	struct model *old = p->model;
 
-	m->number = atomic_load(&p->number) + 1;
+	m->number = m->members = atomic_load(&p->number) + 1;
 	p->model = m;
 	atomic_store(&p->number, m->number);
 	pthread_mutex_unlock(&p->lock);

@@ -200,11 +200,12 @@ static bool read_identity(const struct jscan_value *from, struct model_column *c
 
 static bool read_column(const struct jscan_value *from, struct model_column *c, struct err *err)
 {
-	int64_t most = 0;
+	int64_t most = 0, number = 0;
 
 	c->key = -1;
 	if (!read_text(from, "name", &c->name, err))
 		return false;
+	c->in_sql = c->name;
 	if (!read_text(from, "type", &c->type, err) ||
 	    !read_optional(from, "comment", &c->comment, err) || !read_kinds(from, c, err) ||
 	    !read_labels(from, c, err) || !read_identity(from, c, err) ||
@@ -212,9 +213,11 @@ static bool read_column(const struct jscan_value *from, struct model_column *c, 
 	    !read_bool(from, "default", &c->has_default, err) ||
 	    !read_bool(from, "generated", &c->generated, err) ||
 	    !read_bool(from, "plain", &c->plain, err) ||
+	    !read_int(from, "number", 1, INT16_MAX, &number, err) ||
 	    !read_int(from, "max", 1, INT_MAX, &most, err))
 		return err_prefix(err, "column %s", c->name);
 	c->max_length = (int)most;
+	c->number = (int)number;
 	return true;
 }
 
@@ -508,6 +511,8 @@ struct model *model_read(const char *text, size_t len, struct err *err)
 
 static void column_clear(struct model_column *c)
 {
+	if (c->in_sql != c->name)
+		free(c->in_sql);
 	free(c->name);
 	free(c->type);
 	free(c->comment);

@@ -8,7 +8,7 @@
  * The text that model_read() takes, the one result of catalog.sql; whatever is not set may be missing:
  *   {"resources": [{"name": "posts", "table": 103, "shape": 7, "schema": "public", "relation": "Post",
  *      "filter": "published", "comment": "…", "rows": 1234,
- *      "columns": [{"name": "id", "type": "integer", "kind": "integer", "comment": "…",
+ *      "columns": [{"name": "id", "number": 1, "type": "integer", "kind": "integer", "comment": "…",
  *          "element": "text", "labels": ["a", "b"], "notnull": true, "default": true,
  *          "identity": "always" | "by default", "generated": true, "plain": true, "max": 40}],
  *      "key": ["id"],
@@ -43,7 +43,8 @@ enum model_kind {
 };
 
 struct model_column {
-	char *name;    /* the column, and the member */
+	char *name; /* the column, and the member */
+	char *in_sql; /* the column in statements: another name only where model_follow.h made the model */
 	char *type;    /* as SQL has it: numeric(12,2); a domain's is its base type */
 	char *comment; /* NULL: none */
 	char **labels; /* of an enum; NULL: it is none */
@@ -53,6 +54,8 @@ struct model_column {
 	bool plain;	/* equal values have the same text */
 	int max_length; /* of varchar(40); 0: none */
 	int key;	/* its place in the key, from 0; -1: not of it */
+	int number;	/* in the table, whatever it is called; 0: not known */
+	bool gone;	/* of model_follow.h: statements cannot have it any more */
 };
 
 struct model_index_column {
@@ -115,6 +118,8 @@ struct model_missing {
 struct model {
 	atomic_uint refs;
 	uint64_t number; /* grows with each model of this process; catalog.c sets it */
+	uint64_t
+		members; /* of which number the members' names are: the same, but in model_follow.h */
 	struct model_resource *resources;
 	size_t nresources;
 	struct model_reference *references;

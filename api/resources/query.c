@@ -306,6 +306,54 @@ void query_clear(struct query *q)
 	*q = (struct query){ .model = NULL };
 }
 
+/* ---- another model ---- */
+
+/* Whether a column is read of the query's own resource. */
+static bool reads(const struct query *q, size_t column)
+{
+	bool found = !q->selects;
+
+	for (size_t i = 0; q->selects && i < q->nselect; i++)
+		found = found || q->select[i] == column;
+	for (size_t i = 0; i < q->norders; i++)
+		found = found || q->orders[i].column == column;
+	for (size_t i = 0; i < q->nfilters; i++)
+		found = found || q->filters[i].column == column;
+	return found;
+}
+
+/* Of an embed everything is read; of what it refers by, the columns too. */
+static bool embed_is_gone(const struct query *q, size_t embed)
+{
+	const struct model_resource *r = query_embedded(q, embed);
+	const struct model_reference *f = q->embeds[embed].reference;
+	bool gone = false;
+
+	for (size_t i = 0; i < r->ncolumns; i++)
+		gone = gone || r->columns[i].gone;
+	for (size_t k = 0; k < f->n; k++)
+		gone = gone || q->model->resources[f->child].columns[f->columns[k]].gone ||
+		       q->model->resources[f->parent].columns[f->keys[k]].gone;
+	return gone;
+}
+
+bool query_follow(struct query *q, struct model *m)
+{
+	const struct model *was = q->model;
+	bool gone = false;
+
+	q->resource = &m->resources[q->resource - was->resources];
+	for (size_t i = 0; i < q->nembeds; i++)
+		q->embeds[i].reference = &m->references[q->embeds[i].reference - was->references];
+	q->model = m;
+	model_unref(was);
+	for (size_t i = 0; i < q->resource->ncolumns; i++)
+		gone = gone || (q->resource->columns[i].gone && reads(q, i));
+	for (size_t i = 0; i < q->nembeds; i++)
+		gone = gone || embed_is_gone(q, i);
+	return !gone;
+}
+
 /* ---- keys ---- */
 
 static bool read_key_part(struct query *q, size_t column, const char *s, size_t len,

@@ -134,6 +134,9 @@ MUST_CHECK bool query_read(struct query *q, const struct model *m, const struct 
 			   const struct query_rules *rules, const struct http_param *params,
 			   size_t n, bool key, struct query_fault *fault);
 void query_clear(struct query *q);
+/* The same query by another model, which was made of the query's by model_follow(); the reference becomes the
+ * query's. False: something that it reads is gone. */
+MUST_CHECK bool query_follow(struct query *q, struct model *m);
 
 /* The text of a cursor is base64 of a JSON array: the texts of the order's columns in the last row, or null.
  * This one, in place of what cursor there is, is not in base64. False: it is none. */

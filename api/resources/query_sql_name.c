@@ -22,7 +22,7 @@ void query_sql_column(struct strbuf *out, const char *alias, const struct model_
 		      size_t column)
 {
 	strbuf_addf(out, "%s.", alias);
-	query_sql_name(out, r->columns[column].name);
+	query_sql_name(out, r->columns[column].in_sql);
 }
 
 void query_sql_relation(struct strbuf *out, const struct model_resource *r)

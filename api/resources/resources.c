@@ -64,8 +64,10 @@ const struct model_resource *resources_find(struct request *r, const struct mode
 
 void resources_form(struct strbuf *out, const struct model *m, char which)
 {
+	uint64_t is[] = { m->number, m->members };
+
 	strbuf_addch(out, which);
-	strbuf_add(out, (const char *)&m->number, sizeof(m->number));
+	strbuf_add(out, (const char *)is, sizeof(is));
 }
 
 bool resources_make_write(struct made_statements *all, const struct model *m,
@@ -203,8 +205,12 @@ static void tick_outdated(struct store *s)
 	for (size_t n = all->outdated.n; n > 0; n--) {
 		struct request *r = queue_pop(&all->outdated);
 
-		if (number != r->of->outdated)
+		if (number != r->of->outdated && list_is_running(r))
+			resources_read_on(r);
+		else if (number != r->of->outdated)
 			read_again(r);
+		else if (mono_reached(r->of->patience, s->pool->now) && list_is_running(r))
+			list_cut(r);
 		else if (mono_reached(r->of->patience, s->pool->now))
 			request_unavailable(r, "the table of this resource is being changed");
 		else

@@ -73,6 +73,12 @@ bool resources_is_outdated(const struct err *err);
 /* Waits for another model, then the request is read and sent again. False: it has waited for too long. */
 bool resources_wait(struct request *r);
 
+/* ---- resources_read.c ---- */
+
+/* A list that runs goes on in the newest model, with the members that it has begun with; or is cut, if they are
+ * gone. */
+void resources_read_on(struct request *r);
+
 /* ---- resources_status.c ---- */
 /* Those that wait for counts of rows. */
 void resources_tick_stats(struct store *s);

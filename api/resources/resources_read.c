@@ -11,6 +11,7 @@
 #include "api/batch/read_batch.h"
 #include "api/batch/scratch.h"
 #include "api/resources/listed.h"
+#include "api/resources/model_follow.h"
 #include "api/resources/query_sql.h"
 #include "api/resources/resources_private.h"
 #include "common/base/base64.h"
@@ -381,6 +382,7 @@ static bool list_behind(struct request *r, const struct pg_result *rows, int row
 	AUTO_STRBUF cursor = STRBUF_INIT;
 
 	q->count = QUERY_NO_COUNT;
+	r->of->patience = MONO_NEVER;
 	add_cursor(&cursor, q, rows, row);
 	if (query_set_cursor(q, cursor.data, cursor.len))
 		return make_rows(r);
@@ -403,15 +405,35 @@ static const char *field_of(const struct request *r, int parameter)
 	return resource->columns[q->values[parameter - 1].column].name;
 }
 
+/* Whether there is a newer model already. */
+static bool is_outdated(struct request *r)
+{
+	return resources_model(r)->number != r->of->query.model->number;
+}
+
+void resources_read_on(struct request *r)
+{
+	struct query *q = &r->of->query;
+
+	if (query_follow(q, model_follow(q->model, resources_model(r))) && make_rows(r))
+		list_again(r);
+	else
+		list_cut(r);
+}
+
 static bool on_refused(struct request *r, const struct upstream *up, enum db_outcome outcome,
 		       const struct err *err)
 {
 	bool slow = strcmp(err->sqlstate, "57014") == 0; /* it would be slow elsewhere too */
 
 	if (list_is_running(r)) {
-		if (slow || (up->primary && resources_is_outdated(err)))
+		bool outdated = up->primary && resources_is_outdated(err);
+
+		if (outdated && is_outdated(r))
+			resources_read_on(r);
+		else if (slow || (outdated && !resources_wait(r)))
 			list_cut(r);
-		return r->state == REQUEST_STREAMING;
+		return slow || outdated;
 	}
 	if (slow) {
 		request_unavailable(r, "the query takes longer than READ_TIMEOUT_MS allows");

@@ -1,5 +1,7 @@
 """Resources: registered tables served at /api/<name>, read from the replicas and written to the primary."""
+import http.client
 import json
+import socket
 import threading
 
 import pytest
@@ -252,6 +254,66 @@ def test_a_column_comes_goes_and_is_renamed(blog):
     assert not failures, failures[:3]
     assert shapes <= {("id", "name"), ("id", "name", "colour"), ("id", "name", "color"), ("id", "title")}
     assert data(blog.patch("/api/categories/1", json={"title": "Old news"})) == {"id": 1, "title": "Old news"}
+
+
+class SlowList:
+    """A list that has begun, and waits for its reader with most of it still to be read from a database."""
+
+    def __init__(self, stack, path):
+        self.conn = http.client.HTTPConnection("127.0.0.1", int(stack.env["PORT"]), timeout=60)
+        self.conn.sock = socket.socket()
+        self.conn.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        self.conn.sock.connect(("127.0.0.1", int(stack.env["PORT"])))
+        self.conn.request("GET", path)
+        self.answer = self.conn.getresponse()
+        assert self.answer.status == 200
+        self.begun = self.answer.read(1000)
+
+    def rest(self):
+        try:
+            return json.loads(self.begun + self.answer.read())["data"]
+        finally:
+            self.conn.close()
+
+
+def test_a_list_goes_on_while_its_table_is_altered(stack):
+    """With the members that it has begun with; where they are gone, it is cut."""
+    stack.psql("primary", """create table kinds (id int primary key, name text not null);
+        create table things (id int primary key, name text not null, kind int not null references kinds, size int, note text);
+        insert into kinds select n, 'kind ' || n from generate_series(0, 9) n;
+        insert into things select n, repeat('x', 200) || n, n % 10, n, repeat('y', 200) from generate_series(1, 60000) n""")
+    start(stack, "things, kinds", "kinds", "things", MAX_LISTS=8)
+    wait_known(stack, "/api/things/1")
+    wait_known(stack, "/api/kinds/1")
+    whole, some, embeds, by_note = (SlowList(stack, path) for path in (
+        "/api/things", "/api/things?select=name,size&order=-id", "/api/things?embed=kinds&select=id,name", "/api/things?select=id,note"))
+    for table, ddl in (("things", "rename column name to title"), ("things", "add column name text default 'new'"),
+                       ("things", "alter column size type bigint"), ("kinds", "rename column name to label"),
+                       ("kinds", "rename to sorts"), ("things", "rename to objects")):
+        stack.psql("primary", f"alter table {table} {ddl}")
+    wait_until(lambda: stack.get("/api/things/1").status_code == 503, 10 * SLOWNESS, "nothing to have the old name", 0.05)
+    stack.psql("primary", "alter table objects rename to things; alter table sorts rename to kinds")
+    wait_until(lambda: set(stack.get("/api/things/1").json().get("data") or ()) ==
+               {"id", "title", "kind", "size", "note", "name"}, 10 * SLOWNESS, "the new shape", 0.05)
+    wait_until(lambda: set(stack.get("/api/kinds/1").json().get("data") or ()) == {"id", "label"}, 10 * SLOWNESS, "the new kinds", 0.05)
+    for db in REPLICAS:
+        wait_until(lambda db=db: stack.sql(db, "select count(title) from things where name = 'new'") == [(60000,)], 60 * SLOWNESS,
+                   f"the new shape on {db}", 0.05)
+
+    rows = whole.rest()
+    assert [r["id"] for r in rows] == list(range(1, 60001))
+    assert {tuple(r) for r in rows} == {("id", "name", "kind", "size", "note")}
+    assert all(r["name"] == "x" * 200 + str(r["id"]) for r in rows)
+    assert [(r["name"], r["size"]) for r in some.rest()] == [("x" * 200 + str(n), n) for n in range(60000, 0, -1)]
+    rows = embeds.rest()
+    assert [r["id"] for r in rows] == list(range(1, 60001))
+    assert all(r["kinds"] == {"id": r["id"] % 10, "name": f"kind {r['id'] % 10}"} for r in rows)
+
+    # What is not there any more cannot be sent, and a short list is never well-formed.
+    stack.psql("primary", "alter table things drop column note")
+    wait_until(lambda: "note" not in data(stack.get("/api/things/1")), 10 * SLOWNESS, "the column to be gone", 0.05)
+    with pytest.raises(http.client.IncompleteRead):
+        by_note.rest()
 
 
 def test_a_parent_that_the_replica_lacks_is_read_at_the_primary(blog):

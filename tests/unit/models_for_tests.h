@@ -187,6 +187,7 @@ static inline void spec_make_column(struct model_column *c, const char *spec)
 				    .type = xstrndup(type, (size_t)(kind - type - 1)),
 				    .not_null = *spec == '!',
 				    .key = -1 };
+	c->in_sql = c->name;
 	c->kind = *kind == 'e' ? MODEL_TEXT : (enum model_kind)(strchr(letters, *kind) - letters);
 	if (*kind == 'e') {
 		c->labels = xcalloc(1, sizeof(*c->labels));
@@ -264,12 +265,16 @@ static inline void spec_make_wide(struct model_resource *r, int table)
 				      .nkey = 1 };
 	r->columns = xcalloc(MODEL_WIDE, sizeof(*r->columns));
 	r->key = xcalloc(1, sizeof(*r->key));
-	for (size_t i = 0; i < MODEL_WIDE; i++)
-		r->columns[i] = (struct model_column){ .name = xasprintf("c%zu", i + 1),
+	for (size_t i = 0; i < MODEL_WIDE; i++) {
+		char *name = xasprintf("c%zu", i + 1);
+
+		r->columns[i] = (struct model_column){ .name = name,
+						       .in_sql = name,
 						       .type = xstrdup("integer"),
 						       .kind = MODEL_INTEGER,
 						       .not_null = i == 0,
 						       .key = i == 0 ? 0 : -1 };
+	}
 }
 
 static inline void spec_make_reference(const struct model *m, struct model_reference *f,

@@ -108,7 +108,7 @@ candidates AS MATERIALIZED (
 	LEFT JOIN named n ON n.type = y.oid
 	LEFT JOIN pg_type e ON e.oid = y.typelem AND e.typarray = y.oid LEFT JOIN named m ON m.type = e.oid
 ), columns_json AS MATERIALIZED (
-	SELECT c.oid, jsonb_agg(jsonb_build_object('name', c.name, 'type', c.type, 'kind', t.kind, 'element', t.element,
+	SELECT c.oid, jsonb_agg(jsonb_build_object('name', c.name, 'number', c.att, 'type', c.type, 'kind', t.kind, 'element', t.element,
 			'labels', (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.enum),
 			'comment', d.description, 'notnull', nullif(c.not_null, false), 'default', nullif(c.has_default, false),
 			'identity', CASE c.identity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END,
