@@ -40,11 +40,20 @@ static struct link *link_to(const struct pool *p, const struct read_want *want, 
 	return want->by_key ? p->points[upstream] : p->scans[upstream];
 }
 
+/* Products' lag is a matter of the replica's state; of the others only that of the streams that are read. */
+static bool is_fit(const struct upstream *up, const struct read_want *want)
+{
+	if (up->primary || want->streams == 0)
+		return is_set(&up->fit);
+	return is_set(&up->complete) &&
+	       (atomic_load_explicit(&up->lagging, memory_order_relaxed) & want->streams) == 0;
+}
+
 static enum suit suit_of(struct pool *p, const struct read_want *want, const struct link *l)
 {
 	if (has_tried(want, l->up) || !link_usable(l))
 		return SUIT_NOT;
-	bool fit = is_set(&l->up->fit);
+	bool fit = is_fit(l->up, want);
 
 	if (!fit && !is_set(&l->up->complete))
 		return SUIT_NOT;
@@ -119,7 +128,7 @@ struct link *choice_link(struct pool *p, const struct read_want *want)
 	struct link *l = want->home ? link_to(p, want, want->home->index) : NULL;
 
 	/* 0 */
-	if (l && !has_tried(want, l->up) && link_usable(l) && is_set(&l->up->fit) &&
+	if (l && !has_tried(want, l->up) && link_usable(l) && is_fit(l->up, want) &&
 	    (l->up->primary || !known_wrong(p, l->up, want)))
 		return l;
 	/* 1 */

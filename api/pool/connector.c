@@ -43,6 +43,7 @@
 #include "common/base/log.h"
 #include "common/json/jscan.h"
 #include "common/pg/pgarray.h"
+#include "common/wire/stream.h"
 
 /* The table whose state is the replica's. */
 #define WATCH_PRODUCTS	 1
@@ -436,6 +437,28 @@ static bool near_enough(struct connector *c, struct mono now, char *reason, size
 	return false;
 }
 
+/* Which of a replica's streams are too far behind; products' is as its state says. */
+static void take_lagging(struct connector *c, struct mono now)
+{
+	struct upstream *up = c->up;
+	const uint64_t products = lag_stream_bit(STREAM_PRODUCTS);
+	uint64_t before = atomic_load(&up->lagging) & ~products;
+	/* Only this thread replaces the text and sets the state: to read them needs no lock. */
+	uint64_t lagging = lag_streams(up->streams ? up->streams : "[]",
+				       c->settings->max_replica_lag_ms,
+				       lag_clock_now(up->clock, now), before,
+				       mono_diff_us(now, c->started) / 1000);
+
+	atomic_store(&up->lagging, up->state == UPSTREAM_LAGGING ? lagging | products : lagging);
+	if (lagging != 0 && before == 0)
+		log_warn("streams of this replica are too far behind: reading their tables "
+			 "elsewhere; see /status",
+			 KV_S("database", up->name));
+	else if (lagging == 0 && before != 0)
+		log_info("no stream of this replica is too far behind any more",
+			 KV_S("database", up->name));
+}
+
 /* Reads of it are right as ever, but what is written would be missing on the replicas. */
 static void set_uncaptured(struct connector *c, const char *why)
 {
@@ -489,6 +512,8 @@ static void look(struct connector *c)
 	    look.answers == (primary ? 1 : 2)) {
 		connector_step(c, LOOK_GOOD);
 		judge(c, &look);
+		if (!primary)
+			take_lagging(c, mono_now());
 		/* The next look finds out if this has cost the connection. */
 		if (look.note)
 			(void)ask(&look, LOOK_NOTE, deadline, on_note);

@@ -3,6 +3,10 @@
  */
 #include "api/pool/lag.h"
 
+#include <string.h>
+
+#include "common/json/jscan.h"
+
 void lag_clock_set(struct lag_clock *c, struct mono now, int64_t wall_us)
 {
 	atomic_store_explicit(&c->ahead_us, wall_us - now.us, memory_order_relaxed);
@@ -37,4 +41,39 @@ bool lag_allows(int64_t max_ms, int64_t heartbeat_us, int64_t primary_us, bool w
 	/* 3 */
 	return lag_between(heartbeat_us, primary_us, &lag_us) &&
 	       lag_us <= max_ms * (was_lagging ? 750 : 1000);
+}
+
+/* 0: the object has no such member, or null. */
+static int64_t member(const struct jscan_value *object, const char *name)
+{
+	struct jscan_value key, value;
+	struct jscan_iter it;
+	int64_t n;
+
+	for (jscan_iter_init(&it, object); jscan_iter_next(&it, &key, &value);)
+		if (jscan_string_is(&key, name) && value.type == JSCAN_NUMBER &&
+		    jscan_int64(&value, &n))
+			return n;
+	return 0;
+}
+
+uint64_t lag_streams(const char *json, int64_t max_ms, int64_t primary_us, uint64_t before,
+		     int64_t age_ms)
+{
+	struct jscan_value document, stream;
+	struct jscan_iter it;
+	struct err ignored;
+	uint64_t lagging = 0;
+
+	if (!jscan_document(json, strlen(json), &document, &ignored) ||
+	    document.type != JSCAN_ARRAY)
+		return before;
+	for (jscan_iter_init(&it, &document); jscan_iter_next(&it, NULL, &stream);) {
+		uint64_t bit = lag_stream_bit((int)member(&stream, "number"));
+
+		if (!lag_allows(max_ms, member(&stream, "heartbeat"), primary_us,
+				(before & bit) != 0, age_ms))
+			lagging |= bit;
+	}
+	return lagging;
 }

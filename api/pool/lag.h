@@ -43,4 +43,15 @@ bool lag_between(int64_t heartbeat_us, int64_t primary_us, int64_t *ret_us);
 bool lag_allows(int64_t max_ms, int64_t heartbeat_us, int64_t primary_us, bool was_lagging,
 		int64_t age_ms);
 
+/* A stream in a set of them. Those of high numbers share a bit: if one lags, all count as lagging. */
+static inline uint64_t lag_stream_bit(int number)
+{
+	return UINT64_C(1) << (number < 63 ? number : 63);
+}
+
+/* The streams that the rule does not let serve, of a text [{"number": 2, "heartbeat": 1700000000000000}], where
+ * null or none is LAG_NO_HEARTBEAT; before: those that it did not when it was last asked. */
+uint64_t lag_streams(const char *json, int64_t max_ms, int64_t primary_us, uint64_t before,
+		     int64_t age_ms);
+
 #endif

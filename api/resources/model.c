@@ -379,6 +379,8 @@ static bool read_constraints(const struct jscan_value *from, struct model_resour
 
 static bool read_resource(const struct jscan_value *from, struct model_resource *r, struct err *err)
 {
+	int64_t stream = 0;
+
 	r->rows = -1;
 	if (!read_text(from, "name", &r->name, err))
 		return false;
@@ -391,10 +393,12 @@ static bool read_resource(const struct jscan_value *from, struct model_resource 
 	    !read_int(from, "rows", -1, INT64_MAX, &r->rows, err) ||
 	    !read_bool(from, "joined", &r->joined, err) ||
 	    !read_bool(from, "replaced", &r->replaced, err) ||
-	    !read_optional(from, "stream", &r->stream, err) || !read_columns(from, r, err) ||
-	    !read_key(from, r, err) || !read_indexes(from, r, err) ||
+	    !read_optional(from, "stream", &r->stream, err) ||
+	    !read_int(from, "streamNumber", 1, INT16_MAX, &stream, err) ||
+	    !read_columns(from, r, err) || !read_key(from, r, err) || !read_indexes(from, r, err) ||
 	    !read_constraints(from, r, err))
 		return err_prefix(err, "resource %s", r->name);
+	r->stream_number = (int)stream;
 	return true;
 }
 

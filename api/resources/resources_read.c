@@ -128,6 +128,11 @@ static uint64_t row_hash(const struct query *q)
 	return wrong_hash(strbuf_str(&key), key.len);
 }
 
+static uint64_t stream_of(const struct model_resource *resource)
+{
+	return resource->stream_number > 0 ? lag_stream_bit(resource->stream_number) : 0;
+}
+
 static void want_tables(struct request *r)
 {
 	const struct query *q = &r->of->query;
@@ -135,12 +140,11 @@ static void want_tables(struct request *r)
 
 	want->tables[0] = q->resource->table;
 	want->ntables = 1;
+	want->streams = stream_of(q->resource);
 	want->row = want->by_key ? row_hash(q) : WRONG_ALL;
 	for (size_t i = 0; i < q->nembeds; i++) {
-		const struct model_reference *f = q->embeds[i].reference;
-		size_t other = q->embeds[i].up ? f->parent : f->child;
-
-		want->tables[want->ntables++] = q->model->resources[other].table;
+		want->tables[want->ntables++] = query_embedded(q, i)->table;
+		want->streams |= stream_of(query_embedded(q, i));
 	}
 }
 

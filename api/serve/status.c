@@ -110,6 +110,7 @@ static json_t *replica_streams_json(const struct upstream *up)
 
 		json_object_set_new(o, "lagMs", known ? json_integer(lag_us / 1000) : json_null());
 		json_object_del(o, "heartbeat");
+		json_object_del(o, "number");
 	}
 	return list;
 }

@@ -256,6 +256,31 @@ def test_a_column_comes_goes_and_is_renamed(blog):
     assert data(blog.patch("/api/categories/1", json={"title": "Old news"})) == {"id": 1, "title": "Old news"}
 
 
+def test_a_stream_that_lags_is_read_elsewhere(blog):
+    """Each table's stream by itself: neither do products suffer, nor resources where only products lag."""
+    blog.start_api(RESOURCES=RESOURCES, MAX_REPLICA_LAG_MS=2000)
+
+    def served_by(path):
+        answers = [blog.get(path) for _ in range(8)]
+        assert {a.status_code for a in answers} == {200}
+        return {a.headers["X-Served-By"] for a in answers}
+    paths = ("/api/categories/1", "/api/users?limit=1")  # by key, and a page with embeds of the same stream
+    for path in (*paths, "/api/products?limit=1"):
+        wait_until(lambda path=path: served_by(path) == set(REPLICAS), 20 * SLOWNESS, f"{path} from both", 0.1)
+    for table, lagging, others in (('"Category"', paths, ["/api/products?limit=1"]), ("products", ["/api/products?limit=1"], paths)):
+        lock = blog.connect("replica-1")
+        lock.cursor().execute(f"lock table {table} in exclusive mode")  # readers may, writers may not
+        blog.psql("primary", 'update "Category" set name = name; insert into products (id, name, price, stock) '
+                  "values (gen_random_uuid(), 'x', 1, 1)")
+        for path in lagging:
+            wait_until(lambda path=path: served_by(path) == {"replica-2"}, 20 * SLOWNESS, f"{path} from replica-2 alone", 0.1)
+        for path in others:
+            assert served_by(path) == set(REPLICAS), path
+        lock.rollback()
+        for path in lagging:
+            wait_until(lambda path=path: served_by(path) == set(REPLICAS), 20 * SLOWNESS, f"{path} from both again", 0.1)
+
+
 class SlowList:
     """A list that has begun, and waits for its reader with most of it still to be read from a database."""
 

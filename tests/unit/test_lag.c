@@ -60,11 +60,34 @@ static void test_clock_is_carried_on(void **state)
 	assert_int_equal(lag_clock_now(&c, mono_add_ms(t, 1500)), NOW_US - 7);
 }
 
+static void test_streams(void **state)
+{
+	static const char text[] = "[{\"number\": 2, \"stream\": \"a\", \"heartbeat\": 1000000000},"
+				   " {\"number\": 3, \"heartbeat\": null}, {\"number\": 4},"
+				   " {\"number\": 62, \"heartbeat\": 995000000},"
+				   " {\"number\": 63, \"heartbeat\": 1000000000},"
+				   " {\"number\": 700, \"heartbeat\": 1}]";
+	const uint64_t two = 1 << 2, three = 1 << 3, four = 1 << 4, high = UINT64_C(1) << 63,
+		       last = UINT64_C(1) << 62;
+
+	(void)state;
+	/* 5 s are the limit: of those that did lag, three quarters of it. */
+	assert_int_equal(lag_streams(text, 5000, 1000000000, 0, 60000), three | four | high);
+	assert_int_equal(lag_streams(text, 5000, 1000000000, last, 60000),
+			 three | four | last | high);
+	assert_int_equal(lag_streams(text, 5000, 1000000000, 0, 0), high);
+	assert_int_equal(lag_streams(text, 5000, 1006000000, 0, 0), two | last | high);
+	assert_int_equal(lag_streams(text, 0, 1006000000, two, 60000), 0);
+	assert_int_equal(lag_streams("[]", 5000, 1006000000, two, 60000), 0);
+	assert_int_equal(lag_streams("no JSON", 5000, 1006000000, two, 60000), two);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_rule),
 		cmocka_unit_test(test_clock_is_carried_on),
+		cmocka_unit_test(test_streams),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

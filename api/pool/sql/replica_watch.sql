@@ -11,7 +11,7 @@ SELECT needs_reset OR due OR f.fault IS NOT NULL,
 			OR n.due > coalesce(s.reset_due_at, '-infinity')),
 	CASE WHEN heartbeat_sync IS NOT NULL AND heartbeat_delete IS NOT NULL
 	THEN (extract(epoch FROM least(heartbeat_sync, heartbeat_delete)) * 1000000)::bigint END,
-	(SELECT jsonb_agg(jsonb_build_object('stream', s.name, 'needsReset', s.needs_reset OR d.due,
+	(SELECT jsonb_agg(jsonb_build_object('number', s.stream, 'stream', s.name, 'needsReset', s.needs_reset OR d.due,
 			'reason', CASE WHEN s.needs_reset THEN s.reason WHEN d.due THEN n.reason END,
 			'heartbeat', CASE WHEN s.heartbeat_sync IS NOT NULL AND s.heartbeat_delete IS NOT NULL THEN
 				(extract(epoch FROM least(s.heartbeat_sync, s.heartbeat_delete)) * 1000000)::bigint END) ORDER BY s.stream)

@@ -70,7 +70,7 @@ WITH RECURSIVE listed AS MATERIALIZED (
 -- ---- only if something has changed ----
 
 candidates AS MATERIALIZED (
-	SELECT f.*, r.id, r.shape, r.filter, s.description, count(*) OVER (PARTITION BY f.place) AS n
+	SELECT f.*, r.id, r.shape, r.filter, r.stream, s.description, count(*) OVER (PARTITION BY f.place) AS n
 	FROM found f JOIN pgfanout.registered r ON r.relation = f.oid JOIN pgfanout.shapes s ON s.id = r.shape
 ), unusable AS MATERIALIZED ( -- columns that cannot be named in a request
 	SELECT c.place, min(a.col ->> 'name') AS name
@@ -182,7 +182,7 @@ candidates AS MATERIALIZED (
 	SELECT jsonb_agg(jsonb_build_object('name', r.name, 'table', r.id, 'shape', r.shape,
 			'schema', r.description ->> 'schema', 'relation', r.description ->> 'name', 'filter', r.filter,
 			'comment', f.comment, 'rows', f.rows, 'joined', nullif(f.joined, false),
-			'replaced', nullif(f.joined AND f.untouched, false), 'stream', r.description ->> 'stream',
+			'replaced', nullif(f.joined AND f.untouched, false), 'stream', r.description ->> 'stream', 'streamNumber', r.stream,
 			'columns', c.json, 'indexes', x.json, 'constraints', k.json,
 			'key', (SELECT jsonb_agg(c.name ORDER BY k.place)
 				FROM jsonb_array_elements(r.description -> 'key') WITH ORDINALITY AS k (att, place)
