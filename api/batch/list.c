@@ -169,7 +169,7 @@ static void chunk_rows(struct request *r, const struct pg_result *rows, const st
 		request_served_by(r, up);
 		http_reply_stream(r->http, 200, read_list, r);
 	}
-	if (list->sent == list->sending.len)
+	if (list->chunk == CHUNK_FILLED && list->sent == list->sending.len)
 		send_filled(r);
 }
 

@@ -613,6 +613,19 @@ bool model_key_is_made(const struct model_resource *r)
 	return false;
 }
 
+bool model_key_is_exact(const struct model_resource *r)
+{
+	bool exact = r->plain;
+
+	for (size_t k = 0; k < r->nkey; k++) {
+		enum model_kind kind = r->columns[r->key[k]].kind;
+
+		exact = exact &&
+			(kind == MODEL_INTEGER || kind == MODEL_BOOLEAN || kind == MODEL_TEXT);
+	}
+	return exact;
+}
+
 const char *model_constraint_column(const struct model_resource *r, const char *constraint)
 {
 	for (size_t i = 0; i < r->nconstraints; i++)

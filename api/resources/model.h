@@ -138,6 +138,8 @@ void model_unref(const struct model *m); /* NULL is fine */
 const struct model_resource *model_find(const struct model *m, const char *name, size_t len);
 /* Whether only the database can make a key. */
 bool model_key_is_made(const struct model_resource *r);
+/* Whether two texts are never one key: those of a date, or of a number, may be. */
+bool model_key_is_exact(const struct model_resource *r);
 /* The column's name; NULL: none is to blame. */
 const char *model_constraint_column(const struct model_resource *r, const char *constraint);
 /* -1: none. */

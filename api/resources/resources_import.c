@@ -1,7 +1,8 @@
 /*
  * resources_import.c: POST /api/users/import: rows, one a line (batch/import.h). A worker's thread.
  *
- * A row with its whole key is created or replaced, as by PUT; one without is created, as by POST. A batch is of
+ * A row with its whole key is created or replaced, as by PUT; one without is created, as by POST. Where a key may be
+ * written in several ways (1.0 and 1.00) each row with one is a batch, and waits for the one before. A batch is of
  * lines with the same columns, so that it is one statement: a line with others begins the next batch. In the
  * rows' bytes a value is its length (-1: NULL) and its text, in the order of the columns; the key comes first.
  *
@@ -192,6 +193,8 @@ static enum import_taken take(void *data, struct import_rows *rows, const char *
 	if (!row_name(&id, d->resource, &d->in)) {
 		verb = QUERY_INSERT;
 		name_line(&id, number); /* so that they are made in the order of their lines */
+	} else if (!model_key_is_exact(d->resource)) {
+		name_line(&id, 0); /* any two may be one row: they are written one by one */
 	}
 
 	if (rows->n > 0 && (verb != d->verb || !has_columns(d)))

@@ -39,22 +39,8 @@ static bool make(struct request *r, const struct query_write *w, bool joins)
 	return true;
 }
 
-/* Whether two texts are never one key: those of a date would be. A statement that names a row twice writes it
- * once, and the other request would be told that there is none. */
-static bool is_exact(const struct model_resource *r)
-{
-	bool exact = r->plain;
-
-	for (size_t k = 0; k < r->nkey; k++) {
-		enum model_kind kind = r->columns[r->key[k]].kind;
-
-		exact = exact &&
-			(kind == MODEL_INTEGER || kind == MODEL_BOOLEAN || kind == MODEL_TEXT);
-	}
-	return exact;
-}
-
-/* Whether others may be written together with it: rows are told apart by the texts of their keys, and no trigger
+/* Whether others may be written together with it. A statement that names a row twice writes it once, and the other
+ * request would be told that there is none: rows are told apart by the texts of their keys, and no trigger
  * drops one of them. */
 static bool may_join(const struct resource_request *of, size_t params)
 {
@@ -64,9 +50,9 @@ static bool may_join(const struct resource_request *of, size_t params)
 	case QUERY_INSERT:
 		return r->joined && params > 0;
 	case QUERY_REPLACE:
-		return r->replaced && is_exact(r);
+		return r->replaced && model_key_is_exact(r);
 	default:
-		return is_exact(r);
+		return model_key_is_exact(r);
 	}
 }
 

@@ -445,6 +445,20 @@ def test_rows_are_imported(blog):
     wait_there(blog, '"User"', "email = 'n2499@example.org'")
 
 
+def test_imports_of_keys_that_are_written_in_several_ways(stack):
+    """What comes last holds, however its key is written."""
+    stack.psql("primary", "create table numbers (id numeric primary key, v int); create table days (id date primary key, v int)")
+    start(stack, "numbers, days", "numbers", "days")
+    wait_known(stack, "/api/numbers/1")
+    keys = ("1", "1.0", "10e-1", "1.00"), ('"2026-01-02"', '"20260102"', '"Jan 2, 2026"', '"2026-01-02 BC"')
+    for path, texts, rows in (("numbers", keys[0], 1), ("days", keys[1], 2)):
+        lines = [f'{{"id": {texts[n % 4]}, "v": {n}}}' for n in range(400)]
+        done = data(stack.post(f"/api/{path}/import", data="\n".join(lines), headers={"Content-Type": "application/x-ndjson"}))
+        assert (done["created"], done["replaced"], done["rejected"]) == (rows, 400 - rows, 0), done
+        assert stack.sql("primary", f"select max(v) from {path}") == [(399,)]
+        assert stack.sql("primary", f"select v from {path} order by id") == ([(399,)] if rows == 1 else [(399,), (398,)])  # BC first
+
+
 def test_imports_follow_the_table(blog):
     """The table is altered while rows come: none is lost."""
     stop = threading.Event()
