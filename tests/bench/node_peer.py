@@ -18,7 +18,6 @@ from lab import HERE, HOST, Program, free_port, get, interleave, until_there, wa
 
 TABLE = ("create table products (id uuid primary key, name text not null, price numeric not null, stock integer not null, "
          "created_at timestamptz(3) not null default now(), updated_at timestamptz(3) not null default now())")
-FILES = ("package.json", "package-lock.json", "common.js", "api.js", "consumer.js")
 
 
 def installed():
@@ -27,8 +26,7 @@ def installed():
     folder = os.path.join(lab.BUILD, "bench-node")
     os.makedirs(folder, exist_ok=True)
     done, lock = os.path.join(folder, "installed"), os.path.join(HERE, "peer", "package-lock.json")
-    for name in FILES:
-        shutil.copy(os.path.join(HERE, "peer", name), folder)
+    shutil.copytree(os.path.join(HERE, "peer"), folder, dirs_exist_ok=True)
     with open(lock, encoding="utf-8") as f:
         wanted = f.read()
     if os.path.exists(done):
@@ -47,32 +45,14 @@ def installed():
     return folder
 
 
-class Peer:
-    """The peer's databases, its consumer, and an API for each size of pool and number of workers
-    that was asked for."""
+class Programs:
+    """Programs of peer/, which end together. env: what all of them get."""
 
-    def __init__(self, l, rows, paths):
-        self.l, self.rows, self.paths, self.programs, self.apis, self.health = l, rows, paths, [], {}, None
-        self.folder = installed()
-        self.env = {"NODE_ENV": "production", "HOST": HOST, "RABBITMQ_URL": l.rabbitmq.create_vhost("peer"),
-                    "DATABASE_URL": l.primary.create_database("peer")}
-        for n, replica in enumerate(l.replicas, 1):
-            self.env[f"REPLICA_{n}_URL"] = replica.create_database("peer")
-        for server in [l.primary, *l.replicas]:  # the rows of Lab.fill, of one time everywhere
-            server.psql(f"""
-                set synchronous_commit = off;
-                {TABLE};
-                insert into products
-                select md5(n::text)::uuid, 'Product number ' || n, round((n % 100000) / 100.0, 2), n % 500, '2026-01-01', '2026-01-01'
-                from generate_series(1, {rows}) n order by 1;
-                vacuum analyze products;""", "peer")
+    def __init__(self, l, **env):
+        self.l, self.folder, self.programs = l, installed(), []
+        self.env = {"NODE_ENV": "production", "HOST": HOST, **env}
 
     def __enter__(self):
-        try:
-            self.health = self.start("consumer", "CONSUMER_PORT", free_port()) + "/health"
-        except Exception:
-            self.kill()
-            raise
         return self
 
     def __exit__(self, kind, *_):
@@ -97,6 +77,38 @@ class Peer:
         program.wait_for_http(f"http://{HOST}:{port}/health", 30)
         return f"http://{HOST}:{port}"
 
+
+def best_pool(measure, choices=(5, 10, 20)):
+    """The number of connections that is fastest, found once with short runs, for the comparison."""
+    return max(choices, key=measure)
+
+
+class Peer(Programs):
+    """The peer's databases, its consumer, and an API for each size of pool and number of workers
+    that was asked for."""
+
+    def __init__(self, l, rows, paths):
+        super().__init__(l, RABBITMQ_URL=l.rabbitmq.create_vhost("peer"), DATABASE_URL=l.primary.create_database("peer"))
+        self.rows, self.paths, self.apis, self.health = rows, paths, {}, None
+        for n, replica in enumerate(l.replicas, 1):
+            self.env[f"REPLICA_{n}_URL"] = replica.create_database("peer")
+        for server in [l.primary, *l.replicas]:  # the rows of Lab.fill, of one time everywhere
+            server.psql(f"""
+                set synchronous_commit = off;
+                {TABLE};
+                insert into products
+                select md5(n::text)::uuid, 'Product number ' || n, round((n % 100000) / 100.0, 2), n % 500, '2026-01-01', '2026-01-01'
+                from generate_series(1, {rows}) n order by 1;
+                vacuum analyze products;""", "peer")
+
+    def __enter__(self):
+        try:
+            self.health = self.start("consumer", "CONSUMER_PORT", free_port()) + "/health"
+        except Exception:
+            self.kill()
+            raise
+        return self
+
     def api(self, pool, workers=1):
         if (pool, workers) not in self.apis:
             self.apis[pool, workers] = base = self.start("api", "PORT", free_port(), POOL_SIZE=pool, WORKERS=workers)
@@ -108,9 +120,6 @@ class Peer:
         """V8 compiles code only after it has run often."""
         wrk(base, "read.lua", 64, 2, env=self.paths)
         wrk(base, "write_one.lua", 64, 2)
-
-    def best_pool(self, measure, choices=(5, 10, 20)):
-        return max(choices, key=lambda pool: measure(self.api(pool)))
 
     def count(self):
         return int(self.l.primary.psql("select count(*) from products", "peer"))
@@ -152,9 +161,9 @@ def node(l, results, rows, paths, seconds, repetitions):
                 pair = interleave(repetitions, lambda: measure(l, l.base), lambda theirs=theirs: measure(peer, theirs))
                 results.compare(10, f"{work} / {name}", "1/s", pair, wanted, f"pools of {pool}")
 
-        pool = peer.best_pool(lambda base: wrk(base, "read.lua", 64, 2, env=paths))
+        pool = best_pool(lambda size: wrk(peer.api(size), "read.lua", 64, 2, env=paths))
         compare(f"GET one of {rows:,}, 64 connections", pool, lambda _, base: wrk(base, "read.lua", 64, seconds, env=paths))
-        pool = peer.best_pool(lambda base: written(peer, base, 2))
+        pool = best_pool(lambda size: written(peer, peer.api(size), 2))
         compare("POST, 64 connections, everything running", pool, lambda whose, base: written(whose, base, seconds))
         compare("POST until both replicas have all", pool, 
                 lambda whose, base: until_there(lambda: wrk(base, "write_one.lua", 64, seconds * 2), whose.wait_drained)[0])

@@ -5,11 +5,10 @@
 // pgfanout closes it. WORKERS=n runs n processes on one port.
 'use strict';
 
-const cluster = require('node:cluster');
 const { randomUUID } = require('node:crypto');
 const amqp = require('amqplib');
 const express = require('express');
-const { EXCHANGE, replicaUrls, openPool, declare, stopWith } = require('./common');
+const { EXCHANGE, replicaUrls, openPool, declare, openApp, serve, run } = require('./common');
 
 // A name makes pg prepare the statement once for each connection.
 const COLUMNS = 'id, name, price, stock, created_at, updated_at';
@@ -31,13 +30,8 @@ function problem(product) {
 function routes(primary, replicas, publish) {
   let turn = 0;
   const replica = () => replicas[turn++ % replicas.length];
-  const app = express();
-  // Neither is of use to an API, and an ETag costs a hash of every answer.
-  app.disable('x-powered-by');
-  app.set('etag', false);
+  const app = openApp();
   app.param('id', (req, res, next, id) => (UUID.test(id) ? next() : res.status(400).json({ success: false, error: 'id is not a UUID' })));
-
-  app.get('/health', (req, res) => res.json({ success: true }));
 
   app.get('/api/products/:id', async (req, res) => {
     const { rows } = await replica().query(GET, [req.params.id]);
@@ -67,12 +61,6 @@ function routes(primary, replicas, publish) {
     res.json({ success: true, data: null });
   });
 
-  // express knows an error handler by its four parameters.
-  app.use((error, req, res, next) => {
-    const status = error.status || 503;
-    if (status === 503) console.error(error);
-    res.status(status).json({ success: false, error: status === 503 ? 'not possible now' : error.message });
-  });
   return app;
 }
 
@@ -89,36 +77,10 @@ async function main() {
       (error) => (error ? reject(error) : resolve()));
   });
 
-  const server = routes(primary, replicas, publish).listen(Number(process.env.PORT), process.env.HOST);
-  server.keepAliveTimeout = 60000;
-  stopWith(async () => {
-    server.close();
-    server.closeAllConnections();
+  serve(routes(primary, replicas, publish), async () => {
     await connection.close();
     await Promise.all([primary, ...replicas].map((pool) => pool.end()));
   });
 }
 
-function supervise(workers) {
-  for (let n = 0; n < workers; n++) cluster.fork();
-  let stopping = false;
-  cluster.on('exit', (worker, code) => {
-    if (!stopping) process.exit(code || 1);
-  });
-  stopWith(async () => {
-    stopping = true;
-    const ended = Object.values(cluster.workers).map((worker) => new Promise((resolve) => worker.once('exit', resolve)));
-    for (const worker of Object.values(cluster.workers)) worker.kill('SIGTERM');
-    await Promise.all(ended);
-  });
-}
-
-const workers = Number(process.env.WORKERS || 1);
-if (cluster.isPrimary && workers > 1) {
-  supervise(workers);
-} else {
-  main().catch((error) => {
-    console.error(error);
-    process.exit(1);
-  });
-}
+run(main);

@@ -1,10 +1,12 @@
-// What both programs of the peer share: its settings, its pools, its exchange.
+// What the programs of the peer share: its settings, its pools, its exchange, and how an API is served.
 //
-// This is the API with fan-out that people write by hand without pgfanout: express, pg and amqplib,
-// used as their manuals recommend, with everything that makes such a program fast. What it does not
-// promise is in docs/benchmarks.md.
+// api.js and consumer.js are the API with fan-out that people write by hand without pgfanout: express,
+// pg and amqplib, used as their manuals recommend, with everything that makes such a program fast. What
+// it does not promise is in docs/benchmarks.md. rest.js only reads.
 'use strict';
 
+const cluster = require('node:cluster');
+const express = require('express');
 const pg = require('pg');
 
 const EXCHANGE = 'products.fanout';
@@ -45,4 +47,57 @@ function stopWith(end) {
   process.once('SIGINT', stop);
 }
 
-module.exports = { EXCHANGE, replicaUrls, openPool, declare, stopWith };
+function openApp() {
+  const app = express();
+  // Neither is of use to an API, and an ETag costs a hash of every answer.
+  app.disable('x-powered-by');
+  app.set('etag', false);
+  app.get('/health', (req, res) => res.json({ success: true }));
+  return app;
+}
+
+// Serves an app that has all its routes until the first signal, then calls end.
+function serve(app, end) {
+  // express knows an error handler by its four parameters.
+  app.use((error, req, res, next) => {
+    const status = error.status || 503;
+    if (status === 503) console.error(error);
+    res.status(status).json({ success: false, error: status === 503 ? 'not possible now' : error.message });
+  });
+  const server = app.listen(Number(process.env.PORT), process.env.HOST);
+  server.keepAliveTimeout = 60000;
+  stopWith(async () => {
+    server.close();
+    server.closeAllConnections();
+    await end();
+  });
+}
+
+function supervise(workers) {
+  for (let n = 0; n < workers; n++) cluster.fork();
+  let stopping = false;
+  cluster.on('exit', (worker, code) => {
+    if (!stopping) process.exit(code || 1);
+  });
+  stopWith(async () => {
+    stopping = true;
+    const ended = Object.values(cluster.workers).map((worker) => new Promise((resolve) => worker.once('exit', resolve)));
+    for (const worker of Object.values(cluster.workers)) worker.kill('SIGTERM');
+    await Promise.all(ended);
+  });
+}
+
+// Calls main in this process, or in each of WORKERS processes that share the port.
+function run(main) {
+  const workers = Number(process.env.WORKERS || 1);
+  if (cluster.isPrimary && workers > 1) {
+    supervise(workers);
+  } else {
+    main().catch((error) => {
+      console.error(error);
+      process.exit(1);
+    });
+  }
+}
+
+module.exports = { EXCHANGE, POOL_SIZE, replicaUrls, openPool, declare, stopWith, openApp, serve, run };
