@@ -367,7 +367,7 @@ help:
 	@echo '                       an hour, as root, with debootstrap; T and SEED as above'
 	@echo 'make fuzz              any bytes for the readers of bytes, with clang, FUZZ_SECONDS each'
 	@echo 'make soak              random faults for SOAK_MINUTES, 10 by default'
-	@echo 'make bench             against pgbench, psql, logical replication, Node; PARTS="reads drain"'
+	@echo 'make bench             against pgbench, psql, logical replication, Node, PostgREST; PARTS="reads drain"'
 	@echo '                       (bench-reads: one part; bench-docs: writes the tables in docs)'
 	@echo 'make layers            who includes whom'
 	@echo 'make check-docs        compares settings, metrics, routes, exit codes with docs/'

@@ -22,6 +22,7 @@ import native
 import node_peer
 import report
 import resources
+import rest_peer
 from lab import (DATABASE, HERE, HOST, REPETITIONS, SCALE, SECONDS, Lab, PSQL, best_clients, interleave, medians, pgbench, shell, timed,
                  until_there, wait_until, wrk)
 from tables import PRODUCTS
@@ -372,7 +373,7 @@ PARTS = {"reads": reads, "pages": pages, "list": full_list, "writes": writes, "s
          "latency": latency, "reset": reset, "import": imports, "node": node, "memory": memory, "cpu": cpu, "longtx": longtx,
          "replicas": replicas, "hung": hung.hung, "backlog": any_table.backlog, "tpcb": any_table.tpcb, "capture": any_table.capture,
          "load": any_table.load, "many": any_table.many, "rows": resources.reads, "row-writes": resources.writes,
-         "row-list": resources.full_list}
+         "row-list": resources.full_list, "rows-node": rest_peer.node, "rows-postgrest": rest_peer.postgrest}
 OWN_SERVERS = ("replicas", "many")  # parts that start their servers themselves
 
 

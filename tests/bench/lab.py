@@ -131,9 +131,10 @@ class Lab:
         """Those of fill(rows)."""
         return self.primary.psql(f"select md5(n::text)::uuid from generate_series(1, {rows}) n").split()
 
-    def paths(self, start, ends):
-        """The environment that makes read.lua request start + each of ends."""
-        path = os.path.join(self.folder, "paths")
+    def paths(self, start, ends, name="paths"):
+        """The environment that makes read.lua request start + each of ends, which a file of that
+        name holds."""
+        path = os.path.join(self.folder, name)
         with open(path, "w", encoding="ascii") as f:
             f.writelines(f"{start}{end}\n" for end in ends)
         return {"PATHS": path}
