@@ -207,13 +207,11 @@ static bool check_embeds(const struct listed *l, const struct listed_resource *r
 				       r->name, PIECE(name));
 		while (before.len > 0) {
 			struct piece earlier = cut(before, ",", &before);
-			struct piece ignored;
 
-			earlier = cut(earlier, "!", &ignored);
-			if (earlier.len == name.len &&
-			    memcmp(earlier.text, name.text, name.len) == 0)
+			if (earlier.len == embed.len &&
+			    memcmp(earlier.text, embed.text, embed.len) == 0)
 				return err_set(err, "\"%s\" embeds \"%.*s\" twice", r->name,
-					       PIECE(name));
+					       PIECE(embed));
 			if (before.len > 0)
 				before = behind(before);
 		}

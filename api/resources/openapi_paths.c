@@ -90,7 +90,8 @@ static json_t *embed_parameter(const struct openapi *o, const struct model_resou
 		&text,
 		"rows of other resources that are members of the answer's: %s%spaths of names, as "
 		"in a.b, embed in what is embedded; name!column is by the foreign key of this "
-		"column",
+		"column. Where a row has several of one resource, each member is called as it is "
+		"asked for, name!column, those that are there by themselves too",
 		strbuf_str(&names), names.len > 0 ? "; " : "");
 	return list_parameter("embed", text.data);
 }

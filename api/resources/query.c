@@ -272,6 +272,8 @@ static bool read_known(struct query *q, const struct reading *rd, const struct q
 	if (rd->given[EMBED] &&
 	    !query_read_embeds(q, rd->known[EMBED].data, rd->known[EMBED].len, fault))
 		return false;
+	if (!query_name_embeds(q, fault))
+		return false;
 	if (rd->given[CURSOR] && !query_read_cursor(q, &rd->known[CURSOR], fault))
 		return false;
 	q->paged = rd->given[LIMIT] || rd->given[CURSOR];
@@ -303,6 +305,8 @@ void query_clear(struct query *q)
 	strbuf_clear(&q->text);
 	free(q->values);
 	free(q->select);
+	for (size_t i = 0; i < q->nembeds; i++)
+		free(q->embeds[i].member);
 	*q = (struct query){ .model = NULL };
 }
 

@@ -64,7 +64,8 @@ struct query_order {
 };
 
 struct query_embed {
-	char *member; /* what the row's member is called: the other resource's name */
+	char *member; /* what the row's member is called; owned */
+	int column;   /* of the children, that it is called by too; -1: by none */
 	const struct model_reference *reference;
 	bool up; /* one row, the parent; else an array, the children (one of a unique reference) */
 	int of;	 /* of which embed it is a part; -1: of the row itself. Always an earlier one */

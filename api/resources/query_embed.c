@@ -10,7 +10,9 @@
  *   3. A resource that refers to itself: the name alone is the children, name!column the parent.
  *   4. What fits no foreign key, or more than one, is refused, and the names that fit are listed.
  *   5. Paths may begin alike: users,users.posts are two embeds. The setting's come first; what is named
- *      twice is there once.
+ *      twice is there once, as it was named first.
+ *   6. A member is called as the resource. Where several of one resource stand in a row, each is called as it was
+ *      asked for: users!author_id.
  */
 #include <string.h>
 
@@ -66,12 +68,13 @@ static const struct model_resource *resource_of(const struct query *q, int embed
 	return embed < 0 ? q->resource : query_embedded(q, (size_t)embed);
 }
 
-static bool has_column(const struct model *m, const struct model_reference *f, const char *column)
+/* The place of the child's column that is called so; -1: the foreign key does not have it, or none is asked for. */
+static int column_of(const struct model *m, const struct model_reference *f, const char *column)
 {
-	for (size_t i = 0; i < f->n; i++)
+	for (size_t i = 0; column != NULL && i < f->n; i++)
 		if (strcmp(m->resources[f->child].columns[f->columns[i]].name, column) == 0)
-			return true;
-	return false;
+			return (int)f->columns[i];
+	return -1;
 }
 
 static bool leads(const struct model *m, const struct model_reference *f, bool up,
@@ -82,7 +85,7 @@ static bool leads(const struct model *m, const struct model_reference *f, bool u
 		return false;
 	if (f->child == f->parent && up != (s->column != NULL))
 		return false;
-	return s->column == NULL || has_column(m, f, s->column);
+	return s->column == NULL || column_of(m, f, s->column) >= 0;
 }
 
 static struct found find_reference(const struct model *m, const struct model_resource *from,
@@ -166,16 +169,14 @@ static bool makes(const struct query_embed *e, const char *name)
 	size_t n = strlen(e->member);
 
 	return strncmp(name, e->member, n) == 0 &&
-	       (name[n] == '\0' ||
-		(!e->up && !e->reference->unique && strcmp(name + n, "Truncated") == 0));
+	       (name[n] == '\0' || (query_embed_is_array(e) && strcmp(name + n, "Truncated") == 0));
 }
 
-/* Of the embed at the end, which does not count yet. */
 static bool check_member(const struct query *q, const struct query_embed *e,
 			 struct query_fault *fault)
 {
 	AUTO_STRBUF truncated = STRBUF_INIT;
-	bool array = !e->up && !e->reference->unique;
+	bool array = query_embed_is_array(e);
 
 	strbuf_addf(&truncated, "%sTruncated", e->member);
 	if (is_selected(q, e->of, e->member) || (array && is_selected(q, e->of, truncated.data)))
@@ -186,12 +187,46 @@ static bool check_member(const struct query *q, const struct query_embed *e,
 	for (size_t i = 0; i < q->nembeds; i++) {
 		const struct query_embed *o = &q->embeds[i];
 
-		if (o->of == e->of && (makes(o, e->member) || (array && makes(o, truncated.data)) ||
-				       makes(e, o->member)))
+		if (o != e && o->of == e->of && makes(o, e->member))
 			return query_refuse(fault, "embed",
 					    "embed: %s would have two members that are called %s",
 					    resource_of(q, e->of)->name, e->member);
 	}
+	return true;
+}
+
+/* 6. */
+static bool is_alone(const struct query *q, size_t embed)
+{
+	for (size_t i = 0; i < q->nembeds; i++)
+		if (i != embed && q->embeds[i].of == q->embeds[embed].of &&
+		    query_embedded(q, i) == query_embedded(q, embed))
+			return false;
+	return true;
+}
+
+static char *member_of(const struct query *q, size_t embed)
+{
+	const struct query_embed *e = &q->embeds[embed];
+	AUTO_STRBUF name = STRBUF_INIT;
+
+	strbuf_addstr(&name, query_embedded(q, embed)->name);
+	if (e->column >= 0)
+		strbuf_addf(&name, "!%s",
+			    q->model->resources[e->reference->child].columns[e->column].name);
+	return strbuf_detach(&name, NULL);
+}
+
+bool query_name_embeds(struct query *q, struct query_fault *fault)
+{
+	for (size_t i = 0; i < q->nembeds; i++) {
+		if (is_alone(q, i))
+			q->embeds[i].column = -1;
+		q->embeds[i].member = member_of(q, i);
+	}
+	for (size_t i = 0; i < q->nembeds; i++)
+		if (!check_member(q, &q->embeds[i], fault))
+			return false;
 	return true;
 }
 
@@ -216,13 +251,12 @@ static bool add_step(struct query *q, const struct step *s, int *of, struct quer
 		return query_refuse(fault, "embed", "embed: there are more than %d of them",
 				    QUERY_EMBEDS_MAX);
 
-	struct query_embed *e = &q->embeds[q->nembeds];
-	*e = (struct query_embed){ .member = other(q->model, found.reference, found.up)->name,
-				   .reference = found.reference,
-				   .up = found.up,
-				   .of = *of };
-	if (!check_member(q, e, fault))
-		return false;
+	q->embeds[q->nembeds] = (struct query_embed){
+		.column = column_of(q->model, found.reference, s->column),
+		.reference = found.reference,
+		.up = found.up,
+		.of = *of,
+	};
 	*of = (int)q->nembeds++;
 	return true;
 }

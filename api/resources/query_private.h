@@ -60,6 +60,8 @@ MUST_CHECK bool query_read_parent(struct query *q, const struct query_rules *rul
 
 MUST_CHECK bool query_read_embeds(struct query *q, const char *value, size_t len,
 				  struct query_fault *fault);
+/* When all are read: what each is called in its row. */
+MUST_CHECK bool query_name_embeds(struct query *q, struct query_fault *fault);
 
 /* ---- query_index.c: the rule of indexes ---- */
 

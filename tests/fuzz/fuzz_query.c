@@ -81,9 +81,12 @@ static void add_path(struct strbuf *out, const struct query *q, int i)
 		add_path(out, q, e->of);
 		strbuf_addch(out, '.');
 	}
-	strbuf_addstr(out, e->member);
-	if (f->child != f->parent || e->up)
-		strbuf_addf(out, "!%s", model->resources[f->child].columns[f->columns[0]].name);
+	strbuf_addstr(out, query_embedded(q, (size_t)i)->name);
+	if (f->child != f->parent || e->up) {
+		size_t column = e->column >= 0 ? (size_t)e->column : f->columns[0];
+
+		strbuf_addf(out, "!%s", model->resources[f->child].columns[column].name);
+	}
 }
 
 static void add_cursor(struct strbuf *out, const struct query *q)

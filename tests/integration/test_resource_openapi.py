@@ -44,7 +44,7 @@ KINDS = r"""
     CREATE TABLE made (id integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY, v text NOT NULL, a text, b integer,
         first integer REFERENCES made, second integer REFERENCES made, FOREIGN KEY (a, b) REFERENCES pairs);
     INSERT INTO pairs VALUES ('x,y', 1, 'one'); INSERT INTO made (v, a, b, first) VALUES ('one', 'x,y', 1, 1);"""
-MORE = "kinds, pairs+made, made"
+MORE = "kinds, pairs+made, made+made!first+made!second"
 
 
 @pytest.fixture(scope="module")
@@ -214,6 +214,11 @@ def test_the_blog_fits(described):
     routes = {(t, v) for t, v, _ in described.seen}
     assert {(t, v) for t, v, _, _ in operations(described.document) if "/users" in t or "/posts" in t} - routes <= {
         (described.prefix + f"/{r}{k}", v) for r in ("posts",) for k in ("", "/import", "/{id}") for v in ("post", "put", "patch", "delete")}
+
+
+def test_two_of_one_resource_fit(described):
+    row = described.row(described.ask("GET", "/made/1", 200))
+    assert (row["made!first"]["id"], row["made!second"]) == (1, None) and "made" not in row
 
 
 def test_forbidden_fits(described):

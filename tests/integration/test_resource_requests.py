@@ -245,7 +245,6 @@ QUERIES = {
         ("/api/users?embed=!userId", 400, "embed", "names of resources"),
         ("/api/users?embed=posts", 400, "embed", "ambiguous"),
         ("/api/posts?embed=users", 400, "embed", "ambiguous"),
-        ("/api/posts?embed=users!editor_id", 400, "embed", "two members"),
         ("/api/comments?embed=posts.users!userId.posts!userId.comments", 400, "embed", "deeper than 3"),
         ("/api/users/1?limit=1", 400, "limit", "one row"),
         ("/api/users/1?id=eq.1", 400, "id", "one row"),
@@ -792,6 +791,21 @@ def test_children_are_cut_at_100(running):
     assert len(grace["posts"][0]["comments"]) == 100 and grace["posts"][0]["commentsTruncated"] is True
     assert all(c["posts"]["id"] == 1 for c in grace["posts"][0]["comments"])
     assert len(running.get("/api/posts/1/comments").json()["data"]) == 1000
+
+
+def test_two_of_one_resource_in_a_row(running):
+    one = running.get("/api/posts/1?embed=users!editor_id").json()["data"]
+    assert (one["users!userId"]["id"], one["users!editor_id"]["id"]) == (one["userId"], 3) and "users" not in one
+    page = running.get("/api/posts?limit=3&embed=users!editor_id.posts!editor_id").json()["data"]
+    assert [(p["users!userId"]["id"], len(p["users!editor_id"]["posts"])) for p in page] == [(2, 100), (1, 100), (2, 100)]
+    assert page[0]["users!editor_id"]["postsTruncated"] is True
+    # The setting's is called as the resource, as long as it is the only one.
+    assert running.get("/api/users/3").json()["data"]["posts"] == []
+    user = running.get("/api/users/3?embed=posts!editor_id").json()["data"]
+    assert user["posts!userId"] == [] and "posts!userIdTruncated" not in user and "posts" not in user
+    assert [p["id"] for p in user["posts!editor_id"]] == list(range(1, 101)) and user["posts!editor_idTruncated"] is True
+    nested = running.get("/api/comments/1?embed=posts.users!userId,posts.users!editor_id").json()["data"]["posts"]
+    assert (nested["users!userId"]["id"], nested["users!editor_id"]["id"]) == (nested["userId"], 3)
 
 
 # ---- many statements, many at a time ----

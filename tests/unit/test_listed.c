@@ -106,7 +106,7 @@ static const struct {
 	{ "a+b", "\"a\" embeds \"b\", which is no resource: list it too" },
 	{ "a+b!c", "\"a\" embeds \"b\", which is no resource" },
 	{ "a+b+c+b,b,c", "\"a\" embeds \"b\" twice" },
-	{ "a+b!x+b!y,b", "\"a\" embeds \"b\" twice" },
+	{ "a+b!x+c+b!x,b,c", "\"a\" embeds \"b!x\" twice" },
 	{ "a+a+a+a+a+a+a+a+a+a+a+a+a+a+a+a+a+a", "\"a\" has more than 16 embeds" },
 };
 

@@ -214,6 +214,16 @@ static void test_embeds(void **state)
 	assert_string_equal(json_string_value(find(read, "properties|users|$ref")),
 			    "#/components/schemas/row.users");
 	json_decref(d);
+	/* Two of one resource. */
+	d = document("users, a.b-c=t/x+users!author+users!second\"", &usual);
+	read = json_array_get(find(d, "components|schemas|read.a.b-c|allOf"), 1);
+	assert_int_equal(json_array_size(find(read, "required")), 2);
+	assert_true(holds(find(read, "required"), "users!author"));
+	assert_string_equal(json_string_value(find(read, "properties|users!author|$ref")),
+			    "#/components/schemas/row.users");
+	assert_non_null(find(read, "properties|users!second\"|anyOf"));
+	assert_null(find(read, "properties|users"));
+	json_decref(d);
 	/* An embed that fits no foreign key now is left out. */
 	d = document("users+x+nowhere, a.b-c, x, nowhere", &usual);
 	assert_null(find(d, "components|schemas|read.users"));

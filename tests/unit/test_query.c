@@ -410,7 +410,13 @@ static const struct row embeds[] = {
 	  "ok by id with categories^,categories^.categories[],categories^.categories[].categories[]" },
 	{ "posts", "embed=comments,comments,comments", "ok by id with comments[]" },
 	{ "posts", "embed=users!userId,users!editorId",
-	  "embed: embed: posts would have two members that are called users" },
+	  "ok by id with users!userId^,users!editorId^" },
+	{ "posts", "embed=users!editorId.profiles,users!userId.posts!userId,users!editorId",
+	  "ok by id with users!editorId^,users!editorId^.profiles?,users!userId^,users!userId^.posts[]" },
+	{ "comments", "embed=posts.users!userId,posts.users!editorId,users",
+	  "ok by id with posts^,posts^.users!userId^,posts^.users!editorId^,users^" },
+	{ "users", "embed=posts!editorId,comments,posts!userId",
+	  "ok by id with posts!editorId[],comments[],posts!userId[]" },
 	{ "posts", "embed=users!nope",
 	  "embed: embed: no foreign key leads from posts to users!nope; there is users!userId" },
 	{ "posts", "embed=users!", "embed: embed must be names" },
@@ -433,7 +439,9 @@ static const struct row embeds[] = {
 	  "embed: embed: no foreign key leads from posts to  comments" },
 	{ "users", "embed=users", "ok by id with users[]" },
 	{ "users", "embed=users!managerId", "ok by id with users^" },
-	{ "users", "embed=users,users!managerId", "embed: embed: users would have two members" },
+	{ "users", "embed=users,users!managerId", "ok by id with users[],users!managerId^" },
+	{ "users", "embed=users!managerId.users!managerId,users.users",
+	  "ok by id with users!managerId^,users!managerId^.users^,users[],users[].users[]" },
 	{ "users", "embed=users!managerId.users!managerId.users!managerId",
 	  "ok by id with users^,users^.users^,users^.users^.users^" },
 	{ "users", "embed=profiles", "ok by id with profiles?" },
@@ -457,7 +465,10 @@ static void test_embeds_of_the_setting(void **state)
 		{ "posts", "", "ok by id with comments[],users^" },
 		{ "posts", "embed=comments,comments.users",
 		  "ok by id with comments[],users^,comments[].users^" },
-		{ "posts", "embed=users!editorId", "embed: embed: posts would have two members" },
+		{ "posts", "embed=users!editorId",
+		  "ok by id with comments[],users!userId^,users!editorId^" },
+		{ "posts", "embed=users!userId.profiles",
+		  "ok by id with comments[],users^,users^.profiles?" },
 	};
 	(void)state;
 
@@ -503,6 +514,13 @@ static void test_members_and_columns(void **state)
 		  { "posts", "embed=categories", "ok by id with categories^" } },
 		{ "comments",
 		  { "comments", "embed=posts.comments", "embed: embed: posts has a column" } },
+		{ "users!userId",
+		  { "posts", "embed=users!editorId,users!userId",
+		    "embed: embed: posts has a column that is called as the member users!userId" } },
+		{ "users!userId", { "posts", "embed=users!userId", "ok by id with users^" } },
+		{ "users!userId",
+		  { "posts", "embed=users!editorId,users!userId&select=id",
+		    "ok select id; by id with users!editorId^,users!userId^" } },
 	};
 	(void)state;
 
@@ -515,6 +533,37 @@ static void test_members_and_columns(void **state)
 		read_row(m, &strict, &rows[i].row, strlen(rows[i].row.params), false, &got);
 		if (strncmp(got.data, rows[i].row.outcome, strlen(rows[i].row.outcome)) != 0)
 			fail_msg("%s with %s: %s", rows[i].row.params, rows[i].column, got.data);
+	}
+	model_for_tests_free(m);
+}
+
+/* A resource that is called as the member which says that an array was cut. */
+static void test_members_of_two_embeds(void **state)
+{
+	struct model *m = model_for_tests();
+	static const struct row rows[] = {
+		{ "posts", "embed=comments,commentsTruncated",
+		  "embed: embed: posts would have two members that are called commentsTruncated" },
+		{ "posts", "embed=commentsTruncated", "ok by id with commentsTruncated^" },
+		{ "posts", "embed=commentsTruncated.posts,comments.posts.commentsTruncated",
+		  "embed: embed: posts would have two members that are called commentsTruncated" },
+		{ "posts", "embed=commentsTruncated.posts.comments",
+		  "ok by id with commentsTruncated^,commentsTruncated^.posts[],"
+		  "commentsTruncated^.posts[].comments[]" },
+	};
+	(void)state;
+
+	for (size_t i = 0; i < m->nresources; i++) {
+		if (strcmp(m->resources[i].name, "categories") != 0)
+			continue;
+		free(m->resources[i].name);
+		m->resources[i].name = xstrdup("commentsTruncated");
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO_STRBUF got = STRBUF_INIT;
+
+		read_row(m, &strict, &rows[i], strlen(rows[i].params), false, &got);
+		assert_string_equal(got.data, rows[i].outcome);
 	}
 	model_for_tests_free(m);
 }
@@ -702,6 +751,7 @@ int main(void)
 		cmocka_unit_test(test_embeds_of_the_setting),
 		cmocka_unit_test(test_too_many_embeds),
 		cmocka_unit_test(test_members_and_columns),
+		cmocka_unit_test(test_members_of_two_embeds),
 		cmocka_unit_test(test_cursors),
 		cmocka_unit_test(test_cursors_with_nulls),
 		cmocka_unit_test(test_cursors_that_are_none),

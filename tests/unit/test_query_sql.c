@@ -141,10 +141,56 @@ static void test_embeds(void **state)
 		  .scans = true },
 		{ GET("categories", "embed=categories.categories") },
 		{ GET("posts", "select=meta&embed=tags") },
+		{ GET("posts", "select=id&embed=users!editorId"), .embeds = "users!userId" },
+		{ GET("users", "select=id&embed=posts!userId,posts!editorId.comments.users") },
+		{ GET("users", "select=id&embed=users,users!managerId") },
 	};
 	(void)state;
 
 	check("query_embeds", requests, ARRAY_SIZE(requests), false);
+}
+
+static void form_and_text(const struct model *m, const char *params, struct strbuf *form,
+			  struct strbuf *text)
+{
+	struct request r = { GET("posts", params) };
+	struct query q = { .model = NULL };
+
+	ask(&q, m, &r, false);
+	query_sql_form(form, &q);
+	query_sql_page(text, &q, false);
+	query_clear(&q);
+}
+
+/* A foreign key of two columns is asked for by either. What a member is called by is in the form where it is in the
+ * text, and nowhere else. */
+static void test_names_of_embeds(void **state)
+{
+	static const struct {
+		const char *one, *other;
+		bool same;
+	} rows[] = {
+		{ "embed=users!editorId", "embed=users!categoryId", true },
+		{ "embed=users!userId,users!editorId", "embed=users!userId,users!categoryId",
+		  false },
+	};
+	struct model *m = model_for_tests();
+	struct model_reference *f = &m->references[1]; /* of posts, by editorId */
+	(void)state;
+
+	f->n = 2;
+	f->columns[1] = (size_t)model_column_find(&m->resources[f->child], "categoryId", 10);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO_STRBUF form = STRBUF_INIT, text = STRBUF_INIT;
+		AUTO_STRBUF other_form = STRBUF_INIT, other_text = STRBUF_INIT;
+
+		form_and_text(m, rows[i].one, &form, &text);
+		form_and_text(m, rows[i].other, &other_form, &other_text);
+		assert_int_equal(strcmp(text.data, other_text.data) == 0, rows[i].same);
+		assert_int_equal(form.len, other_form.len);
+		assert_int_equal(memcmp(form.data, other_form.data, form.len) == 0, rows[i].same);
+	}
+	model_for_tests_free(m);
 }
 
 static void test_counts(void **state)
@@ -205,8 +251,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pages),  cmocka_unit_test(test_cursors),
-		cmocka_unit_test(test_embeds), cmocka_unit_test(test_counts),
-		cmocka_unit_test(test_keys),   cmocka_unit_test(test_wide),
+		cmocka_unit_test(test_embeds), cmocka_unit_test(test_names_of_embeds),
+		cmocka_unit_test(test_counts), cmocka_unit_test(test_keys),
+		cmocka_unit_test(test_wide),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
