@@ -120,7 +120,7 @@ struct query_rules {
 };
 
 /* The foreign key by which rows of one resource refer to the key of another one; column: by this column of the
- * child's, where several lead there. NULL: there is none, or several. */
+ * child's, where several lead there, as the path has it, %XX decoded. NULL: there is none, or several. */
 const struct model_reference *query_children(const struct model *m,
 					     const struct model_resource *child,
 					     const struct model_resource *parent,

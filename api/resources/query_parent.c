@@ -27,15 +27,12 @@ static bool leads_to_key(const struct model *m, const struct model_reference *f)
 }
 
 static bool is_named(const struct model_resource *child, const struct model_reference *f,
-		     const char *column, size_t len)
+		     const char *column)
 {
-	for (size_t i = 0; i < f->n; i++) {
-		const char *name = child->columns[f->columns[i]].name;
-
-		if (strlen(name) == len && memcmp(name, column, len) == 0)
+	for (size_t i = 0; i < f->n; i++)
+		if (strcmp(child->columns[f->columns[i]].name, column) == 0)
 			return true;
-	}
-	return column == NULL;
+	return false;
 }
 
 const struct model_reference *query_children(const struct model *m,
@@ -44,12 +41,17 @@ const struct model_reference *query_children(const struct model *m,
 					     const char *column, size_t len)
 {
 	const struct model_reference *found = NULL;
+	AUTO_STRBUF name = STRBUF_INIT;
+	const char *ignored;
 
+	if (column != NULL && !query_decode(column, len, false, &name, &ignored))
+		return NULL;
 	for (size_t i = 0; i < m->nreferences; i++) {
 		const struct model_reference *f = &m->references[i];
 
 		if (&m->resources[f->child] != child || &m->resources[f->parent] != parent ||
-		    !leads_to_key(m, f) || !is_named(child, f, column, len))
+		    !leads_to_key(m, f) ||
+		    (column != NULL && !is_named(child, f, strbuf_str(&name))))
 			continue;
 		if (found)
 			return NULL;

@@ -382,6 +382,11 @@ QUERIES = {
         ("/api/users/1/posts", 404, None, "more than one"),
         ("/api/users/1/posts!nope", 404, None, "foreign key"),
         ("/api/users/1/posts!", 404, None, "foreign key"),
+        ("/api/users/1/posts!%75ser%49d", 200, None, None),
+        ("/api/users/1/posts!userId%", 404, None, "foreign key"),
+        ("/api/users/1/posts!user%4gd", 404, None, "foreign key"),
+        ("/api/users/1/posts!userId%00", 404, None, "foreign key"),
+        ("/api/users/1/posts!%FF", 404, None, "foreign key"),
         ("/api/users/1/comments", 404, None, "foreign key"),
         ("/api/comments/1/posts", 404, None, "foreign key"),
         ("/api/users!userId", 404, None, "nothing under this path"),
@@ -791,6 +796,8 @@ def test_children_are_cut_at_100(running):
     assert len(grace["posts"][0]["comments"]) == 100 and grace["posts"][0]["commentsTruncated"] is True
     assert all(c["posts"]["id"] == 1 for c in grace["posts"][0]["comments"])
     assert len(running.get("/api/posts/1/comments").json()["data"]) == 1000
+    assert raw(running, "GET", "/api/users/1/posts!user%49d", {}, None)[2] == raw(running, "GET", "/api/users/1/posts!userId", {}, None)[2]
+    assert len(running.get("/api/users/1/posts!userId").json()["data"]) == 60
 
 
 def test_two_of_one_resource_in_a_row(running):

@@ -568,6 +568,49 @@ static void test_members_of_two_embeds(void **state)
 	model_for_tests_free(m);
 }
 
+/* ---- children of a row ---- */
+
+static void test_children(void **state)
+{
+	static const struct {
+		const char *child, *parent, *column,
+			*found; /* the foreign key's column; NULL: none */
+	} rows[] = {
+		{ "posts", "users", "userId", "userId" },
+		{ "posts", "users", "%75ser%49d", "userId" },
+		{ "posts", "users", "editor%49%64", "editorId" },
+		{ "posts", "users", NULL, NULL },
+		{ "posts", "users", "", NULL },
+		{ "posts", "users", "userId%00", NULL },
+		{ "posts", "users", "userId%", NULL },
+		{ "posts", "users", "user%4", NULL },
+		{ "posts", "users", "user%4gd", NULL },
+		{ "posts", "users", "user%2549d", NULL },
+		{ "posts", "users", "id", NULL },
+		{ "comments", "users", NULL, "userId" },
+		{ "comments", "users", "user%49d", "userId" },
+		{ "users", "comments", NULL, NULL },
+	};
+	struct model *m = model_for_tests();
+	(void)state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct model_resource *child = model_find(m, rows[i].child,
+								strlen(rows[i].child));
+		const struct model_resource *parent = model_find(m, rows[i].parent,
+								 strlen(rows[i].parent));
+		const char *column = rows[i].column;
+		const struct model_reference *f = query_children(m, child, parent, column,
+								 column ? strlen(column) : 0);
+
+		if (strcmp(f ? child->columns[f->columns[0]].name : "none",
+			   rows[i].found ? rows[i].found : "none") != 0)
+			fail_msg("%s of %s by %s", rows[i].child, rows[i].parent,
+				 column ? column : "no column");
+	}
+	model_for_tests_free(m);
+}
+
 /* ---- cursors ---- */
 
 static const struct row cursors[] = {
@@ -752,6 +795,7 @@ int main(void)
 		cmocka_unit_test(test_too_many_embeds),
 		cmocka_unit_test(test_members_and_columns),
 		cmocka_unit_test(test_members_of_two_embeds),
+		cmocka_unit_test(test_children),
 		cmocka_unit_test(test_cursors),
 		cmocka_unit_test(test_cursors_with_nulls),
 		cmocka_unit_test(test_cursors_that_are_none),
