@@ -63,6 +63,8 @@ struct import_calls {
 	/* Whether a failure says that the table is another one now: the rows are sent again soon, and statement()
 	 * sees to it. NULL: it never is. */
 	bool (*outdated)(void *data, const struct err *err);
+	/* Whether a row is at fault for what is said of the table (DB_SCHEMA). NULL: it never is. */
+	bool (*blames_row)(void *data, const struct err *err);
 	struct relay *(*relay)(void *data); /* NULL: none */
 };
 

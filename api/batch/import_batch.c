@@ -155,6 +155,8 @@ static void take_outcome(struct import_batch *b, enum db_outcome outcome,
 {
 	struct import *m = b->import;
 
+	if (outcome == DB_SCHEMA && m->calls->blames_row && m->calls->blames_row(b->data, err))
+		outcome = DB_REFUSED;
 	if (outcome != DB_OK && m->calls->outdated && m->calls->outdated(b->data, err)) {
 		b->todo[b->ntodo++] = b->sent;
 		later(b, err);

@@ -162,11 +162,32 @@ void resources_message(const struct request *r, struct strbuf *out, const char *
 
 /* ---- those that wait for another model ---- */
 
+/* Of class 42, or a schema that is not there, which is looked up alike. */
+static bool is_of_statement(const struct err *err)
+{
+	return strncmp(err->sqlstate, "42", 2) == 0 || strcmp(err->sqlstate, "3F000") == 0;
+}
+
+bool resources_blames_value(const struct err *err)
+{
+	static const char *const others[] = {
+		"42501", /* a right is missing */
+		"42P10", /* the key is no unique constraint any more */
+		"428C9", /* a column is made by the database */
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(others); i++)
+		if (strcmp(err->sqlstate, others[i]) == 0)
+			return false;
+	return err->of_values && is_of_statement(err);
+}
+
 bool resources_is_outdated(const struct err *err)
 {
-	/* 42501: a right is missing, which no other model gives. */
+	/* 42501: which no other model gives. */
 	return strcmp(err->sqlstate, "PF006") == 0 ||
-	       (strncmp(err->sqlstate, "42", 2) == 0 && strcmp(err->sqlstate, "42501") != 0);
+	       (strncmp(err->sqlstate, "42", 2) == 0 && strcmp(err->sqlstate, "42501") != 0 &&
+		!resources_blames_value(err));
 }
 
 bool resources_wait(struct request *r)

@@ -254,6 +254,12 @@ static bool is_outdated(void *data, const struct err *err)
 	return true;
 }
 
+static bool blames_row(void *data, const struct err *err)
+{
+	(void)data;
+	return resources_blames_value(err);
+}
+
 /* ---- statements ---- */
 
 static const char *add_to_array(struct pgarray *array, const char *at)
@@ -343,6 +349,7 @@ void resources_import(struct request *r)
 		.created = count_created,
 		.refused = explain,
 		.outdated = is_outdated,
+		.blames_row = blames_row,
 		.relay = relay_of,
 	};
 	const struct model *m = resources_model(r);

@@ -70,6 +70,9 @@ struct relay *resources_relay(const struct service *service, const struct model_
 
 /* Whether a database says that the model is not what it has. */
 bool resources_is_outdated(const struct err *err);
+/* Whether a value is at fault where the class of the error is that of wrong statements: one that is looked up in the
+ * database's own catalog (regclass), or read by a grammar (jsonpath, tsquery), or cannot be compared. */
+bool resources_blames_value(const struct err *err);
 /* Waits for another model, then the request is read and sent again. False: it has waited for too long. */
 bool resources_wait(struct request *r);
 

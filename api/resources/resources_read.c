@@ -396,6 +396,23 @@ static bool list_behind(struct request *r, const struct pg_result *rows, int row
 
 /* ---- refusals ---- */
 
+/* The only column among the values whose type PostgreSQL alone knows. */
+static const char *only_other(const struct query *q)
+{
+	const struct model_column *found = NULL;
+
+	for (size_t i = 0; i < q->nvalues; i++) {
+		const struct model_column *c = &q->resource->columns[q->values[i].column];
+
+		if (c->kind != MODEL_OTHER || c == found)
+			continue;
+		if (found)
+			return NULL;
+		found = c;
+	}
+	return found ? found->name : NULL;
+}
+
 /* The field that a parameter of the statement comes from; NULL: it is not known. */
 static const char *field_of(const struct request *r, int parameter)
 {
@@ -405,7 +422,8 @@ static const char *field_of(const struct request *r, int parameter)
 	if (r->want.by_key)
 		return resource->nkey == 1 ? resource->columns[resource->key[0]].name : NULL;
 	if (parameter < 1 || (size_t)parameter > q->nvalues)
-		return q->nvalues == 1 ? resource->columns[q->values[0].column].name : NULL;
+		return q->nvalues == 1 ? resource->columns[q->values[0].column].name
+				       : only_other(q);
 	return resource->columns[q->values[parameter - 1].column].name;
 }
 
@@ -447,6 +465,13 @@ static bool on_refused(struct request *r, const struct upstream *up, enum db_out
 		request_served_by(r, up);
 		request_fail(r, 400, field_of(r, err->parameter),
 			     "a value is none of its column's type");
+		return true;
+	}
+	/* What a replica cannot look up the primary may have. */
+	if (up->primary && resources_blames_value(err)) {
+		request_served_by(r, up);
+		request_fail(r, 400, field_of(r, err->parameter),
+			     "a value is none of its column's type, or cannot be compared there");
 		return true;
 	}
 	return up->primary && resources_is_outdated(err) && resources_wait(r);

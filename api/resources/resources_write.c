@@ -347,6 +347,12 @@ static bool quotes(const struct err *err, const char *text, size_t len)
 	return len > 0 && strstr(err->text, strbuf_str(&quoted)) != NULL;
 }
 
+/* Whether a value of what was sent is none of its type. */
+static bool is_of_type(const struct err *err)
+{
+	return strncmp(err->sqlstate, "22", 2) == 0 || resources_blames_value(err);
+}
+
 /* The only column whose text the server names in what it says of a value; NULL: none, or several. */
 static const char *column_quoted(const struct request *r, const struct err *err)
 {
@@ -354,7 +360,7 @@ static const char *column_quoted(const struct request *r, const struct err *err)
 	const char *found = NULL;
 
 	/* Anything else may quote what it likes: a name of the database, another row. */
-	if (strncmp(err->sqlstate, "22", 2) != 0)
+	if (!is_of_type(err))
 		return NULL;
 	for (size_t i = 0; i < of->in.n; i++) {
 		const struct row_value *v = &of->in.values[i];
@@ -374,7 +380,7 @@ static const char *key_quoted(const struct request *r, const struct err *err)
 	const struct resource_request *of = r->of;
 	const struct model_resource *resource = of->query.resource;
 
-	if (of->verb == QUERY_INSERT || strncmp(err->sqlstate, "22", 2) != 0)
+	if (of->verb == QUERY_INSERT || !is_of_type(err))
 		return NULL;
 	for (size_t k = 0; k < resource->nkey; k++) {
 		const struct query_value *v = query_key(&of->query, k);
@@ -383,6 +389,27 @@ static const char *key_quoted(const struct request *r, const struct err *err)
 			return resource->columns[resource->key[k]].name;
 	}
 	return NULL;
+}
+
+/* The only column that was sent, in the path or in the body, whose type PostgreSQL alone knows: others are not looked
+ * up, nor read by a grammar. NULL: none, or several. */
+static const struct model_column *only_other(const struct resource_request *of)
+{
+	const struct model_resource *resource = of->query.resource;
+	bool path = of->verb != QUERY_INSERT;
+	const struct model_column *found = NULL;
+	size_t n = 0;
+
+	for (size_t c = 0; c < resource->ncolumns; c++) {
+		const struct row_value *v = row_input_find(&of->in, c);
+
+		if (resource->columns[c].kind != MODEL_OTHER ||
+		    !((path && resource->columns[c].key >= 0) || (v && !v->null)))
+			continue;
+		found = &resource->columns[c];
+		n++;
+	}
+	return n == 1 ? found : NULL;
 }
 
 static const struct refusal {
@@ -406,8 +433,10 @@ static const struct refusal {
 
 static const struct refusal *refusal_of(const struct err *err)
 {
+	const char *sqlstate = resources_blames_value(err) ? "22" : err->sqlstate;
+
 	for (size_t i = 0; i < ARRAY_SIZE(refusals); i++)
-		if (strncmp(err->sqlstate, refusals[i].sqlstate, strlen(refusals[i].sqlstate)) == 0)
+		if (strncmp(sqlstate, refusals[i].sqlstate, strlen(refusals[i].sqlstate)) == 0)
 			return &refusals[i];
 	return NULL;
 }
@@ -456,6 +485,14 @@ static bool on_refused(struct request *r, enum db_outcome outcome, const struct 
 	const char *field = column_to_blame(r, err), *key = key_quoted(r, err);
 	char name[64];
 
+	if (!field && !key && resources_blames_value(err)) {
+		const struct model_column *c = only_other(r->of);
+
+		if (c && c->key >= 0 && r->of->verb != QUERY_INSERT)
+			key = c->name;
+		else if (c)
+			field = c->name;
+	}
 	if (!why && resources_is_outdated(err))
 		return resources_wait(r);
 	if (!why && !is_final(outcome, err))

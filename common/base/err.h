@@ -16,6 +16,9 @@ struct err {
 	/* What it names, where it does; "" and 0 else. */
 	char column[64], constraint[64];
 	int parameter; /* of the statement, from 1: its value is none of its type */
+	/* Of a database error: neither the statement's text nor a function that it called is named, so it is about values,
+	 * or about what is done with them. */
+	bool of_values;
 };
 
 /* A database's own words may quote whole rows. In answers, and where strangers can look, stands

@@ -70,6 +70,13 @@ static int parameter_of(const PGresult *r)
 	return at ? (int)strtol(at + 1, NULL, 10) : 0;
 }
 
+/* A trigger's function, or one of a statement that it runs, is in the context. */
+static bool is_of_values(const PGresult *r, int parameter)
+{
+	return !PQresultErrorField(r, PG_DIAG_STATEMENT_POSITION) &&
+	       (parameter > 0 || !PQresultErrorField(r, PG_DIAG_CONTEXT));
+}
+
 static void name_parts(const PGresult *r, struct err *err)
 {
 	const char *constraint = PQresultErrorField(r, PG_DIAG_CONSTRAINT_NAME);
@@ -78,6 +85,7 @@ static void name_parts(const PGresult *r, struct err *err)
 	snprintf(err->constraint, sizeof(err->constraint), "%s", constraint ? constraint : "");
 	snprintf(err->column, sizeof(err->column), "%s", column ? column : "");
 	err->parameter = parameter_of(r);
+	err->of_values = is_of_values(r, err->parameter);
 }
 
 enum db_outcome db_explain(struct pg_conn *c, struct pg_result *r, struct err *err)

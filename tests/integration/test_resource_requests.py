@@ -891,6 +891,69 @@ def test_nothing_takes_longer_than_it_may(stack):
     assert {g[0] for g in got[::2]} == {200} and {g[0] for g in got[1::2]} == {503}, {(g[0], g[2][:90]) for g in got}
 
 
+# ---- values that the database looks up, or reads by a grammar ----
+
+LOOKED = {"rel": "nowhere", "kind": "no_type", "fn": "no_function", "role": "no_role", "space": "no_schema", "path": "$[", "search": "a &",
+          "more": "a b"}
+
+
+def test_values_that_are_looked_up(stack):
+    """What the database says of them is of the class of statements that do not fit the table: it is none of it."""
+    stack.psql("primary", """CREATE TYPE pair AS (x integer, doc json);
+        CREATE TABLE looked (id serial PRIMARY KEY, rel regclass, kind regtype, fn regproc, role regrole, space regnamespace, path jsonpath,
+            search tsquery, two pair, more regclass, docs json[], v text);
+        CREATE TABLE rels (id regclass PRIMARY KEY, v text);
+        CREATE TABLE pairs (a regclass, b regtype, v text, PRIMARY KEY (a, b));
+        CREATE TABLE broken (id integer PRIMARY KEY, v text);
+        CREATE FUNCTION broken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM * FROM no_such_secret; RETURN NEW; END $$;
+        CREATE TRIGGER broken BEFORE INSERT OR UPDATE ON broken FOR EACH ROW EXECUTE FUNCTION broken();
+        CREATE TABLE elsewhere (id integer PRIMARY KEY);
+        INSERT INTO looked (rel, two, docs) VALUES ('pg_class', '(1,"{}")', '{1}'); INSERT INTO rels VALUES ('pg_class', 'x');
+        INSERT INTO pairs VALUES ('pg_class', 'integer', 'x');""")
+    stack.start_consumer()
+    tables = ("looked", "rels", "pairs", "broken")
+    register(stack, *tables)
+    stack.start_api(RESOURCES=",".join(tables), RESOURCE_SCANS="true")
+    wait_loaded(stack, *tables)
+    wait_known(stack, "/api/looked?limit=1")
+    wait_there(stack, "pairs", "v = 'x'")
+
+    def ask(status, field, method, path, data=None):
+        got = outcome(stack, method, path, data)
+        assert got[:2] == (status, field), (method, path, data, got)
+        return got
+    for column, bad in LOOKED.items():
+        ask(422, column, "POST", "/api/looked", json.dumps({column: bad, "v": "x"}))
+        ask(422, column, "PATCH", "/api/looked/1", json.dumps({column: bad}))
+        ask(422, column, "PUT", "/api/looked/1", json.dumps({column: bad}))
+        if column != "path":
+            ask(400, column, "GET", f"/api/looked?{column}=eq.{encoded(bad)}")
+            ask(400, column, "GET", f"/api/looked?id=eq.1&{column}=in.({encoded(bad)})&count=exact&limit=1")
+    ask(400, "path", "GET", "/api/looked?path=eq.$")
+    ask(422, None, "POST", "/api/looked", json.dumps({"two": '(1,"{")'}))
+    ask(400, "two", "GET", "/api/looked?two=eq." + encoded('(1,"{")'))
+    ask(400, "two", "GET", "/api/looked?two=eq." + encoded('(1,"{}")'))
+    ask(400, "docs", "GET", "/api/looked?id=gt.0&docs=eq." + encoded("{1}"))
+    assert stack.get("/api/looked?rel=eq.pg_class").json()["data"][0]["id"] == 1
+    # A table that only the primary has is looked up there.
+    assert stack.get("/api/looked?rel=eq.elsewhere").json()["data"] == []
+    assert stack.get("/api/looked?rel=eq.elsewhere").headers["X-Served-By"] == "primary"
+    for method, data in (("GET", None), ("PATCH", '{"v":"y"}'), ("PUT", '{"v":"y"}'), ("DELETE", None)):
+        ask(400, "id", method, "/api/rels/nowhere", data)
+        ask(400, "id", method, "/api/rels/a%20b", data)
+        ask(400, None if method == "GET" else "b", method, "/api/pairs/pg_class,no_type", data)
+    ask(200, None, "PATCH", "/api/rels/pg_class", '{"v":"y"}')
+    ask(422, "id", "POST", "/api/rels", '{"id":"nowhere"}')
+    # Several could be to blame, and the words name neither.
+    ask(422, None, "POST", "/api/looked", json.dumps({"path": "$[", "search": "a"}))
+    # A trigger that meets such a thing is no value's fault.
+    ask(503, None, "POST", "/api/broken", '{"id":1}')
+    lines = [{"id": n, "v": "x", "rel": "nowhere" if n == 150 else "pg_class"} for n in range(100, 200)]
+    answer = stack.post("/api/looked/import", data="\n".join(map(json.dumps, lines)).encode(), headers={"Content-Type": "application/x-ndjson"})
+    counts = answer.json()["data"]
+    assert (counts["created"], counts["rejected"], [e["line"] for e in counts["errors"]]) == (99, 1, [51]), answer.text
+
+
 # ---- a role that may not do everything ----
 
 ROLE = "resources_hostile"

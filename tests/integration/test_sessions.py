@@ -19,6 +19,7 @@ STRANGE = {
     "quote_all_identifiers": "on", "default_transaction_isolation": "'repeatable read'",
     "default_transaction_deferrable": "on", "row_security": "on", "lock_timeout": "'300ms'",
     "synchronous_commit": "off", "plan_cache_mode": "force_custom_plan",
+    "log_parameter_max_length_on_error": "100",
 }
 # 3 April, or 4 March?
 OLD = ("insert into products (id, name, price, stock, created_at, updated_at) values "
