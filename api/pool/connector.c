@@ -549,7 +549,9 @@ static void open_link(struct connector *c, struct connector_order *o)
 		.statement_timeout_ms = writes ? connector_statement_ms(c->settings)
 					       : c->settings->read_timeout_ms,
 		.lock_timeout_ms = writes ? connector_lock_ms(c->settings) : 0,
-		.guc = CONNECTOR_INDEX_ONLY,
+		/* A read that lacks rows would say that they are not there; a write says which rows it wrote, and
+		 * policies are to decide which it may. */
+		.guc = writes ? CONNECTOR_INDEX_ONLY " -c row_security=on" : CONNECTOR_INDEX_ONLY,
 		.stop_fd = c->stop_fd,
 	};
 	struct err err = { 0 };

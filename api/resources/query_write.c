@@ -7,6 +7,9 @@
  *   written  what the write returns of those that are not
  * Rows are written in the order of their numbers, and come back in it. To look whether a row is locked costs a
  * look at the index, and only those that are there are locked.
+ *
+ * Row security applies to all of it. A row that it hides is not there. One that may be seen and not be updated cannot
+ * be locked, so it looks as if somebody else had: then the statement that waits finds out what may be done with it.
  */
 #include "api/resources/query_write.h"
 

@@ -257,7 +257,7 @@ static bool is_outdated(void *data, const struct err *err)
 static bool blames_row(void *data, const struct err *err)
 {
 	(void)data;
-	return resources_blames_value(err);
+	return resources_blames_value(err) || err->of_row;
 }
 
 /* ---- statements ---- */

@@ -40,7 +40,7 @@ bool err_set(struct err *err, const char *fmt, ...)
 	err->sqlstate[0] = '\0';
 	err->column[0] = err->constraint[0] = '\0';
 	err->parameter = 0;
-	err->of_values = false;
+	err->of_values = err->of_row = false;
 	return false;
 }
 

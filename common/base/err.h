@@ -19,6 +19,7 @@ struct err {
 	/* Of a database error: neither the statement's text nor a function that it called is named, so it is about values,
 	 * or about what is done with them. */
 	bool of_values;
+	bool of_row; /* row security forbids a row, not the statement: 42501 is both */
 };
 
 /* A database's own words may quote whole rows. In answers, and where strangers can look, stands

@@ -77,6 +77,16 @@ static bool is_of_values(const PGresult *r, int parameter)
 	       (parameter > 0 || !PQresultErrorField(r, PG_DIAG_CONTEXT));
 }
 
+/* Told by who says it, in any language. */
+static bool is_of_row(const PGresult *r)
+{
+	const char *sqlstate = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+	const char *function = PQresultErrorField(r, PG_DIAG_SOURCE_FUNCTION);
+
+	return strcmp(sqlstate, "42501") == 0 && function &&
+	       strcmp(function, "ExecWithCheckOptions") == 0;
+}
+
 static void name_parts(const PGresult *r, struct err *err)
 {
 	const char *constraint = PQresultErrorField(r, PG_DIAG_CONSTRAINT_NAME);
@@ -86,6 +96,7 @@ static void name_parts(const PGresult *r, struct err *err)
 	snprintf(err->column, sizeof(err->column), "%s", column ? column : "");
 	err->parameter = parameter_of(r);
 	err->of_values = is_of_values(r, err->parameter);
+	err->of_row = is_of_row(r);
 }
 
 enum db_outcome db_explain(struct pg_conn *c, struct pg_result *r, struct err *err)

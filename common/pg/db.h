@@ -6,7 +6,7 @@
  * and whole scripts).
  *
  * Sessions: timezone=UTC, datestyle=ISO, extra_float_digits=3, client_encoding=UTF8,
- * row_security=off, plan_cache_mode=force_generic_plan, transactions READ COMMITTED,
+ * row_security=off (unless struct db_options says so), plan_cache_mode=force_generic_plan, transactions READ COMMITTED,
  * synchronous_commit at least "local" where it was off (but see may_be_lost), jit off,
  * application_name, connect_timeout, keepalives, tcp_user_timeout, and the statement, lock and
  * idle-in-transaction timeouts of struct db_options. They are set after the login, in one round

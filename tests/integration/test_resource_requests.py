@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import quote
 
 import pytest
-from conftest import SLOWNESS
-from test_resources import register, wait_known, wait_loaded, wait_there
+from conftest import SLOWNESS, wait_until
+from test_resources import register, wait_gone, wait_known, wait_loaded, wait_there
 
 JSON = "application/json"
 CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -971,14 +971,19 @@ def limited(stack):
         INSERT INTO readable (v) VALUES ('x'); INSERT INTO unreadable (v) VALUES ('secret');
         ALTER TABLE notes ENABLE ROW LEVEL SECURITY;
         CREATE POLICY own ON notes TO {ROLE} USING (owner = 'me') WITH CHECK (owner = 'me');
+        CREATE TABLE shared (id serial PRIMARY KEY, owner text NOT NULL, v text);
+        INSERT INTO shared (owner, v) VALUES ('me', 'mine'), ('neighbour', 'secret'), ('neighbour', 'over');
+        ALTER TABLE shared ENABLE ROW LEVEL SECURITY;
+        CREATE POLICY see ON shared FOR SELECT TO {ROLE} USING (true); CREATE POLICY own ON shared FOR UPDATE TO {ROLE} USING (owner = 'me');
+        CREATE POLICY over ON shared FOR DELETE TO {ROLE} USING (v = 'over');
         GRANT USAGE ON SCHEMA pgfanout TO {ROLE}; GRANT ALL ON ALL TABLES IN SCHEMA pgfanout TO {ROLE};
         GRANT ALL ON ALL SEQUENCES IN SCHEMA pgfanout, public TO {ROLE}; GRANT ALL ON ALL FUNCTIONS IN SCHEMA pgfanout TO {ROLE};
-        GRANT ALL ON notes, products, pgfanout_migrations TO {ROLE}; GRANT SELECT, UPDATE (v) ON readable TO {ROLE};
+        GRANT ALL ON notes, shared, products, pgfanout_migrations TO {ROLE}; GRANT SELECT, UPDATE (v) ON readable TO {ROLE};
         GRANT EXECUTE ON FUNCTION pg_control_system() TO {ROLE};""")
     stack.start_consumer()
-    register(stack, "notes", "readable", "unreadable")
-    stack.start_api(RESOURCES="notes,readable,unreadable", DATABASE_URL=stack.env["DATABASE_URL"].replace("//user:", f"//{ROLE}:"))
-    wait_loaded(stack, "notes", "readable", "unreadable")
+    register(stack, "notes", "shared", "readable", "unreadable")
+    stack.start_api(RESOURCES="notes,shared,readable,unreadable", DATABASE_URL=stack.env["DATABASE_URL"].replace("//user:", f"//{ROLE}:"))
+    wait_loaded(stack, "notes", "shared", "readable", "unreadable")
     wait_known(stack, "/api/notes?limit=1")
     wait_there(stack, "unreadable", "id = 1")
     yield stack
@@ -989,15 +994,22 @@ def limited(stack):
 def test_what_the_role_may_not_do(limited):
     stack = limited
     rows = [
-        # Statements run with row_security off, so that no read lacks rows silently: all of a table with a policy fails.
-        ("POST", "/api/notes", '{"owner":"me","v":"x"}', 403, None, "row security"),
+        ("POST", "/api/notes", '{"id":10,"owner":"me","v":"x"}', 201, None, ""),
         ("POST", "/api/notes", '{"owner":"neighbour","v":"x"}', 403, None, "row security"),
         ("POST", "/api/notes", '{"owner":"neighbour","v":"notes"}', 403, None, "row security"),
-        ("PATCH", "/api/notes/1", '{"v":"y"}', 403, None, "row security"),
+        ("POST", "/api/notes", '{"id":2,"owner":"me","v":"x"}', 409, "id", "same value"),
+        ("PATCH", "/api/notes/1", '{"v":"y"}', 200, None, ""),
         ("PATCH", "/api/notes/1", '{"owner":"notes"}', 403, None, "row security"),
-        ("PATCH", "/api/notes/2", '{"v":"y"}', 403, None, "row security"),
+        ("PATCH", "/api/notes/2", '{"v":"y"}', 404, None, "no row"),
+        ("PUT", "/api/notes/1", '{"owner":"me","v":"z"}', 200, None, ""),
+        ("PUT", "/api/notes/11", '{"owner":"me","v":"z"}', 201, None, ""),
         ("PUT", "/api/notes/2", '{"owner":"me","v":"y"}', 403, None, "row security"),
-        ("DELETE", "/api/notes/2", None, 403, None, "row security"),
+        ("DELETE", "/api/notes/2", None, 404, None, "no row"),
+        ("DELETE", "/api/notes/10", None, 200, None, ""),
+        ("PATCH", "/api/shared/1", '{"v":"y"}', 200, None, ""),
+        ("PATCH", "/api/shared/1", '{"owner":"neighbour"}', 403, None, "row security"),
+        ("PATCH", "/api/shared/2", '{"v":"y"}', 404, None, "no row"),
+        ("DELETE", "/api/shared/1", None, 404, None, "no row"),
         ("PATCH", "/api/readable/1", '{"v":"y"}', 200, None, ""),
         ("PATCH", "/api/readable/1", '{"w":"y"}', 403, None, ""),
         ("PUT", "/api/readable/1", '{"v":"y"}', 403, None, ""),
@@ -1013,7 +1025,11 @@ def test_what_the_role_may_not_do(limited):
         if got[:2] != (status, field) or word not in got[2]:
             wrong.append(f"{method} {path} {data} -> {got}, wanted {status, field, word}")
     assert not wrong, "\n".join(wrong)
-    assert stack.sql("primary", "select owner, v from notes order by id") == [("me", "mine"), ("neighbour", "secret")]
+    assert stack.sql("primary", "select * from notes order by id") == [(1, "me", "z"), (2, "neighbour", "secret"), (11, "me", "z")]
+    assert stack.sql("primary", "select v from shared order by id") == [("y",), ("secret",), ("over",)]
+    wait_there(stack, "notes", "id = 11")
+    wait_gone(stack, "notes", "id = 10")
+    wait_there(stack, "shared", "v = 'y'")
     assert stack.sql("primary", "select v, w from readable") == [("y", None)]
     # The replicas have no row security: what is registered is replicated whole.
     assert stack.get("/api/notes/2").status_code == 200
@@ -1024,6 +1040,44 @@ def test_what_the_role_may_not_do(limited):
         status, _, text = raw(stack, "GET", path, {}, None)
         assert status == 503 and not INTERNALS.search(text), text
     assert outcome(stack, "GET", "/api/readable/1", None)[0] == 200
+
+
+def test_lines_that_row_security_forbids(limited):
+    lines = [{"id": n, "owner": "neighbour" if n == 130 else "me", "v": "line"} for n in range(100, 150)]
+    lines += [{"id": 2, "owner": "me", "v": "line"}, {"id": 1, "owner": "me", "v": "line"}]
+    answer = limited.post("/api/notes/import", data="\n".join(map(json.dumps, lines)).encode(), headers={"Content-Type": "application/x-ndjson"})
+    assert answer.status_code == 200, answer.text
+    counts = answer.json()["data"]
+    assert (counts["created"], counts["replaced"], counts["rejected"]) == (49, 1, 2), counts
+    assert sorted((e["line"], "row security" in e["error"]) for e in counts["errors"]) == [(31, True), (51, True)]
+    assert limited.sql("primary", "select v from notes where id <= 2 order by id") == [("line",), ("secret",)]
+    # Without the right no line is tried by itself.
+    units = re.compile(r"pgfanout_api_write_statements_total (\d+)")
+    before = int(units.search(limited.get("/metrics").text).group(1))
+    lines = "\n".join(json.dumps({"id": n, "v": "x"}) for n in range(1000))
+    answer = limited.post("/api/unreadable/import", data=lines.encode(), headers={"Content-Type": "application/x-ndjson"})
+    assert answer.status_code == 503 and not INTERNALS.search(answer.text), answer.text
+    assert int(units.search(limited.get("/metrics").text).group(1)) - before < 10
+
+
+def test_row_security_and_locks(limited):
+    """While somebody has locked a row, the others are looked at whether they can be locked: one that may not be updated is
+    not waited for until the end."""
+    stack = limited
+    conn = stack.connect()
+    with ThreadPoolExecutor(1) as pool, conn.cursor() as cursor:
+        cursor.execute("select from shared where id = 1 for update")
+        waiting = pool.submit(raw, stack, "PATCH", "/api/shared/1", J, '{"v":"at last"}')
+        wait_until(lambda: "pgfanout_api_writes_locked 1\n" in stack.get("/metrics").text, 10 * SLOWNESS, "the write to wait", 0.02)
+        assert outcome(stack, "PATCH", "/api/shared/2", '{"v":"y"}')[0] == 404
+        assert outcome(stack, "DELETE", "/api/shared/2", None)[0] == 404
+        assert outcome(stack, "DELETE", "/api/shared/3", None)[0] == 200
+        assert not waiting.done()
+        conn.rollback()
+        assert waiting.result()[0] == 200
+    conn.close()
+    assert stack.sql("primary", "select id, v from shared order by id") == [(1, "at last"), (2, "secret")]
+    wait_gone(stack, "shared", "id = 3")
 
 
 # ---- keys that are one, and keys that are none, at the same time ----
