@@ -393,6 +393,7 @@ static bool read_resource(const struct jscan_value *from, struct model_resource 
 	    !read_int(from, "rows", -1, INT64_MAX, &r->rows, err) ||
 	    !read_bool(from, "joined", &r->joined, err) ||
 	    !read_bool(from, "replaced", &r->replaced, err) ||
+	    !read_bool(from, "partitioned", &r->partitioned, err) ||
 	    !read_optional(from, "stream", &r->stream, err) ||
 	    !read_int(from, "streamNumber", 1, INT16_MAX, &stream, err) ||
 	    !read_columns(from, r, err) || !read_key(from, r, err) || !read_indexes(from, r, err) ||

@@ -15,7 +15,7 @@
  *      "indexes": [{"method": "btree", "unique": true, "columns": [{"name": "id", "desc": true, "pattern": true,
  *          "unordered": true, "unequal": true}]}],
  *      "constraints": [{"name": "Post_title_key", "column": "title"}],
- *      "stream": "tables", "streamNumber": 2, "joined": true, "replaced": true}],
+ *      "stream": "tables", "streamNumber": 2, "joined": true, "replaced": true, "partitioned": true}],
  *    "references": [{"child": "posts", "columns": ["userId"], "parent": "users", "keys": ["id"], "unique": true}],
  *    "missing": [{"name": "accounts", "reason": "there is no table \"accounts\""}]}
  */
@@ -95,6 +95,7 @@ struct model_resource {
 	/* Several rows may be inserted, or inserted or replaced, by one statement: no trigger of a user's looks at
 	 * them. */
 	bool joined, replaced;
+	bool partitioned;
 	char *stream; /* that its changes go by; NULL and 0: not known */
 	int stream_number;
 	struct model_constraint *constraints;

@@ -441,9 +441,20 @@ static const struct refusal *refusal_of(const struct err *err)
 	return NULL;
 }
 
+/* Whether what the server names is of this table. Of a partition its name is not known here: what a function does, such
+ * as a trigger's, may be about any table. */
+static bool is_own(const struct model_resource *resource, const struct err *err)
+{
+	return err->table[0] == '\0' || (resource->partitioned && err->of_values) ||
+	       (strcmp(err->table, resource->relation) == 0 &&
+		strcmp(err->schema, resource->schema) == 0);
+}
+
 /* What the server names, without looking at what was sent. NULL: nothing of this table. */
 static const char *column_named(const struct model_resource *resource, const struct err *err)
 {
+	if (!is_own(resource, err))
+		return NULL;
 	int column = model_column_find(resource, err->column, strlen(err->column));
 
 	if (err->column[0])

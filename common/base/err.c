@@ -38,7 +38,7 @@ bool err_set(struct err *err, const char *fmt, ...)
 	memcpy(err->text, line, strlen(line) + 1);
 	err->shown[0] = '\0';
 	err->sqlstate[0] = '\0';
-	err->column[0] = err->constraint[0] = '\0';
+	err->schema[0] = err->table[0] = err->column[0] = err->constraint[0] = '\0';
 	err->parameter = 0;
 	err->of_values = err->of_row = false;
 	return false;

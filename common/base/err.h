@@ -14,8 +14,9 @@ struct err {
 	char shown[160];  /* what anybody may see of it, see err_shown(); "": text */
 	char sqlstate[6]; /* of a database error, else "" */
 	/* What it names, where it does; "" and 0 else. */
-	char column[64], constraint[64];
-	int parameter; /* of the statement, from 1: its value is none of its type */
+	char schema[64], table[64], column[64],
+		constraint[64]; /* schema, table: of the other two */
+	int parameter;		/* of the statement, from 1: its value is none of its type */
 	/* Of a database error: neither the statement's text nor a function that it called is named, so it is about values,
 	 * or about what is done with them. */
 	bool of_values;

@@ -87,13 +87,19 @@ static bool is_of_row(const PGresult *r)
 	       strcmp(function, "ExecWithCheckOptions") == 0;
 }
 
+static void name_part(const PGresult *r, int field, char *ret, size_t size)
+{
+	const char *name = PQresultErrorField(r, field);
+
+	snprintf(ret, size, "%s", name ? name : "");
+}
+
 static void name_parts(const PGresult *r, struct err *err)
 {
-	const char *constraint = PQresultErrorField(r, PG_DIAG_CONSTRAINT_NAME);
-	const char *column = PQresultErrorField(r, PG_DIAG_COLUMN_NAME);
-
-	snprintf(err->constraint, sizeof(err->constraint), "%s", constraint ? constraint : "");
-	snprintf(err->column, sizeof(err->column), "%s", column ? column : "");
+	name_part(r, PG_DIAG_SCHEMA_NAME, err->schema, sizeof(err->schema));
+	name_part(r, PG_DIAG_TABLE_NAME, err->table, sizeof(err->table));
+	name_part(r, PG_DIAG_COLUMN_NAME, err->column, sizeof(err->column));
+	name_part(r, PG_DIAG_CONSTRAINT_NAME, err->constraint, sizeof(err->constraint));
 	err->parameter = parameter_of(r);
 	err->of_values = is_of_values(r, err->parameter);
 	err->of_row = is_of_row(r);

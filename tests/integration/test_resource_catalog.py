@@ -257,6 +257,7 @@ def test_inserts_that_may_be_joined(primary):
         return model(primary, name)["resources"][0].get("joined", False)
     # Ours, and those of a foreign key, do not count.
     assert joined() and joined("parted")
+    assert [model(primary, t)["resources"][0].get("partitioned") for t in ("t", "parted")] == [None, True]
     for make, undo in (
             ("create trigger mine before insert on t for each row execute function f()", "drop trigger mine on t"),
             ("create trigger mine after insert on t execute function f()", "drop trigger mine on t"),

@@ -25,8 +25,9 @@ ODD = 'odd"; DROP TABLE users;--'
 
 SCHEMA = r"""
     CREATE TYPE mood AS ENUM ('sad', 'very glad', '{a,"b"}');
-    CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL, email text UNIQUE, bio text);
-    CREATE TABLE posts (id serial PRIMARY KEY, title text NOT NULL, "userId" integer NOT NULL REFERENCES users,
+    CREATE TABLE users (id serial PRIMARY KEY, name text NOT NULL, email text UNIQUE,
+        bio text CONSTRAINT ck_both CHECK (bio <> 'never'));
+    CREATE TABLE posts (id serial PRIMARY KEY, title text NOT NULL, "userId" integer NOT NULL CONSTRAINT ck_both REFERENCES users,
         editor_id integer REFERENCES users, at timestamptz NOT NULL DEFAULT now());
     CREATE INDEX ON posts ("userId"); CREATE INDEX ON posts (title text_pattern_ops); CREATE INDEX ON posts (at);
     CREATE TABLE comments (id serial PRIMARY KEY, body text NOT NULL, "postId" integer NOT NULL REFERENCES posts);
@@ -45,17 +46,23 @@ SCHEMA = r"""
     CREATE TABLE deferred (id integer PRIMARY KEY, v integer UNIQUE DEFERRABLE INITIALLY DEFERRED,
         "userId" integer REFERENCES users DEFERRABLE INITIALLY DEFERRED);
     CREATE TABLE audit (id serial PRIMARY KEY, audit_secret text NOT NULL, v text UNIQUE);
-    CREATE TABLE watched (id integer PRIMARY KEY, v text);
+    CREATE TABLE ledger (v text NOT NULL CONSTRAINT ck_same CHECK (v <> 'ledger of ck_same'));
+    CREATE TABLE watched (id integer PRIMARY KEY, v text CONSTRAINT ck_same CHECK (v <> 'same'));
+    CREATE TABLE parted (id integer PRIMARY KEY, v text NOT NULL, n integer CONSTRAINT ck_n CHECK (n > 0)) PARTITION BY RANGE (id);
+    CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (1000);
     CREATE FUNCTION trigger_watch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
         IF coalesce(NEW.v, OLD.v) = 'drop' THEN RETURN NULL; END IF;
         IF NEW.v = 'audit' THEN INSERT INTO audit (audit_secret) VALUES (NULL); END IF;
         IF NEW.v = 'audit twice' THEN INSERT INTO audit (audit_secret, v) VALUES ('a', 'a'), ('b', 'a'); END IF;
+        IF NEW.v = 'ledger' THEN INSERT INTO ledger VALUES (NULL); END IF;
+        IF NEW.v ~ '^ledger of' THEN INSERT INTO ledger VALUES (NEW.v); END IF;
         IF NEW.v = 'slow' THEN PERFORM pg_sleep(3); END IF;
         IF NEW.v ~ '^raise' THEN RAISE EXCEPTION 'secret of "neighbour" for "%%"', NEW.v
             USING ERRCODE = substr(NEW.v, 7), DETAIL = 'secret', HINT = 'secret'; END IF;
         IF NEW.v = 'missing table' THEN PERFORM * FROM no_such_secret; END IF;
         IF TG_OP = 'DELETE' THEN RETURN OLD; END IF; RETURN NEW; END $$;
     CREATE TRIGGER trigger_watch BEFORE INSERT OR UPDATE OR DELETE ON watched FOR EACH ROW EXECUTE FUNCTION trigger_watch();
+    CREATE TRIGGER trigger_watch BEFORE INSERT OR UPDATE OR DELETE ON parted FOR EACH ROW EXECUTE FUNCTION trigger_watch();
     CREATE TABLE "{odd}" (id integer PRIMARY KEY, "a""b" text, "a\b" text, "$1" text, "it's" text, "%%s" text, "limit" text,
         "column.limit" text, "é" text, "a,b" text, "-c" text, "k1" text, "number" text, "w" text, "row" text, "<script>" text);
     CREATE INDEX ON "{odd}" ("a""b"); CREATE INDEX ON "{odd}" ("a\b"); CREATE INDEX ON "{odd}" ("$1"); CREATE INDEX ON "{odd}" ("it's");
@@ -78,8 +85,8 @@ SCHEMA = r"""
     INSERT INTO "{odd}" (id, "a""b", "a\b", "$1", "it's") VALUES (1, '"', '\', '$1', '''); DROP TABLE users; --');
     INSERT INTO hidden VALUES (1, 'secret of the neighbour');
 """.replace("{odd}", ODD.replace('"', '""')).replace("%%", "%")
-TABLES = ("users", "posts", "comments", "pairs", "texts", "uuids", "kinds", "always", "rooms", "deferred", "watched", ODD, "hidden")
-RESOURCES = ("users+posts!userId, posts+users!userId, comments, pairs, texts, uuids, kinds, always, rooms, deferred, watched, odd=" + ODD)
+TABLES = ("users", "posts", "comments", "pairs", "texts", "uuids", "kinds", "always", "rooms", "deferred", "watched", "parted", ODD, "hidden")
+RESOURCES = ("users+posts!userId, posts+users!userId, comments, pairs, texts, uuids, kinds, always, rooms, deferred, watched, parted, odd=" + ODD)
 
 
 def tables_are(stack):
@@ -602,6 +609,14 @@ WRITES = {
         ("POST", "/api/watched", '{"id":3,"v":"audit"}', 422, None, "missing"),
         ("POST", "/api/watched", '{"id":3,"v":"audit twice"}', 409, None, "same value"),
         ("PATCH", "/api/watched/1", '{"v":"audit"}', 422, None, "missing"),
+        # What a trigger does to another table, which has a column, or a constraint, of the same name.
+        ("POST", "/api/watched", '{"id":3,"v":"ledger"}', 422, None, "missing"),
+        ("POST", "/api/watched", '{"id":3,"v":"ledger of ck_same"}', 422, None, "check"),
+        ("POST", "/api/watched", '{"id":3,"v":"same"}', 422, "v", "check"),
+        ("POST", "/api/parted", '{"id":3,"v":"ledger"}', 422, None, "missing"),
+        ("POST", "/api/parted", '{"id":3}', 422, "v", "missing"),
+        ("PUT", "/api/parted/3", '{"v":"x","n":0}', 422, "n", "check"),
+        ("POST", "/api/users", '{"name":"x","bio":"never"}', 422, "bio", "check"),
         ("POST", "/api/watched", '{"id":3,"v":"raise P0001"}', 422, None, "does not allow it"),
         ("PATCH", "/api/watched/1", '{"v":"raise P0001"}', 422, None, "does not allow it"),
         ("POST", "/api/watched", '{"id":3,"v":"raise 22023"}', 422, "v", "type"),

@@ -16,7 +16,7 @@
 static const char text[] =
 	"{\"resources\": ["
 	"{\"name\": \"users\", \"table\": 103, \"shape\": 7, \"schema\": \"public\", \"relation\": \"User\","
-	" \"filter\": \"id > 0\", \"comment\": \"people\", \"rows\": 12, \"joined\": true, \"news\": [{}],"
+	" \"filter\": \"id > 0\", \"comment\": \"people\", \"rows\": 12, \"joined\": true, \"partitioned\": true, \"news\": [{}],"
 	" \"columns\": ["
 	"{\"name\": \"id\", \"type\": \"integer\", \"kind\": \"integer\", \"notnull\": true, \"default\": true,"
 	" \"identity\": \"always\", \"plain\": true},"
@@ -69,7 +69,7 @@ static void test_a_resource(void **state)
 	assert_string_equal(r->filter, "id > 0");
 	assert_string_equal(r->comment, "people");
 	assert_int_equal(r->rows, 12);
-	assert_true(r->joined && r->plain);
+	assert_true(r->joined && r->plain && r->partitioned);
 	assert_int_equal(r->nkey, 1);
 	assert_int_equal(r->key[0], 0);
 	assert_int_equal(r->ncolumns, 4);
@@ -79,7 +79,7 @@ static void test_a_resource(void **state)
 	assert_null(r->filter);
 	assert_null(r->comment);
 	assert_int_equal(r->rows, -1);
-	assert_false(r->joined || r->plain); /* a key of numeric */
+	assert_false(r->joined || r->partitioned || r->plain); /* a key of numeric */
 	assert_int_equal(r->nkey, 2);
 	assert_int_equal(r->key[0], 1);
 	assert_int_equal(r->key[1], 0);

@@ -182,7 +182,8 @@ candidates AS MATERIALIZED (
 	SELECT jsonb_agg(jsonb_build_object('name', r.name, 'table', r.id, 'shape', r.shape,
 			'schema', r.description ->> 'schema', 'relation', r.description ->> 'name', 'filter', r.filter,
 			'comment', f.comment, 'rows', f.rows, 'joined', nullif(f.joined, false),
-			'replaced', nullif(f.joined AND f.untouched, false), 'stream', r.description ->> 'stream', 'streamNumber', r.stream,
+			'replaced', nullif(f.joined AND f.untouched, false), 'partitioned', nullif(r.relkind = 'p', false),
+			'stream', r.description ->> 'stream', 'streamNumber', r.stream,
 			'columns', c.json, 'indexes', x.json, 'constraints', k.json,
 			'key', (SELECT jsonb_agg(c.name ORDER BY k.place)
 				FROM jsonb_array_elements(r.description -> 'key') WITH ORDINALITY AS k (att, place)
