@@ -103,31 +103,23 @@ static json_t *select_parameter(void)
 			      "requires, are absent then");
 }
 
-/* Whether an index begins with it: see query_index.c. */
-static bool leads_index(const struct model_resource *r, size_t column)
-{
-	bool yes = r->nkey > 0 && r->key[0] == column;
-
-	for (size_t i = 0; !yes && i < r->nindexes; i++)
-		yes = r->indexes[i].ncolumns > 0 && r->indexes[i].columns[0].column == column;
-	return yes;
-}
-
 static json_t *filter_parameter(const struct openapi *o, const struct model_resource *r,
 				size_t column)
 {
 	const struct model_column *c = &r->columns[column];
-	AUTO_STRBUF name = STRBUF_INIT, text = STRBUF_INIT, operators = STRBUF_INIT;
+	AUTO_STRBUF name = STRBUF_INIT, text = STRBUF_INIT;
+	AUTO_STRBUF operators = STRBUF_INIT, served = STRBUF_INIT;
 
-	query_operators(&operators, c);
+	query_operators(&operators, r, column, false);
+	query_operators(&served, r, column, true);
 	strbuf_addf(&name, "%s%s", query_is_parameter(c->name) ? "column." : "", c->name);
 	strbuf_addf(&text,
 		    "a filter of a column of type %s: %s; a value behind those that end with a dot",
 		    c->type, strbuf_str(&operators));
-	if (!o->options->scans && !leads_index(r, column))
-		strbuf_addstr(&text,
-			      ". No index begins with this column: only beside a filter that "
-			      "one serves");
+	if (!o->options->scans)
+		strbuf_addf(&text,
+			    ". An index serves %s; the others only beside a filter that one serves",
+			    served.len > 0 ? served.data : "none of them");
 	return json_pack("{s:s, s:s, s:s, s:b, s:{s:s, s:{s:s}}}", "name", name.data, "in", "query",
 			 "description", text.data, "explode", 1, "schema", "type", "array", "items",
 			 "type", "string");

@@ -126,8 +126,10 @@ const struct model_reference *query_children(const struct model *m,
 					     const struct model_resource *parent,
 					     const char *column, size_t len);
 
-/* The operators that a filter of this column may have: "eq. neq. is.null". */
-void query_operators(struct strbuf *out, const struct model_column *c);
+/* The operators that a filter of this column may have: "eq. neq. is.null"; served: those of them that an index
+ * serves. */
+void query_operators(struct strbuf *out, const struct model_resource *r, size_t column,
+		     bool served);
 
 /* Zeroed, or cleared. Reads the parameters of a page or list, or with key of one row (then only select and
  * embed are known). False: fault is set, and q is to be cleared all the same. */

@@ -93,37 +93,40 @@ static void wanted_add_order(struct wanted *w, const struct query *q, size_t exc
 
 /* ---- 2: filters ---- */
 
-static bool served_by_order(const struct query_filter *f)
+static bool served_by_order(enum query_op op)
 {
-	return f->op != QUERY_NEQ && f->op != QUERY_NOT_NULL && f->op != QUERY_LIKE;
+	return op != QUERY_NEQ && op != QUERY_NOT_NULL && op != QUERY_LIKE;
 }
 
-static bool finds(const struct model_index *x, const struct model_index_column *c,
-		  const struct query_filter *f)
+static bool finds(const struct model_index *x, const struct model_index_column *c, enum query_op op)
 {
-	if (f->op == QUERY_LIKE)
-		return c->pattern && f->nvalues == 3;
+	if (op == QUERY_LIKE)
+		return c->pattern;
 	if (c->unequal)
 		return false;
 	if (x->ordered && !c->unordered)
-		return served_by_order(f);
-	return f->op != QUERY_NULL && (fixes(f->op) || f->op == QUERY_IN);
+		return served_by_order(op);
+	return op != QUERY_NULL && (fixes(op) || op == QUERY_IN);
 }
 
-static bool served(const struct model_resource *r, const struct query_filter *f)
+bool query_serves(const struct model_resource *r, size_t column, enum query_op op)
 {
 	/* 1. */
-	if (r->nkey > 0 && r->key[0] == f->column && served_by_order(f))
+	if (r->nkey > 0 && r->key[0] == column && served_by_order(op))
 		return true;
 	for (size_t i = 0; i < r->nindexes; i++) {
 		const struct model_index *x = &r->indexes[i];
 
-		if (x->ncolumns == 0 || x->columns[0].column != f->column)
-			continue;
-		if (finds(x, &x->columns[0], f))
+		if (x->ncolumns > 0 && x->columns[0].column == column &&
+		    finds(x, &x->columns[0], op))
 			return true;
 	}
 	return false;
+}
+
+static bool served(const struct model_resource *r, const struct query_filter *f)
+{
+	return (f->op != QUERY_LIKE || f->nvalues == 3) && query_serves(r, f->column, f->op);
 }
 
 static bool begins_plainly(const struct query *q, const struct query_filter *f)
@@ -140,7 +143,7 @@ static bool check_filters(const struct query *q, struct query_fault *fault)
 
 	for (size_t i = 0; i < q->nfilters; i++) {
 		const struct query_filter *f = &q->filters[i];
-		bool may = f->op == QUERY_LIKE ? begins_plainly(q, f) : served_by_order(f);
+		bool may = f->op == QUERY_LIKE ? begins_plainly(q, f) : served_by_order(f->op);
 
 		if (served(q->resource, f))
 			return true;
@@ -258,13 +261,4 @@ bool query_check_indexes(const struct query *q, bool children, size_t nordered,
 {
 	return (q->nfilters == 0 || children || check_filters(q, fault)) &&
 	       (nordered == 0 || check_order(q, fault));
-}
-
-bool query_has_pattern_index(const struct model_resource *r, size_t column)
-{
-	for (size_t i = 0; i < r->nindexes; i++)
-		if (r->indexes[i].ncolumns > 0 && r->indexes[i].columns[0].column == column &&
-		    r->indexes[i].columns[0].pattern)
-			return true;
-	return false;
 }

@@ -68,8 +68,8 @@ MUST_CHECK bool query_name_embeds(struct query *q, struct query_fault *fault);
 /* children: only those of one row. nordered: how many of q->orders were asked for. */
 MUST_CHECK bool query_check_indexes(const struct query *q, bool children, size_t nordered,
 				    struct query_fault *fault);
-/* Whether an index finds texts by how they begin. */
-bool query_has_pattern_index(const struct model_resource *r, size_t column);
+/* Whether an index serves this operator: of like, if its pattern begins with other than a wildcard. */
+bool query_serves(const struct model_resource *r, size_t column, enum query_op op);
 
 /* ---- query_sql_name.c ---- */
 

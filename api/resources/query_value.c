@@ -195,7 +195,7 @@ static bool read_like(struct query *q, struct query_filter *f, const char *field
 	}
 	add_text(q, f->column, s, len);
 	f->nvalues = 1;
-	if (prefix.len > 0 && query_has_pattern_index(q->resource, f->column)) {
+	if (prefix.len > 0 && query_serves(q->resource, f->column, QUERY_LIKE)) {
 		add_text(q, f->column, prefix.data, prefix.len);
 		add_end(q, f->column, &prefix);
 		/* Nothing comes behind a text of the last of all characters: then there is no range. */
@@ -283,15 +283,17 @@ bool query_read_filter(struct query *q, size_t column, const char *field,
 	return true;
 }
 
-void query_operators(struct strbuf *out, const struct model_column *c)
+void query_operators(struct strbuf *out, const struct model_resource *r, size_t column, bool served)
 {
+	const struct model_column *c = &r->columns[column];
 	const char *between = "";
 
 	for (size_t i = 0; i < ARRAY_SIZE(operators); i++) {
 		enum query_op op = operators[i].op;
 
 		if (operators[i].needs > comparing(c) || (op == QUERY_LIKE && !query_is_text(c)) ||
-		    ((op == QUERY_TRUE || op == QUERY_FALSE) && c->kind != MODEL_BOOLEAN))
+		    ((op == QUERY_TRUE || op == QUERY_FALSE) && c->kind != MODEL_BOOLEAN) ||
+		    (served && !query_serves(r, column, op)))
 			continue;
 		strbuf_addf(out, "%s%s%s", between, operators[i].word,
 			    op == QUERY_IN    ? ".(…)"

@@ -30,7 +30,10 @@ static const char text[] =
 	"{\"name\": \"limit\", \"type\": \"numeric\", \"kind\": \"number\"},"
 	"{\"name\": \"column.a\", \"type\": \"public.mood\", \"kind\": \"text\", \"labels\": [\"a\\\"b\", \"\"]},"
 	"{\"name\": \"sum\", \"type\": \"bigint[]\", \"kind\": \"array\", \"element\": \"integer\", \"generated\": true}],"
-	" \"key\": [\"id\"]},"
+	" \"key\": [\"id\"], \"indexes\": ["
+	"{\"method\": \"btree\", \"columns\": [{\"name\": \"n\\\"a/m~e {\\u00e9}\", \"pattern\": true,"
+	" \"unordered\": true, \"unequal\": true}]},"
+	"{\"method\": \"hash\", \"columns\": [{\"name\": \"column.a\"}]}]},"
 	"{\"name\": \"a.b-c\", \"table\": 2, \"shape\": 2, \"schema\": \"odd \\\"schema\", \"relation\": \"t/x\","
 	" \"columns\": ["
 	"{\"name\": \"a/b\", \"type\": \"text\", \"kind\": \"text\", \"notnull\": true},"
@@ -183,22 +186,50 @@ static int parameter(json_t *list, const char *name)
 	return -1;
 }
 
+static const char *words_of(json_t *list, const char *name)
+{
+	int i = parameter(list, name);
+
+	if (i < 0)
+		fail_msg("there is no parameter %s", name);
+	return json_string_value(json_object_get(json_array_get(list, (size_t)i), "description"));
+}
+
 static void test_parameters(void **state)
 {
-	json_t *d = document(setting, &usual);
+	static const struct {
+		const char *name, *operators, *served;
+	} rows[] = {
+		{ "id", "eq. neq. lt. lte. gt. gte. in.(\xe2\x80\xa6) is.null is.notnull",
+		  "eq. lt. lte. gt. gte. in.(\xe2\x80\xa6) is.null" },
+		{ "column.limit", "eq. neq. lt. lte. gt. gte. in.(\xe2\x80\xa6) is.null is.notnull",
+		  "none of them" },
+		{ "column.column.a",
+		  "eq. neq. lt. lte. gt. gte. in.(\xe2\x80\xa6) is.null is.notnull",
+		  "eq. in.(\xe2\x80\xa6)" },
+		/* Of another collation. */
+		{ "n\"a/m~e {\xc3\xa9}",
+		  "eq. neq. lt. lte. gt. gte. in.(\xe2\x80\xa6) like. is.null is.notnull",
+		  "like." },
+	};
+	json_t *d = document(setting, &usual), *loose = document(setting, &other);
 	json_t *list = find(d, "paths|/api/users|get|parameters");
-	int number = parameter(list, "column.limit"), label = parameter(list, "column.column.a");
+	json_t *scans = find(loose, "paths|/users|get|parameters");
 	(void)state;
 
-	assert_true(number > 0 && label > 0 && parameter(list, "n\"a/m~e {\xc3\xa9}") > 0);
 	assert_int_equal(parameter(list, "limit"), -1); /* in components */
-	const char *words = json_string_value(
-		json_object_get(json_array_get(list, (size_t)number), "description"));
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		AUTO_STRBUF all = STRBUF_INIT, served = STRBUF_INIT;
+		const char *words = words_of(list, rows[i].name);
 
-	assert_non_null(strstr(words, "gte. in.(\xe2\x80\xa6) is.null is.notnull"));
-	assert_null(strstr(words, "like."));
-	assert_non_null(strstr(words, "No index"));
+		strbuf_addf(&all, ": %s; a value", rows[i].operators);
+		strbuf_addf(&served, ". An index serves %s; the others", rows[i].served);
+		if (!strstr(words, all.data) || !strstr(words, served.data))
+			fail_msg("%s: %s", rows[i].name, words);
+		assert_null(strstr(words_of(scans, rows[i].name), "index"));
+	}
 	json_decref(d);
+	json_decref(loose);
 }
 
 static void test_embeds(void **state)
