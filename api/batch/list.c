@@ -113,6 +113,15 @@ static ssize_t read_list(void *arg, char *buf, size_t max)
 	return (ssize_t)n;
 }
 
+bool list_smaller(struct request *r)
+{
+	if (r->limit <= 1)
+		return false;
+	r->limit = r->limit > 4 ? r->limit / 4 : 1;
+	list_again(r);
+	return true;
+}
+
 bool list_is_running(const struct request *r)
 {
 	return r->list && r->list->running;
@@ -125,12 +134,13 @@ void list_cut(struct request *r)
 	http_wake(r->http);
 }
 
-/* Rows of the next chunk, after one of n that has so many bytes. */
+/* Rows of the next chunk, after one of n that has so many bytes: at most twice as many, for what rows cost may change. */
 static int rows_after(int n, size_t bytes)
 {
 	size_t rows = LIST_BYTES / (bytes / (size_t)n + 1);
 
-	return rows < 1 ? 1 : rows > LIST_ROWS ? LIST_ROWS : (int)rows;
+	rows = min_size(min_size(rows, 2 * (size_t)n), LIST_ROWS);
+	return rows < 1 ? 1 : (int)rows;
 }
 
 static void chunk_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)

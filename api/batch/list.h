@@ -63,6 +63,8 @@ void list_none(struct request *r);
 bool list_is_running(const struct request *r);
 /* Its next chunk is asked for once more, of any database: its statement is another one. */
 void list_again(struct request *r);
+/* The same with fewer rows: it took too long. False: it was for one. */
+bool list_smaller(struct request *r);
 void list_cut(struct request *r);
 
 #endif

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+#include "common/wire/stream.h"
+
 /* How well a replica's link suits a read, best first. Each is a step of the rule. */
 enum suit {
 	SUIT_FIT,     /* 1 */
@@ -43,10 +45,12 @@ static struct link *link_to(const struct pool *p, const struct read_want *want, 
 /* Products' lag is a matter of the replica's state; of the others only that of the streams that are read. */
 static bool is_fit(const struct upstream *up, const struct read_want *want)
 {
+	uint64_t lagging = atomic_load_explicit(&up->lagging, memory_order_relaxed);
+	bool products = (want->streams & lag_stream_bit(STREAM_PRODUCTS)) != 0;
+
 	if (up->primary || want->streams == 0)
 		return is_set(&up->fit);
-	return is_set(&up->complete) &&
-	       (atomic_load_explicit(&up->lagging, memory_order_relaxed) & want->streams) == 0;
+	return is_set(products ? &up->fit : &up->complete) && (lagging & want->streams) == 0;
 }
 
 static enum suit suit_of(struct pool *p, const struct read_want *want, const struct link *l)
@@ -134,8 +138,12 @@ struct link *choice_link(struct pool *p, const struct read_want *want)
 	/* 1 */
 	size_t at = want->by_key ? p->points_turn : (p->turn = next_turn(p, p->turn));
 
-	if ((l = first_of(p, want, at, SUIT_FIT)) || (l = first_of(p, want, at, SUIT_SILENT)))
+	if ((l = first_of(p, want, at, SUIT_FIT)) || (l = first_of(p, want, at, SUIT_SILENT))) {
+		/* Those that come with it follow it; the turn goes on from there. */
+		if (want->by_key)
+			p->points_turn = l->up->index;
 		return l;
+	}
 	/* 2 */
 	bool alive = link_usable(primary) && !want->tried_primary;
 

@@ -4,7 +4,7 @@
  * The rule:
  *   0. A list that has begun stays where it is while that database is fit and has not failed it:
  *      two replicas may be at different moments.
- *   1. A replica that is fit (what else than products is read has streams of its own: none of those lags), has a live link of this role in this worker, has not failed this read
+ *   1. A replica that is fit (for other tables than products: whose streams of theirs do not lag), has a live link of this role in this worker, has not failed this read
  *      yet, and has it right as far as is known: a row by key is not among its wrong ones; of the
  *      tables of pages, lists and embeds it has no wrong rows at all. They take turns (READ_BALANCE=random: by
  *      chance): rows by key that come together go together to one replica, for one statement of many costs
@@ -12,7 +12,7 @@
  *   2. Else the primary, if it answers and has not failed this read yet. While a link to it is
  *      being opened: NULL, and choice_expected() says that waiting is worth it.
  *   3. Else a lagging replica that has it right, of those that are hardly further behind than the
- *      nearest one; they take turns.
+ *      nearest one, as products' heartbeats have it; they take turns.
  *   4. Else the primary, if it has a live link and has not failed this read yet.
  *   5. Else a replica as in 3 that has it wrong: an old row is better than none.
  *   6. Else NULL.

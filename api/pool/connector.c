@@ -43,7 +43,6 @@
 #include "common/base/log.h"
 #include "common/json/jscan.h"
 #include "common/pg/pgarray.h"
-#include "common/wire/stream.h"
 
 /* The table whose state is the replica's. */
 #define WATCH_PRODUCTS	 1
@@ -437,19 +436,18 @@ static bool near_enough(struct connector *c, struct mono now, char *reason, size
 	return false;
 }
 
-/* Which of a replica's streams are too far behind; products' is as its state says. */
+/* Which of a replica's streams beside products are too far behind. Before the state is set, as wrong rows are. */
 static void take_lagging(struct connector *c, struct mono now)
 {
 	struct upstream *up = c->up;
-	const uint64_t products = lag_stream_bit(STREAM_PRODUCTS);
-	uint64_t before = atomic_load(&up->lagging) & ~products;
-	/* Only this thread replaces the text and sets the state: to read them needs no lock. */
+	uint64_t before = atomic_load(&up->lagging);
+	/* Only this thread replaces the text: to read it needs no lock. */
 	uint64_t lagging = lag_streams(up->streams ? up->streams : "[]",
 				       c->settings->max_replica_lag_ms,
 				       lag_clock_now(up->clock, now), before,
 				       mono_diff_us(now, c->started) / 1000);
 
-	atomic_store(&up->lagging, up->state == UPSTREAM_LAGGING ? lagging | products : lagging);
+	atomic_store(&up->lagging, lagging);
 	if (lagging != 0 && before == 0)
 		log_warn("streams of this replica are too far behind: reading their tables "
 			 "elsewhere; see /status",
@@ -477,6 +475,7 @@ static void judge(struct connector *c, struct look *look)
 	if (!up->primary) {
 		atomic_store(&up->heartbeat_us, look->time_us);
 		take_wrong(up, look);
+		take_lagging(c, now);
 	} else if (look->time_us) {
 		lag_clock_set(up->clock, now, look->time_us);
 	}
@@ -512,8 +511,6 @@ static void look(struct connector *c)
 	    look.answers == (primary ? 1 : 2)) {
 		connector_step(c, LOOK_GOOD);
 		judge(c, &look);
-		if (!primary)
-			take_lagging(c, mono_now());
 		/* The next look finds out if this has cost the connection. */
 		if (look.note)
 			(void)ask(&look, LOOK_NOTE, deadline, on_note);

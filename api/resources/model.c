@@ -214,6 +214,7 @@ static bool read_column(const struct jscan_value *from, struct model_column *c, 
 	    !read_bool(from, "generated", &c->generated, err) ||
 	    !read_bool(from, "plain", &c->plain, err) ||
 	    !read_int(from, "number", 1, INT16_MAX, &number, err) ||
+	    !read_int(from, "collation", 1, UINT32_MAX, &c->collation, err) ||
 	    !read_int(from, "max", 1, INT_MAX, &most, err))
 		return err_prefix(err, "column %s", c->name);
 	c->max_length = (int)most;

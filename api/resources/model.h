@@ -10,7 +10,7 @@
  *      "filter": "published", "comment": "…", "rows": 1234,
  *      "columns": [{"name": "id", "number": 1, "type": "integer", "kind": "integer", "comment": "…",
  *          "element": "text", "labels": ["a", "b"], "notnull": true, "default": true,
- *          "identity": "always" | "by default", "generated": true, "plain": true, "max": 40}],
+ *          "identity": "always" | "by default", "generated": true, "plain": true, "max": 40, "collation": 100}],
  *      "key": ["id"],
  *      "indexes": [{"method": "btree", "unique": true, "columns": [{"name": "id", "desc": true, "pattern": true,
  *          "unordered": true, "unequal": true}]}],
@@ -51,11 +51,12 @@ struct model_column {
 	size_t nlabels;
 	enum model_kind kind, element; /* element: of MODEL_ARRAY */
 	bool not_null, has_default, generated, identity, identity_always;
-	bool plain;	/* equal values have the same text */
-	int max_length; /* of varchar(40); 0: none */
-	int key;	/* its place in the key, from 0; -1: not of it */
-	int number;	/* in the table, whatever it is called; 0: not known */
-	bool gone;	/* of model_follow.h: statements cannot have it any more */
+	bool plain;	   /* equal values have the same text */
+	int max_length;	   /* of varchar(40); 0: none */
+	int64_t collation; /* which one the primary has; 0: none */
+	int key;	   /* its place in the key, from 0; -1: not of it */
+	int number;	   /* in the table, whatever it is called; 0: not known */
+	bool gone;	   /* of model_follow.h: statements cannot have it any more */
 };
 
 struct model_index_column {

@@ -46,6 +46,7 @@ static void follow_column(struct model_column *ret, const struct model_column *w
 		.not_null = now && now->not_null,
 		.plain = was->plain && now && now->plain,
 		.key = was->key,
+		.collation = now ? now->collation : was->collation,
 		.number = was->number,
 		.gone = was->gone || !now || now->kind != was->kind || now->element != was->element,
 	};

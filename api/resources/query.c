@@ -341,15 +341,33 @@ static bool embed_is_gone(const struct query *q, size_t embed)
 	return gone;
 }
 
+/* A column of the order must be ordered as it was, and where the cursor is NULL there must be NULLs yet. */
+static bool order_is_gone(const struct query *q, const struct model_resource *was)
+{
+	for (size_t i = 0; i < q->norders; i++) {
+		const struct model_column *c = &q->resource->columns[q->orders[i].column];
+		const struct model_column *old = &was->columns[q->orders[i].column];
+
+		if ((c->kind != MODEL_INTEGER && strcmp(c->type, old->type) != 0) ||
+		    c->collation != old->collation)
+			return true;
+		if (i < q->ncursor && (q->cursor_nulls >> i & 1) != 0 && c->not_null)
+			return true;
+	}
+	return false;
+}
+
 bool query_follow(struct query *q, struct model *m)
 {
 	const struct model *was = q->model;
+	const struct model_resource *old = q->resource;
 	bool gone = false;
 
 	q->resource = &m->resources[q->resource - was->resources];
 	for (size_t i = 0; i < q->nembeds; i++)
 		q->embeds[i].reference = &m->references[q->embeds[i].reference - was->references];
 	q->model = m;
+	gone = order_is_gone(q, old);
 	model_unref(was);
 	for (size_t i = 0; i < q->resource->ncolumns; i++)
 		gone = gone || (q->resource->columns[i].gone && reads(q, i));

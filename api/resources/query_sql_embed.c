@@ -168,22 +168,31 @@ static bool read_before(const struct query *q, size_t embed)
 	return table == q->resource->table;
 }
 
-static void add_is_readable(struct strbuf *out, const struct model_resource *r)
+/* '"public"."User"'::regclass */
+static void add_regclass(struct strbuf *out, const struct model_resource *r)
 {
 	AUTO_STRBUF name = STRBUF_INIT;
 
 	query_sql_relation(&name, r);
+	query_sql_literal(out, name.data, name.len);
+	strbuf_addstr(out, "::regclass");
+}
+
+static void add_is_readable(struct strbuf *out, const struct model_resource *r)
+{
 	strbuf_addf(out,
 		    "EXISTS (SELECT FROM pgfanout.readable_tables AS t "
 		    "WHERE t.id = %d AND t.shape = %d AND t.relation = ",
 		    r->table, r->shape);
-	query_sql_literal(out, name.data, name.len);
-	strbuf_addstr(out, "::regclass)");
+	add_regclass(out, r);
+	strbuf_addch(out, ')');
 }
 
 static void add_why_not(struct strbuf *out, const struct model_resource *r)
 {
-	strbuf_addf(out, "pgfanout.readable(%d, %d)", r->table, r->shape);
+	strbuf_addf(out, "pgfanout.readable(%d, %d, ", r->table, r->shape);
+	add_regclass(out, r);
+	strbuf_addch(out, ')');
 }
 
 static void add_each_table(struct strbuf *out, const struct query *q,

@@ -427,8 +427,7 @@ static const char *field_of(const struct request *r, int parameter)
 	return resource->columns[q->values[parameter - 1].column].name;
 }
 
-/* Whether there is a newer model already. */
-static bool is_outdated(struct request *r)
+static bool has_newer_model(struct request *r)
 {
 	return resources_model(r)->number != r->of->query.model->number;
 }
@@ -451,9 +450,9 @@ static bool on_refused(struct request *r, const struct upstream *up, enum db_out
 	if (list_is_running(r)) {
 		bool outdated = up->primary && resources_is_outdated(err);
 
-		if (outdated && is_outdated(r))
+		if (outdated && has_newer_model(r))
 			resources_read_on(r);
-		else if (slow || (outdated && !resources_wait(r)))
+		else if (outdated ? !resources_wait(r) : slow && !list_smaller(r))
 			list_cut(r);
 		return slow || outdated;
 	}

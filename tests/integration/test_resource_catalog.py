@@ -73,6 +73,8 @@ def test_types(primary):
     assert "filter" not in r and "comment" not in r
     columns = by_name(r["columns"])
     assert sorted(c.pop("number") for c in columns.values()) == list(range(1, len(columns) + 1))
+    collations = {n: c.pop("collation", None) for n, c in columns.items()}
+    assert collations["c3"] == 100 and collations["id"] is None and collations["loose"] > 16384
     plain = {"plain": True}
     assert columns == {
         "id": {"type": "bigint", "kind": "integer", "notnull": True, **plain},
@@ -143,7 +145,7 @@ def test_columns_and_keys(primary):
     assert {**r["again"], "name": "a"} == r["a"]
     assert r["a"]["comment"] == "all of them"
     columns = by_name(r["a"]["columns"])
-    assert {n: {k for k in c if k not in ("type", "kind", "plain", "number")} for n, c in columns.items()} == {
+    assert {n: {k for k in c if k not in ("type", "kind", "plain", "number", "collation")} for n, c in columns.items()} == {
         "id": {"notnull", "default", "identity"}, "b": {"notnull", "default", "identity"}, "c": {"notnull", "default"},
         "d": {"default"}, "e": {"default", "generated"}, "f": {"notnull", "comment"}, "g": set()}
     assert (columns["id"]["identity"], columns["b"]["identity"], columns["f"]["comment"]) == ("always", "by default", "it's f")

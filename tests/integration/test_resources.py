@@ -448,52 +448,55 @@ def test_rows_are_imported(blog):
 
 
 
-            answer.result()
-            yield "".join(map(line, range(first, first + 100))).encode()
-        answer = pool.submit(blog.post, "/api/categories/import", data=unfinished(), headers=ndjson)
+def test_imports_of_keys_that_are_written_in_several_ways(stack):
+    """What comes last holds, however its key is written."""
+    stack.psql("primary", "create table numbers (id numeric primary key, v int); create table days (id date primary key, v int)")
+    start(stack, "numbers, days", "numbers", "days")
+    wait_known(stack, "/api/numbers/1")
+    keys = ("1", "1.0", "10e-1", "1.00"), ('"2026-01-02"', '"20260102"', '"Jan 2, 2026"', '"2026-01-02 BC"')
+    for path, texts, rows in (("numbers", keys[0], 1), ("days", keys[1], 2)):
+        lines = [f'{{"id": {texts[n % 4]}, "v": {n}}}' for n in range(400)]
+        done = data(stack.post(f"/api/{path}/import", data="\n".join(lines), headers={"Content-Type": "application/x-ndjson"}))
         assert (done["created"], done["replaced"], done["rejected"]) == (rows, 400 - rows, 0), done
         assert stack.sql("primary", f"select max(v) from {path}") == [(399,)]
         assert stack.sql("primary", f"select v from {path} order by id") == ([(399,)] if rows == 1 else [(399,), (398,)])  # BC first
-        blog.apis[0].kill9()
-        cursor.execute('select from "Category" where id = 12345 for update')
-        done = data(stack.post(f"/api/{path}/import", data="\n".join(lines), headers={"Content-Type": "application/x-ndjson"}))
-        for first in range(1000, 1000 + n, 100):
-        killed.set()
-        killed.wait(60 * SLOWNESS)  # the import has no end
-        lines = [f'{{"id": {texts[n % 4]}, "v": {n}}}' for n in range(400)]
-        wait_until(lambda: blog.sql("primary", written) > [(2000,)], 60 * SLOWNESS, "some batches", 0.01)
-        with pytest.raises(requests.RequestException):
-    """What comes last holds, however its key is written."""
+
+
+def test_an_import_that_the_api_does_not_survive(blog):
     """What its batches have committed stays; one waits for a lock then. The same lines once more: each row is there once, created
-    # A batch that was at the database may have been committed after it was looked at.
-    answer = blog.post("/api/categories/import", data="".join(map(line, range(1000, 1000 + n))).encode(), headers=ndjson)
-    assert before < n
-    assert blog.sql("primary", 'select count(*) from "Category" where id >= 1000 and name <> \'Category \' || id') == [(0,)]
-    assert blog.sql("primary", written) == [(n,)]
-    assert counts["created"] + counts["replaced"] == n and counts["rejected"] == 0 and before <= counts["replaced"], (before, counts)
-    before, = blog.sql("primary", written)[0]
-    blog.apis[0].start()
-    blog.apis[0].wait_for_http(blog.apis[0].base + "/ready", 20 * SLOWNESS)
-    blog.sql("primary", 'insert into "Category" values (12345, \'locked\')')
-    counts = data(answer)
-    def unfinished():
-    for path, texts, rows in (("numbers", keys[0], 1), ("days", keys[1], 2)):
-    keys = ("1", "1.0", "10e-1", "1.00"), ('"2026-01-02"', '"20260102"', '"Jan 2, 2026"', '"2026-01-02 BC"')
-    line = '{{"id":{0},"name":"Category {0}"}}\n'.format
-    locker = blog.connect()
-    locker.rollback()
+    or replaced."""
     n, killed = 20000, threading.Event()
     ndjson = {"Content-Type": "application/x-ndjson"}
-    or replaced."""
-    stack.psql("primary", "create table numbers (id numeric primary key, v int); create table days (id date primary key, v int)")
-    start(stack, "numbers, days", "numbers", "days")
-    wait_equal(blog, '"Category"', BLOG_COLUMNS['"Category"'], 60)
-    wait_known(blog, "/api/categories?limit=1")
-    wait_known(stack, "/api/numbers/1")
-    with concurrent.futures.ThreadPoolExecutor(1) as pool, locker.cursor() as cursor:
+    line = '{{"id":{0},"name":"Category {0}"}}\n'.format
     written = "select count(*) from \"Category\" where name like 'Category %%'"
-def test_an_import_that_the_api_does_not_survive(blog):
-def test_imports_of_keys_that_are_written_in_several_ways(stack):
+
+    def unfinished():
+        for first in range(1000, 1000 + n, 100):
+            yield "".join(map(line, range(first, first + 100))).encode()
+        killed.wait(60 * SLOWNESS)  # the import has no end
+    blog.sql("primary", 'insert into "Category" values (12345, \'locked\')')
+    locker = blog.connect()
+    with concurrent.futures.ThreadPoolExecutor(1) as pool, locker.cursor() as cursor:
+        cursor.execute('select from "Category" where id = 12345 for update')
+        answer = pool.submit(blog.post, "/api/categories/import", data=unfinished(), headers=ndjson)
+        wait_until(lambda: blog.sql("primary", written) > [(2000,)], 60 * SLOWNESS, "some batches", 0.01)
+        blog.apis[0].kill9()
+        killed.set()
+        with pytest.raises(requests.RequestException):
+            answer.result()
+    before, = blog.sql("primary", written)[0]
+    assert before < n
+    locker.rollback()
+    blog.apis[0].start()
+    blog.apis[0].wait_for_http(blog.apis[0].base + "/ready", 20 * SLOWNESS)
+    wait_known(blog, "/api/categories?limit=1")
+    answer = blog.post("/api/categories/import", data="".join(map(line, range(1000, 1000 + n))).encode(), headers=ndjson)
+    counts = data(answer)
+    # A batch that was at the database may have been committed after it was looked at.
+    assert counts["created"] + counts["replaced"] == n and counts["rejected"] == 0 and before <= counts["replaced"], (before, counts)
+    assert blog.sql("primary", written) == [(n,)]
+    assert blog.sql("primary", 'select count(*) from "Category" where id >= 1000 and name <> \'Category \' || id') == [(0,)]
+    wait_equal(blog, '"Category"', BLOG_COLUMNS['"Category"'], 60)
 
 
 def test_imports_follow_the_table(blog):

@@ -112,7 +112,7 @@ candidates AS MATERIALIZED (
 			'labels', (SELECT jsonb_agg(e.enumlabel ORDER BY e.enumsortorder) FROM pg_enum e WHERE e.enumtypid = t.enum),
 			'comment', d.description, 'notnull', nullif(c.not_null, false), 'default', nullif(c.has_default, false),
 			'identity', CASE c.identity WHEN 'a' THEN 'always' WHEN 'd' THEN 'by default' END,
-			'generated', nullif(c.generated, false),
+			'generated', nullif(c.generated, false), 'collation', nullif(c.collation, 0)::bigint,
 			'plain', nullif(t.plain AND coalesce(l.collisdeterministic, true), false),
 			'max', substring(c.type FROM '^character varying\((\d+)\)$')::integer) ORDER BY c.place) AS json
 	FROM columns c JOIN types t ON t.type = c.type
