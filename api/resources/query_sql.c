@@ -406,7 +406,7 @@ void query_sql_form(struct strbuf *out, const struct query *q)
 	for (size_t i = 0; i < q->nembeds; i++) {
 		add_form(out, (size_t)(q->embeds[i].reference - q->model->references));
 		add_form(out, (size_t)(q->embeds[i].of + 1) * 2 + q->embeds[i].up);
-		add_form(out, (size_t)(q->embeds[i].column + 1));
+		add_form(out, (size_t)q->embeds[i].column + 1);
 	}
 }
 
