@@ -426,8 +426,7 @@ static const struct refusal {
 	{ "22003", 422, "a number is out of its column's range" },
 	{ "2200H", 422, "there are no more numbers for a column that is made" },
 	{ "22", 422, "a value is none of its column's type" },
-	{ "54000", 422,
-	  "a value is more than its column's type can hold" }, /* a bound of an array */
+	{ "54000", 422, "a value is more than its column's type, or an index, can hold" },
 	{ "42501", 403, "the API's role may not do it: rights, or row security" },
 	{ "44", 422, "a view's check does not allow it" },
 	{ "428C9", 422, "a column is made by the database: leave it out" },
