@@ -120,7 +120,7 @@ static void ask_primary(struct request *r)
 
 static bool is_slow(const struct err *err)
 {
-	return strcmp(err->sqlstate, "57014") == 0;
+	return strcmp(err->sqlstate, SQLSTATE_CANCELED) == 0;
 }
 
 /* What another database would say, too: so it counts whichever of those that were asked says it first. Else a read that is

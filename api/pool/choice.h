@@ -4,11 +4,12 @@
  * The rule:
  *   0. A list that has begun stays where it is while that database is fit and has not failed it:
  *      two replicas may be at different moments.
- *   1. A replica that is fit (for other tables than products: whose streams of theirs do not lag), has a live link of this role in this worker, has not failed this read
- *      yet, and has it right as far as is known: a row by key is not among its wrong ones; of the
- *      tables of pages, lists and embeds it has no wrong rows at all. They take turns (READ_BALANCE=random: by
- *      chance): rows by key that come together go together to one replica, for one statement of many costs
- *      less than two of few. Silent ones (silence.h) come after all others.
+ *   1. A replica that is fit (of other tables than products': none of their streams lags), has a live
+ *      link of this role in this worker, has not failed this read yet, and has it right as far as is
+ *      known: a row by key is not among its wrong ones; of the tables of pages, lists and embeds it has
+ *      no wrong rows at all. They take turns (READ_BALANCE=random: by chance): rows by key that come
+ *      together go together to one replica, for one statement of many costs less than two of few.
+ *      Silent ones (silence.h) come after all others.
  *   2. Else the primary, if it answers and has not failed this read yet. While a link to it is
  *      being opened: NULL, and choice_expected() says that waiting is worth it.
  *   3. Else a lagging replica that has it right, of those that are hardly further behind than the
@@ -32,9 +33,9 @@ struct read_want {
 	int tables[READ_TABLES];
 	size_t ntables;
 	uint64_t row;
-	uint64_t
-		streams; /* that the tables' changes go by: bits of lag_stream_bit(); 0: products */
-	uint64_t tried;	 /* bit n: replica n has failed this read */
+	/* That the tables' changes go by: bits of lag_stream_bit(); 0: products. */
+	uint64_t streams;
+	uint64_t tried; /* bit n: replica n has failed this read */
 	bool tried_primary;
 	bool whole;		     /* no replica's answer was: only the primary's will do */
 	const struct upstream *home; /* of a list that has begun: where the last chunk came from */

@@ -46,15 +46,10 @@ bool lag_allows(int64_t max_ms, int64_t heartbeat_us, int64_t primary_us, bool w
 /* 0: the object has no such member, or null. */
 static int64_t member(const struct jscan_value *object, const char *name)
 {
-	struct jscan_value key, value;
-	struct jscan_iter it;
-	int64_t n;
+	struct jscan_value value;
+	int64_t n = 0;
 
-	for (jscan_iter_init(&it, object); jscan_iter_next(&it, &key, &value);)
-		if (jscan_string_is(&key, name) && value.type == JSCAN_NUMBER &&
-		    jscan_int64(&value, &n))
-			return n;
-	return 0;
+	return jscan_member(object, name, &value) && jscan_int64(&value, &n) ? n : 0;
 }
 
 uint64_t lag_streams(const char *json, int64_t max_ms, int64_t primary_us, uint64_t before,

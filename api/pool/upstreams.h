@@ -36,11 +36,10 @@ struct upstream {
 	struct lag_clock *clock; /* the primary's; its connector sets it */
 
 	/* These: as the connector saw it last. Any thread. */
-	atomic_bool fit;      /* may serve reads */
-	atomic_bool complete; /* a replica that is fit or lagging */
-	_Atomic uint64_t
-		lagging;	/* its streams that are too far behind: bits of lag_stream_bit() */
-	atomic_bool uncaptured; /* the primary: writes would be missing on the replicas */
+	atomic_bool fit;	      /* may serve reads */
+	atomic_bool complete;	      /* a replica that is fit or lagging */
+	_Atomic uint64_t lagging;     /* its streams that are too far behind: lag_stream_bit() */
+	atomic_bool uncaptured;	      /* the primary: writes would be missing on the replicas */
 	_Atomic int64_t heartbeat_us; /* Unix time, or LAG_NO_HEARTBEAT */
 	_Atomic int64_t outbox;	      /* the primary's recorded changes, about; -1: not known */
 	atomic_int readers, writers;  /* live links of all workers */

@@ -19,21 +19,6 @@ static const char *const kinds[MODEL_KINDS] = {
 
 /* ---- members of an object ---- */
 
-/* False: it has none of this name, or null. */
-static bool find(const struct jscan_value *object, const char *name, struct jscan_value *ret)
-{
-	struct jscan_value key, value;
-	struct jscan_iter it;
-
-	for (jscan_iter_init(&it, object); jscan_iter_next(&it, &key, &value);) {
-		if (jscan_string_is(&key, name)) {
-			*ret = value;
-			return value.type != JSCAN_NULL;
-		}
-	}
-	return false;
-}
-
 static char *copy(const struct jscan_value *string)
 {
 	AUTO_STRBUF text = STRBUF_INIT;
@@ -47,7 +32,7 @@ static bool read_optional(const struct jscan_value *object, const char *name, ch
 {
 	struct jscan_value v;
 
-	if (!find(object, name, &v))
+	if (!jscan_member(object, name, &v))
 		return true;
 	if (v.type != JSCAN_STRING)
 		return err_set(err, "%s is %s, not a string", name, jscan_type_name(v.type));
@@ -71,7 +56,7 @@ static bool read_bool(const struct jscan_value *object, const char *name, bool *
 {
 	struct jscan_value v;
 
-	if (!find(object, name, &v))
+	if (!jscan_member(object, name, &v))
 		return true;
 	if (v.type != JSCAN_BOOL)
 		return err_set(err, "%s is %s, not a boolean", name, jscan_type_name(v.type));
@@ -86,7 +71,7 @@ static bool read_int(const struct jscan_value *object, const char *name, int64_t
 	struct jscan_value v;
 	int64_t n;
 
-	if (!find(object, name, &v))
+	if (!jscan_member(object, name, &v))
 		return true;
 	if (v.type != JSCAN_NUMBER || !jscan_int64(&v, &n) || n < least || n > most)
 		return err_set(err, "%s is no whole number from %lld to %lld", name,
@@ -116,7 +101,7 @@ static bool read_array(const struct jscan_value *object, const char *name, enum 
 	size_t n = 0;
 
 	*ret_n = 0;
-	if (!find(object, name, &v))
+	if (!jscan_member(object, name, &v))
 		return true;
 	if (v.type != JSCAN_ARRAY)
 		return err_set(err, "%s is %s, not an array", name, jscan_type_name(v.type));
@@ -137,7 +122,7 @@ static bool read_kind(const struct jscan_value *object, const char *name, enum m
 	struct jscan_value v;
 	int i = -1;
 
-	*ret_there = find(object, name, &v);
+	*ret_there = jscan_member(object, name, &v);
 	if (!*ret_there)
 		return true;
 	if (v.type == JSCAN_STRING)
@@ -187,7 +172,7 @@ static bool read_identity(const struct jscan_value *from, struct model_column *c
 	struct jscan_value v;
 	int i = -1;
 
-	if (!find(from, "identity", &v))
+	if (!jscan_member(from, "identity", &v))
 		return true;
 	if (v.type == JSCAN_STRING)
 		i = jscan_string_find(&v, words, ARRAY_SIZE(words));
@@ -319,7 +304,7 @@ static bool read_index(const struct jscan_value *from, const struct model_resour
 	size_t n;
 	int method = -1;
 
-	if (find(from, "method", &v) && v.type == JSCAN_STRING)
+	if (jscan_member(from, "method", &v) && v.type == JSCAN_STRING)
 		method = jscan_string_find(&v, methods, ARRAY_SIZE(methods));
 	if (method < 0)
 		return err_set(err, "its method is neither btree nor hash");

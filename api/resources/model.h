@@ -120,9 +120,8 @@ struct model_missing {
 
 struct model {
 	atomic_uint refs;
-	uint64_t number; /* grows with each model of this process; catalog.c sets it */
-	uint64_t
-		members; /* of which number the members' names are: the same, but in model_follow.h */
+	uint64_t number;  /* grows with each model of this process; catalog.c sets it */
+	uint64_t members; /* of which number the members are: the same, but in model_follow.h */
 	struct model_resource *resources;
 	size_t nresources;
 	struct model_reference *references;

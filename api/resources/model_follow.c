@@ -72,13 +72,11 @@ static void follow_resource(struct model_resource *ret, const struct model_resou
 		.schema = xstrdup(is->schema),
 		.relation = xstrdup(is->relation),
 		.filter = is->filter ? xstrdup(is->filter) : NULL,
-		.rows = is->rows,
 		.columns = xcalloc(was->ncolumns + 1, sizeof(*ret->columns)),
 		.ncolumns = was->ncolumns,
 		.key = copy_places(was->key, was->nkey),
 		.nkey = was->nkey,
 		.plain = was->plain && is->plain,
-		.stream = is->stream ? xstrdup(is->stream) : NULL,
 		.stream_number = is->stream_number,
 	};
 	for (size_t i = 0; i < was->ncolumns; i++)

@@ -361,13 +361,13 @@ bool query_follow(struct query *q, struct model *m)
 {
 	const struct model *was = q->model;
 	const struct model_resource *old = q->resource;
-	bool gone = false;
 
 	q->resource = &m->resources[q->resource - was->resources];
 	for (size_t i = 0; i < q->nembeds; i++)
 		q->embeds[i].reference = &m->references[q->embeds[i].reference - was->references];
 	q->model = m;
-	gone = order_is_gone(q, old);
+	bool gone = order_is_gone(q, old);
+
 	model_unref(was);
 	for (size_t i = 0; i < q->resource->ncolumns; i++)
 		gone = gone || (q->resource->columns[i].gone && reads(q, i));

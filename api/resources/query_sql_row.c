@@ -7,8 +7,9 @@
  *
  * Pieces of text with || between them cost what row_to_json() does, but for 0.3 µs for each time, and give what
  * that cannot: times of one form, json that is absent. One NULL would make all NULL, so whatever may be NULL has
- * coalesce(): also where the primary has NOT NULL, for a replica's column may be without. They are joined as a
- * balanced tree: 1,600 columns nest 12 deep, and each text is copied as often, not once for each that follows.
+ * coalesce(), but for the key: also where the primary has NOT NULL, for a replica's column may be without. They
+ * are joined as a balanced tree: 1,600 columns nest 12 deep, and each text is copied as often, not once for each
+ * that follows.
  * concat() prints a value as its type itself does, where ::text may be a cast that says something else (of inet,
  * character).
  *

@@ -89,6 +89,14 @@ bool resources_make_write(struct made_statements *all, const struct model *m,
 	return true;
 }
 
+void resources_drop_made(struct made **made)
+{
+	for (int which = WRITE_FREE; which <= WRITE_WAITS; which++) {
+		made_unref(made[which]);
+		made[which] = NULL;
+	}
+}
+
 /* ---- life ---- */
 
 /* What was read against a model. */
@@ -97,10 +105,7 @@ static void forget_plan(struct request *r)
 	struct resource_request *of = r->of;
 
 	query_clear(&of->query);
-	for (size_t i = 0; i < ARRAY_SIZE(of->made); i++) {
-		made_unref(of->made[i]);
-		of->made[i] = NULL;
-	}
+	resources_drop_made(of->made);
 }
 
 static void on_clear(struct request *r)

@@ -42,10 +42,7 @@ static void *data_new(struct request *r)
 
 static void forget(struct batch_data *d)
 {
-	for (size_t i = 0; i < ARRAY_SIZE(d->made); i++) {
-		made_unref(d->made[i]);
-		d->made[i] = NULL;
-	}
+	resources_drop_made(d->made);
 	free(d->columns);
 	d->columns = NULL;
 	d->ncolumns = 0;
@@ -130,10 +127,7 @@ static bool make(struct batch_data *d)
 				 .ncolumns = other_columns(d, columns),
 				 .brief = true };
 
-	for (size_t i = 0; i < ARRAY_SIZE(d->made); i++) {
-		made_unref(d->made[i]);
-		d->made[i] = NULL;
-	}
+	resources_drop_made(d->made);
 	return resources_make_write(d->store->made, d->model, &w, d->made);
 }
 
@@ -228,10 +222,7 @@ static bool follow(struct batch_data *d, const struct model *m, const struct mod
 	model_unref(d->model);
 	d->model = model_ref(m);
 	d->resource = now;
-	for (size_t i = 0; i < ARRAY_SIZE(d->made); i++) {
-		made_unref(d->made[i]);
-		d->made[i] = NULL;
-	}
+	resources_drop_made(d->made);
 	return true;
 }
 

@@ -54,6 +54,8 @@ void resources_form(struct strbuf *out, const struct model *m, char which);
  * place for them, and ret has those that there was place for. */
 bool resources_make_write(struct made_statements *all, const struct model *m,
 			  const struct query_write *w, struct made **ret);
+/* Gives both references back, and forgets them. */
+void resources_drop_made(struct made **made);
 /* The path's key becomes values of the query. False: it was answered. */
 bool resources_read_key(struct request *r);
 /* What stands in front of "/users": "/api", or nothing. */

@@ -261,9 +261,9 @@ static void row_params(struct request *const *rows, size_t n, struct db_param *r
 
 /* ---- answers ---- */
 
-static bool lacks(const struct query *q, const struct pg_result *rows, int row, size_t column)
+static bool lacks(const struct pg_result *rows, int row, int column)
 {
-	return query_has_parents(q, -1) && db_value(rows, row, (int)column)[0] != 0;
+	return db_value(rows, row, column)[0] != 0;
 }
 
 static bool row_row(struct request *r, const struct pg_result *res, int row,
@@ -271,7 +271,7 @@ static bool row_row(struct request *r, const struct pg_result *res, int row,
 {
 	struct strbuf *out = http_out(r->http);
 
-	if (!up->primary && lacks(&r->of->query, res, row, 2))
+	if (!up->primary && query_has_parents(&r->of->query, -1) && lacks(res, row, 2))
 		return false;
 	request_served_by(r, up);
 	if (resources_envelope(r))
@@ -374,8 +374,10 @@ static bool list_whole(struct request *r, const struct pg_result *rows)
 {
 	const struct query *q = &r->of->query;
 
+	if (!query_has_parents(q, -1))
+		return true;
 	for (int i = 0; i < db_rows(rows); i++)
-		if (lacks(q, rows, i, q->norders + 1))
+		if (lacks(rows, i, (int)q->norders + 1))
 			return false;
 	return true;
 }
@@ -445,7 +447,8 @@ void resources_read_on(struct request *r)
 static bool on_refused(struct request *r, const struct upstream *up, enum db_outcome outcome,
 		       const struct err *err)
 {
-	bool slow = strcmp(err->sqlstate, "57014") == 0; /* it would be slow elsewhere too */
+	/* It would be slow elsewhere too. */
+	bool slow = strcmp(err->sqlstate, SQLSTATE_CANCELED) == 0;
 
 	if (list_is_running(r)) {
 		bool outdated = up->primary && resources_is_outdated(err);

@@ -51,6 +51,8 @@ bool jscan_string_copy(const struct jscan_value *string, char *buf, size_t cap, 
 bool jscan_string_is(const struct jscan_value *string, const char *word);
 /* Which of n such words it is, counted from 0; -1 if it is none of them. */
 int jscan_string_find(const struct jscan_value *string, const char *const *words, size_t n);
+/* The first member of an object that is called so, an ASCII word as above. False: there is none, or null. */
+bool jscan_member(const struct jscan_value *object, const char *name, struct jscan_value *ret);
 /* A number that is an integer without fraction and exponent and fits; false otherwise (1.0 and 1e2
  * are not integers). */
 bool jscan_int64(const struct jscan_value *number, int64_t *ret);

@@ -139,6 +139,20 @@ bool jscan_string_is(const struct jscan_value *string, const char *word)
 	return jscan_string_find(string, &word, 1) == 0;
 }
 
+bool jscan_member(const struct jscan_value *object, const char *name, struct jscan_value *ret)
+{
+	struct jscan_value key, value;
+	struct jscan_iter it;
+
+	for (jscan_iter_init(&it, object); jscan_iter_next(&it, &key, &value);) {
+		if (jscan_string_is(&key, name)) {
+			*ret = value;
+			return value.type != JSCAN_NULL;
+		}
+	}
+	return false;
+}
+
 bool jscan_int64(const struct jscan_value *number, int64_t *ret)
 {
 	return number->type == JSCAN_NUMBER && int64_from_text(number->text, number->len, ret);

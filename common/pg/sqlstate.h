@@ -29,6 +29,8 @@ enum db_outcome {
 	DB_LOST,
 };
 
+/* statement_timeout passed, or a person cancelled it. */
+#define SQLSTATE_CANCELED "57014"
 /* Our own: a database that was connected to has another encoding than UTF8. */
 #define SQLSTATE_ENCODING "PF005"
 
