@@ -10,7 +10,7 @@
 #include "common/pg/db.h"
 
 #define SCHEMA_PRIMARY 5
-#define SCHEMA_REPLICA 5
+#define SCHEMA_REPLICA 6
 
 /* DB_OK if the newest registered migration is exactly `needed`; DB_SCHEMA, with what to do, if it
  * is an older or newer one or there is none; else why it could not be found out. side: "primary",
