@@ -23,9 +23,11 @@ struct heartbeats {
 
 	struct outbox_key waiting;
 	int64_t waiting_us; /* its time, since 2000-01-01 UTC */
+	int64_t waiting_lsn; /* its place in the WAL; 0: none */
 	uint64_t mark;	    /* for publisher_passed(): all chunks up to its own */
 
 	struct outbox_key going;
+	int64_t going_lsn;
 	struct strbuf body;
 
 	struct outbox_key done;
@@ -67,6 +69,7 @@ bool heartbeats_take(struct heartbeats *h, const struct outbox_chunk *c, const s
 		*ret_old = h->waiting;
 	h->waiting = c->beat;
 	h->waiting_us = c->beat_us;
+	h->waiting_lsn = c->beat_lsn;
 	h->mark = publisher_mark(p);
 	return replaces;
 }
@@ -81,10 +84,11 @@ static enum publisher_run send_all(struct heartbeats *h, struct amqp_link *l, co
 {
 	char xid[24];
 	const struct amqp_header headers[] = { { .key = "x-xid", .str = xid },
-					       { .key = "x-source", .str = source } };
+					       { .key = "x-source", .str = source },
+					       { .key = CHANGE_LSN_HEADER, .num = h->going_lsn } };
 	const struct amqp_publish m = {
 		.headers = headers,
-		.nheaders = ARRAY_SIZE(headers),
+		.nheaders = ARRAY_SIZE(headers) - (h->going_lsn > 0 ? 0 : 1),
 		.body = h->body.data,
 		.len = h->body.len,
 	};
@@ -130,6 +134,7 @@ enum publisher_run heartbeats_run(struct heartbeats *h, const struct publisher *
 	if (has_one(h->waiting) && !has_one(h->going) && publisher_passed(p, h->mark)) {
 		write_body(h, p, facts);
 		h->going = h->waiting;
+		h->going_lsn = h->waiting_lsn;
 		h->waiting = (struct outbox_key){ 0 };
 		to_replicas_begin(&h->to);
 	}

@@ -112,7 +112,8 @@ enum column {
 	COL_KIND,
 	COL_BODY,
 	COL_HEARTBEAT,
-	COL_SIZE
+	COL_SIZE,
+	COL_LSN
 };
 
 enum outbox_state {
@@ -127,7 +128,8 @@ enum outbox_state {
 struct big {
 	struct outbox_key last; /* of its records claimed so far */
 	uint64_t no;		/* 1, 2, … in the order they were put aside in */
-	uint64_t cut;		/* the sweep that found it */
+	uint64_t cut;		/* these two: of the sweep that found it */
+	int64_t lsn;
 };
 
 struct outbox {
@@ -148,7 +150,8 @@ struct outbox {
 	struct strbuf sweep;	  /* the snapshot of the sweep under way; empty: none is */
 	struct outbox_key last;	  /* of the last chunk of that sweep */
 	size_t last_rows;	  /* of that sweep, in a row, of last's transaction */
-	uint64_t sweep_no;	  /* of that sweep, or of the last one */
+	uint64_t sweep_no;	  /* these two: of that sweep, or of the last one */
+	int64_t sweep_lsn;
 	struct outbox_chunk *claiming;
 	bool cut; /* these two, of the claim that was answered, while routes are asked for: a body is */
 	size_t answered; /* too large for it, and begins the next one; its rows, of so many that */
@@ -161,9 +164,9 @@ struct outbox {
 	size_t nbigs, big_turn;
 	uint64_t big_no; /* of the last one put aside */
 
-	bool keeps_beat; /* these four: the newest heartbeat claimed and not handed out yet; */
+	bool keeps_beat; /* these five: the newest heartbeat claimed and not handed out yet; */
 	struct outbox_key beat;
-	int64_t beat_us;
+	int64_t beat_us, beat_lsn;
 	uint64_t beat_no; /* it waits for those put aside up to this one */
 
 	size_t forgetting;
@@ -523,7 +526,8 @@ static void put_aside(struct outbox *o)
 	if (o->last_rows < BIG_ROWS || o->nbigs == BIGS_MAX)
 		return;
 	o->bigs[o->nbigs++] =
-		(struct big){ .last = o->last, .no = ++o->big_no, .cut = o->sweep_no };
+		(struct big){ .last = o->last, .no = ++o->big_no, .cut = o->sweep_no,
+				.lsn = o->sweep_lsn };
 	o->last.version = INT64_MAX; /* behind all of it */
 	o->last_rows = 0;
 }
@@ -553,6 +557,7 @@ static void read_beat(struct outbox *o, const struct pg_result *r, int row)
 	o->keeps_beat = true;
 	o->beat = key;
 	o->beat_us = at_us;
+	o->beat_lsn = db_length(r, row, COL_BODY) == 8 ? pg_get_int8(db_value(r, row, COL_BODY)) : 0;
 	o->beat_no = o->big_no;
 }
 
@@ -565,6 +570,7 @@ static void hand_out_beat(struct outbox *o, struct outbox_chunk *chunk)
 	chunk->has_beat = o->keeps_beat;
 	chunk->beat = o->beat;
 	chunk->beat_us = o->beat_us;
+	chunk->beat_lsn = o->beat_lsn;
 	o->keeps_beat = false;
 }
 
@@ -576,6 +582,24 @@ static void step_past(struct outbox *o, struct outbox_key key)
 		return;
 	o->last_rows = key.xid == o->last.xid ? o->last_rows + 1 : 1;
 	o->last = key;
+}
+
+/* The first row of a sweep's chunk. What it finds was committed before its snapshot, whichever of its statements
+ * finds it: the first one's place is the best. */
+static void read_sweep(struct outbox *o, const struct pg_result *r, int row,
+		       struct outbox_chunk *chunk)
+{
+	int64_t newest = pg_get_int8(db_value(r, row, COL_VERSION));
+
+	if (o->newest < newest)
+		o->newest = newest;
+	if (!outbox_sweeping(o)) {
+		chunk->sweep_begins = true;
+		chunk->cut = ++o->sweep_no;
+		chunk->lsn = o->sweep_lsn = pg_get_int8(db_value(r, row, COL_LSN));
+		strbuf_add(&o->sweep, db_value(r, row, COL_SNAPSHOT),
+			   (size_t)db_length(r, row, COL_SNAPSHOT));
+	}
 }
 
 static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbox_chunk *chunk,
@@ -597,12 +621,7 @@ static bool read_chunk(struct outbox *o, const struct pg_result *r, struct outbo
 			return true;
 		}
 		if (!db_is_null(r, i, COL_SNAPSHOT)) {
-			if (!outbox_sweeping(o)) {
-				chunk->sweep_begins = true;
-				chunk->cut = ++o->sweep_no;
-				strbuf_add(&o->sweep, db_value(r, i, COL_SNAPSHOT),
-					   (size_t)db_length(r, i, COL_SNAPSHOT));
-			}
+			read_sweep(o, r, i, chunk);
 			continue;
 		}
 		key = (struct outbox_key){ .xid = (uint64_t)pg_get_int8(db_value(r, i, COL_XID)),
@@ -735,6 +754,7 @@ static void begin_claim(struct outbox *o, struct outbox_chunk *into, bool big)
 	into->sweep_begins = into->sweep_ends = into->has_beat = false;
 	into->big = big;
 	into->cut = big ? next_big(o)->cut : o->sweep_no;
+	into->lsn = big ? next_big(o)->lsn : o->sweep_lsn;
 	strbuf_reset(&into->bodies);
 	o->asked = o->rows;
 	o->claiming = into;

@@ -60,11 +60,13 @@ struct outbox_chunk {
 	struct outbox_shape *shapes;
 	size_t nshapes, shapes_cap;
 	uint64_t cut; /* the sweep that found them: 1, 2, … since outbox_restart() */
+	int64_t lsn;  /* they were committed before this place in the primary's WAL, in bytes */
 	bool sweep_begins, sweep_ends;
 	bool big; /* of a transaction put aside; no chunk of its sweep */
 	bool has_beat;
 	struct outbox_key beat; /* these two: of the newest heartbeat that nothing is missing for */
 	int64_t beat_us;	/* since 2000-01-01 UTC */
+	int64_t beat_lsn;	/* outbox_beat.sql's place; 0: a version before recorded it */
 };
 void outbox_chunk_clear(struct outbox_chunk *c);
 
@@ -90,7 +92,9 @@ bool outbox_leading(const struct outbox *o);
 /* What a leader tells with its messages. */
 struct outbox_facts {
 	const char *source; /* names the space that the primary's transaction ids belong to */
-	int64_t newest;	    /* at least the version of every change claimed so far, by any leader */
+	/* At least the version of every change claimed so far, by any leader: the newest that had
+	 * been given out, to any stream, when the last sweep looked. */
+	int64_t newest;
 	/* [0] is the present term, with what was noted of it; then those before it, newest
 	 * first. Known when the first claim after outbox_restart() is answered. */
 	const struct outbox_term *terms;

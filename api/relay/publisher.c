@@ -16,7 +16,8 @@
  *      A row that alone is larger than the broker takes is represented by its key: publisher_limit().
  *   4. x-xid lists the transactions of its changes in order, x-source names the space they
  *      belong to; x-shape is the shape of their table, x-inserted says how many were made by an
- *      INSERT, x-cut which sweep found them.
+ *      INSERT, x-cut which sweep found them, x-lsn before which place in the WAL they were
+ *      committed. A message's changes are of one chunk, so of one sweep.
  *   5. x-term and x-number: its number among the messages of its kind in this term. A term ends with
  *      publisher_drop(): what is published again gets a number of the next term.
  *
@@ -365,6 +366,7 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 		{ .key = CHANGE_SHAPE_HEADER, .num = first->route->shape },
 		{ .key = CHANGE_INSERTED_HEADER, .num = (int64_t)p->build_inserted },
 		{ .key = CHANGE_CUT_HEADER, .str = cut },
+		{ .key = CHANGE_LSN_HEADER, .num = k->c.lsn },
 	};
 	bool alone = p->build_n == 1; /* then without the brackets */
 	const struct amqp_publish m = {
@@ -432,22 +434,30 @@ enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, const
 
 /* ---- answers ---- */
 
-static void confirm(struct publisher *p, const struct sent *s)
+/* Room for n more confirmed keys, which are to be filled in. */
+static struct outbox_key *add_keys(struct publisher *p, size_t n)
 {
-	if (p->nkeys + s->n > p->keys_cap - p->keys_at) {
+	if (p->nkeys + n > p->keys_cap - p->keys_at) {
 		/* Make room in front first; what is here is bounded by the changes under way. */
 		if (p->nkeys)
 			memmove(p->keys, p->keys + p->keys_at, p->nkeys * sizeof(*p->keys));
 		p->keys_at = 0;
-		if (p->nkeys + s->n > p->keys_cap) {
-			p->keys_cap = (p->nkeys + s->n) * 2;
+		if (p->nkeys + n > p->keys_cap) {
+			p->keys_cap = (p->nkeys + n) * 2;
 			p->keys = xreallocarray(p->keys, p->keys_cap, sizeof(*p->keys));
 		}
 	}
+	p->nkeys += n;
+	return p->keys + p->keys_at + p->nkeys - n;
+}
+
+static void confirm(struct publisher *p, const struct sent *s)
+{
+	struct outbox_key *keys = add_keys(p, s->n);
+
 	for (size_t i = 0; i < s->n; i++) {
 		const struct outbox_row *c = &s->chunk->c.rows[s->from + i];
-		p->keys[p->keys_at + p->nkeys++] = (struct outbox_key){ .xid = c->xid,
-									.version = c->version };
+		keys[i] = (struct outbox_key){ .xid = c->xid, .version = c->version };
 	}
 }
 
@@ -601,6 +611,11 @@ void publisher_give_up(struct publisher *p)
 			p->silent[s->copy] = true;
 		take_answer(p, s, AMQP_NACKED);
 	}
+}
+
+void publisher_also_confirmed(struct publisher *p, struct outbox_key key)
+{
+	*add_keys(p, 1) = key;
 }
 
 size_t publisher_confirmed(struct publisher *p, size_t max, const struct outbox_key **ret)

@@ -71,6 +71,8 @@ void publisher_settled(void *arg, uint64_t publish_no, enum amqp_settled how);
  * none. */
 size_t publisher_confirmed(struct publisher *p, size_t max, const struct outbox_key **ret);
 size_t publisher_confirmed_count(const struct publisher *p);
+/* This record is to be forgotten too: a heartbeat's, in one transaction with changes that are. */
+void publisher_also_confirmed(struct publisher *p, struct outbox_key key);
 /* By enum change_kind: so many messages are confirmed since publisher_drop(), the numbers 1 to this
  * one. Their keys are confirmed too, or were. */
 const uint64_t *publisher_confirmed_messages(const struct publisher *p);

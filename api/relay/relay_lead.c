@@ -30,6 +30,11 @@
  * Heartbeats measure how far the replicas are behind. A leader records one every heartbeat_ms like
  * a change, finds it in a sweep like a change, and so it waits for all that changes wait for. None
  * is recorded while one is; the first sweep of a lead finds those of earlier leaders.
+ *
+ * They also tell how far the replicas are in the primary's WAL, which somebody may be waiting for who
+ * has just written. So one follows after MARK_MS already if the last sweeps have found changes, or
+ * have seen that versions were given out, to whichever stream: who writes one table reads another. A
+ * heartbeat is no change and takes no version, so none makes the next one due.
  */
 #include <string.h>
 
@@ -37,6 +42,7 @@
 #include "common/base/log.h"
 
 #define FORGET_MS   20	 /* a confirmed change waits so long at most, for others to join it */
+#define MARK_MS	    40	 /* a heartbeat comes so soon after the last one if there is news */
 #define PATIENCE_MS 4000 /* a replica's queue may refuse for so long before it is left out */
 #define AGAIN_MS    200
 #define CALM_MS	    10000
@@ -360,6 +366,8 @@ static void take_claim(struct relay *r, struct mono now)
 		r->sweep_rows = 0;
 		r->sweeps++;
 	}
+	if (c->n > 0 || outbox_facts(r->outbox).newest != r->beat_newest)
+		r->news = true;
 	if (r->phase == RELAY_HOLD) {
 		publisher_release(c);
 		return;
@@ -369,7 +377,7 @@ static void take_claim(struct relay *r, struct mono now)
 	announcer_take(r->announcer, c);
 	publisher_add(r->publisher, c, gather_calm(&r->gather));
 	if (heartbeats_take(r->heartbeats, c, r->publisher, &replaced))
-		outbox_forget(r->outbox, &replaced, 1, NULL);
+		publisher_also_confirmed(r->publisher, replaced);
 }
 
 static bool sweep_due(const struct relay *r, struct mono now)
@@ -423,12 +431,21 @@ static bool may_beat(const struct relay *r)
 	       !heartbeats_busy(r->heartbeats);
 }
 
+static struct mono beat_due(const struct relay *r)
+{
+	return r->news ? mono_earlier(r->mark_at, r->beat_at) : r->beat_at;
+}
+
 static void beat(struct relay *r, struct mono now)
 {
-	if (!mono_reached(r->beat_at, now) || !may_beat(r))
+	if (!mono_reached(beat_due(r), now) || !may_beat(r))
 		return;
 	outbox_beat(r->outbox);
 	r->beat_at = mono_add_ms(now, r->opt.heartbeat_ms);
+	r->mark_at = mono_add_ms(now, MARK_MS);
+	/* What a sweep that is under way still finds is news once more. */
+	r->news = false;
+	r->beat_newest = outbox_facts(r->outbox).newest;
 	/* The sweep that is under way does not find it, the next one does. */
 	r->beat_sweeps = r->sweeps + (r->claim || outbox_sweeping(r->outbox) ? 2 : 1);
 	atomic_store(&r->woken, true);
@@ -441,7 +458,7 @@ static void settle_beats(struct relay *r)
 	const char *replica;
 
 	if (heartbeats_done(r->heartbeats, &done))
-		outbox_forget(r->outbox, &done, 1, NULL);
+		publisher_also_confirmed(r->publisher, done);
 	/* A queue is not there. */
 	if (heartbeats_missing(r->heartbeats, &replica))
 		relay_queues_want(r);
@@ -493,7 +510,7 @@ static struct mono next_duty(const struct relay *r, struct mono now)
 	due = mono_earlier(due, relay_queues_due(r));
 	if (r->direct)
 		due = mono_earlier(due, r->renew_at);
-	return may_beat(r) ? mono_earlier(due, r->beat_at) : due;
+	return may_beat(r) ? mono_earlier(due, beat_due(r)) : due;
 }
 
 /* Before a row of a shape is published: who did not get the shape is marked. False: the session was

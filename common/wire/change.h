@@ -18,6 +18,9 @@
  * table's shape that the rows have. x-inserted says how many of the changes were made by an INSERT: a
  * hint, so that a replica tries the quicker way first.
  *
+ * x-lsn: a place in the primary's WAL, in bytes from 0/0: the changes were committed before it. Of a heartbeat:
+ * what was committed before it is in front of the heartbeat (heartbeat.h).
+ *
  * x-cut is "term:sweep": the changes of one sweep of the outbox are what became visible between two snapshots
  * of the primary. Sweeps are numbered 1, 2, 3, … within a term.
  *
@@ -40,6 +43,7 @@
 #define CHANGE_TRUNCATE_KIND   "truncate"
 #define CHANGE_INSERTED_HEADER "x-inserted"
 #define CHANGE_CUT_HEADER      "x-cut"
+#define CHANGE_LSN_HEADER      "x-lsn"
 /* No version, term or number is larger: a sequence that gives out a million each second needs
  * 146,000 years for it. */
 #define CHANGE_COUNT_MAX       (INT64_C(1) << 62)

@@ -9,7 +9,11 @@
  * is in front of this message; no change published so far has a version above this one; in these
  * terms of the relay, the present one first, messages with the numbers up to these were put into the
  * queues before. Its x-xid is the transaction that recorded it: of two heartbeats of one term the one
- * with the larger is the newer, whatever the primary's clock says. Pure.
+ * with the larger is the newer, whatever the primary's clock says.
+ *
+ * Its x-lsn (change.h) is to places in the primary's WAL what `at` is to times: whoever saw something committed
+ * there, and then read a smaller pg_current_wal_insert_lsn(), finds it in front of this message. A header, as
+ * versions before read the body strictly. Absent: not known. Pure.
  */
 #ifndef PGFANOUT_COMMON_WIRE_HEARTBEAT_H
 #define PGFANOUT_COMMON_WIRE_HEARTBEAT_H

@@ -5,8 +5,10 @@
 --   $4, $5 the key of the last record of the chunk before
 --   $7 how many bytes a body may have: of a larger one comes the size in its place
 -- Each bound is one that an index scan can start at: two lower bounds side by side would start it
--- at the lower one. The first row holds the snapshot of this sweep and nothing else, so that it
--- comes also when there is no change.
+-- at the lower one. The first row holds what is known of this sweep and nothing else, so that it
+-- comes also when there is no change: its snapshot; in version, the newest version that was given out, at least
+-- that of each change found; and a place in the WAL behind the commits of all that the snapshot shows: it is
+-- read when the snapshot has been taken.
 --
 -- A record that is visible in this sweep's snapshot and was not in the last one's belongs to a
 -- transaction that was running then (xip) or began since (xid >= xmax). Records below are never
@@ -14,15 +16,16 @@
 -- transaction that is still running, however many it has written. What commits while the sweep goes
 -- on is left to the next sweep, which would find it anyway.
 WITH sweep AS MATERIALIZED (
-	SELECT coalesce($3::pg_snapshot, pg_current_snapshot()) AS snapshot
+	SELECT coalesce($3::pg_snapshot, pg_current_snapshot()) AS snapshot,
+		(pg_current_wal_insert_lsn() - '0/0')::bigint AS lsn
 )
-SELECT snapshot::text AS snapshot, NULL::xid8 AS xid, NULL::bigint AS version,
+SELECT snapshot::text AS snapshot, NULL::xid8 AS xid, CASE WHEN v.is_called THEN v.last_value ELSE 0 END AS version,
 	NULL::integer AS shape, NULL::"char" AS kind, NULL::bytea AS body, NULL::timestamptz AS heartbeat,
-	NULL::integer AS size
-FROM sweep
+	NULL::integer AS size, sweep.lsn
+FROM sweep, pgfanout.version_seq v
 UNION ALL
 SELECT NULL, o.xid, o.version, o.shape, o.kind, CASE WHEN octet_length(o.body) <= $7::bigint THEN o.body END,
-	o.heartbeat, CASE WHEN octet_length(o.body) > $7::bigint THEN octet_length(o.body) END
+	o.heartbeat, CASE WHEN octet_length(o.body) > $7::bigint THEN octet_length(o.body) END, NULL
 FROM (
 	SELECT * FROM (
 		(SELECT o.*
