@@ -22,9 +22,9 @@ struct heartbeats {
 	struct to_replicas to;
 
 	struct outbox_key waiting;
-	int64_t waiting_us; /* its time, since 2000-01-01 UTC */
+	int64_t waiting_us;  /* its time, since 2000-01-01 UTC */
 	int64_t waiting_lsn; /* its place in the WAL; 0: none */
-	uint64_t mark;	    /* for publisher_passed(): all chunks up to its own */
+	uint64_t mark;	     /* for publisher_passed(): all chunks up to its own */
 
 	struct outbox_key going;
 	int64_t going_lsn;

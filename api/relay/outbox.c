@@ -525,9 +525,9 @@ static void put_aside(struct outbox *o)
 {
 	if (o->last_rows < BIG_ROWS || o->nbigs == BIGS_MAX)
 		return;
-	o->bigs[o->nbigs++] =
-		(struct big){ .last = o->last, .no = ++o->big_no, .cut = o->sweep_no,
-				.lsn = o->sweep_lsn };
+	o->bigs[o->nbigs++] = (struct big){
+		.last = o->last, .no = ++o->big_no, .cut = o->sweep_no, .lsn = o->sweep_lsn
+	};
 	o->last.version = INT64_MAX; /* behind all of it */
 	o->last_rows = 0;
 }
@@ -557,7 +557,8 @@ static void read_beat(struct outbox *o, const struct pg_result *r, int row)
 	o->keeps_beat = true;
 	o->beat = key;
 	o->beat_us = at_us;
-	o->beat_lsn = db_length(r, row, COL_BODY) == 8 ? pg_get_int8(db_value(r, row, COL_BODY)) : 0;
+	o->beat_lsn = db_length(r, row, COL_BODY) == 8 ? pg_get_int8(db_value(r, row, COL_BODY))
+						       : 0;
 	o->beat_no = o->big_no;
 }
 

@@ -19,7 +19,7 @@
 
 #include "common/amqp/amqp_private.h"
 
-#define HEADERS_MAX 16
+#define HEADERS_MAX 17
 
 static struct amqp_slot *slot(struct amqp_link *l, uint64_t no)
 {

@@ -19,8 +19,13 @@
  *      numbers for each run of messages: 0 for the sync queue and 1 for the other one, the term, the
  *      first and the last number. `beats`: [{"queue":"sync","at":…,"version":…,"term":…,"xid":…,
  *      "terms":[{"term":…,"messages":7}]}]
+ *      Of a heartbeat also {"lsn":…}, if that is known.
  *   9. Changes and heartbeats of a primary that this replica does not follow are not applied:
  *      SQLSTATE PF002. If it followed that one until a reset, they are stale.
+ *  10. The changes were committed before the place `lsn` in the primary's WAL. The sequence pgfanout.seen_<stream>
+ *      has that place, or a later one, before anybody can see them, as it knows no transactions. NULL: the place is
+ *      not known, nor then is the stream's (is_called is false), until a change comes whose place is known, or a
+ *      heartbeat (pgfanout.beat()). 0: it was noted before (pgfanout.apply_each()).
  *
  * READ COMMITTED only: the waits of 1 and 2 come before the reads, and an older snapshot would miss what
  * they waited for.
@@ -654,12 +659,19 @@ static const char possible[] =
 	"	buried        boolean;\n"                                 \
 	"	wrong         boolean;\n"
 
+/* Rule 10. %1$d: the stream. */
+static const char seen[] =
+	"	PERFORM setval('pgfanout.seen_%1$d', greatest(s.last_value, lsn), lsn IS NOT NULL)\n"
+	"		FROM pgfanout.seen_%1$d s WHERE CASE WHEN lsn > 0 THEN lsn > s.last_value OR NOT s.is_called\n"
+	"			ELSE lsn IS NULL AND s.is_called END;\n";
+
 static void add_checks(struct strbuf *out, const struct table *t, int stream)
 {
 	strbuf_addf(out, guard, stream);
 	strbuf_addf(out, state, stream, t->id);
 	strbuf_addf(out, follow, stream);
 	strbuf_addstr(out, possible);
+	strbuf_addf(out, seen, stream);
 }
 
 /* What is behind them: rule 8. %1$d: the stream, %2$s: the tag. */
@@ -714,8 +726,9 @@ static void add_truncate(struct strbuf *out, const struct table *t, const char *
 {
 	strbuf_addf(
 		out,
+		"DROP FUNCTION IF EXISTS pgfanout.truncate_%1$d(text, bigint, xid8, bigint[], jsonb);\n"
 		"CREATE OR REPLACE FUNCTION pgfanout.truncate_%1$d(msg_source text, newest bigint, xid xid8,\n"
-		"	runs bigint[], beats jsonb) RETURNS bigint\n" DECLARED
+		"	runs bigint[], beats jsonb, lsn bigint DEFAULT NULL) RETURNS bigint\n" DECLARED
 		"	versions      bigint[];\n"
 		"	changed       bigint := 0;\n"
 		"BEGIN\n",
@@ -740,7 +753,7 @@ static void add_truncate(struct strbuf *out, const struct table *t, const char *
 	strbuf_addf(out, end, stream, tag);
 	strbuf_addf(
 		out,
-		"COMMENT ON FUNCTION pgfanout.truncate_%d(text, bigint, xid8, bigint[], jsonb)\n"
+		"COMMENT ON FUNCTION pgfanout.truncate_%d(text, bigint, xid8, bigint[], jsonb, bigint)\n"
 		"	IS 'pgfanout: applies a TRUNCATE';\n",
 		t->id);
 }
@@ -753,9 +766,11 @@ void table_sql_apply(struct strbuf *out, const struct table *t, const char *loca
 	add_columns_type(out, t);
 	strbuf_addf(
 		out,
+		"DROP FUNCTION IF EXISTS pgfanout.apply_%1$d(text, bigint[], xid8[], boolean[], pgfanout.columns_%1$d,\n"
+		"	boolean, bigint[], jsonb, bigint);\n"
 		"CREATE OR REPLACE FUNCTION pgfanout.apply_%1$d(msg_source text, versions bigint[], xids xid8[],\n"
 		"	deleted boolean[], cols pgfanout.columns_%1$d, all_new boolean, runs bigint[],\n"
-		"	beats jsonb, newest bigint) RETURNS bigint\n" DECLARED
+		"	beats jsonb, newest bigint, lsn bigint DEFAULT NULL) RETURNS bigint\n" DECLARED
 		"	changed       bigint;\n"
 		"	n             bigint;\n"
 		"BEGIN\n",
@@ -810,7 +825,7 @@ void table_sql_apply(struct strbuf *out, const struct table *t, const char *loca
 	strbuf_addf(
 		out,
 		"COMMENT ON FUNCTION pgfanout.apply_%1$d(text, bigint[], xid8[], boolean[], "
-		"pgfanout.columns_%1$d, boolean, bigint[], jsonb, bigint)\n"
+		"pgfanout.columns_%1$d, boolean, bigint[], jsonb, bigint, bigint)\n"
 		"	IS 'pgfanout: applies a batch of changes of a table, newest version wins';\n"
 		"COMMENT ON TYPE pgfanout.columns_%1$d\n"
 		"	IS 'pgfanout: the columns of a batch of changes';\n",
@@ -822,6 +837,13 @@ void table_sql_apply(struct strbuf *out, const struct table *t, const char *loca
 
 void table_sql_arrive(struct strbuf *out, int stream)
 {
+	strbuf_addf(
+		out,
+		"CREATE SEQUENCE IF NOT EXISTS pgfanout.seen_%1$d;\n"
+		"COMMENT ON SEQUENCE pgfanout.seen_%1$d IS 'pgfanout: what is visible of a stream was committed "
+		"before this place in the primary''s WAL';\n"
+		"GRANT SELECT ON pgfanout.seen_%1$d TO PUBLIC;\n",
+		stream);
 	strbuf_addf(
 		out,
 		"CREATE OR REPLACE FUNCTION pgfanout.arrive_%d(msg_source text, runs bigint[], beats "
@@ -853,20 +875,21 @@ void table_sql_arrive(struct strbuf *out, int stream)
 
 void table_sql_call(struct strbuf *out, const struct table *t)
 {
-	strbuf_addf(out,
-		    "SELECT pgfanout.apply_%1$d($1::text, $2::bigint[], $3::xid8[], $4::boolean[], "
-		    "$5::pgfanout.columns_%1$d, $6::boolean, $7::bigint[], $8::jsonb, $9::bigint)",
-		    t->shape);
+	strbuf_addf(
+		out,
+		"SELECT pgfanout.apply_%1$d($1::text, $2::bigint[], $3::xid8[], $4::boolean[], "
+		"$5::pgfanout.columns_%1$d, $6::boolean, $7::bigint[], $8::jsonb, $9::bigint, $10::bigint)",
+		t->shape);
 }
 
 void table_sql_each(struct strbuf *out, const struct table *t, int stream)
 {
 	strbuf_addf(
 		out,
-		"SELECT applied, kept FROM pgfanout.apply_each(%d::smallint, %d, %d, $1::text, $2::bigint[], $3::xid8[], "
-		"$4::boolean[], $5::pgfanout.columns_%d",
-		stream, t->id, t->shape, t->shape);
-	for (int i = 6; i <= TABLE_EACH_PARAMS; i++)
+		"SELECT applied, kept FROM pgfanout.apply_each($%d::bigint, %d::smallint, %d, %d, $1::text, $2::bigint[], "
+		"$3::xid8[], $4::boolean[], $5::pgfanout.columns_%d",
+		TABLE_EACH_PARAMS, stream, t->id, t->shape, t->shape);
+	for (int i = 6; i < TABLE_EACH_PARAMS; i++)
 		strbuf_addf(out, ", $%d::text[]", i);
 	strbuf_addch(out, ')');
 }

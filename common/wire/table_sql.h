@@ -45,12 +45,13 @@ void table_sql_difference(struct strbuf *out, const struct table *t, const char 
  *   type pgfanout.columns_<shape>     an array for each column, c1, c2, …, in their order
  *   function pgfanout.apply_<shape>   see table_sql.c
  *   function pgfanout.version_of_<table>(key text[])
- *   function pgfanout.truncate_<table>(msg_source text, version bigint, xid xid8, runs bigint[], beats jsonb)
+ *   function pgfanout.truncate_<table>(msg_source text, version bigint, xid xid8, runs bigint[], beats jsonb,
+ *     lsn bigint)
  * local: the replica's table, quoted and with its schema. stream: its number. */
 void table_sql_apply(struct strbuf *out, const struct table *t, const char *local, int stream);
 
 /* A script that makes function pgfanout.arrive_<stream>(msg_source text, runs bigint[], beats jsonb): for
- * what comes without a change. */
+ * what comes without a change. And what the others need of the stream: the sequence pgfanout.seen_<stream>. */
 void table_sql_arrive(struct strbuf *out, int stream);
 #define TABLE_ARRIVE_PARAMS 3
 
@@ -65,11 +66,12 @@ enum table_apply {
 	TABLE_APPLY_RUNS,
 	TABLE_APPLY_BEATS,
 	TABLE_APPLY_NEWEST,
+	TABLE_APPLY_LSN, /* they were committed before this place in the WAL; NULL: not known */
 	TABLE_APPLY_PARAMS
 };
 void table_sql_call(struct strbuf *out, const struct table *t);
 /* The statement that applies changes one by one, and keeps those that wait (pgfanout.apply_each()): source,
- * versions, xids, deleted, columns, and an array of each of these. */
+ * versions, xids, deleted, columns, an array of each of these, and lsn. */
 enum table_kept_text {
 	TABLE_KEPT_KEY, /* as SQL writes a text[] */
 	TABLE_KEPT_BODY,
@@ -79,8 +81,8 @@ enum table_kept_text {
 	TABLE_KEPT_QUEUE,
 	TABLE_KEPT_TEXTS
 };
-#define TABLE_EACH_PARAMS (5 + TABLE_KEPT_TEXTS)
+#define TABLE_EACH_PARAMS (5 + TABLE_KEPT_TEXTS + 1)
 void table_sql_each(struct strbuf *out, const struct table *t, int stream);
-#define TABLE_TRUNCATE_PARAMS 5
+#define TABLE_TRUNCATE_PARAMS 6
 
 #endif

@@ -13,6 +13,12 @@
  *   5. again: the same range after a short back-off.
  *   6. wait: the batch ends here.
  *
+ * Rows whose changes failed are recorded as wrong before the batch's heartbeats and numbers go to the replica.
+ * So who finds there that everything has come, or another consumer that passes on a heartbeat from behind it,
+ * finds these rows recorded. A change that cannot be read, so that its row is not known, is not one that the
+ * primary has sent: it holds up nothing. If the replica refuses the record, its heartbeats have no place in
+ * the WAL from then on, until the process ends: they would speak for rows that nobody knows to be wrong.
+ *
  * The heartbeats of a batch and the numbers of its messages go with its last unit, so that they count
  * only when all changes before them are committed or wait; if no change is left for that unit, with an empty
  * one. Of a change that failed the message has arrived all the same: it is moved next, or, after
@@ -64,6 +70,8 @@ struct apply {
 
 	struct apply_counts counts;
 	struct apply_trouble trouble;
+	bool keeps_marks; /* a record was refused, for this reason: */
+	struct err record_err;
 };
 
 struct apply *apply_new(const struct consumer_settings *settings, const struct stream *stream,
@@ -226,6 +234,54 @@ static void on_answer(void *arg, enum db_outcome outcome, const struct pg_result
 	}
 }
 
+/* What failed is recorded, or is not going to be. */
+static void on_recorded(void *arg, enum db_outcome outcome, const struct pg_result *r,
+			const struct err *err)
+{
+	struct apply *a = arg;
+
+	(void)r;
+	a->in_flight = false;
+	if (a->state != APPLY_BUSY)
+		return;
+	struct verdict verdict = verdict_of_unit(outcome, 1, a->tries);
+	switch (verdict.action) {
+	case VERDICT_NEXT:
+		a->counts.recorded = a->batch->recorded = true;
+		break;
+	case VERDICT_FAIL_CHANGE:
+		a->batch->recorded = a->keeps_marks = true;
+		a->record_err = *err;
+		a->counts.record_refused = &a->record_err;
+		break;
+	case VERDICT_AGAIN:
+		a->again_at = mono_add_ms(mono_now(), backoff_next_ms(&a->backoff));
+		return;
+	default:
+		give_up(a, outcome, verdict, err);
+		return;
+	}
+	a->tries = 0;
+	backoff_reset(&a->backoff);
+}
+
+static void send_record(struct apply *a, struct mono now)
+{
+	const char *const queues[] = { a->queues[0], a->queues[1] };
+	struct db_param params[BATCH_RECORD_PARAMS];
+	struct err err = { .text = "" };
+
+	batch_record_build(&a->params, a->batch, queues, params);
+	a->tries++;
+	a->in_flight = true;
+	if (!db_send(a->db, REPLICA_RECORD_WRONG, params, false,
+		     mono_add_ms(now, a->settings->apply_timeout_ms + GRACE_MS), on_recorded, a,
+		     &err)) {
+		a->in_flight = false;
+		give_up(a, DB_LOST, verdict_of_unit(DB_LOST, 1, a->tries), &err);
+	}
+}
+
 static void send_unit(struct apply *a, struct mono now)
 {
 	struct range top = a->open[a->nopen - 1];
@@ -233,7 +289,11 @@ static void send_unit(struct apply *a, struct mono now)
 	struct err err = { .text = "" };
 	size_t statement = a->tables->arrive;
 
-	a->arrivals_sent = a->arrivals_due && a->nopen == 1 && !top.each;
+	a->arrivals_sent = a->arrivals_due && a->nopen == 1 && !top.each &&
+			   !batch_to_record(a->batch);
+	enum batch_arrivals arrivals = !a->arrivals_sent ? BATCH_NO_ARRIVALS
+				       : a->keeps_marks	 ? BATCH_NO_MARKS
+							 : BATCH_ARRIVALS;
 	if (top.n > 0) {
 		const struct change *first = &a->batch->changes[a->batch->order[top.from]].change;
 		const struct tables_statements *of = tables_statements(a->tables, first->table);
@@ -243,13 +303,11 @@ static void send_unit(struct apply *a, struct mono now)
 			const char *const queues[] = { a->queues[0], a->queues[1] };
 			batch_each_build(&a->params, a->batch, top.from, top.n, queues, params);
 		} else if (first->truncate)
-			batch_truncate_build(&a->params, a->batch, top.from, a->arrivals_sent,
-					     params);
+			batch_truncate_build(&a->params, a->batch, top.from, arrivals, params);
 		else
-			batch_params_build(&a->params, a->batch, top.from, top.n, a->arrivals_sent,
-					   params);
+			batch_params_build(&a->params, a->batch, top.from, top.n, arrivals, params);
 	} else {
-		batch_arrivals_build(&a->params, a->batch, a->arrivals_sent, params);
+		batch_arrivals_build(&a->params, a->batch, arrivals, params);
 	}
 	a->tries++;
 	a->counts.units++;
@@ -267,9 +325,12 @@ enum apply_state apply_step(struct apply *a, struct mono now)
 	if (a->state != APPLY_BUSY || a->in_flight || !mono_reached(a->again_at, now))
 		return a->state;
 	a->again_at = (struct mono){ 0 };
-	if (a->nopen == 0 && a->arrivals_due)
+	bool record = a->nopen == 0 && batch_to_record(a->batch);
+	if (a->nopen == 0 && a->arrivals_due && !record)
 		push(a, 0, 0);
-	if (a->nopen == 0)
+	if (record)
+		send_record(a, now);
+	else if (a->nopen == 0)
 		a->state = APPLY_DONE;
 	else
 		send_unit(a, now);

@@ -3,7 +3,8 @@
  * a change that is refused stands alone.
  *
  * Promise: APPLY_DONE means that every change of the batch is committed on the replica (or was
- * stale there), or waits there for others, or is in the batch's list of failures. Anything else
+ * stale there), or waits there for others, or is in the batch's list of failures, its row recorded there as
+ * wrong (pgfanout.dead_letters). Anything else
  * means that some of it may be committed and some not; applying it again is harmless.
  *
  * Owned by one worker's thread; the connection is the worker's. Does not wait and does not log.
@@ -39,6 +40,9 @@ struct apply_counts {
 	size_t kept;	   /* changes that wait on the replica for others */
 	size_t units;	   /* transactions */
 	bool numbers_left; /* the numbers of its messages are not on the replica yet */
+	bool recorded;	   /* rows that are wrong there were recorded */
+	/* Why the replica has refused that, else NULL; until the next apply_start(). */
+	const struct err *record_refused;
 	struct mono started;
 };
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/clip.h"
 #include "common/base/clock.h"
 
 /* A reset gives a buffer back that is larger than this: one huge message must not cost its memory
@@ -174,7 +175,8 @@ void batch_reset(struct batch *b)
 	strbuf_addch(&b->text, '\0'); /* place 0 */
 	b->source_at = 0;
 	b->nbeats = b->nruns = 0;
-	b->left_out = false;
+	b->left_out = b->recorded = false;
+	b->lsn = 0;
 	b->shape = 0;
 	b->has_beat[CHANGE_SYNC] = b->has_beat[CHANGE_DELETE] = false;
 	b->mark_body_at[CHANGE_SYNC] = b->mark_body_at[CHANGE_DELETE] = 0;
@@ -243,6 +245,8 @@ void batch_add_change(struct batch *b, const struct change *c, struct batch_slic
 		.raw = raw,
 	};
 	b->nchanges++;
+	if (b->lsn < b->messages[b->nmessages - 1].lsn)
+		b->lsn = b->messages[b->nmessages - 1].lsn;
 	uint32_t *newest = newest_of(b, at);
 	if (b->changes[*newest].change.version < c->version)
 		*newest = at;
@@ -295,8 +299,9 @@ static bool is_newer(const struct batch_beat *new, const struct batch_beat *old)
 
 void batch_add_beat(struct batch *b, const struct heartbeat *beat, uint64_t xid)
 {
-	enum change_kind kind = b->messages[b->nmessages - 1].kind;
-	const struct batch_beat new = { *beat, xid };
+	const struct batch_message *m = &b->messages[b->nmessages - 1];
+	enum change_kind kind = m->kind;
+	const struct batch_beat new = { *beat, xid, m->lsn };
 
 	b->nbeats++;
 	if (!b->has_beat[kind] || is_newer(&new, &b->beat[kind]))
@@ -435,15 +440,19 @@ bool batch_of_one_table(const struct batch *b, size_t at, size_t other)
 
 /* ---- parameters ---- */
 
-static void write_beat(struct strbuf *out, const struct batch_beat *b, enum change_kind kind)
+static void write_beat(struct strbuf *out, const struct batch_beat *b, enum change_kind kind,
+		       bool mark)
 {
 	char at[CLOCK_TIMESTAMP_MAX];
 
 	clock_format_pg(b->beat.at_us, at);
 	strbuf_addf(out,
 		    "{\"queue\":\"%s\",\"at\":\"%s\",\"version\":%" PRId64 ",\"term\":%" PRId64
-		    ",\"xid\":%" PRIu64 ",\"terms\":[",
+		    ",\"xid\":%" PRIu64 ",",
 		    change_kind_name(kind), at, b->beat.version, b->beat.terms[0].term, b->xid);
+	if (mark && b->lsn > 0)
+		strbuf_addf(out, "\"lsn\":%" PRId64 ",", b->lsn);
+	strbuf_addstr(out, "\"terms\":[");
 	for (size_t i = 0; i < b->beat.nterms; i++)
 		strbuf_addf(out, "%s{\"term\":%" PRId64 ",\"messages\":%" PRId64 "}", i ? "," : "",
 			    b->beat.terms[i].term, b->beat.terms[i].messages[kind]);
@@ -451,9 +460,10 @@ static void write_beat(struct strbuf *out, const struct batch_beat *b, enum chan
 }
 
 /* What apply_<shape>() takes: common/wire/table_sql.c. */
-static struct db_param runs_param(struct pgarray *out, const struct batch *b)
+static struct db_param runs_param(struct pgarray *out, const struct batch *b,
+				  enum batch_arrivals arrivals)
 {
-	if (b->nruns == 0)
+	if (b->nruns == 0 || arrivals == BATCH_NO_ARRIVALS)
 		return DB_TEXT(NULL);
 	pgarray_begin(out, PGARRAY_INT8);
 	for (size_t i = 0; i < b->nruns; i++) {
@@ -465,21 +475,31 @@ static struct db_param runs_param(struct pgarray *out, const struct batch *b)
 	return pgarray_finish(out);
 }
 
-static struct db_param beats_param(struct strbuf *out, const struct batch *b)
+static struct db_param beats_param(struct strbuf *out, const struct batch *b,
+				   enum batch_arrivals arrivals)
 {
 	static const enum change_kind kinds[] = { CHANGE_SYNC, CHANGE_DELETE };
 
 	strbuf_reset(out);
 	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
-		if (!b->has_beat[kinds[i]])
+		if (!b->has_beat[kinds[i]] || arrivals == BATCH_NO_ARRIVALS)
 			continue;
 		strbuf_addstr(out, out->len == 0 ? "[" : ",");
-		write_beat(out, &b->beat[kinds[i]], kinds[i]);
+		write_beat(out, &b->beat[kinds[i]], kinds[i], arrivals == BATCH_ARRIVALS);
 	}
 	if (out->len == 0)
 		return DB_TEXT(NULL);
 	strbuf_addch(out, ']');
 	return DB_TEXT(strbuf_str(out));
+}
+
+static struct db_param lsn_param(struct batch_params *p, const struct batch *b)
+{
+	/* Without x-source it may be of another server's WAL. */
+	if (b->lsn == 0 || b->source_at == 0)
+		return DB_TEXT(NULL);
+	pg_put_int8(p->lsn, b->lsn);
+	return DB_BINARY(p->lsn, sizeof(p->lsn));
 }
 
 static void add_value(struct pgarray *a, const struct batch *b, const struct change_value *v,
@@ -536,7 +556,7 @@ static struct db_param columns_param(struct batch_params *p, const struct batch 
 }
 
 void batch_params_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
-			bool arrivals, struct db_param ret[TABLE_APPLY_PARAMS])
+			enum batch_arrivals arrivals, struct db_param ret[TABLE_APPLY_PARAMS])
 {
 	int64_t newest = 0;
 	bool all_new = n >= NEW_LEAST, any_new = false;
@@ -563,21 +583,22 @@ void batch_params_build(struct batch_params *p, const struct batch *b, size_t fr
 	ret[TABLE_APPLY_COLUMNS] = columns_param(p, b, from, n);
 	ret[TABLE_APPLY_NEW] = any_new || all_new ? DB_BINARY(p->all_new, sizeof(p->all_new))
 						  : DB_TEXT(NULL);
-	ret[TABLE_APPLY_RUNS] = arrivals ? runs_param(&p->runs, b) : DB_TEXT(NULL);
-	ret[TABLE_APPLY_BEATS] = arrivals ? beats_param(&p->beats, b) : DB_TEXT(NULL);
+	ret[TABLE_APPLY_RUNS] = runs_param(&p->runs, b, arrivals);
+	ret[TABLE_APPLY_BEATS] = beats_param(&p->beats, b, arrivals);
 	ret[TABLE_APPLY_NEWEST] = DB_BINARY(p->newest, sizeof(p->newest));
+	ret[TABLE_APPLY_LSN] = lsn_param(p, b);
 }
 
-void batch_arrivals_build(struct batch_params *p, const struct batch *b, bool arrivals,
-			  struct db_param ret[TABLE_ARRIVE_PARAMS])
+void batch_arrivals_build(struct batch_params *p, const struct batch *b,
+			  enum batch_arrivals arrivals, struct db_param ret[TABLE_ARRIVE_PARAMS])
 {
 	ret[0] = DB_TEXT(b->source_at ? batch_text(b, b->source_at) : NULL);
-	ret[1] = arrivals ? runs_param(&p->runs, b) : DB_TEXT(NULL);
-	ret[2] = arrivals ? beats_param(&p->beats, b) : DB_TEXT(NULL);
+	ret[1] = runs_param(&p->runs, b, arrivals);
+	ret[2] = beats_param(&p->beats, b, arrivals);
 }
 
-void batch_truncate_build(struct batch_params *p, const struct batch *b, size_t at, bool arrivals,
-			  struct db_param ret[TABLE_TRUNCATE_PARAMS])
+void batch_truncate_build(struct batch_params *p, const struct batch *b, size_t at,
+			  enum batch_arrivals arrivals, struct db_param ret[TABLE_TRUNCATE_PARAMS])
 {
 	const struct change *c = &b->changes[b->order[at]].change;
 
@@ -586,8 +607,9 @@ void batch_truncate_build(struct batch_params *p, const struct batch *b, size_t 
 	ret[0] = DB_TEXT(b->source_at ? batch_text(b, b->source_at) : NULL);
 	ret[1] = DB_BINARY(p->newest, sizeof(p->newest));
 	ret[2] = DB_BINARY(p->xid, sizeof(p->xid));
-	ret[3] = arrivals ? runs_param(&p->runs, b) : DB_TEXT(NULL);
-	ret[4] = arrivals ? beats_param(&p->beats, b) : DB_TEXT(NULL);
+	ret[3] = runs_param(&p->runs, b, arrivals);
+	ret[4] = beats_param(&p->beats, b, arrivals);
+	ret[5] = lsn_param(p, b);
 }
 
 /* What of a change is one of them. */
@@ -618,7 +640,7 @@ void batch_each_build(struct batch_params *p, const struct batch *b, size_t from
 {
 	struct db_param apply[TABLE_APPLY_PARAMS];
 
-	batch_params_build(p, b, from, n, false, apply);
+	batch_params_build(p, b, from, n, BATCH_NO_ARRIVALS, apply);
 	ret[0] = apply[TABLE_APPLY_SOURCE];
 	ret[1] = apply[TABLE_APPLY_VERSIONS];
 	ret[2] = apply[TABLE_APPLY_XIDS];
@@ -640,6 +662,51 @@ void batch_each_build(struct batch_params *p, const struct batch *b, size_t from
 		}
 		ret[5 + k] = pgarray_finish(&p->kept[k]);
 	}
+	ret[5 + TABLE_KEPT_TEXTS] = apply[TABLE_APPLY_LSN];
+}
+
+bool batch_to_record(const struct batch *b)
+{
+	for (size_t i = 0; i < b->nfailures && !b->recorded; i++)
+		if (b->failures[i].version > 0)
+			return true;
+	return false;
+}
+
+void batch_record_build(struct batch_params *p, const struct batch *b, const char *const queues[2],
+			struct db_param ret[BATCH_RECORD_PARAMS])
+{
+	enum { KEYS, SOURCES, QUEUES, ERRORS, TEXTS };
+	const char *text[TEXTS] = { [SOURCES] = batch_text(b, b->source_at) };
+	char error[BATCH_ERROR_MAX];
+
+	pgarray_begin(&p->column, PGARRAY_INT4);
+	pgarray_begin(&p->versions, PGARRAY_INT8);
+	pgarray_begin(&p->xids, PGARRAY_XID8);
+	for (size_t k = 0; k < TEXTS; k++)
+		pgarray_begin(&p->kept[k], PGARRAY_TEXT);
+	for (size_t i = 0; i < b->nfailures; i++) {
+		const struct batch_failure *f = &b->failures[i];
+
+		if (f->version == 0)
+			continue;
+		pgarray_add_int4(&p->column, f->table);
+		pgarray_add_int8(&p->versions, f->version);
+		pgarray_add_int8(&p->xids, (int64_t)f->xid);
+		clip_text(error, sizeof(error), batch_text(b, f->error_at));
+		text[KEYS] = batch_text(b, f->key_at);
+		text[QUEUES] = queues[b->messages[f->message].kind];
+		text[ERRORS] = error;
+		for (size_t k = 0; k < TEXTS; k++)
+			pgarray_add_text(&p->kept[k], text[k], strlen(text[k]));
+	}
+	ret[0] = pgarray_finish(&p->column);
+	ret[1] = pgarray_finish(&p->kept[KEYS]);
+	ret[2] = pgarray_finish(&p->versions);
+	ret[3] = pgarray_finish(&p->xids);
+	ret[4] = pgarray_finish(&p->kept[SOURCES]);
+	ret[5] = pgarray_finish(&p->kept[QUEUES]);
+	ret[6] = pgarray_finish(&p->kept[ERRORS]);
 }
 
 void batch_params_reset(struct batch_params *p)

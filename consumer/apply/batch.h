@@ -37,6 +37,7 @@ struct batch_message {
 	size_t content_type_at;
 	int64_t shape;	   /* x-shape; 0: not known */
 	int64_t inserted;  /* x-inserted */
+	int64_t lsn;	   /* x-lsn; 0: not known */
 	bool truncate;	   /* it says that all rows of a table are gone */
 	bool all_inserted; /* that is how many changes it has */
 	size_t xids_at;	   /* the x-xid header as it came */
@@ -75,6 +76,7 @@ struct batch_run {
 struct batch_beat {
 	struct heartbeat beat;
 	uint64_t xid; /* that recorded it; 0: not known */
+	int64_t lsn;  /* what was committed before this place is in front of it; 0: not known */
 };
 
 /* A place in the set of rows. */
@@ -91,6 +93,7 @@ struct batch {
 	size_t nchanges, changes_cap;
 	struct batch_failure *failures;
 	size_t nfailures, failures_cap;
+	bool recorded; /* the replica knows that the rows of its failures are wrong, or will not take it */
 	struct batch_header *headers;
 	size_t nheaders, headers_cap;
 
@@ -102,6 +105,7 @@ struct batch {
 	struct change_arena arena; /* of the changes; what is raw counts from bodies */
 	struct strbuf text;	   /* strings; byte 0 is the empty string */
 	size_t source_at;	   /* x-source of all messages, 0: they have none */
+	int64_t lsn; /* its changes were committed before this place in the WAL; 0: not known */
 
 	struct batch_slot *newest; /* these four: a hash set of rows, each with the index of its */
 	size_t newest_cap;	   /* newest change; open addressing, at most half of it in use */
@@ -181,22 +185,35 @@ bool batch_of_one_table(const struct batch *b, size_t at, size_t other);
 struct batch_params {
 	struct pgarray versions, xids, deleted, column, runs, kept[TABLE_KEPT_TEXTS];
 	struct strbuf columns, beats, key;
-	char newest[8], xid[8], all_new[1];
+	char newest[8], xid[8], lsn[8], all_new[1];
 };
-/* For order[from … from+n), all of one table: the parameters of enum table_apply; with what the batch
- * has beside changes (numbers, heartbeats) or without. */
+/* What a unit takes along of what the batch has beside changes. */
+enum batch_arrivals {
+	BATCH_NO_ARRIVALS,
+	BATCH_ARRIVALS, /* numbers of messages, heartbeats */
+	BATCH_NO_MARKS, /* the same without the heartbeats' places in the WAL: the replica lacks something that
+			 * it does not know of */
+};
+/* For order[from … from+n), all of one table: the parameters of enum table_apply. */
 void batch_params_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
-			bool arrivals, struct db_param ret[TABLE_APPLY_PARAMS]);
+			enum batch_arrivals arrivals, struct db_param ret[TABLE_APPLY_PARAMS]);
 /* For what the batch has beside changes alone, or not even that: source, runs, beats. */
-void batch_arrivals_build(struct batch_params *p, const struct batch *b, bool arrivals,
-			  struct db_param ret[TABLE_ARRIVE_PARAMS]);
-/* For order[at], a TRUNCATE: source, version, xid, runs, beats. */
-void batch_truncate_build(struct batch_params *p, const struct batch *b, size_t at, bool arrivals,
-			  struct db_param ret[TABLE_TRUNCATE_PARAMS]);
+void batch_arrivals_build(struct batch_params *p, const struct batch *b,
+			  enum batch_arrivals arrivals, struct db_param ret[TABLE_ARRIVE_PARAMS]);
+/* For order[at], a TRUNCATE: source, version, xid, runs, beats, place in the WAL. */
+void batch_truncate_build(struct batch_params *p, const struct batch *b, size_t at,
+			  enum batch_arrivals arrivals, struct db_param ret[TABLE_TRUNCATE_PARAMS]);
 /* For order[from … from+n), all of one table: the parameters of table_sql_each(). queues: their names, by enum
  * change_kind. */
 void batch_each_build(struct batch_params *p, const struct batch *b, size_t from, size_t n,
 		      const char *const queues[2], struct db_param ret[TABLE_EACH_PARAMS]);
+/* Whether there are failures whose row is known, and which are not recorded yet. */
+bool batch_to_record(const struct batch *b);
+/* For these: the parameters of record_wrong.sql. queues: as above. */
+#define BATCH_RECORD_PARAMS 7
+#define BATCH_ERROR_MAX	    501 /* of an error that is recorded: 500 bytes and the NUL */
+void batch_record_build(struct batch_params *p, const struct batch *b, const char *const queues[2],
+			struct db_param ret[BATCH_RECORD_PARAMS]);
 /* Gives back what grew far beyond the usual. */
 void batch_params_reset(struct batch_params *p);
 void batch_params_clear(struct batch_params *p);

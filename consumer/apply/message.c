@@ -3,7 +3,7 @@
  *
  * What of a message's headers is kept for the case that it must be moved:
  *   1. x-attempt is read as a number, from an integer or a text; absent or anything else: 0.
- *   2. x-xid and x-source are kept as they are, unless they are larger than any sender of ours
+ *   2. x-xid, x-source and x-lsn are kept as they are, unless they are larger than any sender of ours
  *      makes them.
  *   3. x-error, x-queue, x-failed-at and x-died-at are ours and written again. Headers that the broker adds when
  *      it moves messages are left out.
@@ -27,7 +27,7 @@
 #define XIDS_MAX    ((size_t)32768) /* bytes of x-xid that travel on: they must fit a frame */
 #define TEXT_MAX    ((size_t)255)   /* of message_id and type: AMQP's short strings */
 #define OTHER_MAX   ((size_t)256)   /* bytes of another header's text */
-#define OTHERS_MAX  8		    /* other headers: with ours, 16 of a publish */
+#define OTHERS_MAX  8		    /* other headers: with ours, 17 of a publish */
 
 const char *message_source(const struct amqp_delivery *d)
 {
@@ -91,7 +91,7 @@ bool message_header_travels(const struct amqp_header *h)
 					    "x-source",		 "x-key",
 					    CHANGE_TERM_HEADER,	 CHANGE_NUMBER_HEADER,
 					    CHANGE_SHAPE_HEADER, CHANGE_INSERTED_HEADER,
-					    CHANGE_CUT_HEADER };
+					    CHANGE_CUT_HEADER,	 CHANGE_LSN_HEADER };
 	static const char *const brokers[] = { "x-death",	   "x-first-death",
 					       "x-last-death",	   "x-delivery-count",
 					       "x-acquired-count", "x-opt-",
@@ -317,6 +317,7 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 	m->attempt = read_attempt(d);
 	m->shape = message_shape(d);
 	m->inserted = read_count(d, CHANGE_INSERTED_HEADER);
+	m->lsn = read_count(d, CHANGE_LSN_HEADER);
 	m->truncate = kind == CHANGE_DELETE &&
 		      topology_is_type(tables->stream, d->type, CHANGE_TRUNCATE_KIND);
 	take_number(b, d);

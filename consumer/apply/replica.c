@@ -186,7 +186,7 @@ enum db_outcome replica_try(struct db *db, const struct tables *tables, struct e
 	struct db_param params[TABLE_ARRIVE_PARAMS];
 
 	batch_init(&empty);
-	batch_arrivals_build(&p, &empty, false, params);
+	batch_arrivals_build(&p, &empty, BATCH_NO_ARRIVALS, params);
 	enum db_outcome outcome = ask(db, tables->arrive, params, &q);
 	batch_params_clear(&p);
 	batch_clear(&empty);

@@ -8,7 +8,8 @@
  *               returned or refused: the queues are declared again (by side.c, which never
  *               creates a main queue), and it is sent again after 100 ms … 5 s
  *
- * Only a move to the dead-letter queue whose row is known begins as TO_RECORD.
+ * Rows of a batch are recorded as wrong before it comes here (apply.c). Only changes that waited on the replica and
+ * are given up begin as TO_RECORD: their rows are recorded as waiting.
  */
 #include "consumer/apply/retry.h"
 
@@ -24,9 +25,8 @@
 #include "common/base/clip.h"
 #include "consumer/apply/verdict.h"
 
-#define HEADERS_MAX 16	/* of a publish */
-#define LOG_MOVES   20	/* lines for one batch; a message may hold thousands of bad changes */
-#define ERROR_MAX   501 /* x-error: 500 bytes and the NUL */
+#define HEADERS_MAX 17 /* of a publish */
+#define LOG_MOVES   20 /* lines for one batch; a message may hold thousands of bad changes */
 #define BYTES_MAX   ((size_t)32 << 20) /* of moves: more messages are received below it only */
 
 enum move_state { MOVE_READY, MOVE_TO_RECORD, MOVE_RECORDING };
@@ -148,7 +148,7 @@ struct failed {
 	unsigned attempt;
 	struct verdict verdict;
 	int64_t delay_ms;
-	char error[ERROR_MAX], queue[TOPOLOGY_NAME_MAX], key[TOPOLOGY_NAME_MAX];
+	char error[BATCH_ERROR_MAX], queue[TOPOLOGY_NAME_MAX], key[TOPOLOGY_NAME_MAX];
 	char xid[24], expiration[24], at[CLOCK_TIMESTAMP_MAX];
 	struct amqp_header headers[HEADERS_MAX];
 };
@@ -173,6 +173,9 @@ static size_t write_headers(struct failed *x, const struct batch *b, const struc
 	if (from->shape != 0)
 		x->headers[n++] = (struct amqp_header){ .key = CHANGE_SHAPE_HEADER,
 							.num = from->shape };
+	if (from->lsn > 0)
+		x->headers[n++] = (struct amqp_header){ .key = CHANGE_LSN_HEADER,
+							.num = from->lsn };
 	if (dead && f->version > 0)
 		x->headers[n++] = (struct amqp_header){ .key = "x-key",
 							.str = batch_text(b, f->key_at) };
@@ -227,7 +230,7 @@ static const struct move *take_failure(struct retry *r, const struct batch *b,
 	m->tag = from->tag;
 	m->kind = from->kind;
 	m->dead = dead;
-	if (dead && f->version > 0) {
+	if (dead && f->version > 0 && !b->recorded) {
 		m->state = MOVE_TO_RECORD;
 		m->copy.state = OUTGOING_HELD;
 		m->table = f->table;

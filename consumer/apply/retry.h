@@ -38,7 +38,7 @@ size_t retry_pending(const struct retry *r); /* moves not yet confirmed */
 /* They take so much memory that no further messages should be received. */
 bool retry_full(const struct retry *r);
 
-/* A change that is given up. Its row is recorded as wrong on the replica before the change is
+/* A change that waited on the replica and is given up. Its row is recorded as wrong there before the change is
  * published. */
 struct retry_record {
 	int table;

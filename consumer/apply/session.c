@@ -5,8 +5,8 @@
  *
  *   delivery ──▶ [collecting] … [applying] ──▶ commit ──▶ ack
  *                                   ├─ refused because of another row: waiting.c, on the replica
- *                                   └─ failures ──▶ retry.c: publish ──▶ confirm ──▶ ack
- *                                      (given up: wrong_records.c records it on the replica first)
+ *                                   └─ failures ──▶ recorded on the replica as wrong
+ *                                        ──▶ retry.c: publish ──▶ confirm ──▶ ack
  *
  *   a stretch is  moves on when
  *   RECEIVING     stop is requested, or a queue was deleted          -> DRAINING
@@ -294,6 +294,13 @@ static void finish_batch(struct session *s)
 	/* Committed on the replica: only now outward. */
 	s->numbers_left = counts.numbers_left;
 	waiting_batch(s->waiting, counts.kept);
+	if (counts.recorded)
+		s->state_at = mono_now(); /* one more is wrong */
+	if (counts.record_refused)
+		log_warn("the replica does not take the record of rows that are wrong on it; reads "
+			 "will go on using them, and it tells no more how far it is, until this "
+			 "process is started again",
+			 KV_S("replica", s->replica), KV_S("error", counts.record_refused->text));
 	acknowledge(s, b);
 	for (size_t i = 0; i < ARRAY_SIZE(b->mark_body_at); i++)
 		if (b->mark_body_at[i])

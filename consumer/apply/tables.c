@@ -102,7 +102,7 @@ void tables_prepare(struct tables *ts, struct db *db)
 		strbuf_addf(&name, "truncate_%d", ts->list[i]->id);
 		strbuf_addf(&sql,
 			    "SELECT pgfanout.truncate_%d($1::text, $2::bigint, $3::xid8, "
-			    "$4::bigint[], $5::jsonb)",
+			    "$4::bigint[], $5::jsonb, $6::bigint)",
 			    ts->list[i]->id);
 		ts->statements[i].truncate = db_add_statement(
 			db, strbuf_str(&name), strbuf_str(&sql), TABLE_TRUNCATE_PARAMS);

@@ -1,6 +1,7 @@
 /*
  * wrong_records.h: records on the replica, in pgfanout.dead_letters, which rows are wrong there because
- * a change of theirs is given up. The API then reads them elsewhere.
+ * a change of theirs that waited there is given up. The API reads them elsewhere. Of other changes apply.c does
+ * it, with the same statement.
  *
  * The rule: a change is recorded first, and published to the dead-letter queue then. A crash in
  * between leaves a record of a change that is delivered again. If the replica refuses the record,

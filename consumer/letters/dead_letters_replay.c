@@ -13,7 +13,7 @@
 #define PATIENCE_MS	30000
 #define PENDING_MAX	500
 #define PENDING_BYTES	((size_t)16 << 20)
-#define HEADERS_MAX	16 /* of a publish */
+#define HEADERS_MAX	17 /* of a publish */
 
 struct letter_copy {
 	struct outgoing_copy copy;
@@ -67,7 +67,7 @@ void dead_replay_close(struct dead_replay *r)
 static bool says_what_it_is(const struct amqp_header *h)
 {
 	return strcmp(h->key, "x-xid") == 0 || strcmp(h->key, "x-source") == 0 ||
-	       strcmp(h->key, CHANGE_SHAPE_HEADER) == 0;
+	       strcmp(h->key, CHANGE_SHAPE_HEADER) == 0 || strcmp(h->key, CHANGE_LSN_HEADER) == 0;
 }
 
 static size_t add_headers(struct amqp_header *headers, size_t n, const struct amqp_delivery *d,

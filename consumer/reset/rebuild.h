@@ -68,7 +68,8 @@ struct rebuild_target {
 
 struct rebuild_job {
 	struct pg_conn *primary; /* in the snapshot's transaction; taken over and closed */
-	const char *source, *snapshot, *floor, *taken_at, *published; /* for reset_record.sql */
+	/* For reset_record.sql: */
+	const char *source, *snapshot, *floor, *taken_at, *published, *before, *after;
 	const struct rebuild_table *tables;
 	size_t ntables;
 	const char *streams; /* for reset_record.sql: JSON */

@@ -55,14 +55,16 @@ void finish_begin(struct rebuild_session *s)
 	const struct rebuild_job *job = s->job;
 	char rows[32];
 	const char *values[] = { job->source, job->snapshot, job->floor,     rows,
-				 s->t->due,   job->taken_at, job->published, job->streams };
+				 s->t->due,   job->taken_at, job->published, job->streams,
+				 job->before, job->after };
 
 	snprintf(rows, sizeof(rows), "%lld", (long long)s->t->rows);
 	doing(s, "writing down the snapshot");
 	s->t->state = REBUILD_RECORDING;
 	s->failed = false;
 	s->moved = mono_now();
-	if (!PQsendQueryParams(s->conn, sql_reset_record, 8, NULL, values, NULL, NULL, 0)) {
+	if (!PQsendQueryParams(s->conn, sql_reset_record, ARRAY_SIZE(values), NULL, values, NULL,
+			       NULL, 0)) {
 		struct err err;
 
 		db_explain(s->conn, NULL, &err);

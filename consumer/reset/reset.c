@@ -353,6 +353,8 @@ static bool rebuild(struct reset *r)
 		.floor = r->primary.floor,
 		.taken_at = r->primary.taken_at,
 		.published = r->primary.published,
+		.before = r->primary.before,
+		.after = r->primary.after,
 		.tables = tables,
 		.ntables = r->primary.ntables,
 		.stall_ms = r->request->settings->stall_timeout_ms,

@@ -18,6 +18,7 @@
 #include "consumer/reset/sql/reset_altered.sql.h"
 #include "consumer/reset/sql/reset_due.sql.h"
 #include "consumer/reset/sql/reset_floor.sql.h"
+#include "consumer/reset/sql/reset_place.sql.h"
 #include "consumer/reset/sql/reset_published.sql.h"
 #include "consumer/reset/sql/reset_settle.sql.h"
 #include "consumer/reset/sql/reset_snapshot.sql.h"
@@ -355,7 +356,12 @@ enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 
 	outcome = let_relays_note(p, err);
 	if (outcome == DB_OK)
+		outcome = ask(p, sql_reset_place, &found, err);
+	if (outcome == DB_OK) {
+		p->before = xstrdup(db_value(found, 0, 0));
+		db_result_clear(found);
 		outcome = begin_snapshot(p, err);
+	}
 	if (outcome != DB_OK && is_moved(err))
 		return EXIT_BUSY;
 	if (outcome != DB_OK)
@@ -383,6 +389,7 @@ enum exit_code reset_primary_snapshot(struct reset_primary *p, struct err *err)
 	if (outcome != DB_OK)
 		return db_exit_code(outcome);
 	p->floor = xstrdup(db_value(found, 0, 0));
+	p->after = xstrdup(db_value(found, 0, 1));
 	db_result_clear(found);
 	outcome = ask(p, sql_reset_due, &p->due, err);
 	return outcome == DB_OK ? settle(p, err) : db_exit_code(outcome);
@@ -422,5 +429,8 @@ void reset_primary_clear(struct reset_primary *p)
 	free(p->floor);
 	free(p->taken_at);
 	free(p->published);
+	free(p->before);
+	free(p->after);
 	p->snapshot = p->source = p->floor = p->taken_at = p->published = NULL;
+	p->before = p->after = NULL;
 }

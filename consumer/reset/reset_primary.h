@@ -36,8 +36,9 @@ struct reset_primary {
 	struct pg_conn *conn;
 	char name[512]; /* scrubbed */
 	/* As a replica records it, all as text: pg_current_snapshot(), pgfanout.source(), the
-	 * newest version, the time, what was published (pgfanout.relay). */
-	char *snapshot, *source, *floor, *taken_at, *published;
+	 * newest version, the time, what was published (pgfanout.relay), places in its WAL before and after
+	 * the snapshot. */
+	char *snapshot, *source, *floor, *taken_at, *published, *before, *after;
 	int64_t rows, bytes; /* of the tables, estimates */
 	struct reset_table *tables;
 	size_t ntables;

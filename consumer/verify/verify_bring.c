@@ -2,7 +2,8 @@
  * verify_bring.c: a row that is too large for a message goes to the replicas where it is wrong directly:
  *
  *   1. On the primary, in one transaction: lock the row, read it, take the next version, and then look
- *      whether the table still has the shape that is compared. Commit.
+ *      whether the table still has the shape that is compared. Commit. Then ask where the WAL is: all of this was
+ *      committed before.
  *   2. On each replica where it is wrong: apply it as a change with that version and that transaction, by
  *      the function that applies what comes in messages. Newest version wins.
  *
@@ -19,6 +20,7 @@
  * If this process dies: before the commit of 1 nothing has happened; after it a version was given out that no
  * row has; 2 is one statement, which the replica's server does or does not. The next run repairs the rest.
  * What a replica applies was committed on the primary before: a crash there gives no version out again.
+ * Rule 10 of table_sql.c gets the place in the WAL: who reads the row has seen what was committed by then.
  */
 #include "consumer/verify/verify_bring.h"
 
@@ -60,9 +62,9 @@ static enum db_outcome look_at_shape(const struct verify *v, struct pg_conn *con
 	return outcome;
 }
 
-/* Step 1. *ret: the row, or none if there is no row. */
+/* Step 1. *ret: the row, or none if there is no row; *ret_lsn: the place. */
 static enum db_outcome read_row(const struct verify *v, struct pg_conn *conn, const char *key,
-				struct pg_result **ret, struct err *err)
+				struct pg_result **ret, struct pg_result **ret_lsn, struct err *err)
 {
 	const struct verify_names names = { .t = v->table->shape,
 					    .relation = v->table->relation,
@@ -87,6 +89,9 @@ static enum db_outcome read_row(const struct verify *v, struct pg_conn *conn, co
 	if (outcome == DB_OK)
 		outcome = ask(conn, "COMMIT", 0, NULL, NULL, err);
 	if (outcome == DB_OK)
+		outcome = ask(conn, "SELECT (pg_current_wal_insert_lsn() - '0/0')::bigint", 0, NULL,
+			      ret_lsn, err);
+	if (outcome == DB_OK)
 		*ret = r;
 	else
 		db_result_clear(r);
@@ -95,11 +100,11 @@ static enum db_outcome read_row(const struct verify *v, struct pg_conn *conn, co
 
 /* Step 2. */
 static bool write_row(const struct verify *v, const struct verify_server *s,
-		      const struct pg_result *row, struct err *err)
+		      const struct pg_result *row, const struct pg_result *lsn, struct err *err)
 {
 	const struct table *t = v->table->shape;
 	const size_t n = VERIFY_ROW_COLUMNS + t->ncolumns;
-	AUTO_FREE struct db_param *params = xcalloc(n, sizeof(*params));
+	AUTO_FREE struct db_param *params = xcalloc(n + 1, sizeof(*params));
 	AUTO_STRBUF sql = STRBUF_INIT;
 	struct pg_conn *conn = verify_server_connect(s, err);
 
@@ -108,7 +113,8 @@ static bool write_row(const struct verify *v, const struct verify_server *s,
 	verify_sql_write(&sql, t);
 	for (size_t i = 0; i < n; i++)
 		params[i] = DB_TEXT(db_is_null(row, 0, (int)i) ? NULL : db_value(row, 0, (int)i));
-	enum db_outcome outcome = ask(conn, strbuf_str(&sql), (int)n, params, NULL, err);
+	params[n] = DB_TEXT(db_value(lsn, 0, 0));
+	enum db_outcome outcome = ask(conn, strbuf_str(&sql), (int)n + 1, params, NULL, err);
 	db_conn_close(conn);
 	return outcome == DB_OK;
 }
@@ -117,11 +123,11 @@ enum db_outcome verify_bring(const struct verify *v, const struct verify_suspect
 			     size_t n, bool *ret_there, struct err *err)
 {
 	struct pg_conn *conn = verify_server_connect(&v->primary, err);
-	struct pg_result *row = NULL;
+	struct pg_result *row = NULL, *lsn = NULL;
 
 	if (conn == NULL)
 		return DB_LOST;
-	enum db_outcome outcome = read_row(v, conn, suspects[0].key, &row, err);
+	enum db_outcome outcome = read_row(v, conn, suspects[0].key, &row, &lsn, err);
 	/* Ends the transaction of one that was refused. */
 	db_conn_close(conn);
 	if (outcome != DB_OK)
@@ -131,11 +137,12 @@ enum db_outcome verify_bring(const struct verify *v, const struct verify_suspect
 		const struct verify_server *s = &v->replicas[suspects[i].replica].server;
 		struct err why;
 
-		if (s->failed == EXIT_OK && !write_row(v, s, row, &why))
+		if (s->failed == EXIT_OK && !write_row(v, s, row, lsn, &why))
 			log_error("not repaired", KV_S("replica", s->name),
 				  KV_S("table", v->table->shape->full),
 				  KV_S("key", suspects[i].key), KV_S("error", why.text));
 	}
 	db_result_clear(row);
+	db_result_clear(lsn);
 	return DB_OK;
 }

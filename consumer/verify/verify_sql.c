@@ -355,7 +355,8 @@ void verify_sql_write(struct strbuf *out, const struct table *t)
 	for (size_t i = 0; i < t->ncolumns; i++)
 		strbuf_addf(out, "%sARRAY[$%zu]::%s", i > 0 ? ", " : "", VERIFY_ROW_COLUMNS + i + 1,
 			    table_array_name(t->columns[i].form));
-	strbuf_addf(out, ")::pgfanout.columns_%d, NULL, NULL, NULL, $1::bigint)", t->shape);
+	strbuf_addf(out, ")::pgfanout.columns_%d, NULL, NULL, NULL, $1::bigint, $%zu::bigint)",
+		    t->shape, VERIFY_ROW_COLUMNS + t->ncolumns + 1);
 }
 
 /* ---- the whole ---- */

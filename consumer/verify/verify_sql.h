@@ -45,7 +45,8 @@ void verify_sql_text(struct strbuf *out, enum verify_text which, const struct ve
  * version, which is newer than any that it had; the transaction; pgfanout.source(); then the columns.
  */
 void verify_sql_row(struct strbuf *out, const struct verify_names *n);
-/* On a replica, all those columns: applies it as a change. */
+/* On a replica, all those columns, and a place in the primary's WAL before which it was committed: applies it as a
+ * change. */
 void verify_sql_write(struct strbuf *out, const struct table *t);
 #define VERIFY_ROW_COLUMNS 3 /* in front of the table's */
 /* Where the operators of the key are, and what a filter may name. */

@@ -1,16 +1,23 @@
 -- How far this replica is, in the primary's WAL: what a read may rely on that must not see less than its client has
 -- seen or written. Places are bytes: pg_lsn - '0/0'.
 --
---   pgfanout.positions  per stream: everything of the primary `source` that was committed before `lsn` is here, or its
---                       row is known to be wrong here (dead_letters). Written in the transaction that takes in the
---                       heartbeat which says so. The newest row of a stream counts; older ones are deleted with the
---                       next. A table that only grows, read from its end, is as quick when an old snapshot keeps
---                       vacuum away; a row that is updated 25 times a second is not.
---   pgfanout.seen_<n>   per stream: what is visible here was committed before this place. Set in the transaction
---                       that brings it, before it commits. A sequence, because its value is visible at once and
---                       leaves no dead rows: a reader that finds a change finds its place, at least.
+--   pgfanout.positions  per stream: everything of the primary `source` that was visible there before its WAL's insert
+--                       position was `lsn` is here, or its row is known to be wrong here (dead_letters). Written in
+--                       the transaction that takes in the heartbeat which says so, or by a reset. The newest row of
+--                       a stream counts; older ones are deleted with the next. A table that only grows, read from
+--                       its end, is as quick when an old snapshot keeps vacuum away; a row that is updated 25 times
+--                       a second is not.
+--   pgfanout.seen_<n>   per stream: what is visible of it here was committed before this place. Set by who brings it,
+--                       before that is visible. A sequence, because its value is visible at once and leaves no dead
+--                       rows: a reader that finds a change finds its place, at least. Too large a place is only
+--                       careful, so it does not matter that a transaction which fails leaves its place there.
+--                       is_called false: not known, since nothing has said so yet, or because changes came that
+--                       did not say where they are (of a version before); known again with the next heartbeat.
 --   pgfanout.wrong_changes  how often rows were found to be wrong here. `wrong` of a position is what it was then:
 --                       who knows of fewer does not know which rows `lsn` does not hold for.
+--
+-- Changes that wait for others (pgfanout.waiting) are applied later, by settle() and exchange(), but their place was
+-- noted when they came, by apply_each().
 
 CREATE TABLE pgfanout.positions (
 	stream smallint NOT NULL,
@@ -36,7 +43,7 @@ COMMENT ON FUNCTION pgfanout.count_wrong() IS 'pgfanout: trigger: rows were foun
 CREATE TRIGGER count_wrong AFTER INSERT OR UPDATE ON pgfanout.dead_letters
 	FOR EACH STATEMENT EXECUTE FUNCTION pgfanout.count_wrong();
 
--- Of the streams that are here; those to come get theirs with their functions (common/wire/table_replica.c).
+-- Of the streams that are here; those to come get theirs with their functions (common/wire/table_sql.c).
 DO $$
 DECLARE
 	n smallint;
@@ -49,3 +56,183 @@ BEGIN
 	END LOOP;
 END $$;
 GRANT SELECT ON pgfanout.positions, pgfanout.wrong_changes TO PUBLIC;
+
+-- What was committed before this place is about to be visible here. As in the functions that apply changes
+-- (common/wire/table_sql.c); by their locks nobody else does it. anew: whatever was visible of the stream goes with
+-- it. A stream that nothing was ever applied of may have no sequence yet.
+CREATE FUNCTION pgfanout.note_seen(of_stream smallint, lsn bigint, anew boolean) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	IF to_regclass('pgfanout.seen_' || of_stream) IS NOT NULL THEN
+		EXECUTE format('SELECT setval(%1$L, CASE WHEN $2 THEN coalesce($1, 1) ELSE greatest(s.last_value, $1) END,
+				$1 IS NOT NULL) FROM %1$s s', 'pgfanout.seen_' || of_stream) USING lsn, anew;
+	END IF;
+END $$;
+COMMENT ON FUNCTION pgfanout.note_seen(smallint, bigint, boolean)
+	IS 'pgfanout: what was committed before this place in the primary''s WAL is about to be visible';
+
+-- With the place of what comes.
+CREATE FUNCTION pgfanout.apply_each(lsn bigint, of_stream smallint, id integer, of_shape integer, msg_source text,
+	versions bigint[], xids xid8[], deletes boolean[], all_cols anyelement, keys text[], bodies text[],
+	types text[], content_types text[], ids text[], queues text[], OUT applied bigint, OUT kept bigint)
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	PERFORM pgfanout.begin_waiting(of_stream);
+	PERFORM pgfanout.note_seen(of_stream, lsn, false);
+	SELECT e.applied, e.kept INTO applied, kept
+	FROM pgfanout.apply_each(of_stream, id, of_shape, msg_source, versions, xids, deletes, all_cols, keys, bodies,
+		types, content_types, ids, queues) AS e;
+END $$;
+COMMENT ON FUNCTION pgfanout.apply_each(bigint, smallint, integer, integer, text, bigint[], xid8[], boolean[], anyelement,
+	text[], text[], text[], text[], text[], text[])
+	IS 'pgfanout: applies changes one by one, and keeps those that another row is in the way of';
+
+-- As before, but that its place was noted when it came.
+CREATE OR REPLACE FUNCTION pgfanout.apply_waiting(w pgfanout.waiting) RETURNS bigint
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	n bigint;
+BEGIN
+	EXECUTE format('SELECT pgfanout.apply_%1$s($1, $2, $3, $4, $5::pgfanout.columns_%1$s, false, NULL, NULL, $6, 0)',
+		w.shape)
+	INTO n USING w.source, ARRAY[w.version], ARRAY[w.xid], ARRAY[w.deleted], w.cols, w.version;
+	RETURN n;
+END $$;
+
+-- ---- heartbeats ----
+
+ALTER TABLE pgfanout.heartbeats
+	ADD COLUMN lsn         bigint, -- the newest place that one said which counted
+	ADD COLUMN waiting_lsn bigint; -- that of the one that waits
+
+-- As before; and a heartbeat that says so ("lsn") counts as a place too: what was visible on the primary before its
+-- WAL was there has come through this queue. When the smaller one of both queues has grown it is noted, unless
+-- changes were lost: what is taken for received by 4 is not here, and the stream needs a reset from then on. So no
+-- place is noted before that, and a reset begins anew with its own.
+--
+-- If it is not known before which place all that is visible was committed, it was before this one: changes that
+-- came without a place were found by a relay of a version before, and it had lost the lead when the one that has
+-- places recorded its heartbeat.
+CREATE OR REPLACE FUNCTION pgfanout.beat(number smallint, beats jsonb, msg_source text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	state   pgfanout.streams;
+	b       record;
+	fresh   boolean;
+	lost    numeric;
+	counted timestamptz;
+	place   bigint; -- of the one that is counted
+	n       bigint;
+BEGIN
+	SELECT * INTO state FROM pgfanout.streams s WHERE s.stream = number;
+	WITH taken AS (
+		DELETE FROM pgfanout.arrivals a WHERE a.stream = beat.number AND a.number > state.arrived
+		RETURNING a.number, a.runs
+	), came AS (
+		SELECT CASE t.runs[i] WHEN 0 THEN 'sync' ELSE 'delete' END AS queue,
+			t.runs[i + 1] AS term, int8range(t.runs[i + 2], t.runs[i + 3], '[]') AS range
+		FROM taken t, generate_series(1, cardinality(t.runs), 4) AS i
+	), received AS (
+		INSERT INTO pgfanout.received AS r (stream, queue, term, numbers)
+		SELECT beat.number, queue, term, range_agg(range) FROM came
+		GROUP BY queue, term
+		ON CONFLICT (stream, queue, term) DO UPDATE SET numbers = r.numbers + excluded.numbers,
+			missing = r.missing - excluded.numbers
+	), at_work AS (
+		UPDATE pgfanout.heartbeats h SET since = clock_timestamp()
+		WHERE h.stream = beat.number AND h.waiting IS NOT NULL AND EXISTS (SELECT FROM came c
+			JOIN pgfanout.received r ON r.stream = beat.number AND r.queue = c.queue AND r.term = c.term
+			WHERE c.queue = h.queue AND r.missing && c.range)
+	)
+	UPDATE pgfanout.streams s SET arrived = (SELECT max(taken.number) FROM taken)
+	WHERE s.stream = beat.number AND EXISTS (SELECT FROM taken);
+
+	FOR b IN
+		SELECT m.*, h.waiting, h.waiting_lsn, h.since, h.term AS last_term, h.xid AS last_xid
+		FROM jsonb_to_recordset(beats) AS m (queue text, at timestamptz, version bigint,
+			term bigint, xid xid8, lsn bigint, terms jsonb)
+		LEFT JOIN pgfanout.heartbeats h ON h.stream = beat.number AND h.queue = m.queue
+	LOOP
+		fresh := coalesce((b.term, b.xid) > (b.last_term, b.last_xid), true) -- 1
+			AND coalesce(msg_source <> state.source OR b.xid = '0'
+				OR NOT pg_visible_in_snapshot(b.xid, state.snapshot), true);
+		CONTINUE WHEN NOT fresh;
+		counted := NULL;
+		place := NULL;
+		IF b.waiting IS NOT NULL THEN
+			SELECT sum(upper(m.range) - lower(m.range)) INTO lost
+			FROM pgfanout.received r CROSS JOIN unnest(r.missing) AS m (range)
+			WHERE r.stream = beat.number AND r.queue = b.queue;
+			IF lost IS NULL THEN -- 3
+				counted := b.waiting;
+				place := b.waiting_lsn;
+				b.waiting := NULL;
+			ELSIF clock_timestamp() > b.since + interval '3 seconds' THEN -- 4
+				UPDATE pgfanout.streams s SET needs_reset = true,
+					auto_reset = true,
+					reason = format('%s messages that were published have '
+						'not come through its %s queue: a binding was '
+						'removed, the queue was purged, or a policy '
+						'expires or drops messages', lost, b.queue)
+				WHERE s.stream = beat.number AND NOT needs_reset;
+				UPDATE pgfanout.received r SET numbers = numbers + missing,
+					missing = '{}'
+				WHERE r.stream = beat.number AND queue = b.queue AND NOT isempty(missing);
+				b.waiting := NULL;
+			END IF;
+		END IF;
+		IF b.waiting IS NULL THEN -- 2
+			DELETE FROM pgfanout.received r WHERE r.stream = beat.number AND queue = b.queue AND term <
+				(SELECT min(t.term) FROM jsonb_to_recordset(b.terms) AS t (term bigint));
+			INSERT INTO pgfanout.received (stream, queue, term, numbers, missing)
+			SELECT beat.number, b.queue, t.term, coalesce(r.numbers, '{}'),
+				int8multirange(int8range(1, t.messages, '[]'))
+					- coalesce(r.numbers, '{}')
+			FROM jsonb_to_recordset(b.terms) AS t (term bigint, messages bigint)
+			LEFT JOIN pgfanout.received r ON r.stream = beat.number AND r.queue = b.queue
+				AND r.term = t.term
+			WHERE t.messages > 0 AND NOT coalesce(r.numbers, '{}')
+				@> int8range(1, t.messages, '[]')
+			ON CONFLICT (stream, queue, term) DO UPDATE SET missing = excluded.missing;
+			GET DIAGNOSTICS n = ROW_COUNT;
+			IF n = 0 THEN
+				counted := b.at;
+				place := b.lsn;
+			ELSE
+				b.waiting := b.at;
+				b.waiting_lsn := b.lsn;
+				b.since := clock_timestamp();
+			END IF;
+		END IF;
+		INSERT INTO pgfanout.heartbeats AS h (stream, queue, term, xid, waiting, since, lsn, waiting_lsn)
+		VALUES (number, b.queue, b.term, b.xid, b.waiting, b.since, place, b.waiting_lsn)
+		ON CONFLICT (stream, queue) DO UPDATE SET term = excluded.term, xid = excluded.xid,
+			waiting = excluded.waiting, since = excluded.since,
+			lsn = coalesce(excluded.lsn, h.lsn), waiting_lsn = excluded.waiting_lsn;
+		UPDATE pgfanout.streams s SET given = b.version,
+			heartbeat_sync = CASE WHEN b.queue = 'sync'
+				THEN coalesce(counted, heartbeat_sync) ELSE heartbeat_sync END,
+			heartbeat_delete = CASE WHEN b.queue = 'delete'
+				THEN coalesce(counted, heartbeat_delete) ELSE heartbeat_delete END
+		WHERE s.stream = beat.number;
+	END LOOP;
+
+	SELECT min(h.lsn) INTO place FROM pgfanout.heartbeats h WHERE h.stream = beat.number HAVING count(h.lsn) = 2;
+	IF place > coalesce((SELECT max(p.lsn) FROM pgfanout.positions p
+			WHERE p.stream = beat.number AND p.source = msg_source), 0)
+		AND EXISTS (SELECT FROM pgfanout.streams s
+			WHERE s.stream = beat.number AND NOT s.needs_reset AND s.follows = msg_source)
+	THEN
+		DELETE FROM pgfanout.positions p WHERE p.stream = beat.number;
+		INSERT INTO pgfanout.positions (stream, lsn, source, wrong)
+		SELECT beat.number, place, msg_source, w.n FROM pgfanout.wrong_changes w;
+		IF to_regclass('pgfanout.seen_' || number) IS NOT NULL THEN
+			EXECUTE format('SELECT setval(%1$L, greatest(s.last_value, $1)) FROM %1$s s WHERE NOT s.is_called',
+				'pgfanout.seen_' || number) USING place;
+		END IF;
+	END IF;
+END $$;

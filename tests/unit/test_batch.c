@@ -321,7 +321,7 @@ static void test_params(void **state)
 	add(&b, 4, 6, CHANGE_DELETE);
 	add(&b, 5, 7, CHANGE_SYNC);
 	batch_seal(&b);
-	batch_params_build(&p, &b, 1, 2, true, params);
+	batch_params_build(&p, &b, 1, 2, BATCH_ARRIVALS, params);
 	assert_string_equal(param_text(&params[TABLE_APPLY_VERSIONS], PGARRAY_INT8), "6,7");
 	assert_string_equal(param_text(&params[TABLE_APPLY_XIDS], PGARRAY_XID8), "7006,7007");
 	assert_string_equal(param_text(&params[TABLE_APPLY_DELETED], PGARRAY_BOOL), "1,0");
@@ -368,7 +368,7 @@ static void test_params(void **state)
 						.terms = { { beats[i].term, { 3, 4 } } } };
 		batch_add_beat(&b, &beat, beats[i].xid);
 	}
-	batch_params_build(&p, &b, 0, 1, true, params);
+	batch_params_build(&p, &b, 0, 1, BATCH_ARRIVALS, params);
 	static const int64_t runs[] = { 0, 8, 5, 8, 1, 8, 5, 6, 1, 8, 8, 9, 1, 9, 10, 10 };
 	assert_int_equal(params[TABLE_APPLY_RUNS].len, 20 + 12 * ARRAY_SIZE(runs));
 	for (size_t i = 0; i < ARRAY_SIZE(runs); i++)
@@ -379,18 +379,80 @@ static void test_params(void **state)
 			    "\"terms\":[{\"term\":9,\"messages\":4}]}]");
 	/* The same without a change. */
 	struct db_param arrivals[TABLE_ARRIVE_PARAMS];
-	batch_arrivals_build(&p, &b, true, arrivals);
+	batch_arrivals_build(&p, &b, BATCH_ARRIVALS, arrivals);
 	assert_null(arrivals[0].data);
 	assert_int_equal(arrivals[1].len, 20 + 12 * ARRAY_SIZE(runs));
 	assert_non_null(strstr(arrivals[2].data, "\"xid\":66,"));
-	batch_arrivals_build(&p, &b, false, arrivals);
+	batch_arrivals_build(&p, &b, BATCH_NO_ARRIVALS, arrivals);
 	assert_null(arrivals[1].data);
 	assert_null(arrivals[2].data);
-	batch_params_build(&p, &b, 0, 1, false, params);
+	batch_params_build(&p, &b, 0, 1, BATCH_NO_ARRIVALS, params);
 	assert_null(params[TABLE_APPLY_RUNS].data);
 	assert_null(params[TABLE_APPLY_BEATS].data);
 	assert_string_equal(param_text(&params[TABLE_APPLY_VERSIONS], PGARRAY_INT8), "5");
 	batch_params_clear(&p);
+	batch_params_clear(&p);
+	batch_clear(&b);
+}
+
+/* Places in the WAL: the largest of the changes', of messages whose source is known; each heartbeat's own. */
+static void test_places(void **state)
+{
+	static const struct {
+		const char *source;
+		int64_t lsn[3], expected; /* 0: not known */
+	} rows[] = {
+		{ "1/2", { 5, 9, 7 }, 9 },
+		{ "1/2", { 0, 3, 0 }, 3 },
+		{ "1/2", { 0, 0, 0 }, 0 },
+		{ "", { 5, 9, 7 }, 0 },
+	};
+	static const char *const queues[] = { "sync", "delete" };
+	static const struct heartbeat beat = { .version = 1,
+					       .nterms = 1,
+					       .terms = { { 1, { 0, 0 } } } };
+	struct db_param params[TABLE_APPLY_PARAMS], each[TABLE_EACH_PARAMS];
+	struct db_param arrivals[TABLE_ARRIVE_PARAMS];
+	struct batch_params p = { 0 };
+	struct batch b;
+	(void)state;
+
+	batch_init(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		batch_reset(&b);
+		batch_join_source(&b, rows[i].source);
+		for (unsigned k = 0; k < ARRAY_SIZE(rows[i].lsn); k++) {
+			batch_add_message(&b, k + 1, CHANGE_SYNC)->lsn = rows[i].lsn[k];
+			add(&b, k, 10 + k, CHANGE_SYNC);
+		}
+		/* A heartbeat's says nothing of changes. */
+		batch_add_message(&b, 9, CHANGE_SYNC)->lsn = 100;
+		batch_add_beat(&b, &beat, 70);
+		batch_add_message(&b, 10, CHANGE_DELETE);
+		batch_add_beat(&b, &beat, 70);
+		batch_seal(&b);
+		batch_params_build(&p, &b, 0, 1, BATCH_ARRIVALS, params);
+		batch_each_build(&p, &b, 0, 1, queues, each);
+		if (rows[i].expected == 0) {
+			assert_null(params[TABLE_APPLY_LSN].data);
+			assert_null(each[TABLE_EACH_PARAMS - 1].data);
+		} else {
+			assert_int_equal(pg_get_int8(params[TABLE_APPLY_LSN].data),
+					 rows[i].expected);
+			assert_int_equal(pg_get_int8(each[TABLE_EACH_PARAMS - 1].data),
+					 rows[i].expected);
+		}
+	}
+	batch_arrivals_build(&p, &b, BATCH_ARRIVALS, arrivals);
+	assert_string_equal(
+		arrivals[2].data,
+		"[{\"queue\":\"sync\",\"at\":\"2000-01-01T00:00:00.000000Z\",\"version\":1,"
+		"\"term\":1,\"xid\":70,\"lsn\":100,\"terms\":[{\"term\":1,\"messages\":0}]},"
+		"{\"queue\":\"delete\",\"at\":\"2000-01-01T00:00:00.000000Z\",\"version\":1,"
+		"\"term\":1,\"xid\":70,\"terms\":[{\"term\":1,\"messages\":0}]}]");
+	batch_arrivals_build(&p, &b, BATCH_NO_MARKS, arrivals);
+	assert_non_null(arrivals[2].data);
+	assert_null(strstr(arrivals[2].data, "lsn"));
 	batch_params_clear(&p);
 	batch_clear(&b);
 }
@@ -435,7 +497,7 @@ static void test_params_of_every_form(void **state)
 	add_odd(&b, -2, 8, CHANGE_SYNC, "");
 	batch_seal(&b);
 	assert_string_equal(order_text(&b), "/-2v8 /-1v7 /0v5 /2v6");
-	batch_params_build(&p, &b, 0, 4, false, params);
+	batch_params_build(&p, &b, 0, 4, BATCH_NO_ARRIVALS, params);
 	for (int k = 0; k < ODD_COLUMNS; k++)
 		assert_string_equal(column_text(&params[TABLE_APPLY_COLUMNS], ODD_COLUMNS, k,
 						columns[k].oid, columns[k].type),
@@ -476,7 +538,7 @@ static void test_what_is_probably_new(void **state)
 			b.changes[k].change.inserted = k >= rows[i].deletes + rows[i].updates;
 		}
 		batch_seal(&b);
-		batch_params_build(&p, &b, 0, b.norder, false, params);
+		batch_params_build(&p, &b, 0, b.norder, BATCH_NO_ARRIVALS, params);
 		const char *got = params[TABLE_APPLY_NEW].data;
 		if ((got == NULL ? NONE : *got ? ALL : SOME) != rows[i].new)
 			fail_msg("%s", rows[i].what);
@@ -582,6 +644,42 @@ static void test_one_by_one(void **state)
 	batch_clear(&b);
 }
 
+/* Of those that could not be read, the ones whose row is known. */
+static void test_records(void **state)
+{
+	static const char *const queues[] = { "a.sync.r", "a.delete.r" };
+	struct db_param params[BATCH_RECORD_PARAMS];
+	struct batch_params p = { 0 };
+	struct batch b;
+	(void)state;
+
+	batch_init(&b);
+	batch_join_source(&b, "1/2");
+	batch_add_message(&b, 1, CHANGE_SYNC);
+	batch_add_failure(&b, (struct batch_failure){ 0 }, "what is this");
+	assert_false(batch_to_record(&b));
+	batch_add_message(&b, 2, CHANGE_DELETE);
+	add(&b, 4, 6, CHANGE_DELETE);
+	batch_seal(&b);
+	batch_fail_change(&b, 0, why("refused"));
+	assert_true(batch_to_record(&b));
+	batch_record_build(&p, &b, queues, params);
+	assert_string_equal(param_text(&params[0], PGARRAY_INT4), "1");
+	assert_text(&p.kept[0], 0, "{00000000-0000-0000-0000-000000000004}");
+	assert_string_equal(param_text(&params[2], PGARRAY_INT8), "6");
+	assert_string_equal(param_text(&params[3], PGARRAY_XID8), "7006");
+	assert_text(&p.kept[1], 0, "1/2");
+	assert_text(&p.kept[2], 0, "a.delete.r");
+	assert_text(&p.kept[3], 0, "refused");
+	assert_int_equal(p.kept[3].n, 1);
+	b.recorded = true;
+	assert_false(batch_to_record(&b));
+	batch_reset(&b);
+	assert_false(b.recorded);
+	batch_params_clear(&p);
+	batch_clear(&b);
+}
+
 /* ---- TRUNCATE ---- */
 
 static void add_truncate(struct batch *b, int64_t version)
@@ -616,7 +714,7 @@ static void test_truncates(void **state)
 	batch_seal(&b);
 	assert_int_equal(b.norder, 1);
 	assert_int_equal(b.changes[b.order[0]].change.version, 9);
-	batch_truncate_build(&p, &b, 0, true, params);
+	batch_truncate_build(&p, &b, 0, BATCH_ARRIVALS, params);
 	assert_null(params[0].data);
 	assert_int_equal(pg_get_int8(params[1].data), 9);
 	assert_int_equal(pg_get_int8(params[2].data), 99);
@@ -655,6 +753,8 @@ int main(void)
 		cmocka_unit_test(test_many_and_again),
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_params),
+		cmocka_unit_test(test_places),
+		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_params_of_every_form),
 		cmocka_unit_test(test_what_is_probably_new),
 		cmocka_unit_test(test_several_tables),

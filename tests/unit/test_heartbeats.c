@@ -24,7 +24,8 @@ static struct {
 static size_t nsent, room;
 static struct publisher *pub;
 static struct heartbeats *beats;
-static uint64_t xid; /* of the heartbeat to be sent next */
+static uint64_t xid; /* these two: of the heartbeat to be sent next */
+static int64_t lsn;
 
 static const struct outbox_term terms[] = { { 8, { 0, 0 } }, { 5, { 20, 30 } } };
 static const struct outbox_facts facts = { "s", 4711, terms, 2 };
@@ -56,6 +57,11 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 		assert_string_equal(p->headers[0].key, "x-xid");
 		snprintf(body, sizeof(body), "%d", (int)xid);
 		assert_string_equal(p->headers[0].str, body);
+		assert_int_equal(p->nheaders, lsn ? 3 : 2);
+		if (lsn) {
+			assert_string_equal(p->headers[2].key, "x-lsn");
+			assert_int_equal(p->headers[2].num, lsn);
+		}
 	}
 	snprintf(sent[nsent].key, sizeof(sent[nsent].key), "%s", p->routing_key);
 	*ret_no = ++nsent;
@@ -69,6 +75,7 @@ static int setup(void **state)
 	(void)state;
 	nsent = 0;
 	room = 1000;
+	lsn = 0;
 	pub = publisher_new(&stream, 4, 10);
 	beats = heartbeats_new(&stream, replicas, 2);
 	return 0;
@@ -102,6 +109,7 @@ static bool claim(size_t n, uint64_t beat, struct outbox_key *ret_old)
 	c->has_beat = beat != 0;
 	c->beat = (struct outbox_key){ beat, 1 };
 	c->beat_us = 9000000;
+	c->beat_lsn = lsn;
 	if (beat != 0 && nsent == 0)
 		xid = beat;
 	publisher_add(pub, c, true);
@@ -235,6 +243,27 @@ static void test_a_newer_one_replaces_one_that_waits(void **state)
 	assert_int_equal(nsent, 10);
 }
 
+/* The record of a version before has none. */
+static void test_its_place_goes_with_it(void **state)
+{
+	struct outbox_key key;
+
+	(void)state;
+	lsn = INT64_C(0x100000020);
+	assert_false(claim(0, 50, &key));
+	run();
+	assert_int_equal(nsent, 4);
+	/* That of the one that waits is not that of the one on its way. */
+	lsn = 0;
+	assert_false(claim(0, 51, &key));
+	for (uint64_t no = 1; no <= 4; no++)
+		settle(no, AMQP_CONFIRMED);
+	assert_true(heartbeats_done(beats, &key));
+	xid = 51;
+	run();
+	assert_int_equal(nsent, 8);
+}
+
 int main(void)
 {
 	struct err err;
@@ -250,6 +279,7 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_newer_one_replaces_one_that_waits, setup,
 						teardown),
+		cmocka_unit_test_setup_teardown(test_its_place_goes_with_it, setup, teardown),
 	};
 
 	int failed = cmocka_run_group_tests(tests, NULL, NULL);

@@ -404,19 +404,13 @@ static void test_headers_that_travel_on(void **state)
 	static char big[1000];
 	memset(big, 'x', sizeof(big) - 1);
 	const struct amqp_header headers[] = {
-		{ .key = "x-attempt", .num = 1 },
-		{ .key = "x-error", .str = "old" },
-		{ .key = "x-queue", .str = "q" },
-		{ .key = "x-died-at", .str = "t" },
-		{ .key = "x-shape", .num = 12 },
-		{ .key = "x-inserted", .num = 1 },
-		{ .key = "x-first-death-queue", .str = "q" },
-		{ .key = "x-death", .num = 3 },
-		{ .key = "x-delivery-count", .num = 3 },
-		{ .key = "big", .str = big },
-		{ .key = "trace", .str = "abc" },
-		{ .key = "tenant", .num = 7 },
-		{ .key = "empty", .str = "" },
+		{ .key = "x-attempt", .num = 1 }, { .key = "x-error", .str = "old" },
+		{ .key = "x-queue", .str = "q" }, { .key = "x-died-at", .str = "t" },
+		{ .key = "x-shape", .num = 12 },  { .key = "x-inserted", .num = 1 },
+		{ .key = "x-lsn", .num = 4711 },  { .key = "x-first-death-queue", .str = "q" },
+		{ .key = "x-death", .num = 3 },	  { .key = "x-delivery-count", .num = 3 },
+		{ .key = "big", .str = big },	  { .key = "trace", .str = "abc" },
+		{ .key = "tenant", .num = 7 },	  { .key = "empty", .str = "" },
 	};
 	struct amqp_delivery d = delivery(SYNC1);
 	d.headers = headers;
@@ -426,6 +420,8 @@ static void test_headers_that_travel_on(void **state)
 	message_take(&b, &d, CHANGE_SYNC, &products);
 	assert_int_equal(b.messages[0].shape, 12);
 	assert_int_equal(b.messages[0].inserted, 1);
+	assert_int_equal(b.messages[0].lsn, 4711);
+	assert_int_equal(b.lsn, 4711);
 	assert_int_equal(b.messages[0].nheaders, 3);
 	assert_string_equal(batch_text(&b, b.headers[0].key_at), "trace");
 	assert_string_equal(batch_text(&b, b.headers[0].str_at), "abc");
@@ -434,6 +430,48 @@ static void test_headers_that_travel_on(void **state)
 	assert_int_equal(b.headers[1].num, 7);
 	assert_int_not_equal(b.headers[2].str_at, 0);
 	assert_string_equal(batch_text(&b, b.headers[2].str_at), "");
+	batch_clear(&b);
+}
+
+/* Of a change and of a heartbeat; nonsense is as good as none. */
+static void test_places(void **state)
+{
+	static const struct {
+		struct amqp_header header;
+		int64_t lsn;
+	} rows[] = {
+		{ { .key = "x-lsn", .num = INT64_C(0x7000000012345678) },
+		  INT64_C(0x7000000012345678) },
+		{ { .key = "x-lsn", .str = "4711" }, 4711 },
+		{ { .key = "x-lsn", .num = -5 }, 0 },
+		{ { .key = "x-lsn", .str = "0/4711" }, 0 },
+		{ { .key = "x-lsn", .str = "99999999999999999999" }, 0 },
+		{ { .key = "x-lsn", .str = "" }, 0 },
+		{ { .key = "x-other", .num = 5 }, 0 },
+	};
+	struct batch b;
+	(void)state;
+
+	batch_init(&b);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct amqp_header headers[] = { { .key = "x-source", .str = "1/2" },
+						       rows[i].header };
+		struct amqp_delivery d = delivery(SYNC1);
+		d.headers = headers;
+		d.nheaders = ARRAY_SIZE(headers);
+		batch_reset(&b);
+		message_take(&b, &d, CHANGE_SYNC, &products);
+		assert_int_equal(b.lsn, rows[i].lsn);
+		d.body =
+			"{\"at\":\"2000-01-01T00:00:01Z\",\"version\":1,\"terms\":[{\"term\":1,\"sync\":1,"
+			"\"delete\":1}]}";
+		d.len = strlen(d.body);
+		d.type = "products.heartbeat";
+		message_take(&b, &d, CHANGE_DELETE, &products);
+		assert_true(b.has_beat[CHANGE_DELETE]);
+		assert_int_equal(b.beat[CHANGE_DELETE].lsn, rows[i].lsn);
+		assert_int_equal(b.lsn, rows[i].lsn);
+	}
 	batch_clear(&b);
 }
 
@@ -662,6 +700,7 @@ int main(void)
 		cmocka_unit_test(test_content_types),
 		cmocka_unit_test(test_sources),
 		cmocka_unit_test(test_heartbeats),
+		cmocka_unit_test(test_places),
 		cmocka_unit_test(test_marks),
 		cmocka_unit_test(test_numbers),
 	};

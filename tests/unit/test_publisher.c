@@ -31,6 +31,7 @@ static struct {
 	bool array;
 	size_t large; /* changes that say they are */
 } sent[SENT_MAX];
+#define LSN INT64_C(0x1234567890ab)
 static size_t nsent, link_base; /* message no of this link is sent[link_base + no - 1] */
 static bool full, broken;
 
@@ -56,7 +57,7 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	assert_true(strcmp(p->type, "products.sync") == 0 ||
 		    strcmp(p->type, "products.delete") == 0 ||
 		    strcmp(p->type, "products.truncate") == 0);
-	assert_int_equal(p->nheaders, 7);
+	assert_int_equal(p->nheaders, 8);
 	assert_string_equal(p->headers[0].key, "x-xid");
 	assert_string_equal(p->headers[1].key, "x-source");
 	assert_string_equal(p->headers[1].str, "the source");
@@ -70,6 +71,8 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 	sent[nsent].inserted = p->headers[5].num;
 	assert_string_equal(p->headers[6].key, "x-cut");
 	assert_string_equal(p->headers[6].str, "77:5");
+	assert_string_equal(p->headers[7].key, "x-lsn");
+	assert_int_equal(p->headers[7].num, LSN);
 	AUTO_FREE char *body = xstrndup(p->body, p->len);
 	sent[nsent].changes = 0;
 	sent[nsent].len = p->len;
@@ -109,6 +112,7 @@ static void fill(struct outbox_chunk *c, size_t syncs, size_t deletes, bool begi
 {
 	c->n = 0;
 	c->cut = 5;
+	c->lsn = LSN;
 	if (c->cap < syncs + deletes) {
 		c->cap = syncs + deletes;
 		c->rows = xreallocarray(c->rows, c->cap, sizeof(*c->rows));
@@ -175,6 +179,31 @@ static struct publisher *trusting(size_t chunks, size_t changes_max)
 	publisher_settled(p, 1, AMQP_CONFIRMED);
 	assert_int_equal(take_keys(p, seen, 1), 1);
 	return p;
+}
+
+/* Records of others are forgotten with the changes, in the order in which they may be. */
+static void test_other_records_are_forgotten_too(void **state)
+{
+	struct publisher *p = trusting(2, 5);
+	const struct outbox_key *keys;
+
+	(void)state;
+	publisher_also_confirmed(p, (struct outbox_key){ 1000, 1 });
+	add(p, 9, 0, true);
+	assert_int_equal(run(p), PUBLISHER_IDLE);
+	assert_int_equal(publisher_confirmed_count(p), 1);
+	publisher_settled(p, 2, AMQP_CONFIRMED);
+	publisher_also_confirmed(p, (struct outbox_key){ 1001, 1 });
+	assert_int_equal(publisher_confirmed(p, 100, &keys), 7);
+	assert_int_equal(keys[0].xid, 1000);
+	assert_int_equal(keys[1].version, 2);
+	assert_int_equal(keys[6].xid, 1001);
+	/* It counts as no message; a drop forgets it. */
+	assert_int_equal(publisher_confirmed_messages(p)[CHANGE_SYNC], 2);
+	publisher_also_confirmed(p, (struct outbox_key){ 1002, 1 });
+	publisher_drop(p, false);
+	assert_int_equal(publisher_confirmed_count(p), 0);
+	publisher_free(p);
 }
 
 /* ---- what shares a message ---- */
@@ -785,6 +814,7 @@ int main(void)
 	other_route = new_route(5, "rest", "false");
 	other_route->announced = ANNOUNCED;
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(test_other_records_are_forgotten_too, setup),
 		cmocka_unit_test(test_what_a_message_holds),
 		cmocka_unit_test_setup(test_shapes_do_not_share_a_message, setup),
 		cmocka_unit_test_setup(test_what_is_not_announced_waits, setup),

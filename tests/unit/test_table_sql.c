@@ -231,13 +231,13 @@ static void test_call(void **state)
 	AUTO_STRBUF out = STRBUF_INIT;
 	(void)state;
 
-	assert_int_equal(TABLE_APPLY_PARAMS, 9);
+	assert_int_equal(TABLE_APPLY_PARAMS, 10);
 	table_sql_call(&out, t);
 	assert_string_equal(
 		out.data,
 		"SELECT pgfanout.apply_12($1::text, $2::bigint[], $3::xid8[], "
 		"$4::boolean[], $5::pgfanout.columns_12, $6::boolean, $7::bigint[], $8::jsonb, "
-		"$9::bigint)");
+		"$9::bigint, $10::bigint)");
 	table_free(t);
 }
 

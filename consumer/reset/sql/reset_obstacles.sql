@@ -66,7 +66,8 @@ WHERE NOT has_table_privilege(o.name, 'SELECT') OR NOT has_table_privilege(o.nam
 	OR NOT has_table_privilege(o.name, 'UPDATE')
 UNION ALL
 SELECT t.id, format('%I may not write %s: GRANT SELECT, INSERT, UPDATE, DELETE', current_user, o.name)
-FROM t CROSS JOIN (VALUES ('pgfanout.received'), ('pgfanout.heartbeats'), ('pgfanout.dead_letters'))
+FROM t CROSS JOIN (VALUES ('pgfanout.received'), ('pgfanout.heartbeats'), ('pgfanout.positions'),
+		('pgfanout.dead_letters'))
 	AS o (name)
 CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS p (privilege)
 WHERE NOT has_table_privilege(o.name, p.privilege)

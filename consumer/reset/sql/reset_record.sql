@@ -6,6 +6,12 @@
 -- Messages that the snapshot knows to be confirmed ($7: rows of pgfanout.relay) contain nothing that is not
 -- in it, so they count as received; those that have come before stay received. The order of heartbeats
 -- begins anew.
+--
+-- What was visible on the primary before its WAL was at $9 is in the snapshot, and what is in it was committed before
+-- the WAL was at $10. So a stream that is reset is as far as $9: a later place is noted with the first heartbeats that
+-- say one. What is visible of it becomes what was committed before $10, at once, as it is known to no transaction
+-- (pgfanout.note_seen()); of a stream that followed another primary what was visible until now goes. Tables that
+-- are reset alone make nothing of what their stream lacks or has.
 WITH s AS MATERIALIZED (
 	SELECT * FROM jsonb_to_recordset($8::jsonb -> 'streams') AS s (stream smallint, name text)
 ), published AS MATERIALIZED (
@@ -26,12 +32,22 @@ WITH s AS MATERIALIZED (
 		AND (r.stream, r.queue, r.term) NOT IN (SELECT stream, queue, term FROM published)
 ), beats AS (
 	DELETE FROM pgfanout.heartbeats WHERE stream IN (SELECT stream FROM s)
+), places AS (
+	DELETE FROM pgfanout.positions WHERE stream IN (SELECT stream FROM s) AND lsn <> $9::bigint
+), place AS (
+	INSERT INTO pgfanout.positions (stream, lsn, source, wrong)
+	SELECT s.stream, $9::bigint, $1::text, w.n
+	FROM s CROSS JOIN pgfanout.wrong_changes w
+	LEFT JOIN pgfanout.streams r ON r.stream = s.stream
+	CROSS JOIN LATERAL (SELECT pgfanout.note_seen(s.stream, $10::bigint,
+		coalesce(r.follows <> $1::text, true)) OFFSET 0) AS seen
+	ON CONFLICT (stream, lsn) DO UPDATE SET source = excluded.source, wrong = excluded.wrong
 ), loaded AS (
 	UPDATE pgfanout.tables t SET source = $1::text, snapshot = $2::pg_snapshot, floor = $3::bigint,
 		due = t.due AND t.shape <> l.shape -- meanwhile it was altered
 	FROM jsonb_to_recordset($8::jsonb -> 'tables') AS l (id integer, shape integer)
 	WHERE t.id = l.id
-	RETURNING t.stream
+	RETURNING t.stream, pgfanout.note_seen(t.stream, $10::bigint, false)
 ), following AS ( -- a stream that has just come: with its first table it follows this primary
 	UPDATE pgfanout.streams SET follows = $1::text, given = $3::bigint
 	WHERE follows IS NULL AND stream IN (SELECT stream FROM loaded) AND stream NOT IN (SELECT stream FROM s)

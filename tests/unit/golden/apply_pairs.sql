@@ -1,9 +1,11 @@
 DO $pgfanout$ BEGIN
 	CREATE TYPE pgfanout.columns_20 AS (c1 integer[], c2 text[]);
 EXCEPTION WHEN duplicate_object THEN NULL; END $pgfanout$;
+DROP FUNCTION IF EXISTS pgfanout.apply_20(text, bigint[], xid8[], boolean[], pgfanout.columns_20,
+	boolean, bigint[], jsonb, bigint);
 CREATE OR REPLACE FUNCTION pgfanout.apply_20(msg_source text, versions bigint[], xids xid8[],
 	deleted boolean[], cols pgfanout.columns_20, all_new boolean, runs bigint[],
-	beats jsonb, newest bigint) RETURNS bigint
+	beats jsonb, newest bigint, lsn bigint DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $pgfanout$
 #variable_conflict use_variable
@@ -55,6 +57,9 @@ BEGIN
 		RAISE EXCEPTION 'version % is above all that the primary can have given out (%)',
 			newest, given USING ERRCODE = 'numeric_value_out_of_range';
 	END IF;
+	PERFORM setval('pgfanout.seen_2', greatest(s.last_value, lsn), lsn IS NOT NULL)
+		FROM pgfanout.seen_2 s WHERE CASE WHEN lsn > 0 THEN lsn > s.last_value OR NOT s.is_called
+			ELSE lsn IS NULL AND s.is_called END;
 	IF false <> ALL (deleted) THEN
 		changed := 0;
 	ELSE
@@ -126,7 +131,7 @@ BEGIN
 	END IF;
 	RETURN changed;
 END $pgfanout$;
-COMMENT ON FUNCTION pgfanout.apply_20(text, bigint[], xid8[], boolean[], pgfanout.columns_20, boolean, bigint[], jsonb, bigint)
+COMMENT ON FUNCTION pgfanout.apply_20(text, bigint[], xid8[], boolean[], pgfanout.columns_20, boolean, bigint[], jsonb, bigint, bigint)
 	IS 'pgfanout: applies a batch of changes of a table, newest version wins';
 COMMENT ON TYPE pgfanout.columns_20
 	IS 'pgfanout: the columns of a batch of changes';
@@ -140,8 +145,9 @@ AS $pgfanout$
 	) AS v
 $pgfanout$;
 COMMENT ON FUNCTION pgfanout.version_of_9(text[]) IS 'pgfanout: the newest version of a row that is known here';
+DROP FUNCTION IF EXISTS pgfanout.truncate_9(text, bigint, xid8, bigint[], jsonb);
 CREATE OR REPLACE FUNCTION pgfanout.truncate_9(msg_source text, newest bigint, xid xid8,
-	runs bigint[], beats jsonb) RETURNS bigint
+	runs bigint[], beats jsonb, lsn bigint DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $pgfanout$
 #variable_conflict use_variable
@@ -193,6 +199,9 @@ BEGIN
 		RAISE EXCEPTION 'version % is above all that the primary can have given out (%)',
 			newest, given USING ERRCODE = 'numeric_value_out_of_range';
 	END IF;
+	PERFORM setval('pgfanout.seen_2', greatest(s.last_value, lsn), lsn IS NOT NULL)
+		FROM pgfanout.seen_2 s WHERE CASE WHEN lsn > 0 THEN lsn > s.last_value OR NOT s.is_called
+			ELSE lsn IS NULL AND s.is_called END;
 	IF newest > load_truncated AND NOT pgfanout.stale(xid, newest, msg_source, load_source, load_snapshot, load_floor)
 	THEN
 		UPDATE pgfanout.tables t SET truncated = newest WHERE t.id = 9;
@@ -209,5 +218,5 @@ BEGIN
 	END IF;
 	RETURN changed;
 END $pgfanout$;
-COMMENT ON FUNCTION pgfanout.truncate_9(text, bigint, xid8, bigint[], jsonb)
+COMMENT ON FUNCTION pgfanout.truncate_9(text, bigint, xid8, bigint[], jsonb, bigint)
 	IS 'pgfanout: applies a TRUNCATE';

@@ -1,9 +1,11 @@
 DO $pgfanout$ BEGIN
 	CREATE TYPE pgfanout.columns_1 AS (c1 uuid[], c2 text[], c3 text[], c4 integer[], c5 timestamptz[], c6 timestamptz[]);
 EXCEPTION WHEN duplicate_object THEN NULL; END $pgfanout$;
+DROP FUNCTION IF EXISTS pgfanout.apply_1(text, bigint[], xid8[], boolean[], pgfanout.columns_1,
+	boolean, bigint[], jsonb, bigint);
 CREATE OR REPLACE FUNCTION pgfanout.apply_1(msg_source text, versions bigint[], xids xid8[],
 	deleted boolean[], cols pgfanout.columns_1, all_new boolean, runs bigint[],
-	beats jsonb, newest bigint) RETURNS bigint
+	beats jsonb, newest bigint, lsn bigint DEFAULT NULL) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $pgfanout$
 #variable_conflict use_variable
@@ -55,6 +57,9 @@ BEGIN
 		RAISE EXCEPTION 'version % is above all that the primary can have given out (%)',
 			newest, given USING ERRCODE = 'numeric_value_out_of_range';
 	END IF;
+	PERFORM setval('pgfanout.seen_1', greatest(s.last_value, lsn), lsn IS NOT NULL)
+		FROM pgfanout.seen_1 s WHERE CASE WHEN lsn > 0 THEN lsn > s.last_value OR NOT s.is_called
+			ELSE lsn IS NULL AND s.is_called END;
 	IF false <> ALL (deleted) THEN
 		changed := 0;
 	ELSE
@@ -126,7 +131,7 @@ BEGIN
 	END IF;
 	RETURN changed;
 END $pgfanout$;
-COMMENT ON FUNCTION pgfanout.apply_1(text, bigint[], xid8[], boolean[], pgfanout.columns_1, boolean, bigint[], jsonb, bigint)
+COMMENT ON FUNCTION pgfanout.apply_1(text, bigint[], xid8[], boolean[], pgfanout.columns_1, boolean, bigint[], jsonb, bigint, bigint)
 	IS 'pgfanout: applies a batch of changes of a table, newest version wins';
 COMMENT ON TYPE pgfanout.columns_1
 	IS 'pgfanout: the columns of a batch of changes';

@@ -1,3 +1,6 @@
+CREATE SEQUENCE IF NOT EXISTS pgfanout.seen_3;
+COMMENT ON SEQUENCE pgfanout.seen_3 IS 'pgfanout: what is visible of a stream was committed before this place in the primary''s WAL';
+GRANT SELECT ON pgfanout.seen_3 TO PUBLIC;
 CREATE OR REPLACE FUNCTION pgfanout.arrive_3(msg_source text, runs bigint[], beats jsonb) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $pgfanout$

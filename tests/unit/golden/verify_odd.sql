@@ -76,6 +76,6 @@ WITH held AS MATERIALIZED (
 SELECT nextval('pgfanout.version_seq'), pg_current_xact_id(), pgfanout.source(), p."count", p."Region ""x""", p."select", p."flag", p."small", p."big", p."id", p."at", p."amount", p."data", p."nöte", p."back\slash", p."code"
 FROM held p;
 
-SELECT pgfanout.apply_12($3::text, ARRAY[$1::bigint], ARRAY[$2::xid8], ARRAY[false], ROW(ARRAY[$4]::bigint[], ARRAY[$5]::text[], ARRAY[$6]::integer[], ARRAY[$7]::boolean[], ARRAY[$8]::integer[], ARRAY[$9]::bigint[], ARRAY[$10]::uuid[], ARRAY[$11]::timestamptz[], ARRAY[$12]::text[], ARRAY[$13]::text[], ARRAY[$14]::text[], ARRAY[$15]::text[], ARRAY[$16]::text[])::pgfanout.columns_12, NULL, NULL, NULL, $1::bigint);
+SELECT pgfanout.apply_12($3::text, ARRAY[$1::bigint], ARRAY[$2::xid8], ARRAY[false], ROW(ARRAY[$4]::bigint[], ARRAY[$5]::text[], ARRAY[$6]::integer[], ARRAY[$7]::boolean[], ARRAY[$8]::integer[], ARRAY[$9]::bigint[], ARRAY[$10]::uuid[], ARRAY[$11]::timestamptz[], ARRAY[$12]::text[], ARRAY[$13]::text[], ARRAY[$14]::text[], ARRAY[$15]::text[], ARRAY[$16]::text[])::pgfanout.columns_12, NULL, NULL, NULL, $1::bigint, $17::bigint);
 
 SET search_path = pg_catalog, "Sales", pg_catalog, pg_catalog, pg_catalog, pg_temp

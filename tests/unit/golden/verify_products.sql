@@ -76,6 +76,6 @@ WITH held AS MATERIALIZED (
 SELECT nextval('pgfanout.version_seq'), pg_current_xact_id(), pgfanout.source(), p."id", p."name", p."price", p."stock", p."created_at", p."updated_at"
 FROM held p;
 
-SELECT pgfanout.apply_1($3::text, ARRAY[$1::bigint], ARRAY[$2::xid8], ARRAY[false], ROW(ARRAY[$4]::uuid[], ARRAY[$5]::text[], ARRAY[$6]::text[], ARRAY[$7]::integer[], ARRAY[$8]::timestamptz[], ARRAY[$9]::timestamptz[])::pgfanout.columns_1, NULL, NULL, NULL, $1::bigint);
+SELECT pgfanout.apply_1($3::text, ARRAY[$1::bigint], ARRAY[$2::xid8], ARRAY[false], ROW(ARRAY[$4]::uuid[], ARRAY[$5]::text[], ARRAY[$6]::text[], ARRAY[$7]::integer[], ARRAY[$8]::timestamptz[], ARRAY[$9]::timestamptz[])::pgfanout.columns_1, NULL, NULL, NULL, $1::bigint, $10::bigint);
 
 SET search_path = pg_catalog, "public", pg_catalog, pg_temp
