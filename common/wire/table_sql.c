@@ -748,7 +748,7 @@ static void add_truncate(struct strbuf *out, const struct table *t, const char *
 	strbuf_addf(
 		out,
 		" < newest;\n		DELETE FROM pgfanout.dead_letters d WHERE d.\"table\" = %d AND "
-		"d.version < newest;\n	END IF;\n",
+		"d.version <= newest;\n	END IF;\n",
 		t->id);
 	strbuf_addf(out, end, stream, tag);
 	strbuf_addf(

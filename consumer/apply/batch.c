@@ -266,12 +266,14 @@ void batch_add_failure(struct batch *b, struct batch_failure f, const char *erro
 
 void batch_name_row(struct batch *b, struct batch_failure *f, const struct change *c)
 {
-	if (c->truncate)
-		return;
 	AUTO_STRBUF key = STRBUF_INIT;
 
-	change_key_text(c, strbuf_str(&b->bodies), &b->arena, &key);
 	f->table = c->table->id;
+	if (c->truncate) {
+		f->truncate = c->version;
+		return;
+	}
+	change_key_text(c, strbuf_str(&b->bodies), &b->arena, &key);
 	f->key_at = batch_add_text(b, key.data, key.len);
 	f->version = c->version;
 }
@@ -668,7 +670,7 @@ void batch_each_build(struct batch_params *p, const struct batch *b, size_t from
 bool batch_to_record(const struct batch *b)
 {
 	for (size_t i = 0; i < b->nfailures && !b->recorded; i++)
-		if (b->failures[i].version > 0)
+		if (b->failures[i].version > 0 || b->failures[i].truncate > 0)
 			return true;
 	return false;
 }
@@ -688,13 +690,13 @@ void batch_record_build(struct batch_params *p, const struct batch *b, const cha
 	for (size_t i = 0; i < b->nfailures; i++) {
 		const struct batch_failure *f = &b->failures[i];
 
-		if (f->version == 0)
+		if (f->version == 0 && f->truncate == 0)
 			continue;
 		pgarray_add_int4(&p->column, f->table);
-		pgarray_add_int8(&p->versions, f->version);
+		pgarray_add_int8(&p->versions, f->truncate ? f->truncate : f->version);
 		pgarray_add_int8(&p->xids, (int64_t)f->xid);
 		clip_text(error, sizeof(error), batch_text(b, f->error_at));
-		text[KEYS] = batch_text(b, f->key_at);
+		text[KEYS] = f->truncate ? "{}" : batch_text(b, f->key_at);
 		text[QUEUES] = queues[b->messages[f->message].kind];
 		text[ERRORS] = error;
 		for (size_t k = 0; k < TEXTS; k++)

@@ -61,10 +61,11 @@ struct batch_failure {
 	uint64_t xid;		/* of the element, 0: not known */
 	int table;		/* these three: of its row, as far as they could be read: the */
 	size_t key_at;		/* table's number; in text: the key as SQL writes a text[]; */
-	int64_t version;	/* 0: they could not */
-	bool whole;		/* all there is in the message: its x-xid goes with it as it came */
-	size_t error_at;	/* in text: why, for the operator */
-	size_t shown_at;	/* in text: what anybody may see of that; 0: the same */
+	int64_t version;	/* 0: they could not, or it is a TRUNCATE, of this version: */
+	int64_t truncate;
+	bool whole;	 /* all there is in the message: its x-xid goes with it as it came */
+	size_t error_at; /* in text: why, for the operator */
+	size_t shown_at; /* in text: what anybody may see of that; 0: the same */
 };
 
 /* Messages that came, by their numbers in a term of the relay: from first to last. */

@@ -210,19 +210,20 @@ static void add_different(struct strbuf *out, const struct verify_names *n)
 }
 
 /* A version that was never given out would turn away every change to come; of others a change was given
- * up. */
+ * up. (A key without values: a TRUNCATE was. The rows themselves are wrong then.) */
 static void add_marks(struct strbuf *out, const struct verify_names *n)
 {
 	strbuf_addstr(out, "SELECT m.key FROM (\n	SELECT ");
 	add_key(out, n->t, "t");
 	strbuf_addf(out, " AS key FROM pgfanout.tombstones_%d t WHERE ", n->t->id);
 	add_column(out, "t", n->t->version);
-	strbuf_addf(out,
-		    " > $3::bigint\n	UNION\n"
-		    "	SELECT d.key::text FROM pgfanout.dead_letters d WHERE d.\"table\" = %d\n"
-		    ") AS m\nWHERE $1::text IS NULL OR m.key COLLATE \"C\" > $1::text\n"
-		    "ORDER BY m.key COLLATE \"C\" LIMIT $2::integer",
-		    n->t->id);
+	strbuf_addf(
+		out,
+		" > $3::bigint\n	UNION\n"
+		"	SELECT d.key::text FROM pgfanout.dead_letters d WHERE d.\"table\" = %d AND d.key <> '{}'\n"
+		") AS m\nWHERE $1::text IS NULL OR m.key COLLATE \"C\" > $1::text\n"
+		"ORDER BY m.key COLLATE \"C\" LIMIT $2::integer",
+		n->t->id);
 }
 
 /* Whether a change of the row waits for another row: pgfanout.wait(). */

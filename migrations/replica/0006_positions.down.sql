@@ -22,6 +22,27 @@ BEGIN
 	END LOOP;
 END $$;
 UPDATE pgfanout.shapes SET generated = NULL;
+DELETE FROM pgfanout.dead_letters WHERE key = '{}';
+CREATE OR REPLACE FUNCTION pgfanout.wrong_rows(most integer) RETURNS TABLE ("table" integer, "row" text)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	number integer;
+BEGIN
+	FOR number IN SELECT t.id FROM pgfanout.tables t
+		WHERE EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = t.id) ORDER BY t.id
+	LOOP
+		BEGIN
+			RETURN QUERY EXECUTE format($q$
+				SELECT %1$s, array_to_string(d.key, E'\x1f')
+				FROM (SELECT key, version FROM pgfanout.dead_letters WHERE "table" = %1$s OFFSET 0) AS d
+				WHERE coalesce(pgfanout.version_of_%1$s(d.key), -1) < d.version LIMIT $1$q$, number) USING most;
+		EXCEPTION WHEN others THEN
+			RETURN QUERY SELECT number, NULL::text;
+		END;
+	END LOOP;
+END $$;
 CREATE OR REPLACE FUNCTION pgfanout.apply_waiting(w pgfanout.waiting) RETURNS bigint
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$

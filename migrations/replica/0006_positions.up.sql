@@ -102,6 +102,28 @@ BEGIN
 	RETURN n;
 END $$;
 
+-- As before; and a TRUNCATE is recorded if it is refused, with a key that has no values: any row may be wrong.
+CREATE OR REPLACE FUNCTION pgfanout.wrong_rows(most integer) RETURNS TABLE ("table" integer, "row" text)
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+	number integer;
+BEGIN
+	FOR number IN SELECT t.id FROM pgfanout.tables t
+		WHERE EXISTS (SELECT FROM pgfanout.dead_letters d WHERE d."table" = t.id) ORDER BY t.id
+	LOOP
+		BEGIN
+			RETURN QUERY EXECUTE format($q$
+				SELECT %1$s, CASE WHEN d.key <> '{}' THEN array_to_string(d.key, E'\x1f') END
+				FROM (SELECT key, version FROM pgfanout.dead_letters WHERE "table" = %1$s OFFSET 0) AS d
+				WHERE coalesce(pgfanout.version_of_%1$s(d.key), -1) < d.version LIMIT $1$q$, number) USING most;
+		EXCEPTION WHEN others THEN
+			RETURN QUERY SELECT number, NULL::text;
+		END;
+	END LOOP;
+END $$;
+
 -- ---- heartbeats ----
 
 ALTER TABLE pgfanout.heartbeats

@@ -723,8 +723,15 @@ static void test_truncates(void **state)
 	batch_fail_change(&b, b.order[0], why("refused"));
 	assert_int_equal(b.failures[0].xid, 99);
 	/* It is of no row. */
-	assert_int_equal(b.failures[0].table, 0);
+	assert_int_equal(b.failures[0].version, 0);
 	assert_string_equal(batch_text(&b, b.failures[0].key_at), "");
+	/* All rows are wrong. */
+	static const char *const queues[] = { "a.sync.r", "a.delete.r" };
+	struct db_param record[BATCH_RECORD_PARAMS];
+	assert_true(batch_to_record(&b));
+	batch_record_build(&p, &b, queues, record);
+	assert_string_equal(param_text(&record[2], PGARRAY_INT8), "9");
+	assert_text(&p.kept[0], 0, "{}");
 
 	batch_reset(&b);
 	batch_add_message(&b, 1, CHANGE_DELETE);

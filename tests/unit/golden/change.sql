@@ -226,7 +226,7 @@ BEGIN
 		DELETE FROM "else".u p WHERE p."v" < newest;
 		GET DIAGNOSTICS changed = ROW_COUNT;
 		DELETE FROM pgfanout.tombstones_9 t WHERE t."v" < newest;
-		DELETE FROM pgfanout.dead_letters d WHERE d."table" = 9 AND d.version < newest;
+		DELETE FROM pgfanout.dead_letters d WHERE d."table" = 9 AND d.version <= newest;
 	END IF;
 	IF runs IS NOT NULL THEN
 		INSERT INTO pgfanout.arrivals (stream, runs) VALUES (2, runs);

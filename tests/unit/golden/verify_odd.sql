@@ -40,7 +40,7 @@ WHERE k.digest IS DISTINCT FROM CASE WHEN p."pgfanout_version" IS DISTINCT FROM 
 SELECT m.key FROM (
 	SELECT ARRAY[concat(t."Region ""x"""), concat(t."select"), concat(t."count")]::text AS key FROM pgfanout.tombstones_7 t WHERE t."pgfanout_version" > $3::bigint
 	UNION
-	SELECT d.key::text FROM pgfanout.dead_letters d WHERE d."table" = 7
+	SELECT d.key::text FROM pgfanout.dead_letters d WHERE d."table" = 7 AND d.key <> '{}'
 ) AS m
 WHERE $1::text IS NULL OR m.key COLLATE "C" > $1::text
 ORDER BY m.key COLLATE "C" LIMIT $2::integer; -- 3

@@ -40,7 +40,7 @@ WHERE k.digest IS DISTINCT FROM CASE WHEN p."version" IS DISTINCT FROM NULL THEN
 SELECT m.key FROM (
 	SELECT ARRAY[concat(t."id")]::text AS key FROM pgfanout.tombstones_1 t WHERE t."version" > $3::bigint
 	UNION
-	SELECT d.key::text FROM pgfanout.dead_letters d WHERE d."table" = 1
+	SELECT d.key::text FROM pgfanout.dead_letters d WHERE d."table" = 1 AND d.key <> '{}'
 ) AS m
 WHERE $1::text IS NULL OR m.key COLLATE "C" > $1::text
 ORDER BY m.key COLLATE "C" LIMIT $2::integer; -- 3
