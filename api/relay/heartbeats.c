@@ -20,6 +20,7 @@
 
 struct heartbeats {
 	struct to_replicas to;
+	int64_t every_ms;
 
 	struct outbox_key waiting;
 	int64_t waiting_us;  /* its time, since 2000-01-01 UTC */
@@ -35,11 +36,12 @@ struct heartbeats {
 };
 
 struct heartbeats *heartbeats_new(const struct stream *stream, const char *const *replicas,
-				  size_t nreplicas)
+				  size_t nreplicas, int64_t every_ms)
 {
 	struct heartbeats *h = xcalloc(1, sizeof(*h));
 
 	to_replicas_init(&h->to, stream, replicas, nreplicas);
+	h->every_ms = every_ms;
 	return h;
 }
 
@@ -85,10 +87,12 @@ static enum publisher_run send_all(struct heartbeats *h, struct amqp_link *l, co
 	char xid[24];
 	const struct amqp_header headers[] = { { .key = "x-xid", .str = xid },
 					       { .key = "x-source", .str = source },
-					       { .key = CHANGE_LSN_HEADER, .num = h->going_lsn } };
+					       { .key = CHANGE_LSN_HEADER, .num = h->going_lsn },
+					       { .key = HEARTBEAT_EVERY_HEADER,
+						 .num = h->every_ms } };
 	const struct amqp_publish m = {
 		.headers = headers,
-		.nheaders = ARRAY_SIZE(headers) - (h->going_lsn > 0 ? 0 : 1),
+		.nheaders = h->going_lsn > 0 ? ARRAY_SIZE(headers) : 2,
 		.body = h->body.data,
 		.len = h->body.len,
 	};

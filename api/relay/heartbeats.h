@@ -18,9 +18,9 @@
 
 struct heartbeats;
 
-/* All borrowed for life; replicas: names. */
+/* All borrowed for life; replicas: names. every_ms: at least so often one comes, whoever writes. */
 struct heartbeats *heartbeats_new(const struct stream *stream, const char *const *replicas,
-				  size_t nreplicas);
+				  size_t nreplicas, int64_t every_ms);
 void heartbeats_free(struct heartbeats *h); /* NULL is fine */
 
 /* Takes the chunk's heartbeat, if it has one, after publisher_add() took the chunk. True: *ret_old

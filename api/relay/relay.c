@@ -412,7 +412,8 @@ struct relay *relay_start(const struct relay_options *options, struct err *err)
 	pthread_mutex_init(&r->lock, NULL);
 	r->publisher = publisher_new(&r->opt.stream, RELAY_CHUNKS, r->opt.message_max_changes);
 	r->announcer = announcer_new(&r->opt.stream, r->opt.replicas, r->opt.nreplicas);
-	r->heartbeats = heartbeats_new(&r->opt.stream, r->opt.replicas, r->opt.nreplicas);
+	r->heartbeats = heartbeats_new(&r->opt.stream, r->opt.replicas, r->opt.nreplicas,
+				       r->opt.heartbeat_ms);
 	r->pace = pace_new(&r->opt.stream, r->opt.replicas, r->opt.nreplicas);
 	r->asks = amqp_asks_new();
 	r->handler = (struct amqp_handler){ .arg = r,

@@ -441,7 +441,8 @@ static void beat(struct relay *r, struct mono now)
 	if (!mono_reached(beat_due(r), now) || !may_beat(r))
 		return;
 	outbox_beat(r->outbox);
-	r->beat_at = mono_add_ms(now, r->opt.heartbeat_ms);
+	if (mono_reached(r->beat_at, now))
+		r->beat_at = mono_add_ms(now, r->opt.heartbeat_ms);
 	r->mark_at = mono_add_ms(now, MARK_MS);
 	/* What a sweep that is under way still finds is news once more. */
 	r->news = false;

@@ -13,7 +13,8 @@
  *
  * Its x-lsn (change.h) is to places in the primary's WAL what `at` is to times: whoever saw something committed
  * there, and then read a smaller pg_current_wal_insert_lsn(), finds it in front of this message. A header, as
- * versions before read the body strictly. Absent: not known. Pure.
+ * versions before read the body strictly. Absent: not known. x-every goes with it: while there are writes
+ * heartbeats come more often than each so many ms, and a replica may take the others for their places alone. Pure.
  */
 #ifndef PGFANOUT_COMMON_WIRE_HEARTBEAT_H
 #define PGFANOUT_COMMON_WIRE_HEARTBEAT_H
@@ -23,8 +24,10 @@
 #include "common/base/strbuf.h"
 #include "common/wire/change.h"
 
-#define HEARTBEAT_KIND	    "heartbeat" /* of topology_type() */
-#define HEARTBEAT_TERMS_MAX 16
+#define HEARTBEAT_KIND	       "heartbeat" /* of topology_type() */
+#define HEARTBEAT_TERMS_MAX    16
+#define HEARTBEAT_EVERY_MAX    10000 /* ms */
+#define HEARTBEAT_EVERY_HEADER "x-every"
 
 struct heartbeat_term {
 	int64_t term;

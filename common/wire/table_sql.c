@@ -19,7 +19,7 @@
  *      numbers for each run of messages: 0 for the sync queue and 1 for the other one, the term, the
  *      first and the last number. `beats`: [{"queue":"sync","at":…,"version":…,"term":…,"xid":…,
  *      "terms":[{"term":…,"messages":7}]}]
- *      Of a heartbeat also {"lsn":…}, if that is known.
+ *      Of a heartbeat also {"lsn":…,"every":1000}, if that is known.
  *   9. Changes and heartbeats of a primary that this replica does not follow are not applied:
  *      SQLSTATE PF002. If it followed that one until a reset, they are stale.
  *  10. The changes were committed before the place `lsn` in the primary's WAL. The sequence pgfanout.seen_<stream>

@@ -303,7 +303,7 @@ void batch_add_beat(struct batch *b, const struct heartbeat *beat, uint64_t xid)
 {
 	const struct batch_message *m = &b->messages[b->nmessages - 1];
 	enum change_kind kind = m->kind;
-	const struct batch_beat new = { *beat, xid, m->lsn };
+	const struct batch_beat new = { *beat, xid, m->lsn, m->every_ms };
 
 	b->nbeats++;
 	if (!b->has_beat[kind] || is_newer(&new, &b->beat[kind]))
@@ -453,7 +453,7 @@ static void write_beat(struct strbuf *out, const struct batch_beat *b, enum chan
 		    ",\"xid\":%" PRIu64 ",",
 		    change_kind_name(kind), at, b->beat.version, b->beat.terms[0].term, b->xid);
 	if (mark && b->lsn > 0)
-		strbuf_addf(out, "\"lsn\":%" PRId64 ",", b->lsn);
+		strbuf_addf(out, "\"lsn\":%" PRId64 ",\"every\":%" PRId64 ",", b->lsn, b->every_ms);
 	strbuf_addstr(out, "\"terms\":[");
 	for (size_t i = 0; i < b->beat.nterms; i++)
 		strbuf_addf(out, "%s{\"term\":%" PRId64 ",\"messages\":%" PRId64 "}", i ? "," : "",

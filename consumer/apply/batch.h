@@ -38,6 +38,7 @@ struct batch_message {
 	int64_t shape;	   /* x-shape; 0: not known */
 	int64_t inserted;  /* x-inserted */
 	int64_t lsn;	   /* x-lsn; 0: not known */
+	int64_t every_ms;  /* x-every, of a heartbeat; 0: not known */
 	bool truncate;	   /* it says that all rows of a table are gone */
 	bool all_inserted; /* that is how many changes it has */
 	size_t xids_at;	   /* the x-xid header as it came */
@@ -78,6 +79,7 @@ struct batch_beat {
 	struct heartbeat beat;
 	uint64_t xid; /* that recorded it; 0: not known */
 	int64_t lsn;  /* what was committed before this place is in front of it; 0: not known */
+	int64_t every_ms;
 };
 
 /* A place in the set of rows. */

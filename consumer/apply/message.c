@@ -85,13 +85,21 @@ static void take_number(struct batch *b, const struct amqp_delivery *d)
 
 bool message_header_travels(const struct amqp_header *h)
 {
-	static const char *const ours[] = { "x-attempt",	 "x-error",
-					    "x-queue",		 "x-failed-at",
-					    "x-died-at",	 "x-xid",
-					    "x-source",		 "x-key",
-					    CHANGE_TERM_HEADER,	 CHANGE_NUMBER_HEADER,
-					    CHANGE_SHAPE_HEADER, CHANGE_INSERTED_HEADER,
-					    CHANGE_CUT_HEADER,	 CHANGE_LSN_HEADER };
+	static const char *const ours[] = { "x-attempt",
+					    "x-error",
+					    "x-queue",
+					    "x-failed-at",
+					    "x-died-at",
+					    "x-xid",
+					    "x-source",
+					    "x-key",
+					    CHANGE_TERM_HEADER,
+					    CHANGE_NUMBER_HEADER,
+					    CHANGE_SHAPE_HEADER,
+					    CHANGE_INSERTED_HEADER,
+					    CHANGE_CUT_HEADER,
+					    CHANGE_LSN_HEADER,
+					    HEARTBEAT_EVERY_HEADER };
 	static const char *const brokers[] = { "x-death",	   "x-first-death",
 					       "x-last-death",	   "x-delivery-count",
 					       "x-acquired-count", "x-opt-",
@@ -318,6 +326,9 @@ void message_take(struct batch *b, const struct amqp_delivery *d, enum change_ki
 	m->shape = message_shape(d);
 	m->inserted = read_count(d, CHANGE_INSERTED_HEADER);
 	m->lsn = read_count(d, CHANGE_LSN_HEADER);
+	m->every_ms = read_count(d, HEARTBEAT_EVERY_HEADER);
+	if (m->every_ms > HEARTBEAT_EVERY_MAX)
+		m->every_ms = HEARTBEAT_EVERY_MAX;
 	m->truncate = kind == CHANGE_DELETE &&
 		      topology_is_type(tables->stream, d->type, CHANGE_TRUNCATE_KIND);
 	take_number(b, d);

@@ -2,8 +2,9 @@
 -- apply changes are generated anew by their pgfanout-migrate up.
 DROP TRIGGER count_wrong ON pgfanout.dead_letters;
 DROP FUNCTION pgfanout.count_wrong();
-DROP TABLE pgfanout.positions, pgfanout.wrong_changes;
-DROP FUNCTION pgfanout.note_seen(smallint, bigint, boolean), pgfanout.apply_each(bigint, smallint, integer, integer, text,
+DROP TABLE pgfanout.positions, pgfanout.places, pgfanout.wrong_changes;
+DROP FUNCTION pgfanout.note_seen(smallint, bigint, boolean), pgfanout.note_place(smallint, text, bigint),
+	pgfanout.note_position(smallint, text), pgfanout.apply_each(bigint, smallint, integer, integer, text,
 	bigint[], xid8[], boolean[], anyelement, text[], text[], text[], text[], text[], text[]);
 DO $$
 DECLARE
@@ -153,4 +154,4 @@ BEGIN
 		WHERE s.stream = beat.number;
 	END LOOP;
 END $$;
-ALTER TABLE pgfanout.heartbeats DROP COLUMN lsn, DROP COLUMN waiting_lsn;
+ALTER TABLE pgfanout.heartbeats DROP COLUMN waiting_lsn;

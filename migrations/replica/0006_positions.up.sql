@@ -126,18 +126,77 @@ END $$;
 
 -- ---- heartbeats ----
 
-ALTER TABLE pgfanout.heartbeats
-	ADD COLUMN lsn         bigint, -- the newest place that one said which counted
-	ADD COLUMN waiting_lsn bigint; -- that of the one that waits
+ALTER TABLE pgfanout.heartbeats ADD COLUMN waiting_lsn bigint; -- of the one that waits
 
--- As before; and a heartbeat that says so ("lsn") counts as a place too: what was visible on the primary before its
--- WAL was there has come through this queue. When the smaller one of both queues has grown it is noted, unless
--- changes were lost: what is taken for received by 4 is not here, and the stream needs a reset from then on. So no
--- place is noted before that, and a reset begins anew with its own.
+-- Of each queue the newest place that a heartbeat said which counted. As pgfanout.positions it is written all the time,
+-- and only grows: the row before is found by its key, the newest one at the end.
+CREATE TABLE pgfanout.places (
+	stream smallint NOT NULL,
+	queue  text     NOT NULL, -- 'sync' or 'delete'
+	lsn    bigint   NOT NULL,
+	PRIMARY KEY (stream, queue, lsn)
+);
+COMMENT ON TABLE pgfanout.places IS 'pgfanout: places in the primary''s WAL up to which everything has come through each queue';
+
+CREATE FUNCTION pgfanout.note_place(of_stream smallint, of_queue text, place bigint) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	last bigint;
+BEGIN
+	SELECT p.lsn INTO last FROM pgfanout.places p WHERE p.stream = of_stream AND p.queue = of_queue
+	ORDER BY p.lsn DESC LIMIT 1;
+	IF place > coalesce(last, 0) THEN
+		DELETE FROM pgfanout.places p WHERE p.stream = of_stream AND p.queue = of_queue AND p.lsn = last;
+		INSERT INTO pgfanout.places (stream, queue, lsn) VALUES (of_stream, of_queue, place);
+	END IF;
+END $$;
+COMMENT ON FUNCTION pgfanout.note_place(smallint, text, bigint) IS 'pgfanout: part of beat(): a heartbeat that counts';
+
+-- What has come through both queues, when that has grown. Not if changes were lost: what beat() takes for received by
+-- its rule 4 is not here, and the stream needs a reset from then on. So no place is noted before that, and a reset
+-- begins anew with its own.
 --
 -- If it is not known before which place all that is visible was committed, it was before this one: changes that
 -- came without a place were found by a relay of a version before, and it had lost the lead when the one that has
 -- places recorded its heartbeat.
+CREATE FUNCTION pgfanout.note_position(of_stream smallint, msg_source text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	last  pgfanout.positions;
+	place bigint;
+BEGIN
+	SELECT min(q.lsn) INTO place
+	FROM (VALUES ('sync'), ('delete')) AS w (queue)
+	CROSS JOIN LATERAL (SELECT p.lsn FROM pgfanout.places p WHERE p.stream = of_stream AND p.queue = w.queue
+		ORDER BY p.lsn DESC LIMIT 1) AS q
+	HAVING count(*) = 2;
+	SELECT * INTO last FROM pgfanout.positions p WHERE p.stream = of_stream ORDER BY p.lsn DESC LIMIT 1;
+	IF place > (CASE WHEN last.source = msg_source THEN last.lsn ELSE 0 END)
+		AND EXISTS (SELECT FROM pgfanout.streams s
+			WHERE s.stream = of_stream AND NOT s.needs_reset AND s.follows = msg_source)
+	THEN
+		IF last.source <> msg_source THEN
+			DELETE FROM pgfanout.positions p WHERE p.stream = of_stream;
+		END IF;
+		DELETE FROM pgfanout.positions p WHERE p.stream = of_stream AND p.lsn = last.lsn;
+		INSERT INTO pgfanout.positions (stream, lsn, source, wrong)
+		SELECT of_stream, place, msg_source, w.n FROM pgfanout.wrong_changes w;
+		IF to_regclass('pgfanout.seen_' || of_stream) IS NOT NULL THEN
+			EXECUTE format('SELECT setval(%1$L, greatest(s.last_value, $1)) FROM %1$s s WHERE NOT s.is_called',
+				'pgfanout.seen_' || of_stream) USING place;
+		END IF;
+	END IF;
+END $$;
+COMMENT ON FUNCTION pgfanout.note_position(smallint, text) IS 'pgfanout: part of beat(): what has come through both queues';
+
+-- As before; and
+--
+--   5. While there are writes heartbeats come much more often than each `every` ms, for their places. A row that is
+--      updated as often costs the more, the longer an old snapshot keeps vacuum away. So, if each of those that come now
+--      has a place, is newer than the last one that was taken in by the rules above, by less than `every`, and all that
+--      it names has come, then their places alone are noted, and arrivals stay until the next one is taken in.
 CREATE OR REPLACE FUNCTION pgfanout.beat(number smallint, beats jsonb, msg_source text) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
@@ -151,6 +210,28 @@ DECLARE
 	n       bigint;
 BEGIN
 	SELECT * INTO state FROM pgfanout.streams s WHERE s.stream = number;
+	IF NOT EXISTS (
+		SELECT FROM jsonb_to_recordset(beats) AS m (queue text, at timestamptz, term bigint, xid xid8, lsn bigint,
+			every integer, terms jsonb)
+		LEFT JOIN pgfanout.heartbeats h ON h.stream = beat.number AND h.queue = m.queue
+		CROSS JOIN LATERAL (SELECT CASE m.queue WHEN 'sync' THEN state.heartbeat_sync
+			ELSE state.heartbeat_delete END AS at) AS noted
+		WHERE coalesce(m.lsn IS NULL OR h.waiting IS NOT NULL OR m.term <> h.term OR m.xid <= h.xid
+			OR m.at NOT BETWEEN noted.at AND noted.at + m.every * interval '0.9 ms', true)
+			OR EXISTS (SELECT FROM jsonb_to_recordset(m.terms) AS t (term bigint, messages bigint)
+				LEFT JOIN pgfanout.received r ON r.stream = beat.number AND r.queue = m.queue AND r.term = t.term
+				WHERE t.messages > 0 AND NOT coalesce(r.numbers, '{}') + coalesce((
+						SELECT range_agg(int8range(a.runs[i + 2], a.runs[i + 3], '[]'))
+						FROM pgfanout.arrivals a, generate_series(1, cardinality(a.runs), 4) AS i
+						WHERE a.stream = beat.number AND a.number > state.arrived AND a.runs[i + 1] = t.term
+							AND CASE a.runs[i] WHEN 0 THEN 'sync' ELSE 'delete' END = m.queue), '{}')
+					@> int8range(1, t.messages, '[]')))
+	THEN -- 5
+		PERFORM pgfanout.note_place(number, m.queue, m.lsn)
+		FROM jsonb_to_recordset(beats) AS m (queue text, lsn bigint);
+		PERFORM pgfanout.note_position(number, msg_source);
+		RETURN;
+	END IF;
 	WITH taken AS (
 		DELETE FROM pgfanout.arrivals a WHERE a.stream = beat.number AND a.number > state.arrived
 		RETURNING a.number, a.runs
@@ -230,11 +311,11 @@ BEGIN
 				b.since := clock_timestamp();
 			END IF;
 		END IF;
-		INSERT INTO pgfanout.heartbeats AS h (stream, queue, term, xid, waiting, since, lsn, waiting_lsn)
-		VALUES (number, b.queue, b.term, b.xid, b.waiting, b.since, place, b.waiting_lsn)
+		INSERT INTO pgfanout.heartbeats AS h (stream, queue, term, xid, waiting, since, waiting_lsn)
+		VALUES (number, b.queue, b.term, b.xid, b.waiting, b.since, b.waiting_lsn)
 		ON CONFLICT (stream, queue) DO UPDATE SET term = excluded.term, xid = excluded.xid,
-			waiting = excluded.waiting, since = excluded.since,
-			lsn = coalesce(excluded.lsn, h.lsn), waiting_lsn = excluded.waiting_lsn;
+			waiting = excluded.waiting, since = excluded.since, waiting_lsn = excluded.waiting_lsn;
+		PERFORM pgfanout.note_place(number, b.queue, place);
 		UPDATE pgfanout.streams s SET given = b.version,
 			heartbeat_sync = CASE WHEN b.queue = 'sync'
 				THEN coalesce(counted, heartbeat_sync) ELSE heartbeat_sync END,
@@ -243,18 +324,5 @@ BEGIN
 		WHERE s.stream = beat.number;
 	END LOOP;
 
-	SELECT min(h.lsn) INTO place FROM pgfanout.heartbeats h WHERE h.stream = beat.number HAVING count(h.lsn) = 2;
-	IF place > coalesce((SELECT max(p.lsn) FROM pgfanout.positions p
-			WHERE p.stream = beat.number AND p.source = msg_source), 0)
-		AND EXISTS (SELECT FROM pgfanout.streams s
-			WHERE s.stream = beat.number AND NOT s.needs_reset AND s.follows = msg_source)
-	THEN
-		DELETE FROM pgfanout.positions p WHERE p.stream = beat.number;
-		INSERT INTO pgfanout.positions (stream, lsn, source, wrong)
-		SELECT beat.number, place, msg_source, w.n FROM pgfanout.wrong_changes w;
-		IF to_regclass('pgfanout.seen_' || number) IS NOT NULL THEN
-			EXECUTE format('SELECT setval(%1$L, greatest(s.last_value, $1)) FROM %1$s s WHERE NOT s.is_called',
-				'pgfanout.seen_' || number) USING place;
-		END IF;
-	END IF;
+	PERFORM pgfanout.note_position(number, msg_source);
 END $$;

@@ -447,7 +447,7 @@ static void test_places(void **state)
 	assert_string_equal(
 		arrivals[2].data,
 		"[{\"queue\":\"sync\",\"at\":\"2000-01-01T00:00:00.000000Z\",\"version\":1,"
-		"\"term\":1,\"xid\":70,\"lsn\":100,\"terms\":[{\"term\":1,\"messages\":0}]},"
+		"\"term\":1,\"xid\":70,\"lsn\":100,\"every\":0,\"terms\":[{\"term\":1,\"messages\":0}]},"
 		"{\"queue\":\"delete\",\"at\":\"2000-01-01T00:00:00.000000Z\",\"version\":1,"
 		"\"term\":1,\"xid\":70,\"terms\":[{\"term\":1,\"messages\":0}]}]");
 	batch_arrivals_build(&p, &b, BATCH_NO_MARKS, arrivals);

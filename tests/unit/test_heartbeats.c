@@ -57,10 +57,12 @@ bool amqp_send(struct amqp_link *l, const struct amqp_publish *p, uint64_t *ret_
 		assert_string_equal(p->headers[0].key, "x-xid");
 		snprintf(body, sizeof(body), "%d", (int)xid);
 		assert_string_equal(p->headers[0].str, body);
-		assert_int_equal(p->nheaders, lsn ? 3 : 2);
+		assert_int_equal(p->nheaders, lsn ? 4 : 2);
 		if (lsn) {
 			assert_string_equal(p->headers[2].key, "x-lsn");
 			assert_int_equal(p->headers[2].num, lsn);
+			assert_string_equal(p->headers[3].key, "x-every");
+			assert_int_equal(p->headers[3].num, 1000);
 		}
 	}
 	snprintf(sent[nsent].key, sizeof(sent[nsent].key), "%s", p->routing_key);
@@ -77,7 +79,7 @@ static int setup(void **state)
 	room = 1000;
 	lsn = 0;
 	pub = publisher_new(&stream, 4, 10);
-	beats = heartbeats_new(&stream, replicas, 2);
+	beats = heartbeats_new(&stream, replicas, 2, 1000);
 	return 0;
 }
 

@@ -67,6 +67,7 @@ WHERE NOT has_table_privilege(o.name, 'SELECT') OR NOT has_table_privilege(o.nam
 UNION ALL
 SELECT t.id, format('%I may not write %s: GRANT SELECT, INSERT, UPDATE, DELETE', current_user, o.name)
 FROM t CROSS JOIN (VALUES ('pgfanout.received'), ('pgfanout.heartbeats'), ('pgfanout.positions'),
+		('pgfanout.places'),
 		('pgfanout.dead_letters'))
 	AS o (name)
 CROSS JOIN (VALUES ('SELECT'), ('INSERT'), ('UPDATE'), ('DELETE')) AS p (privilege)

@@ -34,6 +34,8 @@ WITH s AS MATERIALIZED (
 	DELETE FROM pgfanout.heartbeats WHERE stream IN (SELECT stream FROM s)
 ), places AS (
 	DELETE FROM pgfanout.positions WHERE stream IN (SELECT stream FROM s) AND lsn <> $9::bigint
+), queue_places AS (
+	DELETE FROM pgfanout.places WHERE stream IN (SELECT stream FROM s)
 ), place AS (
 	INSERT INTO pgfanout.positions (stream, lsn, source, wrong)
 	SELECT s.stream, $9::bigint, $1::text, w.n
