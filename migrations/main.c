@@ -295,8 +295,27 @@ static void print_meaning(const struct migration *m)
 	fflush(stdout);
 }
 
+static int newest_registered(const struct target *t)
+{
+	return t->registered > 0 ? t->registry[t->registered - 1].number : 0;
+}
+
+/* A version needs certain numbers of the primary and of replicas, and a number is given out for all of them, even
+ * if it is of one side alone. So the newest of all is taken back, where it is. */
+static int newest_of_all(const struct targets *ts)
+{
+	int newest = 0;
+
+	for (size_t i = 0; i < ts->n; i++)
+		if (ts->all[i].conn != NULL && newest < newest_registered(&ts->all[i]))
+			newest = newest_registered(&ts->all[i]);
+	return newest;
+}
+
 static int command_down(struct targets *ts)
 {
+	const int newest = newest_of_all(ts);
+
 	/* Replicas first: without the functions that apply them a replica's changes wait in its queues. */
 	for (size_t i = ts->n; i-- > 0 && !stop_requested();) {
 		struct target *t = &ts->all[i];
@@ -305,6 +324,12 @@ static int command_down(struct targets *ts)
 
 		if (t->conn == NULL)
 			continue;
+		if (newest_registered(t) < newest) {
+			m = migration_find(t->side, newest_registered(t));
+			if (m != NULL)
+				say(t, m, "stays");
+			continue;
+		}
 		if (!target_down(t, &m, &err)) {
 			complain(t, &err);
 		} else if (m == NULL) {
@@ -397,7 +422,7 @@ static const struct program program = {
 	"and from two places at\n"
 	"once: each migration is one transaction, registered in the table pgfanout_migrations.\n\n"
 	"  up               bring the primary and all replicas to the newest schema\n"
-	"  down             take the newest migration of each database back; no product is lost\n"
+	"  down             take the newest migration of all databases back; no product is lost\n"
 	"  status           list the migrations of each database\n"
 	"  tables           list the tables that are replicated, and how far each replica is with them; --json: an\n"
 	"                   object a line\n"
