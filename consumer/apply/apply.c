@@ -70,7 +70,7 @@ struct apply {
 
 	struct apply_counts counts;
 	struct apply_trouble trouble;
-	bool keeps_marks; /* a record was refused, for this reason: */
+	bool ends_marks; /* a record was refused, for this reason: */
 	struct err record_err;
 };
 
@@ -250,7 +250,7 @@ static void on_recorded(void *arg, enum db_outcome outcome, const struct pg_resu
 		a->counts.recorded = a->batch->recorded = true;
 		break;
 	case VERDICT_FAIL_CHANGE:
-		a->batch->recorded = a->keeps_marks = true;
+		a->batch->recorded = a->ends_marks = true;
 		a->record_err = *err;
 		a->counts.record_refused = &a->record_err;
 		break;
@@ -292,7 +292,7 @@ static void send_unit(struct apply *a, struct mono now)
 	a->arrivals_sent = a->arrivals_due && a->nopen == 1 && !top.each &&
 			   !batch_to_record(a->batch);
 	enum batch_arrivals arrivals = !a->arrivals_sent ? BATCH_NO_ARRIVALS
-				       : a->keeps_marks	 ? BATCH_NO_MARKS
+				       : a->ends_marks	 ? BATCH_NO_MARKS
 							 : BATCH_ARRIVALS;
 	if (top.n > 0) {
 		const struct change *first = &a->batch->changes[a->batch->order[top.from]].change;

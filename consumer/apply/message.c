@@ -3,12 +3,13 @@
  *
  * What of a message's headers is kept for the case that it must be moved:
  *   1. x-attempt is read as a number, from an integer or a text; absent or anything else: 0.
- *   2. x-xid, x-source and x-lsn are kept as they are, unless they are larger than any sender of ours
+ *   2. x-xid and x-source are kept as they are, unless they are larger than any sender of ours
  *      makes them.
  *   3. x-error, x-queue, x-failed-at and x-died-at are ours and written again. Headers that the broker adds when
  *      it moves messages are left out.
  *   4. Other small ones travel on, so that another publisher's own marks survive a retry.
- *   5. x-term and x-number count the delivery, and do not travel: the message has arrived.
+ *   5. x-shape and x-lsn are kept as the numbers that they are.
+ *   6. x-term and x-number count the delivery, and do not travel: the message has arrived.
  */
 #include "consumer/apply/message.h"
 

@@ -4,7 +4,8 @@ DROP TRIGGER count_wrong ON pgfanout.dead_letters;
 DROP FUNCTION pgfanout.count_wrong();
 DROP TABLE pgfanout.positions, pgfanout.places, pgfanout.wrong_changes;
 DROP FUNCTION pgfanout.note_seen(smallint, bigint, boolean), pgfanout.note_place(smallint, text, bigint),
-	pgfanout.note_position(smallint, text), pgfanout.apply_each(bigint, smallint, integer, integer, text,
+	pgfanout.note_position(smallint, text), pgfanout.is_older(integer, text[], bigint),
+	pgfanout.apply_each(bigint, smallint, integer, integer, text,
 	bigint[], xid8[], boolean[], anyelement, text[], text[], text[], text[], text[], text[]);
 DO $$
 DECLARE

@@ -102,6 +102,18 @@ BEGIN
 	RETURN n;
 END $$;
 
+-- Whether a row is older here than this version. Not if its key is none that the table can have: a message of somebody
+-- else's, which is refused, and makes nothing wrong.
+CREATE FUNCTION pgfanout.is_older("table" integer, key text[], version bigint) RETURNS boolean
+	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	RETURN coalesce(pgfanout.version_of("table", key), -1) < version;
+EXCEPTION WHEN data_exception THEN
+	RETURN false;
+END $$;
+COMMENT ON FUNCTION pgfanout.is_older(integer, text[], bigint) IS 'pgfanout: whether a row is older here than a version';
+
 -- As before; and a TRUNCATE is recorded if it is refused, with a key that has no values: any row may be wrong.
 CREATE OR REPLACE FUNCTION pgfanout.wrong_rows(most integer) RETURNS TABLE ("table" integer, "row" text)
 	LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp

@@ -472,3 +472,21 @@ def test_a_refused_truncate_makes_all_rows_wrong(stack):
     assert stack.sql("replica-1", "select count(*) from items") == [(0,)]
     wait_mark(stack, place(stack), "replica-1", number)
     assert stack.reset("--verify").returncode == 0
+
+
+def test_a_key_that_cannot_be_holds_up_no_mark(stack):
+    """Somebody's message: it is given up, and there is no row that it makes wrong."""
+    stack.start_consumer(RETRY_DELAY_MS=20)
+    stack.start_api()
+    stack.sql("primary", "create table hosts (address inet primary key)")
+    stack.sql("primary", "select pgfanout.add_table('hosts')")
+    number, shape = stack.sql("primary", "select stream, shape from pgfanout.registered where relation = 'hosts'::regclass")[0]
+    wait_until(lambda: stack.sql("replica-1", "select due from pgfanout.tables where relation = to_regclass('hosts')") == [(False,)],
+               60 * SLOWNESS, "the table")
+    stack.amqp().channel().basic_publish(
+        "", "tables.sync.replica-1", b'{"table":"public.hosts","version":2,"row":{"address":"nonsense"}}',
+        pika.BasicProperties(type="tables.sync", content_type="application/json", headers={"x-shape": shape}))
+    wait_until(lambda: stack.queue_depth("tables.dead.replica-1") == 1, 20 * SLOWNESS, "the dead letter")
+    assert stack.sql("replica-1", "select * from pgfanout.dead_letters") == []
+    stack.sql("primary", "insert into hosts values ('::1')")
+    wait_mark(stack, place(stack), "replica-1", number)
