@@ -76,7 +76,8 @@ migrations_src := $(wildcard migrations/*.c)
 unit_src       := $(wildcard tests/unit/test_*.c)
 fuzz_src       := $(wildcard tests/fuzz/fuzz_*.c)
 product_files  := $(wildcard $(foreach side,common api consumer,$(side)/*.[ch] $(side)/*/*.[ch]) migrations/*.[ch])
-c_files        := $(product_files) $(wildcard tests/unit/*.[ch]) $(fuzz_src)
+positions_src  := $(wildcard tests/positions/*.c)
+c_files        := $(product_files) $(wildcard tests/unit/*.[ch]) $(fuzz_src) $(wildcard tests/positions/*.[ch])
 
 objects = $(patsubst %.c,$(B)/%.o,$(1))
 
@@ -120,6 +121,13 @@ $(unit): $(B)/unit/%: $(B)/tests/unit/%.o $(archives)
 	$(say) LINK $@
 	$(Q)mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ -lcmocka $(LIBS)
+
+# Not with libcommon.a, whose recv() is the servers'.
+$(B)/positions-client: $(call objects,$(positions_src) $(wildcard common/base/*.c))
+	$(say) LINK $@
+	$(Q)$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) -o $@ $^ $(LIBS)
+
+$(B)/unit/test_positions_rows: $(B)/tests/positions/rows.o
 
 # libFuzzer, which brings main(): made by `make fuzz`.
 $(fuzzers): $(B)/fuzz/%: $(B)/tests/fuzz/%.o $(B)/libcommon.a
@@ -172,7 +180,7 @@ $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 # ---- packages, demo, tests -----------------------------------------------------------------------
 
 .PHONY: deps demo test test-unit test-integration test-asan test-faults test-faults-short
-.PHONY: test-long test-debian13 soak fuzz bench bench-docs
+.PHONY: test-positions test-positions-short test-long test-debian13 soak fuzz bench bench-docs
 deps:
 	$(Q)tests/deps.sh build run test
 
@@ -192,6 +200,7 @@ test:
 	$(Q)+$(MAKE) --no-print-directory test-integration
 	$(Q)+$(if $(SAN)$(T),,$(MAKE) --no-print-directory test-asan)
 	$(Q)+$(MAKE) --no-print-directory test-faults-short SEED=$(or $(SEED),1)
+	$(Q)+$(MAKE) --no-print-directory test-positions-short
 
 SANITIZER_OPTIONS := \
 	ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:exitcode=99 \
@@ -247,6 +256,15 @@ test-faults: all
 # These wait half of the time, so two of them go on at a time, each on servers of its own.
 test-faults-short: all
 	$(Q)$(if $(T),:,$(call faults,short) $(PYTHON) -m pytest -p no:cacheprovider -n 2 --dist load -q tests/faults)
+
+# Reading one's own writes: a load whose every answer is checked, under faults (tests/positions/).
+positions := PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 $(PYTHON)
+
+test-positions: all $(B)/positions-client
+	$(Q)SEED='$(SEED)' POSITIONS_MINUTES='$(POSITIONS_MINUTES)' $(positions) tests/positions/positions.py
+
+test-positions-short: all $(B)/positions-client
+	$(Q)$(if $(T),:,$(positions) -m pytest -p no:cacheprovider -q tests/positions)
 
 # In build-debian13/, nothing is built here. It reads T and SEED, as make exports them.
 test-debian13: export T := $(T)
@@ -355,7 +373,8 @@ help:
 	@echo 'make demo              private servers and a sample catalogue, until Ctrl-C'
 	@echo '                       (DEMO=once: exit when primary and replicas were compared)'
 	@echo 'make test              test-unit, also with sanitizers, layers, check-docs, format-check,'
-	@echo '                       test-integration, test-asan, test-faults-short; installs what is missing'
+	@echo '                       test-integration, test-asan, test-faults-short, test-positions-short;'
+	@echo '                       installs what is missing'
 	@echo 'make test-unit         unit tests'
 	@echo 'make test-integration  pytest on private servers; T selects, in make test too:'
 	@echo '                       T="test_reset.py -k online"; TEST_JOBS=1: one after the other'
@@ -363,6 +382,8 @@ help:
 	@echo 'make test-long         the integration tests, with cases that make test leaves out: T='
 	@echo 'make test-faults       all faults, single and in pairs, two hours: SEED= FAULTS= ROUNDS='
 	@echo '                       (test-faults-short: seconds for each)'
+	@echo 'make test-positions    reading one'\''s own writes: POSITIONS_MINUTES of load, 10 by default, with'
+	@echo '                       all answers checked, under faults: SEED= (test-positions-short: seconds)'
 	@echo 'make test-debian13     builds and tests in a Debian 13, with mixed versions of PostgreSQL too;'
 	@echo '                       an hour, as root, with debootstrap; T and SEED as above'
 	@echo 'make fuzz              any bytes for the readers of bytes, with clang, FUZZ_SECONDS each'

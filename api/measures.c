@@ -27,6 +27,13 @@ static const struct metric_def table[MEASURES] = {
 	[M_READS_REPEATED] = { "pgfanout_api_reads_repeated_total", METRIC_COUNTER, "database",
 			       "reads that this database was slow to answer and another one was "
 			       "asked for as well" },
+	[M_READS_BEHIND] = { "pgfanout_api_reads_behind_total", METRIC_COUNTER, "database",
+			     "answers of this replica that did not show all that their client had seen, "
+			     "and were not used" },
+	[M_READS_WAITED] = { "pgfanout_api_reads_waited_total", METRIC_COUNTER, NULL,
+			     "reads that waited for a replica to have what their client had seen" },
+	[M_READS_LATE] = { "pgfanout_api_reads_late_total", METRIC_COUNTER, NULL,
+			   "those that waited for POSITION_WAIT_MS, and then asked the primary" },
 	[M_READ_UNITS] = { "pgfanout_api_read_statements_total", METRIC_COUNTER, "database",
 			   "statements sent for reads; each may read many products" },
 	[M_WRITES] = { "pgfanout_api_writes_total", METRIC_COUNTER, NULL,

@@ -33,6 +33,11 @@ static const struct setting table[] = {
 	{ "MAX_REPLICA_LAG_MS", SETTING_INT, AT(max_replica_lag_ms), "10000", 0, 86400000, false,
 	  NULL, "a replica that is further behind gets no reads; 0: any may be; "
 		"else at least twice HEARTBEAT_MS" },
+	{ "POSITION_WAIT_MS", SETTING_INT, AT(position_wait_ms), "20", 0, 10000, false, NULL,
+	  "how long a read with X-Position waits for a replica that has what its client has seen, before the "
+	  "primary answers" },
+	{ "POSITION_COOKIE", SETTING_BOOL, AT(position_cookie), "false", 0, 0, false, NULL,
+	  "answers set X-Position as a cookie too, so that browsers send it back by themselves" },
 	{ "HEARTBEAT_MS", SETTING_INT, AT(heartbeat_ms), "1000", 100, 10000, false, NULL,
 	  "how often lag is measured by a heartbeat through the queues" },
 	{ "MAX_ATTEMPTS", SETTING_INT, AT(max_attempts), "3", 1, 10, false, NULL,
@@ -110,6 +115,14 @@ static bool finish(void *settings, struct err *err)
 
 	if (!http_hosts_init(&hosts, s->host, s->allowed_hosts, err))
 		return err_prefix(err, "ALLOWED_HOSTS");
+	if (s->position_wait_ms >= s->request_timeout_ms)
+		return err_set(err,
+			       "POSITION_WAIT_MS is %lld: it must be less than "
+			       "REQUEST_TIMEOUT_MS, which is %lld",
+			       (long long)s->position_wait_ms, (long long)s->request_timeout_ms);
+	if (s->replicas.n + s->standbys.n > REPLICAS_MAX)
+		return err_set(err, "there are more than %d replicas and standbys together",
+			       REPLICAS_MAX);
 	if (!topology_use_prefix(s->queue_prefix, err))
 		return false;
 	if (!api_settings_resources(s, &listed, err))
@@ -152,6 +165,7 @@ const struct program api_program = {
 	.table = table,
 	.ntable = ARRAY_SIZE(table),
 	.replicas_at = AT(replicas),
+	.standbys_at = AT(standbys),
 	.log_level_at = AT(log_level),
 	.log_format_at = AT(log_format),
 	.finish = finish,

@@ -16,6 +16,8 @@ struct api_settings {
 	char *allowed_hosts;
 	char *read_balance;
 	int64_t max_replica_lag_ms; /* 0: any */
+	int64_t position_wait_ms;
+	bool position_cookie;
 	int64_t heartbeat_ms;
 	int64_t max_attempts;
 	int64_t message_max_changes;
@@ -34,7 +36,7 @@ struct api_settings {
 	bool resource_scans;
 	char *log_level;
 	char *log_format;
-	struct replica_settings replicas;
+	struct replica_settings replicas, standbys; /* together at most REPLICAS_MAX */
 };
 
 extern const struct program api_program;

@@ -40,7 +40,10 @@ static struct store *store_new(struct service *service, struct pool *pool)
 				   .imports = &s->imports,
 				   .resources = &s->resources };
 	s->lists.max = s->imports.max = api_settings_share(settings, settings->max_lists);
-	s->imports.statements = (struct import_statements){ PRODUCT_MARK, PRODUCT_END };
+	s->imports.statements = (struct import_statements){ PRODUCT_MARK, PRODUCT_END,
+							    PRODUCT_PLACE };
+	s->reads.marks = PRODUCT_MARKS;
+	s->writes.place = PRODUCT_PLACE;
 	write_batches_init(&s->writes);
 	return &s->store;
 }
@@ -75,12 +78,21 @@ static struct mono store_next(const struct store *s, struct mono tick)
 {
 	bool busy = s->lists->n > 0 || s->imports->n > 0 || s->resources->counting.n > 0;
 
-	return mono_earlier(s->writes->gather_until, busy ? tick : MONO_NEVER);
+	return mono_earlier(mono_earlier(s->writes->gather_until, read_next(s)),
+			    busy ? tick : MONO_NEVER);
+}
+
+static const struct connector_kinds *store_kinds(void)
+{
+	static struct connector_kinds kinds;
+
+	kinds = (struct connector_kinds){ product_read_kind(false), product_read_kind(true),
+					  product_write_kind };
+	return &kinds;
 }
 
 const struct store_calls stores_calls = {
-	.reads = &product_read_kind,
-	.writes = &product_write_kind,
+	.kinds = store_kinds,
 	.new = store_new,
 	.free = store_free,
 	.dispatch = store_dispatch,

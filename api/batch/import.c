@@ -111,8 +111,11 @@ static void write_counts(const struct import *m, struct strbuf *out)
 static void answer(struct import *m)
 {
 	struct strbuf *out = http_out(m->request->http);
+	const struct place place = { .seen = m->place };
 
 	enter(m, IMPORT_ANSWERED);
+	if (m->place != 0)
+		request_place(m->request, upstreams_primary(m->store->pool->upstreams), &place, 0);
 	if (m->message)
 		strbuf_addstr(out, "{\"success\":true,\"data\":");
 	write_counts(m, out);

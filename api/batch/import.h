@@ -71,6 +71,7 @@ struct import_calls {
 /* The statements that imports need, in the kind of connection that writes. */
 struct import_statements {
 	size_t mark, end;
+	size_t place; /* write_batches' */
 };
 
 /* All imports of a worker. Zeroed: there are none. */

@@ -213,12 +213,25 @@ static void go_on(struct import_batch *b)
 		import_pump(m);
 }
 
+static void note_place(struct import_batch *b)
+{
+	const struct link *l = b->import->store->pool->bulk[b->link];
+	struct place place;
+
+	if (!l->db || !place_read(db_then(l->db), &place))
+		place.seen = POSITION_UNKNOWN;
+	if (b->import->place < place.seen)
+		b->import->place = place.seen;
+}
+
 static void on_batch(void *arg, enum db_outcome outcome, const struct pg_result *res,
 		     const struct err *err)
 {
 	struct import_batch *b = arg;
 	struct import *m = b->import;
 
+	if (outcome == DB_OK)
+		note_place(b);
 	if (m->state < IMPORT_ANSWERED)
 		take_outcome(b, outcome, res, err);
 	else if (outcome == DB_OK)
@@ -318,8 +331,8 @@ static void send_range(struct import_batch *b, size_t link)
 		return;
 	}
 	metric_add(M_WRITE_UNITS, 0, 1);
-	if (!db_send(l->db, statement, params, true,
-		     mono_add_ms(p->now, p->settings->request_timeout_ms), on_batch, b, &err))
+	if (!db_send_then(l->db, statement, params, true, store->imports->statements.place,
+			  mono_add_ms(p->now, p->settings->request_timeout_ms), on_batch, b, &err))
 		on_batch(b, DB_LOST, NULL, &err);
 }
 

@@ -81,6 +81,8 @@ struct import {
 	struct import_batch batch[IMPORT_BATCHES + 1];
 	struct import_batch *fill; /* the one that is FILLING or SEALED */
 
+	uint64_t
+		place; /* where the primary's WAL was after its last batch; POSITION_UNKNOWN: not known */
 	int64_t created, replaced, rejected;
 	struct rejection errors[IMPORT_ERRORS_SHOWN]; /* those of the first lines, by line */
 	size_t nerrors;

@@ -34,9 +34,10 @@ struct list {
 
 /* ---- pages ---- */
 
+/* The very first one is of the database's place. */
 static int first_row(struct request *r, const struct pg_result *rows)
 {
-	return r->listing->first ? r->listing->first(r, rows) : 0;
+	return r->listing->first ? r->listing->first(r, rows) : 1;
 }
 
 static void page_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)
@@ -68,8 +69,9 @@ void list_again(struct request *r)
 {
 	r->list->chunk = CHUNK_ASKED;
 	/* Each may try every database. */
-	r->want.tried = 0;
-	r->want.tried_primary = r->want.whole = false;
+	r->want.tried = r->want.behind = 0;
+	r->want.tried_primary = r->want.whole = r->want.late = false;
+	r->place_by = (struct mono){ 0 };
 	read_submit(r);
 }
 
@@ -143,6 +145,20 @@ static int rows_after(int n, size_t bytes)
 	return rows < 1 ? 1 : (int)rows;
 }
 
+/* What the chunks behind the first one will show is not known yet: until its next read the client stays where it is, or
+ * goes to the primary. */
+static void tell_place(struct request *r)
+{
+	struct position now = r->want.at;
+
+	if (!r->list->last && now.replica != 0)
+		r->want.at.seen = POSITION_UNKNOWN;
+	else if (!r->list->last)
+		r->want.at.lsn = POSITION_UNKNOWN;
+	request_tell_place(r);
+	r->want.at = now;
+}
+
 static void chunk_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)
 {
 	struct list *list = r->list;
@@ -177,6 +193,7 @@ static void chunk_rows(struct request *r, const struct pg_result *rows, const st
 		request_settle(r); /* its time and place are those of a list from now on */
 		r->state = REQUEST_STREAMING;
 		request_served_by(r, up);
+		tell_place(r);
 		http_reply_stream(r->http, 200, read_list, r);
 	}
 	if (list->chunk == CHUNK_FILLED && list->sent == list->sending.len)
@@ -200,7 +217,7 @@ void list_none(struct request *r)
 	struct list *list = r->list;
 
 	if (!list || !list->running) {
-		request_unavailable(r, "no database answers reads now");
+		read_unavailable(r);
 		return;
 	}
 	if (mono_is_never(list->patience))

@@ -44,7 +44,7 @@ struct list_calls {
 	/* The next chunk begins behind this row: sets the request's statement, and what its parameters are
 	 * made of. False: it cannot, and the request was answered, unless its answer has begun. */
 	bool (*behind)(struct request *r, const struct pg_result *rows, int row);
-	/* The place of the first row that is one; those before it say something else. NULL: 0. */
+	/* The place of the first row that is one; those before it say something else. NULL: 1. */
 	int (*first)(struct request *r, const struct pg_result *rows);
 	/* Looks at the rows first. False: they lack what only the primary has. NULL: never. */
 	bool (*whole)(struct request *r, const struct pg_result *rows);

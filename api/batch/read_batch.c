@@ -10,11 +10,11 @@
  * link was asked last: only when that one fails is it asked again. That it is refused, or too slow, is
  * true whoever says it.
  */
-#include "api/batch/read_batch.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/batch/read_batch_private.h"
 #include "api/batch/scratch.h"
 #include "api/measures.h"
 
@@ -94,12 +94,27 @@ void read_submit(struct request *r)
 
 	if (l) {
 		enqueue(r, l);
+	} else if (choice_waits(s->pool, &r->want)) {
+		read_wait(r);
 	} else if (!mono_is_never(r->deadline) && choice_expected(s->pool, &r->want)) {
 		r->state = REQUEST_DELAYED;
 		queue_push(&s->reads->waiting, r);
+	} else if (r->want.past && r->want.at.source != 0) {
+		r->want.at = (struct position){ 0 };
+		read_submit(r);
 	} else {
 		r->statement->calls->none(r);
 	}
+}
+
+void read_unavailable(struct request *r)
+{
+	request_unavailable(
+		r, "%s",
+		r->want.at.source == 0
+			? "no database answers reads now"
+			: "the primary does not answer, and no replica has yet what this client "
+			  "has seen (X-Position); Cache-Control: max-stale asks for what there is");
 }
 
 /* This database did not answer; the next one is asked. */
@@ -152,10 +167,49 @@ static void redo(const struct read_unit *u, enum db_outcome outcome, const struc
 	}
 }
 
+/* Whether the answer shows all that the client has seen; if not, it is asked for again. version: as
+ * choice_serves()'s. */
+static bool takes(const struct read_unit *u, struct request *r, const struct place *place,
+		  int64_t version)
+{
+	struct upstream *up = u->link->up;
+
+	read_wait_mark(r, up, place);
+	if (choice_serves(u->link->pool, &r->want, up, place, version)) {
+		request_place(r, up, place, version);
+		return true;
+	}
+	metric_add(M_READS_BEHIND, up->index, 1);
+	r->want.behind |= UINT64_C(1) << up->index;
+	read_submit(r);
+	return false;
+}
+
+/* What the database tells of itself in the first row. */
+static struct place place_of(const struct read_unit *u, const struct pg_result *res)
+{
+	struct place place = { 0 };
+
+	if (db_rows(res) == 0 || !place_read(db_value(res, 0, u->statement->place), &place))
+		place.seen = POSITION_UNKNOWN;
+	return place;
+}
+
+/* The row's version, if that alone is shown. */
+static int64_t version_of(const struct request *r, const struct pg_result *res, int row)
+{
+	int column = r->statement->version;
+
+	return column == 0 || r->want.ntables > 1 || db_is_null(res, row, column)
+		       ? 0
+		       : pg_get_int8(db_value(res, row, column));
+}
+
 static void answer_keys(const struct read_unit *u, const struct pg_result *res)
 {
 	const struct read_calls *calls = u->statement->calls;
 	const struct upstream *up = u->link->up;
+	const struct place place = place_of(u, res);
 	int rows = db_rows(res);
 
 	for (int i = 0; i < rows; i++) {
@@ -165,11 +219,12 @@ static void answer_keys(const struct read_unit *u, const struct pg_result *res)
 			continue;
 		struct request *r = u->rows[number - 1];
 
-		if (r->state == REQUEST_IN_FLIGHT && !calls->row(r, res, i, up))
+		if (r->state == REQUEST_IN_FLIGHT && takes(u, r, &place, version_of(r, res, i)) &&
+		    !calls->row(r, res, i, up))
 			ask_primary(r);
 	}
 	for (size_t i = 0; i < u->n; i++)
-		if (u->rows[i]->state == REQUEST_IN_FLIGHT)
+		if (u->rows[i]->state == REQUEST_IN_FLIGHT && takes(u, u->rows[i], &place, 0))
 			calls->missing(u->rows[i], up);
 }
 
@@ -204,7 +259,10 @@ static void on_scan(void *arg, enum db_outcome outcome, const struct pg_result *
 	silence_over(&l->silence, &u->sent, l->pool->now, outcome == DB_OK);
 	if (outcome == DB_OK) {
 		metric_add(M_READS, l->up->index, 1);
-		if (r->state == REQUEST_IN_FLIGHT && !u->statement->calls->rows(r, res, l->up))
+		const struct place place = place_of(u, res);
+
+		if (r->state == REQUEST_IN_FLIGHT && takes(u, r, &place, 0) &&
+		    !u->statement->calls->rows(r, res, l->up))
 			ask_primary(r);
 	} else {
 		redo(u, outcome, err);
@@ -295,6 +353,7 @@ void read_dispatch(struct store *s)
 	struct request *r;
 	bool sent = false;
 
+	read_wait_dispatch(s);
 	/* What waits for a link that is gone goes elsewhere first: it is sent in this turn. */
 	for (size_t i = 0; i < s->pool->nreads; i++) {
 		const struct link *l = &s->pool->links[i];

@@ -42,6 +42,10 @@ struct read_statement {
 	 * made says it. */
 	size_t number;
 	struct made *made;
+	/* The first row of the result is none of those asked for, by key its number is 0: in this column it
+	 * has what the database tells of itself (place_sql()). */
+	int place;
+	int version; /* by key: the column of the row's version, NULL on the primary; 0: there is none */
 };
 
 /* What becomes of writes. */
@@ -57,7 +61,11 @@ struct write_calls {
 	 * another one now. False, or NULL: it is answered in general words. */
 	bool (*refused)(struct request *r, enum db_outcome outcome, const struct err *err);
 	struct relay *(*relay)(const struct request *r); /* that publishes it; NULL: none */
+	/* The column of a number that no version of the row from before is, and any later one at least:
+	 * pg_sequence_last_value() + 1, read when the row is written and locked, before its version is taken. */
+	int version;
 };
+#define WRITE_VERSION "coalesce(pg_sequence_last_value('pgfanout.version_seq'::regclass), 0) + 1"
 
 /* Two of each: one that leaves out locked rows, and one that waits for them. */
 enum { WRITE_FREE, WRITE_WAITS };

@@ -13,7 +13,7 @@
 
 void write_batches_init(struct write_batches *b)
 {
-	*b = (struct write_batches){ .gather_until = MONO_NEVER, .away_since = MONO_NEVER };
+	b->gather_until = b->away_since = MONO_NEVER;
 }
 
 void write_batches_clear(struct write_batches *b)

@@ -30,6 +30,7 @@
 struct write_unit;
 
 struct write_batches {
+	size_t place; /* the statement that asks where the primary's WAL is */
 	struct request_queue waiting;
 	struct request_queue alone;
 	struct request_queue delayed;
@@ -47,6 +48,7 @@ struct write_batches {
 	struct write_unit *free_units;
 };
 
+/* Zeroed, but for place. */
 void write_batches_init(struct write_batches *b);
 void write_batches_clear(struct write_batches *b);
 

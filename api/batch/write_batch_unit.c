@@ -33,9 +33,25 @@ static void wait_for_row(struct request *r)
 	write_wait(r);
 }
 
+/* Where the primary's WAL was when what the unit wrote was visible: read after its commit. */
+static struct place place_of(const struct link *l)
+{
+	struct place place = { 0 };
+
+	if (!l->db || !place_read(db_then(l->db), &place))
+		place.seen = POSITION_UNKNOWN;
+	return place;
+}
+
+static int64_t version_of(const struct pg_result *res, int row, int column)
+{
+	return db_is_null(res, row, column) ? 0 : pg_get_int8(db_value(res, row, column));
+}
+
 /* Returns how many were written. */
 static int answer_rows(struct write_unit *u, const struct pg_result *res)
 {
+	const struct place place = place_of(u->link);
 	const struct write_calls *calls = u->statement->calls;
 	int rows = db_rows(res), locked = 0;
 	size_t at = 0;
@@ -54,12 +70,17 @@ static int answer_rows(struct write_unit *u, const struct pg_result *res)
 		at = found + 1 < u->n ? found + 1 : 0;
 		if (r->state == REQUEST_IN_FLIGHT && left_out)
 			wait_for_row(r);
-		else if (r->state == REQUEST_IN_FLIGHT)
-			calls->row(r, res, i);
+		if (r->state != REQUEST_IN_FLIGHT || left_out)
+			continue;
+		request_place(r, u->link->up, &place, version_of(res, i, calls->version));
+		calls->row(r, res, i);
 	}
-	for (size_t i = 0; i < u->n; i++)
-		if (u->rows[i]->state == REQUEST_IN_FLIGHT)
-			calls->missing(u->rows[i]);
+	for (size_t i = 0; i < u->n; i++) {
+		if (u->rows[i]->state != REQUEST_IN_FLIGHT)
+			continue;
+		request_place(u->rows[i], u->link->up, &place, 0);
+		calls->missing(u->rows[i]);
+	}
 	return rows - locked;
 }
 
@@ -215,9 +236,9 @@ void write_unit_send(struct write_unit *u)
 	l->rows_since = p->now;
 	l->touched = true;
 	metric_add(M_WRITE_UNITS, 0, 1);
-	if (!db_send(l->db, s->made[which] ? made_number(s->made[which], l) : s->number[which],
-		     params, true, mono_add_ms(p->now, p->settings->request_timeout_ms), on_unit, u,
-		     &err))
+	if (!db_send_then(l->db, s->made[which] ? made_number(s->made[which], l) : s->number[which],
+			  params, true, store_of(u->rows[0])->writes->place,
+			  mono_add_ms(p->now, p->settings->request_timeout_ms), on_unit, u, &err))
 		on_unit(u, DB_LOST, NULL, &err);
 }
 

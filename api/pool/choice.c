@@ -11,6 +11,8 @@
 enum suit {
 	SUIT_FIT,     /* 1 */
 	SUIT_SILENT,  /* 1 */
+	SUIT_MAYBE,   /* 1, a: it may have the row */
+	SUIT_BEHIND,  /* b */
 	SUIT_LAGGING, /* 3 */
 	SUIT_WRONG,   /* 5 */
 	SUIT_NOT,
@@ -53,16 +55,37 @@ static bool is_fit(const struct upstream *up, const struct read_want *want)
 	return is_set(products ? &up->fit : &up->complete) && (lagging & want->streams) == 0;
 }
 
+static uint64_t streams_of(const struct read_want *want)
+{
+	return want->streams != 0 ? want->streams : lag_stream_bit(STREAM_PRODUCTS);
+}
+
+/* a: as far as is known. */
+static bool is_there(const struct upstream *up, const struct read_want *want)
+{
+	uint64_t needs = position_needs(&want->at, up->hash);
+
+	return needs == 0 || upstream_mark(up, streams_of(want)) > needs;
+}
+
 static enum suit suit_of(struct pool *p, const struct read_want *want, const struct link *l)
 {
 	if (has_tried(want, l->up) || !link_usable(l))
 		return SUIT_NOT;
-	bool fit = is_fit(l->up, want);
+	bool fit = is_fit(l->up, want), positioned = want->at.source != 0;
 
 	if (!fit && !is_set(&l->up->complete))
 		return SUIT_NOT;
 	if (known_wrong(p, l->up, want))
-		return SUIT_WRONG;
+		return positioned ? SUIT_NOT : SUIT_WRONG;
+	if (positioned && !is_there(l->up, want)) {
+		bool asked = (want->behind >> l->up->index & 1) != 0;
+		bool never = position_needs(&want->at, l->up->hash) == POSITION_UNKNOWN;
+
+		return !fit || want->late || never			? SUIT_NOT
+		       : want->by_key && want->at.version > 0 && !asked ? SUIT_MAYBE
+									: SUIT_BEHIND;
+	}
 	return !fit ? SUIT_LAGGING : l->silence.silent ? SUIT_SILENT : SUIT_FIT;
 }
 
@@ -133,17 +156,21 @@ struct link *choice_link(struct pool *p, const struct read_want *want)
 
 	/* 0 */
 	if (l && !has_tried(want, l->up) && link_usable(l) && is_fit(l->up, want) &&
-	    (l->up->primary || !known_wrong(p, l->up, want)))
+	    (l->up->primary || (!known_wrong(p, l->up, want) && is_there(l->up, want))))
 		return l;
 	/* 1 */
 	size_t at = want->by_key ? p->points_turn : (p->turn = next_turn(p, p->turn));
 
-	if ((l = first_of(p, want, at, SUIT_FIT)) || (l = first_of(p, want, at, SUIT_SILENT))) {
+	if ((l = first_of(p, want, at, SUIT_FIT)) || (l = first_of(p, want, at, SUIT_SILENT)) ||
+	    (l = first_of(p, want, at, SUIT_MAYBE))) {
 		/* Those that come with it follow it; the turn goes on from there. */
 		if (want->by_key)
 			p->points_turn = l->up->index;
 		return l;
 	}
+	/* b */
+	if (choice_waits(p, want))
+		return NULL;
 	/* 2 */
 	bool alive = link_usable(primary) && !want->tried_primary;
 
@@ -159,12 +186,47 @@ struct link *choice_link(struct pool *p, const struct read_want *want)
 	return first_of(p, want, at, SUIT_WRONG);
 }
 
+bool choice_waits(struct pool *p, const struct read_want *want)
+{
+	return want->at.source != 0 && !want->late && first_of(p, want, 0, SUIT_BEHIND) != NULL;
+}
+
+/* Its answer is about rows that may have been found to be wrong since the connector has looked. */
+static bool may_be_wrong(struct pool *p, const struct read_want *want, struct upstream *up,
+			 int64_t wrong)
+{
+	if (atomic_load(&up->wrong_seen) < wrong) {
+		connector_look(up);
+		return true;
+	}
+	return known_wrong(p, up, want);
+}
+
+bool choice_serves(struct pool *p, const struct read_want *want, struct upstream *up,
+		   const struct place *place, int64_t version)
+{
+	const struct position *at = &want->at;
+	uint64_t needs = position_needs(at, up->hash);
+
+	if (at->source == 0 || up->primary)
+		return true;
+	if (place->source != 0 && place->source != at->source)
+		return false;
+	if (at->version > 0 && version >= at->version)
+		return true;
+	/* A server that has been put in its place, from an older copy. */
+	if (at->replica == up->hash && at->seen != POSITION_UNKNOWN && place->seen < at->seen)
+		return false;
+	return needs == 0 || (place->mark > needs && !may_be_wrong(p, want, up, place->wrong));
+}
+
 bool choice_expected(const struct pool *p, const struct read_want *want)
 {
 	for (size_t i = 0; i < p->upstreams->n; i++) {
 		const struct upstream *up = &p->upstreams->list[i];
 
-		if (!has_tried(want, up) && is_set(up->primary ? &up->fit : &up->complete))
+		if (!has_tried(want, up) && is_set(up->primary ? &up->fit : &up->complete) &&
+		    (up->primary || want->at.source == 0))
 			return true;
 	}
 	return false;

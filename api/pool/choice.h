@@ -17,6 +17,13 @@
  *   4. Else the primary, if it has a live link and has not failed this read yet.
  *   5. Else a replica as in 3 that has it wrong: an old row is better than none.
  *   6. Else NULL.
+ *
+ * Of a read that says what its client has seen (position.h):
+ *   a. Wherever a replica is named above, one whose mark is known to be behind that. In step 1 then, of rows
+ *      by key, those of whose mark that is not known, each once: the row may be there before the mark. What
+ *      came is looked at again when it comes, choice_serves(), and does not count if it is too old.
+ *   b. Before step 2 such replicas are waited for, choice_waits(), unless that has taken too long already.
+ *   c. Step 5 is none for it.
  */
 #ifndef PGFANOUT_API_POOL_CHOICE_H
 #define PGFANOUT_API_POOL_CHOICE_H
@@ -37,13 +44,23 @@ struct read_want {
 	uint64_t streams;
 	uint64_t tried; /* bit n: replica n has failed this read */
 	bool tried_primary;
-	bool whole;		     /* no replica's answer was: only the primary's will do */
+	bool whole;	    /* no replica's answer was: only the primary's will do */
+	struct position at; /* what the client has seen */
+	bool past;	    /* but if the primary cannot be reached it takes anything older */
+	uint64_t behind;    /* bit n: replica n was asked for the row, and was not there yet */
+	bool late;	    /* no replica is waited for any longer */
 	const struct upstream *home; /* of a list that has begun: where the last chunk came from */
 };
 
 struct link *choice_link(struct pool *p, const struct read_want *want);
 /* Whether a database that has not failed this read will have a link in this worker soon. */
 bool choice_expected(const struct pool *p, const struct read_want *want);
+/* Whether a replica that is not there yet is worth waiting for, instead of asking the primary. */
+bool choice_waits(struct pool *p, const struct read_want *want);
+/* Whether an answer of this database shows all that the client has seen. place: what it told with it. version: of the
+ * row by key that is in it, with nothing else; 0: of anything else. */
+bool choice_serves(struct pool *p, const struct read_want *want, struct upstream *up,
+		   const struct place *place, int64_t version);
 /* What rows by key has come is on its way, or waits, as all of its replica's units are in flight: the next ones go to
  * another replica. sent: something is on its way since this was called last. */
 void choice_turn(struct pool *p, bool sent);

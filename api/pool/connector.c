@@ -1,7 +1,7 @@
 /*
  * connector.c: see connector.h. All but the last section runs in the connector's thread.
  *
- * A look is one statement (for a replica two) on a connection of the thread's own, with a deadline.
+ * A look is one statement (for a replica three) on a connection of the thread's own, with a deadline.
  * Its result is the upstream's state and its flags `fit` and `complete`. The log tells when the
  * state changes, not when it stays.
  *
@@ -35,6 +35,7 @@
 #include "api/pool/altered.h"
 #include "api/pool/sql/primary_outbox.sql.h"
 #include "api/pool/sql/primary_watch.sql.h"
+#include "api/pool/sql/replica_marks.sql.h"
 #include "api/pool/sql/replica_note.sql.h"
 #include "api/pool/sql/replica_watch.sql.h"
 #include "api/pool/sql/replica_wrong.sql.h"
@@ -74,8 +75,9 @@ struct connector {
 	pthread_t thread;
 	pthread_mutex_t lock;
 	pthread_cond_t changed;
-	int stop_fd;			/* an eventfd, readable once stopping */
-	bool stopping;			/* these: under lock */
+	int stop_fd;   /* an eventfd, readable once stopping */
+	bool stopping; /* these: under lock */
+	bool look_asked;
 	struct connector_order *wanted; /* first come first served */
 	struct connector_order **wanted_end;
 
@@ -167,11 +169,12 @@ static void set_failed(struct connector *c, const struct err *err)
 
 /* ---- looking ---- */
 
-enum { LOOK_WATCH, LOOK_NOTE, LOOK_WRONG };
+enum { LOOK_WATCH, LOOK_NOTE, LOOK_WRONG, LOOK_MARKS };
 static const struct db_statement look_replica[] = {
 	[LOOK_WATCH] = { "watch", sql_replica_watch, 3, NULL },
 	[LOOK_NOTE] = { "note", sql_replica_note, 1, NULL },
 	[LOOK_WRONG] = { "wrong", sql_replica_wrong, 0, NULL },
+	[LOOK_MARKS] = { "marks", sql_replica_marks, 0, NULL },
 };
 enum { LOOK_OUTBOX = 1 };
 static const struct db_statement look_primary[] = {
@@ -188,6 +191,7 @@ struct look {
 	char reason[512]; /* why it is bad; of the primary: why changes are not all captured */
 	int64_t time_us;  /* a replica's newest heartbeat, the primary's clock; 0: there is none */
 	struct wrong_set *wrong; /* owned; NULL: none */
+	int64_t wrong_seen;
 	bool too_many;
 };
 
@@ -289,6 +293,9 @@ static void on_watch(void *arg, enum db_outcome outcome, const struct pg_result 
 		if (db_rows(r) > 0)
 			take_streams(look->connector->all, db_value(r, 0, 7));
 		take_tables(look->connector->up, db_rows(r) < 1 ? "" : db_value(r, 0, 8));
+		if (db_rows(r) > 0)
+			atomic_store(&look->connector->all->source,
+				     position_hash(db_value(r, 0, 9)));
 		return;
 	}
 	(void)take_json(look->connector->up, &look->connector->up->streams,
@@ -306,23 +313,46 @@ static void on_wrong(void *arg, enum db_outcome outcome, const struct pg_result 
 
 	if (!is_good(look, outcome, err))
 		return;
-	int n = db_rows(r);
+	int n = db_rows(r) - 1; /* behind the first row, which counts */
 
-	if (n == 0)
+	if (n >= 0)
+		look->wrong_seen = strtoll(db_value(r, 0, 1), NULL, 10);
+	if (n <= 0)
 		return;
 	look->wrong = wrong_set_new((size_t)n);
 	for (int i = 0, of_table = 0; i < n; i++) {
-		int table = pg_get_int4(db_value(r, i, 0));
+		int table = pg_get_int4(db_value(r, i + 1, 0));
 		struct wrong_row *row = &look->wrong->rows[i];
 
 		of_table = i > 0 && row[-1].table == table ? of_table + 1 : 1;
 		*row = (struct wrong_row){ table, WRONG_ALL };
-		if (!db_is_null(r, i, 1) && of_table <= WRONG_MAX)
-			row->row = wrong_hash(db_value(r, i, 1), (size_t)db_length(r, i, 1));
+		if (!db_is_null(r, i + 1, 1) && of_table <= WRONG_MAX)
+			row->row = wrong_hash(db_value(r, i + 1, 1),
+					      (size_t)db_length(r, i + 1, 1));
 		look->too_many = look->too_many ||
 				 (table == WATCH_PRODUCTS && of_table > WRONG_MAX);
 	}
 	wrong_set_sort(look->wrong);
+}
+
+const struct db_statement connector_marks = { "marks", sql_replica_marks, 0, NULL };
+
+void connector_take_marks(struct upstream *up, const struct pg_result *r)
+{
+	for (int i = 0; i < db_rows(r); i++) {
+		uint64_t bit = lag_stream_bit((int)strtol(db_value(r, i, 0), NULL, 10));
+
+		upstream_take_mark(up, bit, strtoull(db_value(r, i, 1), NULL, 10));
+	}
+}
+
+static void on_marks(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		     const struct err *err)
+{
+	struct look *look = arg;
+
+	if (is_good(look, outcome, err))
+		connector_take_marks(look->connector->up, r);
 }
 
 static void on_note(void *arg, enum db_outcome outcome, const struct pg_result *r,
@@ -356,9 +386,9 @@ static bool ask(struct look *look, size_t statement, struct mono deadline, db_ca
 	const struct db_param watch_params[] = { DB_TEXT(due_at[0] ? due_at : NULL),
 						 DB_TEXT(reason), DB_TEXT(queues) };
 	const struct db_param note_params[] = { DB_TEXT(queues) };
-	const struct db_param *params = up->primary || statement == LOOK_WRONG ? NULL
-					: statement == LOOK_NOTE	       ? note_params
-									       : watch_params;
+	const struct db_param *params = up->primary		 ? NULL
+					: statement == LOOK_NOTE ? note_params
+								 : watch_params;
 
 	return db_send(watch, statement, params, statement == LOOK_WRONG, deadline, cb, look,
 		       &look->err) &&
@@ -406,6 +436,7 @@ static void take_wrong(struct upstream *up, const struct look *look)
 		   (int64_t)wrong_set_count(look->wrong, WATCH_PRODUCTS));
 	metric_set(M_WRONG_ROWS, up->index, (int64_t)n);
 	wrong_place_put(&up->wrong, look->wrong);
+	atomic_store(&up->wrong_seen, look->wrong_seen);
 	if (before == 0 && n > 0)
 		log_warn("rows are wrong on this replica, because changes of theirs were given up: "
 			 "reading them elsewhere; see pgfanout-consumer dead-letters list",
@@ -507,8 +538,9 @@ static void look(struct connector *c)
 	struct mono deadline = mono_add_ms(mono_now(), limit_ms);
 
 	if (open && ask(&look, LOOK_WATCH, deadline, on_watch) && look.answers == 1 &&
-	    (primary || ask(&look, LOOK_WRONG, deadline, on_wrong)) &&
-	    look.answers == (primary ? 1 : 2)) {
+	    (primary || (ask(&look, LOOK_WRONG, deadline, on_wrong) &&
+			 ask(&look, LOOK_MARKS, deadline, on_marks))) &&
+	    look.answers == (primary ? 1 : 3)) {
 		connector_step(c, LOOK_GOOD);
 		judge(c, &look);
 		/* The next look finds out if this has cost the connection. */
@@ -587,6 +619,9 @@ static void *connector_main(void *arg)
 		struct mono now = mono_now();
 		struct connector_order *o = opens_links[c->state] ? c->wanted : NULL;
 
+		if (c->look_asked && c->state == PRESENT)
+			c->next_look = now;
+		c->look_asked = false;
 		if (mono_reached(c->next_look, now) && waits_for_primary(c, now)) {
 			c->next_look = mono_add_ms(now, WAIT_EVERY_MS);
 		} else if (mono_reached(c->next_look, now)) {
@@ -669,6 +704,16 @@ void connector_want(struct connector_order *o)
 	o->next = NULL;
 	*c->wanted_end = o;
 	c->wanted_end = &o->next;
+	pthread_cond_signal(&c->changed);
+	pthread_mutex_unlock(&c->lock);
+}
+
+void connector_look(struct upstream *up)
+{
+	struct connector *c = up->connector;
+
+	pthread_mutex_lock(&c->lock);
+	c->look_asked = true;
 	pthread_cond_signal(&c->changed);
 	pthread_mutex_unlock(&c->lock);
 }

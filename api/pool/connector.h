@@ -20,6 +20,11 @@ struct connector_kind {
 	bool writes;
 };
 
+/* The same statements have the same numbers on replicas and on the primary. */
+struct connector_kinds {
+	struct connector_kind replica_reads, primary_reads, writes;
+};
+
 /* A connection that is wanted. The connector has it from connector_want() until deliver(). */
 struct connector_order {
 	struct connector_order *next; /* under the lock of whoever has it */
@@ -36,6 +41,10 @@ struct connector_order {
 	"-c enable_seqscan=off -c enable_bitmapscan=off " \
 	"-c enable_hashjoin=off -c enable_mergejoin=off"
 
+/* The statement that asks a replica for its marks, and what becomes of its answer, in any thread. */
+extern const struct db_statement connector_marks;
+void connector_take_marks(struct upstream *up, const struct pg_result *r);
+
 /* On a connection that writes: how long the server waits for a lock that somebody else holds. Short,
  * because what shares the connection waits too. */
 int64_t connector_lock_ms(const struct api_settings *s);
@@ -47,6 +56,8 @@ MUST_CHECK bool connector_start(struct upstreams *all, size_t i,
 				const struct api_settings *settings, struct err *err);
 /* Any thread, in the order of the calls. */
 void connector_want(struct connector_order *o);
+/* Looks at once, where it would look within a second. Any thread. */
+void connector_look(struct upstream *up);
 /* Once the workers have ended. Takes at most the connect timeout; nothing is delivered after it. */
 void connector_stop(struct upstream *up);
 

@@ -44,9 +44,10 @@ bool lag_allows(int64_t max_ms, int64_t heartbeat_us, int64_t primary_us, bool w
 		int64_t age_ms);
 
 /* A stream in a set of them. Those of high numbers share a bit: if one lags, all count as lagging. */
+#define LAG_STREAM_BITS 64
 static inline uint64_t lag_stream_bit(int number)
 {
-	return UINT64_C(1) << (number < 63 ? number : 63);
+	return UINT64_C(1) << (number < LAG_STREAM_BITS - 1 ? number : LAG_STREAM_BITS - 1);
 }
 
 /* The streams that the rule does not let serve, of a text [{"number": 2, "heartbeat": 1700000000000000}], where

@@ -151,9 +151,10 @@ static struct link *link_init(struct pool *p, struct upstream *up, atomic_int *l
 }
 
 bool pool_init(struct pool *p, unsigned number, const struct api_settings *settings,
-	       struct upstreams *upstreams, const struct connector_kind *reads,
-	       const struct connector_kind *writes, int epoll_fd, struct err *err)
+	       struct upstreams *upstreams, const struct connector_kinds *kinds, int epoll_fd,
+	       struct err *err)
 {
+	const struct connector_kind *writes = &kinds->writes;
 	struct upstream *primary = upstreams_primary(upstreams);
 
 	p->settings = settings;
@@ -166,6 +167,8 @@ bool pool_init(struct pool *p, unsigned number, const struct api_settings *setti
 	pthread_mutex_init(&p->inbox_lock, NULL);
 	for (size_t i = 0; i < upstreams->n; i++) {
 		struct upstream *up = &upstreams->list[i];
+		const struct connector_kind *reads = up->primary ? &kinds->primary_reads
+								 : &kinds->replica_reads;
 
 		p->points[i] = p->scans[i] = link_init(p, up, &up->readers, reads);
 		if (!up->primary)

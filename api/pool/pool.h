@@ -65,8 +65,8 @@ struct pool {
 
 /* number: of the worker, from 1. A pool that could not be made is to be cleared too. */
 MUST_CHECK bool pool_init(struct pool *p, unsigned number, const struct api_settings *settings,
-			  struct upstreams *upstreams, const struct connector_kind *reads,
-			  const struct connector_kind *writes, int epoll_fd, struct err *err);
+			  struct upstreams *upstreams, const struct connector_kinds *kinds,
+			  int epoll_fd, struct err *err);
 void pool_open(struct pool *p);	 /* the connectors run */
 void pool_close(struct pool *p); /* answers all units */
 /* After the connectors have stopped. */

@@ -31,6 +31,7 @@ void upstreams_add(struct upstreams *all, const char *name, const char *url, boo
 	up->url = url;
 	up->index = all->n++;
 	up->primary = primary;
+	up->hash = position_hash(name);
 	up->clock = &all->clock;
 	up->since_us = wall_now_us();
 	snprintf(up->reason, sizeof(up->reason), "not reached yet");
@@ -49,6 +50,28 @@ void upstreams_clear(struct upstreams *all)
 		free(all->list[i].tables);
 		free(all->list[i].streams);
 	}
+}
+
+uint64_t upstream_mark(const struct upstream *up, uint64_t streams)
+{
+	uint64_t least = UINT64_MAX;
+
+	if (streams >> (LAG_STREAM_BITS - 1) != 0)
+		return 0;
+	for (uint64_t bits = streams; bits != 0; bits &= bits - 1) {
+		uint64_t mark = atomic_load_explicit(&up->marks[__builtin_ctzll(bits)],
+						     memory_order_relaxed);
+
+		least = mark < least ? mark : least;
+	}
+	return least;
+}
+
+void upstream_take_mark(struct upstream *up, uint64_t streams, uint64_t mark)
+{
+	for (uint64_t bits = streams; bits != 0; bits &= bits - 1)
+		atomic_store_explicit(&up->marks[__builtin_ctzll(bits)], mark,
+				      memory_order_relaxed);
 }
 
 bool upstream_lag_us(const struct upstream *up, int64_t *ret)

@@ -9,6 +9,7 @@
 #include <stdatomic.h>
 
 #include "api/pool/lag.h"
+#include "api/pool/position.h"
 #include "api/pool/wrong.h"
 #include "common/settings/config.h"
 
@@ -32,6 +33,7 @@ struct upstream {
 	const char *url;
 	size_t index; /* label of its metrics; the primary is the last */
 	bool primary;
+	uint32_t hash; /* position_hash() of the name */
 	struct connector *connector;
 	struct lag_clock *clock; /* the primary's; its connector sets it */
 
@@ -46,6 +48,11 @@ struct upstream {
 	atomic_bool looked;	      /* the connector has looked, with whatever result */
 	atomic_bool unopened;	      /* the last link could not be opened */
 	struct wrong_place wrong;     /* rows that are read elsewhere */
+	_Atomic int64_t
+		wrong_seen; /* of a replica: how often rows had been found wrong when that was read */
+	/* A replica's marks, as it told them last with an answer: by the bit of a stream, but the last one, which
+	 * several share. 0: none is known. */
+	_Atomic uint64_t marks[LAG_STREAM_BITS];
 
 	pthread_mutex_t lock;
 	enum upstream_state state; /* these: under lock */
@@ -68,6 +75,7 @@ struct upstreams {
 	void (*note_stream)(void *arg, int number, const char *name);
 	void *note_arg;
 	struct lag_clock clock;
+	_Atomic uint32_t source; /* position_hash() of the primary's source; 0: not known yet */
 };
 
 /* Before any thread: the replicas first, the primary last. name and url are borrowed. */
@@ -78,6 +86,10 @@ static inline struct upstream *upstreams_primary(struct upstreams *u)
 {
 	return &u->list[u->n - 1];
 }
+
+/* The least of a replica's marks, of these streams (lag_stream_bit()); 0: one is not known. Any thread. */
+uint64_t upstream_mark(const struct upstream *up, uint64_t streams);
+void upstream_take_mark(struct upstream *up, uint64_t streams, uint64_t mark);
 
 /* How far a replica is behind the primary now; false: that is not known. Any thread. */
 bool upstream_lag_us(const struct upstream *up, int64_t *ret);

@@ -3,12 +3,15 @@
  */
 #include "api/products/product_reads.h"
 
+#include <string.h>
+
 #include "api/batch/scratch.h"
 #include "api/products/row.h"
 #include "api/products/sql/products_after.sql.h"
 #include "api/products/sql/products_first.sql.h"
 #include "api/products/sql/products_read.sql.h"
 #include "common/base/base64.h"
+#include "common/wire/stream.h"
 
 #define OID_INT4       23
 #define OID_UUID       2950
@@ -18,13 +21,53 @@ static const unsigned by_id_types[] = { OID_UUID_ARRAY };
 static const unsigned first_types[] = { OID_INT4 };
 static const unsigned after_types[] = { OID_UUID, OID_INT4 };
 
-enum { READ_BY_ID, READ_FIRST, READ_AFTER };
-static const struct db_statement statements[] = {
+enum { READ_BY_ID, READ_FIRST, READ_AFTER, READ_MARKS };
+_Static_assert(READ_MARKS == PRODUCT_MARKS, "as product_reads.h says");
+static const struct db_statement statements[READ_MARKS] = {
 	[READ_BY_ID] = { "points", sql_products_read, 1, by_id_types },
 	[READ_FIRST] = { "first", sql_products_first, 1, first_types },
 	[READ_AFTER] = { "after", sql_products_after, 2, after_types },
 };
-const struct connector_kind product_read_kind = { statements, ARRAY_SIZE(statements), false };
+
+/* Columns of the results. */
+enum { BY_ID_PLACE = 2, BY_ID_VERSION = 7, PAGE_PLACE = 1 };
+
+/* The text with what is another one on the two sides in the place of {place} and {version}. */
+static const char *text_of(const char *sql, bool primary)
+{
+	static const int streams[] = { STREAM_PRODUCTS };
+	struct strbuf out = STRBUF_INIT;
+
+	for (const char *at = sql, *brace; *at != '\0'; at = strchr(brace, '}') + 1) {
+		brace = strchr(at, '{');
+		if (!brace) {
+			strbuf_addstr(&out, at);
+			break;
+		}
+		strbuf_add(&out, at, (size_t)(brace - at));
+		if (brace[1] == 'p')
+			place_sql(&out, streams, ARRAY_SIZE(streams), primary);
+		else
+			strbuf_addstr(&out, primary ? "NULL::bigint" : "p.version");
+	}
+	return strbuf_detach(&out, NULL);
+}
+
+struct connector_kind product_read_kind(bool primary)
+{
+	/* Kept for ever. */
+	static struct db_statement made[2][ARRAY_SIZE(statements) + 1];
+	struct connector_kind kind = { made[primary], primary ? READ_MARKS : READ_MARKS + 1,
+				       false };
+
+	if (!primary)
+		made[primary][READ_MARKS] = connector_marks;
+	for (size_t i = 0; i < READ_MARKS && made[primary][i].name == NULL; i++) {
+		made[primary][i] = statements[i];
+		made[primary][i].sql = text_of(statements[i].sql, primary);
+	}
+	return kind;
+}
 
 /* ---- by id ---- */
 
@@ -56,7 +99,7 @@ static void by_id_missing(struct request *r, const struct upstream *up)
 
 static void by_id_none(struct request *r)
 {
-	request_unavailable(r, "no database answers reads now");
+	read_unavailable(r);
 }
 
 /* ---- pages and lists ---- */
@@ -131,9 +174,12 @@ static const struct read_calls page_calls = {
 	.rows = list_rows,
 	.none = list_none,
 };
-const struct read_statement product_by_id = { &by_id_calls, .joins = true, .number = READ_BY_ID };
-const struct read_statement product_first = { &page_calls, .number = READ_FIRST };
-const struct read_statement product_after = { &page_calls, .number = READ_AFTER };
+const struct read_statement product_by_id = { &by_id_calls, .joins = true, .number = READ_BY_ID,
+					      .place = BY_ID_PLACE, .version = BY_ID_VERSION };
+const struct read_statement product_first = { &page_calls, .number = READ_FIRST,
+					      .place = PAGE_PLACE };
+const struct read_statement product_after = { &page_calls, .number = READ_AFTER,
+					      .place = PAGE_PLACE };
 const struct list_calls product_listing = {
 	.open = list_open,
 	.row = list_row,

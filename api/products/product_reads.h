@@ -6,7 +6,9 @@
 
 #include "api/batch/list.h"
 
-extern const struct connector_kind product_read_kind;
+/* The statements' texts are made with the first call, before any thread. PRODUCT_MARKS is of replicas alone. */
+#define PRODUCT_MARKS 3
+struct connector_kind product_read_kind(bool primary);
 
 /* By request->id; the first ones, and those behind request->after. */
 extern const struct read_statement product_by_id, product_first, product_after;

@@ -15,6 +15,7 @@
 #include "api/products/sql/products_patch_free.sql.h"
 #include "api/products/sql/products_upsert.sql.h"
 #include "api/products/sql/products_upsert_free.sql.h"
+#include "api/products/sql/place.sql.h"
 #include "api/products/sql/session_end.sql.h"
 #include "api/products/sql/session_mark.sql.h"
 
@@ -37,6 +38,7 @@ static const struct db_statement statements[PRODUCT_STATEMENTS] = {
 	[PRODUCT_IMPORT_FREE] = { "import_free", sql_products_import_free, 4, types },
 	[PRODUCT_MARK] = { "mark", sql_session_mark, 1, mark_type },
 	[PRODUCT_END] = { "end", sql_session_end, 1, mark_type },
+	[PRODUCT_PLACE] = { "place", sql_place, 0, NULL },
 };
 const struct connector_kind product_write_kind = { statements, ARRAY_SIZE(statements), true };
 
@@ -156,6 +158,7 @@ static const struct write_calls upsert_calls = {
 	.row = answer_row,
 	.missing = answer_not_kept,
 	.relay = relay_of,
+	.version = 7,
 };
 static const struct write_calls patch_calls = {
 	.params = write_params,
@@ -163,6 +166,7 @@ static const struct write_calls patch_calls = {
 	.row = answer_row,
 	.missing = answer_missing,
 	.relay = relay_of,
+	.version = 6,
 };
 static const struct write_calls delete_calls = {
 	.params = delete_params,
@@ -170,6 +174,7 @@ static const struct write_calls delete_calls = {
 	.row = answer_deleted,
 	.missing = answer_missing,
 	.relay = relay_of,
+	.version = 2,
 };
 
 /* What is created has an id that nobody else can have locked. */

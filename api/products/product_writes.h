@@ -8,7 +8,7 @@
 #include "common/pg/pgarray.h"
 
 /* The statements of product_write_kind, by number: those that are prepared with each connection. Imports have
- * their own: a mark, and what ends the session that has it. */
+ * their own: a mark, and what ends the session that has it. PLACE: where the primary's WAL is. */
 enum {
 	PRODUCT_UPSERT,
 	PRODUCT_UPSERT_FREE,
@@ -20,6 +20,7 @@ enum {
 	PRODUCT_IMPORT_FREE,
 	PRODUCT_MARK,
 	PRODUCT_END,
+	PRODUCT_PLACE,
 	PRODUCT_STATEMENTS
 };
 extern const struct connector_kind product_write_kind;

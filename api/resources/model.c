@@ -381,6 +381,7 @@ static bool read_resource(const struct jscan_value *from, struct model_resource 
 	    !read_bool(from, "replaced", &r->replaced, err) ||
 	    !read_bool(from, "partitioned", &r->partitioned, err) ||
 	    !read_optional(from, "stream", &r->stream, err) ||
+	    !read_optional(from, "version", &r->version, err) ||
 	    !read_int(from, "streamNumber", 1, INT16_MAX, &stream, err) ||
 	    !read_columns(from, r, err) || !read_key(from, r, err) || !read_indexes(from, r, err) ||
 	    !read_constraints(from, r, err))
@@ -522,6 +523,7 @@ static void resource_clear(struct model_resource *r)
 		free(r->constraints[i].name);
 	free(r->constraints);
 	free(r->stream);
+	free(r->version);
 	free(r->columns);
 	free(r->indexes);
 	free(r->key);

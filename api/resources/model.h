@@ -99,6 +99,7 @@ struct model_resource {
 	bool partitioned;
 	char *stream; /* that its changes go by; NULL and 0: not known */
 	int stream_number;
+	char *version; /* the column of replicas that has a row's version; NULL: not known */
 	struct model_constraint *constraints;
 	size_t nconstraints;
 	struct model_index *indexes;

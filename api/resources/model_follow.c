@@ -78,6 +78,7 @@ static void follow_resource(struct model_resource *ret, const struct model_resou
 		.nkey = was->nkey,
 		.plain = was->plain && is->plain,
 		.stream_number = is->stream_number,
+		.version = is->version ? xstrdup(is->version) : NULL,
 	};
 	for (size_t i = 0; i < was->ncolumns; i++)
 		follow_column(&ret->columns[i], &was->columns[i],

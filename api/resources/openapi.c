@@ -34,8 +34,8 @@ static void add_common(json_t *components)
 		responses, "Conflict",
 		failure("another row has the same value already, or it refers to a row that does "
 			"not exist, or another row refers to it"));
-	json_object_set_new(
-		components, "parameters",
+	json_object_update_new(
+		json_object_get(components, "parameters"),
 		json_pack("{s:{s:s, s:s, s:s, s:{s:s, s:i, s:i}}, s:{s:s, s:s, s:s, s:{s:s}}, "
 			  "s:{s:s, s:s, s:s, s:{s:s, s:[s, s]}}}",
 			  "Limit", "name", "limit", "in", "query", "description",

@@ -149,6 +149,7 @@ static json_t *page_parameters(const struct openapi *o, const struct model_resou
 	json_array_append_new(all, select_parameter());
 	json_array_append_new(all, embed_parameter(o, r));
 	json_array_append_new(all, common_parameter("Count"));
+	json_array_append_new(all, common_parameter("Position"));
 	for (size_t i = 0; i < r->ncolumns; i++)
 		json_array_append_new(all, filter_parameter(o, r, i));
 	return all;
@@ -156,7 +157,8 @@ static json_t *page_parameters(const struct openapi *o, const struct model_resou
 
 static json_t *row_parameters(const struct openapi *o, const struct model_resource *r)
 {
-	return json_pack("[o, o]", select_parameter(), embed_parameter(o, r));
+	return json_pack("[o, o, o]", select_parameter(), embed_parameter(o, r),
+			 common_parameter("Position"));
 }
 
 /* ---- answers ---- */
@@ -166,15 +168,27 @@ static json_t *header(const char *description, const char *type)
 	return json_pack("{s:s, s:{s:s}}", "description", description, "schema", "type", type);
 }
 
+/* Of all answers: what the client has seen by then. */
+static json_t *position_headers(void)
+{
+	return json_pack("{s:{s:s}}", "X-Position", "$ref", "#/components/headers/Position");
+}
+
 static json_t *read_headers(void)
 {
-	return json_pack("{s:o}", "X-Served-By",
-			 header("the replica that answered, or primary", "string"));
+	json_t *headers = position_headers();
+
+	json_object_set_new(headers, "X-Served-By",
+			    header("the replica that answered, or primary", "string"));
+	return headers;
 }
 
 static json_t *location(void)
 {
-	return json_pack("{s:o}", "Location", header("the row's path", "string"));
+	json_t *headers = position_headers();
+
+	json_object_set_new(headers, "Location", header("the row's path", "string"));
+	return headers;
 }
 
 /* Takes data over. what: "created". */
@@ -299,7 +313,7 @@ static json_t *get_operation(const struct openapi *o, const struct model_resourc
 static json_t *written(const struct openapi *o, const struct model_resource *r, bool created)
 {
 	return answer(o, r, created ? "created" : "updated", openapi_schema_ref("row", r),
-		      created ? location() : NULL, false);
+		      created ? location() : position_headers(), false);
 }
 
 #define OF_WRITES "400 403 409 412 413 415 421 422 503 504"
@@ -344,9 +358,10 @@ static json_t *delete_operation(const struct openapi *o, const struct model_reso
 	json_t *responses = o->options->envelope
 				    ? json_pack("{s:o}", "200",
 						answer(o, r, "deleted",
-						       json_pack("{s:s}", "type", "null"), NULL,
-						       false))
-				    : json_pack("{s:{s:s}}", "204", "description", "deleted");
+						       json_pack("{s:s}", "type", "null"),
+						       position_headers(), false))
+				    : json_pack("{s:{s:s, s:o}}", "204", "description", "deleted",
+						"headers", position_headers());
 
 	return operation(r, "delete", "Deletes the row", NULL, responses,
 			 "400 403 404 409 412 421 422 503 504");
@@ -366,8 +381,9 @@ static json_t *import_answer(const struct openapi *o)
 
 static json_t *import_operation(const struct openapi *o, const struct model_resource *r)
 {
-	json_t *ok = json_pack("{s:s, s:{s:{s:o}}}", "description", "counts", "content",
-			       "application/json", "schema", import_answer(o));
+	json_t *ok = json_pack("{s:s, s:o, s:{s:{s:o}}}", "description", "counts", "headers",
+			       position_headers(), "content", "application/json", "schema",
+			       import_answer(o));
 	json_t *op = operation(r, "import", "Creates or replaces rows, one JSON object a line",
 			       NULL, json_pack("{s:o}", "200", ok), "412 415 421 503");
 	json_t *responses = json_incref(json_object_get(op, "responses"));

@@ -22,6 +22,7 @@
  */
 #include <string.h>
 
+#include "api/pool/position.h"
 #include "api/resources/query_private.h"
 #include "api/resources/query_sql.h"
 
@@ -410,10 +411,39 @@ void query_sql_form(struct strbuf *out, const struct query *q)
 	}
 }
 
+/* Of the streams that the query's tables belong to. */
+static void add_place(struct strbuf *out, const struct query *q, bool primary)
+{
+	int streams[QUERY_EMBEDS_MAX + 1] = { q->resource->stream_number };
+	size_t n = 1;
+
+	for (size_t i = 0; i < q->nembeds; i++) {
+		int stream = query_embedded(q, i)->stream_number;
+		size_t at = 0;
+
+		while (at < n && streams[at] != stream)
+			at++;
+		streams[at] = stream;
+		n += at == n;
+	}
+	place_sql(out, streams, n, primary);
+}
+
+static void add_first_page_row(struct strbuf *out, const struct query *q, bool primary)
+{
+	strbuf_addstr(out, "SELECT ");
+	add_place(out, q, primary);
+	for (size_t i = 0; i < q->norders; i++)
+		strbuf_addstr(out, ", NULL");
+	strbuf_addstr(out, query_has_parents(q, -1) ? ", false\nUNION ALL\n(" : "\nUNION ALL\n(");
+}
+
 void query_sql_page(struct strbuf *out, const struct query *q, bool primary)
 {
+	add_first_page_row(out, q, primary);
 	if (q->count == QUERY_NO_COUNT) {
 		add_rows(out, q, primary, true);
+		strbuf_addch(out, ')');
 		return;
 	}
 	/* The count's part comes first, and looks at what is readable for both. */
@@ -429,15 +459,25 @@ void query_sql_page(struct strbuf *out, const struct query *q, bool primary)
 	query_sql_readable(out, q);
 	strbuf_addstr(out, "\nUNION ALL\n(");
 	add_rows(out, q, primary, false);
-	strbuf_addch(out, ')');
+	strbuf_addstr(out, "))");
 }
 
 void query_sql_keys(struct strbuf *out, const struct query *q, bool primary)
 {
 	const struct model_resource *r = q->resource;
 
+	strbuf_addstr(out, "SELECT 0::bigint, ");
+	add_place(out, q, primary);
+	strbuf_addstr(out, query_has_parents(q, -1) ? ", NULL::bigint, false\nUNION ALL\n"
+						    : ", NULL::bigint\nUNION ALL\n");
 	strbuf_addstr(out, "SELECT w.n, ");
 	query_sql_row(out, q, ROW);
+	if (primary || !r->version) {
+		strbuf_addstr(out, ",\n\tNULL::bigint");
+	} else {
+		strbuf_addstr(out, ",\n\t" ROW ".");
+		query_sql_name(out, r->version);
+	}
 	query_sql_lacks(out, q, ROW);
 	strbuf_addstr(out, "\nFROM unnest(");
 	for (size_t k = 0; k < r->nkey; k++)

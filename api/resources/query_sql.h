@@ -4,22 +4,31 @@
  *
  * Every statement checks with pgfanout.readable_tables that the tables it names are what the model says (SQLSTATE
  * PF006: they are not), and is true of both kinds of databases, but for the filter of a registered
- * table, which only the primary needs.
+ * table, which only the primary needs, for versions, which only replicas have, and for what a database tells of
+ * itself (place_sql()): in the first row, which is none of those asked for.
  *
  * Of a page or a list, a row:      0       the row as JSON, text
  *                                  1 … n   the order's columns, its cursor: whole numbers as bigint, all others
  *                                          as text
  *                                  n + 1   boolean: it lacks the parent of an embed that a foreign key promises.
  *                                          Only of queries that query_has_parents()
- *   with a count a first row of:   0       the count, as text; NULL and false in all others
- * Of a row by its key:             0       bigint: of which of the keys, from 1
+ *   with a count a second row of:  0       the count, as text; NULL and false in all others
+ * Of a row by its key:             0       bigint: of which of the keys, from 1; the first row: 0
  *                                  1       the row as JSON
- *                                  2       as n + 1 above
+ *                                  2       bigint: its version
+ *                                  3       as n + 1 above
  */
 #ifndef PGFANOUT_API_RESOURCES_QUERY_SQL_H
 #define PGFANOUT_API_RESOURCES_QUERY_SQL_H
 
 #include "api/resources/query.h"
+
+enum {
+	QUERY_PAGE_PLACE = 0,
+	QUERY_KEYS_PLACE = 1,
+	QUERY_KEYS_VERSION = 2,
+	QUERY_KEYS_LACKS = 3,
+};
 
 /* Children of a row are cut after so many, and the row says so: "commentsTruncated": true. */
 #define QUERY_CHILDREN_MAX 100

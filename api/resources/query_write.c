@@ -13,6 +13,7 @@
  */
 #include "api/resources/query_write.h"
 
+#include "api/batch/statements.h"
 #include "api/resources/query_private.h"
 #include "api/resources/query_sql.h"
 
@@ -129,6 +130,7 @@ static void add_returning(struct strbuf *out, const struct query_write *w, const
 		strbuf_addstr(out, "NULL::text AS key");
 	else
 		add_key(out, w);
+	strbuf_addstr(out, ", " WRITE_VERSION " AS version");
 }
 
 static void add_insert(struct strbuf *out, const struct query_write *w)
@@ -252,7 +254,8 @@ void query_write_sql(struct strbuf *out, const struct query_write *w, bool waits
 		add_returning(out, w, "w.number", "false");
 		break;
 	}
-	strbuf_addstr(out,
-		      ") SELECT w.number, NULL::text AS row, false AS created, NULL::text AS key "
-		      "FROM w WHERE w.locked UNION ALL SELECT * FROM written");
+	strbuf_addstr(
+		out,
+		") SELECT w.number, NULL::text AS row, false AS created, NULL::text AS key, "
+		"NULL::bigint AS version FROM w WHERE w.locked UNION ALL SELECT * FROM written");
 }

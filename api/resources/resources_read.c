@@ -52,7 +52,13 @@ static bool make(struct request *r, const struct read_calls *calls, bool joins, 
 		request_unavailable(r, "too many different queries are under way; try again");
 		return false;
 	}
-	m->reads = (struct read_statement){ .calls = calls, .joins = joins, .made = m };
+	m->reads = (struct read_statement){
+		.calls = calls,
+		.joins = joins,
+		.made = m,
+		.place = calls == &row_calls ? QUERY_KEYS_PLACE : QUERY_PAGE_PLACE,
+		.version = calls == &row_calls ? QUERY_KEYS_VERSION : 0
+	};
 	r->statement = &m->reads;
 	return true;
 }
@@ -271,7 +277,8 @@ static bool row_row(struct request *r, const struct pg_result *res, int row,
 {
 	struct strbuf *out = http_out(r->http);
 
-	if (!up->primary && query_has_parents(&r->of->query, -1) && lacks(res, row, 2))
+	if (!up->primary && query_has_parents(&r->of->query, -1) &&
+	    lacks(res, row, QUERY_KEYS_LACKS))
 		return false;
 	request_served_by(r, up);
 	if (resources_envelope(r))
@@ -358,16 +365,16 @@ static void list_close_page(struct request *r, struct strbuf *out, const struct 
 	resources_message(r, out, "retrieved");
 }
 
-/* The first row may be the count of all. */
+/* Behind that of the database's place may be the count of all. */
 static int list_first(struct request *r, const struct pg_result *rows)
 {
 	if (r->of->query.count == QUERY_NO_COUNT)
-		return 0;
+		return 1;
 	if (!r->of->counted) {
-		http_header(r->http, "X-Total-Count", db_value(rows, 0, 0));
+		http_header(r->http, "X-Total-Count", db_value(rows, 1, 0));
 		r->of->counted = true;
 	}
-	return 1;
+	return 2;
 }
 
 static bool list_whole(struct request *r, const struct pg_result *rows)
@@ -481,7 +488,7 @@ static bool on_refused(struct request *r, const struct upstream *up, enum db_out
 
 static void row_none(struct request *r)
 {
-	request_unavailable(r, "no database answers reads now");
+	read_unavailable(r);
 }
 
 static const struct read_calls row_calls = {

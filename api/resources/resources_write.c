@@ -544,4 +544,5 @@ static const struct write_calls calls = {
 	.missing = on_missing,
 	.refused = on_refused,
 	.relay = relay_of,
+	.version = 4,
 };

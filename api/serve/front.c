@@ -8,7 +8,8 @@
  *   4. The path's parts are what the route takes, an id is a UUID: 400.
  *   5. A write names no condition: 412, because nothing here has an ETag to compare; and no range:
  *      400. To ignore either would write what the client said not to.
- *   6. The content type is the route's, and the body not compressed: 415. It is not too large: 413.
+ *   6. What a read's client has seen (X-Position) is a position of ours: 400.
+ *   7. The content type is the route's, and the body not compressed: 415. It is not too large: 413.
  * What the body says is the handler's to judge.
  */
 #include "api/serve/front.h"
@@ -69,6 +70,57 @@ static bool check_conditions(struct request *r)
 	return !head->conditional && !head->partial;
 }
 
+/* The value of a cookie of this name; false: there is none. */
+static bool find_cookie(const struct http_head *head, const char *name, const char **ret,
+			size_t *ret_len)
+{
+	const char *s = head->cookie, *end = s ? s + head->cookie_len : NULL;
+	size_t len = strlen(name);
+
+	while (s < end) {
+		const char *semicolon = memchr(s, ';', (size_t)(end - s));
+		const char *last = semicolon ? semicolon : end;
+
+		while (s < last && *s == ' ')
+			s++;
+		if ((size_t)(last - s) > len && memcmp(s, name, len) == 0 && s[len] == '=') {
+			*ret = s + len + 1;
+			*ret_len = (size_t)(last - *ret);
+			return true;
+		}
+		s = semicolon ? semicolon + 1 : end;
+	}
+	return false;
+}
+
+static bool check_position(struct request *r)
+{
+	const struct http_head *head = http_request_head(r->http);
+	struct position from_cookie;
+	const char *value;
+	size_t len;
+
+	if (r->route->method != HTTP_GET)
+		return true;
+	if (head->position && !position_read(head->position, head->position_len, &r->want.at)) {
+		request_fail(r, 400, NULL, "X-Position is not one that an answer gave");
+		return false;
+	}
+	/* A browser sends what it has: a cookie that is none of ours says nothing. */
+	if (r->all->service->settings->position_cookie &&
+	    find_cookie(head, POSITION_COOKIE, &value, &len) &&
+	    position_read(value, len, &from_cookie))
+		position_join(&r->want.at, &from_cookie);
+	/* Of another primary, which this one has taken the place of. */
+	uint32_t source = atomic_load_explicit(&r->all->service->upstreams.source,
+					       memory_order_relaxed);
+
+	if (r->want.at.source != 0 && source != 0 && r->want.at.source != source)
+		r->want.at = (struct position){ .source = source, .lsn = POSITION_UNKNOWN };
+	r->want.past = head->max_stale;
+	return true;
+}
+
 static bool check_type(struct request *r)
 {
 	const struct http_head *head = http_request_head(r->http);
@@ -121,6 +173,9 @@ static void on_head(void *arg, struct http_request *http)
 	if (!check_conditions(r))
 		return;
 	/* 6 */
+	if (!check_position(r))
+		return;
+	/* 7 */
 	switch (match.route->body) {
 	case ROUTE_NO_BODY:
 		return;

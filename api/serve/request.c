@@ -200,12 +200,45 @@ static struct http_request *answering(struct request *r, int status)
 	return http;
 }
 
+void request_tell_place(struct request *r)
+{
+	char text[POSITION_TEXT_MAX + 1], cookie[POSITION_TEXT_MAX + 80];
+
+	if (!r->placed)
+		return;
+	position_write(&r->want.at, text);
+	http_header(r->http, "X-Position", text);
+	if (!r->all->service->settings->position_cookie)
+		return;
+	snprintf(cookie, sizeof(cookie), POSITION_COOKIE "=%s; Path=/; HttpOnly; SameSite=Lax",
+		 text);
+	http_header(r->http, "Set-Cookie", cookie);
+}
+
+void request_place(struct request *r, const struct upstream *up, const struct place *place,
+		   int64_t version)
+{
+	uint32_t source = atomic_load_explicit(&r->all->service->upstreams.source,
+					       memory_order_relaxed);
+	struct place at = *place;
+
+	if (up->primary) {
+		position_at_primary(&r->want.at, source, at.seen, version);
+	} else {
+		at.source = at.source != 0 ? at.source : source;
+		position_at_replica(&r->want.at, up->hash, &at, version);
+	}
+	r->placed = r->want.at.source != 0;
+}
+
 void request_reply(struct request *r, int status)
 {
 	struct http_request *http = answering(r, status);
 
-	if (http)
-		http_reply(http, status);
+	if (!http)
+		return;
+	request_tell_place(r);
+	http_reply(http, status);
 }
 
 void request_fail(struct request *r, int status, const char *field, const char *fmt, ...)
@@ -221,6 +254,8 @@ void request_fail(struct request *r, int status, const char *field, const char *
 	va_end(ap);
 	if (status == 503)
 		http_header(http, "Retry-After", "1");
+	else
+		request_tell_place(r);
 	http_reply_error(http, status, field, text);
 }
 

@@ -40,6 +40,9 @@ enum write_kind { WRITE_CREATE, WRITE_UPSERT, WRITE_PATCH, WRITE_DELETE, WRITE_K
 /* How a write is sent, once it has failed together with others: write_batch.h. */
 enum write_way { WRITE_TOGETHER, WRITE_ALONE, WRITE_APART };
 
+/* The cookie that has the position, with the setting of that name. */
+#define POSITION_COOKIE "pgfanout_position"
+
 struct request_queue {
 	struct request *head, *tail;
 	size_t n;
@@ -76,8 +79,12 @@ struct request {
 	struct route_part part[ROUTE_PARTS]; /* of the path; until gone() */
 	struct uuid id; /* of a product: from the path, the body, or made here */
 
+	/* What is to be told of its answer's place: want.at, as position.h has it after the answer. */
+	bool placed;
+
 	/* reads */
 	struct read_want want;
+	struct mono place_by;	  /* no replica is waited for after it; 0: none was yet */
 	const struct link *asked; /* last, of those in flight */
 	const struct read_statement *statement;
 	bool alone;			  /* by key: what it was joined with was refused */
@@ -125,5 +132,10 @@ void request_fail(struct request *r, int status, const char *field, const char *
 #define request_unavailable(r, ...) request_fail(r, 503, NULL, __VA_ARGS__)
 /* Before the answer. */
 void request_served_by(struct request *r, const struct upstream *up);
+/* What the answer shows is from this database, as it is in this place. version: as choice_serves()'s. */
+void request_place(struct request *r, const struct upstream *up, const struct place *place,
+		   int64_t version);
+/* The headers with the position: for answers that are no request_reply(). */
+void request_tell_place(struct request *r);
 
 #endif

@@ -18,7 +18,7 @@ struct store; /* what the rooms above keep for one worker */
 
 /* How a worker calls the rooms above. All but new() and free() in the worker's thread. */
 struct store_calls {
-	const struct connector_kind *reads, *writes; /* the two kinds of connections */
+	const struct connector_kinds *(*kinds)(void); /* of connections; before any thread, once */
 	struct store *(*new)(struct service *service, struct pool *pool);
 	void (*free)(struct store *s);	   /* no unit is in flight */
 	void (*dispatch)(struct store *s); /* at the end of a turn: sends what waits */

@@ -119,8 +119,8 @@ struct worker *worker_new(unsigned number, struct service *service,
 	w->requests.pool = &w->pool;
 	w->requests.max_in_flight = api_settings_share(settings, settings->max_in_flight);
 	w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	bool ok = pool_init(&w->pool, number, settings, &service->upstreams, service->calls->reads,
-			    service->calls->writes, w->epoll_fd, err);
+	bool ok = pool_init(&w->pool, number, settings, &service->upstreams,
+			    service->calls->kinds(), w->epoll_fd, err);
 
 	w->requests.store = service->calls->new (service, &w->pool);
 	struct http_options opt = {

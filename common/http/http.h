@@ -123,7 +123,7 @@ void http_resume(struct http_request *r); /* after body() took too little */
 /* ---- the answer ---- */
 /* To be filled before http_reply(); empty at first. */
 struct strbuf *http_out(struct http_request *r);
-/* name is a constant; value is copied. At most 6, beside Content-Type. */
+/* name is a constant; value is copied. At most 8, beside Content-Type. */
 void http_header(struct http_request *r, const char *name, const char *value);
 /* A constant; application/json without it. */
 void http_content_type(struct http_request *r, const char *type);

@@ -2,7 +2,7 @@
  * http_head.c: see http_head.h. The first fault counts; what comes after it is not looked at.
  *
  * The rules, in the order in which they are tried:
- *   1. Content-Length, Transfer-Encoding, Host and Content-Type come once at most.
+ *   1. Content-Length, Transfer-Encoding, Host, Content-Type and X-Position come once at most.
  *   2. Transfer-Encoding is exactly "chunked" (else 501) and comes without Content-Length.
  *   3. Content-Length is plain decimal digits.
  *   4. Expect is 100-continue (else 417).
@@ -100,6 +100,16 @@ void http_head_add(struct http_head *h, const char *name, size_t name_len, const
 		h->closes = h->closes || lists_word(value, value_len, "close");
 	} else if (word_is(name, name_len, "content-encoding")) {
 		h->encoded = h->encoded || !word_is(value, value_len, "identity");
+	} else if (word_is(name, name_len, "x-position")) {
+		if (h->positions++ > 0)
+			fault(h, 400, "more than one X-Position");
+		h->position = value;
+		h->position_len = value_len;
+	} else if (word_is(name, name_len, "cookie")) {
+		h->cookie = value;
+		h->cookie_len = value_len;
+	} else if (word_is(name, name_len, "cache-control")) {
+		h->max_stale = h->max_stale || lists_word(value, value_len, "max-stale");
 	} else if (word_is(name, name_len, "content-range")) {
 		h->partial = true;
 	} else if (word_is(name, name_len, "if-match") ||

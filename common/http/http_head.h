@@ -16,6 +16,10 @@ struct http_head {
 	size_t content_type_len;
 	const char *host; /* NULL: none */
 	size_t host_len;
+	const char *position; /* X-Position; NULL: none */
+	size_t position_len;
+	const char *cookie; /* NULL: none */
+	size_t cookie_len;
 	int64_t content_length; /* -1: none */
 	bool chunked;
 	bool expects_continue;
@@ -23,9 +27,10 @@ struct http_head {
 	bool encoded;	  /* Content-Encoding, but identity */
 	bool conditional; /* If-Match, If-None-Match or If-Unmodified-Since */
 	bool partial;	  /* Content-Range */
-	unsigned hosts, lengths, encodings, types; /* how many of each there were */
-	int status;				   /* 0, or the HTTP status of the first fault */
-	const char *fault;			   /* constant text */
+	bool max_stale;	  /* Cache-Control: max-stale */
+	unsigned hosts, lengths, encodings, types, positions; /* how many of each there were */
+	int status;	   /* 0, or the HTTP status of the first fault */
+	const char *fault; /* constant text */
 };
 
 void http_head_begin(struct http_head *h);

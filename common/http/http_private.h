@@ -25,7 +25,7 @@
  * is answered and told that the connection ends; closing at once would cut off what it is just
  * sending. */
 #define HTTP_DRAIN_IDLE_MS 500
-#define HTTP_HEADERS_MAX   6
+#define HTTP_HEADERS_MAX   8
 
 enum body_plan { BODY_DISCARD, BODY_COLLECT, BODY_STREAM };
 

@@ -152,6 +152,15 @@ size_t db_largest(const struct db *db);
 MUST_CHECK bool db_send(struct db *db, size_t statement, const struct db_param *params, bool binary,
 			struct mono deadline, db_callback cb, void *arg, struct err *err);
 
+/* As db_send(); and when the unit has ended the server is asked the statement `then`, which has no
+ * parameters and one value: outside of the unit's transaction, so it finds what that has committed. The callback comes
+ * after its answer. That it fails, or is lost, is no failure of the unit. */
+MUST_CHECK bool db_send_then(struct db *db, size_t statement, const struct db_param *params,
+			     bool binary, size_t then, struct mono deadline, db_callback cb,
+			     void *arg, struct err *err);
+/* Within the callback: the text of that value; "": there is none. */
+const char *db_then(const struct db *db);
+
 /* To be called when the fd is readable or writable, and after sends: flushes, reads, calls
  * callbacks. After it the connection may be dead (db_alive). */
 void db_io(struct db *db);

@@ -12,7 +12,8 @@
  * A unit on the wire is Bind, Execute, Sync. The server answers with a result or an error, then
  * with the Sync's. It commits at the Sync: a result before it proves nothing yet, and an error may
  * come at the commit itself. When this process or the server dies between the two, the unit's
- * outcome is unknown: DB_LOST.
+ * outcome is unknown: DB_LOST. A unit of db_send_then() has a second Bind, Execute, Sync, whose answers are
+ * taken when the first Sync's has come: from there on its outcome is known, whatever comes of the rest.
  *
  * libpq's PQgetResult() returns NULL for ever on a dead connection, without an answer for the units
  * behind the first: so a broken connection is never asked again, and the queue here, not libpq's,
@@ -38,6 +39,7 @@ struct unit {
 	struct mono deadline; /* never later than that of the unit behind; MONO_NEVER: none */
 	size_t prepares;      /* an extra statement, by its number; 0: none */
 	unsigned before;      /* results that come before its own: of DEALLOCATE, of the prepare */
+	bool then;	      /* something is asked after it */
 };
 
 /* A statement beside those of the table. While the unit that prepares it is in flight, others bring its text
@@ -73,6 +75,8 @@ struct db {
 	bool answered;	  /* result or error has come */
 	bool new_session; /* … and the error says that this session is of no more use */
 	struct err err;
+	bool ended;	     /* its Sync has come: what was asked after it is awaited */
+	char then_value[80]; /* the answer to that */
 
 	/* Parameters of one PQsendQueryPrepared, large enough for every statement. */
 	const char **values;
@@ -250,10 +254,41 @@ static struct unit unit_pop(struct db *db)
 	return u;
 }
 
+/* The unit at the head: its Sync has come. Everything that the callback may change through db_send() is settled first. */
+static void answer_ended(struct db *db)
+{
+	struct unit u = unit_pop(db);
+	PGresult *result = db->result;
+	enum db_outcome outcome = db->outcome;
+	struct err err = { .text = "" };
+
+	if (outcome != DB_OK)
+		err = db->err;
+	if (outcome == DB_LOST || db->new_session)
+		give_up(db,
+			err.text[0] ? err.text : "the session has lost its prepared statements");
+	if (u.prepares) {
+		struct extra *e = &db->extras[u.prepares - db->nstatements];
+
+		e->state = db->passed == u.before ? PREPARED : UNPREPARED;
+		e->taken = e->taken && db->passed == 0;
+	}
+	db->result = NULL;
+	db->passed = 0;
+	db->answered = db->new_session = db->ended = false;
+	u.cb(u.arg, outcome, result, &err);
+	db->then_value[0] = '\0';
+	PQclear(result);
+}
+
 static void answer_lost(struct db *db)
 {
-	PQclear(db->result);
-	db->result = NULL;
+	if (db->ended) {
+		answer_ended(db);
+	} else {
+		PQclear(db->result);
+		db->result = NULL;
+	}
 	/* What came without its Sync did not count, but the server's last words say more than
 	 * "connection closed". */
 	if (db->answered && db->outcome != DB_OK)
@@ -373,8 +408,8 @@ static bool send_prepare(struct db *db, const struct extra *e)
 	return PQsendPrepare(db->conn, e->name, e->sql, e->nparams, NULL);
 }
 
-bool db_send(struct db *db, size_t statement, const struct db_param *params, bool binary,
-	     struct mono deadline, db_callback cb, void *arg, struct err *err)
+static bool send_unit(struct db *db, size_t statement, const struct db_param *params, bool binary,
+		      bool then, struct mono deadline, db_callback cb, void *arg, struct err *err)
 {
 	if (db->broken)
 		return err_set(err, "%s", db->why.text);
@@ -409,24 +444,68 @@ bool db_send(struct db *db, size_t statement, const struct db_param *params, boo
 				     .arg = arg,
 				     .deadline = deadline,
 				     .prepares = prepares ? statement : 0,
-				     .before = !prepares ? 0 : 1 + e->taken });
+				     .before = !prepares ? 0 : 1 + e->taken,
+				     .then = then });
 	if (prepares)
 		e->state = ASKED;
 	/* From here on the unit may be on its way: a failure makes it DB_LOST, it does not make it
 	 * unsent. */
 	if (!PQpipelineSync(db->conn))
 		give_up(db, NULL);
-	else
+	return true;
+}
+
+bool db_send(struct db *db, size_t statement, const struct db_param *params, bool binary,
+	     struct mono deadline, db_callback cb, void *arg, struct err *err)
+{
+	bool ok = send_unit(db, statement, params, binary, false, deadline, cb, arg, err);
+
+	if (ok && !db->broken)
+		flush(db);
+	return ok;
+}
+
+bool db_send_then(struct db *db, size_t statement, const struct db_param *params, bool binary,
+		  size_t then, struct mono deadline, db_callback cb, void *arg, struct err *err)
+{
+	if (!send_unit(db, statement, params, binary, true, deadline, cb, arg, err))
+		return false;
+	if (!db->broken &&
+	    (!PQsendQueryPrepared(db->conn, db->table[then].name, 0, NULL, NULL, NULL, 0) ||
+	     !PQpipelineSync(db->conn)))
+		give_up(db, NULL);
+	if (!db->broken)
 		flush(db);
 	return true;
 }
 
+const char *db_then(const struct db *db)
+{
+	return db->then_value;
+}
+
 /* ---- receiving ---- */
+
+/* Of what was asked after the unit at the head. */
+static void take_then(struct db *db, PGresult *r, ExecStatusType status)
+{
+	if (status == PGRES_TUPLES_OK && PQntuples(r) == 1)
+		snprintf(db->then_value, sizeof(db->then_value), "%s", PQgetvalue(r, 0, 0));
+	else if (status != PGRES_PIPELINE_SYNC)
+		db->new_session = db->new_session || db_needs_new_session(r);
+	PQclear(r);
+	if (status == PGRES_PIPELINE_SYNC)
+		answer_ended(db);
+}
 
 static void take_result(struct db *db, PGresult *r)
 {
 	ExecStatusType status = PQresultStatus(r);
 
+	if (db->ended) {
+		take_then(db, r, status);
+		return;
+	}
 	switch (status) {
 	case PGRES_TUPLES_OK:
 	case PGRES_COMMAND_OK:
@@ -467,27 +546,10 @@ static void take_result(struct db *db, PGresult *r)
 		give_up(db, "the server answered a Sync without an answer to its statement");
 		return;
 	}
-	/* The Sync: everything that the callback may change through db_send() is settled first. */
-	struct unit u = unit_pop(db);
-	PGresult *result = db->result;
-	enum db_outcome outcome = db->outcome;
-	struct err err = { .text = "" };
-
-	if (outcome != DB_OK)
-		err = db->err;
-	if (outcome == DB_LOST || db->new_session)
-		give_up(db, err.text);
-	if (u.prepares) {
-		struct extra *e = &db->extras[u.prepares - db->nstatements];
-
-		e->state = db->passed == u.before ? PREPARED : UNPREPARED;
-		e->taken = e->taken && db->passed == 0;
-	}
-	db->result = NULL;
-	db->passed = 0;
-	db->answered = db->new_session = false;
-	u.cb(u.arg, outcome, result, &err);
-	PQclear(result);
+	if (unit_at(db, 0)->then)
+		db->ended = true;
+	else
+		answer_ended(db);
 }
 
 /* Takes everything that libpq has complete in memory. */

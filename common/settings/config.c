@@ -243,7 +243,7 @@ static void help_line(const char *name, const char *help, const char *remark)
 	printf("  %-24s %s (%s)\n", name, help, remark);
 }
 
-void config_help(const struct setting *table, size_t n, bool replicas)
+void config_help(const struct setting *table, size_t n, bool standbys)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct setting *s = &table[i];
@@ -269,13 +269,15 @@ void config_help(const struct setting *table, size_t n, bool replicas)
 		}
 		help_line(s->name, s->help, strbuf_str(&remark));
 	}
-	if (replicas) {
-		help_line("REPLICA_n_URL", "replica n, any libpq URI; n = 1, 2, ..., gaps are fine",
-			  "at least one");
-		help_line("REPLICA_n_NAME",
-			  "its name in queues, logs and answers: a-z, 0-9, _ and -",
-			  "default replica-n");
-	}
+	help_line("REPLICA_n_URL", "replica n, any libpq URI; n = 1, 2, ..., gaps are fine",
+		  "at least one");
+	help_line("REPLICA_n_NAME", "its name in queues, logs and answers: a-z, 0-9, _ and -",
+		  "default replica-n");
+	if (!standbys)
+		return;
+	help_line("STANDBY_n_URL", "streaming standby n of the primary: it serves reads too",
+		  "default: not set");
+	help_line("STANDBY_n_NAME", "its name in logs and answers", "default standby-n");
 }
 
 static void print_secret(const char *name, const char *value)
@@ -287,8 +289,20 @@ static void print_secret(const char *name, const char *value)
 	printf("%s=%s\n", name, scrubbed);
 }
 
+static void print_servers(const char *prefix, const struct replica_settings *servers)
+{
+	for (size_t i = 0; servers && i < servers->n; i++) {
+		const struct replica_setting *r = &servers->replica[i];
+		char name[32];
+
+		snprintf(name, sizeof(name), "%s%u_URL", prefix, r->number);
+		print_secret(name, r->url);
+		printf("%s%u_NAME=%s\n", prefix, r->number, r->name);
+	}
+}
+
 void config_print(const struct setting *table, size_t n, const void *settings,
-		  const struct replica_settings *replicas)
+		  const struct replica_settings *replicas, const struct replica_settings *standbys)
 {
 	for (size_t i = 0; i < n; i++) {
 		const struct setting *s = &table[i];
@@ -309,12 +323,6 @@ void config_print(const struct setting *table, size_t n, const void *settings,
 				printf("%s=%s\n", s->name, value);
 		}
 	}
-	for (size_t i = 0; replicas && i < replicas->n; i++) {
-		const struct replica_setting *r = &replicas->replica[i];
-		char name[32];
-
-		snprintf(name, sizeof(name), "REPLICA_%u_URL", r->number);
-		print_secret(name, r->url);
-		printf("REPLICA_%u_NAME=%s\n", r->number, r->name);
-	}
+	print_servers("REPLICA_", replicas);
+	print_servers("STANDBY_", standbys);
 }

@@ -31,11 +31,11 @@ struct setting {
 	const char *help; /* one line */
 };
 
-/* A replica as the settings name it. */
+/* A replica, or a standby, as the settings name it. */
 struct replica_setting {
 	char *name; /* [a-z0-9][a-z0-9_-]{0,47} */
 	char *url;
-	unsigned number; /* the n of REPLICA_n_URL */
+	unsigned number; /* the n of REPLICA_n_URL, or of STANDBY_n_URL */
 };
 
 #define REPLICAS_MAX 64
@@ -55,21 +55,21 @@ MUST_CHECK bool config_load_env_file(const char *path, struct err *err);
 MUST_CHECK bool config_load(const struct setting *table, size_t n, void *settings, struct err *err);
 void config_free(const struct setting *table, size_t n, void *settings);
 
-/* REPLICA_n_URL and REPLICA_n_NAME. At least `at_least` must be there, names must differ. On
- * failure nothing is left to free. */
+/* REPLICA_n_URL and REPLICA_n_NAME, at least `at_least` of them; and STANDBY_n_URL and STANDBY_n_NAME, unless
+ * ret_standbys is NULL. All names must differ. On failure nothing is left to free. */
 MUST_CHECK bool config_load_replicas(struct replica_settings *ret, size_t at_least,
-				     struct err *err);
+				     struct replica_settings *ret_standbys, struct err *err);
 void config_free_replicas(struct replica_settings *r);
 
 /* Whether a value can be a libpq URI or keyword string; the error names the setting and not the
  * value. */
 MUST_CHECK bool config_check_pg_url(const char *name, const char *value, struct err *err);
 
-/* The settings part of --help: a line "  NAME  help (default …)" each, to stdout. replicas: lines
- * for REPLICA_n_URL and REPLICA_n_NAME too. */
-void config_help(const struct setting *table, size_t n, bool replicas);
-/* What --check-config prints: "NAME=value", secrets scrubbed. replicas may be NULL. */
+/* The settings part of --help: a line "  NAME  help (default …)" each, to stdout, and those for replicas; with
+ * standbys also theirs. */
+void config_help(const struct setting *table, size_t n, bool standbys);
+/* What --check-config prints: "NAME=value", secrets scrubbed. replicas and standbys may be NULL. */
 void config_print(const struct setting *table, size_t n, const void *settings,
-		  const struct replica_settings *replicas);
+		  const struct replica_settings *replicas, const struct replica_settings *standbys);
 
 #endif

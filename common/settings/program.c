@@ -14,6 +14,13 @@ static struct replica_settings *replicas_of(const struct program *p, const void 
 	return (struct replica_settings *)((uintptr_t)settings + p->replicas_at);
 }
 
+static struct replica_settings *standbys_of(const struct program *p, const void *settings)
+{
+	return p->standbys_at == 0
+		       ? NULL
+		       : (struct replica_settings *)((uintptr_t)settings + p->standbys_at);
+}
+
 static const char *text_at(const void *settings, size_t offset)
 {
 	return *(char *const *)((uintptr_t)settings + offset);
@@ -23,7 +30,7 @@ static bool load(const struct program *p, void *settings, struct err *err)
 {
 	if (!config_load_env_file(".env", err) || !config_load(p->table, p->ntable, settings, err))
 		return false;
-	if (!config_load_replicas(replicas_of(p, settings), 1, err)) {
+	if (!config_load_replicas(replicas_of(p, settings), 1, standbys_of(p, settings), err)) {
 		config_free(p->table, p->ntable, settings);
 		return false;
 	}
@@ -47,12 +54,14 @@ void program_free(const struct program *p, void *settings)
 {
 	config_free(p->table, p->ntable, settings);
 	config_free_replicas(replicas_of(p, settings));
+	if (standbys_of(p, settings))
+		config_free_replicas(standbys_of(p, settings));
 }
 
 void program_help(const struct program *p)
 {
 	puts(p->help);
-	config_help(p->table, p->ntable, true);
+	config_help(p->table, p->ntable, p->standbys_at != 0);
 	puts(p->codes);
 }
 
@@ -63,7 +72,8 @@ void program_version(const struct program *p)
 
 void program_print(const struct program *p, const void *settings)
 {
-	config_print(p->table, p->ntable, settings, replicas_of(p, settings));
+	config_print(p->table, p->ntable, settings, replicas_of(p, settings),
+		     standbys_of(p, settings));
 }
 
 void program_start(const struct program *p, const void *settings)

@@ -18,6 +18,7 @@ struct program {
 	size_t ntable;
 	/* Where in the settings struct these are: */
 	size_t replicas_at;		    /* struct replica_settings */
+	size_t standbys_at;		    /* the same; 0: it knows of no standbys */
 	size_t log_level_at, log_format_at; /* char * */
 	/* Checks and completes what one setting alone cannot tell; may be NULL. */
 	bool (*finish)(void *settings, struct err *err);

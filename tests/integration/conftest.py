@@ -55,10 +55,10 @@ def pytest_collection_modifyitems(config, items):
 class Servers:
     """The session's servers, which any test may kill, pause or restart."""
 
-    def __init__(self):
+    def __init__(self, replicas=2):
         self.folder = new_folder()
         self.primary = Postgres("primary", self.folder)
-        self.replicas = [Postgres(f"replica-{n}", self.folder) for n in (1, 2)]
+        self.replicas = [Postgres(f"replica-{n + 1}", self.folder) for n in range(replicas)]
         self.rabbitmq = RabbitMQ(self.folder)
         self.all = [self.primary, *self.replicas, self.rabbitmq]
         self.by_name = {s.name: s for s in self.all}

@@ -234,6 +234,8 @@ static inline void spec_make_resource(struct model_resource *r, const struct tab
 	*r = (struct model_resource){ .name = xstrdup(t->name),
 				      .table = table,
 				      .shape = table + 100,
+				      .stream_number = table == 3 ? 3 : 2,
+				      .version = xstrdup("pgfanout_version"),
 				      .schema = xstrdup(t->schema),
 				      .relation = xstrdup(t->relation),
 				      .filter = t->filter != NULL ? xstrdup(t->filter) : NULL,
@@ -259,6 +261,8 @@ static inline void spec_make_wide(struct model_resource *r, int table)
 	*r = (struct model_resource){ .name = xstrdup("wide"),
 				      .table = table,
 				      .shape = table + 100,
+				      .stream_number = table == 3 ? 3 : 2,
+				      .version = xstrdup("pgfanout_version"),
 				      .schema = xstrdup("public"),
 				      .relation = xstrdup("wide"),
 				      .ncolumns = MODEL_WIDE,
@@ -331,6 +335,7 @@ static inline void model_for_tests_free(struct model *m)
 		free(r->schema);
 		free(r->relation);
 		free(r->filter);
+		free(r->version);
 		free(r->columns);
 		free(r->key);
 		free(r->indexes);

@@ -122,7 +122,7 @@ static char *printed(void (*show)(const void *arg), const void *arg)
 
 static void show_settings(const void *arg)
 {
-	config_print(table, ARRAY_SIZE(table), arg, NULL);
+	config_print(table, ARRAY_SIZE(table), arg, NULL, NULL);
 }
 
 /* ---- settings ---- */
@@ -306,6 +306,8 @@ static void test_help(void **state)
 		"more (default no)\n",
 		"  REPLICA_n_URL ",
 		"  REPLICA_n_NAME ",
+		"  STANDBY_n_URL ",
+		"  STANDBY_n_NAME ",
 	};
 	char *help = printed(show_help, NULL);
 	(void)state;
@@ -320,7 +322,7 @@ static void test_help(void **state)
 	for (const char *p = help; *p; p = strchr(p, '\n') + 1, lines++)
 		if (strncmp(p, "  ", 2) != 0 || p[2] < 'A' || p[2] > 'Z')
 			fail_msg("line %zu: \"%.40s\"", lines, p);
-	assert_int_equal(lines, ARRAY_SIZE(table) + 2);
+	assert_int_equal(lines, ARRAY_SIZE(table) + 4);
 	free(help);
 }
 
@@ -404,7 +406,7 @@ static const struct {
 
 static void show_replicas(const void *arg)
 {
-	config_print(NULL, 0, NULL, arg);
+	config_print(NULL, 0, NULL, arg, NULL);
 }
 
 static void test_replicas(void **state)
@@ -417,7 +419,7 @@ static void test_replicas(void **state)
 		struct err err;
 
 		environment(replicas[i].env);
-		bool good = config_load_replicas(&r, replicas[i].at_least, &err);
+		bool good = config_load_replicas(&r, replicas[i].at_least, NULL, &err);
 		if (good != replicas[i].good)
 			fail_msg("row %zu (%s): %s", i, replicas[i].want,
 				 good ? "was taken" : err.text);
@@ -466,15 +468,71 @@ static void test_replicas_most(void **state)
 		snprintf(name, sizeof(name), "REPLICA_%d_URL", i);
 		setenv(name, "postgresql://h/d", 1);
 		if (i == REPLICAS_MAX) {
-			assert_true(config_load_replicas(&r, 1, &err));
+			assert_true(config_load_replicas(&r, 1, NULL, &err));
 			assert_int_equal(r.n, REPLICAS_MAX);
 			for (size_t k = 0; k < r.n; k++)
 				assert_int_equal(r.replica[k].number, k + 1);
 			config_free_replicas(&r);
 		}
 	}
-	assert_false(config_load_replicas(&r, 1, &err));
+	assert_false(config_load_replicas(&r, 1, NULL, &err));
 	assert_non_null(strstr(err.text, "more than 64 replicas"));
+}
+
+static const struct {
+	const char *env[8], *want; /* of both, or the error */
+	bool good;
+} standbys[] = {
+	{ { "REPLICA_1_URL=postgresql://a/d" }, "", true },
+	{ { "REPLICA_1_URL=postgresql://a/d", "STANDBY_3_URL=postgresql://b/d",
+	    "STANDBY_1_URL=postgresql://c/d", "STANDBY_3_NAME=near" },
+	  "1 standby-1;3 near;",
+	  true },
+	{ { "REPLICA_1_URL=postgresql://a/d", "REPLICA_1_NAME=standby-1",
+	    "STANDBY_1_URL=postgresql://b/d" },
+	  "REPLICA_1_NAME and STANDBY_1_NAME are both \"standby-1\"",
+	  false },
+	{ { "REPLICA_1_URL=postgresql://a/d", "STANDBY_1_URL=postgresql://b/d",
+	    "STANDBY_2_URL=postgresql://c/d", "STANDBY_2_NAME=standby-1" },
+	  "STANDBY_1_NAME and STANDBY_2_NAME are both",
+	  false },
+	{ { "REPLICA_1_URL=postgresql://a/d", "STANDBY_2_NAME=x" },
+	  "STANDBY_2_NAME is set but STANDBY_2_URL is not",
+	  false },
+	{ { "REPLICA_1_URL=postgresql://a/d", "STANDBY_1_URL=postgresql://b/d",
+	    "STANDBY_1_NAME=primary" },
+	  "take another, such as standby-1",
+	  false },
+	{ { "STANDBY_1_URL=postgresql://b/d" }, "REPLICA_1_URL is not set", false },
+};
+
+static void test_standbys(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(standbys); i++) {
+		struct replica_settings r, s;
+		AUTO_STRBUF got = STRBUF_INIT;
+		struct err err;
+
+		environment(standbys[i].env);
+		bool good = config_load_replicas(&r, 1, &s, &err);
+
+		if (good != standbys[i].good)
+			fail_msg("row %zu: %s", i, good ? "was taken" : err.text);
+		if (!good) {
+			if (!strstr(err.text, standbys[i].want))
+				fail_msg("row %zu: \"%s\"", i, err.text);
+			continue;
+		}
+		for (size_t k = 0; k < s.n; k++)
+			strbuf_addf(&got, "%u %s;", s.replica[k].number, s.replica[k].name);
+		assert_string_equal(strbuf_str(&got), standbys[i].want);
+		config_free_replicas(&r);
+		config_free_replicas(&s);
+		/* A program that knows of none does not look at them. */
+		assert_true(config_load_replicas(&r, 1, NULL, &err));
+		config_free_replicas(&r);
+	}
 }
 
 /* ---- .env ---- */
@@ -638,9 +696,13 @@ static int remove_folder(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_load),	 cmocka_unit_test(test_help),
-		cmocka_unit_test(test_replicas), cmocka_unit_test(test_replicas_most),
-		cmocka_unit_test(test_env_file), cmocka_unit_test(test_env_file_itself),
+		cmocka_unit_test(test_load),
+		cmocka_unit_test(test_help),
+		cmocka_unit_test(test_replicas),
+		cmocka_unit_test(test_replicas_most),
+		cmocka_unit_test(test_standbys),
+		cmocka_unit_test(test_env_file),
+		cmocka_unit_test(test_env_file_itself),
 	};
 
 	return cmocka_run_group_tests(tests, make_folder, remove_folder);

@@ -64,6 +64,19 @@ static void say(int *fd, char what)
 	case 'C': /* done */
 		message(*fd, 'C', "UPDATE 1", sizeof("UPDATE 1"));
 		break;
+	case 'T': /* one column, a text */
+		message(*fd, 'T',
+			"\0\1"
+			"v\0"
+			"\0\0\0\0\0\0\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0",
+			22);
+		break;
+	case 'D': /* its value */
+		message(*fd, 'D',
+			"\0\1\0\0\0\2"
+			"42",
+			8);
+		break;
 	case 'Z': /* the Sync's answer */
 		message(*fd, 'Z', "I", 1);
 		break;
@@ -140,7 +153,8 @@ static void *welcome(void *arg)
 	return NULL;
 }
 
-static const struct db_statement statements[] = { { "one", "UPDATE", 1, NULL } };
+static const struct db_statement statements[] = { { "one", "UPDATE", 1, NULL },
+						  { "then", "SELECT", 0, NULL } };
 
 static struct db *open_db(int *ret_server)
 {
@@ -298,6 +312,94 @@ static void test_scripts(void **state)
 	}
 }
 
+struct told {
+	int calls;
+	enum db_outcome outcome;
+	char then[16];
+	struct db *db;
+};
+
+static void on_told(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		    const struct err *err)
+{
+	struct told *t = arg;
+
+	assert_true((r != NULL) == (outcome == DB_OK));
+	assert_true((err->text[0] != '\0') == (outcome != DB_OK));
+	t->calls++;
+	t->outcome = outcome;
+	snprintf(t->then, sizeof(t->then), "%s", db_then(t->db));
+}
+
+/* What is asked after a unit takes nothing back of what is known of it. */
+static void test_then(void **state)
+{
+	static const struct {
+		const char *name, *script;
+		enum db_outcome outcomes[2];
+		const char *then[2];
+		bool alive;
+	} rows[] = {
+		{ "both are answered",
+		  "2nCZ2TDCZ2nCZ2TDCZ",
+		  { DB_OK, DB_OK },
+		  { "42", "42" },
+		  true },
+		{ "that has no answer", "2nCZrZ2nCZ2TDCZ", { DB_OK, DB_OK }, { "", "42" }, true },
+		{ "of a unit that was refused",
+		  "2rZ2TDCZ2nCZ2TDCZ",
+		  { DB_REFUSED, DB_OK },
+		  { "42", "42" },
+		  true },
+		{ "the end between the two", "2nCZx", { DB_OK, DB_LOST }, { "", "" }, false },
+		{ "the end in its answer", "2nCZ2TDx", { DB_OK, DB_LOST }, { "", "" }, false },
+		{ "the end is told between the two",
+		  "2nCZfx",
+		  { DB_OK, DB_LOST },
+		  { "", "" },
+		  false },
+		{ "the end before it", "2nCx", { DB_LOST, DB_LOST }, { "", "" }, false },
+		{ "the end between the two, of one that was refused",
+		  "rZx",
+		  { DB_REFUSED, DB_LOST },
+		  { "", "" },
+		  false },
+		{ "the session has lost its statements",
+		  "2nCZdZ",
+		  { DB_OK, DB_LOST },
+		  { "", "" },
+		  false },
+	};
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		const struct db_param param = DB_TEXT("7");
+		struct told told[2];
+		struct err err;
+		int server;
+		struct db *db = open_db(&server);
+
+		for (size_t k = 0; k < 2; k++) {
+			told[k] = (struct told){ .db = db };
+			assert_true(db_send_then(db, 0, &param, false, 1, MONO_NEVER, on_told,
+						 &told[k], &err));
+		}
+		for (const char *c = rows[i].script; *c; c++)
+			say_and_read(&server, *c, db);
+		if (db_alive(db) != rows[i].alive)
+			fail_msg("%s: alive or not", rows[i].name);
+		db_tick(db, mono_now());
+		for (size_t k = 0; k < 2; k++)
+			if (told[k].calls != 1 || told[k].outcome != rows[i].outcomes[k] ||
+			    strcmp(told[k].then, rows[i].then[k]) != 0)
+				fail_msg("%s: unit %zu: %d calls, %s, \"%s\"", rows[i].name, k,
+					 told[k].calls, db_outcome_name(told[k].outcome),
+					 told[k].then);
+		db_close(db);
+		if (server >= 0)
+			close(server);
+	}
+}
+
 /* Who is in front must be answered by the time of whoever is behind. */
 static void test_deadlines(void **state)
 {
@@ -360,6 +462,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scripts),
+		cmocka_unit_test(test_then),
 		cmocka_unit_test(test_deadlines),
 		cmocka_unit_test(test_a_callback_sends),
 	};

@@ -12,8 +12,9 @@ WITH w AS (
 	DELETE FROM products AS p
 	USING w
 	WHERE p.id = w.id AND NOT w.locked
-	RETURNING p.id::uuid, true
+	RETURNING p.id::uuid, true,
+		coalesce(pg_sequence_last_value('pgfanout.version_seq'::regclass), 0) + 1
 )
 SELECT * FROM deleted
 UNION ALL
-SELECT w.id, NULL FROM w WHERE w.locked
+SELECT w.id, NULL, NULL FROM w WHERE w.locked

@@ -15,8 +15,9 @@ WITH w AS (
 	FROM w
 	WHERE p.id = w.id AND NOT w.locked
 	RETURNING p.id::uuid, p.name::text, p.price::text, p.stock::integer,
-		p.created_at::timestamptz, p.updated_at::timestamptz
+		p.created_at::timestamptz, p.updated_at::timestamptz,
+		coalesce(pg_sequence_last_value('pgfanout.version_seq'::regclass), 0) + 1
 )
 SELECT * FROM written
 UNION ALL
-SELECT w.id, NULL, NULL, NULL, NULL, NULL FROM w WHERE w.locked
+SELECT w.id, NULL, NULL, NULL, NULL, NULL, NULL FROM w WHERE w.locked

@@ -7,4 +7,5 @@ FROM unnest($1::uuid[], $2::text[], $3::text[], $4::integer[]) AS w (id, name, p
 ON CONFLICT (id) DO UPDATE
 	SET name = excluded.name, price = excluded.price, stock = excluded.stock, updated_at = now()
 RETURNING p.id::uuid, p.name::text, p.price::text, p.stock::integer,
-	p.created_at::timestamptz, p.updated_at::timestamptz, (p.xmax = 0)
+	p.created_at::timestamptz, p.updated_at::timestamptz, (p.xmax = 0),
+	coalesce(pg_sequence_last_value('pgfanout.version_seq'::regclass), 0) + 1

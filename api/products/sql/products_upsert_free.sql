@@ -19,8 +19,9 @@ WITH w AS (
 		SET name = excluded.name, price = excluded.price, stock = excluded.stock,
 			updated_at = now()
 	RETURNING p.id::uuid, p.name::text, p.price::text, p.stock::integer,
-		p.created_at::timestamptz, p.updated_at::timestamptz, (p.xmax = 0)
+		p.created_at::timestamptz, p.updated_at::timestamptz, (p.xmax = 0),
+		coalesce(pg_sequence_last_value('pgfanout.version_seq'::regclass), 0) + 1
 )
 SELECT * FROM written
 UNION ALL
-SELECT w.id, NULL, NULL, NULL, NULL, NULL, NULL FROM w WHERE w.locked
+SELECT w.id, NULL, NULL, NULL, NULL, NULL, NULL, NULL FROM w WHERE w.locked

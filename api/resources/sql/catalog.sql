@@ -184,6 +184,7 @@ candidates AS MATERIALIZED (
 			'comment', f.comment, 'rows', f.rows, 'joined', nullif(f.joined, false),
 			'replaced', nullif(f.joined AND f.untouched, false), 'partitioned', nullif(r.relkind = 'p', false),
 			'stream', r.description ->> 'stream', 'streamNumber', r.stream,
+			'version', r.description ->> 'version',
 			'columns', c.json, 'indexes', x.json, 'constraints', k.json,
 			'key', (SELECT jsonb_agg(c.name ORDER BY k.place)
 				FROM jsonb_array_elements(r.description -> 'key') WITH ORDINALITY AS k (att, place)

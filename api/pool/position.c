@@ -1,0 +1,244 @@
+/*
+ * position.c: see position.h. Any thread.
+ *
+ * A position as text: base64 of its format's number, and its members in network order; the last two only if
+ * there is a replica. Clients keep it for a moment, and take none apart: another format needs no more than
+ * another number.
+ */
+#include "api/pool/position.h"
+
+#include <endian.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/base64.h"
+
+#define FORMAT 1
+#define SHORT  (1 + 4 + 8 + 8)
+#define LONG   (SHORT + 4 + 8)
+
+uint32_t position_hash(const char *text)
+{
+	uint32_t h = UINT32_C(0x811c9dc5); /* FNV-1a */
+
+	for (; *text != '\0'; text++)
+		h = (h ^ (unsigned char)*text) * UINT32_C(0x01000193);
+	return h != 0 ? h : 1;
+}
+
+/* ---- text ---- */
+
+static uint32_t get4(const char *at)
+{
+	uint32_t n;
+
+	memcpy(&n, at, sizeof(n));
+	return be32toh(n);
+}
+
+static uint64_t get8(const char *at)
+{
+	uint64_t n;
+
+	memcpy(&n, at, sizeof(n));
+	return be64toh(n);
+}
+
+static char *put4(char *at, uint32_t n)
+{
+	n = htobe32(n);
+	memcpy(at, &n, sizeof(n));
+	return at + sizeof(n);
+}
+
+static char *put8(char *at, uint64_t n)
+{
+	n = htobe64(n);
+	memcpy(at, &n, sizeof(n));
+	return at + sizeof(n);
+}
+
+bool position_read(const char *text, size_t len, struct position *ret)
+{
+	char bytes[LONG];
+	bool is_long = base64_decode(BASE64_URL, text, len, bytes, LONG);
+
+	if (!is_long && !base64_decode(BASE64_URL, text, len, bytes, SHORT))
+		return false;
+	*ret = (struct position){ .source = get4(bytes + 1),
+				  .lsn = get8(bytes + 5),
+				  .version = (int64_t)get8(bytes + 13) };
+	if (is_long) {
+		ret->replica = get4(bytes + SHORT);
+		ret->seen = get8(bytes + SHORT + 4);
+	}
+	return bytes[0] == FORMAT && ret->source != 0 && ret->version >= 0 &&
+	       is_long == (ret->replica != 0);
+}
+
+void position_write(const struct position *p, char ret[POSITION_TEXT_MAX + 1])
+{
+	AUTO_STRBUF text = STRBUF_INIT;
+	char bytes[LONG] = { FORMAT }, *end = bytes + 1;
+
+	end = put4(end, p->source);
+	end = put8(end, p->lsn);
+	end = put8(end, (uint64_t)p->version);
+	if (p->replica != 0) {
+		end = put4(end, p->replica);
+		end = put8(end, p->seen);
+	}
+	base64_add(&text, BASE64_URL, bytes, (size_t)(end - bytes));
+	memcpy(ret, text.data, text.len + 1);
+}
+
+/* ---- what was seen ---- */
+
+static uint64_t later(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
+
+uint64_t position_needs(const struct position *p, uint32_t replica)
+{
+	return p->replica == replica ? p->lsn : later(p->lsn, p->seen);
+}
+
+void position_join(struct position *p, const struct position *other)
+{
+	if (p->source == 0) {
+		*p = *other;
+		return;
+	}
+	if (other->source == 0)
+		return;
+	uint32_t replica = p->replica == other->replica ? p->replica : 0;
+
+	p->lsn = p->source != other->source
+			 ? POSITION_UNKNOWN
+			 : later(position_needs(p, replica), position_needs(other, replica));
+	p->seen = replica != 0 ? later(p->seen, other->seen) : 0;
+	p->replica = replica;
+	p->version = p->version > 0 && other->version > p->version ? other->version
+		     : other->version > 0			   ? p->version
+								   : 0;
+}
+
+void position_at_replica(struct position *p, uint32_t replica, const struct place *place,
+			 int64_t version)
+{
+	bool first = p->source == 0;
+
+	p->lsn = position_needs(p, replica);
+	p->source = place->source;
+	p->replica = replica;
+	p->seen = place->seen;
+	if (version == 0 || first)
+		p->version = version;
+	else if (p->version > 0 && p->version < version)
+		p->version = version;
+}
+
+void position_at_primary(struct position *p, uint32_t source, uint64_t lsn, int64_t version)
+{
+	*p = (struct position){ .source = source,
+				.lsn = lsn != 0 ? lsn : POSITION_UNKNOWN,
+				.version = version };
+}
+
+/* ---- what a database tells ---- */
+
+/* The newest mark of a stream. */
+static void add_mark(struct strbuf *out, int stream)
+{
+	strbuf_addf(out,
+		    "pgfanout.seen_%d AS s%d LEFT JOIN LATERAL (SELECT * FROM pgfanout.positions "
+		    "WHERE stream = %d ORDER BY stream DESC, lsn DESC LIMIT 1) AS p%d ON true",
+		    stream, stream, stream, stream);
+}
+
+/* While that is not known, it is said to be more than any place. */
+static void add_seen(struct strbuf *out, int stream)
+{
+	strbuf_addf(out, "CASE WHEN s%d.is_called THEN s%d.last_value ELSE %" PRId64 " END", stream,
+		    stream, INT64_MAX);
+}
+
+/* "greatest(p1.wrong, p2.wrong)" */
+static void add_most(struct strbuf *out, const char *which, const char *column, const int *streams,
+		     size_t n)
+{
+	strbuf_addf(out, "%s(", which);
+	for (size_t i = 0; i < n; i++)
+		strbuf_addf(out, "%sp%d.%s", i > 0 ? ", " : "", streams[i], column);
+	strbuf_addch(out, ')');
+}
+
+/* Of several streams it is where all of them are. */
+static void add_several(struct strbuf *out, const int *streams, size_t n)
+{
+	strbuf_addstr(out, "(SELECT concat_ws(' ', greatest(");
+	for (size_t i = 0; i < n; i++) {
+		strbuf_addstr(out, i > 0 ? ", " : "");
+		add_seen(out, streams[i]);
+	}
+	strbuf_addstr(out, "), CASE WHEN ");
+	for (size_t i = 1; i < n; i++)
+		strbuf_addf(out, "%sp%d.source = p%d.source", i > 1 ? " AND " : "", streams[0],
+			    streams[i]);
+	strbuf_addstr(out, " THEN concat_ws(' ', ");
+	add_most(out, "least", "lsn", streams, n);
+	strbuf_addstr(out, ", ");
+	add_most(out, "greatest", "wrong", streams, n);
+	strbuf_addf(out, ", p%d.source) END) FROM ", streams[0]);
+	for (size_t i = 0; i < n; i++) {
+		strbuf_addstr(out, i > 0 ? " CROSS JOIN " : "");
+		add_mark(out, streams[i]);
+	}
+	strbuf_addch(out, ')');
+}
+
+void place_sql(struct strbuf *out, const int *streams, size_t n, bool primary)
+{
+	bool known = true;
+
+	for (size_t i = 0; i < n; i++)
+		known = known && streams[i] > 0;
+	if (primary) {
+		strbuf_addstr(out,
+			      "(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE "
+			      "pg_current_wal_insert_lsn() END - '0/0')::bigint::text");
+	} else if (!known) {
+		strbuf_addf(out, "'%" PRIu64 "'", POSITION_UNKNOWN);
+	} else if (n > 1) {
+		add_several(out, streams, n);
+	} else {
+		strbuf_addstr(out, "(SELECT concat_ws(' ', ");
+		add_seen(out, streams[0]);
+		strbuf_addstr(out, ", ");
+		strbuf_addf(out, "p%d.lsn, p%d.wrong, p%d.source) FROM ", streams[0], streams[0],
+			    streams[0]);
+		add_mark(out, streams[0]);
+		strbuf_addch(out, ')');
+	}
+}
+
+bool place_read(const char *text, struct place *ret)
+{
+	char *end;
+
+	*ret = (struct place){ .seen = strtoull(text, &end, 10) };
+	if (end == text)
+		return false;
+	if (ret->seen >= INT64_MAX)
+		ret->seen = POSITION_UNKNOWN;
+	if (*end == '\0')
+		return true;
+	ret->mark = strtoull(end, &end, 10);
+	ret->wrong = strtoll(end, &end, 10);
+	if (*end != ' ')
+		return false;
+	ret->source = position_hash(end + 1);
+	return true;
+}
