@@ -203,11 +203,19 @@ static enum exit_code run(const struct api_settings *s)
 	lag_clock_set(&service.upstreams.clock, mono_now(), service.started_us);
 	for (size_t i = 0; i < s->replicas.n; i++) {
 		names[i] = s->replicas.replica[i].name;
-		upstreams_add(&service.upstreams, names[i], s->replicas.replica[i].url, false);
+		upstreams_add(&service.upstreams, names[i], s->replicas.replica[i].url,
+			      UPSTREAM_REPLICA);
 	}
-	names[s->replicas.n] = "primary";
-	upstreams_add(&service.upstreams, "primary", s->database_url, true);
-	measures_init(names, s->replicas.n + 1);
+	size_t n = s->replicas.n;
+
+	for (size_t i = 0; i < s->standbys.n; i++) {
+		names[n++] = s->standbys.replica[i].name;
+		upstreams_add(&service.upstreams, names[n - 1], s->standbys.replica[i].url,
+			      UPSTREAM_STANDBY);
+	}
+	names[n] = "primary";
+	upstreams_add(&service.upstreams, "primary", s->database_url, UPSTREAM_PRIMARY);
+	measures_init(names, n + 1);
 
 	enum exit_code code = make_workers(&service, workers);
 

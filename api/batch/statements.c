@@ -115,5 +115,6 @@ void made_unref(struct made *m)
 size_t made_number(const struct made *m, const struct link *l)
 {
 	return db_use_statement(l->db, m->place, m->serial,
-				l->up->primary ? m->primary : m->replica, m->nparams);
+				l->up->primary || l->up->standby ? m->primary : m->replica,
+				m->nparams);
 }

@@ -50,7 +50,7 @@ static bool is_fit(const struct upstream *up, const struct read_want *want)
 	uint64_t lagging = atomic_load_explicit(&up->lagging, memory_order_relaxed);
 	bool products = (want->streams & lag_stream_bit(STREAM_PRODUCTS)) != 0;
 
-	if (up->primary || want->streams == 0)
+	if (up->primary || up->standby || want->streams == 0)
 		return is_set(&up->fit);
 	return is_set(products ? &up->fit : &up->complete) && (lagging & want->streams) == 0;
 }
@@ -65,7 +65,11 @@ static bool is_there(const struct upstream *up, const struct read_want *want)
 {
 	uint64_t needs = position_needs(&want->at, up->hash);
 
-	return needs == 0 || upstream_mark(up, streams_of(want)) > needs;
+	if (needs == 0)
+		return true;
+	if (up->standby) /* what it has replayed is there, the place itself included */
+		return atomic_load_explicit(&up->replayed, memory_order_relaxed) >= needs;
+	return upstream_mark(up, streams_of(want)) > needs;
 }
 
 static enum suit suit_of(struct pool *p, const struct read_want *want, const struct link *l)
@@ -82,9 +86,10 @@ static enum suit suit_of(struct pool *p, const struct read_want *want, const str
 		bool asked = (want->behind >> l->up->index & 1) != 0;
 		bool never = position_needs(&want->at, l->up->hash) == POSITION_UNKNOWN;
 
-		return !fit || want->late || never			? SUIT_NOT
-		       : want->by_key && want->at.version > 0 && !asked ? SUIT_MAYBE
-									: SUIT_BEHIND;
+		return !fit || want->late || never ? SUIT_NOT
+		       : want->by_key && want->at.version > 0 && !asked && !l->up->standby
+			       ? SUIT_MAYBE
+			       : SUIT_BEHIND;
 	}
 	return !fit ? SUIT_LAGGING : l->silence.silent ? SUIT_SILENT : SUIT_FIT;
 }
@@ -208,7 +213,8 @@ bool choice_serves(struct pool *p, const struct read_want *want, struct upstream
 	const struct position *at = &want->at;
 	uint64_t needs = position_needs(at, up->hash);
 
-	if (at->source == 0 || up->primary)
+	/* A standby has what it was chosen for: it had replayed it before it was asked. */
+	if (at->source == 0 || up->primary || up->standby)
 		return true;
 	if (place->source != 0 && place->source != at->source)
 		return false;

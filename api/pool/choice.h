@@ -24,6 +24,9 @@
  *      came is looked at again when it comes, choice_serves(), and does not count if it is too old.
  *   b. Before step 2 such replicas are waited for, choice_waits(), unless that has taken too long already.
  *   c. Step 5 is none for it.
+ *
+ * A standby of the primary takes turns with the replicas. It has no wrong rows, and no versions. What it has
+ * replayed is asked before it is asked for rows, since a place that it told with them may be newer than they are.
  */
 #ifndef PGFANOUT_API_POOL_CHOICE_H
 #define PGFANOUT_API_POOL_CHOICE_H

@@ -41,8 +41,9 @@ struct connector_order {
 	"-c enable_seqscan=off -c enable_bitmapscan=off " \
 	"-c enable_hashjoin=off -c enable_mergejoin=off"
 
-/* The statement that asks a replica for its marks, and what becomes of its answer, in any thread. */
-extern const struct db_statement connector_marks;
+/* The statement that asks a replica for its marks, [1] a standby for what it has replayed; and what becomes of
+ * its answer, in any thread. */
+extern const struct db_statement connector_marks[2];
 void connector_take_marks(struct upstream *up, const struct pg_result *r);
 
 /* On a connection that writes: how long the server waits for a lock that somebody else holds. Short,

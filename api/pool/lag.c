@@ -43,6 +43,32 @@ bool lag_allows(int64_t max_ms, int64_t heartbeat_us, int64_t primary_us, bool w
 	       lag_us <= max_ms * (was_lagging ? 750 : 1000);
 }
 
+void lag_places_init(struct lag_places *p)
+{
+	pthread_mutex_init(&p->lock, NULL);
+	p->n = 0;
+}
+
+void lag_places_note(struct lag_places *p, uint64_t lsn, int64_t at_us)
+{
+	pthread_mutex_lock(&p->lock);
+	p->ring[p->n % LAG_PLACES].lsn = lsn;
+	p->ring[p->n++ % LAG_PLACES].at_us = at_us;
+	pthread_mutex_unlock(&p->lock);
+}
+
+int64_t lag_places_find(struct lag_places *p, uint64_t replayed)
+{
+	int64_t found = LAG_NO_HEARTBEAT;
+
+	pthread_mutex_lock(&p->lock);
+	for (size_t i = p->n; i > 0 && p->n - i < LAG_PLACES && found == LAG_NO_HEARTBEAT; i--)
+		if (p->ring[(i - 1) % LAG_PLACES].lsn <= replayed)
+			found = p->ring[(i - 1) % LAG_PLACES].at_us;
+	pthread_mutex_unlock(&p->lock);
+	return found;
+}
+
 /* 0: the object has no such member, or null. */
 static int64_t member(const struct jscan_value *object, const char *name)
 {

@@ -8,6 +8,7 @@
 #ifndef PGFANOUT_API_POOL_LAG_H
 #define PGFANOUT_API_POOL_LAG_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 
@@ -42,6 +43,26 @@ bool lag_between(int64_t heartbeat_us, int64_t primary_us, int64_t *ret_us);
  */
 bool lag_allows(int64_t max_ms, int64_t heartbeat_us, int64_t primary_us, bool was_lagging,
 		int64_t age_ms);
+
+/*
+ * Of a standby no heartbeats come, and the time of the last change that it has replayed says nothing while none
+ * are made. So the primary's thread notes, with each look, how far its WAL had been flushed and when; what a
+ * standby has replayed is as old as the newest of those places that it has passed.
+ */
+#define LAG_PLACES 128
+struct lag_places {
+	pthread_mutex_t lock;
+	struct {
+		uint64_t lsn;
+		int64_t at_us; /* on the primary's clock */
+	} ring[LAG_PLACES];
+	size_t n; /* noted so far */
+};
+void lag_places_init(struct lag_places *p);
+/* Any thread. */
+void lag_places_note(struct lag_places *p, uint64_t lsn, int64_t at_us);
+/* In the place of a heartbeat; LAG_NO_HEARTBEAT: it has passed none that is known. Any thread. */
+int64_t lag_places_find(struct lag_places *p, uint64_t replayed);
 
 /* A stream in a set of them. Those of high numbers share a bit: if one lags, all count as lagging. */
 #define LAG_STREAM_BITS 64

@@ -167,8 +167,9 @@ bool pool_init(struct pool *p, unsigned number, const struct api_settings *setti
 	pthread_mutex_init(&p->inbox_lock, NULL);
 	for (size_t i = 0; i < upstreams->n; i++) {
 		struct upstream *up = &upstreams->list[i];
-		const struct connector_kind *reads = up->primary ? &kinds->primary_reads
-								 : &kinds->replica_reads;
+		const struct connector_kind *reads = up->primary || up->standby
+							     ? &kinds->primary_reads
+							     : &kinds->replica_reads;
 
 		p->points[i] = p->scans[i] = link_init(p, up, &up->readers, reads);
 		if (!up->primary)

@@ -18,19 +18,23 @@ const char *upstream_state_name(enum upstream_state s)
 		[UPSTREAM_NOT_MIGRATED] = "not-migrated",
 		[UPSTREAM_UNREACHABLE] = "unreachable",
 		[UPSTREAM_TOO_WRONG] = "too many dead letters",
+		[UPSTREAM_NO_STANDBY] = "no standby",
 	};
 
 	return names[s];
 }
 
-void upstreams_add(struct upstreams *all, const char *name, const char *url, bool primary)
+void upstreams_add(struct upstreams *all, const char *name, const char *url,
+		   enum upstream_kind kind)
 {
 	struct upstream *up = &all->list[all->n];
 
 	up->name = name;
 	up->url = url;
 	up->index = all->n++;
-	up->primary = primary;
+	up->primary = kind == UPSTREAM_PRIMARY;
+	up->standby = kind == UPSTREAM_STANDBY;
+	all->nstandbys += up->standby;
 	up->hash = position_hash(name);
 	up->clock = &all->clock;
 	up->since_us = wall_now_us();
@@ -39,7 +43,9 @@ void upstreams_add(struct upstreams *all, const char *name, const char *url, boo
 	wrong_place_init(&up->wrong);
 	atomic_init(&up->outbox, -1);
 	/* Until it was looked at, writes wait for the primary instead of being turned away. */
-	atomic_init(&up->fit, primary);
+	atomic_init(&up->fit, up->primary);
+	if (up->primary)
+		lag_places_init(&all->places);
 }
 
 void upstreams_clear(struct upstreams *all)
@@ -49,6 +55,8 @@ void upstreams_clear(struct upstreams *all)
 		free(all->list[i].queues);
 		free(all->list[i].tables);
 		free(all->list[i].streams);
+		free(all->list[i].standbys);
+		free(all->list[i].receiver);
 	}
 }
 

@@ -25,14 +25,17 @@ enum upstream_state {
 	UPSTREAM_NOT_MIGRATED, /* answers, but its tables are missing or old */
 	UPSTREAM_UNREACHABLE,  /* does not answer */
 	UPSTREAM_TOO_WRONG,    /* a replica with more wrong products than WRONG_MAX: no reads */
+	UPSTREAM_NO_STANDBY,   /* named as a standby of the primary, and none: no reads */
 };
+/* A standby is the primary's copy, by PostgreSQL's own streaming replication. */
+enum upstream_kind { UPSTREAM_REPLICA, UPSTREAM_STANDBY, UPSTREAM_PRIMARY };
 const char *upstream_state_name(enum upstream_state s);
 
 struct upstream {
 	const char *name; /* these: immutable after the start */
 	const char *url;
 	size_t index; /* label of its metrics; the primary is the last */
-	bool primary;
+	bool primary, standby;
 	uint32_t hash; /* position_hash() of the name */
 	struct connector *connector;
 	struct lag_clock *clock; /* the primary's; its connector sets it */
@@ -53,6 +56,7 @@ struct upstream {
 	/* A replica's marks, as it told them last with an answer: by the bit of a stream, but the last one, which
 	 * several share. 0: none is known. */
 	_Atomic uint64_t marks[LAG_STREAM_BITS];
+	_Atomic uint64_t replayed; /* of a standby, the same: a place of the primary's WAL */
 
 	pthread_mutex_t lock;
 	enum upstream_state state; /* these: under lock */
@@ -62,6 +66,8 @@ struct upstream {
 	/* Of the primary: tables whose changes are not all captured; of a replica: its streams beside products. JSON, as
 	 * the connector saw it last; NULL: none. */
 	char *tables, *streams;
+	/* Of the primary: what it knows of its standbys, an array; of a standby: what its receiver says. JSON likewise. */
+	char *standbys, *receiver;
 	/* A replica's rows in the primary's pgfanout.queues, as the primary's connector saw them. */
 	char *queues;	       /* of all streams, JSON; NULL: none is declared */
 	char reset_due_at[48]; /* these two of products; "": no changes were lost */
@@ -75,11 +81,14 @@ struct upstreams {
 	void (*note_stream)(void *arg, int number, const char *name);
 	void *note_arg;
 	struct lag_clock clock;
+	struct lag_places places;
+	size_t nstandbys;
 	_Atomic uint32_t source; /* position_hash() of the primary's source; 0: not known yet */
 };
 
-/* Before any thread: the replicas first, the primary last. name and url are borrowed. */
-void upstreams_add(struct upstreams *all, const char *name, const char *url, bool primary);
+/* Before any thread: the replicas first, then the standbys, the primary last. name and url are borrowed. */
+void upstreams_add(struct upstreams *all, const char *name, const char *url,
+		   enum upstream_kind kind);
 void upstreams_clear(struct upstreams *all); /* once all threads have ended */
 
 static inline struct upstream *upstreams_primary(struct upstreams *u)

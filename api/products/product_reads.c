@@ -55,18 +55,14 @@ static const char *text_of(const char *sql, bool primary)
 
 struct connector_kind product_read_kind(bool primary)
 {
-	/* Kept for ever. */
-	static struct db_statement made[2][ARRAY_SIZE(statements) + 1];
-	struct connector_kind kind = { made[primary], primary ? READ_MARKS : READ_MARKS + 1,
-				       false };
+	static struct db_statement made[2][READ_MARKS + 1]; /* the texts are kept for ever */
 
-	if (!primary)
-		made[primary][READ_MARKS] = connector_marks;
 	for (size_t i = 0; i < READ_MARKS && made[primary][i].name == NULL; i++) {
 		made[primary][i] = statements[i];
 		made[primary][i].sql = text_of(statements[i].sql, primary);
 	}
-	return kind;
+	made[primary][READ_MARKS] = connector_marks[primary];
+	return (struct connector_kind){ made[primary], READ_MARKS + 1, false };
 }
 
 /* ---- by id ---- */

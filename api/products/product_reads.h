@@ -6,7 +6,7 @@
 
 #include "api/batch/list.h"
 
-/* The statements' texts are made with the first call, before any thread. PRODUCT_MARKS is of replicas alone. */
+/* The statements' texts are made with the first call, before any thread. */
 #define PRODUCT_MARKS 3
 struct connector_kind product_read_kind(bool primary);
 

@@ -131,17 +131,73 @@ static json_t *upstream_json(struct upstream *up)
 		json_object_set_new(o, "lagMs", json_integer((json_int_t)(lag_us / 1000)));
 	else if (!up->primary)
 		json_object_set_new(o, "lagMs", json_null());
-	if (!up->primary)
-		json_object_set_new(o, "wrongProducts",
-				    json_integer((json_int_t)wrong_place_count(&up->wrong)));
 	if (up->reason[0])
 		json_object_set_new(o, "reason", json_string(up->reason));
-	if (up->primary)
+	if (up->primary) {
 		json_object_set_new(o, "tables", array_of(up->tables));
-	else
+	} else if (!up->standby) {
+		json_object_set_new(o, "wrongProducts",
+				    json_integer((json_int_t)wrong_place_count(&up->wrong)));
 		json_object_set_new(o, "streams", replica_streams_json(up));
+	}
 	pthread_mutex_unlock(&up->lock);
 	return o;
+}
+
+static bool same_member(const json_t *a, const json_t *b, const char *name)
+{
+	const json_t *x = json_object_get(a, name);
+
+	return json_is_string(x) && json_equal(x, json_object_get(b, name));
+}
+
+/* What the primary says of the standby whose receiver says this, by slot or, where there is none, by name; NULL: it
+ * says nothing, as of one that follows another standby. */
+static json_t *find_sender(const json_t *senders, const json_t *receiver)
+{
+	static const char *const members[] = { "slot", "name" };
+	json_t *sender;
+	size_t i;
+
+	for (size_t k = 0; k < ARRAY_SIZE(members); k++)
+		json_array_foreach(senders, i, sender) if (same_member(sender, receiver,
+								       members[k])) return sender;
+	return NULL;
+}
+
+static json_t *standby_json(struct upstream *up, const json_t *senders)
+{
+	static const char *const members[] = { "writeLagMs", "flushLagMs", "replayLagMs",
+					       "syncState", "slot" };
+	json_t *o = upstream_json(up);
+
+	json_object_del(o, "needsReset");
+	pthread_mutex_lock(&up->lock);
+	json_t *receiver = up->receiver ? json_loads(up->receiver, 0, NULL) : json_null();
+	pthread_mutex_unlock(&up->lock);
+	json_t *sender = find_sender(senders, receiver);
+
+	json_object_set(o, "streaming", sender ? json_object_get(sender, "state") : json_null());
+	for (size_t i = 0; i < ARRAY_SIZE(members); i++)
+		json_object_set(o, members[i],
+				sender ? json_object_get(sender, members[i]) : json_null());
+	json_object_set_new(o, "receiver", receiver ? receiver : json_null());
+	return o;
+}
+
+static json_t *standbys_json(struct service *s)
+{
+	struct upstream *primary = upstreams_primary(&s->upstreams);
+	json_t *list = json_array();
+
+	pthread_mutex_lock(&primary->lock);
+	json_t *senders = array_of(primary->standbys);
+	pthread_mutex_unlock(&primary->lock);
+	for (size_t i = 0; i + 1 < s->upstreams.n; i++)
+		if (s->upstreams.list[i].standby)
+			json_array_append_new(list, standby_json(&s->upstreams.list[i], senders));
+	json_decref(senders);
+	return list;
 }
 
 static json_t *relay_json(struct relay *relay)
@@ -194,15 +250,17 @@ json_t *status_data(struct service *s)
 	json_t *replicas = json_array();
 
 	for (size_t i = 0; i + 1 < s->upstreams.n; i++)
-		json_array_append_new(replicas, upstream_json(&s->upstreams.list[i]));
-	return json_pack("{s:s, s:s, s:o, s:I, s:b, s:I, s:o, s:o, s:o, s:o}", "program",
+		if (!s->upstreams.list[i].standby)
+			json_array_append_new(replicas, upstream_json(&s->upstreams.list[i]));
+	return json_pack("{s:s, s:s, s:o, s:I, s:b, s:I, s:o, s:o, s:o, s:o, s:o}", "program",
 			 "pgfanout-api", "version", PGFANOUT_VERSION, "startedAt",
 			 report_time(s->started_us), "uptimeSeconds",
 			 (json_int_t)((wall_now_us() - s->started_us) / 1000000), "stopping",
 			 (int)atomic_load(&s->draining), "workers",
 			 (json_int_t)s->settings->workers, "primary",
 			 upstream_json(upstreams_primary(&s->upstreams)), "replicas", replicas,
-			 "relay", products_relay_json(s), "streams", streams_json(s));
+			 "standbys", standbys_json(s), "relay", products_relay_json(s), "streams",
+			 streams_json(s));
 }
 
 json_t *status_stats_data(const struct service *s)

@@ -13,10 +13,12 @@
 
 enum db_outcome db_check_schema(struct pg_conn *c, const char *side, int needed, struct err *err)
 {
-	static const char sql[] = "SELECT coalesce(max(number), 0) FROM pgfanout_migrations";
+	static const char sql[] =
+		"SELECT coalesce(max(number), 0), pg_is_in_recovery() FROM pgfanout_migrations";
 	char name[DB_NAME_MAX];
 	struct pg_result *r = NULL;
 	int newest = 0;
+	bool standby = false;
 
 	db_conn_name(c, name, sizeof(name));
 	enum db_outcome outcome = db_query(c, sql, 0, NULL, false,
@@ -26,9 +28,18 @@ enum db_outcome db_check_schema(struct pg_conn *c, const char *side, int needed,
 		err_prefix(err, "%s (%s): its migrations cannot be read", side, name);
 		return outcome;
 	}
-	if (outcome == DB_OK)
+	if (outcome == DB_OK) {
 		newest = (int)strtol(db_value(r, 0, 0), NULL, 10);
+		standby = db_value(r, 0, 1)[0] == 't';
+	}
 	db_result_clear(r);
+	if (standby && strcmp(side, "primary") != 0) {
+		err_set(err,
+			"%s (%s) is a standby, and a replica takes writes: name it STANDBY_n_URL, "
+			"for pgfanout-api alone",
+			side, name);
+		return DB_SCHEMA;
+	}
 
 	if (newest == needed)
 		return DB_OK;

@@ -1,8 +1,8 @@
 """make demo: all of pgfanout on this machine, on private servers, with a real catalogue.
 
-Starts a primary, two replicas and a RabbitMQ, migrates, starts the API and the consumer, imports
+Starts a primary with a standby, two replicas and a RabbitMQ, migrates, starts the API and the consumer, imports
 tests/data/catalogue.ndjson, registers the tables of a blog, waits until no change is in flight,
-and compares primary and replicas row by row. Then it keeps running, with commands to try, until Ctrl-C or SIGTERM. With DEMO=once it
+and compares primary, replicas and standby row by row. Then it keeps running, with commands to try, until Ctrl-C or SIGTERM. With DEMO=once it
 ends after the comparison; the exit code is 0 only if all are equal.
 
 Promises: it takes no port that is in use, and prefers the well-known ones; it writes the settings
@@ -25,7 +25,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests"))
 
 # pylint: disable=wrong-import-position
 from harness.servers import (HOST, PASSWORD, USER, HarnessError, Postgres, Program, RabbitMQ,
-                             discard_all, free_port, new_folder, remove_folder, start_all,
+                             Standby, discard_all, free_port, new_folder, remove_folder, start_all,
                              wait_until)
 
 CATALOGUE = os.path.join(ROOT, "tests", "data", "catalogue.ndjson")
@@ -121,11 +121,16 @@ class Demo:
         start_all(self.servers)
         for server in (self.primary, *self.replicas):
             server.create_database()
+        self.standby = Standby("standby-1", self.folder, self.primary, port=5435)
+        self.servers.append(self.standby)
+        self.standby.start()
+        self.copies = [*self.replicas, self.standby]
 
     def write_env(self):
         self.env = {
             "DATABASE_URL": self.primary.url(),
             **{f"REPLICA_{n}_URL": r.url() for n, r in enumerate(self.replicas, 1)},
+            "STANDBY_1_URL": self.standby.url(),
             "RABBITMQ_URL": self.rabbitmq.url(),
             "HOST": HOST, "PORT": str(free_port(8000)),
             "CONSUMER_HOST": HOST, "CONSUMER_PORT": str(free_port(8080)),
@@ -233,7 +238,7 @@ class Demo:
             # The queues' counts are a moment old; the tables' are not.
             for table, rows in TABLES.items():
                 sums = [s.psql(f"select md5(string_agg(r::text, '')) from ({rows}) r")
-                        for s in (self.primary, *self.replicas)]
+                        for s in (self.primary, *self.copies)]
                 last["equal"] = len(set(sums)) == 1 or table
                 if last["equal"] is not True:
                     return False
@@ -251,19 +256,19 @@ class Demo:
         wrong, total = 0, 0
         for table, query in TABLES.items():
             text = {s.name: s.psql(f"set timezone = 'UTC'; copy ({query}) to stdout")
-                    for s in (self.primary, *self.replicas)}
+                    for s in (self.primary, *self.copies)}
             rows = {name: dict(line.split("\t", 1) for line in t.splitlines())
                     for name, t in text.items()}
             total += len(rows["primary"])
             for name, t in text.items():
                 say(f"  {table:<10}{name:<12}{len(rows[name]):>8}  {hashlib.sha256(t.encode()).hexdigest()}")
-            wrong += sum(self.differences(rows["primary"], rows[r.name], r.name) for r in self.replicas)
+            wrong += sum(self.differences(rows["primary"], rows[r.name], r.name) for r in self.copies)
         if wrong:
             say(f"\n  {wrong} rows DIFFER.")
         elif not total:
             say("\n  There are no rows: nothing was imported.")
         else:
-            say(f"\n  All {total} rows are equal on {' and '.join(r.name for r in self.replicas)}.")
+            say(f"\n  All {total} rows are equal on {', '.join(r.name for r in self.replicas)} and {self.standby.name}.")
         return not wrong and bool(total)
 
     @staticmethod
@@ -281,7 +286,7 @@ class Demo:
         env = os.path.relpath(self.envfile, ROOT)
         as_json = "-H 'Content-Type: application/json'"
         product = '{"name":"Crème brûlée","price":4.50,"stock":12}'
-        urls = [("primary", self.primary)] + [(r.name, r) for r in self.replicas]
+        urls = [("primary", self.primary)] + [(r.name, r) for r in self.copies]
         say("\nIn another terminal, for shorter commands (psql, reset-replicas and $API just work):")
         say(f"  cd {shlex.quote(ROOT)}; set -a; . {env}; set +a")
         say("\nRead (X-Served-By says which server answered)")
@@ -291,6 +296,10 @@ class Demo:
         say(f"  curl -si {as_json} -d '{product}' {self.api}/api/products")
         say(f"  curl -s -X PATCH {as_json} -d '{{\"price\":19.99}}' {self.api}/api/products/{second}")
         say(f"  curl -s -X DELETE {self.api}/api/products/{third}")
+        say("Read your own writes: send back the X-Position of the answer, and whoever answers has the change")
+        say(f"  at=$(curl -si -X PATCH {as_json} -d '{{\"stock\":7}}' {self.api}/api/products/{second} "
+            "| tr -d '\\r' | sed -n 's/^X-Position: //p')")
+        say(f"  curl -si -H \"X-Position: $at\" {self.api}/api/products/{second}")
         say("Look; any writer counts, psql too")
         for name, server in urls:
             say(f"  psql {server.url()} -c 'select count(*), max(updated_at) from products'"
@@ -347,7 +356,7 @@ class Demo:
 
 def run(demo, once):
     say("pgfanout demo")
-    with Clock("private servers: 3 PostgreSQL, 1 RabbitMQ"):
+    with Clock("private servers: 4 PostgreSQL, 1 RabbitMQ"):
         demo.start_servers()
     demo.write_env()
     with Clock("pgfanout-migrate up"):

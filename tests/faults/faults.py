@@ -311,7 +311,8 @@ def old_backup(arena, rng):
     """The replica's tables as they were before the fault: it steps back until it is reset."""
     run = functools.partial(arena.stack.sql, REPLICA)
     tables = ["pgfanout.dead_letters", "pgfanout.streams", "pgfanout.received", "pgfanout.arrivals",
-              "pgfanout.heartbeats", "pgfanout.waiting", "pgfanout.tables"]
+              "pgfanout.heartbeats", "pgfanout.waiting", "pgfanout.tables", "pgfanout.positions", "pgfanout.places",
+              "pgfanout.wrong_changes"]
     for table, number in run("select relation::text, id from pgfanout.tables"):
         tables += [table, f"pgfanout.tombstones_{number}"]
     for table in tables:

@@ -363,17 +363,22 @@ class Postgres(Server):
         os.mkdir(self.sockets)
         _write(f"{self.dir}/pw", PASSWORD + "\n")
         _own(self.dir, self.user)
-        # initdb is short, and its own output is the best error message.
+        self._run(f"{self.bin}/initdb", "-D", self.data, "-U", USER, f"--pwfile={self.dir}/pw",
+                  "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
+                  "--no-instructions")
+        self._configure()
+
+    def _run(self, *command):
+        # It is short, and its own output is the best error message.
         extra = {"user": self.user, "group": pwd.getpwnam(self.user).pw_gid,
                  "extra_groups": []} if self.user else {}
         done = subprocess.run(
-            [f"{self.bin}/initdb", "-D", self.data, "-U", USER, f"--pwfile={self.dir}/pw",
-             "-A", "scram-sha-256", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync",
-             "--no-instructions"],
-            env=self.env, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            command, env=self.env, cwd="/", stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, **extra)
         if done.returncode:
-            raise HarnessError(f"initdb for {self.name} failed:\n{done.stdout}")
+            raise HarnessError(f"{command[0]} for {self.name} failed:\n{done.stdout}")
+
+    def _configure(self):
         with open(f"{self.data}/postgresql.conf", "a") as f:
             f.writelines(f"{key} = {value}\n" for key, value in self.settings.items())
 
@@ -425,6 +430,25 @@ class Postgres(Server):
     @staticmethod
     def _drop(name):
         return f'drop database if exists "{name}" with (force)'
+
+
+class Standby(Postgres):
+    """A streaming standby of a Postgres that runs, by a slot of its own on it."""
+
+    def __init__(self, name, folder, primary, port=None, settings=None):
+        super().__init__(name, folder, port=port, settings=settings)
+        self.primary, self.bin = primary, primary.bin
+
+    def _initialize(self):
+        slot = self.name.replace("-", "_")
+        os.mkdir(self.sockets)
+        _own(self.dir, self.user)
+        self.primary.psql(f"select pg_create_physical_replication_slot('{slot}') where not exists "
+                          f"(select from pg_replication_slots where slot_name = '{slot}')", "postgres")
+        self._run(f"{self.bin}/pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-S", slot,
+                  "-c", "fast", "--no-sync", "-d",
+                  self.primary.url("postgres") + f"?application_name={self.name}")
+        self._configure()
 
 
 def postgres_bin(name=""):

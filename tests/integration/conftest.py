@@ -25,9 +25,9 @@ import requests
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 
 # pylint: disable=wrong-import-position
-from harness.servers import (HOST, HarnessError, Postgres, Program, Proxy, RabbitMQ, discard_all,
-                             free_port, new_folder, program_env, release_port, remove_folder,
-                             start_all, wait_until)
+from harness.servers import (HOST, HarnessError, Postgres, Program, Proxy, RabbitMQ, Standby,
+                             discard_all, free_port, new_folder, program_env, release_port,
+                             remove_folder, start_all, wait_until)
 
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.path.join(ROOT, os.environ.get("PGFANOUT_BUILD", "build"))
@@ -179,6 +179,19 @@ class Stack:
         return server.url(self.database, port=proxy.port)
 
     # ---- databases ----
+
+    def start_standby(self, name="standby-1", primary=None):
+        """A Standby of the primary, running; discarded when the stack ends."""
+        standby = Standby(f"{name}-{self.database}".replace("_", "-"), self.servers.folder,
+                          primary or self.primary)
+
+        def discard():
+            discard_all([standby])
+            self.primary.psql(f"select pg_drop_replication_slot(slot_name) from pg_replication_slots "
+                              f"where slot_name = '{standby.name.replace('-', '_')}'", "postgres")
+        self.cleanups.append(discard)
+        start_all([standby])
+        return standby
 
     def connect(self, db="primary"):
         """A psycopg2 connection of its own, for tests that hold transactions open."""

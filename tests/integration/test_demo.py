@@ -70,7 +70,7 @@ def rows(url):
 
 def test_what_is_killed_comes_back(demo):
     # First that all was equal: products, and the related tables of a blog that the demo registers.
-    assert re.search(r"^  All \d+ rows are equal on replica-1 and replica-2\.$", demo.compared, re.M), demo.compared
+    assert re.search(r"^  All \d+ rows are equal on replica-1, replica-2 and standby-1\.$", demo.compared, re.M), demo.compared
     for table, count in (("User", 91), ("Category", 3), ("Post", 450), ("Comment", 1335)):
         for db in ("primary", "replica-1", "replica-2"):
             assert re.search(rf"^  {table} +{db} +{count} ", demo.compared, re.M), demo.compared

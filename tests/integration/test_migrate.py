@@ -137,7 +137,9 @@ def test_down_and_up_lose_nothing(stack):
     assert len(waiting) == 5
     rows = {db: stack.rows(db) for db in DATABASES}
 
-    assert take_back(stack) == [f"{db}: {NEWEST[db]}: taken back" for db in reversed(DATABASES)]
+    assert take_back(stack) == ["replica-2: 6 positions: taken back", "replica-1: 6 positions: taken back",
+                                f"primary: {NEWEST['primary']}: stays"]
+    assert take_back(stack) == [f"{db}: 5 readable_tables: taken back" for db in reversed(DATABASES)]
     assert stack.sql("primary", WAITING) == waiting
     assert take_back(stack) == [f"{db}: 4 readable: taken back" for db in reversed(DATABASES)]
     assert take_back(stack) == [f"{db}: 3 any_table: taken back" for db in reversed(DATABASES)]
@@ -171,6 +173,14 @@ def test_down_takes_back_what_the_newest_made_alone(stack):
     kept = ("select to_regclass('pgfanout.readable_tables')::text, (select count(*) from pgfanout.registered), "
             "(select count(*) from pgfanout.outbox)")
     assert stack.sql("primary", kept) == [("pgfanout.readable_tables", 2, 2)]
+    made = ("select (select count(*) from pg_proc where pronamespace = 'pgfanout'::regnamespace and proname ~ '^(apply|truncate|arrive)_[0-9]+$'), "
+            "(select string_agg(relname, ',' order by relname) from pg_class where relnamespace = 'pgfanout'::regnamespace "
+            "and relname ~ '^(seen_|positions$|places$|wrong_changes$)'), to_regprocedure('pgfanout.note_seen(smallint, bigint, boolean)')::text")
+    before = stack.sql("replica-1", made)
+    assert before[0][1] == "places,positions,seen_1,wrong_changes"
+    take_back(stack)
+    assert stack.sql("replica-1", made) == [(0, None, None)], "the version before generates its own"
+    assert stack.sql("primary", kept) == [("pgfanout.readable_tables", 2, 2)]
     take_back(stack)
     assert stack.sql("primary", kept) == [(None, 2, 2)]
     assert stack.sql("replica-1", "select to_regclass('pgfanout.readable_tables')::text, pgfanout.readable(1, 1), "
@@ -178,6 +188,7 @@ def test_down_takes_back_what_the_newest_made_alone(stack):
     stack.migrate()
     assert stack.sql("primary", kept) == [("pgfanout.readable_tables", 2, 2)]
     assert stack.sql("replica-1", "select id, shape from pgfanout.readable_tables") == [(1, 1)]
+    assert stack.sql("replica-1", made) == before
 
 
 def test_what_is_readable_is_what_the_function_says(stack):

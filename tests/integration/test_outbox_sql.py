@@ -21,7 +21,7 @@ class Relay:
         self.cursor = conn.cursor()
         for setting in SETTINGS:
             self.cursor.execute(f"set {setting}")
-        for name in ("claim", "claim_big"):
+        for name in ("claim", "claim_big", "beat"):
             with open(os.path.join(SQL, f"outbox_{name}.sql"), encoding="utf-8") as f:
                 self.cursor.execute(f"prepare {name} as " + f.read())
 
@@ -161,3 +161,44 @@ def test_the_rest_of_a_big_transaction_is_found_by_the_index(stack):
     top = (json.loads(plan) if isinstance(plan, str) else plan)[0]["Plan"]
     assert top["Actual Rows"] == 10
     assert top["Shared Hit Blocks"] + top["Shared Read Blocks"] < 10
+
+
+PLACE = "select (pg_current_wal_insert_lsn() - '0/0')::bigint"
+
+
+def test_a_sweep_says_where_it_is(stack):
+    """What it finds was committed before its place, and has no newer version than the one that it names."""
+    relay = Relay(stack)
+    assert relay.execute("", EVERYTHING, 10, None, (0, 0))[0][2] == 0, "none was given out"
+    previous = EVERYTHING
+    for n in range(1, 4):
+        insert(relay.cursor, n)
+        relay.cursor.execute(PLACE)
+        committed = relay.cursor.fetchone()[0]
+        first, *rows = relay.execute("", previous, 1000, None, (0, 0))
+        previous = first[0]
+        assert first[8] >= committed and len(rows) == n and all(row[8] is None for row in rows)
+        assert first[2] == max(int(row[2]) for row in rows) == stack.sql("primary", "select last_value from pgfanout.version_seq")[0][0]
+
+
+def test_a_heartbeat_has_its_place_before_its_transaction_and_on_the_disk(stack):
+    relay = Relay(stack)
+    relay.cursor.execute("set synchronous_commit = off")  # as the relay's session
+    found = "select heartbeat, ('x' || encode(body, 'hex'))::bit(64)::bigint, xid from pgfanout.outbox where heartbeat is not null order by xid desc limit 1"
+    for _ in range(20):
+        relay.cursor.execute(PLACE)
+        before = relay.cursor.fetchone()[0]
+        relay.cursor.execute("execute beat('1')")
+        flushed = stack.sql("primary", "select (pg_current_wal_flush_lsn() - '0/0')::bigint")[0][0]
+        at = stack.sql("primary", found)[0][1]
+        assert before < at <= flushed
+    relay.cursor.execute("show synchronous_commit")
+    assert relay.cursor.fetchone() == ("off",)
+    # No transaction has begun when the place is taken: it is not in the way of one that begins meanwhile.
+    relay.cursor.execute("explain (verbose, costs off) execute beat('1')")
+    plan = "\n".join(line for line, in relay.cursor.fetchall())
+    made, reads = plan.index("->  Nested Loop"), plan.index("->  CTE Scan on place")
+    assert made < plan.index("pg_current_xact_id") < reads, "the row is made of the place"
+    # Its record is like any other.
+    first, *rows = relay.execute("", EVERYTHING, 1000, None, (0, 0))
+    assert first[2] == 0 and len(rows) == 20 and all(len(row[5]) == 8 and row[6] and row[4] == "b" for row in rows)

@@ -23,8 +23,8 @@ from test_dead_letters import REFUSED, break_replica, cli, letters, mend_replica
 
 BEFORE = "9e815a551b96dec76582659956892f543098a64d"
 DATABASES = ("primary", "replica-1", "replica-2")
-NEWEST, NEWEST_NAME = MIGRATIONS["primary"][-1].split()
-NEWEST = int(NEWEST)
+NEWEST = {db: names[-1] for db, names in MIGRATIONS.items()}
+SCHEMAS = {db: (len(names), True) for db, names in MIGRATIONS.items()}
 REPLICAS = DATABASES[1:]
 
 
@@ -193,7 +193,7 @@ def test_what_is_on_its_way_arrives(old):
         done = stack.run("pgfanout-migrate", "up")
         assert done.returncode == 0, done.stdout + done.stderr
         assert [line for line in done.stdout.splitlines() if not re.search(": ([3-9]|[1-9][0-9]) [a-z_]+: applied$", line)] == []
-        assert schemas(stack) == dict.fromkeys(DATABASES, (NEWEST, True))
+        assert schemas(stack) == SCHEMAS
         assert {v for v, in waiting} <= {v for v, in stack.sql("primary", "select version from pgfanout.outbox")}
 
         # The old programs notice, say so, and wait: the API is not ready (what it is still asked to write is captured), the
@@ -213,8 +213,8 @@ def test_what_is_on_its_way_arrives(old):
     # Once stopped they start no more.
     again_old = subprocess.run([stack.old("pgfanout-api")], env=program_env(stack.env), capture_output=True, text=True,
                                check=False, timeout=30, cwd=stack.folder)
-    assert again_old.returncode == 4 and f"has migration {NEWEST}, this program knows 2" in again_old.stderr + again_old.stdout
-    assert stack.run("pgfanout-migrate", "up").stdout.splitlines() == [f"{db}: {NEWEST} {NEWEST_NAME}: up to date" for db in DATABASES]
+    assert again_old.returncode == 4 and f"has migration {SCHEMAS['primary'][0]}, this program knows 2" in again_old.stderr + again_old.stdout
+    assert stack.run("pgfanout-migrate", "up").stdout.splitlines() == [f"{db}: {NEWEST[db]}: up to date" for db in DATABASES]
 
     stack.start_api()
     stack.start_consumer()
@@ -271,11 +271,11 @@ def test_killed_in_the_middle(old):
             wait_until(lambda db=db: not stack.sql(db, "select 1 from pg_stat_activity where application_name = 'pgfanout-migrate'"),
                        20 * SLOWNESS, "its session to end")
             assert schemas(stack) == expected, "all of it or nothing"
-            expected[db] = (NEWEST, True)
+            expected[db] = SCHEMAS[db]
         done = stack.run("pgfanout-migrate", "up")
         assert done.returncode == 0, done.stdout + done.stderr
         assert schemas(stack) == expected
-        assert f"primary: {NEWEST} {NEWEST_NAME}: up to date" in done.stdout and "replica-2: 3 any_table: applied" in done.stdout
+        assert f"primary: {NEWEST['primary']}: up to date" in done.stdout and "replica-2: 3 any_table: applied" in done.stdout
     finally:
         if writers.errors or not stack.sql("primary", "select to_regnamespace('pgfanout') is not null")[0][0]:
             writers.stop()
@@ -305,7 +305,7 @@ def test_a_deadlock_does_not_end_it(old, db, held, wanted):
     reader.start()
     assert migrate.wait(30 * SLOWNESS) == 0, migrate.log()
     reader.join()
-    assert schemas(old) == dict.fromkeys(DATABASES, (NEWEST, True))
+    assert schemas(old) == SCHEMAS
     assert "deadlock detected" in old.servers.by_name[db].log(4000)
 
 

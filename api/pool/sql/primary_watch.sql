@@ -4,11 +4,11 @@
 -- of the stream of products, and of all streams as JSON. And its clock, which replicas' lag is measured
 -- by, in microseconds of Unix time. And why changes of products are not all captured. And its streams, as
 -- JSON. And which other tables' changes are not all captured, or are not replicated as was asked for, as JSON; NULL:
--- none. And its source.
+-- none. And its source, and how far its WAL has been flushed, in bytes.
 SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean
 	OR EXISTS (SELECT FROM pgfanout.outbox WHERE false), q.replica, q.due, q.reason,
 	(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, one.fault, q.queues, one.streams, one.tables,
-	one.source
+	one.source, CASE WHEN NOT pg_is_in_recovery() THEN (pg_current_wal_flush_lsn() - '0/0')::bigint END
 FROM (SELECT pgfanout.capture_fault(1, to_regclass('products')) AS fault, pgfanout.source() AS source,
 	(SELECT jsonb_object_agg(s.id, s.name) FROM pgfanout.streams s) AS streams,
 	(SELECT jsonb_agg(jsonb_build_object('table', t.name, 'reason', t.reason) ORDER BY t.name) FROM (
