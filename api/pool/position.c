@@ -134,9 +134,7 @@ void position_at_replica(struct position *p, uint32_t replica, const struct plac
 	p->source = place->source;
 	p->replica = replica;
 	p->seen = place->seen;
-	if (version == 0 || first)
-		p->version = version;
-	else if (p->version > 0 && p->version < version)
+	if (version == 0 || first || (p->version > 0 && p->version < version))
 		p->version = version;
 }
 
