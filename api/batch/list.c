@@ -34,10 +34,11 @@ struct list {
 
 /* ---- pages ---- */
 
-/* The very first one is of the database's place. */
 static int first_row(struct request *r, const struct pg_result *rows)
 {
-	return r->listing->first ? r->listing->first(r, rows) : 1;
+	int first = list_first_row(r);
+
+	return first + (r->listing->first ? r->listing->first(r, rows, first) : 0);
 }
 
 static void page_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)
@@ -149,14 +150,11 @@ static int rows_after(int n, size_t bytes)
  * goes to the primary. */
 static void tell_place(struct request *r)
 {
-	struct position now = r->want.at;
-
-	if (!r->list->last && now.replica != 0)
-		r->want.at.seen = POSITION_UNKNOWN;
+	if (!r->list->last && r->told.replica != 0)
+		r->told.seen = POSITION_UNKNOWN;
 	else if (!r->list->last)
-		r->want.at.lsn = POSITION_UNKNOWN;
+		r->told.lsn = POSITION_UNKNOWN;
 	request_tell_place(r);
-	r->want.at = now;
 }
 
 static void chunk_rows(struct request *r, const struct pg_result *rows, const struct upstream *up)

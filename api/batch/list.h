@@ -44,11 +44,17 @@ struct list_calls {
 	/* The next chunk begins behind this row: sets the request's statement, and what its parameters are
 	 * made of. False: it cannot, and the request was answered, unless its answer has begun. */
 	bool (*behind)(struct request *r, const struct pg_result *rows, int row);
-	/* The place of the first row that is one; those before it say something else. NULL: 1. */
-	int (*first)(struct request *r, const struct pg_result *rows);
+	/* How many rows from this one on are none, and say something else. NULL: 0. */
+	int (*first)(struct request *r, const struct pg_result *rows, int row);
 	/* Looks at the rows first. False: they lack what only the primary has. NULL: never. */
 	bool (*whole)(struct request *r, const struct pg_result *rows);
 };
+
+/* Behind the one with the database's place, if there is one. */
+static inline int list_first_row(const struct request *r)
+{
+	return r->statement->place == NO_PLACE ? 0 : 1;
+}
 
 /* Both begin; the request is answered in the end. request->listing, statement and, of a page, limit (one more
  * than is shown) are set; the limit is for the statement's parameters. */

@@ -188,10 +188,12 @@ static bool takes(const struct read_unit *u, struct request *r, const struct pla
 /* What the database tells of itself in the first row. */
 static struct place place_of(const struct read_unit *u, const struct pg_result *res)
 {
-	struct place place = { 0 };
+	struct place place = { .seen = POSITION_UNKNOWN };
+	int column = u->statement->place;
 
-	if (db_rows(res) == 0 || !place_read(db_value(res, 0, u->statement->place), &place))
-		place.seen = POSITION_UNKNOWN;
+	if (column == NO_PLACE || db_rows(res) == 0 ||
+	    !place_read(db_value(res, 0, column), &place))
+		return (struct place){ .seen = POSITION_UNKNOWN };
 	return place;
 }
 

@@ -13,6 +13,7 @@
 #include "common/pg/db_param.h"
 
 #define MADE_MAX 256
+#define NO_PLACE (-1)
 
 struct made;
 
@@ -43,7 +44,7 @@ struct read_statement {
 	size_t number;
 	struct made *made;
 	/* The first row of the result is none of those asked for, by key its number is 0: in this column it
-	 * has what the database tells of itself (place_sql()). */
+	 * has what the database tells of itself (place_sql()). NO_PLACE: there is no such row. */
 	int place;
 	int version; /* by key: the column of the row's version, NULL on the primary; 0: there is none */
 };

@@ -151,15 +151,15 @@ void position_at_primary(struct position *p, uint32_t source, uint64_t lsn, int6
 static void add_mark(struct strbuf *out, int stream)
 {
 	strbuf_addf(out,
-		    "pgfanout.seen_%d AS s%d LEFT JOIN LATERAL (SELECT * FROM pgfanout.positions "
-		    "WHERE stream = %d ORDER BY stream DESC, lsn DESC LIMIT 1) AS p%d ON true",
-		    stream, stream, stream, stream);
+		    " LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = %d "
+		    "ORDER BY stream DESC, lsn DESC LIMIT 1) AS p%d ON true",
+		    stream, stream);
 }
 
 /* While that is not known, it is said to be more than any place. */
 static void add_seen(struct strbuf *out, int stream)
 {
-	strbuf_addf(out, "CASE WHEN s%d.is_called THEN s%d.last_value ELSE %" PRId64 " END", stream,
+	strbuf_addf(out, "coalesce(pg_sequence_last_value('pgfanout.seen_%d'), %" PRId64 ")",
 		    stream, INT64_MAX);
 }
 
@@ -189,11 +189,9 @@ static void add_several(struct strbuf *out, const int *streams, size_t n)
 	add_most(out, "least", "lsn", streams, n);
 	strbuf_addstr(out, ", ");
 	add_most(out, "greatest", "wrong", streams, n);
-	strbuf_addf(out, ", p%d.source) END) FROM ", streams[0]);
-	for (size_t i = 0; i < n; i++) {
-		strbuf_addstr(out, i > 0 ? " CROSS JOIN " : "");
+	strbuf_addf(out, ", p%d.source) END) FROM (SELECT) AS one", streams[0]);
+	for (size_t i = 0; i < n; i++)
 		add_mark(out, streams[i]);
-	}
 	strbuf_addch(out, ')');
 }
 
@@ -215,8 +213,8 @@ void place_sql(struct strbuf *out, const int *streams, size_t n, bool primary)
 		strbuf_addstr(out, "(SELECT concat_ws(' ', ");
 		add_seen(out, streams[0]);
 		strbuf_addstr(out, ", ");
-		strbuf_addf(out, "p%d.lsn, p%d.wrong, p%d.source) FROM ", streams[0], streams[0],
-			    streams[0]);
+		strbuf_addf(out, "p%d.lsn, p%d.wrong, p%d.source) FROM (SELECT) AS one", streams[0],
+			    streams[0], streams[0]);
 		add_mark(out, streams[0]);
 		strbuf_addch(out, ')');
 	}

@@ -21,48 +21,69 @@ static const unsigned by_id_types[] = { OID_UUID_ARRAY };
 static const unsigned first_types[] = { OID_INT4 };
 static const unsigned after_types[] = { OID_UUID, OID_INT4 };
 
-enum { READ_BY_ID, READ_FIRST, READ_AFTER, READ_MARKS };
-_Static_assert(READ_MARKS == PRODUCT_MARKS, "as product_reads.h says");
-static const struct db_statement statements[READ_MARKS] = {
-	[READ_BY_ID] = { "points", sql_products_read, 1, by_id_types },
-	[READ_FIRST] = { "first", sql_products_first, 1, first_types },
-	[READ_AFTER] = { "after", sql_products_after, 2, after_types },
+enum { READ_BY_ID, READ_FIRST, READ_AFTER, READS };
+_Static_assert(2 * READS == PRODUCT_MARKS, "as product_reads.h says");
+
+/* With what the database tells of itself in the first row, which is of no product: its head, and the column of that. */
+enum { BY_ID_PLACE = 2, BY_ID_VERSION = 7, PAGE_PLACE = 1 };
+#define PAGE_HEAD \
+	"NULL::uuid, {place}, NULL::text, NULL::integer, NULL::timestamptz, NULL::timestamptz"
+static const struct {
+	struct db_statement plain;
+	const char *placed; /* its name */
+	const char *head;
+} statements[READS] = {
+	[READ_BY_ID] = { { "points", sql_products_read, 1, by_id_types },
+			 "points_placed",
+			 "SELECT 0::bigint, " PAGE_HEAD ", NULL::bigint" },
+	[READ_FIRST] = { { "first", sql_products_first, 1, first_types },
+			 "first_placed",
+			 "SELECT " PAGE_HEAD },
+	[READ_AFTER] = { { "after", sql_products_after, 2, after_types },
+			 "after_placed",
+			 "SELECT " PAGE_HEAD },
 };
 
-/* Columns of the results. */
-enum { BY_ID_PLACE = 2, BY_ID_VERSION = 7, PAGE_PLACE = 1 };
-
-/* The text with what is another one on the two sides in the place of {place} and {version}. */
-static const char *text_of(const char *sql, bool primary)
+/* Adds a text with what is put in the place of {place} and {version}. */
+static void add_text(struct strbuf *out, const char *sql, bool primary, const char *version)
 {
 	static const int streams[] = { STREAM_PRODUCTS };
-	struct strbuf out = STRBUF_INIT;
+	const char *brace;
 
-	for (const char *at = sql, *brace; *at != '\0'; at = strchr(brace, '}') + 1) {
-		brace = strchr(at, '{');
-		if (!brace) {
-			strbuf_addstr(&out, at);
-			break;
-		}
-		strbuf_add(&out, at, (size_t)(brace - at));
+	for (; (brace = strchr(sql, '{')) != NULL; sql = strchr(brace, '}') + 1) {
+		strbuf_add(out, sql, (size_t)(brace - sql));
 		if (brace[1] == 'p')
-			place_sql(&out, streams, ARRAY_SIZE(streams), primary);
+			place_sql(out, streams, ARRAY_SIZE(streams), primary);
 		else
-			strbuf_addstr(&out, primary ? "NULL::bigint" : "p.version");
+			strbuf_addstr(out, version);
 	}
-	return strbuf_detach(&out, NULL);
+	strbuf_addstr(out, sql);
+}
+
+static struct db_statement make_statement(size_t number, bool primary, bool placed)
+{
+	struct db_statement s = statements[number].plain;
+	struct strbuf text = STRBUF_INIT;
+
+	if (placed) {
+		s.name = statements[number].placed;
+		add_text(&text, statements[number].head, primary, "");
+		strbuf_addstr(&text, "\nUNION ALL (\n");
+	}
+	add_text(&text, s.sql, primary, !placed ? "" : primary ? ", NULL::bigint" : ", p.version");
+	strbuf_addstr(&text, placed ? ")" : "");
+	s.sql = strbuf_detach(&text, NULL);
+	return s;
 }
 
 struct connector_kind product_read_kind(bool primary)
 {
-	static struct db_statement made[2][READ_MARKS + 1]; /* the texts are kept for ever */
+	static struct db_statement made[2][PRODUCT_MARKS + 1]; /* the texts are kept for ever */
 
-	for (size_t i = 0; i < READ_MARKS && made[primary][i].name == NULL; i++) {
-		made[primary][i] = statements[i];
-		made[primary][i].sql = text_of(statements[i].sql, primary);
-	}
-	made[primary][READ_MARKS] = connector_marks[primary];
-	return (struct connector_kind){ made[primary], READ_MARKS + 1, false };
+	for (size_t i = 0; i < PRODUCT_MARKS && made[primary][i].name == NULL; i++)
+		made[primary][i] = make_statement(i % READS, primary, i >= READS);
+	made[primary][PRODUCT_MARKS] = connector_marks[primary];
+	return (struct connector_kind){ made[primary], PRODUCT_MARKS + 1, false };
 }
 
 /* ---- by id ---- */
@@ -153,7 +174,7 @@ static bool list_behind(struct request *r, const struct pg_result *rows, int row
 {
 	r->after = row_read(rows, row, 0).id;
 	r->has_after = true;
-	r->statement = &product_after;
+	r->statement = &product_after[request_is_placed(r)];
 	return true;
 }
 
@@ -170,12 +191,19 @@ static const struct read_calls page_calls = {
 	.rows = list_rows,
 	.none = list_none,
 };
-const struct read_statement product_by_id = { &by_id_calls, .joins = true, .number = READ_BY_ID,
-					      .place = BY_ID_PLACE, .version = BY_ID_VERSION };
-const struct read_statement product_first = { &page_calls, .number = READ_FIRST,
-					      .place = PAGE_PLACE };
-const struct read_statement product_after = { &page_calls, .number = READ_AFTER,
-					      .place = PAGE_PLACE };
+const struct read_statement product_by_id[] = {
+	{ &by_id_calls, .joins = true, .number = READ_BY_ID, .place = NO_PLACE },
+	{ &by_id_calls, .joins = true, .number = READS + READ_BY_ID, .place = BY_ID_PLACE,
+	  .version = BY_ID_VERSION },
+};
+const struct read_statement product_first[] = {
+	{ &page_calls, .number = READ_FIRST, .place = NO_PLACE },
+	{ &page_calls, .number = READS + READ_FIRST, .place = PAGE_PLACE },
+};
+const struct read_statement product_after[] = {
+	{ &page_calls, .number = READ_AFTER, .place = NO_PLACE },
+	{ &page_calls, .number = READS + READ_AFTER, .place = PAGE_PLACE },
+};
 const struct list_calls product_listing = {
 	.open = list_open,
 	.row = list_row,

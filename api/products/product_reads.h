@@ -7,11 +7,11 @@
 #include "api/batch/list.h"
 
 /* The statements' texts are made with the first call, before any thread. */
-#define PRODUCT_MARKS 3
+#define PRODUCT_MARKS 6
 struct connector_kind product_read_kind(bool primary);
 
-/* By request->id; the first ones, and those behind request->after. */
-extern const struct read_statement product_by_id, product_first, product_after;
+/* By request->id; the first ones, and those behind request->after. [1]: with the database's place. */
+extern const struct read_statement product_by_id[2], product_first[2], product_after[2];
 extern const struct list_calls product_listing;
 
 #endif

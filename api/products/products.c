@@ -59,7 +59,7 @@ void products_get(struct request *r)
 	r->want.by_key = true;
 	r->want.row = wrong_hash(text, UUID_TEXT_LEN);
 	want_products(r);
-	r->statement = &product_by_id;
+	r->statement = &product_by_id[request_is_placed(r)];
 	if (request_admit(r))
 		read_submit(r);
 }
@@ -89,7 +89,8 @@ void products_list(struct request *r)
 			r->has_after = true;
 		}
 	}
-	r->statement = r->has_after ? &product_after : &product_first;
+	r->statement = r->has_after ? &product_after[request_is_placed(r)]
+				    : &product_first[request_is_placed(r)];
 	r->listing = &product_listing;
 	want_products(r);
 	if (!request_admit(r))

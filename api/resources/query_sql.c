@@ -438,12 +438,10 @@ static void add_first_page_row(struct strbuf *out, const struct query *q, bool p
 	strbuf_addstr(out, query_has_parents(q, -1) ? ", false\nUNION ALL\n(" : "\nUNION ALL\n(");
 }
 
-void query_sql_page(struct strbuf *out, const struct query *q, bool primary)
+static void add_page(struct strbuf *out, const struct query *q, bool primary)
 {
-	add_first_page_row(out, q, primary);
 	if (q->count == QUERY_NO_COUNT) {
 		add_rows(out, q, primary, true);
-		strbuf_addch(out, ')');
 		return;
 	}
 	/* The count's part comes first, and looks at what is readable for both. */
@@ -459,25 +457,45 @@ void query_sql_page(struct strbuf *out, const struct query *q, bool primary)
 	query_sql_readable(out, q);
 	strbuf_addstr(out, "\nUNION ALL\n(");
 	add_rows(out, q, primary, false);
-	strbuf_addstr(out, "))");
+	strbuf_addch(out, ')');
 }
 
-void query_sql_keys(struct strbuf *out, const struct query *q, bool primary)
+void query_sql_page(struct strbuf *out, const struct query *q, bool primary, bool placed)
 {
-	const struct model_resource *r = q->resource;
+	if (placed)
+		add_first_page_row(out, q, primary);
+	add_page(out, q, primary);
+	strbuf_addstr(out, placed ? ")" : "");
+}
 
-	strbuf_addstr(out, "SELECT 0::bigint, ");
-	add_place(out, q, primary);
-	strbuf_addstr(out, query_has_parents(q, -1) ? ", NULL::bigint, false\nUNION ALL\n"
-						    : ", NULL::bigint\nUNION ALL\n");
-	strbuf_addstr(out, "SELECT w.n, ");
-	query_sql_row(out, q, ROW);
+/* Only of a row that stands alone: it says nothing of what is embedded. */
+static void add_version(struct strbuf *out, const struct model_resource *r, bool primary)
+{
 	if (primary || !r->version) {
 		strbuf_addstr(out, ",\n\tNULL::bigint");
 	} else {
 		strbuf_addstr(out, ",\n\t" ROW ".");
 		query_sql_name(out, r->version);
 	}
+}
+
+void query_sql_keys(struct strbuf *out, const struct query *q, bool primary, bool placed)
+{
+	const struct model_resource *r = q->resource;
+	bool versions = placed && q->nembeds == 0;
+
+	if (placed) {
+		strbuf_addstr(out, "SELECT 0::bigint, ");
+		add_place(out, q, primary);
+		strbuf_addstr(out, versions		      ? ", NULL::bigint"
+				   : query_has_parents(q, -1) ? ", false"
+							      : "");
+		strbuf_addstr(out, "\nUNION ALL\n");
+	}
+	strbuf_addstr(out, "SELECT w.n, ");
+	query_sql_row(out, q, ROW);
+	if (versions)
+		add_version(out, r, primary);
 	query_sql_lacks(out, q, ROW);
 	strbuf_addstr(out, "\nFROM unnest(");
 	for (size_t k = 0; k < r->nkey; k++)

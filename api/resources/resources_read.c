@@ -25,27 +25,29 @@ _Static_assert(READ_TABLES > QUERY_EMBEDS_MAX, "a read's table and those that it
 /* ---- statements ---- */
 
 static struct made *find_or_make(struct request *r, char which, size_t nparams,
-				 void (*write)(struct strbuf *, const struct query *, bool))
+				 void (*write)(struct strbuf *, const struct query *, bool, bool))
 {
 	AUTO_STRBUF form = STRBUF_INIT, replica = STRBUF_INIT, primary = STRBUF_INIT;
 	const struct query *q = &r->of->query;
 
 	resources_form(&form, q->model, which);
+	strbuf_addch(&form, request_is_placed(r) ? '+' : '-');
 	query_sql_form(&form, q);
 	struct made *m = made_find(store_of(r)->made, &form);
 
 	if (m)
 		return m;
-	write(&replica, q, false);
-	write(&primary, q, true);
+	write(&replica, q, false, request_is_placed(r));
+	write(&primary, q, true, request_is_placed(r));
 	return made_add(store_of(r)->made, &form, replica.data, primary.data, (int)nparams);
 }
 
 static bool make(struct request *r, const struct read_calls *calls, bool joins, size_t nparams,
-		 void (*write)(struct strbuf *, const struct query *, bool))
+		 void (*write)(struct strbuf *, const struct query *, bool, bool))
 {
 	made_unref(r->of->made[0]);
 	struct made *m = find_or_make(r, calls == &row_calls ? 'k' : 'p', nparams, write);
+	bool placed = request_is_placed(r), row = calls == &row_calls;
 
 	r->of->made[0] = m;
 	if (!m) {
@@ -53,12 +55,12 @@ static bool make(struct request *r, const struct read_calls *calls, bool joins, 
 		return false;
 	}
 	m->reads = (struct read_statement){
-		.calls = calls,
-		.joins = joins,
-		.made = m,
-		.place = calls == &row_calls ? QUERY_KEYS_PLACE : QUERY_PAGE_PLACE,
-		.version = calls == &row_calls ? QUERY_KEYS_VERSION : 0
+		.calls = calls, .joins = joins, .made = m, .place = NO_PLACE
 	};
+	if (placed)
+		m->reads.place = row ? QUERY_KEYS_PLACE : QUERY_PAGE_PLACE;
+	if (placed && row && r->of->query.nembeds == 0)
+		m->reads.version = QUERY_KEYS_VERSION;
 	r->statement = &m->reads;
 	return true;
 }
@@ -365,16 +367,16 @@ static void list_close_page(struct request *r, struct strbuf *out, const struct 
 	resources_message(r, out, "retrieved");
 }
 
-/* Behind that of the database's place may be the count of all. */
-static int list_first(struct request *r, const struct pg_result *rows)
+/* This row may be the count of all. */
+static int list_first(struct request *r, const struct pg_result *rows, int row)
 {
 	if (r->of->query.count == QUERY_NO_COUNT)
-		return 1;
+		return 0;
 	if (!r->of->counted) {
-		http_header(r->http, "X-Total-Count", db_value(rows, 1, 0));
+		http_header(r->http, "X-Total-Count", db_value(rows, row, 0));
 		r->of->counted = true;
 	}
-	return 2;
+	return 1;
 }
 
 static bool list_whole(struct request *r, const struct pg_result *rows)

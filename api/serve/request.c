@@ -204,9 +204,9 @@ void request_tell_place(struct request *r)
 {
 	char text[POSITION_TEXT_MAX + 1], cookie[POSITION_TEXT_MAX + 80];
 
-	if (!r->placed)
+	if (r->told.source == 0)
 		return;
-	position_write(&r->want.at, text);
+	position_write(&r->told, text);
 	http_header(r->http, "X-Position", text);
 	if (!r->all->service->settings->position_cookie)
 		return;
@@ -222,13 +222,15 @@ void request_place(struct request *r, const struct upstream *up, const struct pl
 					       memory_order_relaxed);
 	struct place at = *place;
 
+	r->told = r->want.at;
 	if (up->primary) {
-		position_at_primary(&r->want.at, source, at.seen, version);
+		position_at_primary(&r->told, source, at.seen, version);
 	} else {
 		at.source = at.source != 0 ? at.source : source;
-		position_at_replica(&r->want.at, up->hash, &at, version);
+		position_at_replica(&r->told, up->hash, &at, version);
 	}
-	r->placed = r->want.at.source != 0;
+	if (request_is_placed(r)) /* what comes next must not be older */
+		r->want.at = r->told;
 }
 
 void request_reply(struct request *r, int status)

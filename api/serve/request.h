@@ -79,8 +79,8 @@ struct request {
 	struct route_part part[ROUTE_PARTS]; /* of the path; until gone() */
 	struct uuid id; /* of a product: from the path, the body, or made here */
 
-	/* What is to be told of its answer's place: want.at, as position.h has it after the answer. */
-	bool placed;
+	struct position
+		told; /* what the client has seen after the answer; source 0: that is not told */
 
 	/* reads */
 	struct read_want want;
@@ -135,6 +135,12 @@ void request_served_by(struct request *r, const struct upstream *up);
 /* What the answer shows is from this database, as it is in this place. version: as choice_serves()'s. */
 void request_place(struct request *r, const struct upstream *up, const struct place *place,
 		   int64_t version);
+/* Whether its client says what it has seen. Then the statement is to tell the database's place: without it, the
+ * client is told to stay with that database, which costs the database nothing. */
+static inline bool request_is_placed(const struct request *r)
+{
+	return r->want.at.source != 0;
+}
 /* The headers with the position: for answers that are no request_reply(). */
 void request_tell_place(struct request *r);
 

@@ -187,15 +187,16 @@ static void check_statement(const struct strbuf *sql)
 
 static void check_same(const struct query *a, const struct query *b, bool key)
 {
-	for (int primary = 0; primary <= 1; primary++) {
+	for (int which = 0; which < 4; which++) {
+		bool primary = which & 1, placed = which & 2;
 		AUTO_STRBUF one = STRBUF_INIT, two = STRBUF_INIT;
 
 		if (key) {
-			query_sql_keys(&one, a, primary);
-			query_sql_keys(&two, b, primary);
+			query_sql_keys(&one, a, primary, placed);
+			query_sql_keys(&two, b, primary, placed);
 		} else {
-			query_sql_page(&one, a, primary);
-			query_sql_page(&two, b, primary);
+			query_sql_page(&one, a, primary, placed);
+			query_sql_page(&two, b, primary, placed);
 		}
 		PROMISE(one.len == two.len && memcmp(one.data, two.data, one.len) == 0);
 		check_statement(&one);
@@ -214,9 +215,9 @@ static void check_form(const struct query *q, bool key)
 	strbuf_addch(&form, key ? 'k' : 'p');
 	query_sql_form(&form, q);
 	if (key)
-		query_sql_keys(&sql, q, true);
+		query_sql_keys(&sql, q, true, false);
 	else
-		query_sql_page(&sql, q, true);
+		query_sql_page(&sql, q, true, false);
 	for (size_t i = 0; i < form.len; i++)
 		at = at * 31 + (unsigned char)form.data[i];
 	at %= ARRAY_SIZE(seen);

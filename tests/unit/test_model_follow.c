@@ -67,7 +67,7 @@ static void follow(struct strbuf *ret, const char *resource, const char *key, co
 		fail_msg("%s", fault.err.text);
 	strbuf_reset(ret);
 	if (query_follow(&q, model_follow(q.model, new)))
-		query_sql_page(ret, &q, false);
+		query_sql_page(ret, &q, false, false);
 	assert_int_equal(q.model->number, 2);
 	assert_int_equal(q.model->members, 1);
 	query_clear(&q);

@@ -18,7 +18,7 @@ struct request {
 	const char *resource, *params;
 	const char *cursor; /* JSON; NULL: none */
 	const char *embeds; /* of the setting */
-	bool scans, primary;
+	bool scans, primary, placed;
 };
 
 #define GET(name, query) .resource = (name), .params = (query)
@@ -43,10 +43,10 @@ static void ask(struct query *q, const struct model *m, const struct request *r,
 
 static void add_request(struct strbuf *out, const struct request *r, const struct query *q)
 {
-	strbuf_addf(out, "-- %s?%s%s%s%s%s%s\n", r->resource, r->params,
+	strbuf_addf(out, "-- %s?%s%s%s%s%s%s%s\n", r->resource, r->params,
 		    r->cursor ? " cursor " : "", r->cursor ? r->cursor : "",
 		    r->embeds ? " setting " : "", r->embeds ? r->embeds : "",
-		    r->primary ? " primary" : "");
+		    r->primary ? " primary" : "", r->placed ? " placed" : "");
 	strbuf_addstr(out, "-- values:");
 	for (size_t i = 0; i < q->nvalues; i++)
 		strbuf_addf(out, " \"%s\"", q->text.data + q->values[i].at);
@@ -76,9 +76,9 @@ static void check(const char *golden, const struct request *requests, size_t n, 
 		add_form(forms, i, &q);
 		add_request(&out, &requests[i], &q);
 		if (key)
-			query_sql_keys(&out, &q, requests[i].primary);
+			query_sql_keys(&out, &q, requests[i].primary, requests[i].placed);
 		else
-			query_sql_page(&out, &q, requests[i].primary);
+			query_sql_page(&out, &q, requests[i].primary, requests[i].placed);
 		strbuf_addstr(&out, ";\n\n");
 		query_clear(&q);
 	}
@@ -150,6 +150,27 @@ static void test_embeds(void **state)
 	check("query_embeds", requests, ARRAY_SIZE(requests), false);
 }
 
+/* What the database tells of itself comes first, of all streams that the tables have. */
+static void test_places(void **state)
+{
+	static const struct request pages[] = {
+		{ GET("users", "limit=5&select=name,id"), .placed = true },
+		{ GET("posts", "limit=50&count=exact&embed=comments"), .embeds = "users!userId",
+		  .placed = true },
+		{ GET("comments", "postId=eq.1"), .primary = true, .placed = true },
+	};
+	static const struct request keys[] = {
+		{ GET("users", "select=name"), .placed = true },
+		{ GET("tags", ""), .primary = true, .placed = true },
+		{ GET("posts", "embed=users!userId,comments"), .placed = true },
+		{ GET("users", "embed=posts!userId"), .placed = true },
+	};
+	(void)state;
+
+	check("query_placed_pages", pages, ARRAY_SIZE(pages), false);
+	check("query_placed_keys", keys, ARRAY_SIZE(keys), true);
+}
+
 static void form_and_text(const struct model *m, const char *params, struct strbuf *form,
 			  struct strbuf *text)
 {
@@ -158,7 +179,7 @@ static void form_and_text(const struct model *m, const char *params, struct strb
 
 	ask(&q, m, &r, false);
 	query_sql_form(form, &q);
-	query_sql_page(text, &q, false);
+	query_sql_page(text, &q, false, false);
 	query_clear(&q);
 }
 
@@ -253,7 +274,7 @@ int main(void)
 		cmocka_unit_test(test_pages),  cmocka_unit_test(test_cursors),
 		cmocka_unit_test(test_embeds), cmocka_unit_test(test_names_of_embeds),
 		cmocka_unit_test(test_counts), cmocka_unit_test(test_keys),
-		cmocka_unit_test(test_wide),
+		cmocka_unit_test(test_places), cmocka_unit_test(test_wide),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,8 +1,6 @@
 -- posts?count=exact&userId=eq.1
 -- values: "1"
-SELECT (SELECT concat_ws(' ', CASE WHEN s2.is_called THEN s2.last_value ELSE 9223372036854775807 END, p2.lsn, p2.wrong, p2.source) FROM pgfanout.seen_2 AS s2 LEFT JOIN LATERAL (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true), NULL
-UNION ALL
-(SELECT (SELECT count(*) FROM "public"."Post" AS p
+SELECT (SELECT count(*) FROM "public"."Post" AS p
 WHERE p."userId" = $1::integer)::text, NULL
 WHERE CASE WHEN EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 2 AND t.shape = 102 AND t.relation = '"public"."Post"'::regclass) THEN true ELSE pgfanout.readable(2, 102, '"public"."Post"'::regclass) END
 UNION ALL
@@ -11,13 +9,11 @@ UNION ALL
 FROM "public"."Post" AS p
 WHERE p."userId" = $1::integer
 ORDER BY p."id"
-LIMIT $2::bigint));
+LIMIT $2::bigint);
 
 -- posts?count=estimated
 -- values:
-SELECT (SELECT concat_ws(' ', CASE WHEN s2.is_called THEN s2.last_value ELSE 9223372036854775807 END, p2.lsn, p2.wrong, p2.source) FROM pgfanout.seen_2 AS s2 LEFT JOIN LATERAL (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true), NULL
-UNION ALL
-(SELECT (SELECT CASE WHEN t.n > 10000 THEN t.n ELSE (SELECT count(*) AS n FROM (SELECT FROM "public"."Post" AS p LIMIT 10001) AS c) END FROM (SELECT coalesce(sum(r.reltuples), 0)::bigint AS n
+SELECT (SELECT CASE WHEN t.n > 10000 THEN t.n ELSE (SELECT count(*) AS n FROM (SELECT FROM "public"."Post" AS p LIMIT 10001) AS c) END FROM (SELECT coalesce(sum(r.reltuples), 0)::bigint AS n
 	FROM (SELECT '"public"."Post"'::regclass AS t) AS t,
 		unnest(t.t || ARRAY(SELECT l.relid FROM pg_partition_tree(t.t) AS l WHERE l.isleaf)) AS u
 	JOIN pg_class AS r ON r.oid = u WHERE r.reltuples > 0 AND r.relkind <> 'p') AS t)::text, NULL
@@ -27,13 +23,11 @@ UNION ALL
 	p."id"::bigint
 FROM "public"."Post" AS p
 ORDER BY p."id"
-LIMIT $1::bigint));
+LIMIT $1::bigint);
 
 -- posts?count=estimated&userId=eq.1&embed=comments
 -- values: "1"
-SELECT (SELECT concat_ws(' ', greatest(CASE WHEN s2.is_called THEN s2.last_value ELSE 9223372036854775807 END, CASE WHEN s3.is_called THEN s3.last_value ELSE 9223372036854775807 END), CASE WHEN p2.source = p3.source THEN concat_ws(' ', least(p2.lsn, p3.lsn), greatest(p2.wrong, p3.wrong), p2.source) END) FROM pgfanout.seen_2 AS s2 LEFT JOIN LATERAL (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true CROSS JOIN pgfanout.seen_3 AS s3 LEFT JOIN LATERAL (SELECT * FROM pgfanout.positions WHERE stream = 3 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p3 ON true), NULL
-UNION ALL
-(SELECT (SELECT CASE WHEN c.n > 10000 THEN greatest(c.n, (SELECT coalesce(sum(r.reltuples), 0)::bigint AS n
+SELECT (SELECT CASE WHEN c.n > 10000 THEN greatest(c.n, (SELECT coalesce(sum(r.reltuples), 0)::bigint AS n
 	FROM (SELECT '"public"."Post"'::regclass AS t) AS t,
 		unnest(t.t || ARRAY(SELECT l.relid FROM pg_partition_tree(t.t) AS l WHERE l.isleaf)) AS u
 	JOIN pg_class AS r ON r.oid = u WHERE r.reltuples > 0 AND r.relkind <> 'p')) ELSE c.n END FROM (SELECT count(*) AS n FROM (SELECT FROM "public"."Post" AS p
@@ -48,13 +42,11 @@ ORDER BY p."id"
 LIMIT $2::bigint) AS p
 LEFT JOIN LATERAL (SELECT string_agg(x.j, ',') AS j, count(*) = 100 AND EXISTS (SELECT FROM "public"."Comment" AS c0 WHERE c0."postId" = p."id" OFFSET 100) AS more FROM (SELECT ((('{"id":' || c0."id"::text) || (',"postId":' || (coalesce(c0."postId"::text, 'null') || ',"userId":'))) || ((coalesce(c0."userId"::text, 'null') || (',"text":' || coalesce(to_json(c0."text")::text, 'null'))) || (',"visible":' || (coalesce(c0."visible"::text, 'null') || '}')))) AS j
 FROM "public"."Comment" AS c0 WHERE c0."postId" = p."id" ORDER BY c0."id" LIMIT 100) AS x) AS e0 ON true
-ORDER BY p."id"));
+ORDER BY p."id");
 
 -- comments?count=estimated primary
 -- values:
-SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint::text, NULL
-UNION ALL
-(SELECT (SELECT CASE WHEN c.n > 10000 THEN greatest(c.n, (SELECT coalesce(sum(r.reltuples), 0)::bigint AS n
+SELECT (SELECT CASE WHEN c.n > 10000 THEN greatest(c.n, (SELECT coalesce(sum(r.reltuples), 0)::bigint AS n
 	FROM (SELECT '"public"."Comment"'::regclass AS t) AS t,
 		unnest(t.t || ARRAY(SELECT l.relid FROM pg_partition_tree(t.t) AS l WHERE l.isleaf)) AS u
 	JOIN pg_class AS r ON r.oid = u WHERE r.reltuples > 0 AND r.relkind <> 'p')) ELSE c.n END FROM (SELECT count(*) AS n FROM (SELECT FROM (SELECT * FROM "public"."Comment" WHERE (visible OR id < 0)) AS p LIMIT 10001) AS c) AS c)::text, NULL
@@ -64,5 +56,5 @@ UNION ALL
 	p."id"::bigint
 FROM (SELECT * FROM "public"."Comment" WHERE (visible OR id < 0)) AS p
 ORDER BY p."id"
-LIMIT $1::bigint));
+LIMIT $1::bigint);
 

@@ -1,0 +1,45 @@
+-- users?select=name placed
+-- values:
+SELECT 0::bigint, (SELECT concat_ws(' ', coalesce(pg_sequence_last_value('pgfanout.seen_2'), 9223372036854775807), p2.lsn, p2.wrong, p2.source) FROM (SELECT) AS one LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true), NULL::bigint
+UNION ALL
+SELECT w.n, ('{"name":' || (coalesce(to_json(p."name")::text, 'null') || '}')),
+	p."pgfanout_version"
+FROM unnest($1::text[]) WITH ORDINALITY AS w (k1, n)
+JOIN "public"."User" AS p ON p."id" = w.k1::integer
+WHERE CASE WHEN EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 1 AND t.shape = 101 AND t.relation = '"public"."User"'::regclass) THEN true ELSE pgfanout.readable(1, 101, '"public"."User"'::regclass) END;
+
+-- tags? primary placed
+-- values:
+SELECT 0::bigint, (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint::text, NULL::bigint
+UNION ALL
+SELECT w.n, (('{"tag":' || (to_json(p."tag")::text || ',"line":')) || ((CASE WHEN p."line" IS DISTINCT FROM NULL THEN to_json(concat(p."line"))::text ELSE 'null' END || ',"post":') || (coalesce(p."post"::text, 'null') || '}'))),
+	NULL::bigint
+FROM unnest($1::text[]) WITH ORDINALITY AS w (k1, n)
+JOIN "public"."tags" AS p ON p."tag" = w.k1::text
+WHERE CASE WHEN EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 6 AND t.shape = 106 AND t.relation = '"public"."tags"'::regclass) THEN true ELSE pgfanout.readable(6, 106, '"public"."tags"'::regclass) END;
+
+-- posts?embed=users!userId,comments placed
+-- values:
+SELECT 0::bigint, (SELECT concat_ws(' ', greatest(coalesce(pg_sequence_last_value('pgfanout.seen_2'), 9223372036854775807), coalesce(pg_sequence_last_value('pgfanout.seen_3'), 9223372036854775807)), CASE WHEN p2.source = p3.source THEN concat_ws(' ', least(p2.lsn, p3.lsn), greatest(p2.wrong, p3.wrong), p2.source) END) FROM (SELECT) AS one LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 3 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p3 ON true), false
+UNION ALL
+SELECT w.n, (((('{"id":' || (p."id"::text || ',"title":')) || (coalesce(to_json(p."title")::text, 'null') || (',"published":' || coalesce(p."published"::text, 'null')))) || ((',"userId":' || (coalesce(p."userId"::text, 'null') || ',"editorId":')) || (coalesce(p."editorId"::text, 'null') || (',"categoryId":' || coalesce(p."categoryId"::text, 'null'))))) || (((',"createdAt":' || (CASE WHEN p."createdAt" >= '0001-01-01 00:00:00Z' AND p."createdAt" < '10000-01-01 00:00:00Z' THEN to_char(p."createdAt", E'\\"YYYY-MM-DD"T"HH24:MI:SS.US"Z"\\"') ELSE coalesce('"' || p."createdAt"::text || '"', 'null') END || ',"rating":')) || (CASE WHEN p."rating" <> 'NaN' THEN p."rating"::text ELSE coalesce(to_json(p."rating")::text, 'null') END || (coalesce(',"meta":' || p."meta"::text, '') || ',"users":'))) || ((coalesce(e0.j, 'null') || (',"comments":[' || coalesce(e1.j, ''))) || (']' || (CASE WHEN e1.more THEN ',"commentsTruncated":true' ELSE '' END || '}'))))),
+	p."userId" IS NOT NULL AND e0.j IS NULL
+FROM unnest($1::text[]) WITH ORDINALITY AS w (k1, n)
+JOIN "public"."Post" AS p ON p."id" = w.k1::integer
+LEFT JOIN LATERAL (SELECT ((('{"id":' || (c0."id"::text || ',"email":')) || (coalesce(to_json(c0."email")::text, 'null') || (',"name":' || coalesce(to_json(c0."name")::text, 'null')))) || ((',"createdAt":' || (CASE WHEN c0."createdAt" >= '0001-01-01 00:00:00' AND c0."createdAt" < '10000-01-01 00:00:00' THEN to_char(c0."createdAt", E'\\"YYYY-MM-DD"T"HH24:MI:SS.US\\"') ELSE coalesce('"' || c0."createdAt"::text || '"', 'null') END || ',"managerId":')) || ((coalesce(c0."managerId"::text, 'null') || ',"active":') || (coalesce(c0."active"::text, 'null') || '}')))) AS j
+FROM "public"."User" AS c0 WHERE c0."id" = p."userId") AS e0 ON true
+LEFT JOIN LATERAL (SELECT string_agg(x.j, ',') AS j, count(*) = 100 AND EXISTS (SELECT FROM "public"."Comment" AS c1 WHERE c1."postId" = p."id" OFFSET 100) AS more FROM (SELECT ((('{"id":' || c1."id"::text) || (',"postId":' || (coalesce(c1."postId"::text, 'null') || ',"userId":'))) || ((coalesce(c1."userId"::text, 'null') || (',"text":' || coalesce(to_json(c1."text")::text, 'null'))) || (',"visible":' || (coalesce(c1."visible"::text, 'null') || '}')))) AS j
+FROM "public"."Comment" AS c1 WHERE c1."postId" = p."id" ORDER BY c1."id" LIMIT 100) AS x) AS e1 ON true
+WHERE CASE WHEN EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 2 AND t.shape = 102 AND t.relation = '"public"."Post"'::regclass) AND EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 1 AND t.shape = 101 AND t.relation = '"public"."User"'::regclass) AND EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 3 AND t.shape = 103 AND t.relation = '"public"."Comment"'::regclass) THEN true ELSE pgfanout.readable(2, 102, '"public"."Post"'::regclass) AND pgfanout.readable(1, 101, '"public"."User"'::regclass) AND pgfanout.readable(3, 103, '"public"."Comment"'::regclass) END;
+
+-- users?embed=posts!userId placed
+-- values:
+SELECT 0::bigint, (SELECT concat_ws(' ', coalesce(pg_sequence_last_value('pgfanout.seen_2'), 9223372036854775807), p2.lsn, p2.wrong, p2.source) FROM (SELECT) AS one LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true)
+UNION ALL
+SELECT w.n, (((('{"id":' || p."id"::text) || (',"email":' || coalesce(to_json(p."email")::text, 'null'))) || ((',"name":' || coalesce(to_json(p."name")::text, 'null')) || (',"createdAt":' || CASE WHEN p."createdAt" >= '0001-01-01 00:00:00' AND p."createdAt" < '10000-01-01 00:00:00' THEN to_char(p."createdAt", E'\\"YYYY-MM-DD"T"HH24:MI:SS.US\\"') ELSE coalesce('"' || p."createdAt"::text || '"', 'null') END))) || (((',"managerId":' || coalesce(p."managerId"::text, 'null')) || (',"active":' || coalesce(p."active"::text, 'null'))) || ((',"posts":[' || coalesce(e0.j, '')) || (']' || (CASE WHEN e0.more THEN ',"postsTruncated":true' ELSE '' END || '}')))))
+FROM unnest($1::text[]) WITH ORDINALITY AS w (k1, n)
+JOIN "public"."User" AS p ON p."id" = w.k1::integer
+LEFT JOIN LATERAL (SELECT string_agg(x.j, ',') AS j, count(*) = 100 AND EXISTS (SELECT FROM "public"."Post" AS c0 WHERE c0."userId" = p."id" OFFSET 100) AS more FROM (SELECT (((('{"id":' || c0."id"::text) || (',"title":' || coalesce(to_json(c0."title")::text, 'null'))) || ((',"published":' || coalesce(c0."published"::text, 'null')) || (',"userId":' || (coalesce(c0."userId"::text, 'null') || ',"editorId":')))) || (((coalesce(c0."editorId"::text, 'null') || ',"categoryId":') || (coalesce(c0."categoryId"::text, 'null') || ',"createdAt":')) || ((CASE WHEN c0."createdAt" >= '0001-01-01 00:00:00Z' AND c0."createdAt" < '10000-01-01 00:00:00Z' THEN to_char(c0."createdAt", E'\\"YYYY-MM-DD"T"HH24:MI:SS.US"Z"\\"') ELSE coalesce('"' || c0."createdAt"::text || '"', 'null') END || ',"rating":') || (CASE WHEN c0."rating" <> 'NaN' THEN c0."rating"::text ELSE coalesce(to_json(c0."rating")::text, 'null') END || (coalesce(',"meta":' || c0."meta"::text, '') || '}'))))) AS j
+FROM "public"."Post" AS c0 WHERE c0."userId" = p."id" ORDER BY c0."id" LIMIT 100) AS x) AS e0 ON true
+WHERE CASE WHEN EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 1 AND t.shape = 101 AND t.relation = '"public"."User"'::regclass) AND EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 2 AND t.shape = 102 AND t.relation = '"public"."Post"'::regclass) THEN true ELSE pgfanout.readable(1, 101, '"public"."User"'::regclass) AND pgfanout.readable(2, 102, '"public"."Post"'::regclass) END;
+
