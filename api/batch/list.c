@@ -146,13 +146,11 @@ static int rows_after(int n, size_t bytes)
 	return rows < 1 ? 1 : (int)rows;
 }
 
-/* What the chunks behind the first one will show is not known yet: until its next read the client stays where it is, or
- * goes to the primary. */
+/* What the chunks behind the first one will show, and whose they are, is not known yet: the client's next read is the
+ * primary's. */
 static void tell_place(struct request *r)
 {
-	if (!r->list->last && r->told.replica != 0)
-		r->told.seen = POSITION_UNKNOWN;
-	else if (!r->list->last)
+	if (!r->list->last)
 		r->told.lsn = POSITION_UNKNOWN;
 	request_tell_place(r);
 }

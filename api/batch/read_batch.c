@@ -99,8 +99,8 @@ void read_submit(struct request *r)
 	} else if (!mono_is_never(r->deadline) && choice_expected(s->pool, &r->want)) {
 		r->state = REQUEST_DELAYED;
 		queue_push(&s->reads->waiting, r);
-	} else if (r->want.past && r->want.at.source != 0) {
-		r->want.at = (struct position){ 0 };
+	} else if (r->want.past && request_is_placed(r) && !r->want.any) {
+		r->want.any = true;
 		read_submit(r);
 	} else {
 		r->statement->calls->none(r);
@@ -408,10 +408,14 @@ static void ask_again(struct link *l, const struct read_unit *u)
 			continue;
 		struct link *other = better(l, r);
 
-		if (!other)
-			continue;
-		metric_add(M_READS_REPEATED, l->up->index, 1);
-		enqueue(r, other);
+		if (other) {
+			metric_add(M_READS_REPEATED, l->up->index, 1);
+			enqueue(r, other);
+		} else if (choice_waits(l->pool, &r->want)) {
+			/* Another one may be where its client is soon, or the primary answers. */
+			choice_failed(&r->want, l->up);
+			read_wait(r);
+		}
 	}
 }
 

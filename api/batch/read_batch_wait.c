@@ -38,7 +38,9 @@ void read_wait_mark(const struct request *r, struct upstream *up, const struct p
 {
 	uint64_t streams = r->want.streams != 0 ? r->want.streams : lag_stream_bit(STREAM_PRODUCTS);
 
-	if (!up->primary && place->mark != 0)
+	if (up->standby && place->seen != POSITION_UNKNOWN && place->seen > 0)
+		atomic_store(&up->replayed, place->seen - 1);
+	else if (!up->primary && place->mark != 0)
 		upstream_take_mark(up, streams, place->mark);
 }
 
@@ -83,6 +85,10 @@ static void look(struct store *s, bool again)
 {
 	struct read_batches *b = s->reads;
 
+	/* Those that go on waiting change nothing of when that is done again. */
+	struct mono look_at = b->look_at;
+	bool asks_marks = b->asks_marks;
+
 	for (size_t n = b->behind.n; n > 0; n--) {
 		struct request *r = queue_pop(&b->behind);
 
@@ -93,6 +99,10 @@ static void look(struct store *s, bool again)
 			metric_add(M_READS_LATE, 0, 1);
 		read_submit(r);
 	}
+	b->asks_marks = asks_marks;
+	b->look_at = look_at;
+	for (const struct request *r = b->behind.head; r; r = r->next)
+		b->look_at = mono_earlier(b->look_at, r->place_by);
 }
 
 void read_wait_dispatch(struct store *s)

@@ -60,37 +60,49 @@ static uint64_t streams_of(const struct read_want *want)
 	return want->streams != 0 ? want->streams : lag_stream_bit(STREAM_PRODUCTS);
 }
 
+/* Whether it says what its client has seen, and does not take less. */
+static bool is_placed(const struct read_want *want)
+{
+	return want->at.source != 0 && !want->any;
+}
+
 /* a: as far as is known. */
 static bool is_there(const struct upstream *up, const struct read_want *want)
 {
 	uint64_t needs = position_needs(&want->at, up->hash);
 
-	if (needs == 0)
-		return true;
-	if (up->standby) /* what it has replayed is there, the place itself included */
-		return atomic_load_explicit(&up->replayed, memory_order_relaxed) >= needs;
-	return upstream_mark(up, streams_of(want)) > needs;
+	if (up->standby)
+		return atomic_load_explicit(&up->replayed, memory_order_relaxed) >=
+		       position_needs_replayed(&want->at, up->hash);
+	return needs == 0 || upstream_mark(up, streams_of(want)) > needs;
+}
+
+/* Of a replica that is not known to be there, or whose answer was too old. */
+static enum suit suit_behind(const struct read_want *want, const struct link *l, bool asked)
+{
+	bool never = position_needs(&want->at, l->up->hash) == POSITION_UNKNOWN;
+
+	if (want->late || never)
+		return SUIT_NOT;
+	return want->by_key && want->at.version > 0 && !asked && !l->up->standby &&
+			       !l->silence.silent
+		       ? SUIT_MAYBE
+		       : SUIT_BEHIND;
 }
 
 static enum suit suit_of(struct pool *p, const struct read_want *want, const struct link *l)
 {
 	if (has_tried(want, l->up) || !link_usable(l))
 		return SUIT_NOT;
-	bool fit = is_fit(l->up, want), positioned = want->at.source != 0;
+	bool fit = is_fit(l->up, want), placed = is_placed(want);
+	bool asked = (want->behind >> l->up->index & 1) != 0;
 
 	if (!fit && !is_set(&l->up->complete))
 		return SUIT_NOT;
 	if (known_wrong(p, l->up, want))
-		return positioned ? SUIT_NOT : SUIT_WRONG;
-	if (positioned && !is_there(l->up, want)) {
-		bool asked = (want->behind >> l->up->index & 1) != 0;
-		bool never = position_needs(&want->at, l->up->hash) == POSITION_UNKNOWN;
-
-		return !fit || want->late || never ? SUIT_NOT
-		       : want->by_key && want->at.version > 0 && !asked && !l->up->standby
-			       ? SUIT_MAYBE
-			       : SUIT_BEHIND;
-	}
+		return placed ? SUIT_NOT : SUIT_WRONG;
+	if (placed && (asked || !is_there(l->up, want)))
+		return fit ? suit_behind(want, l, asked) : SUIT_NOT;
 	return !fit ? SUIT_LAGGING : l->silence.silent ? SUIT_SILENT : SUIT_FIT;
 }
 
@@ -161,7 +173,8 @@ struct link *choice_link(struct pool *p, const struct read_want *want)
 
 	/* 0 */
 	if (l && !has_tried(want, l->up) && link_usable(l) && is_fit(l->up, want) &&
-	    (l->up->primary || (!known_wrong(p, l->up, want) && is_there(l->up, want))))
+	    (l->up->primary || (!known_wrong(p, l->up, want) &&
+				(!is_placed(want) || suit_of(p, want, l) < SUIT_MAYBE))))
 		return l;
 	/* 1 */
 	size_t at = want->by_key ? p->points_turn : (p->turn = next_turn(p, p->turn));
@@ -177,9 +190,10 @@ struct link *choice_link(struct pool *p, const struct read_want *want)
 	if (choice_waits(p, want))
 		return NULL;
 	/* 2 */
-	bool alive = link_usable(primary) && !want->tried_primary;
+	bool alive = link_usable(primary) && !want->tried_primary &&
+		     (!is_placed(want) || !is_set(&primary->up->recovers));
 
-	if (!want->tried_primary && is_set(&primary->up->fit))
+	if (!want->tried_primary && is_set(&primary->up->fit) && (alive || !link_usable(primary)))
 		return alive ? primary : NULL;
 	/* 3 */
 	if ((l = first_of(p, want, at, SUIT_LAGGING)))
@@ -193,18 +207,18 @@ struct link *choice_link(struct pool *p, const struct read_want *want)
 
 bool choice_waits(struct pool *p, const struct read_want *want)
 {
-	return want->at.source != 0 && !want->late && first_of(p, want, 0, SUIT_BEHIND) != NULL;
+	return is_placed(want) && !want->late && first_of(p, want, 0, SUIT_BEHIND) != NULL;
 }
 
-/* Its answer is about rows that may have been found to be wrong since the connector has looked. */
+/* Whether its records of wrong rows are others than those that are known here; or the row is among them. */
 static bool may_be_wrong(struct pool *p, const struct read_want *want, struct upstream *up,
 			 int64_t wrong)
 {
-	if (atomic_load(&up->wrong_seen) < wrong) {
+	int64_t seen = atomic_load(&up->wrong_seen);
+
+	if (seen < wrong)
 		connector_look(up);
-		return true;
-	}
-	return known_wrong(p, up, want);
+	return seen != wrong || known_wrong(p, up, want);
 }
 
 bool choice_serves(struct pool *p, const struct read_want *want, struct upstream *up,
@@ -213,9 +227,11 @@ bool choice_serves(struct pool *p, const struct read_want *want, struct upstream
 	const struct position *at = &want->at;
 	uint64_t needs = position_needs(at, up->hash);
 
-	/* A standby has what it was chosen for: it had replayed it before it was asked. */
-	if (at->source == 0 || up->primary || up->standby)
+	if (!is_placed(want) || up->primary)
 		return true;
+	/* It had replayed that before it was asked, unless it is another server by now. */
+	if (up->standby)
+		return place->seen >= position_needs_replayed(at, up->hash);
 	if (place->source != 0 && place->source != at->source)
 		return false;
 	if (at->version > 0 && version >= at->version)
@@ -232,7 +248,7 @@ bool choice_expected(const struct pool *p, const struct read_want *want)
 		const struct upstream *up = &p->upstreams->list[i];
 
 		if (!has_tried(want, up) && is_set(up->primary ? &up->fit : &up->complete) &&
-		    (up->primary || want->at.source == 0))
+		    (!is_placed(want) || (up->primary && !is_set(&up->recovers))))
 			return true;
 	}
 	return false;

@@ -49,8 +49,9 @@ struct read_want {
 	bool tried_primary;
 	bool whole;	    /* no replica's answer was: only the primary's will do */
 	struct position at; /* what the client has seen */
-	bool past;	    /* but if the primary cannot be reached it takes anything older */
-	uint64_t behind;    /* bit n: replica n was asked for the row, and was not there yet */
+	bool past;	    /* but if the primary cannot be reached it takes anything older; */
+	bool any;	    /* and does so now */
+	uint64_t behind;    /* bit n: replica n has answered, and was not there yet */
 	bool late;	    /* no replica is waited for any longer */
 	const struct upstream *home; /* of a list that has begun: where the last chunk came from */
 };

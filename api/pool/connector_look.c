@@ -208,6 +208,7 @@ static void on_watch(void *arg, enum db_outcome outcome, const struct pg_result 
 			return;
 		atomic_store(&look->connector->all->source, position_hash(db_value(r, 0, 9)));
 		look->flushed = strtoull(db_value(r, 0, 10), NULL, 10);
+		atomic_store(&look->connector->up->recovers, look->flushed == 0);
 		return;
 	}
 	(void)take_json(look->connector->up, &look->connector->up->streams,

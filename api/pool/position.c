@@ -105,6 +105,14 @@ uint64_t position_needs(const struct position *p, uint32_t replica)
 	return p->replica == replica ? p->lsn : later(p->lsn, p->seen);
 }
 
+uint64_t position_needs_replayed(const struct position *p, uint32_t standby)
+{
+	/* It told the place behind the one that it had replayed. */
+	bool told = p->replica == standby && p->seen != POSITION_UNKNOWN && p->seen > 0;
+
+	return later(p->lsn, told ? p->seen - 1 : p->seen);
+}
+
 void position_join(struct position *p, const struct position *other)
 {
 	if (p->source == 0) {
@@ -163,16 +171,6 @@ static void add_seen(struct strbuf *out, int stream)
 		    stream, INT64_MAX);
 }
 
-/* "greatest(p1.wrong, p2.wrong)" */
-static void add_most(struct strbuf *out, const char *which, const char *column, const int *streams,
-		     size_t n)
-{
-	strbuf_addf(out, "%s(", which);
-	for (size_t i = 0; i < n; i++)
-		strbuf_addf(out, "%sp%d.%s", i > 0 ? ", " : "", streams[i], column);
-	strbuf_addch(out, ')');
-}
-
 /* Of several streams it is where all of them are. */
 static void add_several(struct strbuf *out, const int *streams, size_t n)
 {
@@ -181,15 +179,14 @@ static void add_several(struct strbuf *out, const int *streams, size_t n)
 		strbuf_addstr(out, i > 0 ? ", " : "");
 		add_seen(out, streams[i]);
 	}
-	strbuf_addstr(out, "), CASE WHEN ");
+	strbuf_addstr(out, "), w.n, CASE WHEN ");
 	for (size_t i = 1; i < n; i++)
 		strbuf_addf(out, "%sp%d.source = p%d.source", i > 1 ? " AND " : "", streams[0],
 			    streams[i]);
-	strbuf_addstr(out, " THEN concat_ws(' ', ");
-	add_most(out, "least", "lsn", streams, n);
-	strbuf_addstr(out, ", ");
-	add_most(out, "greatest", "wrong", streams, n);
-	strbuf_addf(out, ", p%d.source) END) FROM (SELECT) AS one", streams[0]);
+	strbuf_addstr(out, " THEN concat_ws(' ', least(");
+	for (size_t i = 0; i < n; i++)
+		strbuf_addf(out, "%sp%d.lsn", i > 0 ? ", " : "", streams[i]);
+	strbuf_addf(out, "), p%d.source) END) FROM pgfanout.wrong_changes AS w", streams[0]);
 	for (size_t i = 0; i < n; i++)
 		add_mark(out, streams[i]);
 	strbuf_addch(out, ')');
@@ -203,8 +200,8 @@ void place_sql(struct strbuf *out, const int *streams, size_t n, bool primary)
 		known = known && streams[i] > 0;
 	if (primary) {
 		strbuf_addstr(out,
-			      "(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE "
-			      "pg_current_wal_insert_lsn() END - '0/0')::bigint::text");
+			      "(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() + 1 "
+			      "ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint::text");
 	} else if (!known) {
 		strbuf_addf(out, "'%" PRIu64 "'", POSITION_UNKNOWN);
 	} else if (n > 1) {
@@ -213,7 +210,7 @@ void place_sql(struct strbuf *out, const int *streams, size_t n, bool primary)
 		strbuf_addstr(out, "(SELECT concat_ws(' ', ");
 		add_seen(out, streams[0]);
 		strbuf_addstr(out, ", ");
-		strbuf_addf(out, "p%d.lsn, p%d.wrong, p%d.source) FROM (SELECT) AS one", streams[0],
+		strbuf_addf(out, "w.n, p%d.lsn, p%d.source) FROM pgfanout.wrong_changes AS w",
 			    streams[0], streams[0]);
 		add_mark(out, streams[0]);
 		strbuf_addch(out, ')');
@@ -231,8 +228,10 @@ bool place_read(const char *text, struct place *ret)
 		ret->seen = POSITION_UNKNOWN;
 	if (*end == '\0')
 		return true;
-	ret->mark = strtoull(end, &end, 10);
 	ret->wrong = strtoll(end, &end, 10);
+	if (*end == '\0')
+		return true;
+	ret->mark = strtoull(end, &end, 10);
 	if (*end != ' ')
 		return false;
 	ret->source = position_hash(end + 1);

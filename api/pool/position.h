@@ -7,14 +7,16 @@
  *         be wrong here
  *   seen  what is visible here was visible on the primary before this place
  * and the primary tells the place its WAL has reached, read when all that the answer shows was visible; a standby
- * the place that it has replayed, likewise.
+ * the place that it has replayed, likewise. (While a standby replays a commit, that shows before the place has moved
+ * on: it tells the next one.)
  *
  * Why a mark that is larger than a client's place has all that the client has seen: marks and places are what
  * one counter said that only grows, and a mark is larger than whatever it said before. So what was visible
  * when the place was read was visible when the mark was.
  *
  * A client that was told `seen` by a replica need not wait for another's marks as long as it stays there: the
- * replica itself never gets older. So a position has a place that every replica must have passed (lsn), and one
+ * replica itself never gets older. (A standby may: it replays once more what it had, after a restart. So it is to have
+ * passed what it showed.) So a position has a place that every replica must have passed (lsn), and one
  * that all but one must have passed (seen).
  *
  * The version is for rows by key, so that one is served as soon as it has come, without waiting for a mark. It is
@@ -42,8 +44,8 @@ struct position {
 /* What a database tells of itself. */
 struct place {
 	uint64_t seen; /* POSITION_UNKNOWN: it is not known */
-	uint64_t mark; /* these three are a replica's; 0: it has none */
-	int64_t wrong; /* how often rows had been found to be wrong there */
+	int64_t wrong; /* of a replica: how often its records of wrong rows had changed */
+	uint64_t mark; /* these two: likewise; 0: it has none */
 	uint32_t source;
 };
 
@@ -57,6 +59,8 @@ void position_join(struct position *p, const struct position *other);
 
 /* The place that a replica's mark must be behind; POSITION_UNKNOWN: none is enough. */
 uint64_t position_needs(const struct position *p, uint32_t replica);
+/* The place that a standby must have replayed. */
+uint64_t position_needs_replayed(const struct position *p, uint32_t standby);
 
 /* After an answer. version: of the row by key that it shows; 0: it shows something else, or it is not known. */
 void position_at_replica(struct position *p, uint32_t replica, const struct place *place,

@@ -41,10 +41,12 @@ struct upstream {
 	struct lag_clock *clock; /* the primary's; its connector sets it */
 
 	/* These: as the connector saw it last. Any thread. */
-	atomic_bool fit;	      /* may serve reads */
-	atomic_bool complete;	      /* a replica that is fit or lagging */
-	_Atomic uint64_t lagging;     /* its streams that are too far behind: lag_stream_bit() */
-	atomic_bool uncaptured;	      /* the primary: writes would be missing on the replicas */
+	atomic_bool fit;	  /* may serve reads */
+	atomic_bool complete;	  /* a replica that is fit or lagging */
+	_Atomic uint64_t lagging; /* its streams that are too far behind: lag_stream_bit() */
+	atomic_bool uncaptured;	  /* the primary: writes would be missing on the replicas */
+	atomic_bool
+		recovers; /* the primary: a standby is in its place, so nobody has all there is */
 	_Atomic int64_t heartbeat_us; /* Unix time, or LAG_NO_HEARTBEAT */
 	_Atomic int64_t outbox;	      /* the primary's recorded changes, about; -1: not known */
 	atomic_int readers, writers;  /* live links of all workers */
@@ -52,7 +54,7 @@ struct upstream {
 	atomic_bool unopened;	      /* the last link could not be opened */
 	struct wrong_place wrong;     /* rows that are read elsewhere */
 	_Atomic int64_t
-		wrong_seen; /* of a replica: how often rows had been found wrong when that was read */
+		wrong_seen; /* of a replica: how often its records had changed when they were read */
 	/* A replica's marks, as it told them last with an answer: by the bit of a stream, but the last one, which
 	 * several share. 0: none is known. */
 	_Atomic uint64_t marks[LAG_STREAM_BITS];

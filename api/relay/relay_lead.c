@@ -366,8 +366,11 @@ static void take_claim(struct relay *r, struct mono now)
 		r->sweep_rows = 0;
 		r->sweeps++;
 	}
-	if (c->n > 0 || outbox_facts(r->outbox).newest != r->beat_newest)
+	if (c->n > 0 || outbox_facts(r->outbox).newest != r->news_newest) {
 		r->news = true;
+		r->news_newest = outbox_facts(r->outbox).newest;
+		r->news_at = now;
+	}
 	if (r->phase == RELAY_HOLD) {
 		publisher_release(c);
 		return;
@@ -444,9 +447,8 @@ static void beat(struct relay *r, struct mono now)
 	if (mono_reached(r->beat_at, now))
 		r->beat_at = mono_add_ms(now, r->opt.heartbeat_ms);
 	r->mark_at = mono_add_ms(now, MARK_MS);
-	/* What a sweep that is under way still finds is news once more. */
-	r->news = false;
-	r->beat_newest = outbox_facts(r->outbox).newest;
+	/* Who wrote what was found just now may ask for the place only after this one has been taken: another one follows. */
+	r->news = !mono_reached(mono_add_ms(r->news_at, MARK_MS / 2), now);
 	/* The sweep that is under way does not find it, the next one does. */
 	r->beat_sweeps = r->sweeps + (r->claim || outbox_sweeping(r->outbox) ? 2 : 1);
 	atomic_store(&r->woken, true);

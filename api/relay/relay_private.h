@@ -132,8 +132,9 @@ struct relay {
 	uint64_t restart_sweeps;     /* sweeps, at the last restart */
 	struct mono beat_at;	     /* when the next heartbeat is due */
 	struct mono mark_at;	     /* and if there is news: */
-	bool news; /* changes, or new versions of any stream, since the last one was recorded */
-	int64_t beat_newest;  /* the newest version as known then */
+	bool news; /* changes, or new versions of any stream, since the last one was recorded, or just before; */
+	int64_t news_newest;  /* the newest version that was known then, */
+	struct mono news_at;  /* and when */
 	uint64_t beat_sweeps; /* how many sweeps must have ended, so that none is unclaimed */
 
 	/* the replicas' queues: relay_queues.c */

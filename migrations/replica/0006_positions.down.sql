@@ -1,6 +1,8 @@
 -- Where replicas are in the primary's WAL is not known any more; nothing of the versions before asks. The functions that
 -- apply changes are generated anew by their pgfanout-migrate up.
 DROP TRIGGER count_wrong ON pgfanout.dead_letters;
+DROP TRIGGER count_wrong_more ON pgfanout.dead_letters;
+DROP TRIGGER count_wrong_less ON pgfanout.dead_letters;
 DROP FUNCTION pgfanout.count_wrong();
 DROP TABLE pgfanout.positions, pgfanout.places, pgfanout.wrong_changes;
 DROP FUNCTION pgfanout.note_seen(smallint, bigint, boolean), pgfanout.note_place(smallint, text, bigint),

@@ -13,8 +13,8 @@
 --                       careful, so it does not matter that a transaction which fails leaves its place there.
 --                       is_called false: not known, since nothing has said so yet, or because changes came that
 --                       did not say where they are (of a version before); known again with the next heartbeat.
---   pgfanout.wrong_changes  how often rows were found to be wrong here. `wrong` of a position is what it was then:
---                       who knows of fewer does not know which rows `lsn` does not hold for.
+--   pgfanout.wrong_changes  how often the records of wrong rows have changed: who has not read them since does not
+--                       know which rows a position does not hold for.
 --
 -- Changes that wait for others (pgfanout.waiting) are applied later, by settle() and exchange(), but their place was
 -- noted when they came, by apply_each().
@@ -23,12 +23,11 @@ CREATE TABLE pgfanout.positions (
 	stream smallint NOT NULL,
 	lsn    bigint   NOT NULL,
 	source text     NOT NULL, -- pgfanout.source() of the primary
-	wrong  bigint   NOT NULL,
 	PRIMARY KEY (stream, lsn)
 );
 COMMENT ON TABLE pgfanout.positions IS 'pgfanout: places in the primary''s WAL up to which everything is here';
 CREATE TABLE pgfanout.wrong_changes (n bigint NOT NULL);
-COMMENT ON TABLE pgfanout.wrong_changes IS 'pgfanout: how often rows were found to be wrong here';
+COMMENT ON TABLE pgfanout.wrong_changes IS 'pgfanout: how often the records of wrong rows have changed';
 INSERT INTO pgfanout.wrong_changes VALUES (0);
 
 -- The row's lock makes whoever counts next wait for the commit: the number is that of what is visible.
@@ -36,11 +35,17 @@ CREATE FUNCTION pgfanout.count_wrong() RETURNS trigger
 	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-	UPDATE pgfanout.wrong_changes SET n = n + 1;
+	IF EXISTS (SELECT FROM changed) THEN
+		UPDATE pgfanout.wrong_changes SET n = n + 1;
+	END IF;
 	RETURN NULL;
 END $$;
-COMMENT ON FUNCTION pgfanout.count_wrong() IS 'pgfanout: trigger: rows were found to be wrong';
-CREATE TRIGGER count_wrong AFTER INSERT OR UPDATE ON pgfanout.dead_letters
+COMMENT ON FUNCTION pgfanout.count_wrong() IS 'pgfanout: trigger: the records of wrong rows change';
+CREATE TRIGGER count_wrong AFTER INSERT ON pgfanout.dead_letters REFERENCING NEW TABLE AS changed
+	FOR EACH STATEMENT EXECUTE FUNCTION pgfanout.count_wrong();
+CREATE TRIGGER count_wrong_more AFTER UPDATE ON pgfanout.dead_letters REFERENCING NEW TABLE AS changed
+	FOR EACH STATEMENT EXECUTE FUNCTION pgfanout.count_wrong();
+CREATE TRIGGER count_wrong_less AFTER DELETE ON pgfanout.dead_letters REFERENCING OLD TABLE AS changed
 	FOR EACH STATEMENT EXECUTE FUNCTION pgfanout.count_wrong();
 
 -- Of the streams that are here; those to come get theirs with their functions (common/wire/table_sql.c).
@@ -193,8 +198,7 @@ BEGIN
 			DELETE FROM pgfanout.positions p WHERE p.stream = of_stream;
 		END IF;
 		DELETE FROM pgfanout.positions p WHERE p.stream = of_stream AND p.lsn = last.lsn;
-		INSERT INTO pgfanout.positions (stream, lsn, source, wrong)
-		SELECT of_stream, place, msg_source, w.n FROM pgfanout.wrong_changes w;
+		INSERT INTO pgfanout.positions (stream, lsn, source) VALUES (of_stream, place, msg_source);
 		IF to_regclass('pgfanout.seen_' || of_stream) IS NOT NULL THEN
 			EXECUTE format('SELECT setval(%1$L, greatest(s.last_value, $1)) FROM %1$s s WHERE NOT s.is_called',
 				'pgfanout.seen_' || of_stream) USING place;

@@ -96,6 +96,20 @@ static void test_needs(void **state)
 	assert_true(position_needs(&list, R2) == POSITION_UNKNOWN);
 }
 
+/* A standby that is started again may be behind what it has shown. */
+static void test_standbys(void **state)
+{
+	const struct position at = { SOURCE, 100, 0, R1, 151 };
+
+	(void)state;
+	assert_int_equal(position_needs_replayed(&at, R1), 150); /* as it told that */
+	assert_int_equal(position_needs_replayed(&at, R2), 151);
+	const struct position unknown = { SOURCE, 100, 0, R1, POSITION_UNKNOWN };
+	assert_true(position_needs_replayed(&unknown, R1) == POSITION_UNKNOWN);
+	const struct position written = { SOURCE, 200, 7, 0, 0 };
+	assert_int_equal(position_needs_replayed(&written, R1), 200);
+}
+
 static void test_answers(void **state)
 {
 	struct position at = { 0 };
@@ -156,21 +170,26 @@ static void test_places(void **state)
 	(void)state;
 	assert_true(place_read("17", &place));
 	assert_true(place.seen == 17 && place.mark == 0 && place.source == 0);
-	assert_true(place_read("17 16 3 7123/5", &place));
+	assert_true(place_read("17 3", &place));
+	assert_true(place.seen == 17 && place.mark == 0 && place.wrong == 3 && place.source == 0);
+	assert_true(place_read("17 3 16 7123/5", &place));
 	assert_true(place.seen == 17 && place.mark == 16 && place.wrong == 3);
 	assert_int_equal(place.source, position_hash("7123/5"));
 	assert_true(place_read("18446744073709551615", &place));
 	assert_true(place.seen == POSITION_UNKNOWN);
 	assert_false(place_read("", &place));
-	assert_false(place_read("17 16", &place));
+	assert_true(place_read("9223372036854775807 3", &place));
+	assert_true(place.seen == POSITION_UNKNOWN);
+	assert_false(place_read("17 3 16", &place));
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_text),  cmocka_unit_test(test_other_texts),
-		cmocka_unit_test(test_needs), cmocka_unit_test(test_answers),
-		cmocka_unit_test(test_join),  cmocka_unit_test(test_places),
+		cmocka_unit_test(test_text),	cmocka_unit_test(test_other_texts),
+		cmocka_unit_test(test_needs),	cmocka_unit_test(test_standbys),
+		cmocka_unit_test(test_answers), cmocka_unit_test(test_join),
+		cmocka_unit_test(test_places),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -4,7 +4,7 @@ SELECT pg_is_in_recovery(), pgfanout.source(), (coalesce(pg_last_wal_replay_lsn(
 	(SELECT jsonb_build_object('status', r.status, 'slot', r.slot_name, 'name', coalesce(
 			substring(r.conninfo FROM '(?:^| )application_name=(\S+)'),
 			nullif(current_setting('cluster_name'), ''), 'walreceiver'),
-		'host', r.sender_host, 'port', r.sender_port, 'timeline', r.received_tli,
+		'timeline', r.received_tli,
 		'receivedLsn', r.flushed_lsn, 'replayedLsn', pg_last_wal_replay_lsn(),
 		'paused', CASE WHEN pg_is_in_recovery() THEN pg_is_wal_replay_paused() END)
 	FROM (SELECT) AS one LEFT JOIN pg_stat_wal_receiver r ON true)

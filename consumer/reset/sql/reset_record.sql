@@ -37,13 +37,13 @@ WITH s AS MATERIALIZED (
 ), queue_places AS (
 	DELETE FROM pgfanout.places WHERE stream IN (SELECT stream FROM s)
 ), place AS (
-	INSERT INTO pgfanout.positions (stream, lsn, source, wrong)
-	SELECT s.stream, $9::bigint, $1::text, w.n
-	FROM s CROSS JOIN pgfanout.wrong_changes w
+	INSERT INTO pgfanout.positions (stream, lsn, source)
+	SELECT s.stream, $9::bigint, $1::text
+	FROM s
 	LEFT JOIN pgfanout.streams r ON r.stream = s.stream
 	CROSS JOIN LATERAL (SELECT pgfanout.note_seen(s.stream, $10::bigint,
 		coalesce(r.follows <> $1::text, true)) OFFSET 0) AS seen
-	ON CONFLICT (stream, lsn) DO UPDATE SET source = excluded.source, wrong = excluded.wrong
+	ON CONFLICT (stream, lsn) DO UPDATE SET source = excluded.source
 ), loaded AS (
 	UPDATE pgfanout.tables t SET source = $1::text, snapshot = $2::pg_snapshot, floor = $3::bigint,
 		due = t.due AND t.shape <> l.shape -- meanwhile it was altered

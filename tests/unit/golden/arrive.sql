@@ -37,6 +37,9 @@ BEGIN
 			HINT = 'Give each installation a virtual host or a QUEUE_PREFIX of its own. If '
 				'the primary was replaced, run reset-replicas.';
 	END IF;
+	IF runs IS NULL THEN
+		PERFORM set_config('synchronous_commit', 'off', true);
+	END IF;
 	IF runs IS NOT NULL THEN
 		INSERT INTO pgfanout.arrivals (stream, runs) VALUES (3, runs);
 	END IF;

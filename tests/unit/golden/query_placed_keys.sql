@@ -1,6 +1,6 @@
 -- users?select=name placed
 -- values:
-SELECT 0::bigint, (SELECT concat_ws(' ', coalesce(pg_sequence_last_value('pgfanout.seen_2'), 9223372036854775807), p2.lsn, p2.wrong, p2.source) FROM (SELECT) AS one LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true), NULL::bigint
+SELECT 0::bigint, (SELECT concat_ws(' ', coalesce(pg_sequence_last_value('pgfanout.seen_2'), 9223372036854775807), w.n, p2.lsn, p2.source) FROM pgfanout.wrong_changes AS w LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true), NULL::bigint
 UNION ALL
 SELECT w.n, ('{"name":' || (coalesce(to_json(p."name")::text, 'null') || '}')),
 	p."pgfanout_version"
@@ -10,7 +10,7 @@ WHERE CASE WHEN EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 1
 
 -- tags? primary placed
 -- values:
-SELECT 0::bigint, (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint::text, NULL::bigint
+SELECT 0::bigint, (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() + 1 ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint::text, NULL::bigint
 UNION ALL
 SELECT w.n, (('{"tag":' || (to_json(p."tag")::text || ',"line":')) || ((CASE WHEN p."line" IS DISTINCT FROM NULL THEN to_json(concat(p."line"))::text ELSE 'null' END || ',"post":') || (coalesce(p."post"::text, 'null') || '}'))),
 	NULL::bigint
@@ -20,7 +20,7 @@ WHERE CASE WHEN EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 6
 
 -- posts?embed=users!userId,comments placed
 -- values:
-SELECT 0::bigint, (SELECT concat_ws(' ', greatest(coalesce(pg_sequence_last_value('pgfanout.seen_2'), 9223372036854775807), coalesce(pg_sequence_last_value('pgfanout.seen_3'), 9223372036854775807)), CASE WHEN p2.source = p3.source THEN concat_ws(' ', least(p2.lsn, p3.lsn), greatest(p2.wrong, p3.wrong), p2.source) END) FROM (SELECT) AS one LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 3 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p3 ON true), false
+SELECT 0::bigint, (SELECT concat_ws(' ', greatest(coalesce(pg_sequence_last_value('pgfanout.seen_2'), 9223372036854775807), coalesce(pg_sequence_last_value('pgfanout.seen_3'), 9223372036854775807)), w.n, CASE WHEN p2.source = p3.source THEN concat_ws(' ', least(p2.lsn, p3.lsn), p2.source) END) FROM pgfanout.wrong_changes AS w LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 3 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p3 ON true), false
 UNION ALL
 SELECT w.n, (((('{"id":' || (p."id"::text || ',"title":')) || (coalesce(to_json(p."title")::text, 'null') || (',"published":' || coalesce(p."published"::text, 'null')))) || ((',"userId":' || (coalesce(p."userId"::text, 'null') || ',"editorId":')) || (coalesce(p."editorId"::text, 'null') || (',"categoryId":' || coalesce(p."categoryId"::text, 'null'))))) || (((',"createdAt":' || (CASE WHEN p."createdAt" >= '0001-01-01 00:00:00Z' AND p."createdAt" < '10000-01-01 00:00:00Z' THEN to_char(p."createdAt", E'\\"YYYY-MM-DD"T"HH24:MI:SS.US"Z"\\"') ELSE coalesce('"' || p."createdAt"::text || '"', 'null') END || ',"rating":')) || (CASE WHEN p."rating" <> 'NaN' THEN p."rating"::text ELSE coalesce(to_json(p."rating")::text, 'null') END || (coalesce(',"meta":' || p."meta"::text, '') || ',"users":'))) || ((coalesce(e0.j, 'null') || (',"comments":[' || coalesce(e1.j, ''))) || (']' || (CASE WHEN e1.more THEN ',"commentsTruncated":true' ELSE '' END || '}'))))),
 	p."userId" IS NOT NULL AND e0.j IS NULL
@@ -34,7 +34,7 @@ WHERE CASE WHEN EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 2
 
 -- users?embed=posts!userId placed
 -- values:
-SELECT 0::bigint, (SELECT concat_ws(' ', coalesce(pg_sequence_last_value('pgfanout.seen_2'), 9223372036854775807), p2.lsn, p2.wrong, p2.source) FROM (SELECT) AS one LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true)
+SELECT 0::bigint, (SELECT concat_ws(' ', coalesce(pg_sequence_last_value('pgfanout.seen_2'), 9223372036854775807), w.n, p2.lsn, p2.source) FROM pgfanout.wrong_changes AS w LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true)
 UNION ALL
 SELECT w.n, (((('{"id":' || p."id"::text) || (',"email":' || coalesce(to_json(p."email")::text, 'null'))) || ((',"name":' || coalesce(to_json(p."name")::text, 'null')) || (',"createdAt":' || CASE WHEN p."createdAt" >= '0001-01-01 00:00:00' AND p."createdAt" < '10000-01-01 00:00:00' THEN to_char(p."createdAt", E'\\"YYYY-MM-DD"T"HH24:MI:SS.US\\"') ELSE coalesce('"' || p."createdAt"::text || '"', 'null') END))) || (((',"managerId":' || coalesce(p."managerId"::text, 'null')) || (',"active":' || coalesce(p."active"::text, 'null'))) || ((',"posts":[' || coalesce(e0.j, '')) || (']' || (CASE WHEN e0.more THEN ',"postsTruncated":true' ELSE '' END || '}')))))
 FROM unnest($1::text[]) WITH ORDINALITY AS w (k1, n)

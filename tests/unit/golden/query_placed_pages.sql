@@ -1,6 +1,6 @@
 -- users?limit=5&select=name,id placed
 -- values:
-SELECT (SELECT concat_ws(' ', coalesce(pg_sequence_last_value('pgfanout.seen_2'), 9223372036854775807), p2.lsn, p2.wrong, p2.source) FROM (SELECT) AS one LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true), NULL
+SELECT (SELECT concat_ws(' ', coalesce(pg_sequence_last_value('pgfanout.seen_2'), 9223372036854775807), w.n, p2.lsn, p2.source) FROM pgfanout.wrong_changes AS w LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true), NULL
 UNION ALL
 (SELECT (('{"name":' || coalesce(to_json(p."name")::text, 'null')) || (',"id":' || (p."id"::text || '}'))),
 	p."id"::bigint
@@ -11,7 +11,7 @@ LIMIT $1::bigint);
 
 -- posts?limit=50&count=exact&embed=comments setting users!userId placed
 -- values:
-SELECT (SELECT concat_ws(' ', greatest(coalesce(pg_sequence_last_value('pgfanout.seen_2'), 9223372036854775807), coalesce(pg_sequence_last_value('pgfanout.seen_3'), 9223372036854775807)), CASE WHEN p2.source = p3.source THEN concat_ws(' ', least(p2.lsn, p3.lsn), greatest(p2.wrong, p3.wrong), p2.source) END) FROM (SELECT) AS one LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 3 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p3 ON true), NULL, false
+SELECT (SELECT concat_ws(' ', greatest(coalesce(pg_sequence_last_value('pgfanout.seen_2'), 9223372036854775807), coalesce(pg_sequence_last_value('pgfanout.seen_3'), 9223372036854775807)), w.n, CASE WHEN p2.source = p3.source THEN concat_ws(' ', least(p2.lsn, p3.lsn), p2.source) END) FROM pgfanout.wrong_changes AS w LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 2 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p2 ON true LEFT JOIN (SELECT * FROM pgfanout.positions WHERE stream = 3 ORDER BY stream DESC, lsn DESC LIMIT 1) AS p3 ON true), NULL, false
 UNION ALL
 (SELECT (SELECT count(*) FROM "public"."Post" AS p)::text, NULL, false
 WHERE CASE WHEN EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 2 AND t.shape = 102 AND t.relation = '"public"."Post"'::regclass) AND EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 1 AND t.shape = 101 AND t.relation = '"public"."User"'::regclass) AND EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 3 AND t.shape = 103 AND t.relation = '"public"."Comment"'::regclass) THEN true ELSE pgfanout.readable(2, 102, '"public"."Post"'::regclass) AND pgfanout.readable(1, 101, '"public"."User"'::regclass) AND pgfanout.readable(3, 103, '"public"."Comment"'::regclass) END
@@ -30,7 +30,7 @@ ORDER BY p."id"));
 
 -- comments?postId=eq.1 primary placed
 -- values: "1"
-SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint::text, NULL
+SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() + 1 ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint::text, NULL
 UNION ALL
 (SELECT ((('{"id":' || p."id"::text) || (',"postId":' || (coalesce(p."postId"::text, 'null') || ',"userId":'))) || ((coalesce(p."userId"::text, 'null') || (',"text":' || coalesce(to_json(p."text")::text, 'null'))) || (',"visible":' || (coalesce(p."visible"::text, 'null') || '}')))),
 	p."id"::bigint
