@@ -79,7 +79,6 @@ bool position_read(const char *text, size_t len, struct position *ret)
 
 void position_write(const struct position *p, char ret[POSITION_TEXT_MAX + 1])
 {
-	AUTO_STRBUF text = STRBUF_INIT;
 	char bytes[LONG] = { FORMAT }, *end = bytes + 1;
 
 	end = put4(end, p->source);
@@ -89,8 +88,7 @@ void position_write(const struct position *p, char ret[POSITION_TEXT_MAX + 1])
 		end = put4(end, p->replica);
 		end = put8(end, p->seen);
 	}
-	base64_add(&text, BASE64_URL, bytes, (size_t)(end - bytes));
-	memcpy(ret, text.data, text.len + 1);
+	ret[base64_write(BASE64_URL, bytes, (size_t)(end - bytes), ret)] = '\0';
 }
 
 /* ---- what was seen ---- */

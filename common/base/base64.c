@@ -17,21 +17,29 @@ static size_t text_len(enum base64 kind, size_t len)
 	return kind == BASE64_STANDARD ? (len + 2) / 3 * 4 : (len * 4 + 2) / 3;
 }
 
-void base64_add(struct strbuf *out, enum base64 kind, const void *data, size_t len)
+size_t base64_write(enum base64 kind, const void *data, size_t len, char *ret)
 {
 	const uint8_t *p = data;
-	size_t end = out->len + text_len(kind, len);
+	char *to = ret, *end = ret + text_len(kind, len);
 	unsigned bits = 0, nbits = 0; /* the lowest nbits of bits are still to be written */
 
 	for (size_t i = 0; i < len; i++) {
 		bits = bits << 8 | p[i];
 		for (nbits += 8; nbits >= 6; nbits -= 6)
-			strbuf_addch(out, alphabet[kind][bits >> (nbits - 6) & 63]);
+			*to++ = alphabet[kind][bits >> (nbits - 6) & 63];
 	}
 	if (nbits > 0)
-		strbuf_addch(out, alphabet[kind][bits << (6 - nbits) & 63]);
-	while (out->len < end)
-		strbuf_addch(out, '=');
+		*to++ = alphabet[kind][bits << (6 - nbits) & 63];
+	while (to < end)
+		*to++ = '=';
+	return (size_t)(to - ret);
+}
+
+void base64_add(struct strbuf *out, enum base64 kind, const void *data, size_t len)
+{
+	size_t n = text_len(kind, len);
+
+	strbuf_commit(out, base64_write(kind, data, len, strbuf_reserve(out, n)));
 }
 
 bool base64_decode(enum base64 kind, const char *s, size_t len, void *ret, size_t want)

@@ -11,6 +11,8 @@ enum base64 {
 	BASE64_URL,	 /* with - and _, not padded: safe in a URL */
 };
 
+/* As many characters as it returns, no NUL: at most 4 for 3 bytes. */
+size_t base64_write(enum base64 kind, const void *data, size_t len, char *ret);
 void base64_add(struct strbuf *out, enum base64 kind, const void *data, size_t len);
 /* Strict: true only if s is what base64_add() makes of exactly `want` bytes, so that a value has
  * one spelling. After false ret may be partly written. */
