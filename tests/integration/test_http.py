@@ -174,18 +174,20 @@ def test_more_than_max_in_flight_get_503_at_once(stack):
         begun = time.monotonic()
         status, text, _ = get(api)
         got.append((status, "Retry-After: " in text, time.monotonic() - begun))
-    stack.replicas[0].pause()
+    for replica in stack.replicas:  # one that answers would take them all, if they come slowly
+        replica.pause()
     try:
         threads = [threading.Thread(target=ask) for _ in range(40)]
         for t in threads:
             t.start()
-        wait_until(lambda: len(got) >= 20, 10, "answers while the replica hangs")
+        wait_until(lambda: len(got) >= 20, 10, "answers while the replicas hang")
         assert any(status == 503 for status, _, _ in got)
         assert get(api, "/health")[0] == 200
         for t in threads:
             t.join()
     finally:
-        stack.replicas[0].resume()
+        for replica in stack.replicas:
+            replica.resume()
     refused = [g for g in got if g[0] == 503]
     assert all(retry and seconds < 2 for _, retry, seconds in refused), refused
     assert {status for status, _, _ in got} <= {404, 503}, "those that were taken are served by another database"
