@@ -7,6 +7,7 @@
 #define BUSY_US	    500
 #define BUSY_FOR_MS 50 /* work comes so soon after work: the pause grows only then */
 #define CALM_RATE   1000
+#define FLUSH_RATE  200
 #define GAP_US	    2000 /* for each thousand more */
 #define GAP_MAX_US  20000
 #define RATE_US	    50000
@@ -44,6 +45,11 @@ void gather_swept(struct gather *g, size_t changes, struct mono now)
 	} else if (mono_reached(g->busy_until, now)) {
 		g->pause_us = g->pause_us * 2 > IDLE_US ? IDLE_US : g->pause_us * 2;
 	}
+}
+
+bool gather_flushes(const struct gather *g)
+{
+	return g->rate >= FLUSH_RATE;
 }
 
 bool gather_calm(const struct gather *g)

@@ -28,6 +28,8 @@ struct gather {
 void gather_begin(struct gather *g, struct mono now);
 /* A sweep has found so many changes, and ends now. */
 void gather_swept(struct gather *g, size_t changes, struct mono now);
+/* There are so many of late that their commits write the WAL to the disk every few milliseconds. */
+bool gather_flushes(const struct gather *g);
 /* There are few of late: each may have a message of its own. */
 bool gather_calm(const struct gather *g);
 

@@ -2,7 +2,7 @@
  * heartbeats.c: see heartbeats.h.
  *
  *   a heartbeat   moves on when
- *   waiting       all chunks up to its own are confirmed        -> going
+ *   waiting       all chunks up to its own are confirmed, and its place is on the primary's disk  -> going
  *   going         its messages are sent, two for each replica, and all are answered: confirmed,
  *                 returned (the queue is missing) or nacked (the queue refused it)  -> done
  *   done          heartbeats_done() says so                     -> forgotten
@@ -135,7 +135,8 @@ enum publisher_run heartbeats_run(struct heartbeats *h, const struct publisher *
 				  struct amqp_link *l, const struct outbox_facts *facts,
 				  struct err *err)
 {
-	if (has_one(h->waiting) && !has_one(h->going) && publisher_passed(p, h->mark)) {
+	if (has_one(h->waiting) && !has_one(h->going) && publisher_passed(p, h->mark) &&
+	    facts->flushed >= h->waiting_lsn) {
 		write_body(h, p, facts);
 		h->going = h->waiting;
 		h->going_lsn = h->waiting_lsn;

@@ -101,7 +101,7 @@ static const struct db_statement statements[] = {
 	[ST_ROUTES] = { .name = "outbox_routes", .sql = sql_outbox_routes, .nparams = 1 },
 	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 8 },
 	[ST_TOUCH] = { .name = "outbox_touch", .sql = sql_outbox_touch },
-	[ST_BEAT] = { .name = "outbox_beat", .sql = sql_outbox_beat, .nparams = 1 },
+	[ST_BEAT] = { .name = "outbox_beat", .sql = sql_outbox_beat, .nparams = 2 },
 };
 
 enum column {
@@ -113,7 +113,8 @@ enum column {
 	COL_BODY,
 	COL_HEARTBEAT,
 	COL_SIZE,
-	COL_LSN
+	COL_LSN,
+	COL_FLUSHED
 };
 
 enum outbox_state {
@@ -152,6 +153,7 @@ struct outbox {
 	size_t last_rows;	  /* of that sweep, in a row, of last's transaction */
 	uint64_t sweep_no;	  /* these two: of that sweep, or of the last one */
 	int64_t sweep_lsn;
+	int64_t flushed; /* of the primary's WAL, as the last chunk of a sweep told */
 	struct outbox_chunk *claiming;
 	bool cut; /* these two, of the claim that was answered, while routes are asked for: a body is */
 	size_t answered; /* too large for it, and begins the next one; its rows, of so many that */
@@ -371,7 +373,7 @@ bool outbox_leading(const struct outbox *o)
 
 struct outbox_facts outbox_facts(const struct outbox *o)
 {
-	return (struct outbox_facts){ o->source, o->newest, o->terms, o->nterms };
+	return (struct outbox_facts){ o->source, o->flushed, o->newest, o->terms, o->nterms };
 }
 
 /* ---- claiming ---- */
@@ -592,6 +594,8 @@ static void read_sweep(struct outbox *o, const struct pg_result *r, int row,
 {
 	int64_t newest = pg_get_int8(db_value(r, row, COL_VERSION));
 
+	o->flushed = pg_get_int8(db_value(r, row, COL_FLUSHED));
+
 	if (o->newest < newest)
 		o->newest = newest;
 	if (!outbox_sweeping(o)) {
@@ -804,9 +808,9 @@ static void beaten(void *arg, enum db_outcome outcome, const struct pg_result *r
 		fail(arg, "recording a heartbeat", err);
 }
 
-void outbox_beat(struct outbox *o)
+void outbox_beat(struct outbox *o, bool flush)
 {
-	const struct db_param params[] = { DB_TEXT(o->stream->text) };
+	const struct db_param params[] = { DB_TEXT(o->stream->text), DB_TEXT(flush ? "t" : "f") };
 
 	ask(o, ST_BEAT, params, false, beaten);
 }

@@ -92,6 +92,7 @@ bool outbox_leading(const struct outbox *o);
 /* What a leader tells with its messages. */
 struct outbox_facts {
 	const char *source; /* names the space that the primary's transaction ids belong to */
+	int64_t flushed;    /* the primary's WAL is on its disk up to this place */
 	/* At least the version of every change claimed so far, by any leader: the newest that had
 	 * been given out, to any stream, when the last sweep looked. */
 	int64_t newest;
@@ -121,8 +122,9 @@ void outbox_claim_big(struct outbox *o, struct outbox_chunk *into);
 /* A heartbeat has been claimed, and is kept until what was put aside before it is claimed. */
 bool outbox_keeps_beat(const struct outbox *o);
 
-/* Records a heartbeat, to be claimed like a change. */
-void outbox_beat(struct outbox *o);
+/* Records a heartbeat, to be claimed like a change. flush: so that its place is on the disk; else others' commits see to
+ * that. */
+void outbox_beat(struct outbox *o, bool flush);
 
 /* Deletes records, at most chunk_max at a time. messages: up to which numbers the messages of the
  * present term are confirmed, by enum change_kind; NULL: they are heartbeats' records. */

@@ -42,7 +42,7 @@
 #include "common/base/log.h"
 
 #define FORGET_MS   20	 /* a confirmed change waits so long at most, for others to join it */
-#define MARK_MS	    40	 /* a heartbeat comes so soon after the last one if there is news */
+#define MARK_MS	    50	 /* a heartbeat comes so soon after the last one if there is news */
 #define PATIENCE_MS 4000 /* a replica's queue may refuse for so long before it is left out */
 #define AGAIN_MS    200
 #define CALM_MS	    10000
@@ -443,7 +443,7 @@ static void beat(struct relay *r, struct mono now)
 {
 	if (!mono_reached(beat_due(r), now) || !may_beat(r))
 		return;
-	outbox_beat(r->outbox);
+	outbox_beat(r->outbox, !gather_flushes(&r->gather));
 	if (mono_reached(r->beat_at, now))
 		r->beat_at = mono_add_ms(now, r->opt.heartbeat_ms);
 	r->mark_at = mono_add_ms(now, MARK_MS);

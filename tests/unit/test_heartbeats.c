@@ -28,7 +28,7 @@ static uint64_t xid; /* these two: of the heartbeat to be sent next */
 static int64_t lsn;
 
 static const struct outbox_term terms[] = { { 8, { 0, 0 } }, { 5, { 20, 30 } } };
-static const struct outbox_facts facts = { "s", 4711, terms, 2 };
+static struct outbox_facts facts = { "s", INT64_MAX, 4711, terms, 2 };
 
 bool amqp_can_publish(const struct amqp_link *l, size_t bytes)
 {

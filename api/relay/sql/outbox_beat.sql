@@ -8,13 +8,14 @@
 -- the heartbeat too. MATERIALIZED, and the only source of the row: the id is a default of the row. It travels as
 -- eight bytes in body.
 --
--- This session does not wait for the disk elsewhere; here it must. A server that crashes gives the places behind
--- what was on its disk to other transactions, and a heartbeat that was published would speak for these. The commit
--- writes the WAL up to its own end, so `place` too.
+-- A server that crashes gives the places behind what was on its disk to other transactions, and a heartbeat that was
+-- published would speak for these: so it is published when its place is on the disk (heartbeats.c). With $2 the commit
+-- waits for that, as this session does not elsewhere. Without, others write so much that it soon is, and the changes
+-- that this session looks for do not wait meanwhile.
 WITH place AS MATERIALIZED (
 	SELECT pg_logical_emit_message(false, 'pgfanout', '') - '0/0' AS lsn
 ), flushed AS MATERIALIZED (
-	SELECT set_config('synchronous_commit', 'local', true)
+	SELECT set_config('synchronous_commit', CASE WHEN $2::boolean THEN 'local' ELSE 'off' END, true)
 )
 INSERT INTO pgfanout.outbox (stream, version, kind, heartbeat, body)
 SELECT $1::smallint, 1, 'b', statement_timestamp(), int8send(place.lsn::bigint) FROM place, flushed
