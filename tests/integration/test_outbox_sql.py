@@ -188,17 +188,21 @@ def test_a_heartbeat_has_its_place_before_its_transaction_and_on_the_disk(stack)
     for _ in range(20):
         relay.cursor.execute(PLACE)
         before = relay.cursor.fetchone()[0]
-        relay.cursor.execute("execute beat('1')")
+        relay.cursor.execute("execute beat('1', true)")
         flushed = stack.sql("primary", "select (pg_current_wal_flush_lsn() - '0/0')::bigint")[0][0]
         at = stack.sql("primary", found)[0][1]
         assert before < at <= flushed
+    # Where others' commits see to that, nobody waits for it here; who publishes it looks how far the disk is.
+    relay.cursor.execute("execute beat('1', false)")
+    assert stack.sql("primary", found)[0][1] > at
     relay.cursor.execute("show synchronous_commit")
     assert relay.cursor.fetchone() == ("off",)
     # No transaction has begun when the place is taken: it is not in the way of one that begins meanwhile.
-    relay.cursor.execute("explain (verbose, costs off) execute beat('1')")
+    relay.cursor.execute("explain (verbose, costs off) execute beat('1', true)")
     plan = "\n".join(line for line, in relay.cursor.fetchall())
     made, reads = plan.index("->  Nested Loop"), plan.index("->  CTE Scan on place")
     assert made < plan.index("pg_current_xact_id") < reads, "the row is made of the place"
     # Its record is like any other.
     first, *rows = relay.execute("", EVERYTHING, 1000, None, (0, 0))
-    assert first[2] == 0 and len(rows) == 20 and all(len(row[5]) == 8 and row[6] and row[4] == "b" for row in rows)
+    assert 0 < first[9] <= stack.sql("primary", "select (pg_current_wal_flush_lsn() - '0/0')::bigint")[0][0]
+    assert first[2] == 0 and len(rows) == 21 and all(len(row[5]) == 8 and row[6] and row[4] == "b" for row in rows)
