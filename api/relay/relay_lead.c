@@ -42,7 +42,7 @@
 #include "common/base/log.h"
 
 #define FORGET_MS   20	 /* a confirmed change waits so long at most, for others to join it */
-#define MARK_MS	    50	 /* a heartbeat comes so soon after the last one if there is news */
+#define MARK_MS	    30	 /* a heartbeat comes so soon after the last one if there is news */
 #define PATIENCE_MS 4000 /* a replica's queue may refuse for so long before it is left out */
 #define AGAIN_MS    200
 #define CALM_MS	    10000

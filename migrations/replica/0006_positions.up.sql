@@ -5,7 +5,7 @@
 --                       position was `lsn` is here, or its row is known to be wrong here (dead_letters). Written in
 --                       the transaction that takes in the heartbeat which says so, or by a reset. The newest row of
 --                       a stream counts; older ones are deleted with the next. A table that only grows, read from
---                       its end, is as quick when an old snapshot keeps vacuum away; a row that is updated 25 times
+--                       its end, is as quick when an old snapshot keeps vacuum away; a row that is updated 30 times
 --                       a second is not.
 --   pgfanout.seen_<n>   per stream: what is visible of it here was committed before this place. Set by who brings it,
 --                       before that is visible. A sequence, because its value is visible at once and leaves no dead
