@@ -10,7 +10,6 @@
  * link was asked last: only when that one fails is it asked again. That it is refused, or too slow, is
  * true whoever says it.
  */
-
 #include <stdlib.h>
 #include <string.h>
 

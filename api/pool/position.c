@@ -7,12 +7,12 @@
  */
 #include "api/pool/position.h"
 
-#include <endian.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/base64.h"
+#include "common/pg/pgarray.h"
 
 #define FORMAT 1
 #define SHORT  (1 + 4 + 8 + 8)
@@ -29,36 +29,6 @@ uint32_t position_hash(const char *text)
 
 /* ---- text ---- */
 
-static uint32_t get4(const char *at)
-{
-	uint32_t n;
-
-	memcpy(&n, at, sizeof(n));
-	return be32toh(n);
-}
-
-static uint64_t get8(const char *at)
-{
-	uint64_t n;
-
-	memcpy(&n, at, sizeof(n));
-	return be64toh(n);
-}
-
-static char *put4(char *at, uint32_t n)
-{
-	n = htobe32(n);
-	memcpy(at, &n, sizeof(n));
-	return at + sizeof(n);
-}
-
-static char *put8(char *at, uint64_t n)
-{
-	n = htobe64(n);
-	memcpy(at, &n, sizeof(n));
-	return at + sizeof(n);
-}
-
 bool position_read(const char *text, size_t len, struct position *ret)
 {
 	char bytes[LONG];
@@ -66,12 +36,12 @@ bool position_read(const char *text, size_t len, struct position *ret)
 
 	if (!is_long && !base64_decode(BASE64_URL, text, len, bytes, SHORT))
 		return false;
-	*ret = (struct position){ .source = get4(bytes + 1),
-				  .lsn = get8(bytes + 5),
-				  .version = (int64_t)get8(bytes + 13) };
+	*ret = (struct position){ .source = (uint32_t)pg_get_int4(bytes + 1),
+				  .lsn = (uint64_t)pg_get_int8(bytes + 5),
+				  .version = pg_get_int8(bytes + 13) };
 	if (is_long) {
-		ret->replica = get4(bytes + SHORT);
-		ret->seen = get8(bytes + SHORT + 4);
+		ret->replica = (uint32_t)pg_get_int4(bytes + SHORT);
+		ret->seen = (uint64_t)pg_get_int8(bytes + SHORT + 4);
 	}
 	return bytes[0] == FORMAT && ret->source != 0 && ret->version >= 0 &&
 	       is_long == (ret->replica != 0);
@@ -79,16 +49,16 @@ bool position_read(const char *text, size_t len, struct position *ret)
 
 void position_write(const struct position *p, char ret[POSITION_TEXT_MAX + 1])
 {
-	char bytes[LONG] = { FORMAT }, *end = bytes + 1;
+	char bytes[LONG] = { FORMAT };
 
-	end = put4(end, p->source);
-	end = put8(end, p->lsn);
-	end = put8(end, (uint64_t)p->version);
+	pg_put_int4(bytes + 1, (int32_t)p->source);
+	pg_put_int8(bytes + 5, (int64_t)p->lsn);
+	pg_put_int8(bytes + 13, p->version);
 	if (p->replica != 0) {
-		end = put4(end, p->replica);
-		end = put8(end, p->seen);
+		pg_put_int4(bytes + SHORT, (int32_t)p->replica);
+		pg_put_int8(bytes + SHORT + 4, (int64_t)p->seen);
 	}
-	ret[base64_write(BASE64_URL, bytes, (size_t)(end - bytes), ret)] = '\0';
+	ret[base64_write(BASE64_URL, bytes, p->replica != 0 ? LONG : SHORT, ret)] = '\0';
 }
 
 /* ---- what was seen ---- */
