@@ -199,15 +199,17 @@ def test_what_is_on_its_way_arrives(old):
         # The old programs notice, say so, and wait: the API is not ready (what it is still asked to write is captured), the
         # consumer applies nothing.
         wait_until(lambda: requests.get(api.base + "/ready", timeout=10).status_code == 503, 20 * SLOWNESS, "the old API to refuse")
-        wait_until(lambda: status(consumer)["replicas"][0]["state"] == "not-migrated", 20 * SLOWNESS, "the old consumer to wait")
         before = len(writers.kept)
         wait_until(lambda: len(writers.kept) > before + 20, 20 * SLOWNESS, "writers by SQL to go on")
-        assert api.running() and consumer.running()
         assert stack.sql("primary", "select count(*) from pgfanout.outbox where version = any(%s)", [v for v, in waiting]) == [(len(waiting),)]
     finally:
         stack.rabbitmq.clear_memory_alarm()
         if writers.errors:
             writers.stop()
+    # A consumer notices when it applies. Under the alarm nothing comes, and one that has a retry to publish waits for the broker.
+    stack_amqp.basic_publish("", "products.sync.replica-1", late[0][1], late[0][0])
+    wait_until(lambda: status(consumer)["replicas"][0]["state"] == "not-migrated", 20 * SLOWNESS, "the old consumer to wait")
+    assert api.running() and consumer.running()
     assert api.stop() == 0 and consumer.stop() == 0
     mend_replica(stack, "replica-1")
     # Once stopped they start no more.
