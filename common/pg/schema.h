@@ -9,7 +9,7 @@
 
 #include "common/pg/db.h"
 
-#define SCHEMA_PRIMARY 5
+#define SCHEMA_PRIMARY 6
 #define SCHEMA_REPLICA 6
 
 /* DB_OK if the newest registered migration is exactly `needed`; DB_SCHEMA, with what to do, if it

@@ -21,7 +21,9 @@
  *      "terms":[{"term":…,"messages":7}]}]
  *      Of a heartbeat also {"lsn":…,"every":1000}, if that is known.
  *   9. Changes and heartbeats of a primary that this replica does not follow are not applied:
- *      SQLSTATE PF002. If it followed that one until a reset, they are stale.
+ *      SQLSTATE PF002. If it followed that one until a reset, they are stale. A later epoch of its own primary
+ *      (pgfanout.succeeds()) it follows from then on; of an earlier one changes are applied, by version, but no
+ *      heartbeats.
  *  10. The changes were committed before the place `lsn` in the primary's WAL. The sequence pgfanout.seen_<stream>
  *      has that place, or a later one, before anybody can see them, as it knows no transactions. NULL: the place is
  *      not known, nor then is the stream's (is_called is false), until a change comes whose place is known, or a
@@ -619,11 +621,17 @@ static const char follow[] =
 	"			WHERE s.stream = %1$d))\n"
 	"		THEN\n"
 	"			RETURN 0;\n"
+	"		ELSIF pgfanout.succeeds(msg_source, follows) THEN\n"
+	"			PERFORM pgfanout.follow_successor(%1$d::smallint, msg_source);\n"
+	"			follows := msg_source;\n"
+	"		ELSIF pgfanout.succeeds(follows, msg_source) THEN\n"
+	"			beats := NULL;\n"
+	"		ELSE\n"
+	"			RAISE EXCEPTION 'changes of another primary: their source is %%, this replica follows %%',\n"
+	"				msg_source, follows USING ERRCODE = 'PF002',\n"
+	"				HINT = 'Give each installation a virtual host or a QUEUE_PREFIX of its own. If '\n"
+	"					'the primary was replaced, run reset-replicas.';\n"
 	"		END IF;\n"
-	"		RAISE EXCEPTION 'changes of another primary: their source is %%, this replica follows %%',\n"
-	"			msg_source, follows USING ERRCODE = 'PF002',\n"
-	"			HINT = 'Give each installation a virtual host or a QUEUE_PREFIX of its own. If '\n"
-	"				'the primary was replaced, run reset-replicas.';\n"
 	"	END IF;\n";
 
 /* What a batch finds. %1$d: the stream, %2$d: the table. */

@@ -342,3 +342,35 @@ BEGIN
 
 	PERFORM pgfanout.note_position(number, msg_source);
 END $$;
+
+-- ---- a new primary ----
+--
+-- A standby that is promoted begins an epoch (migrations/primary/0006_epochs.up.sql), and its name says which: what is
+-- behind the '@' of a source begins with the timeline. A replica that follows an epoch takes a later one of the same
+-- database for its successor, with the first message that comes of it. What comes of earlier ones is applied by version as
+-- before, since it happened before: all versions of an epoch are above those of earlier ones. Their heartbeats count no
+-- more, as they tell times and places of a server that leads no more.
+
+-- Whether a source is a later epoch of another one.
+CREATE FUNCTION pgfanout.succeeds(source text, other text) RETURNS boolean
+	LANGUAGE sql IMMUTABLE PARALLEL SAFE SET search_path = pg_catalog, pg_temp
+AS $$
+	SELECT split_part(source, '@', 1) = split_part(other, '@', 1)
+		AND coalesce(substring(source FROM '@([0-9]{1,10})-'), '0')::bigint
+			> coalesce(substring(other FROM '@([0-9]{1,10})-'), '0')::bigint
+$$;
+COMMENT ON FUNCTION pgfanout.succeeds(text, text) IS 'pgfanout: whether a source is a later epoch of another one';
+
+-- The order of heartbeats begins anew, as the new primary's clock may be behind; so do places. Messages that have not
+-- come yet are named again by its heartbeats.
+CREATE FUNCTION pgfanout.follow_successor(of_stream smallint, msg_source text) RETURNS void
+	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+	DELETE FROM pgfanout.heartbeats h WHERE h.stream = of_stream;
+	DELETE FROM pgfanout.positions p WHERE p.stream = of_stream;
+	DELETE FROM pgfanout.places p WHERE p.stream = of_stream;
+	UPDATE pgfanout.received r SET missing = '{}' WHERE r.stream = of_stream AND NOT isempty(r.missing);
+	UPDATE pgfanout.streams s SET follows = msg_source WHERE s.stream = of_stream;
+END $$;
+COMMENT ON FUNCTION pgfanout.follow_successor(smallint, text) IS 'pgfanout: a stream comes from a new primary from now on';

@@ -138,7 +138,7 @@ def test_down_and_up_lose_nothing(stack):
     rows = {db: stack.rows(db) for db in DATABASES}
 
     assert take_back(stack) == ["replica-2: 6 positions: taken back", "replica-1: 6 positions: taken back",
-                                f"primary: {NEWEST['primary']}: stays"]
+                                "primary: 6 epochs: taken back"]
     assert take_back(stack) == [f"{db}: 5 readable_tables: taken back" for db in reversed(DATABASES)]
     assert stack.sql("primary", WAITING) == waiting
     assert take_back(stack) == [f"{db}: 4 readable: taken back" for db in reversed(DATABASES)]
@@ -178,9 +178,14 @@ def test_down_takes_back_what_the_newest_made_alone(stack):
             "and relname ~ '^(seen_|positions$|places$|wrong_changes$)'), to_regprocedure('pgfanout.note_seen(smallint, bigint, boolean)')::text")
     before = stack.sql("replica-1", made)
     assert before[0][1] == "places,positions,seen_1,wrong_changes"
+    epochs = ("select (select count(*) from pg_class where relnamespace = 'pgfanout'::regnamespace and relname ~ '^epoch'), "
+              "(select count(*) from pg_trigger where tgrelid = 'pgfanout.outbox'::regclass), pgfanout.source()")
+    (*_, source), = stack.sql("primary", epochs)
+    assert stack.sql("primary", epochs) == [(3, 1, source)]
     take_back(stack)
     assert stack.sql("replica-1", made) == [(0, None, None)], "the version before generates its own"
     assert stack.sql("primary", kept) == [("pgfanout.readable_tables", 2, 2)]
+    assert stack.sql("primary", epochs) == [(0, 0, source)]
     take_back(stack)
     assert stack.sql("primary", kept) == [(None, 2, 2)]
     assert stack.sql("replica-1", "select to_regclass('pgfanout.readable_tables')::text, pgfanout.readable(1, 1), "
@@ -189,6 +194,7 @@ def test_down_takes_back_what_the_newest_made_alone(stack):
     assert stack.sql("primary", kept) == [("pgfanout.readable_tables", 2, 2)]
     assert stack.sql("replica-1", "select id, shape from pgfanout.readable_tables") == [(1, 1)]
     assert stack.sql("replica-1", made) == before
+    assert stack.sql("primary", epochs) == [(3, 1, source)]
 
 
 def test_what_is_readable_is_what_the_function_says(stack):

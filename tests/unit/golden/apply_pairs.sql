@@ -44,11 +44,17 @@ BEGIN
 			WHERE s.stream = 2))
 		THEN
 			RETURN 0;
+		ELSIF pgfanout.succeeds(msg_source, follows) THEN
+			PERFORM pgfanout.follow_successor(2::smallint, msg_source);
+			follows := msg_source;
+		ELSIF pgfanout.succeeds(follows, msg_source) THEN
+			beats := NULL;
+		ELSE
+			RAISE EXCEPTION 'changes of another primary: their source is %, this replica follows %',
+				msg_source, follows USING ERRCODE = 'PF002',
+				HINT = 'Give each installation a virtual host or a QUEUE_PREFIX of its own. If '
+					'the primary was replaced, run reset-replicas.';
 		END IF;
-		RAISE EXCEPTION 'changes of another primary: their source is %, this replica follows %',
-			msg_source, follows USING ERRCODE = 'PF002',
-			HINT = 'Give each installation a virtual host or a QUEUE_PREFIX of its own. If '
-				'the primary was replaced, run reset-replicas.';
 	END IF;
 	IF newest IS NULL THEN
 		newest := (SELECT max(v) FROM unnest(versions) AS v);
@@ -186,11 +192,17 @@ BEGIN
 			WHERE s.stream = 2))
 		THEN
 			RETURN 0;
+		ELSIF pgfanout.succeeds(msg_source, follows) THEN
+			PERFORM pgfanout.follow_successor(2::smallint, msg_source);
+			follows := msg_source;
+		ELSIF pgfanout.succeeds(follows, msg_source) THEN
+			beats := NULL;
+		ELSE
+			RAISE EXCEPTION 'changes of another primary: their source is %, this replica follows %',
+				msg_source, follows USING ERRCODE = 'PF002',
+				HINT = 'Give each installation a virtual host or a QUEUE_PREFIX of its own. If '
+					'the primary was replaced, run reset-replicas.';
 		END IF;
-		RAISE EXCEPTION 'changes of another primary: their source is %, this replica follows %',
-			msg_source, follows USING ERRCODE = 'PF002',
-			HINT = 'Give each installation a virtual host or a QUEUE_PREFIX of its own. If '
-				'the primary was replaced, run reset-replicas.';
 	END IF;
 	IF newest IS NULL THEN
 		newest := (SELECT max(v) FROM unnest(versions) AS v);
