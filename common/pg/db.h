@@ -44,6 +44,10 @@ struct db_options {
 	/* What is committed here may be lost if the server crashes: synchronous_commit = off. */
 	bool may_be_lost;
 	const char *guc; /* further session settings as "-c enable_seqscan=off -c …"; NULL: none */
+	/* Of several hosts in the connection string: how many of the first ones are tried last. */
+	unsigned host_turn;
+	/* And which of them will do, instead of the string's target_session_attrs; NULL: as it says. */
+	const char *session_attrs;
 	/* Opening is given up when this is readable; 0: stop_fd(). For those who go on while the
 	 * process drains. */
 	int stop_fd;
@@ -60,6 +64,8 @@ struct db_statement {
  * like a password that should have been percent-encoded, is refused with words of ours that quote
  * nothing of it: "must be …". Does not connect, nor look at service files. */
 MUST_CHECK bool db_check_uri(const char *uri, struct err *err);
+/* How many hosts a connection string names; 1 if it names none, or cannot be read. */
+unsigned db_host_count(const char *uri);
 
 /* Blocking connect, bounded by connect_timeout an address (the name look-up by the resolver alone),
  * and by as much again for the session's settings. NULL and err (scrubbed) on failure;

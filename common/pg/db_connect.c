@@ -231,6 +231,44 @@ static bool encoding_fits(const PGconn *c, struct err *err)
 
 /* ---- connecting ---- */
 
+static unsigned list_count(const char *list)
+{
+	unsigned n = 1;
+
+	for (; *list; list++)
+		n += *list == ',';
+	return n;
+}
+
+/* "a,b,c" turned by 1 is "b,c,a". A list of one, as a port for all hosts, stays as it is. */
+static void list_turn(char *list, unsigned by)
+{
+	char *at = list;
+
+	for (by %= list_count(list); by > 0; by--)
+		at = strchr(at, ',') + 1;
+	if (at == list)
+		return;
+	size_t first = (size_t)(at - list) - 1, rest = strlen(at);
+	char *copy = xstrdup(list);
+
+	memcpy(list, copy + first + 1, rest);
+	list[rest] = ',';
+	memcpy(list + rest + 1, copy, first);
+	free(copy);
+}
+
+/* Hosts, addresses and ports belong together by their places in the lists. */
+static void hosts_turn(PQconninfoOption *parsed, unsigned by)
+{
+	static const char *const lists[] = { "host", "hostaddr", "port" };
+
+	for (PQconninfoOption *o = parsed; o->keyword; o++)
+		for (size_t i = 0; i < ARRAY_SIZE(lists); i++)
+			if (o->val && strcmp(o->keyword, lists[i]) == 0)
+				list_turn(o->val, by);
+}
+
 static PGconn *login(const PQconninfoOption *parsed, const struct db_options *opt)
 {
 	char timeout[16];
@@ -248,6 +286,7 @@ static PGconn *login(const PQconninfoOption *parsed, const struct db_options *op
 		{ "connect_timeout", timeout, true },
 		{ "client_encoding", "UTF8", true },
 		{ "application_name", opt->application_name, true },
+		{ "target_session_attrs", opt->session_attrs, true },
 	};
 	const char *keywords[ARRAY_SIZE(ours) + 128];
 	const char *values[ARRAY_SIZE(keywords)];
@@ -335,6 +374,18 @@ bool db_check_uri(const char *uri, struct err *err)
 	return parsed != NULL;
 }
 
+unsigned db_host_count(const char *uri)
+{
+	struct err ignored;
+	PQconninfoOption *parsed = parse(uri, &ignored);
+	const char *host = parsed ? uri_value(parsed, "host") : NULL;
+	const char *address = parsed ? uri_value(parsed, "hostaddr") : NULL;
+	unsigned n = list_count(address && *address ? address : host ? host : "");
+
+	PQconninfoFree(parsed);
+	return n;
+}
+
 struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, struct err *err)
 {
 	char shown[DB_NAME_MAX];
@@ -346,6 +397,7 @@ struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, st
 		return NULL;
 	}
 
+	hosts_turn(parsed, opt->host_turn);
 	PGconn *c = login(parsed, opt);
 	PQconninfoFree(parsed);
 	if (c == NULL)
