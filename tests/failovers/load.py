@@ -154,7 +154,7 @@ class Client(Thread):
     def send(self, method, path, body=None):
         """(status, data, who has served); status 0 where there was no answer."""
         headers = {"Content-Type": "application/json"} if body else {}
-        if method == "GET" and self.position:
+        if method == "GET" and self.position and not self.load.forgets:
             headers["X-Position"] = self.position
         try:
             if self.http is None:
@@ -313,7 +313,8 @@ class Load:
         self.seed, self.connect, self.findings = seed, connect, findings
         self.ledger = Ledger()
         self.running, self.stopping = threading.Event(), threading.Event()
-        self.pace = 0  # seconds between two turns of a writer
+        self.pace = 0         # seconds between two turns of a writer
+        self.forgets = False  # clients send no positions
         self._prepare()
         self.threads = [Client(self, f"client-{n}", api) for n, api in zip(range(CLIENTS), itertools.cycle(apis))]
         self.threads += [SqlWriter(self, f"sql-{n}") for n in (1, 2)]
