@@ -7,6 +7,7 @@
  *   <replica name>  a database connection,    their sockets, the stop   the stop flag, soon after
  *                   two broker connections    flag, its next duty       DRAIN_TIMEOUT_MS
  *                   (one a replica and stream)
+ *   failover        nothing; verify_run()     the statuses              the stop flag
  *   ops             the HTTP listener         its sockets               main, last
  */
 #include <poll.h>
@@ -18,6 +19,7 @@
 #include "common/http/ops.h"
 #include "common/wire/topology.h"
 #include "common/base/stop.h"
+#include "consumer/failover.h"
 #include "consumer/letters/dead_letters.h"
 #include "consumer/settings.h"
 #include "consumer/status.h"
@@ -106,6 +108,7 @@ static int run(const struct consumer_settings *settings)
 	const char *names[REPLICAS_MAX];
 	struct status *status_of[REPLICAS_MAX];
 	struct status_all all = { .replicas = status_of, .n = n, .started_us = wall_now_us() };
+	struct failover *failover = NULL;
 	struct err err = { .text = "" };
 	int code = EXIT_OK;
 
@@ -141,12 +144,17 @@ static int run(const struct consumer_settings *settings)
 		if (settings->auto_reset && settings->database_url[0] == '\0')
 			log_warn("replicas that lose changes do not reset themselves: "
 				 "AUTO_RESET needs DATABASE_URL");
+		failover = failover_start(settings, status_of, &err);
+		if (failover == NULL)
+			log_error("replicas are not compared after a failover",
+				  KV_S("error", err.text));
 		wait_for_stop(replicas, n, settings);
 		log_info("stopping", KV_I("at_most_ms", settings->drain_timeout_ms));
 	}
 	for (size_t i = 0; i < n; i++)
 		for (size_t k = 0; k < replicas[i].n; k++)
 			apply_worker_join(replicas[i].workers[k].worker);
+	failover_stop(failover);
 	ops_stop(ops);
 	for (size_t i = 0; i < n; i++) {
 		status_clear(&replicas[i].workers[0].status);

@@ -61,7 +61,8 @@ struct status {
 	struct status *_Atomic next; /* of the same replica, another stream; NULL: none yet */
 	_Atomic int64_t counters[CONSUMER_METRICS];
 	_Atomic int64_t newest_version, last_applied_us; /* 0: none */
-	char database[256]; /* immutable after start: the scrubbed URL */
+	atomic_bool unverified; /* it follows a new primary, and was not compared with it yet */
+	char database[256];	/* immutable after start: the scrubbed URL */
 
 	pthread_mutex_t lock;
 	enum status_state state; /* this and everything below: under lock */

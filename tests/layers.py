@@ -20,7 +20,7 @@ import sys
 FLOORS = {
     "common": ["base", "json pg", "settings amqp http", "wire"],
     "api": ["resources/listed", "settings measures primary", "relay pool", "serve", "batch", "products resources", "routes stores", "main"],
-    "consumer": ["settings status reset/reset_settings", "reset", "verify apply", "letters", "main reset_main"],
+    "consumer": ["settings status reset/reset_settings", "reset", "verify apply", "letters failover", "main reset_main"],
     "migrations": ["migrate", "tables", "main"],
 }
 

@@ -207,6 +207,7 @@ bool replica_take_state(const struct pg_result *r, struct replica_state *ret)
 	ret->may_reset = strcmp(db_value(r, 0, 2), "1") == 0;
 	ret->declared = strcmp(db_value(r, 0, 3), "1") == 0;
 	clip_text(ret->due, sizeof(ret->due), db_value(r, 0, 4));
+	ret->unverified = strcmp(db_value(r, 0, 5), "1") == 0;
 	return true;
 }
 

@@ -60,6 +60,7 @@ struct replica_state {
 	bool needs_reset;
 	bool may_reset; /* it lost changes in its queues: the consumer may reset it by itself */
 	bool declared;	/* its queues were declared once, so that a missing one was deleted */
+	bool unverified; /* it follows a new primary, and has not been compared with it yet: failover.h */
 	char reason[REPLICA_REASON_MAX];
 	char due[REPLICA_DUE_MAX]; /* tables that are yet to be loaded: "{101,102}", "{}" */
 };

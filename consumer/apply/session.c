@@ -528,6 +528,7 @@ static void on_state(void *arg, enum db_outcome outcome, const struct pg_result 
 		s->db_error = *err;
 	else if (outcome == DB_OK && replica_take_state(r, &state)) {
 		bool news = status_set_needs_reset(s->status, state.needs_reset, state.reason);
+		atomic_store(&s->status->unverified, state.unverified);
 		if (news && state.needs_reset)
 			log_error("changes are missing on this replica until it has been reset "
 				  "(AUTO_RESET, or reset-replicas --replica with its name)",

@@ -131,6 +131,7 @@ static bool read_state(struct apply_worker *w)
 		return false;
 	}
 	bool news = status_set_needs_reset(w->status, state->needs_reset, state->reason);
+	atomic_store(&w->status->unverified, state->unverified);
 	if (news && state->needs_reset &&
 	    !(state->may_reset && auto_reset_possible(&w->auto_reset)))
 		log_warn("the replica may be incomplete: run reset-replicas --replica with its "

@@ -20,10 +20,12 @@ enum db_outcome leader_source(struct pg_conn *primary, char ret[SOURCE_MAX], str
 	return DB_OK;
 }
 
-enum db_outcome leader_check(struct pg_conn *replica, const char *source, struct err *err)
+enum db_outcome leader_check(struct pg_conn *replica, const char *source,
+			     char ret_at[LEADER_TIME_MAX], struct err *err)
 {
-	static const char sql[] = "SELECT follows FROM pgfanout.streams "
-				  "WHERE pgfanout.succeeds(follows, $1::text) LIMIT 1";
+	static const char sql[] =
+		"SELECT (SELECT follows FROM pgfanout.streams "
+		"WHERE pgfanout.succeeds(follows, $1::text) LIMIT 1), clock_timestamp()";
 	const struct db_param params[] = { DB_TEXT(source) };
 	struct pg_result *r = NULL;
 	enum db_outcome outcome = db_query(replica, sql, 1, params, false,
@@ -31,7 +33,9 @@ enum db_outcome leader_check(struct pg_conn *replica, const char *source, struct
 
 	if (outcome != DB_OK)
 		return outcome;
-	if (db_rows(r) > 0) {
+	if (ret_at)
+		snprintf(ret_at, LEADER_TIME_MAX, "%s", db_value(r, 0, 1));
+	if (!db_is_null(r, 0, 0)) {
 		err_set(err,
 			"the server at DATABASE_URL is the primary no more: its source is %s, and "
 			"the replica follows %s",

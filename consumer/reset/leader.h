@@ -11,8 +11,9 @@
 /* pgfanout.source() of the primary, whose epoch has begun then. */
 MUST_CHECK enum db_outcome leader_source(struct pg_conn *primary, char ret[SOURCE_MAX],
 					 struct err *err);
-/* DB_SCHEMA: the replica follows a later epoch of it. */
+/* DB_SCHEMA: the replica follows a later epoch of it. ret_at: the replica's time, NULL: it is not asked for. */
+#define LEADER_TIME_MAX 48
 MUST_CHECK enum db_outcome leader_check(struct pg_conn *replica, const char *source,
-					struct err *err);
+					char ret_at[LEADER_TIME_MAX], struct err *err);
 
 #endif

@@ -186,7 +186,7 @@ bool reset_replica_connect(struct reset_replica *r)
 	(void)query(r, "SET client_connection_check_interval = 1000", NULL, &err);
 	enum db_outcome outcome = db_check_schema(r->conn, r->name, SCHEMA_REPLICA, &err);
 	if (outcome == DB_OK)
-		outcome = leader_check(r->conn, r->primary->leads, &err);
+		outcome = leader_check(r->conn, r->primary->leads, NULL, &err);
 	if (outcome != DB_OK)
 		return failed(r, NULL, outcome, &err);
 	return prepare_statements(r) && check_obstacles(r) && estimate_rows(r);

@@ -26,7 +26,11 @@
 #include "common/base/progress_screen.h"
 #include "consumer/verify/verify_private.h"
 
-#define POLL_MS 100
+#include "consumer/verify/sql/verify_done.sql.h"
+
+#define POLL_MS	 100
+#define DONE_MS	 5000
+#define SAID_MAX 4096 /* a line */
 
 struct run {
 	struct verify v; /* first: its callbacks get this */
@@ -47,15 +51,20 @@ bool verify_gather(struct verify *v)
 static void say(struct run *run, const char *fmt, ...) PRINTF_LIKE(2, 3);
 static void say(struct run *run, const char *fmt, ...)
 {
+	char text[SAID_MAX];
 	va_list ap;
 
 	if (run->request->quiet)
 		return;
-	progress_screen_clear(run->screen);
 	va_start(ap, fmt);
-	vprintf(fmt, ap);
+	vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
-	putchar('\n');
+	if (run->request->log) {
+		log_info("compared with the primary", KV_S("found", text));
+		return;
+	}
+	progress_screen_clear(run->screen);
+	puts(text);
 	fflush(stdout);
 }
 
@@ -402,6 +411,20 @@ static enum exit_code exit_code(const struct run *run)
 	return code;
 }
 
+/* What the old primary had published is gone from it, if it was there. */
+static void note_done(const struct run *run, const struct verify_server *s)
+{
+	const struct db_param params[] = { DB_TEXT(run->v.writer.leads), DB_TEXT(s->checked_at) };
+	struct err err;
+	struct pg_conn *conn = verify_server_connect(s, &err);
+
+	if (conn == NULL || db_query(conn, sql_verify_done, 2, params, false,
+				     mono_add_ms(mono_now(), DONE_MS), NULL, &err) != DB_OK)
+		log_warn("that the replica was compared could not be noted there",
+			 KV_S("replica", s->name), KV_S("error", err.text));
+	db_conn_close(conn);
+}
+
 static enum exit_code finish(struct run *run)
 {
 	const struct verify *v = &run->v;
@@ -414,6 +437,9 @@ static enum exit_code finish(struct run *run)
 		return v->primary.failed;
 	}
 	summarize(run);
+	for (size_t i = 0; i < v->n && run->request->tables == NULL && v->writer.nbroken == 0; i++)
+		if (replica_code(&v->replicas[i]) == EXIT_OK)
+			note_done(run, &v->replicas[i].server);
 	return exit_code(run);
 }
 
@@ -429,7 +455,7 @@ enum exit_code verify_run(const struct verify_request *request)
 	v->tick = tick;
 	v->tell = tell;
 	choose(v, request->chosen);
-	run->screen = progress_screen_new(request->quiet);
+	run->screen = progress_screen_new(request->quiet || request->log);
 	bool going = open_primary(v) && check_replicas(v);
 	run->only_products = v->writer.ntables == 1 && v->writer.tables[0].shape->flat;
 	for (size_t i = 0; i < v->writer.ntables && going; i++)

@@ -14,10 +14,11 @@ struct verify_request {
 	const char *tables;	   /* names, an array of SQL; NULL: all */
 	bool repair;
 	bool quiet; /* nothing but ids, or tables and keys, on standard output */
+	bool log;   /* nothing on standard output; what would be there is logged */
 };
 
 /* Writes differences to standard output, one a line, and failures to the log. EXIT_OK: all replicas
- * are equal, or were repaired. Main thread; call stop_init() first. */
+ * are equal, or were repaired. Any thread; call stop_init() first. */
 enum exit_code verify_run(const struct verify_request *request);
 
 #endif

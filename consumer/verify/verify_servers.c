@@ -70,7 +70,7 @@ bool verify_server_check(struct verify_server *s, const char *leads)
 					  err.text);
 	enum db_outcome outcome = db_check_schema(conn, s->name, SCHEMA_REPLICA, &err);
 	if (outcome == DB_OK)
-		outcome = leader_check(conn, leads, &err);
+		outcome = leader_check(conn, leads, s->checked_at, &err);
 	db_conn_close(conn);
 	return outcome == DB_OK || verify_server_fail(s, db_exit_code(outcome), err.text);
 }

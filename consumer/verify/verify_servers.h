@@ -7,6 +7,7 @@
 #define PGFANOUT_CONSUMER_VERIFY_VERIFY_SERVERS_H
 
 #include "common/pg/db.h"
+#include "consumer/reset/leader.h"
 #include "consumer/verify/verify_sql.h"
 
 /* Of a session: the search path of verify_sql_path(). */
@@ -38,6 +39,7 @@ struct verify_server {
 	const char *name; /* borrowed, as the url */
 	const char *url;
 	bool primary;
+	char checked_at[LEADER_TIME_MAX]; /* of a replica: verify_server_check(), by its clock */
 	struct db *db;
 	enum exit_code failed; /* EXIT_OK as long as it answers; else err says why */
 	struct err err;

@@ -3,6 +3,7 @@
 DROP TRIGGER count_wrong ON pgfanout.dead_letters;
 DROP TRIGGER count_wrong_more ON pgfanout.dead_letters;
 DROP TRIGGER count_wrong_less ON pgfanout.dead_letters;
+ALTER TABLE pgfanout.streams DROP COLUMN unverified;
 DROP FUNCTION pgfanout.count_wrong(), pgfanout.succeeds(text, text), pgfanout.follow_successor(smallint, text);
 DROP TABLE pgfanout.positions, pgfanout.places, pgfanout.wrong_changes;
 DROP FUNCTION pgfanout.note_seen(smallint, bigint, boolean), pgfanout.note_place(smallint, text, bigint),

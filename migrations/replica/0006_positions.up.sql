@@ -350,6 +350,10 @@ END $$;
 -- database for its successor, with the first message that comes of it. What comes of earlier ones is applied by version as
 -- before, since it happened before: all versions of an epoch are above those of earlier ones. Their heartbeats count no
 -- more, as they tell times and places of a server that leads no more.
+--
+-- What the old primary had published and the new one never had is here all the same. So the stream is unverified until
+-- the replica has been compared with the new one (the consumer does that), or reset.
+ALTER TABLE pgfanout.streams ADD COLUMN unverified timestamptz;
 
 -- Whether a source is a later epoch of another one.
 CREATE FUNCTION pgfanout.succeeds(source text, other text) RETURNS boolean
@@ -371,6 +375,6 @@ BEGIN
 	DELETE FROM pgfanout.positions p WHERE p.stream = of_stream;
 	DELETE FROM pgfanout.places p WHERE p.stream = of_stream;
 	UPDATE pgfanout.received r SET missing = '{}' WHERE r.stream = of_stream AND NOT isempty(r.missing);
-	UPDATE pgfanout.streams s SET follows = msg_source WHERE s.stream = of_stream;
+	UPDATE pgfanout.streams s SET follows = msg_source, unverified = clock_timestamp() WHERE s.stream = of_stream;
 END $$;
 COMMENT ON FUNCTION pgfanout.follow_successor(smallint, text) IS 'pgfanout: a stream comes from a new primary from now on';

@@ -300,3 +300,45 @@ def test_nothing_is_copied_from_an_old_primary(pair):
     done = stack.reset(DATABASE_URL=pair.url())
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(names(stack, db) == {"before", "after"} for db in REPLICAS)
+
+
+def test_what_was_lost_is_named_and_repaired(pair):
+    """An asynchronous standby had not received all that was published: rows that are new, changed and deleted."""
+    stack = pair.stack
+    api, consumer = stack.start_api(), stack.start_consumer()
+    changed, deleted = insert(of_primary(stack), "changed"), insert(of_primary(stack), "deleted")
+    stack.wait_converged()
+    pair.caught_up()
+    pair.cut_off()
+    new = insert(of_primary(stack), "new")
+    stack.sql("primary", "update products set stock = 8 where id = %s", changed)
+    stack.sql("primary", "delete from products where id = %s", deleted)
+    stack.wait_converged()
+    pair.promote(keeps_all=False)
+    assert api.stop() == 0 and consumer.stop() == 0
+    stack.start_api(DATABASE_URL=pair.url(), PORT=stack.env["PORT"])
+    consumer = stack.start_consumer(DATABASE_URL=pair.url())
+    there = insert(pair.sql, "there")
+    want = sorted([(changed, 1), (deleted, 1), (there, 1)])
+    for db in REPLICAS:
+        wait_until(lambda db=db: sorted(stack.sql(db, "select id::text, stock from products")) == want, 60 * SLOWNESS, db, 0.1)
+        wait_until(lambda db=db: stack.sql(db, "select count(*) from pgfanout.streams where unverified is not null") == [(0,)],
+                   30 * SLOWNESS, "it to be noted", 0.1)
+    found = [line for line in consumer.log(1000).splitlines() if "compared with the primary" in line]
+    for key in (changed, deleted, new):
+        assert any(key in line for line in found), found
+    assert not any(there in line for line in found)
+    assert consumer.log(1000).count("comparing replicas with it") >= 1
+
+
+def test_who_may_not_repair_says_so(pair):
+    stack = pair.stack
+    pair.promote()
+    stack.start_api(DATABASE_URL=pair.url())
+    consumer = stack.start_consumer(DATABASE_URL=pair.url(), AUTO_RESET="false")
+    insert(pair.sql, "after")
+    wait_until(lambda: "run reset-replicas --repair" in consumer.log(), 30 * SLOWNESS, "the consumer to say so")
+    assert stack.sql("replica-1", "select unverified is not null from pgfanout.streams where stream = 1") == [(True,)]
+    done = stack.reset("--repair", DATABASE_URL=pair.url())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(stack.sql(db, "select count(*) from pgfanout.streams where unverified is not null") == [(0,)] for db in REPLICAS)

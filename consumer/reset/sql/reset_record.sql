@@ -60,7 +60,7 @@ SELECT s.stream, s.name, false, NULL, $1::text, $2::pg_snapshot, clock_timestamp
 	($5::jsonb ->> s.stream::text)::timestamptz, clock_timestamp(), $6::timestamptz, $6::timestamptz,
 	$1::text, $3::bigint
 FROM s
-ON CONFLICT (stream) DO UPDATE SET needs_reset = excluded.needs_reset, reason = excluded.reason,
+ON CONFLICT (stream) DO UPDATE SET unverified = NULL, needs_reset = excluded.needs_reset, reason = excluded.reason,
 	source = excluded.source, snapshot = excluded.snapshot, reset_at = excluded.reset_at,
 	reset_rows = excluded.reset_rows,
 	auto_reset = false, reset_due_at = excluded.reset_due_at,
