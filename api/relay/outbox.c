@@ -5,7 +5,7 @@
  *   WAITING    nothing                                       outbox_try_lead()   -> ASKING
  *   ASKING     the advisory lock                             it is granted       -> BEGINNING
  *                                                            it is not           -> WAITING
- *   BEGINNING  the name of the transaction id space; what    both are answered   -> LEADING
+ *   BEGINNING  the epoch; what                               both are answered   -> LEADING
  *              outbox_adopt.sql does
  *   LEADING    claims, forgets
  *   any        an answer is an error, or none comes                              -> FAILED
@@ -39,6 +39,10 @@
  *      is kept until all that was put aside before it is claimed, and handed out with the chunk that
  *      completes that. So a replica that lacks a part of a big transaction is behind, and says so.
  *
+ * What a standby that is promoted has in its outbox waited for the old primary, and its transaction ids are those of the
+ * epoch before: such records are published under that one's name, so that replicas find them in the snapshots that
+ * they were loaded from, or not.
+ *
  * Changes of one product may leave in another order than they were committed in: replicas take the
  * newest version, whichever comes first.
  *
@@ -66,6 +70,7 @@
 #include "api/relay/sql/outbox_forget.sql.h"
 #include "api/relay/sql/outbox_lead.sql.h"
 #include "api/relay/sql/outbox_routes.sql.h"
+#include "api/relay/sql/outbox_standbys.sql.h"
 #include "api/relay/sql/outbox_term.sql.h"
 #include "api/relay/sql/outbox_touch.sql.h"
 
@@ -89,7 +94,8 @@ enum statement {
 	ST_ROUTES,
 	ST_FORGET,
 	ST_TOUCH,
-	ST_BEAT
+	ST_BEAT,
+	ST_STANDBYS
 };
 static const struct db_statement statements[] = {
 	[ST_LEAD] = { .name = "outbox_lead", .sql = sql_outbox_lead, .nparams = 1 },
@@ -102,6 +108,7 @@ static const struct db_statement statements[] = {
 	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 8 },
 	[ST_TOUCH] = { .name = "outbox_touch", .sql = sql_outbox_touch },
 	[ST_BEAT] = { .name = "outbox_beat", .sql = sql_outbox_beat, .nparams = 2 },
+	[ST_STANDBYS] = { .name = "outbox_standbys", .sql = sql_outbox_standbys },
 };
 
 enum column {
@@ -114,7 +121,8 @@ enum column {
 	COL_HEARTBEAT,
 	COL_SIZE,
 	COL_LSN,
-	COL_FLUSHED
+	COL_FLUSHED,
+	COL_STANDBYS
 };
 
 enum outbox_state {
@@ -137,9 +145,10 @@ struct outbox {
 	struct db *db;
 	const struct stream *stream;
 	enum outbox_state state;
-	struct err why; /* of OUTBOX_FAILED */
-	char source[128];
-	int64_t newest; /* version */
+	struct err why;			      /* of OUTBOX_FAILED */
+	char source[128], source_before[128]; /* of this epoch, and of records of transactions */
+	uint64_t begun_xid;		      /* before this one */
+	int64_t newest;			      /* version */
 	struct outbox_term terms[OUTBOX_TERMS];
 	size_t nterms;
 	struct mono touched;
@@ -153,7 +162,10 @@ struct outbox {
 	size_t last_rows;	  /* of that sweep, in a row, of last's transaction */
 	uint64_t sweep_no;	  /* these two: of that sweep, or of the last one */
 	int64_t sweep_lsn;
-	int64_t flushed; /* of the primary's WAL, as the last chunk of a sweep told */
+	int64_t flushed;  /* of the primary's WAL, as the last chunk of a sweep told */
+	int64_t standbys; /* the same of synchronous standbys; INT64_MAX: nobody waits for them */
+	bool asks_standbys;
+	struct mono standbys_at; /* when they may be asked again */
 	struct outbox_chunk *claiming;
 	bool cut; /* these two, of the claim that was answered, while routes are asked for: a body is */
 	size_t answered; /* too large for it, and begins the next one; its rows, of so many that */
@@ -330,6 +342,8 @@ static void begun(void *arg, enum db_outcome outcome, const struct pg_result *r,
 	}
 	snprintf(o->source, sizeof(o->source), "%s", db_value(r, 0, 0));
 	o->newest = strtoll(db_value(r, 0, 1), NULL, 10);
+	snprintf(o->source_before, sizeof(o->source_before), "%s", db_value(r, 0, 2));
+	o->begun_xid = strtoull(db_value(r, 0, 3), NULL, 10);
 }
 
 static void lead_answered(void *arg, enum db_outcome outcome, const struct pg_result *r,
@@ -467,6 +481,7 @@ static bool read_row(struct outbox *o, const struct pg_result *r, int row,
 				  .kind = kind == 'd' || kind == 't' ? CHANGE_DELETE : CHANGE_SYNC,
 				  .inserted = kind == 'i',
 				  .truncate = kind == 't',
+				  .source = o->source,
 				  .body_at = chunk->bodies.len,
 				  .body_len = (size_t)db_length(r, row, COL_BODY) };
 	if (db_is_null(r, row, COL_SHAPE) || strchr("iudts", kind) == NULL)
@@ -475,6 +490,8 @@ static bool read_row(struct outbox *o, const struct pg_result *r, int row,
 			       " is no change: pgfanout.outbox was changed by hand",
 			       c->version);
 	strbuf_add(&chunk->bodies, db_value(r, row, COL_BODY), c->body_len);
+	if (c->xid < o->begun_xid)
+		c->source = o->source_before;
 	c->route = find_route(o, pg_get_int4(db_value(r, row, COL_SHAPE)));
 	if (o->newest < c->version)
 		o->newest = c->version;
@@ -489,6 +506,8 @@ static int compare_rows(const void *a, const void *b)
 {
 	const struct outbox_row *x = a, *y = b;
 
+	if (x->source != y->source)
+		return x->xid < y->xid ? -1 : 1;
 	if (x->route != y->route)
 		return x->route->shape < y->route->shape ? -1 : 1;
 	if (x->kind != y->kind)
@@ -595,7 +614,9 @@ static void read_sweep(struct outbox *o, const struct pg_result *r, int row,
 	int64_t newest = pg_get_int8(db_value(r, row, COL_VERSION));
 
 	o->flushed = pg_get_int8(db_value(r, row, COL_FLUSHED));
-
+	o->standbys = db_is_null(r, row, COL_STANDBYS)
+			      ? INT64_MAX
+			      : pg_get_int8(db_value(r, row, COL_STANDBYS));
 	if (o->newest < newest)
 		o->newest = newest;
 	if (!outbox_sweeping(o)) {
@@ -796,6 +817,33 @@ void outbox_claim_big(struct outbox *o, struct outbox_chunk *into)
 
 	begin_claim(o, into, true);
 	ask(o, ST_CLAIM_BIG, params, true, claimed);
+}
+
+/* ---- synchronous standbys ---- */
+
+static void standbys_answered(void *arg, enum db_outcome outcome, const struct pg_result *r,
+			      const struct err *err)
+{
+	struct outbox *o = arg;
+
+	o->asks_standbys = false;
+	if (outcome != DB_OK)
+		fail(o, "asking how far the standbys are", err);
+	else
+		o->standbys = db_is_null(r, 0, 0) ? INT64_MAX
+						  : strtoll(db_value(r, 0, 0), NULL, 10);
+}
+
+bool outbox_is_kept(struct outbox *o, int64_t lsn, struct mono now)
+{
+	if (o->standbys >= lsn)
+		return true;
+	if (!o->asks_standbys && mono_reached(o->standbys_at, now)) {
+		o->asks_standbys = true;
+		o->standbys_at = mono_add_ms(now, OUTBOX_STANDBYS_MS);
+		ask(o, ST_STANDBYS, NULL, false, standbys_answered);
+	}
+	return false;
 }
 
 /* ---- heartbeats ---- */

@@ -36,8 +36,9 @@ struct outbox_key {
 struct outbox_row {
 	struct shape_route *route; /* known; as long as the outbox is open */
 	enum change_kind kind;
-	bool inserted; /* of a sync: its statement inserted it */
-	bool truncate; /* of a delete: all rows are gone; there is no body */
+	bool inserted;	    /* of a sync: its statement inserted it */
+	bool truncate;	    /* of a delete: all rows are gone; there is no body */
+	const char *source; /* names the space that xid belongs to; as long as the outbox is open */
 	uint64_t xid;
 	int64_t version;
 	size_t body_at, body_len; /* in the chunk's bodies */
@@ -49,7 +50,7 @@ struct outbox_shape {
 	struct outbox_key key;
 };
 
-/* Some changes, claimed at once: by shapes, of each syncs first, then deletes, each in the order of
+/* Some changes, claimed at once: those that wait since an earlier epoch first; by shapes, of each syncs first, then deletes, each in the order of
  * their versions; and maybe a heartbeat, before which they and all that was claimed earlier must be published: all
  * that was committed before the heartbeat's time is among it. Owned by whoever made it; memory is
  * kept between uses. */
@@ -91,7 +92,7 @@ bool outbox_asking(const struct outbox *o); /* no answer yet */
 bool outbox_leading(const struct outbox *o);
 /* What a leader tells with its messages. */
 struct outbox_facts {
-	const char *source; /* names the space that the primary's transaction ids belong to */
+	const char *source; /* names the primary, in its present epoch */
 	int64_t flushed;    /* the primary's WAL is on its disk up to this place */
 	/* At least the version of every change claimed so far, by any leader: the newest that had
 	 * been given out, to any stream, when the last sweep looked. */
@@ -113,6 +114,10 @@ bool outbox_sweeping(const struct outbox *o);
  * outbox_claiming() has become false. */
 void outbox_claim(struct outbox *o, struct outbox_chunk *into);
 bool outbox_claiming(const struct outbox *o);
+/* Whether what was committed before this place cannot be lost with the primary: the synchronous standbys have it, or
+ * nobody waits for them. If not, they are asked again, at most every OUTBOX_STANDBYS_MS. */
+#define OUTBOX_STANDBYS_MS 1
+bool outbox_is_kept(struct outbox *o, int64_t lsn, struct mono now);
 
 /* Whether a transaction with very many changes was put aside by a sweep, so that the changes behind
  * it need not wait for it. Its other changes are claimed by outbox_claim_big(), as into a chunk of

@@ -8,7 +8,7 @@
  *   SENT         its last message is confirmed               -> FREE
  *
  * What a message holds:
- *   1. Changes of one kind and one shape of a table only: they have the routing key in common.
+ *   1. Changes of one kind, one shape of a table and one epoch only: they have the routing key in common.
  *   2. While there are few changes, a sweep that found at most FEW of them sends each alone, as an
  *      object: the usual case, and easy to read in a queue.
  *   3. Otherwise up to changes_max changes share a message as an array, which ends early at
@@ -299,8 +299,8 @@ static void build(struct publisher *p)
 		p->build_inserted += first[n].inserted;
 		n++;
 	} while (n < most && first[n].kind == first[0].kind && first[n].route == first[0].route &&
-		 first[n].truncate == first[0].truncate && p->body.len < body_max(p) &&
-		 p->xids.text.len < XIDS_MAX);
+		 first[n].truncate == first[0].truncate && first[n].source == first[0].source &&
+		 p->body.len < body_max(p) && p->xids.text.len < XIDS_MAX);
 	strbuf_addch(&p->body, ']');
 	p->build_n = n;
 	p->xids_len = strlen(change_xids_finish(&p->xids));
@@ -350,8 +350,7 @@ static void skip_silent(struct publisher *p, uint64_t first)
 			take_answer(p, &p->ring[(first + copy) & (RING - 1)], AMQP_NACKED);
 }
 
-static bool send_built(struct publisher *p, struct amqp_link *l, const char *source, int64_t term,
-		       struct err *err)
+static bool send_built(struct publisher *p, struct amqp_link *l, int64_t term, struct err *err)
 {
 	struct chunk *k = p->queue;
 	enum change_kind kind = k->c.rows[k->at].kind;
@@ -360,7 +359,7 @@ static bool send_built(struct publisher *p, struct amqp_link *l, const char *sou
 	char type[TOPOLOGY_NAME_MAX], cut[48];
 	const struct amqp_header headers[] = {
 		{ .key = "x-xid", .str = change_xids_finish(&p->xids) },
-		{ .key = "x-source", .str = source },
+		{ .key = "x-source", .str = first->source },
 		{ .key = CHANGE_TERM_HEADER, .num = term },
 		{ .key = CHANGE_NUMBER_HEADER, .num = (int64_t)p->numbered[kind] + 1 },
 		{ .key = CHANGE_SHAPE_HEADER, .num = first->route->shape },
@@ -409,8 +408,8 @@ struct shape_route *publisher_wants(const struct publisher *p)
 	return p->queue ? p->queue->c.rows[p->queue->at].route : NULL;
 }
 
-enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, const char *source,
-				 int64_t term, unsigned announced, struct err *err)
+enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, int64_t term,
+				 unsigned announced, struct err *err)
 {
 	for (int sent = 0;; sent++) {
 		if (!p->queue)
@@ -427,7 +426,7 @@ enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, const
 			build(p);
 		if (!amqp_can_publish(l, (p->body.len + p->xids_len + OVERHEAD) * copies(p)))
 			return PUBLISHER_FULL;
-		if (!send_built(p, l, source, term, err))
+		if (!send_built(p, l, term, err))
 			return PUBLISHER_BROKEN;
 	}
 }

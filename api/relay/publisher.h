@@ -55,11 +55,9 @@ enum publisher_run {
 	PUBLISHER_FULL,	  /* for room in the socket, or the end of the broker's pause */
 	PUBLISHER_BROKEN, /* the link failed; err is set */
 };
-/* source: of the primary, for x-source. term: for x-term, the same until publisher_drop(). announced:
- * announcer_term(). */
-MUST_CHECK enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l,
-					    const char *source, int64_t term, unsigned announced,
-					    struct err *err);
+/* term: for x-term, the same until publisher_drop(). announced: announcer_term(). */
+MUST_CHECK enum publisher_run publisher_run(struct publisher *p, struct amqp_link *l, int64_t term,
+					    unsigned announced, struct err *err);
 
 /* PUBLISHER_SHAPE: this one. */
 struct shape_route *publisher_wants(const struct publisher *p);

@@ -27,6 +27,9 @@
  * takes nothing of a kind. But never while a queue is silent: on a new channel the broker may answer
  * nobody before that queue does.
  *
+ * With synchronous standbys nothing is published that they do not have: it would be lost with the primary, and replicas
+ * would have what never was. A chunk waits as long before it is taken, and what it brings with it.
+ *
  * Heartbeats measure how far the replicas are behind. A leader records one every heartbeat_ms like
  * a change, finds it in a sweep like a change, and so it waits for all that changes wait for. None
  * is recorded while one is; the first sweep of a lead finds those of earlier leaders.
@@ -41,13 +44,15 @@
 #include "api/relay/relay_private.h"
 #include "common/base/log.h"
 
-#define FORGET_MS   20	 /* a confirmed change waits so long at most, for others to join it */
-#define MARK_MS	    30	 /* a heartbeat comes so soon after the last one if there is news */
-#define PATIENCE_MS 4000 /* a replica's queue may refuse for so long before it is left out */
-#define AGAIN_MS    200
-#define CALM_MS	    10000
-#define RENEW_MS    1000
-#define FULL_MS	    2 /* until a full socket is looked at again */
+#define FORGET_MS     20   /* a confirmed change waits so long at most, for others to join it */
+#define MARK_MS	      30   /* a heartbeat comes so soon after the last one if there is news */
+#define PATIENCE_MS   4000 /* a replica's queue may refuse for so long before it is left out */
+#define AGAIN_MS      200
+#define CALM_MS	      10000
+#define RENEW_MS      1000
+#define KEPT_MS	      3000  /* standbys may take so long before that is logged, */
+#define KEPT_AGAIN_MS 60000 /* and again after that */
+#define FULL_MS	      2	    /* until a full socket is looked at again */
 
 /* All over again, from the first recorded change, in a new term. */
 static void restart(struct relay *r, bool new_link)
@@ -99,6 +104,7 @@ void relay_begin(struct relay *r)
 	}
 	r->leads = true;
 	r->claim = NULL; /* of a lead that was refused meanwhile */
+	r->kept_by = MONO_NEVER;
 	r->direct = r->refusing = false;
 	backoff_reset(&r->hold_backoff);
 	r->broker.trouble = false;
@@ -398,9 +404,28 @@ static bool big_due(const struct relay *r, struct mono now, struct mono *ret_at)
 	return outbox_has_big(r->outbox) && pace_open(r->pace, now, ret_at);
 }
 
+/* Whether what was claimed would be lost if the primary was, as synchronous standbys do not have it yet: a commit that
+ * waits for them shows only when they have, but one that was there when the server came up again does at once. It is
+ * taken when they have it. */
+static bool claim_waits(struct relay *r, struct mono now)
+{
+	if (r->phase == RELAY_HOLD || outbox_is_kept(r->outbox, r->claim->lsn, now)) {
+		r->kept_by = MONO_NEVER;
+		return false;
+	}
+	if (mono_is_never(r->kept_by))
+		r->kept_by = mono_add_ms(now, KEPT_MS);
+	if (!mono_reached(r->kept_by, now))
+		return true;
+	log_warn("the relay waits for synchronous standbys, which do not have what is committed",
+		 KV_S("next", "changes stay recorded until they do; see pg_stat_replication"));
+	r->kept_by = mono_add_ms(now, KEPT_AGAIN_MS);
+	return true;
+}
+
 static void claim(struct relay *r, struct mono now)
 {
-	if (r->claim && !outbox_claiming(r->outbox))
+	if (r->claim && !outbox_claiming(r->outbox) && !claim_waits(r, now))
 		take_claim(r, now);
 	struct mono ignored;
 	bool sweep = sweep_due(r, now), big = big_due(r, now, &ignored);
@@ -503,7 +528,9 @@ static struct mono next_duty(const struct relay *r, struct mono now)
 {
 	struct mono due = MONO_NEVER, big_at;
 
-	if (!r->claim && publisher_has_room(r->publisher)) {
+	if (r->claim && !outbox_claiming(r->outbox)) {
+		due = mono_add_ms(now, OUTBOX_STANDBYS_MS);
+	} else if (!r->claim && publisher_has_room(r->publisher)) {
 		due = big_due(r, now, &big_at) ? now : mono_earlier(r->sweep_at, big_at);
 		if (atomic_load(&r->woken))
 			due = mono_earlier(due, mono_add_us(r->swept_at, r->gather.gap_us));
@@ -558,9 +585,8 @@ static void log_too_large(struct relay *r)
 static enum publisher_run publish_changes(struct relay *r, const struct outbox_facts *facts,
 					  struct err *err)
 {
-	enum publisher_run ran = publisher_run(r->publisher, r->link, facts->source,
-					       facts->terms[0].term, announcer_term(r->announcer),
-					       err),
+	enum publisher_run ran = publisher_run(r->publisher, r->link, facts->terms[0].term,
+					       announcer_term(r->announcer), err),
 			   shapes;
 
 	log_too_large(r);

@@ -97,7 +97,8 @@ struct relay {
 	struct announcer *announcer;
 	struct heartbeats *heartbeats;
 	struct pace *pace;	    /* of big transactions */
-	struct outbox_chunk *claim; /* being filled by the outbox */
+	struct outbox_chunk *claim; /* being filled by the outbox, or waiting for standbys; */
+	struct mono kept_by;	    /* when that is logged; never: it does not wait */
 	struct relay_peer broker, database;
 	struct mono lead_at; /* when to ask next */
 	struct backoff hold_backoff;

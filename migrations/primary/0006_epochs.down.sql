@@ -2,6 +2,7 @@
 -- reset-replicas afterwards: replicas follow the epoch that began then.
 DROP TRIGGER pgfanout_epoch ON pgfanout.outbox;
 DROP FUNCTION pgfanout.on_record();
+DROP FUNCTION pgfanout.standbys_flushed();
 DROP FUNCTION pgfanout.is_fenced();
 DROP FUNCTION pgfanout.fence(boolean);
 DROP FUNCTION pgfanout.current_source();

@@ -142,6 +142,26 @@ BEGIN
 	RETURN NULL;
 END $$;
 COMMENT ON FUNCTION pgfanout.on_record() IS 'pgfanout: begins an epoch, or refuses to capture';
+-- Up to which place in the WAL the synchronous standbys have it on their disk, as many as a commit waits for: one of them
+-- is promoted if this server is lost. NULL: none is named, or our owner may not see them (pg_read_all_stats); then what
+-- a commit waits for must do.
+CREATE FUNCTION pgfanout.standbys_flushed() RETURNS bigint
+	LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+	names CONSTANT text := current_setting('synchronous_standby_names');
+BEGIN
+	IF names = '' OR NOT pg_has_role('pg_read_all_stats', 'USAGE') THEN
+		RETURN NULL;
+	END IF;
+	RETURN coalesce((
+		SELECT coalesce(w.flush_lsn - '0/0', 0)::bigint FROM pg_stat_get_wal_senders() AS w
+		WHERE w.sync_state IN ('sync', 'quorum') ORDER BY w.flush_lsn DESC NULLS LAST LIMIT 1
+		OFFSET greatest(1, coalesce(substring(names FROM '(?i)^\s*any\s+([0-9]+)')::bigint,
+			(SELECT count(*) FROM pg_stat_get_wal_senders() AS w WHERE w.sync_state = 'sync'))) - 1), 0);
+END $$;
+COMMENT ON FUNCTION pgfanout.standbys_flushed() IS 'pgfanout: what synchronous standbys have of the WAL';
+
 -- The condition costs each statement that is captured a microsecond. It is that of timeline(), written out.
 CREATE TRIGGER pgfanout_epoch BEFORE INSERT ON pgfanout.outbox FOR EACH STATEMENT
 	WHEN (('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint

@@ -105,7 +105,7 @@ static bool claim(size_t n, uint64_t beat, struct outbox_key *ret_old)
 	}
 	for (c->n = 0; c->n < n; c->n++)
 		c->rows[c->n] = (struct outbox_row){
-			.route = route, .kind = CHANGE_DELETE, .version = 1, .xid = 1
+			.route = route, .kind = CHANGE_DELETE, .version = 1, .xid = 1, .source = "s"
 		};
 	c->sweep_begins = c->sweep_ends = true;
 	c->has_beat = beat != 0;
@@ -122,7 +122,7 @@ static enum publisher_run run(void)
 {
 	struct err err;
 
-	(void)!publisher_run(pub, NULL, "s", 8, 0, &err);
+	(void)!publisher_run(pub, NULL, 8, 0, &err);
 	return heartbeats_run(beats, pub, NULL, &facts, &err);
 }
 

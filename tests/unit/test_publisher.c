@@ -106,6 +106,7 @@ static int setup(void **state)
 
 /* ---- helpers ---- */
 
+static const char source[] = "the source";
 static int64_t last_version;
 
 static void fill(struct outbox_chunk *c, size_t syncs, size_t deletes, bool begins, bool ends)
@@ -122,6 +123,7 @@ static void fill(struct outbox_chunk *c, size_t syncs, size_t deletes, bool begi
 	for (size_t i = 0; i < syncs + deletes; i++) {
 		last_version++;
 		c->rows[c->n++] = (struct outbox_row){ .route = route,
+						       .source = source,
 						       .kind = i < syncs ? CHANGE_SYNC
 									 : CHANGE_DELETE,
 						       .version = last_version,
@@ -145,7 +147,7 @@ static enum publisher_run run(struct publisher *p)
 {
 	struct err err;
 
-	return publisher_run(p, NULL, "the source", 77, ANNOUNCED, &err);
+	return publisher_run(p, NULL, 77, ANNOUNCED, &err);
 }
 
 /* How many keys were confirmed; none may have been seen before. */

@@ -8,7 +8,8 @@
 -- at the lower one. The first row holds what is known of this sweep and nothing else, so that it
 -- comes also when there is no change: its snapshot; in version, the newest version that was given out, at least
 -- that of each change found; and a place in the WAL behind the commits of all that the snapshot shows: it is
--- read when the snapshot has been taken; and how far the WAL is on the disk.
+-- read when the snapshot has been taken; how far the WAL is on the disk; and how far it is on those of synchronous
+-- standbys, NULL: nobody waits for them.
 --
 -- A record that is visible in this sweep's snapshot and was not in the last one's belongs to a
 -- transaction that was running then (xip) or began since (xid >= xmax). Records below are never
@@ -21,11 +22,12 @@ WITH sweep AS MATERIALIZED (
 )
 SELECT snapshot::text AS snapshot, NULL::xid8 AS xid, CASE WHEN v.is_called THEN v.last_value ELSE 0 END AS version,
 	NULL::integer AS shape, NULL::"char" AS kind, NULL::bytea AS body, NULL::timestamptz AS heartbeat,
-	NULL::integer AS size, sweep.lsn, (pg_current_wal_flush_lsn() - '0/0')::bigint AS flushed
+	NULL::integer AS size, sweep.lsn, (pg_current_wal_flush_lsn() - '0/0')::bigint AS flushed,
+	CASE WHEN current_setting('synchronous_standby_names') <> '' THEN pgfanout.standbys_flushed() END AS standbys
 FROM sweep, pgfanout.version_seq v
 UNION ALL
 SELECT NULL, o.xid, o.version, o.shape, o.kind, CASE WHEN octet_length(o.body) <= $7::bigint THEN o.body END,
-	o.heartbeat, CASE WHEN octet_length(o.body) > $7::bigint THEN octet_length(o.body) END, NULL, NULL
+	o.heartbeat, CASE WHEN octet_length(o.body) > $7::bigint THEN octet_length(o.body) END, NULL, NULL, NULL
 FROM (
 	SELECT * FROM (
 		(SELECT o.*
