@@ -36,7 +36,7 @@
  *   8. The replicas are told. Whom we do not reach, learns it from the first message of the new epoch.
  *
  * If the old primary does not answer: --old-is-dead says that it never will. Then 2 to 5 are left out, and no other
- * standby that answers may have received more.
+ * standby that answers may have received more; neither if it answers, but the standby does not receive from it.
  */
 #include "migrations/promote.h"
 
@@ -147,62 +147,7 @@ static bool wait_replayed(struct promotion *p, int64_t lsn, struct err *err)
 
 /* ---- the old primary answers ---- */
 
-static bool catch_up(struct promotion *p, struct err *err)
-{
-	int64_t lsn = 0;
-
-	if (!server_flushed(p->old, &lsn, err))
-		return promotion_failed(p, p->old, err);
-	return wait_replayed(p, lsn, err);
-}
-
-static bool fence(struct promotion *p, struct server *s, int64_t *ret_lsn, struct err *err)
-{
-	char text[LSN_MAX];
-
-	server_say(s, "fencing %s, timeline %lld", s->address, (long long)s->timeline);
-	if (!server_fence(s, ret_lsn, err))
-		return promotion_failed(p, s, err);
-	lsn_text(*ret_lsn, text);
-	server_say(s, "fenced, its sessions are ended; all it has committed is before %s", text);
-	return true;
-}
-
-/* With --old-is-dead it need not come to the end; but what answers is fenced, or we end here. */
-static bool hand_over(struct promotion *p, struct err *err)
-{
-	struct server *s = &p->standby;
-	const bool dead = p->old_is_dead;
-	int64_t lsn = 0;
-
-	server_say(s, "takes the place of %s, timeline %lld", p->old->address,
-		   (long long)p->old->timeline);
-	if (!server_may_fence(p->old, err) || !server_lock(p->old, err)) /* 2 */
-		return promotion_failed(p, p->old, err);
-	bool streams = wait_streaming(p, err);
-	if (!streams && !(dead && p->code == EXIT_RUNTIME))
-		return false;
-	if (!dead && !catch_up(p, err)) /* 3 */
-		return false;
-	p->fenced = p->changed = true;
-	p->loss = LOST_UNKNOWN;
-	if (!fence(p, p->old, &lsn, err)) { /* 4 */
-		if (!dead || p->code != EXIT_UNREACHABLE)
-			return false;
-		server_say(p->old, "answers no more (%s)", err->text);
-		p->code = EXIT_OK;
-		return true;
-	}
-	if (streams && !wait_replayed(p, lsn, err) && !(dead && p->code == EXIT_BUSY)) /* 5 */
-		return false;
-	p->code = EXIT_OK;
-	p->loss = LOST_KNOWN;
-	p->lost = lsn > s->received ? lsn - s->received : 0;
-	return true;
-}
-
-/* ---- it does not ---- */
-
+/* Nobody who answers has received more. */
 static bool has_most(struct promotion *p, struct err *err)
 {
 	char ours[LSN_MAX], theirs[LSN_MAX];
@@ -226,6 +171,64 @@ static bool has_most(struct promotion *p, struct err *err)
 	}
 	return true;
 }
+
+static bool catch_up(struct promotion *p, struct err *err)
+{
+	int64_t lsn = 0;
+
+	if (!server_flushed(p->old, &lsn, err))
+		return promotion_failed(p, p->old, err);
+	return wait_replayed(p, lsn, err);
+}
+
+static bool fence(struct promotion *p, struct server *s, int64_t *ret_lsn, struct err *err)
+{
+	char text[LSN_MAX];
+
+	server_say(s, "fencing %s, timeline %lld", s->address, (long long)s->timeline);
+	if (!server_fence(s, ret_lsn, err))
+		return promotion_failed(p, s, err);
+	lsn_text(*ret_lsn, text);
+	server_say(s, "fenced, its sessions are ended; all it has committed is before %s", text);
+	return true;
+}
+
+/* With --old-is-dead the standby need not get all of it; but what answers is fenced, or we end here. */
+static bool hand_over(struct promotion *p, struct err *err)
+{
+	struct server *s = &p->standby;
+	const bool dead = p->old_is_dead;
+	int64_t lsn = 0;
+
+	server_say(s, "takes the place of %s, timeline %lld", p->old->address,
+		   (long long)p->old->timeline);
+	if (!server_may_fence(p->old, err)) /* 2 */
+		return promotion_failed(p, p->old, err);
+	bool streams = wait_streaming(p, err);
+	if (!streams && !(dead && p->code == EXIT_RUNTIME && has_most(p, err)))
+		return false;
+	if (!server_lock(p->old, err))
+		return promotion_failed(p, p->old, err);
+	if (!dead && !catch_up(p, err)) /* 3 */
+		return false;
+	p->fenced = p->changed = true;
+	p->loss = LOST_UNKNOWN;
+	if (!fence(p, p->old, &lsn, err)) { /* 4 */
+		if (!dead || p->code != EXIT_UNREACHABLE)
+			return false;
+		server_say(p->old, "answers no more (%s)", err->text);
+		p->code = EXIT_OK;
+		return true;
+	}
+	if (streams && !wait_replayed(p, lsn, err) && !(dead && p->code == EXIT_BUSY)) /* 5 */
+		return false;
+	p->code = EXIT_OK;
+	p->loss = LOST_KNOWN;
+	p->lost = lsn > s->received ? lsn - s->received : 0;
+	return true;
+}
+
+/* ---- it does not ---- */
 
 static bool leave_behind(struct promotion *p, struct err *err)
 {

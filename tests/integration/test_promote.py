@@ -214,14 +214,18 @@ def test_the_old_primary_is_dead(cluster):
 
 def test_it_is_said_to_be_dead_and_is_not(cluster):
     """A standby that is cut off: what it lacks is counted. The old primary is fenced all the same."""
-    standby = cluster.standby()
+    standby, second = cluster.standby(), cluster.standby(2)
     cluster.psql(standby, "alter system set primary_conninfo = ''")
     cluster.psql(standby, "select pg_reload_conf()")
     wait_until(lambda: cluster.psql(standby, "select count(*) from pg_stat_wal_receiver") == "0", 20 * SLOWNESS, "no receiver")
     cluster.psql(cluster.old, PRODUCT % "lost")
+    wait_until(lambda: cluster.names(second) == "lost", 20 * SLOWNESS, "the other standby to have it")
+    other = cluster.start_promote("standby-1", "--old-is-dead")
     done = cluster.promote("standby-1")
     assert done.returncode == REFUSED and "receives nothing" in done.stderr and "nothing was changed" in done.stderr
+    assert wait_ended(other) == REFUSED and re.search("standby-2, has received more.*", other.log()), other.log()
     cluster.assert_nothing_changed(standby)
+    second.stop()
     done = cluster.promote("standby-1", "--old-is-dead")
     assert done.returncode == OK, done.stdout + done.stderr
     assert int(re.search(r"the last (\d+) bytes of the old primary's WAL are lost", done.stdout)[1]) > 100
