@@ -180,7 +180,8 @@ $(B)/gen/migrations/migrations.h: $(migration_src) common/embed.awk \
 # ---- packages, demo, tests -----------------------------------------------------------------------
 
 .PHONY: deps demo test test-unit test-integration test-asan test-faults test-faults-short
-.PHONY: test-positions test-positions-short test-long test-debian13 soak fuzz bench bench-docs
+.PHONY: test-positions test-positions-short test-failovers test-failovers-short test-long test-debian13
+.PHONY: soak fuzz bench bench-docs
 deps:
 	$(Q)tests/deps.sh build run test
 
@@ -201,6 +202,7 @@ test:
 	$(Q)+$(if $(SAN)$(T),,$(MAKE) --no-print-directory test-asan)
 	$(Q)+$(MAKE) --no-print-directory test-faults-short SEED=$(or $(SEED),1)
 	$(Q)+$(MAKE) --no-print-directory test-positions-short
+	$(Q)+$(MAKE) --no-print-directory test-failovers-short
 
 SANITIZER_OPTIONS := \
 	ASAN_OPTIONS=detect_leaks=1:detect_stack_use_after_return=1:exitcode=99 \
@@ -265,6 +267,15 @@ test-positions: all $(B)/positions-client
 
 test-positions-short: all $(B)/positions-client
 	$(Q)$(if $(T),:,$(positions) -m pytest -p no:cacheprovider -q tests/positions)
+
+# The primary is killed and its synchronous standby promoted, under load, FAILOVERS times (tests/failovers/).
+failovers := PGFANOUT_BUILD=$(B) PYTHONDONTWRITEBYTECODE=1 $(PYTHON)
+
+test-failovers: all
+	$(Q)SEED='$(SEED)' FAILOVERS='$(FAILOVERS)' $(failovers) tests/failovers/failovers.py
+
+test-failovers-short: all
+	$(Q)$(if $(T),:,$(failovers) -m pytest -p no:cacheprovider -q tests/failovers)
 
 # In build-debian13/, nothing is built here. It reads T and SEED, as make exports them.
 test-debian13: export T := $(T)
@@ -373,8 +384,8 @@ help:
 	@echo 'make demo              private servers and a sample catalogue, until Ctrl-C'
 	@echo '                       (DEMO=once: exit when primary and replicas were compared)'
 	@echo 'make test              test-unit, also with sanitizers, layers, check-docs, format-check,'
-	@echo '                       test-integration, test-asan, test-faults-short, test-positions-short;'
-	@echo '                       installs what is missing'
+	@echo '                       test-integration, test-asan, test-faults-short, test-positions-short,'
+	@echo '                       test-failovers-short; installs what is missing'
 	@echo 'make test-unit         unit tests'
 	@echo 'make test-integration  pytest on private servers; T selects, in make test too:'
 	@echo '                       T="test_reset.py -k online"; TEST_JOBS=1: one after the other'
@@ -384,6 +395,8 @@ help:
 	@echo '                       (test-faults-short: seconds for each)'
 	@echo 'make test-positions    reading one'\''s own writes: POSITIONS_MINUTES of load, 10 by default, with'
 	@echo '                       all answers checked, under faults: SEED= (test-positions-short: seconds)'
+	@echo 'make test-failovers    the primary dies FAILOVERS times, 100 by default, its synchronous standby is'
+	@echo '                       promoted: SEED= (test-failovers-short: three times)'
 	@echo 'make test-debian13     builds and tests in a Debian 13, with mixed versions of PostgreSQL too;'
 	@echo '                       an hour, as root, with debootstrap; T and SEED as above'
 	@echo 'make fuzz              any bytes for the readers of bytes, with clang, FUZZ_SECONDS each'

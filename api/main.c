@@ -78,11 +78,12 @@ static void raise_file_limit(const struct api_settings *s)
 			 KV_I("limit", (int64_t)limit.rlim_cur), KV_I("needed", needed));
 }
 
-static struct relays *start_relays(const struct api_settings *s, const char *const *names,
+static struct relays *start_relays(const struct service *service, const char *const *names,
 				   struct err *err)
 {
+	const struct api_settings *s = service->settings;
 	struct relay_options opt = {
-		.database_url = s->database_url,
+		.primary = service->upstreams.server,
 		.rabbitmq_urls = s->rabbitmq_url,
 		.application_name = "pgfanout-api relay",
 		.replicas = names,
@@ -131,7 +132,7 @@ static enum exit_code start(struct service *service, const char *const *names,
 	const struct api_settings *s = service->settings;
 	struct err err;
 
-	service->relays = start_relays(s, names, &err);
+	service->relays = start_relays(service, names, &err);
 	bool ok = service->relays != NULL;
 
 	service->relay = ok ? relays_products(service->relays) : NULL;
@@ -139,10 +140,10 @@ static enum exit_code start(struct service *service, const char *const *names,
 	service->upstreams.note_arg = service->relays;
 
 	ok = ok &&
-	     catalog_start(s->database_url, service->listed, service->models, &service->catalog,
-			   &err) &&
-	     counts_start(s->database_url, service->listed, service->models, &service->counts,
-			  &err);
+	     catalog_start(service->upstreams.server, service->listed, service->models,
+			   &service->catalog, &err) &&
+	     counts_start(service->upstreams.server, service->listed, service->models,
+			  &service->counts, &err);
 	for (size_t i = 0; ok && i < service->upstreams.n; i++)
 		ok = connector_start(&service->upstreams, i, s, &err);
 	while (ok && *running < s->workers) {
@@ -180,6 +181,7 @@ static void read_resources(const struct api_settings *s, struct listed *ret)
 static enum exit_code run(const struct api_settings *s)
 {
 	static struct service service;
+	static struct primary primary;
 	const char *names[REPLICAS_MAX + 1];
 	struct worker **workers = xcalloc((size_t)s->workers, sizeof(struct worker *));
 	int64_t running = 0;
@@ -200,6 +202,8 @@ static enum exit_code run(const struct api_settings *s)
 	if (!http_hosts_init(&service.hosts, s->host, s->allowed_hosts, &err))
 		fatal("ALLOWED_HOSTS: %s", err.text); /* settings.c has looked */
 	service.started_us = wall_now_us();
+	primary_init(&primary, s->database_url);
+	service.upstreams.server = &primary;
 	lag_clock_set(&service.upstreams.clock, mono_now(), service.started_us);
 	for (size_t i = 0; i < s->replicas.n; i++) {
 		names[i] = s->replicas.replica[i].name;
@@ -241,6 +245,7 @@ static enum exit_code run(const struct api_settings *s)
 		worker_free(workers[i]);
 	free(workers);
 	upstreams_clear(&service.upstreams);
+	primary_clear(&primary);
 	catalog_place_clear(&models);
 	routes_clear(&routes);
 	listed_clear(&listed);

@@ -52,7 +52,8 @@ cd /src
 step() { echo; echo "== $*"; "$@"; }
 tests_with() {
 	step env POSTGRES_VERSIONS="$1" make test-integration
-	test -n "${T-}" || step env POSTGRES_VERSIONS="$1" make test-faults-short test-positions-short SEED="${SEED:-1}"
+	test -n "${T-}" || step env POSTGRES_VERSIONS="$1" make test-faults-short test-positions-short \
+		test-failovers-short SEED="${SEED:-1}"
 }
 
 step make deps

@@ -19,7 +19,7 @@ import sys
 # From the lowest floor up. Rooms in one string do not include each other.
 FLOORS = {
     "common": ["base", "json pg", "settings amqp http", "wire"],
-    "api": ["resources/listed", "settings measures", "relay pool", "serve", "batch", "products resources", "routes stores", "main"],
+    "api": ["resources/listed", "settings measures primary", "relay pool", "serve", "batch", "products resources", "routes stores", "main"],
     "consumer": ["settings status reset/reset_settings", "reset", "verify apply", "letters", "main reset_main"],
     "migrations": ["migrate", "tables", "promote_server", "promotion", "promote_look promote_replicas", "promote", "main"],
 }

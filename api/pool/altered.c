@@ -17,17 +17,17 @@
 static const struct db_statement statement = { "notice", sql_primary_notice, 0, NULL };
 
 struct altered {
-	const char *url;
+	struct primary *primary;
 	int stop_fd;
 	struct db *db;	 /* NULL: none */
 	char error[256]; /* the last one, which is in the log; "": there was none */
 };
 
-struct altered *altered_new(const char *url, int stop_fd)
+struct altered *altered_new(struct primary *primary, int stop_fd)
 {
 	struct altered *a = xcalloc(1, sizeof(*a));
 
-	a->url = url;
+	a->primary = primary;
 	a->stop_fd = stop_fd;
 	return a;
 }
@@ -65,7 +65,7 @@ void altered_step(struct altered *a)
 	struct err ignored;
 
 	if (a->db == NULL)
-		a->db = db_open(a->url, &opt, &statement, 1, &ignored);
+		a->db = primary_open(a->primary, &opt, &statement, 1, &ignored);
 	if (a->db == NULL)
 		return;
 	db_io(a->db);

@@ -7,12 +7,13 @@
 #ifndef PGFANOUT_API_POOL_ALTERED_H
 #define PGFANOUT_API_POOL_ALTERED_H
 
+#include "api/primary.h"
 #include "common/base/base.h"
 
 struct altered;
 
-/* url is borrowed. stop_fd: as in struct db_options. */
-struct altered *altered_new(const char *url, int stop_fd);
+/* primary is borrowed. stop_fd: as in struct db_options. */
+struct altered *altered_new(struct primary *primary, int stop_fd);
 struct altered *altered_free(struct altered *a); /* NULL is fine; returns NULL */
 
 /* Takes the answer to the last request, if it has come, and asks again. Call it every second while the primary

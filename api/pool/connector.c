@@ -100,7 +100,10 @@ static void open_link(struct connector *c, struct connector_order *o)
 	};
 	struct err err = { 0 };
 
-	o->db = db_open(up->url, &opt, o->kind->statements, o->kind->n, &err);
+	o->heard = atomic_load(&c->all->server->changes);
+	o->db = up->primary
+			? primary_open(c->all->server, &opt, o->kind->statements, o->kind->n, &err)
+			: db_open(up->url, &opt, o->kind->statements, o->kind->n, &err);
 	if (o->db) {
 		connector_step(c, OPENED);
 		o->deliver(o);
@@ -196,7 +199,7 @@ bool connector_start(struct upstreams *all, size_t i, const struct api_settings 
 	if (c->stop_fd < 0)
 		fatal("no eventfd could be made: %s", strerror(errno));
 	if (up->primary)
-		c->altered = altered_new(up->url, c->stop_fd);
+		c->altered = altered_new(all->server, c->stop_fd);
 	up->connector = c;
 	int rc = pthread_create(&c->thread, NULL, connector_main, c);
 

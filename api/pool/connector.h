@@ -33,6 +33,7 @@ struct connector_order {
 	void (*deliver)(
 		struct connector_order *o); /* called in the connector's thread, db is set */
 	struct db *db;			    /* goes to the receiver */
+	unsigned heard;			    /* primary.changes when it was opened, or before */
 };
 
 /* Plans are made once, maybe while the table is empty: the planner is to look up indexes whatever

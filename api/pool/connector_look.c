@@ -206,13 +206,20 @@ static void on_watch(void *arg, enum db_outcome outcome, const struct pg_result 
 		take_tables(look->connector->up, db_rows(r) < 1 ? "" : db_value(r, 0, 8));
 		if (db_rows(r) < 1)
 			return;
-		atomic_store(&look->connector->all->source, position_hash(db_value(r, 0, 9)));
+		if (!primary_hear(look->connector->all->server, db_value(r, 0, 9))) {
+			err_set(&look->err,
+				"it is the primary no more: another server has been promoted");
+			look->answers = 0;
+			return;
+		}
 		look->flushed = strtoull(db_value(r, 0, 10), NULL, 10);
 		atomic_store(&look->connector->up->recovers, look->flushed == 0);
 		return;
 	}
 	(void)take_json(look->connector->up, &look->connector->up->streams,
 			db_rows(r) == 1 ? db_value(r, 0, 4) : "");
+	if (db_rows(r) == 1)
+		(void)primary_hear(look->connector->all->server, db_value(r, 0, 5));
 	look->note = db_rows(r) == 1 && db_value(r, 0, 2)[0] == 't';
 	snprintf(look->reason, sizeof(look->reason), "%s",
 		 db_rows(r) != 1 ? "pgfanout.streams is empty" : db_value(r, 0, 1));
@@ -285,12 +292,15 @@ static void on_standby(void *arg, enum db_outcome outcome, const struct pg_resul
 
 	if (!is_good(look, outcome, err) || db_rows(r) != 1)
 		return;
-	uint32_t source = atomic_load(&all->source);
+	const char *source = db_value(r, 0, 1);
 	uint64_t replayed = strtoull(db_value(r, 0, 2), NULL, 10);
 
 	if (db_value(r, 0, 0)[0] != 't')
 		look->no_standby = "it takes writes itself: it is no standby, or not any more";
-	else if (source != 0 && source != position_hash(db_value(r, 0, 1)))
+	else if (!primary_hear(all->server, source))
+		look->no_standby = "it follows a server that is the primary no more";
+	else if (atomic_load(&all->server->source) != 0 &&
+		 atomic_load(&all->server->source) != source_hash(source))
 		look->no_standby = "it is a standby of another primary, or of another database";
 	atomic_store(&up->replayed, replayed);
 	look->time_us = lag_places_find(&all->places, replayed);
@@ -399,7 +409,8 @@ static bool open_watch(struct connector *c, struct err *err)
 		   : up->standby ? ARRAY_SIZE(look_standby)
 				 : ARRAY_SIZE(look_replica);
 
-	c->watch = db_open(up->url, &opt, statements, n, err);
+	c->watch = up->primary ? primary_open(c->all->server, &opt, statements, n, err)
+			       : db_open(up->url, &opt, statements, n, err);
 	if (!c->watch) {
 		if (!up->primary && !up->standby)
 			explain_standby(up->url, &opt, err);
@@ -504,7 +515,8 @@ static void judge(struct connector *c, struct look *look)
 	if (look->no_standby)
 		set_state(c, UPSTREAM_NO_STANDBY, look->no_standby);
 	else if (look->bad && up->primary)
-		set_state(c, UPSTREAM_READ_ONLY, "it is a standby or set to read-only");
+		set_state(c, UPSTREAM_READ_ONLY,
+			  "it is a standby, set to read-only, or fenced (pgfanout.fence())");
 	else if (up->primary && look->reason[0])
 		set_uncaptured(c, look->reason);
 	else if (look->bad)

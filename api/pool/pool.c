@@ -68,13 +68,16 @@ void pool_settle(struct pool *p)
 
 void pool_tick(struct pool *p)
 {
+	/* Another server leads since: links to the one that did are no good. */
+	const unsigned heard = atomic_load(&p->upstreams->server->changes);
+
 	for (size_t i = 0; i < p->nlinks; i++) {
 		struct link *l = &p->links[i];
 
 		if (!l->db)
 			continue;
 		db_tick(l->db, p->now);
-		if (!db_alive(l->db))
+		if (!db_alive(l->db) || (l->up->primary && l->order.heard != heard))
 			link_close(l);
 		else if (!l->up->primary)
 			silence_look(&l->silence, p->now, p->settings->read_timeout_ms);

@@ -13,19 +13,11 @@
 
 #include "common/base/base64.h"
 #include "common/pg/pgarray.h"
+#include "common/wire/source.h"
 
 #define FORMAT 1
 #define SHORT  (1 + 4 + 8 + 8)
 #define LONG   (SHORT + 4 + 8)
-
-uint32_t position_hash(const char *text)
-{
-	uint32_t h = UINT32_C(0x811c9dc5); /* FNV-1a */
-
-	for (; *text != '\0'; text++)
-		h = (h ^ (unsigned char)*text) * UINT32_C(0x01000193);
-	return h != 0 ? h : 1;
-}
 
 /* ---- text ---- */
 
@@ -202,6 +194,6 @@ bool place_read(const char *text, struct place *ret)
 	ret->mark = strtoull(end, &end, 10);
 	if (*end != ' ')
 		return false;
-	ret->source = position_hash(end + 1);
+	ret->source = source_hash(end + 1);
 	return true;
 }

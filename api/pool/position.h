@@ -34,10 +34,10 @@
 #define POSITION_UNKNOWN  UINT64_MAX
 
 struct position {
-	uint32_t source; /* position_hash() of the primary's source; 0: nothing was seen */
+	uint32_t source; /* source_hash() of the primary's source; 0: nothing was seen */
 	uint64_t lsn;
 	int64_t version;
-	uint32_t replica; /* position_hash() of its name; 0: none */
+	uint32_t replica; /* source_hash() of its name; 0: none */
 	uint64_t seen;
 };
 
@@ -48,8 +48,6 @@ struct place {
 	uint64_t mark; /* these two: likewise; 0: it has none */
 	uint32_t source;
 };
-
-uint32_t position_hash(const char *text);
 
 /* False: it is no position that position_write() wrote. */
 MUST_CHECK bool position_read(const char *text, size_t len, struct position *ret);

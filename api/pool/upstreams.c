@@ -35,7 +35,7 @@ void upstreams_add(struct upstreams *all, const char *name, const char *url,
 	up->primary = kind == UPSTREAM_PRIMARY;
 	up->standby = kind == UPSTREAM_STANDBY;
 	all->nstandbys += up->standby;
-	up->hash = position_hash(name);
+	up->hash = source_hash(name);
 	up->clock = &all->clock;
 	up->since_us = wall_now_us();
 	snprintf(up->reason, sizeof(up->reason), "not reached yet");

@@ -11,6 +11,7 @@
 #include "api/pool/lag.h"
 #include "api/pool/position.h"
 #include "api/pool/wrong.h"
+#include "api/primary.h"
 #include "common/settings/config.h"
 
 struct connector;
@@ -36,7 +37,7 @@ struct upstream {
 	const char *url;
 	size_t index; /* label of its metrics; the primary is the last */
 	bool primary, standby;
-	uint32_t hash; /* position_hash() of the name */
+	uint32_t hash; /* source_hash() of the name */
 	struct connector *connector;
 	struct lag_clock *clock; /* the primary's; its connector sets it */
 
@@ -85,7 +86,7 @@ struct upstreams {
 	struct lag_clock clock;
 	struct lag_places places;
 	size_t nstandbys;
-	_Atomic uint32_t source; /* position_hash() of the primary's source; 0: not known yet */
+	struct primary *server; /* immutable after the start */
 };
 
 /* Before any thread: the replicas first, then the standbys, the primary last. name and url are borrowed. */

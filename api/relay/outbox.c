@@ -224,7 +224,7 @@ static void may_claim(struct outbox *o, size_t rows)
 		 o->rows > 1 ? (int)(CHUNK_BYTES / o->rows) : INT32_MAX);
 }
 
-struct outbox *outbox_open(const char *uri, const char *application_name,
+struct outbox *outbox_open(struct primary *primary, const char *application_name,
 			   const struct stream *stream, size_t chunk_max, struct err *err)
 {
 	/* The planner must never read the whole table; the server must not wait for ever for a
@@ -240,7 +240,7 @@ struct outbox *outbox_open(const char *uri, const char *application_name,
 		       " -c enable_mergejoin=off -c enable_material=off"
 		       " -c max_parallel_workers_per_gather=0 -c tcp_user_timeout=10000",
 	};
-	struct db *db = db_open(uri, &options, statements, ARRAY_SIZE(statements), err);
+	struct db *db = primary_open(primary, &options, statements, ARRAY_SIZE(statements), err);
 
 	if (!db) {
 		if (sqlstate_outcome(err->sqlstate) == DB_SCHEMA && *err->sqlstate)

@@ -9,6 +9,7 @@
 #ifndef PGFANOUT_API_RELAY_OUTBOX_H
 #define PGFANOUT_API_RELAY_OUTBOX_H
 
+#include "api/primary.h"
 #include "api/relay/shape_route.h"
 #include "common/base/clock.h"
 #include "common/base/err.h"
@@ -73,7 +74,7 @@ void outbox_chunk_clear(struct outbox_chunk *c);
 
 /* Blocking, bounded by the connection's timeout. stream: borrowed for life. chunk_max: rows of a chunk.
  * NULL and err on failure. */
-MUST_CHECK struct outbox *outbox_open(const char *uri, const char *application_name,
+MUST_CHECK struct outbox *outbox_open(struct primary *primary, const char *application_name,
 				      const struct stream *stream, size_t chunk_max,
 				      struct err *err);
 void outbox_close(struct outbox *o); /* gives up the lead; NULL is fine */

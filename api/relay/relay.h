@@ -8,6 +8,7 @@
 #ifndef PGFANOUT_API_RELAY_RELAY_H
 #define PGFANOUT_API_RELAY_RELAY_H
 
+#include "api/primary.h"
 #include "common/base/base.h"
 #include "common/base/err.h"
 #include "common/wire/stream.h"
@@ -15,7 +16,7 @@
 struct relay;
 
 struct relay_options { /* strings are borrowed until relay_stop() */
-	const char *database_url;
+	struct primary *primary;
 	const char *rabbitmq_urls;
 	const char *application_name; /* of the session and of the broker's connection */
 	/* Names; the queues of all of them are declared before anything is published. */

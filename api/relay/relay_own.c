@@ -11,7 +11,7 @@
  *   CLAIMED    it is ours                                                      -> publish
  *              another connection has it: a queue for its answer is asked for  -> LISTENING
  *   LISTENING  that is there: the other one is asked whose relay it is         -> PROBED
- *   PROBED     it answers with our own primary's source: an old leader of ours,
+ *   PROBED     it answers with our own primary's source, or an earlier epoch of it: an old leader of ours,
  *              whose connection the broker still counts as alive               -> publish
  *              it answers with another source                                  -> REFUSED
  *              it is gone                                                      -> NOTHING
@@ -64,6 +64,15 @@ static struct mono publish_on(struct relay *r, struct mono now)
 	backoff_reset(&r->own_backoff);
 	relay_begin(r);
 	return now;
+}
+
+/* Whether the other one's primary is ours, or was it until a standby was promoted. */
+static bool may_take_over(struct relay *r)
+{
+	const char *ours = outbox_facts(r->outbox).source;
+
+	(void)primary_hear(r->opt.primary, r->other);
+	return strcmp(r->other, ours) == 0 || source_succeeds(ours, r->other);
 }
 
 static struct mono refuse(struct relay *r, struct mono now)
@@ -173,7 +182,7 @@ struct mono relay_own(struct relay *r, struct mono now)
 			return lost(r, now, &err);
 		return now;
 	case RELAY_OWN_PROBED:
-		if (r->answered && strcmp(r->other, outbox_facts(r->outbox).source) != 0)
+		if (r->answered && !may_take_over(r))
 			return refuse(r, now);
 		if (amqp_blocked(r->link)) /* then nobody can answer */
 			r->own_at = mono_add_ms(now, ANSWER_MS);
@@ -213,6 +222,8 @@ void relay_own_delivery(void *arg, const struct amqp_delivery *d)
 		snprintf(r->other, sizeof(r->other), "%s", source);
 		return;
 	}
+	/* Who asks may lead in our place: relay.c looks. */
+	(void)primary_hear(r->opt.primary, source);
 	if (!r->owns || !amqp_can_publish(r->link, 1024))
 		return;
 	const struct amqp_header headers[] = { { .key = HEADER_SOURCE, .str = r->own_source } };

@@ -100,6 +100,7 @@ struct relay {
 	struct outbox_chunk *claim; /* being filled by the outbox, or waiting for standbys; */
 	struct mono kept_by;	    /* when that is logged; never: it does not wait */
 	struct relay_peer broker, database;
+	unsigned heard; /* primary.changes, when it was last looked whether this one leads still */
 	struct mono lead_at; /* when to ask next */
 	struct backoff hold_backoff;
 	bool was_blocked;   /* as logged */

@@ -83,7 +83,7 @@ static bool note(struct relay *r, const char *sql, struct db_param first, const 
 	struct pg_result *rows;
 
 	if (!r->notes)
-		r->notes = db_connect_raw(r->opt.database_url, &options, err);
+		r->notes = primary_connect(r->opt.primary, &options, err);
 	if (!r->notes)
 		return false;
 	if (db_query(r->notes, sql, reason ? 3 : 2, params, false,

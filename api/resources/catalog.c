@@ -33,7 +33,7 @@
 static const struct db_statement statement = { "catalog", sql_catalog, 2, NULL };
 
 struct catalog {
-	const char *url; /* these: immutable after the start */
+	struct primary *primary; /* these: immutable after the start */
 	char *list;
 	struct catalog_place *place;
 	pthread_t thread;
@@ -161,7 +161,7 @@ static bool open_connection(struct catalog *c, struct err *err)
 	};
 
 	if (c->db == NULL)
-		c->db = db_open(c->url, &opt, &statement, 1, err);
+		c->db = primary_open(c->primary, &opt, &statement, 1, err);
 	return c->db != NULL;
 }
 
@@ -240,14 +240,14 @@ static void *catalog_main(void *arg)
 
 /* ---- from outside ---- */
 
-static struct catalog *catalog_new(const char *url, const struct listed *listed,
+static struct catalog *catalog_new(struct primary *primary, const struct listed *listed,
 				   struct catalog_place *place)
 {
 	struct catalog *c = xcalloc(1, sizeof(*c));
 	AUTO_STRBUF list = STRBUF_INIT;
 
 	listed_json(&list, listed);
-	c->url = url;
+	c->primary = primary;
 	c->list = strbuf_detach(&list, NULL);
 	c->place = place;
 	c->fingerprint = xstrdup("");
@@ -272,15 +272,15 @@ static void catalog_free(struct catalog *c)
 	free(c);
 }
 
-bool catalog_start(const char *url, const struct listed *listed, struct catalog_place *place,
-		   struct catalog **ret, struct err *err)
+bool catalog_start(struct primary *primary, const struct listed *listed,
+		   struct catalog_place *place, struct catalog **ret, struct err *err)
 {
 	if (listed->n == 0) {
 		*ret = NULL;
 		return true;
 	}
 
-	struct catalog *c = catalog_new(url, listed, place);
+	struct catalog *c = catalog_new(primary, listed, place);
 	int rc = pthread_create(&c->thread, NULL, catalog_main, c);
 
 	if (rc != 0) {

@@ -15,6 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "api/primary.h"
 #include "api/resources/listed.h"
 #include "api/resources/model.h"
 
@@ -50,9 +51,9 @@ static inline const struct model *catalog_view(struct catalog_view *v, struct ca
 
 struct catalog;
 
-/* Starts the thread; with an empty list nothing: *ret is NULL then. url and place are borrowed until
+/* Starts the thread; with an empty list nothing: *ret is NULL then. primary and place are borrowed until
  * catalog_stop(), listed is not. */
-MUST_CHECK bool catalog_start(const char *url, const struct listed *listed,
+MUST_CHECK bool catalog_start(struct primary *primary, const struct listed *listed,
 			      struct catalog_place *place, struct catalog **ret, struct err *err);
 /* Somebody has found that the model of this number is out of date: has the catalog looked at, unless there is a
  * newer one already. Any thread; NULL is fine. */

@@ -24,7 +24,7 @@
 #define IDLE_MS	       30000
 
 struct counts {
-	const char *url; /* these: immutable after the start */
+	struct primary *primary; /* these: immutable after the start */
 	const struct listed *listed;
 	struct catalog_place *models;
 	pthread_t thread;
@@ -55,7 +55,7 @@ static bool connected(struct counts *c)
 	struct err ignored;
 
 	if (c->conn == NULL)
-		c->conn = db_connect_raw(c->url, &opt, &ignored);
+		c->conn = primary_connect(c->primary, &opt, &ignored);
 	return c->conn != NULL;
 }
 
@@ -174,8 +174,8 @@ static void counts_free(struct counts *c)
 	free(c);
 }
 
-bool counts_start(const char *url, const struct listed *listed, struct catalog_place *models,
-		  struct counts **ret, struct err *err)
+bool counts_start(struct primary *primary, const struct listed *listed,
+		  struct catalog_place *models, struct counts **ret, struct err *err)
 {
 	*ret = NULL;
 	if (listed->n == 0)
@@ -183,7 +183,7 @@ bool counts_start(const char *url, const struct listed *listed, struct catalog_p
 
 	struct counts *c = xcalloc(1, sizeof(*c));
 
-	c->url = url;
+	c->primary = primary;
 	c->listed = listed;
 	c->models = models;
 	c->rows = xcalloc(listed->n, sizeof(*c->rows));

@@ -21,7 +21,7 @@ struct counts_row {
 };
 
 /* Starts the thread; with an empty list nothing: *ret is NULL then. All are borrowed until counts_stop(). */
-MUST_CHECK bool counts_start(const char *url, const struct listed *listed,
+MUST_CHECK bool counts_start(struct primary *primary, const struct listed *listed,
 			     struct catalog_place *models, struct counts **ret, struct err *err);
 /* Has them counted, unless that was begun less than a second ago. Any thread. */
 void counts_ask(struct counts *c);

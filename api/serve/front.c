@@ -112,7 +112,7 @@ static bool check_position(struct request *r)
 	    position_read(value, len, &from_cookie))
 		position_join(&r->want.at, &from_cookie);
 	/* Of another primary, which this one has taken the place of. */
-	uint32_t source = atomic_load_explicit(&r->all->service->upstreams.source,
+	uint32_t source = atomic_load_explicit(&r->all->service->upstreams.server->source,
 					       memory_order_relaxed);
 
 	if (r->want.at.source != 0 && source != 0 && r->want.at.source != source)

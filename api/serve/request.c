@@ -218,7 +218,7 @@ void request_tell_place(struct request *r)
 void request_place(struct request *r, const struct upstream *up, const struct place *place,
 		   int64_t version)
 {
-	uint32_t source = atomic_load_explicit(&r->all->service->upstreams.source,
+	uint32_t source = atomic_load_explicit(&r->all->service->upstreams.server->source,
 					       memory_order_relaxed);
 	struct place at = *place;
 

@@ -413,7 +413,8 @@ struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, st
 		err_set(err, "%s: %.*s", shown, (int)strcspn(text, "\n"), text);
 		goto fail;
 	}
-	if (!encoding_fits(c, err) || !session_begin(c, opt, err)) {
+	if (!encoding_fits(c, err) || !session_begin(c, opt, err) ||
+	    (opt->suits && !opt->suits(c, opt->suits_arg, err))) {
 		err_prefix(err, "%s", shown);
 		goto fail;
 	}

@@ -222,6 +222,10 @@ enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
 		return db_exit_code(outcome);
 	enum exit_code code = refuse_standby(p, err);
 	if (code == EXIT_OK) {
+		outcome = leader_source(p->conn, p->leads, err);
+		code = outcome == DB_OK ? EXIT_OK : db_exit_code(outcome);
+	}
+	if (code == EXIT_OK) {
 		/* Tables that have just been altered are known as they are. */
 		outcome = db_query(p->conn, "SELECT pgfanout.notice(false)", 0, NULL, false,
 				   mono_add_ms(mono_now(), STATEMENT_MS), NULL, err);

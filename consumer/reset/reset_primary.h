@@ -9,6 +9,7 @@
 #include "common/base/err.h"
 #include "common/base/strbuf.h"
 #include "common/wire/stream.h"
+#include "consumer/reset/leader.h"
 #include "common/wire/table.h"
 
 struct pg_conn;
@@ -34,7 +35,8 @@ struct reset_stream {
 struct reset_primary {
 	const char *url; /* borrowed */
 	struct pg_conn *conn;
-	char name[512]; /* scrubbed */
+	char name[512];		/* scrubbed */
+	char leads[SOURCE_MAX]; /* its source, when it was connected to */
 	/* As a replica records it, all as text: pg_current_snapshot(), pgfanout.source(), the
 	 * newest version, the time, what was published (pgfanout.relay), places in its WAL before and after
 	 * the snapshot. */

@@ -22,6 +22,7 @@
 #include "common/wire/table_replica.h"
 #include "common/wire/table_sql.h"
 #include "common/base/strbuf.h"
+#include "consumer/reset/leader.h"
 #include "consumer/reset/rebuild_table.h"
 
 #include "consumer/reset/sql/reset_create.sql.h"
@@ -184,6 +185,8 @@ bool reset_replica_connect(struct reset_replica *r)
 	 * platforms without this setting it notices at the end of the statement. */
 	(void)query(r, "SET client_connection_check_interval = 1000", NULL, &err);
 	enum db_outcome outcome = db_check_schema(r->conn, r->name, SCHEMA_REPLICA, &err);
+	if (outcome == DB_OK)
+		outcome = leader_check(r->conn, r->primary->leads, &err);
 	if (outcome != DB_OK)
 		return failed(r, NULL, outcome, &err);
 	return prepare_statements(r) && check_obstacles(r) && estimate_rows(r);

@@ -144,7 +144,7 @@ static bool check_replicas(struct verify *v)
 	bool any = false;
 
 	for (size_t i = 0; i < v->n && !stop_requested(); i++)
-		any = verify_server_check(&v->replicas[i].server) || any;
+		any = verify_server_check(&v->replicas[i].server, v->writer.leads) || any;
 	return any && !stop_requested();
 }
 

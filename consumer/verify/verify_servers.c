@@ -8,6 +8,7 @@
 
 #include "common/settings/config.h"
 #include "common/pg/schema.h"
+#include "consumer/reset/leader.h"
 #include "common/base/stop.h"
 
 #include "consumer/verify/sql/verify_beats.sql.h"
@@ -59,16 +60,17 @@ struct pg_conn *verify_server_connect(const struct verify_server *s, struct err 
 	return db_connect_raw(s->url, &options, err);
 }
 
-bool verify_server_check(struct verify_server *s)
+bool verify_server_check(struct verify_server *s, const char *leads)
 {
-	static const int schema[] = { [false] = SCHEMA_REPLICA, [true] = SCHEMA_PRIMARY };
 	struct err err;
 	struct pg_conn *conn = verify_server_connect(s, &err);
 
 	if (conn == NULL)
 		return verify_server_fail(s, db_exit_code(sqlstate_outcome(err.sqlstate)),
 					  err.text);
-	enum db_outcome outcome = db_check_schema(conn, s->name, schema[s->primary], &err);
+	enum db_outcome outcome = db_check_schema(conn, s->name, SCHEMA_REPLICA, &err);
+	if (outcome == DB_OK)
+		outcome = leader_check(conn, leads, &err);
 	db_conn_close(conn);
 	return outcome == DB_OK || verify_server_fail(s, db_exit_code(outcome), err.text);
 }

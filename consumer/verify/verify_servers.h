@@ -48,8 +48,9 @@ struct verify_server {
 /* A plain connection with the settings that all have here, to be closed by db_conn_close(); NULL: err says
  * why. */
 struct pg_conn *verify_server_connect(const struct verify_server *s, struct err *err);
-/* Checks that it can be reached, and the migrations. False: failed and err are set. */
-MUST_CHECK bool verify_server_check(struct verify_server *s);
+/* Of a replica: checks that it can be reached, the migrations, and that it follows a primary of this source. False:
+ * failed and err are set. */
+MUST_CHECK bool verify_server_check(struct verify_server *s, const char *leads);
 /* Connects anew: what was prepared for another table is gone. False: likewise, or it had failed before. */
 MUST_CHECK bool verify_server_open(struct verify_server *s);
 /* The table whose statements can be asked from here on. */

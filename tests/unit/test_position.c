@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "api/pool/position.h"
+#include "common/wire/source.h"
 #include "common/base/base64.h"
 
 #define R1     11U
@@ -174,7 +175,7 @@ static void test_places(void **state)
 	assert_true(place.seen == 17 && place.mark == 0 && place.wrong == 3 && place.source == 0);
 	assert_true(place_read("17 3 16 7123/5", &place));
 	assert_true(place.seen == 17 && place.mark == 16 && place.wrong == 3);
-	assert_int_equal(place.source, position_hash("7123/5"));
+	assert_int_equal(place.source, source_hash("7123/5"));
 	assert_true(place_read("18446744073709551615", &place));
 	assert_true(place.seen == POSITION_UNKNOWN);
 	assert_false(place_read("", &place));

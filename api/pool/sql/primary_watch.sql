@@ -1,4 +1,5 @@
--- Whether the primary takes writes: a standby, or a server set to read-only, does not. A database
+-- Whether the primary takes writes: a standby, a server set to read-only, or one that another one has taken the place of
+-- does not. A database
 -- without an outbox is none: it is not migrated, or a replica by mistake, and nothing may be
 -- written to it. And what it knows of the replicas' queues: one row for each replica, or an empty one:
 -- of the stream of products, and of all streams as JSON. And its clock, which replicas' lag is measured
@@ -6,10 +7,10 @@
 -- JSON. And which other tables' changes are not all captured, or are not replicated as was asked for, as JSON; NULL:
 -- none. And its source, and how far its WAL has been flushed, in bytes.
 SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean
-	OR EXISTS (SELECT FROM pgfanout.outbox WHERE false), q.replica, q.due, q.reason,
+	OR pgfanout.is_fenced() OR EXISTS (SELECT FROM pgfanout.outbox WHERE false), q.replica, q.due, q.reason,
 	(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, one.fault, q.queues, one.streams, one.tables,
 	one.source, CASE WHEN NOT pg_is_in_recovery() THEN (pg_current_wal_flush_lsn() - '0/0')::bigint END
-FROM (SELECT pgfanout.capture_fault(1, to_regclass('products')) AS fault, pgfanout.source() AS source,
+FROM (SELECT pgfanout.capture_fault(1, to_regclass('products')) AS fault, pgfanout.current_source() AS source,
 	(SELECT jsonb_object_agg(s.id, s.name) FROM pgfanout.streams s) AS streams,
 	(SELECT jsonb_agg(jsonb_build_object('table', t.name, 'reason', t.reason) ORDER BY t.name) FROM (
 		SELECT r.relation::regclass::text AS name, r.reason FROM pgfanout.registered r

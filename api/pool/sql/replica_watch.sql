@@ -1,7 +1,8 @@
 -- Whether a replica may serve reads of products, by the catalog and given what the primary knows of its
 -- queues ($1: reset_due_at, $2: reason); whether what it knows of them, of all streams ($3), is yet to be
 -- noted there, and we may; and the newest heartbeat that came through both of its queues, in microseconds
--- of Unix time: everything committed on the primary before it is here. And the same of its other streams, as JSON.
+-- of Unix time: everything committed on the primary before it is here. And the same of its other streams, as JSON. And
+-- the source that it follows.
 SELECT needs_reset OR due OR f.fault IS NOT NULL,
 	CASE WHEN due THEN $2::text ELSE coalesce(f.fault, reason, '') END,
 	has_table_privilege('pgfanout.streams', 'UPDATE') AND EXISTS (
@@ -19,7 +20,8 @@ SELECT needs_reset OR due OR f.fault IS NOT NULL,
 		LEFT JOIN jsonb_to_recordset($3::jsonb) AS n (stream smallint, due timestamptz, reason text)
 			ON n.stream = s.stream
 		CROSS JOIN LATERAL (SELECT coalesce(n.due > coalesce(s.reset_due_at, '-infinity'), false) AS due) AS d
-		WHERE s.stream <> 1)
+		WHERE s.stream <> 1),
+	coalesce(r.follows, '')
 FROM (
 	SELECT *, coalesce($1::timestamptz > coalesce(reset_due_at, '-infinity'), false) AS due
 	FROM pgfanout.streams WHERE stream = 1

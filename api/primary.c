@@ -1,0 +1,100 @@
+/*
+ * primary.c: see primary.h.
+ *
+ * Which of several hosts leads libpq finds out (target_session_attrs), but a server that was the primary looks to it as
+ * good as the one that is. So each connection says its source before anything else, and if that is past, the next attempt
+ * begins with the host behind.
+ */
+#include "api/primary.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "common/base/log.h"
+
+#define ANSWER_MS 3000
+
+void primary_init(struct primary *p, const char *url)
+{
+	memset(p, 0, sizeof(*p));
+	p->url = url;
+	pthread_mutex_init(&p->lock, NULL);
+}
+
+void primary_clear(struct primary *p)
+{
+	pthread_mutex_destroy(&p->lock);
+}
+
+/* leads: it is the primary's own, so a database that is none of its relatives has taken its place. */
+static bool hear(struct primary *p, const char *source, bool leads)
+{
+	char before[SOURCE_MAX];
+
+	pthread_mutex_lock(&p->lock);
+	bool first = p->newest[0] == '\0';
+	bool past = source_succeeds(p->newest, source);
+	bool later = first ? leads
+			   : source_succeeds(source, p->newest) ||
+				     (leads && !source_is_related(source, p->newest));
+
+	memcpy(before, p->newest, sizeof(before));
+	if (later) {
+		snprintf(p->newest, sizeof(p->newest), "%s", source);
+		atomic_store(&p->source, source_hash(p->newest));
+		atomic_fetch_add(&p->changes, 1);
+	}
+	pthread_mutex_unlock(&p->lock);
+	if (later && !first)
+		log_warn("another server has become the primary", KV_S("source", source),
+			 KV_S("before", before));
+	return !past;
+}
+
+bool primary_hear(struct primary *p, const char *source)
+{
+	return hear(p, source, false);
+}
+
+/* db_options.suits */
+static bool leads(struct pg_conn *c, void *arg, struct err *err)
+{
+	struct primary *p = arg;
+	struct pg_result *r = NULL;
+
+	if (db_query(c, "SELECT pgfanout.current_source()", 0, NULL, false,
+		     mono_add_ms(mono_now(), ANSWER_MS), &r, err) != DB_OK)
+		return false;
+	bool good = db_rows(r) == 1 && hear(p, db_value(r, 0, 0), true);
+
+	db_result_clear(r);
+	if (good)
+		return true;
+	atomic_fetch_add(&p->turn, 1);
+	return err_set(err, "it is the primary no more: another server has been promoted");
+}
+
+static struct db_options with_epoch(struct primary *p, const struct db_options *opt)
+{
+	struct db_options all = *opt;
+
+	all.suits = leads;
+	all.suits_arg = p;
+	all.host_turn = atomic_load(&p->turn);
+	return all;
+}
+
+struct db *primary_open(struct primary *p, const struct db_options *opt,
+			const struct db_statement *statements, size_t n, struct err *err)
+{
+	const struct db_options all = with_epoch(p, opt);
+
+	return db_open(p->url, &all, statements, n, err);
+}
+
+struct pg_conn *primary_connect(struct primary *p, const struct db_options *opt, struct err *err)
+{
+	const struct db_options all = with_epoch(p, opt);
+
+	return db_connect_raw(p->url, &all, err);
+}
