@@ -17,6 +17,7 @@
 #include "common/wire/topology.h"
 #include "common/wire/table_names.h"
 #include "migrations/migrate.h"
+#include "migrations/promote.h"
 #include "migrations/tables.h"
 
 struct settings {
@@ -27,7 +28,7 @@ struct settings {
 	char *tables;
 	char *log_level;
 	char *log_format;
-	struct replica_settings replicas;
+	struct replica_settings replicas, standbys;
 };
 
 #define DEADLOCKS_MAX 5
@@ -410,9 +411,9 @@ static const struct command {
 		 { "status", command_status },
 		 { "tables", command_tables } };
 
-#define USAGE                                                                                      \
-	"Usage: pgfanout-migrate up | down | status | tables [--json] | --check-config | --help |" \
-	" --version\n"
+#define USAGE                                                                                              \
+	"Usage: pgfanout-migrate up | down | status | tables [--json] | promote STANDBY [--old-is-dead] |" \
+	" --check-config | --help | --version\n"
 
 static const struct program program = {
 	.name = "pgfanout-migrate",
@@ -426,20 +427,27 @@ static const struct program program = {
 	"  status           list the migrations of each database\n"
 	"  tables           list the tables that are replicated, and how far each replica is with them; --json: an\n"
 	"                   object a line\n"
+	"  promote STANDBY  make the standby of this name the primary: the old primary is fenced, the standby gets all\n"
+	"                   that was committed there, the replicas follow it; run again, it goes on where it was ended\n"
+	"  --old-is-dead    promote: also if the old primary does not answer, and never will\n"
 	"  --check-config   print the settings as they are understood, and exit\n"
 	"  --help           this text\n"
 	"  --version        the version\n\n"
 	"Settings (environment, or .env in the working directory):",
-	.codes = "\nExit codes: 0 done; 2 wrong argument or setting, or one database given "
-		 "twice; 3 a database did not answer;\n"
-		 "4 status: something is pending, or a database is newer than this program; 5 "
-		 "another pgfanout-migrate or a long\n"
-		 "transaction is in the way; 6 a migration failed and was rolled back; 7 "
-		 "interrupted. With several failures the\n"
-		 "first database's counts, the primary first.",
+	.codes =
+		"\nExit codes: 0 done; 2 wrong argument or setting, or one database given "
+		"twice; 3 a database did not answer,\n"
+		"promote: no primary did;\n"
+		"4 status: something is pending, or a database is newer than this program; 5 "
+		"another pgfanout-migrate or a long\n"
+		"transaction is in the way, promote: a server has not come so far in time; 6 a migration failed and was rolled\n"
+		"back, promote: refused, or a step failed; 7 "
+		"interrupted. With several failures the first database's counts, the\n"
+		"primary first.",
 	.table = settings_table,
 	.ntable = ARRAY_SIZE(settings_table),
 	.replicas_at = AT(replicas),
+	.standbys_at = AT(standbys),
 	.log_level_at = AT(log_level),
 	.log_format_at = AT(log_format),
 	.finish = finish,
@@ -464,10 +472,18 @@ static int run(const struct command *command, const struct settings *s, bool jso
 int main(int argc, char **argv)
 {
 	const struct command *command = NULL;
+	struct promote_request promotion = { 0 };
 	struct settings s;
 
 	if (argc < 2) {
 		fputs(USAGE, stderr);
+		return EXIT_USAGE;
+	}
+	const bool promotes = strcmp(argv[1], "promote") == 0;
+	if (promotes && !promote_parse(argc - 2, argv + 2, &promotion)) {
+		fputs("pgfanout-migrate: promote needs the name of a standby, and takes --old-is-dead: see "
+		      "--help\n",
+		      stderr);
 		return EXIT_USAGE;
 	}
 	const bool json = argc == 3 && strcmp(argv[1], "tables") == 0 &&
@@ -476,11 +492,15 @@ int main(int argc, char **argv)
 	for (size_t i = 0; i < ARRAY_SIZE(commands) && (argc == 2 || json); i++)
 		if (strcmp(argv[1], commands[i].name) == 0)
 			command = &commands[i];
-	int code = program_begin(&program, command ? 1 : argc, argv, &s);
+	int code = program_begin(&program, command || promotes ? 1 : argc, argv, &s);
 
-	if (code != PROGRAM_GOES_ON || !command) /* without a command it does not go on */
+	if (code != PROGRAM_GOES_ON ||
+	    !(command || promotes)) /* without a command it does not go on */
 		return code;
-	code = run(command, &s, json);
+	promotion.database_url = s.database_url;
+	promotion.replicas = &s.replicas;
+	promotion.standbys = &s.standbys;
+	code = promotes ? promote(&promotion) : run(command, &s, json);
 	program_free(&program, &s);
 	return code;
 }

@@ -249,6 +249,8 @@ bool target_open(struct target *t, struct err *err)
 		.connect_timeout_s = CONNECT_TIMEOUT_S,
 		.statement_timeout_ms = STATEMENT_LIMIT_MS,
 		.lock_timeout_ms = LOCK_TIMEOUT_MS,
+		.host_turn = t->host_turn,
+		.session_attrs = t->session_attrs,
 	};
 
 	t->conn = db_connect_raw(t->url, &opt, err);

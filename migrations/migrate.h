@@ -30,6 +30,8 @@ struct target {
 	const char *side;
 	const char *name; /* "primary", or the replica's */
 	const char *url;
+	unsigned host_turn; /* as in struct db_options, and so is the next one */
+	const char *session_attrs;
 	struct pg_conn *conn;	     /* NULL: could not be connected to, or given up */
 	int code;		     /* EXIT_OK, or why this database was not done */
 	char identity[96];	     /* equal for two connections to one database */

@@ -21,7 +21,7 @@ FLOORS = {
     "common": ["base", "json pg", "settings amqp http", "wire"],
     "api": ["resources/listed", "settings measures primary", "relay pool", "serve", "batch", "products resources", "routes stores", "main"],
     "consumer": ["settings status reset/reset_settings", "reset", "verify apply", "letters failover", "main reset_main"],
-    "migrations": ["migrate", "tables", "main"],
+    "migrations": ["migrate", "tables", "promote_server", "promotion", "promote_look promote_replicas", "promote", "main"],
 }
 
 LIBRARIES = {

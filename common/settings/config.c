@@ -275,7 +275,8 @@ void config_help(const struct setting *table, size_t n, bool standbys)
 		  "default replica-n");
 	if (!standbys)
 		return;
-	help_line("STANDBY_n_URL", "streaming standby n of the primary: it serves reads too",
+	help_line("STANDBY_n_URL",
+		  "streaming standby n of the primary: it serves reads too, and may be promoted",
 		  "default: not set");
 	help_line("STANDBY_n_NAME", "its name in logs and answers", "default standby-n");
 }
