@@ -485,8 +485,8 @@ bool replica_generate(struct target *t, struct err *err)
 
 /* ---- a fresh system ---- */
 
-bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret, char *ret_source,
-			 struct err *err)
+bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret,
+			 char ret_source[SOURCE_MAX], struct err *err)
 {
 	/* is_called stays true once a version was taken, rolled back or not. Advisory lock
 	 * 1885824609/3: held by the relay that publishes. */

@@ -6,6 +6,7 @@
 #define PGFANOUT_MIGRATIONS_MIGRATE_H
 
 #include "common/pg/db.h"
+#include "common/wire/source.h"
 
 /* The table in the generated migrations/migrations.h, sorted by side, then number; numbers of a
  * side are 1, 2, … */
@@ -85,8 +86,7 @@ MUST_CHECK bool replica_generate(struct target *t, struct err *err);
 /* Whether a replica that is empty now misses nothing: the primary has never had a product, and all
  * that comes reaches the replica, because its queues exist already or nobody publishes yet. */
 MUST_CHECK bool primary_is_pristine(struct target *t, bool queues_declared, bool *ret,
-				    char *ret_source, struct err *err);
-#define SOURCE_MAX 128 /* bytes of ret_source: pgfanout.source() of the primary */
+				    char ret_source[SOURCE_MAX], struct err *err);
 /* After the replica's migrations: an empty replica of a pristine primary (its source; else NULL) that
  * was never reset needs no reset, and follows that primary. *ret_needs_reset and the reason (64 bytes) are the result. */
 MUST_CHECK bool replica_settle(struct target *t, const char *pristine_source, bool *ret_needs_reset,

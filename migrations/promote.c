@@ -332,8 +332,8 @@ static void say_rest(const struct promotion *p)
 		       "told\n",
 		       name);
 	if (loses)
-		printf("%s: replicas may have some of what is lost. To see it: reset-replicas --verify; to mend it: "
-		       "reset-replicas --repair\n",
+		printf("%s: replicas may have some of what is lost. The consumer names these rows, and repairs them; "
+		       "without AUTO_RESET: reset-replicas --repair\n",
 		       name);
 	fflush(stdout);
 }

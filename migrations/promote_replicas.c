@@ -39,17 +39,20 @@ bool promotion_has_followers(struct promotion *p, struct err *err)
 }
 
 /* As a batch does it (common/wire/table_sql.c), and only if no reset is under way, which tells it itself. */
-static bool tell_stream(struct target *t, const char *stream, const char *source, struct err *err)
+static bool tell_stream(const struct promotion *p, struct target *t, const char *stream,
+			struct err *err)
 {
 	static const char locks[] = "SELECT pg_advisory_xact_lock_shared(1885824610, $1::integer)";
 	static const char lock[] = "SELECT pg_advisory_xact_lock(1885824611, $1::integer)";
-	const struct db_param params[] = { DB_TEXT(stream), DB_TEXT(source) };
+	const bool nothing_lost = p->loss == LOST_KNOWN && p->lost == 0;
+	const struct db_param params[] = { DB_TEXT(stream), DB_TEXT(p->source),
+					   DB_TEXT(nothing_lost ? "true" : "false") };
 	struct err ignored;
 
 	if (target_query(t, "BEGIN", 0, NULL, NULL, err) &&
 	    target_query(t, locks, 1, params, NULL, err) &&
 	    target_query(t, lock, 1, params, NULL, err) &&
-	    target_query(t, sql_promote_tell, 2, params, NULL, err) &&
+	    target_query(t, sql_promote_tell, 3, params, NULL, err) &&
 	    target_query(t, "COMMIT", 0, NULL, NULL, err))
 		return true;
 	if (t->conn)
@@ -75,7 +78,7 @@ static bool tell(const struct promotion *p, struct target *t, struct err *err)
 	for (int i = 0; i < db_rows(r); i++) {
 		if (*db_value(r, i, 1) != 't')
 			continue;
-		if (!tell_stream(t, db_value(r, i, 0), p->source, err)) {
+		if (!tell_stream(p, t, db_value(r, i, 0), err)) {
 			db_result_clear(r);
 			return false;
 		}

@@ -622,7 +622,7 @@ static const char follow[] =
 	"		THEN\n"
 	"			RETURN 0;\n"
 	"		ELSIF pgfanout.succeeds(msg_source, follows) THEN\n"
-	"			PERFORM pgfanout.follow_successor(%1$d::smallint, msg_source);\n"
+	"			PERFORM pgfanout.follow_successor(%1$d::smallint, msg_source, false);\n"
 	"			follows := msg_source;\n"
 	"		ELSIF pgfanout.succeeds(follows, msg_source) THEN\n"
 	"			beats := NULL;\n"

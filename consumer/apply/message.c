@@ -18,13 +18,13 @@
 #include <strings.h>
 
 #include "common/base/utf8.h"
+#include "common/wire/source.h"
 #include "common/wire/heartbeat.h"
 #include "common/wire/mark.h"
 #include "common/wire/topology.h"
 #include "common/json/jscan.h"
 
 #define ATTEMPT_MAX 1000
-#define SOURCE_MAX  200		    /* bytes of x-source */
 #define XIDS_MAX    ((size_t)32768) /* bytes of x-xid that travel on: they must fit a frame */
 #define TEXT_MAX    ((size_t)255)   /* of message_id and type: AMQP's short strings */
 #define OTHER_MAX   ((size_t)256)   /* bytes of another header's text */
@@ -35,7 +35,7 @@ const char *message_source(const struct amqp_delivery *d)
 	const char *source = amqp_header_text(d->headers, d->nheaders, "x-source");
 	size_t len = strlen(source);
 
-	return len <= SOURCE_MAX && utf8_valid(source, len, NULL) ? source : "";
+	return len < SOURCE_MAX && utf8_valid(source, len, NULL) ? source : "";
 }
 
 /* A count in a header, as an integer or a text; 0 if it is anything else. */

@@ -4,7 +4,7 @@ DROP TRIGGER count_wrong ON pgfanout.dead_letters;
 DROP TRIGGER count_wrong_more ON pgfanout.dead_letters;
 DROP TRIGGER count_wrong_less ON pgfanout.dead_letters;
 ALTER TABLE pgfanout.streams DROP COLUMN unverified;
-DROP FUNCTION pgfanout.count_wrong(), pgfanout.succeeds(text, text), pgfanout.follow_successor(smallint, text);
+DROP FUNCTION pgfanout.count_wrong(), pgfanout.succeeds(text, text), pgfanout.follow_successor(smallint, text, boolean);
 DROP TABLE pgfanout.positions, pgfanout.places, pgfanout.wrong_changes;
 DROP FUNCTION pgfanout.note_seen(smallint, bigint, boolean), pgfanout.note_place(smallint, text, bigint),
 	pgfanout.note_position(smallint, text), pgfanout.is_older(integer, text[], bigint),

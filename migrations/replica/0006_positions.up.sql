@@ -367,7 +367,8 @@ COMMENT ON FUNCTION pgfanout.succeeds(text, text) IS 'pgfanout: whether a source
 
 -- The order of heartbeats begins anew, as the new primary's clock may be behind; so do places. Messages that have not
 -- come yet are named again by its heartbeats.
-CREATE FUNCTION pgfanout.follow_successor(of_stream smallint, msg_source text) RETURNS void
+-- nothing_lost: it is known that the new primary has all that the old one had.
+CREATE FUNCTION pgfanout.follow_successor(of_stream smallint, msg_source text, nothing_lost boolean) RETURNS void
 	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
@@ -375,6 +376,8 @@ BEGIN
 	DELETE FROM pgfanout.positions p WHERE p.stream = of_stream;
 	DELETE FROM pgfanout.places p WHERE p.stream = of_stream;
 	UPDATE pgfanout.received r SET missing = '{}' WHERE r.stream = of_stream AND NOT isempty(r.missing);
-	UPDATE pgfanout.streams s SET follows = msg_source, unverified = clock_timestamp() WHERE s.stream = of_stream;
+	UPDATE pgfanout.streams s SET follows = msg_source,
+		unverified = CASE WHEN nothing_lost THEN s.unverified ELSE clock_timestamp() END
+	WHERE s.stream = of_stream;
 END $$;
-COMMENT ON FUNCTION pgfanout.follow_successor(smallint, text) IS 'pgfanout: a stream comes from a new primary from now on';
+COMMENT ON FUNCTION pgfanout.follow_successor(smallint, text, boolean) IS 'pgfanout: a stream comes from a new primary from now on';

@@ -229,7 +229,7 @@ def test_it_is_said_to_be_dead_and_is_not(cluster):
     done = cluster.promote("standby-1", "--old-is-dead")
     assert done.returncode == OK, done.stdout + done.stderr
     assert int(re.search(r"the last (\d+) bytes of the old primary's WAL are lost", done.stdout)[1]) > 100
-    assert "reset-replicas --verify" in done.stdout and cluster.names(standby) == ""
+    assert "reset-replicas --repair" in done.stdout and cluster.names(standby) == ""
     cluster.assert_fenced()
     cluster.assert_followed(standby)
 

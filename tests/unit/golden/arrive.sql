@@ -32,7 +32,7 @@ BEGIN
 		THEN
 			RETURN 0;
 		ELSIF pgfanout.succeeds(msg_source, follows) THEN
-			PERFORM pgfanout.follow_successor(3::smallint, msg_source);
+			PERFORM pgfanout.follow_successor(3::smallint, msg_source, false);
 			follows := msg_source;
 		ELSIF pgfanout.succeeds(follows, msg_source) THEN
 			beats := NULL;
