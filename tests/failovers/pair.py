@@ -71,7 +71,7 @@ class Pair:
     def ready(self):
         """Both run, and each commit waits for the standby."""
         self.leader.start()
-        if not self.watch:
+        if not (self.watch and self.other.running()):
             self.make_standby()
         self.synchronous()
 
