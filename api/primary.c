@@ -57,7 +57,7 @@ bool primary_hear(struct primary *p, const char *source)
 }
 
 /* db_options.suits */
-static bool leads(struct pg_conn *c, void *arg, struct err *err)
+static bool is_leading(struct pg_conn *c, void *arg, struct err *err)
 {
 	struct primary *p = arg;
 	struct pg_result *r = NULL;
@@ -78,7 +78,7 @@ static struct db_options with_epoch(struct primary *p, const struct db_options *
 {
 	struct db_options all = *opt;
 
-	all.suits = leads;
+	all.suits = is_leading;
 	all.suits_arg = p;
 	all.host_turn = atomic_load(&p->turn);
 	return all;
