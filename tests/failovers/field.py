@@ -229,9 +229,9 @@ class Field:
     def line(self):
         """What came of it."""
         ms = sorted(1000 * s for s in self.accepted)
-        cuts = statistics.quantiles(ms, n=100, method="inclusive") if len(ms) > 1 else ms * 99
+        cuts = statistics.quantiles(ms, n=100, method="inclusive") if len(ms) > 1 else (ms or [0]) * 99
         return (f"failovers={self.failovers} acknowledged={self.ledger.acked} unknown={self.ledger.unknown} "
                 f"lost={len(self.ledger.lost)} stepped_back={self.findings.stepped_back} reads={self.findings.reads} "
                 f"stalls={self.stalls} returns={self.returns} "
                 f"within_{ACCEPTED_WITHIN}s={sum(s <= ACCEPTED_WITHIN for s in self.accepted)} "
-                f"accept_ms p50={cuts[49]:.0f} p99={cuts[98]:.0f} max={ms[-1] if ms else 0:.0f}")
+                f"accept_ms p50={cuts[49]:.0f} p99={cuts[98]:.0f} max={max(ms, default=0):.0f}")
