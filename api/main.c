@@ -34,6 +34,8 @@
 #include "common/pg/schema.h"
 #include "common/base/stop.h"
 
+#define HEAR_MS 2000
+
 /* Not migrated is for a person to repair; not reachable may pass, and reads do not need the
  * primary. */
 static enum exit_code check_primary(const struct api_settings *s)
@@ -62,6 +64,37 @@ static enum exit_code check_primary(const struct api_settings *s)
 		log_warn("primary's schema not checked: starting nevertheless",
 			 KV_S("error", err.text));
 	return EXIT_OK;
+}
+
+/* What primary of ours replicas and standbys follow, before anything is connected to one: it may be an old one that
+ * answers. They are asked one after another, and no more once that has taken HEAR_MS. */
+static void hear_followed(struct primary *primary, const struct replica_settings *all,
+			  const char *sql, struct mono end)
+{
+	const struct db_options opt = { .application_name = "pgfanout-api",
+					.statement_timeout_ms = HEAR_MS };
+
+	for (size_t i = 0; i < all->n && !mono_reached(end, mono_now()); i++) {
+		struct err ignored; /* its connector says what is wrong with it */
+		struct pg_result *r = NULL;
+		struct pg_conn *c = db_connect_raw(all->replica[i].url, &opt, &ignored);
+
+		if (c && db_query(c, sql, 0, NULL, false, end, &r, &ignored) == DB_OK &&
+		    db_rows(r) == 1 && *db_value(r, 0, 0) != '\0')
+			(void)primary_hear(primary, db_value(r, 0, 0));
+		db_result_clear(r);
+		db_conn_close(c);
+	}
+}
+
+static void hear(struct primary *primary, const struct api_settings *s)
+{
+	const struct mono end = mono_add_ms(mono_now(), HEAR_MS);
+
+	hear_followed(primary, &s->replicas,
+		      "SELECT follows FROM pgfanout.streams WHERE stream = 1", end);
+	hear_followed(primary, &s->standbys, "SELECT pgfanout.source() WHERE pg_is_in_recovery()",
+		      end);
 }
 
 static void raise_file_limit(const struct api_settings *s)
@@ -218,6 +251,9 @@ static enum exit_code run(const struct api_settings *s)
 			      UPSTREAM_STANDBY);
 	}
 	names[n] = "primary";
+	for (size_t i = 0; i < s->standbys.n; i++)
+		service.upstreams.list[s->replicas.n + i].may_lead =
+			db_has_host_of(s->database_url, s->standbys.replica[i].url);
 	upstreams_add(&service.upstreams, "primary", s->database_url, UPSTREAM_PRIMARY);
 	measures_init(names, n + 1);
 
@@ -225,6 +261,8 @@ static enum exit_code run(const struct api_settings *s)
 
 	if (code == EXIT_OK)
 		code = check_primary(s);
+	if (code == EXIT_OK)
+		hear(&primary, s);
 	if (code == EXIT_OK)
 		code = start(&service, names, workers, &running);
 	if (code == EXIT_OK)

@@ -4,6 +4,10 @@
  * Which of several hosts leads libpq finds out (target_session_attrs), but a server that was the primary looks to it as
  * good as the one that is. So each connection says its source before anything else, and if that is past, the next attempt
  * begins with the host behind.
+ *
+ * An old primary that is well would be found well for ever. So a standby that DATABASE_URL names too, and that takes
+ * writes, leads (connector_look.c): who has named it so wants that if it is promoted. One that DATABASE_URL does not
+ * name was promoted for something else.
  */
 #include "api/primary.h"
 
@@ -26,7 +30,8 @@ void primary_clear(struct primary *p)
 	pthread_mutex_destroy(&p->lock);
 }
 
-/* leads: it is the primary's own, so a database that is none of its relatives has taken its place. */
+/* leads: it is the primary's own, so one that is neither earlier nor later has taken its place: another database, or a
+ * server that was promoted beside. */
 static bool hear(struct primary *p, const char *source, bool leads)
 {
 	char before[SOURCE_MAX];
@@ -34,15 +39,14 @@ static bool hear(struct primary *p, const char *source, bool leads)
 	pthread_mutex_lock(&p->lock);
 	bool first = p->newest[0] == '\0';
 	bool past = source_succeeds(p->newest, source);
-	bool later = first ? leads
-			   : source_succeeds(source, p->newest) ||
-				     (leads && !source_is_related(source, p->newest));
+	bool later = first || source_succeeds(source, p->newest) ||
+		     (leads && !past && strcmp(source, p->newest) != 0);
 
 	memcpy(before, p->newest, sizeof(before));
 	if (later) {
 		snprintf(p->newest, sizeof(p->newest), "%s", source);
 		atomic_store(&p->source, source_hash(p->newest));
-		atomic_fetch_add(&p->changes, 1);
+		atomic_fetch_add(&p->changes, !first);
 	}
 	pthread_mutex_unlock(&p->lock);
 	if (later && !first)
@@ -56,10 +60,24 @@ bool primary_hear(struct primary *p, const char *source)
 	return hear(p, source, false);
 }
 
-/* db_options.suits */
+bool primary_moved(struct primary *p, unsigned *heard)
+{
+	unsigned before = *heard;
+
+	*heard = atomic_load(&p->changes);
+	return *heard != before;
+}
+
+struct attempt {
+	struct primary *p;
+	unsigned turn;
+};
+
+/* db_options.suits. Of several attempts that find the same host at fault one goes on to the next. */
 static bool is_leading(struct pg_conn *c, void *arg, struct err *err)
 {
-	struct primary *p = arg;
+	struct attempt *a = arg;
+	struct primary *p = a->p;
 	struct pg_result *r = NULL;
 
 	if (db_query(c, "SELECT pgfanout.current_source()", 0, NULL, false,
@@ -70,31 +88,34 @@ static bool is_leading(struct pg_conn *c, void *arg, struct err *err)
 	db_result_clear(r);
 	if (good)
 		return true;
-	atomic_fetch_add(&p->turn, 1);
+	atomic_compare_exchange_strong(&p->turn, &a->turn, a->turn + 1);
 	return err_set(err, "it is the primary no more: another server has been promoted");
 }
 
-static struct db_options with_epoch(struct primary *p, const struct db_options *opt)
+static struct db_options with_epoch(struct attempt *a, const struct db_options *opt)
 {
 	struct db_options all = *opt;
 
+	a->turn = atomic_load(&a->p->turn);
 	all.suits = is_leading;
-	all.suits_arg = p;
-	all.host_turn = atomic_load(&p->turn);
+	all.suits_arg = a;
+	all.host_turn = a->turn;
 	return all;
 }
 
 struct db *primary_open(struct primary *p, const struct db_options *opt,
 			const struct db_statement *statements, size_t n, struct err *err)
 {
-	const struct db_options all = with_epoch(p, opt);
+	struct attempt a = { .p = p };
+	const struct db_options all = with_epoch(&a, opt);
 
 	return db_open(p->url, &all, statements, n, err);
 }
 
 struct pg_conn *primary_connect(struct primary *p, const struct db_options *opt, struct err *err)
 {
-	const struct db_options all = with_epoch(p, opt);
+	struct attempt a = { .p = p };
+	const struct db_options all = with_epoch(&a, opt);
 
 	return db_connect_raw(p->url, &all, err);
 }

@@ -31,6 +31,10 @@ void primary_clear(struct primary *p);
 /* Of somebody who follows this source, or leads under it. False: another server leads by now. */
 bool primary_hear(struct primary *p, const char *source);
 
+/* Whether another server has taken the lead since *heard was taken down, which is done anew: what was opened before is to
+ * be closed. */
+bool primary_moved(struct primary *p, unsigned *heard);
+
 /* As db_open() and db_connect_raw(), with the same options. An epoch that is to begin on the server has begun. */
 MUST_CHECK struct db *primary_open(struct primary *p, const struct db_options *opt,
 				   const struct db_statement *statements, size_t n,

@@ -342,7 +342,7 @@ static bool run(struct promotion *p, struct err *err)
 {
 	if (!(p->standby.recovery ? take_over(p, err) : come_late(p, err)))
 		return false;
-	if (!server_lead(&p->standby, p->source, err)) /* 7 */
+	if (!server_lead(&p->standby, p->source, p->source_before, err)) /* 7 */
 		return promotion_failed(p, &p->standby, err);
 	server_say(&p->standby, "leads: %s", p->source);
 	promotion_tell_replicas(p); /* 8 */

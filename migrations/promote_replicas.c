@@ -46,13 +46,14 @@ static bool tell_stream(const struct promotion *p, struct target *t, const char 
 	static const char lock[] = "SELECT pg_advisory_xact_lock(1885824611, $1::integer)";
 	const bool nothing_lost = p->loss == LOST_KNOWN && p->lost == 0;
 	const struct db_param params[] = { DB_TEXT(stream), DB_TEXT(p->source),
-					   DB_TEXT(nothing_lost ? "true" : "false") };
+					   DB_TEXT(nothing_lost ? "true" : "false"),
+					   DB_TEXT(p->source_before) };
 	struct err ignored;
 
 	if (target_query(t, "BEGIN", 0, NULL, NULL, err) &&
 	    target_query(t, locks, 1, params, NULL, err) &&
 	    target_query(t, lock, 1, params, NULL, err) &&
-	    target_query(t, sql_promote_tell, 3, params, NULL, err) &&
+	    target_query(t, sql_promote_tell, 4, params, NULL, err) &&
 	    target_query(t, "COMMIT", 0, NULL, NULL, err))
 		return true;
 	if (t->conn)

@@ -302,7 +302,7 @@ static bool unfence(struct server *s, struct err *err)
 	return true;
 }
 
-bool server_lead(struct server *s, char *ret_source, struct err *err)
+bool server_lead(struct server *s, char *ret_source, char *ret_before, struct err *err)
 {
 	struct pg_result *r = NULL;
 
@@ -311,6 +311,11 @@ bool server_lead(struct server *s, char *ret_source, struct err *err)
 	if (!target_query(&s->t, "SELECT pgfanout.current_source()", 0, NULL, &r, err))
 		return false;
 	snprintf(ret_source, SOURCE_MAX, "%s", db_value(r, 0, 0));
+	db_result_clear(r);
+	if (!target_query(&s->t, "SELECT pgfanout.source(last_value) FROM pgfanout.epoch_before", 0,
+			  NULL, &r, err))
+		return false;
+	snprintf(ret_before, SOURCE_MAX, "%s", db_value(r, 0, 0));
 	db_result_clear(r);
 	if (!server_look(s, err))
 		return false;

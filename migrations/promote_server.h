@@ -49,6 +49,6 @@ MUST_CHECK bool server_fence(struct server *s, int64_t *ret_lsn, struct err *err
 /* Returns once it takes writes; also if somebody else has promoted it. */
 MUST_CHECK bool server_promote(struct server *s, struct err *err);
 /* Begins the epoch where it has not begun, and what may have been left of an earlier fence is taken back. */
-MUST_CHECK bool server_lead(struct server *s, char *ret_source, struct err *err);
+MUST_CHECK bool server_lead(struct server *s, char *ret_source, char *ret_before, struct err *err);
 
 #endif

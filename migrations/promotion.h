@@ -21,13 +21,14 @@ struct promotion {
 	/* Everybody else that answers: hosts of DATABASE_URL, then standbys. */
 	struct server others[HOSTS_MAX + REPLICAS_MAX];
 	size_t n;
-	struct server *old;	 /* of others; NULL: none answers */
-	bool silent;		 /* some standby does not answer */
-	bool is_named;		 /* DATABASE_URL leads to the standby, too */
-	char why[512];		 /* no primary answers */
-	bool changed;		 /* anything, by us or by a run before */
-	bool fenced;		 /* the old one, and no other has been promoted yet */
-	char source[SOURCE_MAX]; /* of the new epoch */
+	struct server *old; /* of others; NULL: none answers */
+	bool silent;	    /* some standby does not answer */
+	bool is_named;	    /* DATABASE_URL leads to the standby, too */
+	char why[512];	    /* no primary answers */
+	bool changed;	    /* anything, by us or by a run before */
+	bool fenced;	    /* the old one, and no other has been promoted yet */
+	char source[SOURCE_MAX],
+		source_before[SOURCE_MAX]; /* of the new epoch, of the one before */
 	/* Bytes of what the old one had committed that are missing: */
 	enum { LOST_UNSAID, LOST_UNKNOWN, LOST_KNOWN } loss;
 	int64_t lost;

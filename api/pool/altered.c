@@ -19,6 +19,7 @@ static const struct db_statement statement = { "notice", sql_primary_notice, 0, 
 struct altered {
 	struct primary *primary;
 	int stop_fd;
+	unsigned heard;	 /* primary_moved() */
 	struct db *db;	 /* NULL: none */
 	char error[256]; /* the last one, which is in the log; "": there was none */
 };
@@ -64,6 +65,10 @@ void altered_step(struct altered *a)
 	struct mono now = mono_now();
 	struct err ignored;
 
+	if (primary_moved(a->primary, &a->heard)) {
+		db_close(a->db);
+		a->db = NULL;
+	}
 	if (a->db == NULL)
 		a->db = primary_open(a->primary, &opt, &statement, 1, &ignored);
 	if (a->db == NULL)

@@ -88,7 +88,7 @@ static const struct db_statement look_primary[] = {
 	[LOOK_STANDBYS] = { "standbys", sql_primary_standbys, 0, NULL },
 };
 static const struct db_statement look_standby[] = {
-	[LOOK_WATCH] = { "watch", sql_standby_watch, 0, NULL },
+	[LOOK_WATCH] = { "watch", sql_standby_watch, 1, NULL },
 };
 
 struct look {
@@ -295,9 +295,11 @@ static void on_standby(void *arg, enum db_outcome outcome, const struct pg_resul
 	const char *source = db_value(r, 0, 1);
 	uint64_t replayed = strtoull(db_value(r, 0, 2), NULL, 10);
 
-	if (db_value(r, 0, 0)[0] != 't')
+	if (db_value(r, 0, 0)[0] != 't') {
 		look->no_standby = "it takes writes itself: it is no standby, or not any more";
-	else if (!primary_hear(all->server, source))
+		if (up->may_lead)
+			(void)primary_hear(all->server, source);
+	} else if (!primary_hear(all->server, source))
 		look->no_standby = "it follows a server that is the primary no more";
 	else if (atomic_load(&all->server->source) != 0 &&
 		 atomic_load(&all->server->source) != source_hash(source))
@@ -349,9 +351,11 @@ static bool ask(struct look *look, size_t statement, struct mono deadline, db_ca
 	const struct db_param watch_params[] = { DB_TEXT(due_at[0] ? due_at : NULL),
 						 DB_TEXT(reason), DB_TEXT(queues) };
 	const struct db_param note_params[] = { DB_TEXT(queues) };
-	const struct db_param *params = up->primary || up->standby ? NULL
-					: statement == LOOK_NOTE   ? note_params
-								   : watch_params;
+	const struct db_param standby_params[] = { DB_TEXT(up->may_lead ? "true" : "false") };
+	const struct db_param *params = up->primary		 ? NULL
+					: up->standby		 ? standby_params
+					: statement == LOOK_NOTE ? note_params
+								 : watch_params;
 
 	return db_send(watch, statement, params, !up->primary && statement == LOOK_WRONG, deadline,
 		       cb, look, &look->err) &&

@@ -37,6 +37,7 @@ struct upstream {
 	const char *url;
 	size_t index; /* label of its metrics; the primary is the last */
 	bool primary, standby;
+	bool may_lead; /* a standby that DATABASE_URL names too */
 	uint32_t hash; /* source_hash() of the name */
 	struct connector *connector;
 	struct lag_clock *clock; /* the primary's; its connector sets it */

@@ -145,10 +145,11 @@ struct outbox {
 	struct db *db;
 	const struct stream *stream;
 	enum outbox_state state;
-	struct err why;			      /* of OUTBOX_FAILED */
-	char source[128], source_before[128]; /* of this epoch, and of records of transactions */
-	uint64_t begun_xid;		      /* before this one */
-	int64_t newest;			      /* version */
+	struct err why; /* of OUTBOX_FAILED */
+	char source[SOURCE_MAX],
+		source_before[SOURCE_MAX]; /* of this epoch, and of records of transactions */
+	uint64_t begun_xid;		   /* before this one */
+	int64_t newest;			   /* version */
 	struct outbox_term terms[OUTBOX_TERMS];
 	size_t nterms;
 	struct mono touched;

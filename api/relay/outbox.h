@@ -51,10 +51,10 @@ struct outbox_shape {
 	struct outbox_key key;
 };
 
-/* Some changes, claimed at once: those that wait since an earlier epoch first; by shapes, of each syncs first, then deletes, each in the order of
- * their versions; and maybe a heartbeat, before which they and all that was claimed earlier must be published: all
- * that was committed before the heartbeat's time is among it. Owned by whoever made it; memory is
- * kept between uses. */
+/* Some changes, claimed at once: those that have waited since an earlier epoch first; by shapes, of each syncs first,
+ * then deletes, each in the order of their versions; and maybe a heartbeat, before which they and all that was claimed
+ * earlier must be published: all that was committed before the heartbeat's time is among it. Owned by whoever made it;
+ * memory is kept between uses. */
 struct outbox_chunk {
 	struct outbox_row *rows;
 	size_t n, cap;

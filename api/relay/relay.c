@@ -196,12 +196,12 @@ static struct mono connect_database(struct relay *r, struct mono now)
 
 	if (!mono_reached(r->database.at, now))
 		return r->database.at;
+	r->heard = atomic_load(&r->opt.primary->changes);
 	r->outbox = outbox_open(r->opt.primary, r->opt.application_name, &r->opt.stream,
 				RELAY_CHUNK_MAX, &err);
 	if (!r->outbox)
 		return trouble(r, &r->database, "relay cannot use the primary", &err);
 	r->phase = RELAY_ASK;
-	r->heard = atomic_load(&r->opt.primary->changes);
 	r->database_connections++;
 	outbox_try_lead(r->outbox);
 	r->lead_at = mono_add_ms(mono_now(), LEAD_EVERY_MS);
@@ -269,13 +269,13 @@ static size_t unanswered(const struct relay *r)
 	       announcer_unanswered(r->announcer);
 }
 
-/* Whether the server of the session is still the primary, by what was heard since. One that has not been asked for its
- * source is opened again. */
+/* Whether the server of the session is still the primary, by what was heard since. Its source is known when it leads. */
 static bool still_leads(struct relay *r, struct err *err)
 {
+	if (!outbox_leading(r->outbox))
+		return true;
 	r->heard = atomic_load(&r->opt.primary->changes);
-	return (outbox_leading(r->outbox) &&
-		primary_hear(r->opt.primary, outbox_facts(r->outbox).source)) ||
+	return primary_hear(r->opt.primary, outbox_facts(r->outbox).source) ||
 	       err_set(err, "another server has become the primary");
 }
 

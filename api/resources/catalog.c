@@ -43,7 +43,8 @@ struct catalog {
 	bool stopping, asked; /* these: under lock */
 
 	/* the thread's */
-	struct db *db; /* NULL: none */
+	unsigned heard; /* primary_moved() */
+	struct db *db;	/* NULL: none */
 	struct backoff backoff;
 	struct mono next_look, not_before;
 	bool away;	   /* the last look failed */
@@ -160,6 +161,10 @@ static bool open_connection(struct catalog *c, struct err *err)
 		.stop_fd = c->stop_fd
 	};
 
+	if (primary_moved(c->primary, &c->heard)) {
+		db_close(c->db);
+		c->db = NULL;
+	}
 	if (c->db == NULL)
 		c->db = primary_open(c->primary, &opt, &statement, 1, err);
 	return c->db != NULL;

@@ -38,6 +38,7 @@ struct counts {
 	struct counts_row *rows;
 
 	/* the thread's */
+	unsigned heard;	      /* primary_moved() */
 	struct pg_conn *conn; /* NULL: none */
 	struct catalog_view view;
 };
@@ -54,6 +55,10 @@ static bool connected(struct counts *c)
 	};
 	struct err ignored;
 
+	if (primary_moved(c->primary, &c->heard)) {
+		db_conn_close(c->conn);
+		c->conn = NULL;
+	}
 	if (c->conn == NULL)
 		c->conn = primary_connect(c->primary, &opt, &ignored);
 	return c->conn != NULL;

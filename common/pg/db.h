@@ -69,6 +69,8 @@ struct db_statement {
 MUST_CHECK bool db_check_uri(const char *uri, struct err *err);
 /* How many hosts a connection string names; 1 if it names none, or cannot be read. */
 unsigned db_host_count(const char *uri);
+/* Whether both name a host, with its port, in the same words. */
+bool db_has_host_of(const char *uri, const char *other);
 
 /* Blocking connect, bounded by connect_timeout an address (the name look-up by the resolver alone),
  * and by as much again for the session's settings. NULL and err (scrubbed) on failure;

@@ -386,6 +386,53 @@ unsigned db_host_count(const char *uri)
 	return n;
 }
 
+/* The i-th element of a list; its length. Of a list of one that is meant for all hosts, that one. */
+static size_t list_at(const char *list, unsigned i, const char **ret)
+{
+	if (list_count(list) == 1)
+		i = 0;
+	for (; i > 0; i--)
+		list = strchr(list, ',') + 1;
+	*ret = list;
+	return strcspn(list, ",");
+}
+
+/* "host:port" of the i-th host, as it is written. */
+static void host_name(const PQconninfoOption *parsed, unsigned i, struct strbuf *out)
+{
+	const char *host = uri_value(parsed, "host"), *port = uri_value(parsed, "port"), *at;
+	size_t len;
+
+	if (!host || *host == '\0')
+		host = uri_value(parsed, "hostaddr");
+	strbuf_reset(out);
+	len = list_at(host ? host : "", i, &at);
+	strbuf_add(out, at, len);
+	strbuf_addch(out, ':');
+	len = list_at(port ? port : "", i, &at);
+	strbuf_add(out, len > 0 ? at : "5432", len > 0 ? len : 4);
+}
+
+bool db_has_host_of(const char *uri, const char *other)
+{
+	struct err ignored;
+	PQconninfoOption *ours = parse(uri, &ignored), *theirs = parse(other, &ignored);
+	unsigned n = ours ? db_host_count(uri) : 0, m = theirs ? db_host_count(other) : 0;
+	AUTO_STRBUF a = STRBUF_INIT, b = STRBUF_INIT;
+	bool found = false;
+
+	for (unsigned i = 0; i < n && !found; i++) {
+		host_name(ours, i, &a);
+		for (unsigned k = 0; k < m && !found; k++) {
+			host_name(theirs, k, &b);
+			found = strcmp(strbuf_str(&a), strbuf_str(&b)) == 0;
+		}
+	}
+	PQconninfoFree(ours);
+	PQconninfoFree(theirs);
+	return found;
+}
+
 struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, struct err *err)
 {
 	char shown[DB_NAME_MAX];

@@ -23,7 +23,7 @@
  *   9. Changes and heartbeats of a primary that this replica does not follow are not applied:
  *      SQLSTATE PF002. If it followed that one until a reset, they are stale. A later epoch of its own primary
  *      (pgfanout.succeeds()) it follows from then on; of an earlier one changes are applied, by version, but no
- *      heartbeats.
+ *      heartbeats, and what they change is yet to be compared with the primary, which may never have had it.
  *  10. The changes were committed before the place `lsn` in the primary's WAL. The sequence pgfanout.seen_<stream>
  *      has that place, or a later one, before anybody can see them, as it knows no transactions. NULL: the place is
  *      not known, nor then is the stream's (is_called is false), until a change comes whose place is known, or a
@@ -617,15 +617,16 @@ static const char follow[] =
 	"			HINT = 'Run reset-replicas for this replica.';\n"
 	"	END IF;\n"
 	"	IF msg_source <> '' AND msg_source <> follows THEN\n"
-	"		IF msg_source = ANY (ARRAY(SELECT unnest(s.followed) FROM pgfanout.streams s\n"
-	"			WHERE s.stream = %1$d))\n"
-	"		THEN\n"
-	"			RETURN 0;\n"
-	"		ELSIF pgfanout.succeeds(msg_source, follows) THEN\n"
+	"		IF pgfanout.succeeds(msg_source, follows) THEN\n"
 	"			PERFORM pgfanout.follow_successor(%1$d::smallint, msg_source, false);\n"
 	"			follows := msg_source;\n"
 	"		ELSIF pgfanout.succeeds(follows, msg_source) THEN\n"
 	"			beats := NULL;\n"
+	"			earlier := true;\n"
+	"		ELSIF msg_source = ANY (ARRAY(SELECT unnest(s.followed) FROM pgfanout.streams s\n"
+	"			WHERE s.stream = %1$d))\n"
+	"		THEN\n"
+	"			RETURN 0;\n"
 	"		ELSE\n"
 	"			RAISE EXCEPTION 'changes of another primary: their source is %%, this replica follows %%',\n"
 	"				msg_source, follows USING ERRCODE = 'PF002',\n"
@@ -665,6 +666,7 @@ static const char possible[] =
 	"	load_floor    bigint;\n"                                  \
 	"	load_truncated bigint;\n"                                 \
 	"	buried        boolean;\n"                                 \
+	"	earlier       boolean;\n"                                 \
 	"	wrong         boolean;\n"
 
 /* Rule 10. %1$d: the stream. */
@@ -686,6 +688,9 @@ static void add_checks(struct strbuf *out, const struct table *t, int stream)
 static const char end[] =
 	"	IF runs IS NOT NULL THEN\n"
 	"		INSERT INTO pgfanout.arrivals (stream, runs) VALUES (%1$d, runs);\n"
+	"	END IF;\n"
+	"	IF earlier AND changed > 0 THEN\n"
+	"		UPDATE pgfanout.streams s SET unverified = clock_timestamp() WHERE s.stream = %1$d;\n"
 	"	END IF;\n"
 	"	IF beats IS NOT NULL THEN\n"
 	"		PERFORM pgfanout.beat(%1$d::smallint, beats, msg_source);\n"
@@ -860,6 +865,7 @@ void table_sql_arrive(struct strbuf *out, int stream)
 		"AS $pgfanout$\n"
 		"DECLARE\n"
 		"	follows text;\n"
+		"	earlier boolean;\n"
 		"	changed bigint := 0;\n"
 		"BEGIN\n",
 		stream);

@@ -1,5 +1,5 @@
--- Epochs go: a standby that is promoted is taken for the primary that was. Where one has been promoted already, run
--- reset-replicas afterwards: replicas follow the epoch that began then.
+-- A standby that is promoted is taken for the primary that was. Where one has been promoted already, run reset-replicas
+-- afterwards: replicas follow the epoch that began then. Which one that was is kept, in sequences, for the next `up`.
 DROP TRIGGER pgfanout_epoch ON pgfanout.outbox;
 DROP FUNCTION pgfanout.on_record();
 DROP FUNCTION pgfanout.standbys_flushed();
@@ -20,4 +20,4 @@ EXCEPTION WHEN insufficient_privilege THEN
 END $$;
 DROP FUNCTION pgfanout.source(bigint);
 DROP FUNCTION pgfanout.timeline();
-DROP SEQUENCE pgfanout.epoch, pgfanout.epoch_before, pgfanout.epoch_xid;
+DROP TABLE pgfanout.epochs;

@@ -19,13 +19,25 @@
 --
 -- begin_epoch() sets them in this order: version_seq, epoch_before, epoch_xid, epoch. If the server dies between two, the
 -- WAL has the first of them, and what is missing is done again: versions are raised twice, which nobody minds.
-CREATE SEQUENCE pgfanout.epoch;
+--
+-- What is set may be seen before the WAL is on the disk, and a crash then draws another number. So whoever uses the
+-- name outside of this server sees to it first that it is kept (current_source()): by a row that is committed there, in
+-- pgfanout.epochs, which so is the list of them.
+--
+-- `down` leaves the sequences, so that the epoch that replicas follow is known to the next `up`.
+CREATE SEQUENCE IF NOT EXISTS pgfanout.epoch;
 COMMENT ON SEQUENCE pgfanout.epoch IS 'pgfanout: since when this server is the primary: its timeline, and a number';
-CREATE SEQUENCE pgfanout.epoch_before;
+CREATE SEQUENCE IF NOT EXISTS pgfanout.epoch_before;
 COMMENT ON SEQUENCE pgfanout.epoch_before IS 'pgfanout: the epoch before';
-CREATE SEQUENCE pgfanout.epoch_xid;
+CREATE SEQUENCE IF NOT EXISTS pgfanout.epoch_xid;
 COMMENT ON SEQUENCE pgfanout.epoch_xid IS 'pgfanout: records of transactions before this one are of the epoch before';
-GRANT SELECT ON pgfanout.epoch, pgfanout.epoch_before, pgfanout.epoch_xid TO PUBLIC;
+CREATE TABLE pgfanout.epochs (
+	epoch    bigint      PRIMARY KEY,
+	source   text        NOT NULL,
+	begun_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+COMMENT ON TABLE pgfanout.epochs IS 'pgfanout: the epochs that this server has led, or has received';
+GRANT SELECT ON pgfanout.epoch, pgfanout.epoch_before, pgfanout.epoch_xid, pgfanout.epochs TO PUBLIC;
 
 -- Of a server that takes writes. A name of a file of the WAL begins with it, in hexadecimal.
 CREATE FUNCTION pgfanout.timeline() RETURNS bigint
@@ -34,7 +46,7 @@ AS $$
 	SELECT ('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint
 $$;
 COMMENT ON FUNCTION pgfanout.timeline() IS 'pgfanout: the timeline that this server writes';
-SELECT setval('pgfanout.epoch', pgfanout.timeline());
+SELECT setval('pgfanout.epoch', pgfanout.timeline()) FROM pgfanout.epoch e WHERE NOT e.is_called;
 
 -- As before, with the epoch.
 CREATE FUNCTION pgfanout.source(epoch bigint) RETURNS text
@@ -92,7 +104,7 @@ BEGIN
 	PERFORM pg_advisory_lock(1885824609, 6);
 	BEGIN
 		PERFORM pgfanout.begin_epoch_alone();
-	EXCEPTION WHEN OTHERS THEN
+	EXCEPTION WHEN OTHERS OR query_canceled OR assert_failure THEN
 		PERFORM pg_advisory_unlock(1885824609, 6);
 		RAISE;
 	END;
@@ -100,15 +112,26 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION pgfanout.begin_epoch() IS 'pgfanout: begins an epoch if this server has become the primary';
 
--- For programs when they connect.
+-- For programs when they connect: good when this has been committed.
 CREATE FUNCTION pgfanout.current_source() RETURNS text
-	LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+	LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+	now bigint;
 BEGIN
 	PERFORM pgfanout.begin_epoch();
-	RETURN pgfanout.source();
+	SELECT e.last_value & ~2147483648 INTO now FROM pgfanout.epoch e;
+	IF NOT pg_is_in_recovery() AND NOT current_setting('transaction_read_only')::boolean
+		AND NOT EXISTS (SELECT FROM pgfanout.epochs k WHERE k.epoch = now)
+	THEN
+		-- Who sees the row, or waits for it here, does so when it is on the disk.
+		PERFORM set_config('synchronous_commit', 'local', true);
+		INSERT INTO pgfanout.epochs (epoch, source) VALUES (now, pgfanout.source(now)) ON CONFLICT DO NOTHING;
+	END IF;
+	RETURN pgfanout.source(now);
 END $$;
-COMMENT ON FUNCTION pgfanout.current_source() IS 'pgfanout: source(), of an epoch that has begun';
+COMMENT ON FUNCTION pgfanout.current_source() IS 'pgfanout: source(), of an epoch that has begun and is kept';
+INSERT INTO pgfanout.epochs (epoch, source) SELECT e.last_value, pgfanout.source(e.last_value) FROM pgfanout.epoch e;
 
 -- This server leads no more: nothing is captured here from now on, so no registered table can be written, until it has
 -- been made a standby, and promoted. false: it leads as before. It travels in the WAL, and says nothing on another
@@ -116,6 +139,7 @@ COMMENT ON FUNCTION pgfanout.current_source() IS 'pgfanout: source(), of an epoc
 CREATE FUNCTION pgfanout.fence("on" boolean) RETURNS void
 	LANGUAGE sql SET search_path = pg_catalog, pg_temp
 AS $$
+	SELECT pgfanout.begin_epoch();
 	SELECT setval('pgfanout.epoch', CASE WHEN "on" THEN e.last_value | 2147483648 ELSE e.last_value & ~2147483648 END)
 	FROM pgfanout.epoch e
 $$;
@@ -157,8 +181,7 @@ BEGIN
 	RETURN coalesce((
 		SELECT coalesce(w.flush_lsn - '0/0', 0)::bigint FROM pg_stat_get_wal_senders() AS w
 		WHERE w.sync_state IN ('sync', 'quorum') ORDER BY w.flush_lsn DESC NULLS LAST LIMIT 1
-		OFFSET greatest(1, coalesce(substring(names FROM '(?i)^\s*any\s+([0-9]+)')::bigint,
-			(SELECT count(*) FROM pg_stat_get_wal_senders() AS w WHERE w.sync_state = 'sync'))) - 1), 0);
+		OFFSET greatest(1, coalesce(substring(names FROM '(?i)^\s*(?:(?:any|first)\s+)?([0-9]+)\s*\(')::bigint, 1)) - 1), 0);
 END $$;
 COMMENT ON FUNCTION pgfanout.standbys_flushed() IS 'pgfanout: what synchronous standbys have of the WAL';
 

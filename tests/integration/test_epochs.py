@@ -238,13 +238,11 @@ def test_an_old_primary_that_is_there_gets_nothing(pair):
     for db in REPLICAS:
         wait_until(lambda db=db: "@2-" in stack.sql(db, "select follows from pgfanout.streams where stream = 1")[0][0],
                    30 * SLOWNESS, "replicas to follow it")
+    there = stack.sql("primary", "select count(*) from products")[0][0]
     api = stack.start_api(DATABASE_URL=pair.urls(), wait=False, PORT=stack.port())
     api.wait_for_http(api.base + "/health", 20 * SLOWNESS)
-    wait_until(lambda: "newer" not in api.log() and api.running() and
-               stack.get("/status", base=api.base).json()["data"]["primary"]["state"] == "serving" and
-               product(stack, base=api.base).status_code == 201 and pair.sql("select count(*) from products")[0][0] > 0,
-               30 * SLOWNESS, "writes to go to the new primary")
-    there = stack.sql("primary", "select count(*) from products")[0][0]
+    body = {"name": "n", "price": 1, "stock": 1}
+    wait_until(lambda: stack.post("/api/products", json=body, base=api.base).status_code == 201, 30 * SLOWNESS, "a write to be accepted", 0.002)
     for _ in range(20):
         assert product(stack, base=api.base).status_code == 201
     assert stack.sql("primary", "select count(*) from products") == [(there,)]
@@ -342,3 +340,114 @@ def test_who_may_not_repair_says_so(pair):
     done = stack.reset("--repair", DATABASE_URL=pair.url())
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(stack.sql(db, "select count(*) from pgfanout.streams where unverified is not null") == [(0,)] for db in REPLICAS)
+
+
+def test_an_epoch_that_is_used_is_kept(pair):
+    """Its name is drawn by chance: a crash must not draw another one when somebody knows the first."""
+    pair.promote()
+    source, = pair.sql("set synchronous_commit = off; select pgfanout.current_source()")[0]
+    pair.new.stop("kill")
+    pair.new.start()
+    pair.conn = None
+    assert pair.sql("select pgfanout.current_source()") == [(source,)]
+    assert pair.sql("select source from pgfanout.epochs order by begun_at")[-1] == (source,)
+
+
+def test_a_cancel_leaves_no_lock(pair):
+    pair.promote()
+    holder = psycopg2.connect(pair.url())
+    pair.stack.cleanups.append(holder.close)
+    holder.cursor().execute("lock table pgfanout.streams in access exclusive mode")
+    with pytest.raises(psycopg2.errors.QueryCanceled):
+        pair.sql("set statement_timeout = 300; select pgfanout.current_source()")
+    assert pair.sql("select count(*) from pg_locks where locktype = 'advisory'") == [(0,)]
+    holder.rollback()
+    pair.sql("set statement_timeout = '60s'")
+    insert(pair.sql)
+
+
+def test_a_fence_begins_the_epoch_that_it_is_of(pair):
+    pair.promote()
+    pair.sql("select pgfanout.fence(true)")
+    assert pair.sql("select pgfanout.is_fenced()") == [(True,)]
+    with pytest.raises(psycopg2.errors.ReadOnlySqlTransaction):
+        insert(pair.sql)
+
+
+@pytest.mark.parametrize("names, n", [("'*'", 1), ("'FIRST 1 (*)'", 1), ("'2 (*)'", 2), ("'first 2 (*)'", 2), ("'ANY 2 (*)'", 2), ("'any 1 (a, \"*\")'", 1)])
+def test_as_many_standbys_as_a_commit_waits_for(module_stack, names, n):
+    """By the function's own pattern: it is one for all forms."""
+    sql = module_stack.sql("primary", "select prosrc from pg_proc where proname = 'standbys_flushed'")[0][0]
+    pattern = sql.split("FROM '")[1].split("'")[0]
+    found = module_stack.sql("primary", "select coalesce(substring(%s FROM %s)::int, 1)", names.strip("'"), pattern)
+    assert found == [(n,)]
+
+
+def test_a_reset_on_the_new_primary_is_the_last_one(pair):
+    """What waited for the broker goes by the name of the epoch before, under the new relay's numbers: it counts."""
+    stack = pair.stack
+    for n in range(5):
+        insert(of_primary(stack), f"waited {n}")
+    pair.promote()
+    assert stack.reset(DATABASE_URL=pair.url()).returncode == 0
+    stack.start_api(DATABASE_URL=pair.url())
+    stack.start_consumer(DATABASE_URL=pair.url(), AUTO_RESET="false")
+    insert(pair.sql, "after")
+    want = {f"waited {n}" for n in range(5)} | {"after"}
+    beats = [{b for b, in stack.sql(db, "select heartbeat_sync from pgfanout.streams")} for db in REPLICAS]
+    for db, before in zip(REPLICAS, beats):
+        wait_until(lambda db=db: names(stack, db) == want, 30 * SLOWNESS, db)
+        # Messages are taken for lost after 3 s without one of them.
+        for _ in range(6):
+            wait_until(lambda db=db, before=before: {b for b, in stack.sql(db, "select heartbeat_sync from pgfanout.streams")} != before,
+                       30 * SLOWNESS, "a heartbeat")
+            before.clear()
+            before.update(b for b, in stack.sql(db, "select heartbeat_sync from pgfanout.streams"))
+        assert stack.sql(db, "select needs_reset, reason from pgfanout.streams") == [(False, None)]
+
+
+def test_what_was_lost_and_comes_late_is_repaired_too(pair):
+    stack = pair.stack
+    api, consumer = stack.start_api(), stack.start_consumer()
+    row = insert(of_primary(stack), "row")
+    stack.wait_converged()
+    pair.caught_up()
+    pair.cut_off()
+    assert consumer.stop() == 0
+    stack.sql("primary", "update products set stock = 7 where id = %s", row)
+    channel = stack.amqp().channel()
+    held = []
+    for db in REPLICAS:
+        wait_until(lambda db=db: stack.queue_depth(f"products.sync.{db}") >= 1 and stack.sql("primary", OUTBOX_EMPTY) == [(0,)],
+                   30 * SLOWNESS, "the message")
+        held += [(db, p, b) for _, p, b in stack.take_all(channel, f"products.sync.{db}") if p.type == "products.sync"]
+    pair.promote(keeps_all=False)
+    assert api.stop() == 0
+    stack.start_api(DATABASE_URL=pair.url(), PORT=stack.env["PORT"])
+    consumer = stack.start_consumer(DATABASE_URL=pair.url())
+    insert(pair.sql, "after")
+    for db in REPLICAS:
+        wait_until(lambda db=db: "after" in names(stack, db) and
+                   stack.sql(db, "select count(*) from pgfanout.streams where unverified is not null") == [(0,)], 60 * SLOWNESS, db, 0.1)
+    for db, properties, body in held:
+        channel.basic_publish("", f"products.sync.{db}", body, properties)
+    assert len(held) == 2
+    wait_until(lambda: consumer.log(1000).count(row) >= 1, 60 * SLOWNESS, "it to be found", 0.1)
+    for db in REPLICAS:
+        wait_until(lambda db=db: stack.sql(db, "select stock from products where id = %s", row) == [(1,)], 60 * SLOWNESS, db, 0.1)
+
+
+def test_the_new_primary_leads_though_the_old_one_lives(pair):
+    """DATABASE_URL names both, so who is promoted leads; whoever does it says nothing to us."""
+    stack = pair.stack
+    stack.start_api(DATABASE_URL=pair.urls(), STANDBY_1_URL=pair.url())
+    stack.start_consumer(DATABASE_URL=pair.urls())
+    product(stack)
+    pair.promote()
+    wait_until(lambda: "@2-" in stack.sql("replica-1", "select follows from pgfanout.streams where stream = 1")[0][0] and
+               stack.post("/api/products", json={"name": "n", "price": 1, "stock": 1}).status_code == 201, 30 * SLOWNESS, "it to lead")
+    there = stack.sql("primary", "select count(*) from products")[0][0]
+    for _ in range(10):
+        product(stack)
+    assert stack.sql("primary", "select count(*) from products") == [(there,)]
+    assert pair.sql("select count(*) from products")[0][0] > there + 9

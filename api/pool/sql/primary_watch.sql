@@ -1,11 +1,10 @@
--- Whether the primary takes writes: a standby, a server set to read-only, or one that another one has taken the place of
--- does not. A database
--- without an outbox is none: it is not migrated, or a replica by mistake, and nothing may be
--- written to it. And what it knows of the replicas' queues: one row for each replica, or an empty one:
--- of the stream of products, and of all streams as JSON. And its clock, which replicas' lag is measured
--- by, in microseconds of Unix time. And why changes of products are not all captured. And its streams, as
--- JSON. And which other tables' changes are not all captured, or are not replicated as was asked for, as JSON; NULL:
--- none. And its source, and how far its WAL has been flushed, in bytes.
+-- Whether the primary takes writes: a standby does not, nor a server set to read-only, nor one that another one has taken
+-- the place of. A database without an outbox is none: it is not migrated, or a replica by mistake, and nothing may be
+-- written to it. And what it knows of the replicas' queues: one row for each replica, or an empty one: of the stream of
+-- products, and of all streams as JSON. And its clock, which replicas' lag is measured by, in microseconds of Unix time.
+-- And why changes of products are not all captured. And its streams, as JSON. And which other tables' changes are not all
+-- captured, or are not replicated as was asked for, as JSON; NULL: none. And its source, of an epoch that has begun, and
+-- how far its WAL has been flushed, in bytes.
 SELECT pg_is_in_recovery() OR current_setting('default_transaction_read_only')::boolean
 	OR pgfanout.is_fenced() OR EXISTS (SELECT FROM pgfanout.outbox WHERE false), q.replica, q.due, q.reason,
 	(extract(epoch FROM clock_timestamp()) * 1000000)::bigint, one.fault, q.queues, one.streams, one.tables,

@@ -1,6 +1,6 @@
 -- Whether a server is a standby, of which primary, and how far it has replayed its WAL; and what its receiver says of
--- itself, as JSON, as far as our role may see it. The receiver's name is what the primary knows it by.
-SELECT pg_is_in_recovery(), pgfanout.source(), (coalesce(pg_last_wal_replay_lsn(), '0/0') - '0/0')::bigint,
+-- itself, as JSON, as far as our role may see it. $1: if it takes writes it is the primary, and its epoch begins. The receiver's name is what the primary knows it by.
+SELECT pg_is_in_recovery(), CASE WHEN $1::boolean THEN pgfanout.current_source() ELSE pgfanout.source() END, (coalesce(pg_last_wal_replay_lsn(), '0/0') - '0/0')::bigint,
 	(SELECT jsonb_build_object('status', r.status, 'slot', r.slot_name, 'name', coalesce(
 			substring(r.conninfo FROM '(?:^| )application_name=(\S+)'),
 			nullif(current_setting('cluster_name'), ''), 'walreceiver'),

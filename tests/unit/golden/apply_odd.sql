@@ -17,6 +17,7 @@ DECLARE
 	load_floor    bigint;
 	load_truncated bigint;
 	buried        boolean;
+	earlier       boolean;
 	wrong         boolean;
 	changed       bigint;
 	n             bigint;
@@ -40,15 +41,16 @@ BEGIN
 			HINT = 'Run reset-replicas for this replica.';
 	END IF;
 	IF msg_source <> '' AND msg_source <> follows THEN
-		IF msg_source = ANY (ARRAY(SELECT unnest(s.followed) FROM pgfanout.streams s
-			WHERE s.stream = 2))
-		THEN
-			RETURN 0;
-		ELSIF pgfanout.succeeds(msg_source, follows) THEN
+		IF pgfanout.succeeds(msg_source, follows) THEN
 			PERFORM pgfanout.follow_successor(2::smallint, msg_source, false);
 			follows := msg_source;
 		ELSIF pgfanout.succeeds(follows, msg_source) THEN
 			beats := NULL;
+			earlier := true;
+		ELSIF msg_source = ANY (ARRAY(SELECT unnest(s.followed) FROM pgfanout.streams s
+			WHERE s.stream = 2))
+		THEN
+			RETURN 0;
 		ELSE
 			RAISE EXCEPTION 'changes of another primary: their source is %, this replica follows %',
 				msg_source, follows USING ERRCODE = 'PF002',
@@ -132,6 +134,9 @@ BEGIN
 	IF runs IS NOT NULL THEN
 		INSERT INTO pgfanout.arrivals (stream, runs) VALUES (2, runs);
 	END IF;
+	IF earlier AND changed > 0 THEN
+		UPDATE pgfanout.streams s SET unverified = clock_timestamp() WHERE s.stream = 2;
+	END IF;
 	IF beats IS NOT NULL THEN
 		PERFORM pgfanout.beat(2::smallint, beats, msg_source);
 	END IF;
@@ -165,6 +170,7 @@ DECLARE
 	load_floor    bigint;
 	load_truncated bigint;
 	buried        boolean;
+	earlier       boolean;
 	wrong         boolean;
 	versions      bigint[];
 	changed       bigint := 0;
@@ -188,15 +194,16 @@ BEGIN
 			HINT = 'Run reset-replicas for this replica.';
 	END IF;
 	IF msg_source <> '' AND msg_source <> follows THEN
-		IF msg_source = ANY (ARRAY(SELECT unnest(s.followed) FROM pgfanout.streams s
-			WHERE s.stream = 2))
-		THEN
-			RETURN 0;
-		ELSIF pgfanout.succeeds(msg_source, follows) THEN
+		IF pgfanout.succeeds(msg_source, follows) THEN
 			PERFORM pgfanout.follow_successor(2::smallint, msg_source, false);
 			follows := msg_source;
 		ELSIF pgfanout.succeeds(follows, msg_source) THEN
 			beats := NULL;
+			earlier := true;
+		ELSIF msg_source = ANY (ARRAY(SELECT unnest(s.followed) FROM pgfanout.streams s
+			WHERE s.stream = 2))
+		THEN
+			RETURN 0;
 		ELSE
 			RAISE EXCEPTION 'changes of another primary: their source is %, this replica follows %',
 				msg_source, follows USING ERRCODE = 'PF002',
@@ -224,6 +231,9 @@ BEGIN
 	END IF;
 	IF runs IS NOT NULL THEN
 		INSERT INTO pgfanout.arrivals (stream, runs) VALUES (2, runs);
+	END IF;
+	IF earlier AND changed > 0 THEN
+		UPDATE pgfanout.streams s SET unverified = clock_timestamp() WHERE s.stream = 2;
 	END IF;
 	IF beats IS NOT NULL THEN
 		PERFORM pgfanout.beat(2::smallint, beats, msg_source);

@@ -6,6 +6,7 @@ CREATE OR REPLACE FUNCTION pgfanout.arrive_3(msg_source text, runs bigint[], bea
 AS $pgfanout$
 DECLARE
 	follows text;
+	earlier boolean;
 	changed bigint := 0;
 BEGIN
 	IF NOT pg_try_advisory_xact_lock_shared(1885824610, 3) THEN
@@ -27,15 +28,16 @@ BEGIN
 			HINT = 'Run reset-replicas for this replica.';
 	END IF;
 	IF msg_source <> '' AND msg_source <> follows THEN
-		IF msg_source = ANY (ARRAY(SELECT unnest(s.followed) FROM pgfanout.streams s
-			WHERE s.stream = 3))
-		THEN
-			RETURN 0;
-		ELSIF pgfanout.succeeds(msg_source, follows) THEN
+		IF pgfanout.succeeds(msg_source, follows) THEN
 			PERFORM pgfanout.follow_successor(3::smallint, msg_source, false);
 			follows := msg_source;
 		ELSIF pgfanout.succeeds(follows, msg_source) THEN
 			beats := NULL;
+			earlier := true;
+		ELSIF msg_source = ANY (ARRAY(SELECT unnest(s.followed) FROM pgfanout.streams s
+			WHERE s.stream = 3))
+		THEN
+			RETURN 0;
 		ELSE
 			RAISE EXCEPTION 'changes of another primary: their source is %, this replica follows %',
 				msg_source, follows USING ERRCODE = 'PF002',
@@ -48,6 +50,9 @@ BEGIN
 	END IF;
 	IF runs IS NOT NULL THEN
 		INSERT INTO pgfanout.arrivals (stream, runs) VALUES (3, runs);
+	END IF;
+	IF earlier AND changed > 0 THEN
+		UPDATE pgfanout.streams s SET unverified = clock_timestamp() WHERE s.stream = 3;
 	END IF;
 	IF beats IS NOT NULL THEN
 		PERFORM pgfanout.beat(3::smallint, beats, msg_source);
