@@ -22,13 +22,13 @@
 #include "common/base/log.h"
 #include "common/base/stop.h"
 #include "common/pg/db.h"
+#include "consumer/apply/auto_reset.h"
 #include "consumer/verify/verify.h"
 
 #include "consumer/verify/sql/failover_due.sql.h"
 
 #define LOOK_MS	     500
 #define STATEMENT_MS 5000
-#define VERIFY_MS    30000 /* a replica whose heartbeats stand still for so long is given up */
 #define FIRST_MS     5000
 #define MOST_MS	     600000
 
@@ -82,18 +82,7 @@ static bool possible(struct failover *f)
 
 static void compare(struct failover *f, const bool *chosen)
 {
-	const struct consumer_settings *s = f->settings;
-	const struct reset_settings settings = {
-		.database_url = s->database_url,
-		.rabbitmq_url = s->rabbitmq_url,
-		.max_attempts = s->max_attempts,
-		.stall_timeout_ms = s->reset_stall_timeout_ms,
-		.swap_timeout_ms = s->reset_swap_timeout_ms,
-		.verify_timeout_ms = VERIFY_MS,
-		.log_level = s->log_level,
-		.log_format = s->log_format,
-		.replicas = s->replicas, /* borrowed */
-	};
+	const struct reset_settings settings = auto_reset_settings(f->settings);
 	struct verify_request request = { .settings = &settings, .repair = true, .log = true };
 	memcpy(request.chosen, chosen, sizeof(request.chosen));
 	log_info(

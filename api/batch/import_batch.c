@@ -215,11 +215,8 @@ static void go_on(struct import_batch *b)
 
 static void note_place(struct import_batch *b)
 {
-	const struct link *l = b->import->store->pool->bulk[b->link];
-	struct place place;
+	const struct place place = link_place(b->import->store->pool->bulk[b->link]);
 
-	if (!l->db || !place_read(db_then(l->db), &place))
-		place.seen = POSITION_UNKNOWN;
 	if (b->import->place < place.seen)
 		b->import->place = place.seen;
 }

@@ -33,16 +33,6 @@ static void wait_for_row(struct request *r)
 	write_wait(r);
 }
 
-/* Where the primary's WAL was when what the unit wrote was visible: read after its commit. */
-static struct place place_of(const struct link *l)
-{
-	struct place place = { 0 };
-
-	if (!l->db || !place_read(db_then(l->db), &place))
-		place.seen = POSITION_UNKNOWN;
-	return place;
-}
-
 static int64_t version_of(const struct pg_result *res, int row, int column)
 {
 	return db_is_null(res, row, column) ? 0 : pg_get_int8(db_value(res, row, column));
@@ -51,7 +41,7 @@ static int64_t version_of(const struct pg_result *res, int row, int column)
 /* Returns how many were written. */
 static int answer_rows(struct write_unit *u, const struct pg_result *res)
 {
-	const struct place place = place_of(u->link);
+	const struct place place = link_place(u->link);
 	const struct write_calls *calls = u->statement->calls;
 	int rows = db_rows(res), locked = 0;
 	size_t at = 0;

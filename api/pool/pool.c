@@ -30,6 +30,15 @@ static void link_close(struct link *l)
 		connector_want(&l->order);
 }
 
+struct place link_place(const struct link *l)
+{
+	struct place place = { 0 };
+
+	if (!l->db || !place_read(db_then(l->db), &place))
+		place.seen = POSITION_UNKNOWN;
+	return place;
+}
+
 static void link_poll(struct link *l)
 {
 	bool out = db_wants_write(l->db);

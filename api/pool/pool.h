@@ -81,6 +81,10 @@ void pool_tick(struct pool *p); /* deadlines, and who is silent */
 /* Good enough to spread load and delays. */
 uint64_t pool_random(struct pool *p);
 
+/* Of a link to the primary: where its WAL was after the last unit, which was sent by db_send_then(). seen is
+ * POSITION_UNKNOWN if that is not known. */
+struct place link_place(const struct link *l);
+
 static inline bool link_usable(const struct link *l)
 {
 	return l->db && db_alive(l->db);

@@ -108,7 +108,7 @@ static const struct db_statement statements[] = {
 	[ST_FORGET] = { .name = "outbox_forget", .sql = sql_outbox_forget, .nparams = 8 },
 	[ST_TOUCH] = { .name = "outbox_touch", .sql = sql_outbox_touch },
 	[ST_BEAT] = { .name = "outbox_beat", .sql = sql_outbox_beat, .nparams = 2 },
-	[ST_STANDBYS] = { .name = "outbox_standbys", .sql = sql_outbox_standbys },
+	[ST_STANDBYS] = { .name = "outbox_standbys", .sql = sql_outbox_standbys, .nparams = 1 },
 };
 
 enum column {
@@ -166,7 +166,8 @@ struct outbox {
 	int64_t flushed;  /* of the primary's WAL, as the last chunk of a sweep told */
 	int64_t standbys; /* the same of synchronous standbys; INT64_MAX: nobody waits for them */
 	bool asks_standbys;
-	struct mono standbys_at; /* when they may be asked again */
+	int64_t standbys_for;	 /* the place that they were asked for last, */
+	struct mono standbys_at; /* and when they may be asked again */
 	struct outbox_chunk *claiming;
 	bool cut; /* these two, of the claim that was answered, while routes are asked for: a body is */
 	size_t answered; /* too large for it, and begins the next one; its rows, of so many that */
@@ -840,9 +841,12 @@ bool outbox_is_kept(struct outbox *o, int64_t lsn, struct mono now)
 	if (o->standbys >= lsn)
 		return true;
 	if (!o->asks_standbys && mono_reached(o->standbys_at, now)) {
+		const struct db_param params[] = { DB_TEXT(o->standbys_for != lsn ? "t" : "f") };
+
 		o->asks_standbys = true;
+		o->standbys_for = lsn;
 		o->standbys_at = mono_add_ms(now, OUTBOX_STANDBYS_MS);
-		ask(o, ST_STANDBYS, NULL, false, standbys_answered);
+		ask(o, ST_STANDBYS, params, false, standbys_answered);
 	}
 	return false;
 }

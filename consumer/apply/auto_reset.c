@@ -18,11 +18,12 @@
 #include "common/base/stop.h"
 #include "consumer/reset/reset.h"
 
-#define TRIES	 10
-#define BUSY_MS	 1000
-#define FIRST_MS 5000
-#define MOST_MS	 600000
-#define QUIET_MS (2 * MOST_MS)
+#define TRIES	  10
+#define BUSY_MS	  1000
+#define FIRST_MS  5000
+#define MOST_MS	  600000
+#define QUIET_MS  (2 * MOST_MS)
+#define VERIFY_MS 30000 /* a replica whose heartbeats stand still for so long is given up */
 
 void auto_reset_init(struct auto_reset *a, const struct consumer_settings *settings, size_t index,
 		     const struct stream *stream)
@@ -41,19 +42,24 @@ bool auto_reset_due(const struct auto_reset *a, struct mono now)
 	return auto_reset_possible(a) && mono_reached(a->at, now);
 }
 
-static enum exit_code reset(const struct auto_reset *a, const char *tables)
+struct reset_settings auto_reset_settings(const struct consumer_settings *s)
 {
-	const struct consumer_settings *s = a->settings;
-	const struct reset_settings settings = {
+	return (struct reset_settings){
 		.database_url = s->database_url,
 		.rabbitmq_url = s->rabbitmq_url,
 		.max_attempts = s->max_attempts,
 		.stall_timeout_ms = s->reset_stall_timeout_ms,
 		.swap_timeout_ms = s->reset_swap_timeout_ms,
+		.verify_timeout_ms = VERIFY_MS,
 		.log_level = s->log_level,
 		.log_format = s->log_format,
-		.replicas = s->replicas, /* borrowed */
+		.replicas = s->replicas,
 	};
+}
+
+static enum exit_code reset(const struct auto_reset *a, const char *tables)
+{
+	const struct reset_settings settings = auto_reset_settings(a->settings);
 	struct reset_request request = {
 		.settings = &settings, .stream = a->stream, .tables = tables, .quiet = true
 	};

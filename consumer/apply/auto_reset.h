@@ -10,6 +10,7 @@
 
 #include "common/base/backoff.h"
 #include "common/base/clock.h"
+#include "consumer/reset/reset_settings.h"
 #include "consumer/settings.h"
 
 struct auto_reset {
@@ -24,6 +25,8 @@ struct auto_reset {
 	bool given_up;
 };
 
+/* What resets and comparisons take from a consumer's settings; borrowed from there. */
+struct reset_settings auto_reset_settings(const struct consumer_settings *s);
 void auto_reset_init(struct auto_reset *a, const struct consumer_settings *settings, size_t index,
 		     const struct stream *stream);
 /* Whether a replica that is marked may be reset now, and if not, whether it may later. */
