@@ -1,6 +1,6 @@
 -- A standby that is promoted is taken for the primary that was. Where one has been promoted already, run reset-replicas
 -- afterwards: replicas follow the epoch that began then. Which one that was is kept, in sequences, for the next `up`.
-DROP TRIGGER pgfanout_epoch ON pgfanout.outbox;
+DROP TRIGGER begin_epoch ON pgfanout.outbox;
 DROP FUNCTION pgfanout.on_record();
 DROP FUNCTION pgfanout.standbys_flushed();
 DROP FUNCTION pgfanout.is_fenced();

@@ -186,8 +186,8 @@ END $$;
 COMMENT ON FUNCTION pgfanout.standbys_flushed() IS 'pgfanout: what synchronous standbys have of the WAL';
 
 -- The condition costs each statement that is captured a microsecond. It is that of timeline(), written out.
-CREATE TRIGGER pgfanout_epoch BEFORE INSERT ON pgfanout.outbox FOR EACH STATEMENT
+CREATE TRIGGER begin_epoch BEFORE INSERT ON pgfanout.outbox FOR EACH STATEMENT
 	WHEN (('x' || left(pg_walfile_name(pg_current_wal_insert_lsn()), 8))::bit(32)::bigint
 		IS DISTINCT FROM pg_sequence_last_value('pgfanout.epoch'::regclass) & 4294967295)
 	EXECUTE FUNCTION pgfanout.on_record();
-ALTER TABLE pgfanout.outbox ENABLE ALWAYS TRIGGER pgfanout_epoch;
+ALTER TABLE pgfanout.outbox ENABLE ALWAYS TRIGGER begin_epoch;

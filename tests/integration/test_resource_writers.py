@@ -150,7 +150,7 @@ def rows(stack):
         INSERT INTO rows (id, v) SELECT {FIRST_OWN} + n, 'first' FROM generate_series(0, {CLIENTS * OWN - 1}) n;""")
     stack.start_consumer()
     register(stack, "rows")
-    stack.start_api(RESOURCES="rows")
+    stack.start_api(RESOURCES="rows", REQUEST_TIMEOUT_MS=14000)  # of slow machines too, nobody waits in vain
     wait_loaded(stack, "rows")
     wait_known(stack, "/api/rows?limit=1")
     wait_there(stack, "rows", f"id = {FIRST_OWN + CLIENTS * OWN - 1}")

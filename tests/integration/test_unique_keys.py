@@ -183,7 +183,7 @@ def test_a_key_that_is_really_taken_is_given_up(stack):
         wait_letters(stack, "replica-2", 1)
         beat(stack, consumer_is_held=True)
         assert stack.queue_depth("products.dead.replica-1") == 0
-        assert status(consumer)["wrongProducts"] == 1
+        wait_until(lambda: status(consumer)["wrongProducts"] == 1, 20 * SLOWNESS, "the count")
     wait_letters(stack, "replica-1", 1)
     assert {x["productId"] for x in letters(stack)} == {ident(1)}
     assert {x["attempts"] for x in letters(stack)} == {3}
