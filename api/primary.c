@@ -16,8 +16,6 @@
 
 #include "common/base/log.h"
 
-#define ANSWER_MS 3000
-
 void primary_init(struct primary *p, const char *url)
 {
 	memset(p, 0, sizeof(*p));
@@ -74,21 +72,13 @@ struct attempt {
 };
 
 /* db_options.suits. Of several attempts that find the same host at fault one goes on to the next. */
-static bool is_leading(struct pg_conn *c, void *arg, struct err *err)
+static bool is_leading(const char *source, void *arg, struct err *err)
 {
 	struct attempt *a = arg;
-	struct primary *p = a->p;
-	struct pg_result *r = NULL;
 
-	if (db_query(c, "SELECT pgfanout.current_source()", 0, NULL, false,
-		     mono_add_ms(mono_now(), ANSWER_MS), &r, err) != DB_OK)
-		return false;
-	bool good = db_rows(r) == 1 && hear(p, db_value(r, 0, 0), true);
-
-	db_result_clear(r);
-	if (good)
+	if (hear(a->p, source, true))
 		return true;
-	atomic_compare_exchange_strong(&p->turn, &a->turn, a->turn + 1);
+	atomic_compare_exchange_strong(&a->p->turn, &a->turn, a->turn + 1);
 	return err_set(err, "it is the primary no more: another server has been promoted");
 }
 
@@ -97,6 +87,7 @@ static struct db_options with_epoch(struct attempt *a, const struct db_options *
 	struct db_options all = *opt;
 
 	a->turn = atomic_load(&a->p->turn);
+	all.suits_sql = "SELECT pgfanout.current_source()";
 	all.suits = is_leading;
 	all.suits_arg = a;
 	all.host_turn = a->turn;

@@ -48,8 +48,10 @@ struct db_options {
 	unsigned host_turn;
 	/* And which of them will do, instead of the string's target_session_attrs; NULL: as it says. */
 	const char *session_attrs;
-	/* Is asked of each connection when it has its settings; false with err: it will not do. NULL: any will. */
-	bool (*suits)(struct pg_conn *c, void *arg, struct err *err);
+	/* Is asked of each connection when it has its settings; suits() gets the first value of the answer; false with err:
+	 * it will not do. NULL: any will. */
+	const char *suits_sql;
+	bool (*suits)(const char *answer, void *arg, struct err *err);
 	void *suits_arg;
 	/* Opening is given up when this is readable; 0: stop_fd(). For those who go on while the
 	 * process drains. */

@@ -213,6 +213,19 @@ static bool session_begin(PGconn *c, const struct db_options *opt, struct err *e
 	return ok;
 }
 
+static bool is_suitable(PGconn *c, const struct db_options *opt, struct err *err)
+{
+	struct mono deadline = mono_add_ms(mono_now(), db_connect_timeout_s(opt) * 1000);
+	struct pg_result *r = NULL;
+
+	if (db_ask(c, opt->suits_sql, 0, NULL, false, db_stop_fd(opt), deadline, &r, err) != DB_OK)
+		return false;
+	bool ok = opt->suits(db_rows(r) > 0 ? db_value(r, 0, 0) : "", opt->suits_arg, err);
+
+	db_result_clear(r);
+	return ok;
+}
+
 /* Bytes that are no UTF-8 would stop all replication, and characters that the other side has no
  * code for a product's. */
 static bool encoding_fits(const PGconn *c, struct err *err)
@@ -461,7 +474,7 @@ struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, st
 		goto fail;
 	}
 	if (!encoding_fits(c, err) || !session_begin(c, opt, err) ||
-	    (opt->suits && !opt->suits(c, opt->suits_arg, err))) {
+	    (opt->suits && !is_suitable(c, opt, err))) {
 		err_prefix(err, "%s", shown);
 		goto fail;
 	}
