@@ -84,6 +84,7 @@ static void compare(struct failover *f, const bool *chosen)
 {
 	const struct reset_settings settings = auto_reset_settings(f->settings);
 	struct verify_request request = { .settings = &settings, .repair = true, .log = true };
+
 	memcpy(request.chosen, chosen, sizeof(request.chosen));
 	log_info(
 		"another server has become the primary: comparing replicas with it, and repairing rows that "

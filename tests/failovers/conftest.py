@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 # pylint: disable=wrong-import-position,unused-import
 from failovers.pair import PairServers
 from faults.conftest import pytest_configure  # noqa: F401
-from integration.conftest import BUILD, bare_stack, pytest_runtest_makereport  # noqa: F401
+from integration.conftest import bare_stack, line_teller, pytest_runtest_makereport  # noqa: F401
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +25,4 @@ def stack_servers():
 
 @pytest.fixture
 def tell(request):
-    def line(text):
-        with open(os.path.join(BUILD, "failovers.txt"), "a", encoding="utf-8") as f:
-            f.write(f"{text} form=short\n")
-        request.node.user_properties.append(("line", text))
-
-    return line
+    return line_teller(request, "failovers.txt", "short")

@@ -20,7 +20,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 # pylint: disable=wrong-import-position,unused-import
 from faults.arena import Arena
 from faults.faults import FAULTS, pair
-from integration.conftest import (BUILD, LIVE, Stack, pytest_runtest_makereport, stack,  # noqa: F401
+from integration.conftest import (LIVE, Stack, line_teller, pytest_runtest_makereport, stack,  # noqa: F401
                                   stack_servers)
 
 FORM = os.environ.get("FAULTS_FORM") or "short"
@@ -109,13 +109,7 @@ def arenas(stack_servers, tmp_path_factory):  # noqa: F811
 
 @pytest.fixture
 def tell(request):
-    """Appends a line to faults.txt in the build folder, and to the test's report."""
-    def line(text):
-        with open(os.path.join(BUILD, "faults.txt"), "a", encoding="utf-8") as f:
-            f.write(f"{text} form={FORM}\n")
-        request.node.user_properties.append(("line", text))
-
-    return line
+    return line_teller(request, "faults.txt", FORM)
 
 
 class Teller:

@@ -52,6 +52,16 @@ def pytest_collection_modifyitems(config, items):
         items[:] = [i for i in items if not i.get_closest_marker("long")]
 
 
+def line_teller(request, name, form):
+    """A function that appends a line to a file in the build folder, and to the test's report."""
+    def line(text):
+        with open(os.path.join(BUILD, name), "a", encoding="utf-8") as f:
+            f.write(f"{text} form={form}\n")
+        request.node.user_properties.append(("line", text))
+
+    return line
+
+
 class Servers:
     """The session's servers, which any test may kill, pause or restart."""
 
