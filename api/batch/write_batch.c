@@ -33,6 +33,7 @@ void write_batches_clear(struct write_batches *b)
  *   1. There is one.
  *   2. The connector has not said that the primary is away: a connection was lost, maybe just that
  *      one.
+ *      Nor that writes hang in their commit: then none is opened.
  *   3. It was away for less than PATIENCE_MS: a restart takes no longer, and need not be noticed.
  * After that writes are turned away at once, until it is back.
  */
@@ -40,7 +41,8 @@ static bool can_write(struct store *s)
 {
 	struct write_batches *b = s->writes;
 	const struct upstream *primary = upstreams_primary(s->pool->upstreams);
-	bool can = atomic_load_explicit(&primary->fit, memory_order_relaxed);
+	bool can = atomic_load_explicit(&primary->fit, memory_order_relaxed) &&
+		   atomic_load_explicit(&primary->hung, memory_order_relaxed) == 0;
 
 	if (atomic_load_explicit(&primary->uncaptured, memory_order_relaxed))
 		return false;

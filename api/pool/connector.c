@@ -121,6 +121,72 @@ static void open_link(struct connector *c, struct connector_order *o)
 	connector_want(o);
 }
 
+/* The first order that waits for no session; NULL: there is none. Under lock, as the next one. */
+static struct connector_order *first_wanted(const struct connector *c)
+{
+	struct connector_order *o = c->wanted;
+
+	while (o && o->after != 0)
+		o = o->next;
+	return o;
+}
+
+static void take_wanted(struct connector *c, const struct connector_order *o)
+{
+	struct connector_order **at = &c->wanted;
+
+	while (*at != o)
+		at = &(*at)->next;
+	*at = o->next;
+	if (!*at)
+		c->wanted_end = at;
+}
+
+size_t connector_left(struct connector *c, struct pgarray *ret)
+{
+	pgarray_begin(ret, PGARRAY_INT4);
+	pthread_mutex_lock(&c->lock);
+	for (struct connector_order *o = c->wanted; o; o = o->next) {
+		o->asked = o->after != 0;
+		if (o->asked)
+			pgarray_add_int4(ret, o->after);
+	}
+	pthread_mutex_unlock(&c->lock);
+	return ret->n;
+}
+
+static bool is_among(const struct pg_result *pids, int pid)
+{
+	for (int i = 0; i < db_rows(pids); i++)
+		if (atoi(db_value(pids, i, 0)) == pid)
+			return true;
+	return false;
+}
+
+void connector_hung(struct connector *c, const struct pg_result *pids)
+{
+	int hung = 0;
+
+	pthread_mutex_lock(&c->lock);
+	for (struct connector_order *o = c->wanted; o; o = o->next) {
+		if (o->asked && !is_among(pids, o->after))
+			o->after = 0;
+		hung += o->after != 0;
+	}
+	pthread_mutex_unlock(&c->lock);
+
+	int before = atomic_exchange(&c->up->hung, hung);
+
+	if (before == 0 && hung > 0)
+		log_warn(
+			"writes hang in their commit: it waits for a synchronous standby that does not answer",
+			KV_S("database", c->up->name),
+			KV_S("next",
+			     "no connection is opened in place of theirs before they have ended"));
+	else if (before > 0 && hung == 0)
+		log_info("no write hangs in its commit any more", KV_S("database", c->up->name));
+}
+
 static bool waits_for_primary(const struct connector *c, struct mono now)
 {
 	return c->state == WAITING && !atomic_load(&upstreams_primary(c->all)->looked) &&
@@ -135,7 +201,7 @@ static void *connector_main(void *arg)
 	pthread_mutex_lock(&c->lock);
 	while (!c->stopping) {
 		struct mono now = mono_now();
-		struct connector_order *o = opens_links[c->state] ? c->wanted : NULL;
+		struct connector_order *o = opens_links[c->state] ? first_wanted(c) : NULL;
 
 		if (c->look_asked && c->state == PRESENT)
 			c->next_look = now;
@@ -148,9 +214,7 @@ static void *connector_main(void *arg)
 			atomic_store(&c->up->looked, true);
 			pthread_mutex_lock(&c->lock);
 		} else if (o && mono_reached(c->next_open, now)) {
-			c->wanted = o->next;
-			if (!c->wanted)
-				c->wanted_end = &c->wanted;
+			take_wanted(c, o);
 			pthread_mutex_unlock(&c->lock);
 			open_link(c, o);
 			pthread_mutex_lock(&c->lock);
@@ -161,6 +225,7 @@ static void *connector_main(void *arg)
 	}
 	pthread_mutex_unlock(&c->lock);
 	db_close(c->watch);
+	pgarray_clear(&c->left);
 	c->altered = altered_free(c->altered);
 	return NULL;
 }
@@ -189,6 +254,7 @@ bool connector_start(struct upstreams *all, size_t i, const struct api_settings 
 	c->all = all;
 	c->settings = settings;
 	c->wanted_end = &c->wanted;
+	pgarray_begin(&c->left, PGARRAY_INT4);
 	c->next_look = c->next_open = c->started = mono_now();
 	c->state = up->primary ? AWAY : WAITING;
 	backoff_init(&c->look_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
@@ -222,6 +288,7 @@ void connector_want(struct connector_order *o)
 	o->next = NULL;
 	*c->wanted_end = o;
 	c->wanted_end = &o->next;
+	c->look_asked = c->look_asked || o->after != 0;
 	pthread_cond_signal(&c->changed);
 	pthread_mutex_unlock(&c->lock);
 }

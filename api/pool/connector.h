@@ -5,6 +5,12 @@
  * Opening a connection blocks (name look-up, a hung server), so it is done here and not in a
  * worker; with a thread for each database a hung one delays only itself. The states of the thread
  * are at the head of connector.c.
+ *
+ * A write may hang in its commit for as long as a synchronous standby is away. It is given up in time, but PostgreSQL
+ * ends its session only when the standby is back; whoever opens another one each time has soon taken all the
+ * connections that the server allows. So none is opened in its place before it has ended: as many hang as there are
+ * links, and then writes are turned away. They are not ended by us: what such a commit has changed would be seen, and
+ * could be lost.
  */
 #ifndef PGFANOUT_API_POOL_CONNECTOR_H
 #define PGFANOUT_API_POOL_CONNECTOR_H
@@ -34,6 +40,10 @@ struct connector_order {
 		struct connector_order *o); /* called in the connector's thread, db is set */
 	struct db *db;			    /* goes to the receiver */
 	unsigned heard;			    /* primary.changes when it was opened, or before */
+	/* db_left_behind() of the connection that this one replaces: while that waits for a standby this one is not
+	 * opened. 0: there is none. */
+	int after;
+	bool asked; /* the connector's: whether it still does */
 };
 
 /* Plans are made once, maybe while the table is empty: the planner is to look up indexes whatever

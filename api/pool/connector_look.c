@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "api/measures.h"
+#include "api/pool/sql/primary_hung.sql.h"
 #include "api/pool/sql/primary_outbox.sql.h"
 #include "api/pool/sql/primary_standbys.sql.h"
 #include "api/pool/sql/primary_watch.sql.h"
@@ -81,11 +82,12 @@ static const struct db_statement look_replica[] = {
 	[LOOK_WRONG] = { "wrong", sql_replica_wrong, 0, NULL },
 	[LOOK_MARKS] = { "marks", sql_replica_marks, 0, NULL },
 };
-enum { LOOK_OUTBOX = 1, LOOK_STANDBYS };
+enum { LOOK_OUTBOX = 1, LOOK_STANDBYS, LOOK_HUNG };
 static const struct db_statement look_primary[] = {
 	[LOOK_WATCH] = { "watch", sql_primary_watch, 0, NULL },
 	[LOOK_OUTBOX] = { "outbox", sql_primary_outbox, 0, NULL },
 	[LOOK_STANDBYS] = { "standbys", sql_primary_standbys, 0, NULL },
+	[LOOK_HUNG] = { "hung", sql_primary_hung, 1, NULL },
 };
 static const struct db_statement look_standby[] = {
 	[LOOK_WATCH] = { "watch", sql_standby_watch, 1, NULL },
@@ -351,8 +353,9 @@ static bool ask(struct look *look, size_t statement, struct mono deadline, db_ca
 	const struct db_param watch_params[] = { DB_TEXT(due_at[0] ? due_at : NULL),
 						 DB_TEXT(reason), DB_TEXT(queues) };
 	const struct db_param note_params[] = { DB_TEXT(queues) };
+	const struct db_param hung_params[] = { pgarray_finish(&look->connector->left) };
 	const struct db_param standby_params[] = { DB_TEXT(up->may_lead ? "true" : "false") };
-	const struct db_param *params = up->primary		 ? NULL
+	const struct db_param *params = up->primary		 ? hung_params
 					: up->standby		 ? standby_params
 					: statement == LOOK_NOTE ? note_params
 								 : watch_params;
@@ -371,6 +374,16 @@ static void on_outbox(void *arg, enum db_outcome outcome, const struct pg_result
 	atomic_store(&look->connector->up->outbox, outcome == DB_OK && db_rows(r) == 1
 							   ? strtoll(db_value(r, 0, 0), NULL, 10)
 							   : -1);
+}
+
+static void on_hung(void *arg, enum db_outcome outcome, const struct pg_result *r,
+		    const struct err *err)
+{
+	const struct look *look = arg;
+
+	(void)err; /* the next look asks again */
+	if (outcome == DB_OK)
+		connector_hung(look->connector, r);
 }
 
 /* A replica that lacks our tables may be a standby of the primary, which is named otherwise. */
@@ -560,6 +573,8 @@ static void look_further(struct look *look, struct mono deadline)
 		return;
 	if (c->all->nstandbys > 0)
 		(void)ask(look, LOOK_STANDBYS, deadline, on_standbys);
+	if (connector_left(c, &c->left) > 0)
+		(void)ask(look, LOOK_HUNG, deadline, on_hung);
 	if (mono_reached(c->count_at, mono_now())) {
 		(void)ask(look, LOOK_OUTBOX, deadline, on_outbox);
 		c->count_at = mono_add_ms(mono_now(), COUNT_EVERY_MS);

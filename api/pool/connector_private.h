@@ -8,6 +8,7 @@
 #include "api/pool/altered.h"
 #include "api/pool/connector.h"
 #include "common/base/backoff.h"
+#include "common/pg/pgarray.h"
 
 enum connector_state { WAITING, AWAY, PRESENT, UNOPENED, STATES };
 enum connector_event { LOOK_GOOD, LOOK_FAILED, OPENED, NOT_OPENED };
@@ -33,10 +34,15 @@ struct connector {
 	struct mono next_look, next_open;
 	struct mono started;
 	struct mono count_at; /* the primary's outbox; not before */
+	struct pgarray left;  /* the sessions that are asked for */
 };
 
 /* ---- connector.c ---- */
 void connector_step(struct connector *c, enum connector_event event);
+/* The sessions that orders wait for, to be asked for; how many. And what came of that: of which of them the orders go on
+ * waiting. */
+size_t connector_left(struct connector *c, struct pgarray *ret);
+void connector_hung(struct connector *c, const struct pg_result *pids);
 
 /* ---- connector_look.c ---- */
 /* One look, with its event. */

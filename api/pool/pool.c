@@ -25,6 +25,7 @@ static void link_close(struct link *l)
 		epoll_ctl(l->pool->epoll_fd, EPOLL_CTL_DEL, db_fd(db), NULL);
 	l->silence.silent = l->give_up = false;
 	l->db = NULL; /* the callbacks that db_close() calls must not queue for it again */
+	l->order.after = l->up->primary ? db_left_behind(db) : 0;
 	db_close(db);
 	if (!l->pool->ended)
 		connector_want(&l->order);

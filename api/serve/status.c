@@ -69,6 +69,10 @@ void status_get_ready(struct request *r)
 	}
 	if (atomic_load(&s->draining))
 		reason = "stopping";
+	else if (atomic_load(&primary->writers) == 0 && atomic_load(&primary->hung) > 0)
+		reason =
+			"commits wait for a synchronous standby that does not answer: writes are not "
+			"possible";
 	else if (atomic_load(&primary->writers) == 0)
 		reason = "no connection to the primary: writes are not possible";
 	else if (metric_get(M_DATABASE_UP, primary->index) == 0)
@@ -135,6 +139,7 @@ static json_t *upstream_json(struct upstream *up)
 		json_object_set_new(o, "reason", json_string(up->reason));
 	if (up->primary) {
 		json_object_set_new(o, "tables", array_of(up->tables));
+		json_object_set_new(o, "hung", json_integer(atomic_load(&up->hung)));
 	} else if (!up->standby) {
 		json_object_set_new(o, "wrongProducts",
 				    json_integer((json_int_t)wrong_place_count(&up->wrong)));

@@ -154,6 +154,9 @@ bool db_alive(const struct db *db);
 bool db_wants_write(const struct db *db); /* poll for writing too */
 size_t db_in_flight(const struct db *db);
 int db_server_version(const struct db *db); /* 150004 */
+/* The server's process of a connection that was given up because an answer did not come in time: it may be at work for
+ * as long as it likes, and end only then. 0: it was not. */
+int db_left_behind(const struct db *db);
 /* The bytes of the largest unit so far, its parameters or its result: libpq's buffers have grown to that, and
  * shrink only with db_close(). */
 size_t db_largest(const struct db *db);

@@ -60,6 +60,7 @@ struct db {
 	size_t nextras;
 
 	bool broken;
+	int left_behind;    /* db_left_behind() */
 	struct err why;	    /* for the units that are lost */
 	bool flush_pending; /* libpq holds bytes that the socket did not take */
 	size_t largest;	    /* of units: db_largest() */
@@ -346,6 +347,11 @@ int db_server_version(const struct db *db)
 	return PQserverVersion(db->conn);
 }
 
+int db_left_behind(const struct db *db)
+{
+	return db->left_behind;
+}
+
 size_t db_largest(const struct db *db)
 {
 	return db->largest;
@@ -610,8 +616,10 @@ void db_io(struct db *db)
 
 void db_tick(struct db *db, struct mono now)
 {
-	if (!db->broken && db->count > 0 && mono_reached(unit_at(db, 0)->deadline, now))
+	if (!db->broken && db->count > 0 && mono_reached(unit_at(db, 0)->deadline, now)) {
+		db->left_behind = PQbackendPID(db->conn);
 		give_up(db, "the database did not answer in time");
+	}
 	if (db->broken)
 		answer_lost(db);
 }
