@@ -214,7 +214,7 @@ enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
 	p->url = url;
 	p->names = names;
 	uri_scrub(url, p->name, sizeof(p->name));
-	p->conn = db_connect_raw(url, &options, err);
+	p->conn = leader_connect(url, &options, &p->turn, err);
 	if (p->conn == NULL)
 		return db_exit_code(sqlstate_outcome(err->sqlstate));
 	enum db_outcome outcome = db_check_schema(p->conn, "primary", SCHEMA_PRIMARY, err);
@@ -246,7 +246,11 @@ enum exit_code reset_primary_add(struct reset_primary *p, const char *numbers, s
 /* In a session of its own: the snapshot's is read-only, and its transaction stays open. */
 static enum exit_code settle(const struct reset_primary *p, struct err *err)
 {
-	struct pg_conn *conn = db_connect_raw(p->url, &options, err);
+	struct db_options same = options;
+
+	same.host_turn = p->turn;
+
+	struct pg_conn *conn = db_connect_raw(p->url, &same, err);
 
 	if (conn == NULL)
 		return db_exit_code(DB_LOST);

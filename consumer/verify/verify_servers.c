@@ -55,9 +55,19 @@ bool verify_server_fail(struct verify_server *s, enum exit_code code, const char
 	return err_set(&s->err, "%s", why);
 }
 
+static struct db_options of_server(const struct verify_server *s)
+{
+	struct db_options opt = options;
+
+	opt.host_turn = s->turn;
+	return opt;
+}
+
 struct pg_conn *verify_server_connect(const struct verify_server *s, struct err *err)
 {
-	return db_connect_raw(s->url, &options, err);
+	const struct db_options opt = of_server(s);
+
+	return db_connect_raw(s->url, &opt, err);
 }
 
 bool verify_server_check(struct verify_server *s, const char *leads)
@@ -82,7 +92,10 @@ bool verify_server_open(struct verify_server *s)
 	verify_server_close(s);
 	if (s->failed != EXIT_OK)
 		return false;
-	s->db = db_open(s->url, &options, s->primary ? of_primary : of_replica,
+
+	const struct db_options opt = of_server(s);
+
+	s->db = db_open(s->url, &opt, s->primary ? of_primary : of_replica,
 			s->primary ? ARRAY_SIZE(of_primary) : ARRAY_SIZE(of_replica), &err);
 	return s->db != NULL ||
 	       verify_server_fail(s, db_exit_code(sqlstate_outcome(err.sqlstate)), err.text);

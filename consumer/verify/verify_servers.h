@@ -39,6 +39,7 @@ struct verify_server {
 	const char *name; /* borrowed, as the url */
 	const char *url;
 	bool primary;
+	unsigned turn;			  /* of the primary's hosts: leader_connect() */
 	char checked_at[LEADER_TIME_MAX]; /* of a replica: verify_server_check(), by its clock */
 	struct db *db;
 	enum exit_code failed; /* EXIT_OK as long as it answers; else err says why */
