@@ -157,7 +157,7 @@ size_t connector_left(struct connector *c, struct pgarray *ret)
 
 static bool is_among(const struct pg_result *pids, int pid)
 {
-	for (int i = 0; i < db_rows(pids); i++)
+	for (int i = 0; pids && i < db_rows(pids); i++)
 		if (atoi(db_value(pids, i, 0)) == pid)
 			return true;
 	return false;
@@ -171,7 +171,7 @@ void connector_hung(struct connector *c, const struct pg_result *pids)
 	for (struct connector_order *o = c->wanted; o; o = o->next) {
 		if (o->asked && !is_among(pids, o->after))
 			o->after = 0;
-		hung += o->after != 0;
+		hung += o->asked && o->after != 0;
 	}
 	pthread_mutex_unlock(&c->lock);
 
@@ -273,6 +273,7 @@ bool connector_start(struct upstreams *all, size_t i, const struct api_settings 
 		up->connector = NULL;
 		close(c->stop_fd);
 		altered_free(c->altered);
+		pgarray_clear(&c->left);
 		free(c);
 		return err_set(err, "cannot start the thread that connects to %s: %s", up->name,
 			       strerror(rc));
@@ -288,6 +289,7 @@ void connector_want(struct connector_order *o)
 	o->next = NULL;
 	*c->wanted_end = o;
 	c->wanted_end = &o->next;
+	o->asked = false;
 	c->look_asked = c->look_asked || o->after != 0;
 	pthread_cond_signal(&c->changed);
 	pthread_mutex_unlock(&c->lock);

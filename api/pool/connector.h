@@ -43,7 +43,7 @@ struct connector_order {
 	/* db_left_behind() of the connection that this one replaces: while that waits for a standby this one is not
 	 * opened. 0: there is none. */
 	int after;
-	bool asked; /* the connector's: whether it still does */
+	bool asked; /* the connector's: that session is in the question under way */
 };
 
 /* Plans are made once, maybe while the table is empty: the planner is to look up indexes whatever

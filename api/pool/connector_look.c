@@ -381,9 +381,13 @@ static void on_hung(void *arg, enum db_outcome outcome, const struct pg_result *
 {
 	const struct look *look = arg;
 
-	(void)err; /* the next look asks again */
-	if (outcome == DB_OK)
-		connector_hung(look->connector, r);
+	if (outcome == DB_LOST)
+		return; /* the next look asks again */
+	if (outcome != DB_OK)
+		log_warn(
+			"whether writes hang in their commit cannot be asked: opening connections as if none did",
+			KV_S("database", look->connector->up->name), KV_S("error", err->text));
+	connector_hung(look->connector, r);
 }
 
 /* A replica that lacks our tables may be a standby of the primary, which is named otherwise. */

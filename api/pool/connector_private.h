@@ -39,8 +39,8 @@ struct connector {
 
 /* ---- connector.c ---- */
 void connector_step(struct connector *c, enum connector_event event);
-/* The sessions that orders wait for, to be asked for; how many. And what came of that: of which of them the orders go on
- * waiting. */
+/* The sessions that orders wait for, to be asked for; how many. And what came of that: the ones that orders go on waiting
+ * for; NULL: none. */
 size_t connector_left(struct connector *c, struct pgarray *ret);
 void connector_hung(struct connector *c, const struct pg_result *pids);
 

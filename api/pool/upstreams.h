@@ -52,7 +52,7 @@ struct upstream {
 	_Atomic int64_t heartbeat_us; /* Unix time, or LAG_NO_HEARTBEAT */
 	_Atomic int64_t outbox;	      /* the primary's recorded changes, about; -1: not known */
 	atomic_int readers, writers;  /* live links of all workers */
-	atomic_int hung;	      /* sessions whose links wait for their end, connector.h */
+	atomic_int hung;	      /* sessions whose end links wait for, connector.h */
 	atomic_bool looked;	      /* the connector has looked, with whatever result */
 	atomic_bool unopened;	      /* the last link could not be opened */
 	struct wrong_place wrong;     /* rows that are read elsewhere */

@@ -60,6 +60,7 @@ struct db {
 	size_t nextras;
 
 	bool broken;
+	int pid;	    /* of the session's process on the server */
 	int left_behind;    /* db_left_behind() */
 	struct err why;	    /* for the units that are lost */
 	bool flush_pending; /* libpq holds bytes that the socket did not take */
@@ -99,11 +100,13 @@ static void give_up(struct db *db, const char *why)
 
 /* ---- open and close ---- */
 
+/* And asks for the session's process: what libpq knows of it behind a pooler is the pooler's. */
 static bool set_lock_timeout(struct db *db, int64_t ms)
 {
 	AUTO_STRBUF sql = STRBUF_INIT;
 
-	strbuf_addf(&sql, "SET lock_timeout = %lld", (long long)ms);
+	strbuf_addf(&sql, "SELECT set_config('lock_timeout', '%lld', false), pg_backend_pid()",
+		    (long long)ms);
 	return PQsendQueryParams(db->conn, strbuf_str(&sql), 0, NULL, NULL, NULL, NULL, 0);
 }
 
@@ -113,7 +116,7 @@ static bool set_lock_timeout(struct db *db, int64_t ms)
 static bool prepare_all(struct db *db, const struct db_options *opt, struct mono deadline,
 			struct err *err)
 {
-	/* The first answer and the last one are those of SET. */
+	/* The first answer and the last one are those of set_lock_timeout(). */
 	const size_t answers = db->nstatements + 2;
 	int64_t most_ms = opt->statement_timeout_ms / 2; /* or that would pass first */
 	int stop = db_stop_fd(opt);
@@ -142,7 +145,9 @@ static bool prepare_all(struct db *db, const struct db_options *opt, struct mono
 				goto refused;
 			return err_set(err, "the database did not answer in time");
 		}
-		if (status == PGRES_COMMAND_OK && i < answers) {
+		if (status == PGRES_TUPLES_OK)
+			db->pid = atoi(PQgetvalue(r, 0, 1));
+		if ((status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) && i < answers) {
 			PQclear(r);
 			r = db_take_result(db->conn, stop, deadline, &lost);
 			if (r != NULL || lost) {
@@ -617,7 +622,7 @@ void db_io(struct db *db)
 void db_tick(struct db *db, struct mono now)
 {
 	if (!db->broken && db->count > 0 && mono_reached(unit_at(db, 0)->deadline, now)) {
-		db->left_behind = PQbackendPID(db->conn);
+		db->left_behind = db->pid;
 		give_up(db, "the database did not answer in time");
 	}
 	if (db->broken)

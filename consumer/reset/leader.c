@@ -10,11 +10,13 @@
 
 #define STATEMENT_MS 5000
 
+static const char ask_source[] = "SELECT pgfanout.current_source()";
+
 enum db_outcome leader_source(struct pg_conn *primary, char ret[SOURCE_MAX], struct err *err)
 {
 	struct pg_result *r = NULL;
-	enum db_outcome outcome = db_query(primary, "SELECT pgfanout.current_source()", 0, NULL,
-					   false, mono_add_ms(mono_now(), STATEMENT_MS), &r, err);
+	enum db_outcome outcome = db_query(primary, ask_source, 0, NULL, false,
+					   mono_add_ms(mono_now(), STATEMENT_MS), &r, err);
 
 	if (outcome != DB_OK)
 		return outcome;
@@ -23,37 +25,77 @@ enum db_outcome leader_source(struct pg_conn *primary, char ret[SOURCE_MAX], str
 	return DB_OK;
 }
 
-struct pg_conn *leader_connect(const char *url, const struct db_options *opt, unsigned *ret_turn,
-			       struct err *err)
+struct pg_conn *leader_connect(const char *url, const struct db_options *opt, struct err *err)
 {
 	const unsigned hosts = db_host_count(url);
 	struct db_options one = *opt;
 	char newest[SOURCE_MAX] = "";
 	struct pg_conn *leader = NULL;
 
-	*ret_turn = 0;
-	if (hosts == 1)
-		return db_connect_raw(url, opt, err);
-	for (; one.host_turn < hosts && !stop_requested(); one.host_turn++) {
-		char source[SOURCE_MAX] = "";
+	one.session_attrs = "read-write";
+	for (; hosts > 1 && one.host_turn < hosts && !stop_requested(); one.host_turn++) {
+		char source[SOURCE_MAX];
 		struct err other;
-		struct pg_conn *conn = db_connect_raw(url, &one, one.host_turn == 0 ? err : &other);
+		struct pg_conn *conn = db_connect_raw(url, &one, &other);
 
 		if (conn == NULL)
 			continue;
-		bool known = leader_source(conn, source, &other) == DB_OK;
-
-		/* One that cannot say its source will do if there is no other: the caller finds out why. */
-		if (leader && !(known && (newest[0] == '\0' || source_succeeds(source, newest)))) {
+		if (leader_source(conn, source, &other) != DB_OK ||
+		    (leader && !source_succeeds(source, newest))) {
 			db_conn_close(conn);
 			continue;
 		}
 		db_conn_close(leader);
 		leader = conn;
-		*ret_turn = one.host_turn;
 		memcpy(newest, source, sizeof(newest));
 	}
-	return leader;
+	/* If none will do, what is said of the first is what is wrong. */
+	return leader ? leader : db_connect_raw(url, opt, err);
+}
+
+static bool is_same(const char *answer, void *source, struct err *err)
+{
+	return strcmp(answer, source) == 0 ||
+	       err_set(err, "it is another server than before: its source is %s, and was %s",
+		       answer, (const char *)source);
+}
+
+static struct db_options to_same(const struct db_options *opt, char source[SOURCE_MAX])
+{
+	struct db_options same = *opt;
+
+	same.suits_sql = ask_source;
+	same.suits = is_same;
+	same.suits_arg = source;
+	return same;
+}
+
+struct pg_conn *leader_connect_same(const char *url, const struct db_options *opt,
+				    const char *source, struct err *err)
+{
+	char copy[SOURCE_MAX];
+	struct db_options same = to_same(opt, copy);
+	struct pg_conn *conn;
+
+	snprintf(copy, sizeof(copy), "%s", source);
+	do
+		conn = db_connect_raw(url, &same, err);
+	while (!conn && ++same.host_turn < db_host_count(url) && !stop_requested());
+	return conn;
+}
+
+struct db *leader_open_same(const char *url, const struct db_options *opt, const char *source,
+			    const struct db_statement *statements, size_t n, struct err *err)
+{
+	char copy[SOURCE_MAX];
+	struct db_options same = to_same(opt, copy);
+	struct db *db;
+
+	snprintf(copy, sizeof(copy), "%s", source);
+	do
+		db = db_open(url, &same, statements, n, err);
+	while (!db && ++same.host_turn < db_host_count(url) && !stop_requested());
+	return db;
 }
 
 enum db_outcome leader_check(struct pg_conn *replica, const char *source,

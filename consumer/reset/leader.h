@@ -9,10 +9,14 @@
 #include "common/pg/db.h"
 #include "common/wire/source.h"
 
-/* As db_connect_raw(). Of several hosts each is asked, those that do not answer within their time excepted. ret_turn:
- * db_options.host_turn of the one that is taken, for further connections. */
-struct pg_conn *leader_connect(const char *url, const struct db_options *opt, unsigned *ret_turn,
-			       struct err *err);
+/* As db_connect_raw(). Of several hosts that take writes each is asked for its source. */
+struct pg_conn *leader_connect(const char *url, const struct db_options *opt, struct err *err);
+/* As db_connect_raw() and db_open(), to the server of that source and no other: further connections of what has begun
+ * there. */
+struct pg_conn *leader_connect_same(const char *url, const struct db_options *opt,
+				    const char *source, struct err *err);
+struct db *leader_open_same(const char *url, const struct db_options *opt, const char *source,
+			    const struct db_statement *statements, size_t n, struct err *err);
 /* pgfanout.source() of the primary, whose epoch has begun then. */
 MUST_CHECK enum db_outcome leader_source(struct pg_conn *primary, char ret[SOURCE_MAX],
 					 struct err *err);

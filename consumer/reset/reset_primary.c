@@ -214,7 +214,7 @@ enum exit_code reset_primary_connect(struct reset_primary *p, const char *url,
 	p->url = url;
 	p->names = names;
 	uri_scrub(url, p->name, sizeof(p->name));
-	p->conn = leader_connect(url, &options, &p->turn, err);
+	p->conn = leader_connect(url, &options, err);
 	if (p->conn == NULL)
 		return db_exit_code(sqlstate_outcome(err->sqlstate));
 	enum db_outcome outcome = db_check_schema(p->conn, "primary", SCHEMA_PRIMARY, err);
@@ -246,11 +246,7 @@ enum exit_code reset_primary_add(struct reset_primary *p, const char *numbers, s
 /* In a session of its own: the snapshot's is read-only, and its transaction stays open. */
 static enum exit_code settle(const struct reset_primary *p, struct err *err)
 {
-	struct db_options same = options;
-
-	same.host_turn = p->turn;
-
-	struct pg_conn *conn = db_connect_raw(p->url, &same, err);
+	struct pg_conn *conn = leader_connect_same(p->url, &options, p->leads, err);
 
 	if (conn == NULL)
 		return db_exit_code(DB_LOST);

@@ -34,7 +34,6 @@ struct reset_stream {
 
 struct reset_primary {
 	const char *url; /* borrowed */
-	unsigned turn;	 /* of its hosts: leader_connect() */
 	struct pg_conn *conn;
 	char name[512];		/* scrubbed */
 	char leads[SOURCE_MAX]; /* its source, when it was connected to */

@@ -142,7 +142,7 @@ static bool open_primary(struct verify *v)
 
 	if (code != EXIT_OK)
 		return verify_server_fail(&v->primary, code, err.text);
-	v->primary.turn = v->writer.turn;
+	v->primary.leads = v->writer.leads;
 	enum db_outcome outcome = db_query(v->writer.conn,
 					   "SET lock_timeout = '" REPAIR_LOCK_TIMEOUT "'", 0, NULL,
 					   false, mono_add_ms(mono_now(), 5000), NULL, &err);

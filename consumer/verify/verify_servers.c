@@ -55,19 +55,10 @@ bool verify_server_fail(struct verify_server *s, enum exit_code code, const char
 	return err_set(&s->err, "%s", why);
 }
 
-static struct db_options of_server(const struct verify_server *s)
-{
-	struct db_options opt = options;
-
-	opt.host_turn = s->turn;
-	return opt;
-}
-
 struct pg_conn *verify_server_connect(const struct verify_server *s, struct err *err)
 {
-	const struct db_options opt = of_server(s);
-
-	return db_connect_raw(s->url, &opt, err);
+	return s->primary ? leader_connect_same(s->url, &options, s->leads, err)
+			  : db_connect_raw(s->url, &options, err);
 }
 
 bool verify_server_check(struct verify_server *s, const char *leads)
@@ -92,11 +83,9 @@ bool verify_server_open(struct verify_server *s)
 	verify_server_close(s);
 	if (s->failed != EXIT_OK)
 		return false;
-
-	const struct db_options opt = of_server(s);
-
-	s->db = db_open(s->url, &opt, s->primary ? of_primary : of_replica,
-			s->primary ? ARRAY_SIZE(of_primary) : ARRAY_SIZE(of_replica), &err);
+	s->db = s->primary ? leader_open_same(s->url, &options, s->leads, of_primary,
+					      ARRAY_SIZE(of_primary), &err)
+			   : db_open(s->url, &options, of_replica, ARRAY_SIZE(of_replica), &err);
 	return s->db != NULL ||
 	       verify_server_fail(s, db_exit_code(sqlstate_outcome(err.sqlstate)), err.text);
 }

@@ -39,7 +39,7 @@ struct verify_server {
 	const char *name; /* borrowed, as the url */
 	const char *url;
 	bool primary;
-	unsigned turn;			  /* of the primary's hosts: leader_connect() */
+	const char *leads; /* of the primary: the source that it must have, borrowed */
 	char checked_at[LEADER_TIME_MAX]; /* of a replica: verify_server_check(), by its clock */
 	struct db *db;
 	enum exit_code failed; /* EXIT_OK as long as it answers; else err says why */

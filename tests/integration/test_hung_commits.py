@@ -67,3 +67,25 @@ def test_hanging_commits_take_no_more_connections_than_there_are(stack):
     wait_until(lambda: primary_of(stack)["hung"] == 0, 20 * SLOWNESS, "no write to hang")
     wait_until(lambda: primary_of(stack)["connections"] == 1 + 2, 20 * SLOWNESS, "all connections to be there again")
     assert "writes hang in their commit" in stack.apis[0].log() and "no write hangs" in stack.apis[0].log()
+
+
+def test_an_import_ends_no_commit_that_hangs(stack):
+    """It wants to send its rows once more, and would end the session that they were lost with."""
+    stack.start_api(REQUEST_TIMEOUT_MS=500, WORKERS=1)
+    answers = []
+    rows = "".join(f'{{"name": "imported {n}", "price": 1, "stock": 1}}\n' for n in range(10))
+
+    def load():
+        answers.append(stack.post("/api/products/import", data=rows, timeout=120,
+                                  headers={"Content-Type": "application/x-ndjson"}))
+    with standby_away(stack) as back:
+        importer = threading.Thread(target=load)
+        importer.start()
+        wait_until(lambda: primary_of(stack)["hung"] > 0, 30 * SLOWNESS, "its commit to be given up")
+        importer.join()
+        assert answers[0].status_code != 200
+        assert stack.sql("primary", HANGING)[0][0] > 0
+        assert stack.sql("primary", "select count(*) from products where name like 'imported%'") == [(0,)]
+        back()
+        wait_until(lambda: stack.sql("primary", "select count(*) from products where name like 'imported%'") == [(10,)],
+                   20 * SLOWNESS, "the commit to end")
