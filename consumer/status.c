@@ -334,15 +334,16 @@ static json_t *replica_json(struct status *s)
 
 	pthread_mutex_lock(&s->lock);
 	json_t *o = json_pack(
-		"{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:o, s:o}", "name",
+		"{s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:b, s:o, s:o}", "name",
 		s->replica, "database", report_text(s->database), "state",
 		status_state_name(s->state), "since", report_time(s->since_us), "broker",
 		report_text(s->broker), "lastError", report_text(s->error), "lastErrorAt",
 		s->error_us != 0 ? report_time(s->error_us) : json_null(), "lastErrorOverAt",
 		s->error_over_us != 0 ? report_time(s->error_over_us) : json_null(), "blockedBy",
 		blockers_json(s), "needsReset", s->needs_reset, "needsResetReason",
-		report_text(s->reset_reason), "wrongProducts",
-		s->wrong >= 0 ? json_integer(s->wrong) : json_null(), "queues", queues_json(s));
+		report_text(s->reset_reason), "unverified", atomic_load(&s->unverified),
+		"wrongProducts", s->wrong >= 0 ? json_integer(s->wrong) : json_null(), "queues",
+		queues_json(s));
 	pthread_mutex_unlock(&s->lock);
 	for (size_t i = 0; i < ARRAY_SIZE(counters); i++)
 		json_object_set_new(o, counters[i].key,
@@ -356,19 +357,20 @@ static json_t *stream_json(struct status *s)
 	int64_t newest = atomic_load(&s->newest_version), at_us = atomic_load(&s->last_applied_us);
 
 	pthread_mutex_lock(&s->lock);
-	json_t *o = json_pack("{s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:o, s:o, s:b, s:o, s:o, s:o}",
-			      "stream", s->stream, "state", status_state_name(s->state),
-			      "is_running", s->state == STATUS_APPLYING, "last_lsn",
-			      newest > 0 ? json_integer(newest) : json_null(), "last_sync_time",
-			      at_us > 0 ? report_time(at_us) : json_null(), "records_replicated",
-			      (json_int_t)atomic_load(&s->counters[METRIC_APPLIED]), "error_count",
-			      (json_int_t)(atomic_load(&s->counters[METRIC_RETRIED]) +
-					   atomic_load(&s->counters[METRIC_DEAD])),
-			      "last_error", report_text(s->error), "waiting",
-			      s->waiting >= 0 ? json_integer(s->waiting) : json_null(),
-			      "needsReset", s->needs_reset, "needsResetReason",
-			      report_text(s->reset_reason), "wrongRows", wrong_tables(s), "queues",
-			      queues_json(s));
+	json_t *o =
+		json_pack("{s:s, s:s, s:b, s:o, s:o, s:I, s:I, s:o, s:o, s:b, s:o, s:b, s:o, s:o}",
+			  "stream", s->stream, "state", status_state_name(s->state), "is_running",
+			  s->state == STATUS_APPLYING, "last_lsn",
+			  newest > 0 ? json_integer(newest) : json_null(), "last_sync_time",
+			  at_us > 0 ? report_time(at_us) : json_null(), "records_replicated",
+			  (json_int_t)atomic_load(&s->counters[METRIC_APPLIED]), "error_count",
+			  (json_int_t)(atomic_load(&s->counters[METRIC_RETRIED]) +
+				       atomic_load(&s->counters[METRIC_DEAD])),
+			  "last_error", report_text(s->error), "waiting",
+			  s->waiting >= 0 ? json_integer(s->waiting) : json_null(), "needsReset",
+			  s->needs_reset, "needsResetReason", report_text(s->reset_reason),
+			  "unverified", atomic_load(&s->unverified), "wrongRows", wrong_tables(s),
+			  "queues", queues_json(s));
 	pthread_mutex_unlock(&s->lock);
 	return o;
 }

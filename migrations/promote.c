@@ -320,7 +320,7 @@ static void say_rest(const struct promotion *p)
 	bool loses = p->loss == LOST_UNKNOWN || (p->loss == LOST_KNOWN && p->lost > 0);
 
 	if (!p->is_named)
-		printf("%s: DATABASE_URL does not lead to it: set it to %s for all programs\n",
+		printf("%s: DATABASE_URL does not name its host, as in %s: name it there, for all programs\n",
 		       name, p->standby.address);
 	if (p->loss == LOST_KNOWN && p->lost == 0)
 		printf("%s: has all that the old primary had committed\n", name);

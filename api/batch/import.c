@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/batch/write_batch.h"
 #include "api/measures.h"
 #include "common/json/jscan.h"
 
@@ -316,9 +317,8 @@ void import_start(struct request *r, const struct import_calls *calls, const cha
 	}
 	const struct upstream *primary = upstreams_primary(s->pool->upstreams);
 
-	if (!atomic_load(&primary->fit) || atomic_load(&primary->uncaptured)) {
-		request_unavailable(
-			r, "the primary cannot be used now, see /status: nothing was changed");
+	if (!atomic_load(&primary->fit) || upstream_refuses_writes(primary)) {
+		write_unreachable(r);
 		return;
 	}
 	struct import *m = xcalloc(1, sizeof(*m));

@@ -333,16 +333,9 @@ static void send_range(struct import_batch *b, size_t link)
 		on_batch(b, DB_LOST, NULL, &err);
 }
 
-/* What is written while changes are not all captured would be missing on the replicas. */
-static bool is_uncaptured(const struct store *s)
-{
-	return atomic_load_explicit(&upstreams_primary(s->pool->upstreams)->uncaptured,
-				    memory_order_relaxed);
-}
-
 void import_dispatch(struct store *s)
 {
-	if (is_uncaptured(s))
+	if (upstream_refuses_writes(upstreams_primary(s->pool->upstreams)))
 		return;
 	for (size_t i = 0; i < IMPORT_BATCHES; i++) {
 		struct import_batch *b = s->imports->waiting;
@@ -368,14 +361,14 @@ void import_dispatch(struct store *s)
 
 void import_tick(struct store *s)
 {
+	const char *why = upstream_refuses_writes(upstreams_primary(s->pool->upstreams));
 	struct import_batch *b = s->imports->waiting;
 	struct err err;
 
 	for (size_t i = 0; i < IMPORT_BATCHES; i++)
-		if (link_usable(s->pool->bulk[i]) && s->pool->bulk[i]->marked && !is_uncaptured(s))
+		if (link_usable(s->pool->bulk[i]) && s->pool->bulk[i]->marked && !why)
 			return;
-	err_set(&err, is_uncaptured(s) ? "changes are not all captured, see /status"
-				       : "the primary does not answer");
+	err_set(&err, "%s", why ? why : "the primary does not answer");
 	while (b) {
 		if (mono_is_never(b->patience))
 			b->patience = mono_add_ms(s->pool->now, PATIENCE_MS);

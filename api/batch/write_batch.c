@@ -29,11 +29,11 @@ void write_batches_clear(struct write_batches *b)
 
 /*
  * Whether a write may wait for a connection:
- *   0. Not while the primary's changes are not all captured: it would be lost to the replicas.
+ *   0. Not while the primary's changes are not all captured: it would be lost to the replicas. Nor while another one
+ *      hangs in its commit: it would hang too.
  *   1. There is one.
  *   2. The connector has not said that the primary is away: a connection was lost, maybe just that
  *      one.
- *      Nor that writes hang in their commit: then none is opened.
  *   3. It was away for less than PATIENCE_MS: a restart takes no longer, and need not be noticed.
  * After that writes are turned away at once, until it is back.
  */
@@ -41,10 +41,9 @@ static bool can_write(struct store *s)
 {
 	struct write_batches *b = s->writes;
 	const struct upstream *primary = upstreams_primary(s->pool->upstreams);
-	bool can = atomic_load_explicit(&primary->fit, memory_order_relaxed) &&
-		   atomic_load_explicit(&primary->hung, memory_order_relaxed) == 0;
+	bool can = atomic_load_explicit(&primary->fit, memory_order_relaxed);
 
-	if (atomic_load_explicit(&primary->uncaptured, memory_order_relaxed))
+	if (upstream_refuses_writes(primary))
 		return false;
 	for (size_t i = 0; i < POOL_WRITE_LINKS; i++)
 		can = can || link_usable(s->pool->writes[i]);
@@ -57,7 +56,10 @@ static bool can_write(struct store *s)
 
 void write_unreachable(struct request *r)
 {
-	request_unavailable(r, "the primary cannot be used now, see /status: nothing was changed");
+	const char *why = upstream_refuses_writes(upstreams_primary(store_of(r)->pool->upstreams));
+
+	request_unavailable(r, "%s: nothing was changed",
+			    why ? why : "the primary cannot be used now, see /status");
 }
 
 void write_submit(struct request *r)

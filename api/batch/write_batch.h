@@ -54,6 +54,8 @@ void write_batches_clear(struct write_batches *b);
 
 /* request->write and id are set; it is answered in the end. */
 void write_submit(struct request *r);
+/* Answers one that cannot be written now: why, and that nothing was changed. */
+void write_unreachable(struct request *r);
 void write_dispatch(struct store *s);
 /* Sends the delayed ones whose time has come; fails those that have waited too long for the
  * primary. */

@@ -21,9 +21,6 @@ struct write_unit {
 	struct request *rows[WRITE_ROWS];
 };
 
-/* ---- write_batch.c ---- */
-void write_unreachable(struct request *r); /* answers */
-
 /* ---- write_batch_unit.c ---- */
 /* Empty; the caller puts its rows in, sorted by id, and sends it. */
 struct write_unit *write_unit_new(struct store *s, struct link *l,

@@ -140,6 +140,10 @@ static void redo(struct request *r, const struct write_unit *u, bool waited,
 					    err_shown(err));
 		return;
 	case DB_LOST:
+		if (mono_reached(r->deadline, store_of(r)->pool->now)) {
+			request_expire(r); /* it was given up for that */
+			return;
+		}
 		request_unavailable(
 			r, "the connection to the primary was lost: the change may or may not have "
 			   "been made");

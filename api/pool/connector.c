@@ -35,6 +35,8 @@
 #define LOOK_EVERY_MS	 1000
 #define PRIMARY_FIRST_MS 2000 /* a replica's first look waits so long for the primary's first one */
 #define WAIT_EVERY_MS	 20
+#define HEAR_MOST_MS	 1000
+#define HEAR_EVERY_MS	 5
 #define BACKOFF_FIRST_MS 100
 #define BACKOFF_MOST_MS	 3000
 
@@ -187,9 +189,36 @@ void connector_hung(struct connector *c, const struct pg_result *pids)
 		log_info("no write hangs in its commit any more", KV_S("database", c->up->name));
 }
 
+/* The replica or standby has been looked at since, or does not answer. */
+static bool has_been_heard(struct upstream *up, struct mono since)
+{
+	pthread_mutex_lock(&up->lock);
+	bool away = up->state == UPSTREAM_CONNECTING || up->state == UPSTREAM_UNREACHABLE ||
+		    up->state == UPSTREAM_NOT_MIGRATED;
+
+	pthread_mutex_unlock(&up->lock);
+	return away || atomic_load(&up->looked_us) >= since.us;
+}
+
+void connector_hear_others(struct connector *c)
+{
+	struct mono begun = mono_now(), until = mono_add_ms(begun, HEAR_MOST_MS);
+
+	for (size_t i = 0; i + 1 < c->all->n; i++)
+		connector_look(&c->all->list[i]);
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i + 1 < c->all->n; i++) {
+		while (!c->stopping && !has_been_heard(&c->all->list[i], begun) &&
+		       !mono_reached(until, mono_now()))
+			mono_cond_wait(&c->changed, &c->lock,
+				       mono_add_ms(mono_now(), HEAR_EVERY_MS));
+	}
+	pthread_mutex_unlock(&c->lock);
+}
+
 static bool waits_for_primary(const struct connector *c, struct mono now)
 {
-	return c->state == WAITING && !atomic_load(&upstreams_primary(c->all)->looked) &&
+	return c->state == WAITING && atomic_load(&upstreams_primary(c->all)->looked_us) == 0 &&
 	       !mono_reached(mono_add_ms(c->started, PRIMARY_FIRST_MS), now);
 }
 
@@ -211,7 +240,7 @@ static void *connector_main(void *arg)
 		} else if (mono_reached(c->next_look, now)) {
 			pthread_mutex_unlock(&c->lock);
 			connector_look_now(c);
-			atomic_store(&c->up->looked, true);
+			atomic_store(&c->up->looked_us, now.us);
 			pthread_mutex_lock(&c->lock);
 		} else if (o && mono_reached(c->next_open, now)) {
 			take_wanted(c, o);

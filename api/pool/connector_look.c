@@ -69,7 +69,10 @@ void connector_set_failed(struct connector *c, const struct err *err)
 	struct err text = *err;
 
 	if (schema && strcmp(err->sqlstate, SQLSTATE_ENCODING) != 0)
-		err_prefix(&text, "run 'pgfanout-migrate up'");
+		err_prefix(&text, c->up->standby
+					  ? "a standby has what the primary has, so this is none "
+					    "of it, or another database there"
+					  : "run 'pgfanout-migrate up'");
 	set_state(c, schema ? UPSTREAM_NOT_MIGRATED : UPSTREAM_UNREACHABLE, text.text);
 }
 
@@ -598,7 +601,11 @@ void connector_look_now(struct connector *c)
 {
 	struct look look = { .connector = c };
 	int64_t limit_ms = c->settings->read_timeout_ms;
+	bool fresh = c->watch == NULL;
 	bool open = open_watch(c, &look.err);
+
+	if (open && fresh && c->up->primary)
+		connector_hear_others(c);
 	struct mono deadline = mono_add_ms(mono_now(), limit_ms);
 
 	if (open && look_at(&look, deadline)) {

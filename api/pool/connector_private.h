@@ -39,6 +39,9 @@ struct connector {
 
 /* ---- connector.c ---- */
 void connector_step(struct connector *c, enum connector_event event);
+/* To the primary that comes back: whether another server leads since it does not know, but who follows that one does.
+ * So all others are looked at first. Takes a second at most. */
+void connector_hear_others(struct connector *c);
 /* The sessions that orders wait for, to be asked for; how many. And what came of that: the ones that orders go on waiting
  * for; NULL: none. */
 size_t connector_left(struct connector *c, struct pgarray *ret);

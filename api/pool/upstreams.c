@@ -82,6 +82,15 @@ void upstream_take_mark(struct upstream *up, uint64_t streams, uint64_t mark)
 				      memory_order_relaxed);
 }
 
+const char *upstream_refuses_writes(const struct upstream *primary)
+{
+	if (atomic_load_explicit(&primary->uncaptured, memory_order_relaxed))
+		return "changes are not all captured, see /status";
+	if (atomic_load_explicit(&primary->hung, memory_order_relaxed) > 0)
+		return "commits wait for a synchronous standby that does not answer";
+	return NULL;
+}
+
 bool upstream_lag_us(const struct upstream *up, int64_t *ret)
 {
 	int64_t beat = atomic_load_explicit(&up->heartbeat_us, memory_order_relaxed);

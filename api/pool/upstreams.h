@@ -53,9 +53,10 @@ struct upstream {
 	_Atomic int64_t outbox;	      /* the primary's recorded changes, about; -1: not known */
 	atomic_int readers, writers;  /* live links of all workers */
 	atomic_int hung;	      /* sessions whose end links wait for, connector.h */
-	atomic_bool looked;	      /* the connector has looked, with whatever result */
-	atomic_bool unopened;	      /* the last link could not be opened */
-	struct wrong_place wrong;     /* rows that are read elsewhere */
+	/* When the last look that has ended, with whatever result, began: monotonic, us. 0: none has. */
+	_Atomic int64_t looked_us;
+	atomic_bool unopened;	  /* the last link could not be opened */
+	struct wrong_place wrong; /* rows that are read elsewhere */
 	_Atomic int64_t
 		wrong_seen; /* of a replica: how often its records had changed when they were read */
 	/* A replica's marks, as it told them last with an answer: by the bit of a stream, but the last one, which
@@ -104,6 +105,9 @@ static inline struct upstream *upstreams_primary(struct upstreams *u)
 /* The least of a replica's marks, of these streams (lag_stream_bit()); 0: one is not known. Any thread. */
 uint64_t upstream_mark(const struct upstream *up, uint64_t streams);
 void upstream_take_mark(struct upstream *up, uint64_t streams, uint64_t mark);
+
+/* Why nothing is to be written to the primary though it answers; NULL: it may be. Any thread. */
+const char *upstream_refuses_writes(const struct upstream *primary);
 
 /* How far a replica is behind the primary now; false: that is not known. Any thread. */
 bool upstream_lag_us(const struct upstream *up, int64_t *ret);

@@ -168,23 +168,25 @@ void request_settle(struct request *r)
 
 void requests_expire(struct requests *all)
 {
-	while (all->oldest && mono_reached(all->oldest->deadline, all->pool->now)) {
-		struct request *r = all->oldest;
-
-		metric_add(M_TIMEOUTS, 0, 1);
-		request_fail(r, 504, NULL, "%s",
-			     r->route->method == HTTP_GET ? "no database answered in time"
-			     : r->state == REQUEST_IN_FLIGHT
-				     ? "the database did not answer in time: the change may or may "
-				       "not have been made"
-			     : r->state == REQUEST_LOCKED
-				     ? "another session of the database holds a lock that this "
-				       "change needs: nothing was changed"
-				     : "the database was not reached in time: nothing was changed");
-	}
+	while (all->oldest && mono_reached(all->oldest->deadline, all->pool->now))
+		request_expire(all->oldest);
 }
 
 /* ---- answers ---- */
+
+void request_expire(struct request *r)
+{
+	metric_add(M_TIMEOUTS, 0, 1);
+	request_fail(r, 504, NULL, "%s",
+		     r->route->method == HTTP_GET ? "no database answered in time"
+		     : r->state == REQUEST_IN_FLIGHT
+			     ? "the database did not answer in time: the change may or may "
+			       "not have been made"
+		     : r->state == REQUEST_LOCKED
+			     ? "another session of the database holds a lock that this "
+			       "change needs: nothing was changed"
+			     : "the database was not reached in time: nothing was changed");
+}
 
 /* Settles and counts it. NULL: the client has gone, or has its answer. */
 static struct http_request *answering(struct request *r, int status)

@@ -123,6 +123,8 @@ MUST_CHECK bool request_admit(struct request *r);
 void request_settle(struct request *r);
 /* Answers those whose deadline has passed. */
 void requests_expire(struct requests *all);
+/* Answers one whose deadline has come: 504, and what is known of its outcome. */
+void request_expire(struct request *r);
 
 /* ---- answers: each settles the request ---- */
 void request_reply(struct request *r, int status); /* http_out() holds the body */

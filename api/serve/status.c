@@ -46,7 +46,7 @@ static bool warm(struct service *s)
 	for (size_t i = 0; i + 1 < s->upstreams.n; i++) {
 		const struct upstream *up = &s->upstreams.list[i];
 
-		if (!atomic_load(&up->looked) ||
+		if (atomic_load(&up->looked_us) == 0 ||
 		    (atomic_load(&up->fit) && !atomic_load(&up->unopened) &&
 		     atomic_load(&up->readers) < all))
 			return false;
@@ -69,7 +69,7 @@ void status_get_ready(struct request *r)
 	}
 	if (atomic_load(&s->draining))
 		reason = "stopping";
-	else if (atomic_load(&primary->writers) == 0 && atomic_load(&primary->hung) > 0)
+	else if (atomic_load(&primary->hung) > 0)
 		reason =
 			"commits wait for a synchronous standby that does not answer: writes are not "
 			"possible";

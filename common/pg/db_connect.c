@@ -475,6 +475,7 @@ struct pg_conn *db_connect_raw(const char *uri, const struct db_options *opt, st
 	}
 	if (!encoding_fits(c, err) || !session_begin(c, opt, err) ||
 	    (opt->suits && !is_suitable(c, opt, err))) {
+		db_conn_name(c, shown, sizeof(shown)); /* of several hosts this one */
 		err_prefix(err, "%s", shown);
 		goto fail;
 	}

@@ -10,19 +10,23 @@
 
 #define STATEMENT_MS 5000
 
-static const char ask_source[] = "SELECT pgfanout.current_source()";
-
 enum db_outcome leader_source(struct pg_conn *primary, char ret[SOURCE_MAX], struct err *err)
 {
+	static const char sql[] = "SELECT pgfanout.current_source(), pgfanout.is_fenced()";
 	struct pg_result *r = NULL;
-	enum db_outcome outcome = db_query(primary, ask_source, 0, NULL, false,
+	enum db_outcome outcome = db_query(primary, sql, 0, NULL, false,
 					   mono_add_ms(mono_now(), STATEMENT_MS), &r, err);
 
 	if (outcome != DB_OK)
 		return outcome;
 	snprintf(ret, SOURCE_MAX, "%s", db_value(r, 0, 0));
+	if (db_value(r, 0, 1)[0] == 't') {
+		err_set(err, "the server at DATABASE_URL is the primary no more: it is fenced "
+			     "(pgfanout.fence())");
+		outcome = DB_SCHEMA;
+	}
 	db_result_clear(r);
-	return DB_OK;
+	return outcome;
 }
 
 struct pg_conn *leader_connect(const char *url, const struct db_options *opt, struct err *err)
@@ -64,7 +68,7 @@ static struct db_options to_same(const struct db_options *opt, char source[SOURC
 {
 	struct db_options same = *opt;
 
-	same.suits_sql = ask_source;
+	same.suits_sql = "SELECT pgfanout.current_source()";
 	same.suits = is_same;
 	same.suits_arg = source;
 	return same;

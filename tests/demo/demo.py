@@ -127,8 +127,12 @@ class Demo:
         self.copies = [*self.replicas, self.standby]
 
     def write_env(self):
+        # Both servers that may lead: `pgfanout-migrate promote standby-1` can be tried.
+        leaders = [self.primary, self.standby]
+        ports = ",".join(str(server.port) for server in leaders)
         self.env = {
-            "DATABASE_URL": self.primary.url(),
+            "DATABASE_URL": self.primary.url().replace(
+                f":{self.primary.port}/", f":{self.primary.port},{HOST}:{self.standby.port}/") + "?target_session_attrs=read-write",
             **{f"REPLICA_{n}_URL": r.url() for n, r in enumerate(self.replicas, 1)},
             "STANDBY_1_URL": self.standby.url(),
             "RABBITMQ_URL": self.rabbitmq.url(),
@@ -140,8 +144,8 @@ class Demo:
         self.consumer = f"http://{HOST}:{self.env['CONSUMER_PORT']}"
         more = {
             "API": self.api, "CONSUMER": self.consumer,
-            "PGHOST": HOST, "PGPORT": str(self.primary.port), "PGUSER": USER,
-            "PGPASSWORD": PASSWORD, "PGDATABASE": "products",
+            "PGHOST": ",".join(HOST for _ in leaders), "PGPORT": ports, "PGTARGETSESSIONATTRS": "read-write",
+            "PGUSER": USER, "PGPASSWORD": PASSWORD, "PGDATABASE": "products",
             "RABBITMQ_UI": self.rabbitmq.management_url,
         }
         with open(self.envfile, "w") as f:
@@ -322,6 +326,8 @@ class Demo:
         settings = " ".join(f"{k}={shlex.quote(v)}" for k, v in self.env.items()
                             if k.endswith("_URL"))
         say(f"  env {settings} {os.path.relpath(self.build, ROOT)}/reset-replicas")
+        say("A new primary, while all goes on (in the terminal with the shorter commands)")
+        say("  pgfanout-migrate promote standby-1")
         say("Watch")
         say(f"  {self.rabbitmq.management_url}/#/queues   user: {USER}  password: {PASSWORD}")
         say(f"  {self.api}/status   {self.consumer}/status   {self.api}/metrics")
