@@ -229,9 +229,11 @@ bool choice_serves(struct pool *p, const struct read_want *want, struct upstream
 
 	if (!is_placed(want) || up->primary)
 		return true;
-	/* It had replayed that before it was asked, unless it is another server by now. */
+	/* It had replayed that before it was asked, if it follows that primary still: places of another timeline say
+	 * nothing. */
 	if (up->standby)
-		return place->seen >= position_needs_replayed(at, up->hash);
+		return place->source == at->source &&
+		       place->seen >= position_needs_replayed(at, up->hash);
 	if (place->source != 0 && place->source != at->source)
 		return false;
 	if (at->version > 0 && version >= at->version)

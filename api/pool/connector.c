@@ -144,17 +144,12 @@ static void take_wanted(struct connector *c, const struct connector_order *o)
 		c->wanted_end = at;
 }
 
-size_t connector_left(struct connector *c, struct pgarray *ret)
+void connector_asks(struct connector *c)
 {
-	pgarray_begin(ret, PGARRAY_INT4);
 	pthread_mutex_lock(&c->lock);
-	for (struct connector_order *o = c->wanted; o; o = o->next) {
+	for (struct connector_order *o = c->wanted; o; o = o->next)
 		o->asked = o->after != 0;
-		if (o->asked)
-			pgarray_add_int4(ret, o->after);
-	}
 	pthread_mutex_unlock(&c->lock);
-	return ret->n;
 }
 
 static bool is_among(const struct pg_result *pids, int pid)
@@ -167,14 +162,12 @@ static bool is_among(const struct pg_result *pids, int pid)
 
 void connector_hung(struct connector *c, const struct pg_result *pids)
 {
-	int hung = 0;
+	int hung = pids ? db_rows(pids) : 0;
 
 	pthread_mutex_lock(&c->lock);
-	for (struct connector_order *o = c->wanted; o; o = o->next) {
+	for (struct connector_order *o = c->wanted; o; o = o->next)
 		if (o->asked && !is_among(pids, o->after))
 			o->after = 0;
-		hung += o->asked && o->after != 0;
-	}
 	pthread_mutex_unlock(&c->lock);
 
 	int before = atomic_exchange(&c->up->hung, hung);
@@ -184,7 +177,8 @@ void connector_hung(struct connector *c, const struct pg_result *pids)
 			"writes hang in their commit: it waits for a synchronous standby that does not answer",
 			KV_S("database", c->up->name),
 			KV_S("next",
-			     "no connection is opened in place of theirs before they have ended"));
+			     "further writes are turned away, and no connection is opened in place "
+			     "of theirs before they have ended"));
 	else if (before > 0 && hung == 0)
 		log_info("no write hangs in its commit any more", KV_S("database", c->up->name));
 }
@@ -254,7 +248,6 @@ static void *connector_main(void *arg)
 	}
 	pthread_mutex_unlock(&c->lock);
 	db_close(c->watch);
-	pgarray_clear(&c->left);
 	c->altered = altered_free(c->altered);
 	return NULL;
 }
@@ -283,7 +276,6 @@ bool connector_start(struct upstreams *all, size_t i, const struct api_settings 
 	c->all = all;
 	c->settings = settings;
 	c->wanted_end = &c->wanted;
-	pgarray_begin(&c->left, PGARRAY_INT4);
 	c->next_look = c->next_open = c->started = mono_now();
 	c->state = up->primary ? AWAY : WAITING;
 	backoff_init(&c->look_backoff, BACKOFF_FIRST_MS, BACKOFF_MOST_MS);
@@ -302,7 +294,6 @@ bool connector_start(struct upstreams *all, size_t i, const struct api_settings 
 		up->connector = NULL;
 		close(c->stop_fd);
 		altered_free(c->altered);
-		pgarray_clear(&c->left);
 		free(c);
 		return err_set(err, "cannot start the thread that connects to %s: %s", up->name,
 			       strerror(rc));

@@ -8,9 +8,9 @@
  *
  * A write may hang in its commit for as long as a synchronous standby is away. It is given up in time, but PostgreSQL
  * ends its session only when the standby is back; whoever opens another one each time has soon taken all the
- * connections that the server allows. So none is opened in its place before it has ended: as many hang as there are
- * links, and then writes are turned away. They are not ended by us: what such a commit has changed would be seen, and
- * could be lost.
+ * connections that the server allows. So none is opened in its place before it has ended; and as long as one hangs, of
+ * this process or another, further writes are turned away. They are not ended by us: what such a commit has changed would
+ * be seen, and could be lost.
  */
 #ifndef PGFANOUT_API_POOL_CONNECTOR_H
 #define PGFANOUT_API_POOL_CONNECTOR_H

@@ -356,7 +356,11 @@ static bool ask(struct look *look, size_t statement, struct mono deadline, db_ca
 	const struct db_param watch_params[] = { DB_TEXT(due_at[0] ? due_at : NULL),
 						 DB_TEXT(reason), DB_TEXT(queues) };
 	const struct db_param note_params[] = { DB_TEXT(queues) };
-	const struct db_param hung_params[] = { pgarray_finish(&look->connector->left) };
+	char timeout[24];
+
+	snprintf(timeout, sizeof(timeout), "%lld",
+		 (long long)look->connector->settings->request_timeout_ms);
+	const struct db_param hung_params[] = { DB_TEXT(timeout) };
 	const struct db_param standby_params[] = { DB_TEXT(up->may_lead ? "true" : "false") };
 	const struct db_param *params = up->primary		 ? hung_params
 					: up->standby		 ? standby_params
@@ -580,8 +584,8 @@ static void look_further(struct look *look, struct mono deadline)
 		return;
 	if (c->all->nstandbys > 0)
 		(void)ask(look, LOOK_STANDBYS, deadline, on_standbys);
-	if (connector_left(c, &c->left) > 0)
-		(void)ask(look, LOOK_HUNG, deadline, on_hung);
+	connector_asks(c);
+	(void)ask(look, LOOK_HUNG, deadline, on_hung);
 	if (mono_reached(c->count_at, mono_now())) {
 		(void)ask(look, LOOK_OUTBOX, deadline, on_outbox);
 		c->count_at = mono_add_ms(mono_now(), COUNT_EVERY_MS);

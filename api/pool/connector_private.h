@@ -8,7 +8,6 @@
 #include "api/pool/altered.h"
 #include "api/pool/connector.h"
 #include "common/base/backoff.h"
-#include "common/pg/pgarray.h"
 
 enum connector_state { WAITING, AWAY, PRESENT, UNOPENED, STATES };
 enum connector_event { LOOK_GOOD, LOOK_FAILED, OPENED, NOT_OPENED };
@@ -34,7 +33,6 @@ struct connector {
 	struct mono next_look, next_open;
 	struct mono started;
 	struct mono count_at; /* the primary's outbox; not before */
-	struct pgarray left;  /* the sessions that are asked for */
 };
 
 /* ---- connector.c ---- */
@@ -42,9 +40,9 @@ void connector_step(struct connector *c, enum connector_event event);
 /* To the primary that comes back: whether another server leads since it does not know, but who follows that one does.
  * So all others are looked at first. Takes a second at most. */
 void connector_hear_others(struct connector *c);
-/* The sessions that orders wait for, to be asked for; how many. And what came of that: the ones that orders go on waiting
- * for; NULL: none. */
-size_t connector_left(struct connector *c, struct pgarray *ret);
+/* The sessions that hang are asked for; and these are they, NULL: none. Orders that wait for another one wait no
+ * longer. */
+void connector_asks(struct connector *c);
 void connector_hung(struct connector *c, const struct pg_result *pids);
 
 /* ---- connector_look.c ---- */

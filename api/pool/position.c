@@ -159,9 +159,11 @@ void place_sql(struct strbuf *out, const int *streams, size_t n, bool primary)
 	for (size_t i = 0; i < n; i++)
 		known = known && streams[i] > 0;
 	if (primary) {
-		strbuf_addstr(out,
-			      "(CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() + 1 "
-			      "ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint::text");
+		strbuf_addstr(
+			out,
+			"CASE WHEN pg_is_in_recovery() THEN concat_ws(' ', "
+			"(pg_last_wal_replay_lsn() + 1 - '0/0')::bigint, 0, 0, pgfanout.source()) "
+			"ELSE (pg_current_wal_insert_lsn() - '0/0')::bigint::text END");
 	} else if (!known) {
 		strbuf_addf(out, "'%" PRIu64 "'", POSITION_UNKNOWN);
 	} else if (n > 1) {

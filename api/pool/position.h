@@ -45,8 +45,9 @@ struct position {
 struct place {
 	uint64_t seen; /* POSITION_UNKNOWN: it is not known */
 	int64_t wrong; /* of a replica: how often its records of wrong rows had changed */
-	uint64_t mark; /* these two: likewise; 0: it has none */
-	uint32_t source;
+	uint64_t mark; /* likewise; 0: it has none */
+	uint32_t
+		source; /* of the primary that a replica, which has a mark, or a standby follows; 0: it is not known */
 };
 
 /* False: it is no position that position_write() wrote. */

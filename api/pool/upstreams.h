@@ -52,7 +52,7 @@ struct upstream {
 	_Atomic int64_t heartbeat_us; /* Unix time, or LAG_NO_HEARTBEAT */
 	_Atomic int64_t outbox;	      /* the primary's recorded changes, about; -1: not known */
 	atomic_int readers, writers;  /* live links of all workers */
-	atomic_int hung;	      /* sessions whose end links wait for, connector.h */
+	atomic_int hung; /* the primary: sessions that hang in their commit, connector.h */
 	/* When the last look that has ended, with whatever result, began: monotonic, us. 0: none has. */
 	_Atomic int64_t looked_us;
 	atomic_bool unopened;	  /* the last link could not be opened */

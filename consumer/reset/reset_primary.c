@@ -246,7 +246,12 @@ enum exit_code reset_primary_add(struct reset_primary *p, const char *numbers, s
 /* In a session of its own: the snapshot's is read-only, and its transaction stays open. */
 static enum exit_code settle(const struct reset_primary *p, struct err *err)
 {
-	struct pg_conn *conn = leader_connect_same(p->url, &options, p->leads, err);
+	/* What it commits is to be on the primary's disk: a synchronous standby may be away. */
+	struct db_options local = options;
+
+	local.guc = "-c client_min_messages=error -c synchronous_commit=local";
+
+	struct pg_conn *conn = leader_connect_same(p->url, &local, p->leads, err);
 
 	if (conn == NULL)
 		return db_exit_code(DB_LOST);

@@ -2,6 +2,7 @@
 
 The old primary goes on running here, as one that was cut off would.
 """
+import threading
 import uuid
 
 import pika
@@ -277,6 +278,40 @@ def test_nothing_goes_that_synchronous_standbys_lack(pair):
         pair.new.resume()
         primary.psql("alter system reset synchronous_standby_names", "postgres")
         primary.psql("select pg_reload_conf()", "postgres")
+
+
+def test_a_standby_of_the_old_primary_is_not_read_for_a_position_of_the_new_one(pair):
+    """It was ahead of the one that was promoted, so its place in the WAL is behind the new primary's, and says nothing."""
+    stack = pair.stack
+    other = Pair(stack, "standby-2")
+    api = stack.start_api(DATABASE_URL=pair.urls(), STANDBY_1_URL=pair.url(), STANDBY_2_URL=other.url(), WORKERS=1)
+    key = stack.create(name="v0")["id"]
+    pair.caught_up()
+    other.caught_up()
+    pair.cut_off()
+    stack.sql("primary", "create table junk as select g, repeat('x', 500) v from generate_series(1, 20000) g")
+    other.caught_up()
+    promotion = threading.Thread(target=lambda: pair.new.psql("select pg_promote(true, 60)", "postgres"))
+    promotion.start()
+    written, stale = [0], []
+
+    def write_and_read():
+        n = written[-1] + 1
+        put = stack.put(f"/api/products/{key}", json={"name": f"v{n}", "price": 1, "stock": 1})
+        if put.status_code != 200:
+            return False
+        written.append(n)
+        for _ in range(3):
+            got = stack.get(f"/api/products/{key}", headers={"X-Position": put.headers["X-Position"]})
+            if got.status_code == 200 and got.json()["data"]["name"] != f"v{n}":
+                stale.append((got.headers, got.text))
+        return pair.sql("select name from products where id = %s", key) == [(f"v{n}",)]
+    wait_until(write_and_read, 60 * SLOWNESS, "a write on the new primary", 0)
+    begun = written[-1]
+    while written[-1] < begun + 300:
+        assert write_and_read()
+    promotion.join()
+    assert api.running() and not stale, stale[:3]
 
 
 def test_nothing_is_copied_from_an_old_primary(pair):

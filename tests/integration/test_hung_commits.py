@@ -2,8 +2,7 @@
 import contextlib
 import threading
 
-from harness.servers import wait_until
-from integration.conftest import SLOWNESS
+from conftest import SLOWNESS, wait_until
 
 NEW = {"name": "n", "price": 1, "stock": 1}
 LINKS = 2 + 2 + 2  # of a worker to the primary, that write
@@ -60,7 +59,15 @@ def test_hanging_commits_take_no_more_connections_than_there_are(stack):
         assert stack.sql("primary", SESSIONS)[0][0] <= before + LINKS
         assert set(codes) <= {201, 503, 504} and 504 in codes and 503 in codes
         assert "synchronous standby" in stack.get("/ready").text
-        assert primary_of(stack)["hung"] == hanging
+        wait_until(lambda: primary_of(stack)["hung"] == hanging, 10 * SLOWNESS, "all that hang to be counted")
+        # Nor does an API that is started anew open more.
+        stack.apis[0].kill9()
+        stack.apis[0].restart()
+        wait_until(lambda: "hung" in primary_of(stack) and primary_of(stack)["hung"] == hanging, 20 * SLOWNESS, "it to see them")
+        for _ in range(20):
+            answer = stack.post("/api/products", json=NEW)
+            assert answer.status_code == 503 and "nothing was changed" in answer.text, answer.text
+        assert stack.sql("primary", HANGING) == [(hanging,)]
         assert stack.get("/api/products?limit=1").status_code == 200  # reads go on
         back()
         wait_until(lambda: stack.post("/api/products", json=NEW).status_code == 201, 20 * SLOWNESS, "writes to go on")
@@ -89,3 +96,14 @@ def test_an_import_ends_no_commit_that_hangs(stack):
         back()
         wait_until(lambda: stack.sql("primary", "select count(*) from products where name like 'imported%'") == [(10,)],
                    20 * SLOWNESS, "the commit to end")
+
+
+def test_a_reset_leaves_no_session_behind(stack):
+    stack.start_api(REQUEST_TIMEOUT_MS=500)
+    stack.start_consumer()
+    assert stack.post("/api/products", json=NEW).status_code == 201
+    stack.wait_converged()
+    with standby_away(stack):
+        done = stack.reset()
+        assert done.returncode == 0, done.stderr
+        assert stack.sql("primary", "select count(*) from pg_stat_activity where wait_event = 'SyncRep'") == [(0,)]

@@ -10,7 +10,7 @@ WHERE CASE WHEN EXISTS (SELECT FROM pgfanout.readable_tables AS t WHERE t.id = 1
 
 -- tags? primary placed
 -- values:
-SELECT 0::bigint, (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() + 1 ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint::text, NULL::bigint
+SELECT 0::bigint, CASE WHEN pg_is_in_recovery() THEN concat_ws(' ', (pg_last_wal_replay_lsn() + 1 - '0/0')::bigint, 0, 0, pgfanout.source()) ELSE (pg_current_wal_insert_lsn() - '0/0')::bigint::text END, NULL::bigint
 UNION ALL
 SELECT w.n, (('{"tag":' || (to_json(p."tag")::text || ',"line":')) || ((CASE WHEN p."line" IS DISTINCT FROM NULL THEN to_json(concat(p."line"))::text ELSE 'null' END || ',"post":') || (coalesce(p."post"::text, 'null') || '}'))),
 	NULL::bigint

@@ -30,7 +30,7 @@ ORDER BY p."id"));
 
 -- comments?postId=eq.1 primary placed
 -- values: "1"
-SELECT (CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() + 1 ELSE pg_current_wal_insert_lsn() END - '0/0')::bigint::text, NULL
+SELECT CASE WHEN pg_is_in_recovery() THEN concat_ws(' ', (pg_last_wal_replay_lsn() + 1 - '0/0')::bigint, 0, 0, pgfanout.source()) ELSE (pg_current_wal_insert_lsn() - '0/0')::bigint::text END, NULL
 UNION ALL
 (SELECT ((('{"id":' || p."id"::text) || (',"postId":' || (coalesce(p."postId"::text, 'null') || ',"userId":'))) || ((coalesce(p."userId"::text, 'null') || (',"text":' || coalesce(to_json(p."text")::text, 'null'))) || (',"visible":' || (coalesce(p."visible"::text, 'null') || '}')))),
 	p."id"::bigint
