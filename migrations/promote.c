@@ -25,9 +25,10 @@
  *
  * The steps:
  *
- *   1. Look: at the standby, at each host of DATABASE_URL, at all other standbys. The old primary is who takes
- *      writes on the newest timeline, unless the standby has been on a newer one.
- *   2. May we? Superuser on the old primary, pg_promote() on the standby; nobody else is at it.
+ *   1. Look: at the standby, at each host of DATABASE_URL, at all other standbys, with a lock on each of them, so that
+ *      nobody else is at it. The old primary is who takes writes on the newest timeline, unless the standby has been on
+ *      a newer one.
+ *   2. May we? Superuser on the old primary, pg_promote() on the standby.
  *   3. The standby catches up with the old primary while that takes writes, so that step 5 is short.
  *   4. The old primary is fenced, its sessions ended.
  *   5. The standby has replayed all that was committed there.
@@ -73,6 +74,30 @@ bool promote_parse(int argc, char **argv, struct promote_request *ret)
 
 /* ---- 3 and 5. the standby comes after ---- */
 
+/* Then the primary was promoted itself, and the standby knows nothing of it: it would begin the same timeline. */
+static bool is_left_behind(const struct promotion *p)
+{
+	return p->old->timeline > p->standby.timeline;
+}
+
+static bool refuse_not_streaming(struct promotion *p, struct err *err)
+{
+	const struct server *old = p->old;
+	const char *name = p->standby.t.name;
+
+	if (is_left_behind(p))
+		err_set(err,
+			"another server leads, %s, on timeline %lld, which %s does not follow: make it a standby of "
+			"that one",
+			old->address, (long long)old->timeline, name);
+	else
+		err_set(err,
+			"%s receives nothing from %s, which is the primary, on timeline %lld. If what it has is to "
+			"do, give --old-is-dead",
+			name, old->address, (long long)old->timeline);
+	return promotion_refuse(p, EXIT_RUNTIME);
+}
+
 /* It may be promoted meanwhile, which ends every wait. */
 static bool wait_streaming(struct promotion *p, struct err *err)
 {
@@ -88,13 +113,8 @@ static bool wait_streaming(struct promotion *p, struct err *err)
 			err_set(err, "interrupted");
 			return promotion_refuse(p, EXIT_INTERRUPTED);
 		}
-		if (!mono_reached(end, mono_now()))
-			continue;
-		err_set(err,
-			"%s receives nothing from %s, which is the primary, on timeline %lld. If what it has is to "
-			"do, give --old-is-dead",
-			s->t.name, p->old->address, (long long)p->old->timeline);
-		return promotion_refuse(p, EXIT_RUNTIME);
+		if (mono_reached(end, mono_now()))
+			return refuse_not_streaming(p, err);
 	}
 }
 
@@ -205,10 +225,9 @@ static bool hand_over(struct promotion *p, struct err *err)
 	if (!server_may_fence(p->old, err)) /* 2 */
 		return promotion_failed(p, p->old, err);
 	bool streams = wait_streaming(p, err);
-	if (!streams && !(dead && p->code == EXIT_RUNTIME && has_most(p, err)))
+	if (!streams &&
+	    !(dead && p->code == EXIT_RUNTIME && !is_left_behind(p) && has_most(p, err)))
 		return false;
-	if (!server_lock(p->old, err))
-		return promotion_failed(p, p->old, err);
 	if (!dead && !catch_up(p, err)) /* 3 */
 		return false;
 	p->fenced = p->changed = true;

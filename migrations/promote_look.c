@@ -4,6 +4,7 @@
 #include "migrations/promotion.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/base/stop.h"
@@ -118,6 +119,66 @@ static void open_other_standbys(struct promotion *p)
 	}
 }
 
+/* ---- nobody else is at it ---- */
+
+/* Who answered, and does so no more, is left out; not the standby. */
+static bool leave_out(struct promotion *p, const struct server *s, struct err *err)
+{
+	if (s == &p->standby || s->t.code != EXIT_UNREACHABLE || stop_requested())
+		return promotion_failed(p, s, err);
+	server_say(s, "answers no more (%s)", err->text);
+	if (s->recovery)
+		p->silent = true;
+	else
+		snprintf(p->why, sizeof(p->why), "%s", err->text);
+	return true;
+}
+
+static int by_identity(const void *a, const void *b)
+{
+	const struct server *const *x = a, *const *y = b;
+
+	return strcmp((*x)->t.identity, (*y)->t.identity);
+}
+
+/* All servers, since which of them is the primary may change until we have them. In an order that is the same for
+ * everybody, or two might wait for each other; names are not, who leads has another one for who promotes it. */
+static bool lock_all(struct promotion *p, struct err *err)
+{
+	struct server *all[1 + ARRAY_SIZE(p->others)] = { &p->standby };
+
+	for (size_t i = 0; i < p->n; i++)
+		all[1 + i] = &p->others[i];
+	qsort(all, 1 + p->n, sizeof(all[0]), by_identity);
+	for (size_t i = 0; i <= p->n; i++)
+		if (!server_lock(all[i], err) && !leave_out(p, all[i], err))
+			return false;
+	return true;
+}
+
+/* Somebody else may have promoted one of them while we waited for the locks. */
+static bool look_anew(struct promotion *p, struct err *err)
+{
+	const size_t n = p->n;
+
+	if (!server_look(&p->standby, err))
+		return promotion_failed(p, &p->standby, err);
+	p->n = 0;
+	for (size_t i = 0; i < n; i++) {
+		struct server *s = &p->others[i];
+
+		if (s->t.conn != NULL && !server_look(s, err) && !leave_out(p, s, err))
+			return false;
+		if (s->t.conn == NULL)
+			server_close(s);
+		else
+			p->others[p->n++] = *s;
+	}
+	return true;
+}
+
+/* ---- who leads ---- */
+
 static void find_old(struct promotion *p)
 {
 	p->old = NULL;
@@ -175,6 +236,8 @@ bool promotion_look(struct promotion *p, struct err *err)
 		err_set(err, "interrupted");
 		return promotion_refuse(p, EXIT_INTERRUPTED);
 	}
+	if (!lock_all(p, err) || !look_anew(p, err))
+		return false;
 	find_old(p);
 	p->fenced = p->changed = p->old && p->old->fenced && p->standby.recovery;
 	return p->old == NULL || two_lead(p, err);

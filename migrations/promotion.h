@@ -40,7 +40,7 @@ bool promotion_refuse(struct promotion *p, int code);
 /* A step on a server failed: err says why, s->t.code is the code. */
 bool promotion_failed(struct promotion *p, const struct server *s, struct err *err);
 
-/* Step 1: opens all servers and fills in who is who; changes nothing. */
+/* Step 1: opens all servers, locks them, and fills in who is who; changes nothing. */
 MUST_CHECK bool promotion_look(struct promotion *p, struct err *err);
 void promotion_close(struct promotion *p);
 

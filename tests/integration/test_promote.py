@@ -220,10 +220,10 @@ def test_it_is_said_to_be_dead_and_is_not(cluster):
     wait_until(lambda: cluster.psql(standby, "select count(*) from pg_stat_wal_receiver") == "0", 20 * SLOWNESS, "no receiver")
     cluster.psql(cluster.old, PRODUCT % "lost")
     wait_until(lambda: cluster.names(second) == "lost", 20 * SLOWNESS, "the other standby to have it")
-    other = cluster.start_promote("standby-1", "--old-is-dead")
     done = cluster.promote("standby-1")
     assert done.returncode == REFUSED and "receives nothing" in done.stderr and "nothing was changed" in done.stderr
-    assert wait_ended(other) == REFUSED and re.search("standby-2, has received more.*", other.log()), other.log()
+    done = cluster.promote("standby-1", "--old-is-dead")
+    assert done.returncode == REFUSED and "standby-2, has received more" in done.stderr, done.stderr
     cluster.assert_nothing_changed(standby)
     second.stop()
     done = cluster.promote("standby-1", "--old-is-dead")
@@ -279,6 +279,50 @@ def test_killed_and_run_again(cluster):
     assert "replica-1: follows it already\nreplica-2: follows it\n" in done.stdout
     assert cluster.source(standby) == source
     cluster.assert_followed(standby)
+
+
+def two_standbys(cluster):
+    """Both have all that there is."""
+    standbys = cluster.standby(), cluster.standby(2)
+    cluster.psql(cluster.old, PRODUCT % "both have it")
+    for standby in standbys:
+        wait_until(lambda standby=standby: cluster.names(standby) == "both have it", 20 * SLOWNESS, "the standby to have it")
+    return standbys
+
+
+def test_two_at_once(cluster):
+    """The one that waits for the other looks again then, and refuses: the other standby leads."""
+    first, second = two_standbys(cluster)
+    # One is behind its fence, which ends sessions, when the other begins.
+    writer = psycopg2.connect(cluster.old.url(cluster.db))
+    os.kill(writer.info.backend_pid, signal.SIGSTOP)
+    program = cluster.start_promote("standby-1")
+    program.wait_for_line("primary: fencing", 30 * SLOWNESS)
+    cluster.psql(first, "select pg_wal_replay_pause()")
+    wait_until(lambda: cluster.psql(first, "select pg_get_wal_replay_pause_state()") == "paused", 20 * SLOWNESS, "replay to pause")
+    os.kill(writer.info.backend_pid, signal.SIGCONT)
+    program.wait_for_line("replay is paused", 30 * SLOWNESS)
+    other = cluster.start_promote("standby-2")
+    waiting = "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+    wait_until(lambda: "1" in [cluster.psql(s, waiting) for s in cluster.all], 10 * SLOWNESS, "the other one to wait")
+    cluster.psql(first, "select pg_wal_replay_resume()")
+    assert wait_ended(program) == OK, program.log()
+    assert wait_ended(other) == REFUSED and "another server leads" in other.log(), other.log()
+    assert "nothing was changed" in other.log()
+    assert cluster.leads(first) and not cluster.leads(second)
+    cluster.assert_followed(first)
+
+
+def test_two_at_once_and_the_old_primary_is_dead(cluster):
+    standbys = two_standbys(cluster)
+    cluster.old.kill9()
+    programs = [cluster.start_promote(f"standby-{n}", "--old-is-dead") for n in (1, 2)]
+    codes = [wait_ended(program) for program in programs]
+    assert sorted(codes) == [OK, REFUSED], [program.log() for program in programs]
+    leader = standbys[codes.index(OK)]
+    assert [cluster.leads(standby) for standby in standbys] == [standby is leader for standby in standbys]
+    assert "another server leads" in programs[codes.index(REFUSED)].log()
+    cluster.assert_followed(leader)
 
 
 def test_promoted_by_others(cluster):
