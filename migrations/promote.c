@@ -28,7 +28,8 @@
  *   1. Look: at the standby, at each host of DATABASE_URL, at all other standbys, with a lock on each of them, so that
  *      nobody else is at it. The old primary is who takes writes on the newest timeline, unless the standby has been on
  *      a newer one.
- *   2. May we? Superuser on the old primary, pg_promote() on the standby.
+ *   2. May we? Superuser on the old primary, and no prepared transactions there: a fence does not hold those, whose
+ *      changes are made already. pg_promote() on the standby.
  *   3. The standby catches up with the old primary while that takes writes, so that step 5 is short.
  *   4. The old primary is fenced, its sessions ended.
  *   5. The standby has replayed all that was committed there.
@@ -222,7 +223,7 @@ static bool hand_over(struct promotion *p, struct err *err)
 
 	server_say(s, "takes the place of %s, timeline %lld", p->old->address,
 		   (long long)p->old->timeline);
-	if (!server_may_fence(p->old, err)) /* 2 */
+	if (!server_may_fence(p->old, err) || !server_none_prepared(p->old, err)) /* 2 */
 		return promotion_failed(p, p->old, err);
 	bool streams = wait_streaming(p, err);
 	if (!streams &&

@@ -134,6 +134,24 @@ bool server_may_fence(struct server *s, struct err *err)
 	return refuse(s, EXIT_RUNTIME);
 }
 
+bool server_none_prepared(struct server *s, struct err *err)
+{
+	static const char sql[] =
+		"SELECT count(*) FROM pg_prepared_xacts WHERE database = current_database()";
+	struct pg_result *r = NULL;
+
+	if (!target_query(&s->t, sql, 0, NULL, &r, err))
+		return false;
+	int64_t n = number(r, 0);
+	db_result_clear(r);
+	if (n == 0)
+		return true;
+	err_set(err,
+		"%lld prepared transactions wait on the old primary: end them first (pg_prepared_xacts)",
+		(long long)n);
+	return refuse(s, EXIT_RUNTIME);
+}
+
 bool server_may_promote(struct server *s, struct err *err)
 {
 	static const char sql[] =

@@ -36,6 +36,8 @@ MUST_CHECK bool server_look(struct server *s, struct err *err);
 
 /* Whether we may fence it, or promote it. Changes nothing. */
 MUST_CHECK bool server_may_fence(struct server *s, struct err *err);
+/* Of a primary: nothing waits there that could be committed behind a fence. */
+MUST_CHECK bool server_none_prepared(struct server *s, struct err *err);
 MUST_CHECK bool server_may_promote(struct server *s, struct err *err);
 /* Until the session ends nobody else promotes a standby and takes notice of this server. */
 MUST_CHECK bool server_lock(struct server *s, struct err *err);

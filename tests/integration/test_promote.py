@@ -325,6 +325,21 @@ def test_two_at_once_and_the_old_primary_is_dead(cluster):
     cluster.assert_followed(leader)
 
 
+def test_prepared_transactions(cluster):
+    """They could be committed behind the fence, on the old primary alone: nothing is fenced before they have ended."""
+    standby = cluster.standby()
+    cluster.psql(cluster.old, "begin; " + PRODUCT % "prepared" + "; prepare transaction 'x'")
+    for args in ([], ["--old-is-dead"]):
+        done = cluster.promote("standby-1", *args)
+        assert done.returncode == REFUSED and "1 prepared transactions wait" in done.stderr, done.stdout + done.stderr
+        assert "nothing was changed" in done.stderr
+    cluster.assert_nothing_changed(standby)
+    cluster.psql(cluster.old, "commit prepared 'x'")
+    done = cluster.promote("standby-1")
+    assert done.returncode == OK, done.stdout + done.stderr
+    assert cluster.names(standby) == "prepared"
+
+
 def test_promoted_by_others(cluster):
     """As a run that was killed behind the promotion leaves it, and as a manager does it."""
     standby = cluster.standby()
