@@ -381,11 +381,13 @@ int promote(const struct promote_request *request)
 	p.all_replicas = request->replicas;
 	bool done = promotion_look(&p, &err) && run(&p, &err);
 
-	if (done)
+	if (done) {
 		say_rest(&p);
-	else
+		server_say_waits(&p.standby);
+	} else {
 		log_error(p.changed ? "not done" : "not done, and nothing was changed",
 			  KV_S("standby", request->standby), KV_S("error", err.text));
+	}
 	if (!done && p.fenced)
 		log_error("the old primary is fenced: run this again, or undo it there",
 			  KV_S("sql", UNDO));

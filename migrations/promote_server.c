@@ -342,3 +342,23 @@ bool server_lead(struct server *s, char *ret_source, char *ret_before, struct er
 	err_set(err, "its epoch has not begun");
 	return refuse(s, EXIT_RUNTIME);
 }
+
+void server_say_waits(struct server *s)
+{
+	/* Who may not see the states is told nothing. */
+	static const char sql[] =
+		"SELECT current_setting('synchronous_standby_names') WHERE NOT EXISTS (SELECT FROM pg_stat_replication"
+		" WHERE coalesce(sync_state, 'sync') IN ('sync', 'quorum'))";
+	struct pg_result *r = NULL;
+	struct err ignored;
+
+	if (!target_query(&s->t, sql, 0, NULL, &r, &ignored))
+		return;
+	if (db_rows(r) > 0 && *db_value(r, 0, 0) != '\0')
+		server_say(
+			s,
+			"commits there wait for a synchronous standby (synchronous_standby_names = %s), and "
+			"none follows it yet",
+			db_value(r, 0, 0));
+	db_result_clear(r);
+}

@@ -52,5 +52,7 @@ MUST_CHECK bool server_fence(struct server *s, int64_t *ret_lsn, struct err *err
 MUST_CHECK bool server_promote(struct server *s, struct err *err);
 /* Begins the epoch where it has not begun, and what may have been left of an earlier fence is taken back. */
 MUST_CHECK bool server_lead(struct server *s, char *ret_source, char *ret_before, struct err *err);
+/* Says so if commits hang on it, since no standby that they wait for follows it. */
+void server_say_waits(struct server *s);
 
 #endif

@@ -340,6 +340,21 @@ def test_prepared_transactions(cluster):
     assert cluster.names(standby) == "prepared"
 
 
+def test_the_new_primary_waits_for_standbys(cluster):
+    """As pg_basebackup copies it: the standby has the setting of the old primary, and nobody follows it yet."""
+    standby = cluster.standby()
+    cluster.psql(standby, "alter system set synchronous_standby_names = '*'")
+    cluster.psql(standby, "select pg_reload_conf()")
+    done = cluster.promote("standby-1")
+    assert done.returncode == OK, done.stdout + done.stderr
+    assert "standby-1: commits there wait for a synchronous standby (synchronous_standby_names = *), and none follows it yet\n" \
+        in done.stdout
+    cluster.psql(standby, "alter system reset synchronous_standby_names")
+    cluster.psql(standby, "select pg_reload_conf()")
+    done = cluster.promote("standby-1")
+    assert done.returncode == OK and "synchronous" not in done.stdout, done.stdout + done.stderr
+
+
 def test_promoted_by_others(cluster):
     """As a run that was killed behind the promotion leaves it, and as a manager does it."""
     standby = cluster.standby()
