@@ -77,9 +77,11 @@ bool migrations_check(struct err *err)
 
 /* ---- statements ---- */
 
-static struct mono limit(void)
+static struct mono limit(const struct target *t)
 {
-	return mono_add_ms(mono_now(), STATEMENT_LIMIT_MS + STATEMENT_GRACE_MS);
+	const int64_t most = STATEMENT_LIMIT_MS + STATEMENT_GRACE_MS;
+
+	return mono_add_ms(mono_now(), t->limit_ms != 0 ? t->limit_ms : most);
 }
 
 static void disconnect(struct target *t)
@@ -110,13 +112,14 @@ static bool failed(struct target *t, enum db_outcome outcome, struct err *err)
 bool target_query(struct target *t, const char *sql, int nparams, const struct db_param *params,
 		  struct pg_result **ret, struct err *err)
 {
-	enum db_outcome outcome = db_query(t->conn, sql, nparams, params, false, limit(), ret, err);
+	enum db_outcome outcome = db_query(t->conn, sql, nparams, params, false, limit(t), ret,
+					   err);
 	return outcome == DB_OK || failed(t, outcome, err);
 }
 
 static bool run_script(struct target *t, const char *sql, struct err *err)
 {
-	enum db_outcome outcome = db_script(t->conn, sql, limit(), err);
+	enum db_outcome outcome = db_script(t->conn, sql, limit(t), err);
 
 	return outcome == DB_OK || failed(t, outcome, err);
 }
@@ -129,7 +132,7 @@ static bool rollback(struct target *t)
 	struct err ignored;
 
 	if (t->conn &&
-	    db_query(t->conn, "ROLLBACK", 0, NULL, false, limit(), NULL, &ignored) != DB_OK)
+	    db_query(t->conn, "ROLLBACK", 0, NULL, false, limit(t), NULL, &ignored) != DB_OK)
 		disconnect(t);
 	return false;
 }

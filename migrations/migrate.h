@@ -33,6 +33,7 @@ struct target {
 	const char *url;
 	unsigned host_turn; /* as in struct db_options, and so is the next one */
 	const char *session_attrs;
+	int64_t limit_ms; /* for an answer, then the connection is lost; 0: as long as a migration may take */
 	struct pg_conn *conn;	     /* NULL: could not be connected to, or given up */
 	int code;		     /* EXIT_OK, or why this database was not done */
 	char identity[96];	     /* equal for two connections to one database */

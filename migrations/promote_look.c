@@ -221,7 +221,8 @@ static void open_replicas(struct promotion *p)
 	for (size_t i = 0; i < all->n && !stop_requested(); i++) {
 		p->replicas[i] = (struct target){ .side = "replica",
 						  .name = all->replica[i].name,
-						  .url = all->replica[i].url };
+						  .url = all->replica[i].url,
+						  .limit_ms = SERVER_ANSWER_MS };
 		(void)!target_open(&p->replicas[i], &ignored);
 	}
 }

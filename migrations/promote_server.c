@@ -15,10 +15,11 @@
 #include "migrations/sql/promote_end_sessions.sql.h"
 #include "migrations/sql/promote_look.sql.h"
 
-#define POLL_MS	      50
-#define RELOAD_MAX_MS 10000 /* until the server has read its settings */
-#define END_MAX_MS    30000 /* until sessions that were told to end have ended */
-#define PROMOTE_MAX_S "60"
+#define POLL_MS	       50
+#define RELOAD_MAX_MS  10000 /* until the server has read its settings */
+#define END_MAX_MS     30000 /* until sessions that were told to end have ended */
+#define PROMOTE_MAX_S  "60"
+#define PROMOTE_MAX_MS 70000
 
 void lsn_text(int64_t lsn, char *buf)
 {
@@ -92,7 +93,8 @@ bool server_open(struct server *s, const char *name, const char *url, unsigned t
 				     .name = name,
 				     .url = url,
 				     .host_turn = turn,
-				     .session_attrs = "any" } };
+				     .session_attrs = "any",
+				     .limit_ms = SERVER_ANSWER_MS } };
 	if (!target_open(&s->t, err))
 		return false;
 	db_conn_name(s->t.conn, s->address, sizeof(s->address));
@@ -283,9 +285,11 @@ bool server_promote(struct server *s, struct err *err)
 {
 	struct err ignored;
 
+	s->t.limit_ms = PROMOTE_MAX_MS;
+	bool done = run(s, "SELECT pg_promote(true, " PROMOTE_MAX_S ")", err);
+	s->t.limit_ms = SERVER_ANSWER_MS;
 	/* It fails if somebody else was quicker. */
-	if (!run(s, "SELECT pg_promote(true, " PROMOTE_MAX_S ")", err) &&
-	    (s->t.conn == NULL || !server_look(s, &ignored) || s->recovery))
+	if (!done && (s->t.conn == NULL || !server_look(s, &ignored) || s->recovery))
 		return false;
 	if (!server_look(s, err))
 		return false;

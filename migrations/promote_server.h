@@ -34,6 +34,10 @@ MUST_CHECK bool server_open(struct server *s, const char *name, const char *url,
 void server_close(struct server *s);
 MUST_CHECK bool server_look(struct server *s, struct err *err);
 
+/* So long a server or a replica may take for an answer: one that hangs must not hold up a promotion. Longer than a wait for
+ * a lock. */
+#define SERVER_ANSWER_MS 15000
+
 /* Whether we may fence it, or promote it. Changes nothing. */
 MUST_CHECK bool server_may_fence(struct server *s, struct err *err);
 /* Of a primary: nothing waits there that could be committed behind a fence. */

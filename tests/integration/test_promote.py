@@ -1,4 +1,5 @@
 """pgfanout-migrate promote: a standby takes the place of the primary, on servers of each test's own."""
+import contextlib
 import os
 import re
 import signal
@@ -198,7 +199,7 @@ def test_the_old_primary_is_dead(cluster):
     assert cluster.leads(second) and cluster.names(second) == "both have it one has it"
     assert "replica-1: follows it\n" in done.stdout and "replica-2: not told" in done.stdout
     assert "primary: does not answer" in done.stdout and "reset-replicas --repair" in done.stdout
-    assert f"set it to postgresql://{USER}@{HOST}:{second.port}/{cluster.db}" in done.stdout
+    assert f"does not name its host, as in postgresql://{USER}@{HOST}:{second.port}/{cluster.db}" in done.stdout
     assert not cluster.leads(first)
 
     cluster.old.start()
@@ -323,6 +324,46 @@ def test_two_at_once_and_the_old_primary_is_dead(cluster):
     assert [cluster.leads(standby) for standby in standbys] == [standby is leader for standby in standbys]
     assert "another server leads" in programs[codes.index(REFUSED)].log()
     cluster.assert_followed(leader)
+
+
+@contextlib.contextmanager
+def held_while_fencing(cluster, *args):
+    """A run that waits for a session of the old primary to end."""
+    writer = psycopg2.connect(cluster.old.url(cluster.db))
+    writer.cursor().execute("select 1")
+    os.kill(writer.info.backend_pid, signal.SIGSTOP)
+    try:
+        run = cluster.start_promote("standby-1", *args)
+        run.wait_for_line("primary: fencing", 30 * SLOWNESS)
+        yield run
+    finally:
+        os.kill(writer.info.backend_pid, signal.SIGCONT)
+        writer.close()
+
+
+def test_a_replica_hangs(cluster):
+    """The others are told, and it follows with the first message."""
+    standby, replica = cluster.standby(), cluster.stack.replicas[0]
+    proxy = cluster.stack.proxy(replica)
+    cluster.stack.env["REPLICA_1_URL"] = cluster.stack.proxied_url(replica, proxy)
+    with held_while_fencing(cluster) as run:
+        proxy.stall()
+    wait_until(lambda: not run.running(), 60 * SLOWNESS, "it to end")
+    assert run.popen.returncode == OK, run.log()
+    assert "replica-1: not told" in run.log() and "replica-2: follows it" in run.log()
+    assert cluster.leads(standby)
+
+
+def test_the_old_primary_hangs_while_it_is_fenced(cluster):
+    standby = cluster.standby()
+    proxy = cluster.stack.proxy(cluster.old)
+    cluster.stack.env["DATABASE_URL"] = (f"postgresql://{USER}:{PASSWORD}@{HOST}:{proxy.port},{HOST}:{standby.port}/{cluster.db}"
+                                         "?target_session_attrs=read-write")
+    with held_while_fencing(cluster, "--old-is-dead") as run:
+        proxy.stall()
+        wait_until(lambda: not run.running(), 60 * SLOWNESS, "it to end")
+    assert run.popen.returncode == OK and "answers no more" in run.log(), run.log()
+    assert cluster.leads(standby)
 
 
 def test_prepared_transactions(cluster):
