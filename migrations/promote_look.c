@@ -149,7 +149,7 @@ static bool lock_all(struct promotion *p, struct err *err)
 
 	for (size_t i = 0; i < p->n; i++)
 		all[1 + i] = &p->others[i];
-	qsort(all, 1 + p->n, sizeof(all[0]), by_identity);
+	qsort(all, 1 + p->n, sizeof(struct server *), by_identity);
 	for (size_t i = 0; i <= p->n; i++)
 		if (!server_lock(all[i], err) && !leave_out(p, all[i], err))
 			return false;
