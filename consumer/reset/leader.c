@@ -64,41 +64,52 @@ static bool is_same(const char *answer, void *source, struct err *err)
 		       answer, (const char *)source);
 }
 
-static struct db_options to_same(const struct db_options *opt, char source[SOURCE_MAX])
-{
-	struct db_options same = *opt;
+/* What asks the servers of a URL one after another, until one has that source. */
+struct same {
+	const char *url;
+	char source[SOURCE_MAX];
+	struct db_options opt;
+};
 
-	same.suits_sql = "SELECT pgfanout.current_source()";
-	same.suits = is_same;
-	same.suits_arg = source;
-	return same;
+static void same_begin(struct same *s, const char *url, const struct db_options *opt,
+		       const char *source)
+{
+	s->url = url;
+	snprintf(s->source, sizeof(s->source), "%s", source);
+	s->opt = *opt;
+	s->opt.suits_sql = "SELECT pgfanout.current_source()";
+	s->opt.suits = is_same;
+	s->opt.suits_arg = s->source;
+}
+
+static bool same_next(struct same *s)
+{
+	return ++s->opt.host_turn < db_host_count(s->url) && !stop_requested();
 }
 
 struct pg_conn *leader_connect_same(const char *url, const struct db_options *opt,
 				    const char *source, struct err *err)
 {
-	char copy[SOURCE_MAX];
-	struct db_options same = to_same(opt, copy);
+	struct same s;
 	struct pg_conn *conn;
 
-	snprintf(copy, sizeof(copy), "%s", source);
+	same_begin(&s, url, opt, source);
 	do
-		conn = db_connect_raw(url, &same, err);
-	while (!conn && ++same.host_turn < db_host_count(url) && !stop_requested());
+		conn = db_connect_raw(url, &s.opt, err);
+	while (!conn && same_next(&s));
 	return conn;
 }
 
 struct db *leader_open_same(const char *url, const struct db_options *opt, const char *source,
 			    const struct db_statement *statements, size_t n, struct err *err)
 {
-	char copy[SOURCE_MAX];
-	struct db_options same = to_same(opt, copy);
+	struct same s;
 	struct db *db;
 
-	snprintf(copy, sizeof(copy), "%s", source);
+	same_begin(&s, url, opt, source);
 	do
-		db = db_open(url, &same, statements, n, err);
-	while (!db && ++same.host_turn < db_host_count(url) && !stop_requested());
+		db = db_open(url, &s.opt, statements, n, err);
+	while (!db && same_next(&s));
 	return db;
 }
 
