@@ -4,8 +4,9 @@
  */
 #include "api/relay/gather.h"
 
-#define BUSY_US	    500
-#define BUSY_FOR_MS 50 /* work comes so soon after work: the pause grows only then */
+#define GAP_MIN_US  500
+#define PAUSE_US    1000
+#define QUIET_SHARE 20 /* of the time that nothing has come is the pause, if that is more */
 #define CALM_RATE   1000
 #define FLUSH_RATE  200
 #define GAP_US	    2000 /* for each thousand more */
@@ -16,7 +17,7 @@
 void gather_begin(struct gather *g, struct mono now)
 {
 	*g = (struct gather){
-		.pause_us = BUSY_US, .gap_us = BUSY_US, .swept_at = now, .busy_until = now
+		.pause_us = PAUSE_US, .gap_us = GAP_MIN_US, .swept_at = now, .found_at = now
 	};
 }
 
@@ -34,17 +35,18 @@ static void rate(struct gather *g, int64_t changes, struct mono now)
 void gather_swept(struct gather *g, size_t changes, struct mono now)
 {
 	rate(g, (int64_t)changes, now);
-	g->gap_us = BUSY_US;
+	g->gap_us = GAP_MIN_US;
 	if (!gather_calm(g))
 		g->gap_us += (g->rate - CALM_RATE) * GAP_US / 1000;
 	if (g->gap_us > GAP_MAX_US)
 		g->gap_us = GAP_MAX_US;
-	if (changes > 0) {
-		g->pause_us = BUSY_US;
-		g->busy_until = mono_add_ms(now, BUSY_FOR_MS);
-	} else if (mono_reached(g->busy_until, now)) {
-		g->pause_us = g->pause_us * 2 > IDLE_US ? IDLE_US : g->pause_us * 2;
-	}
+	if (changes > 0)
+		g->found_at = now;
+	g->pause_us = mono_diff_us(now, g->found_at) / QUIET_SHARE;
+	if (g->pause_us < PAUSE_US)
+		g->pause_us = PAUSE_US;
+	if (g->pause_us > IDLE_US)
+		g->pause_us = IDLE_US;
 }
 
 bool gather_flushes(const struct gather *g)

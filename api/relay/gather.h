@@ -3,10 +3,13 @@
  * so long that they share messages. One message of fifty changes costs the broker and the replicas a
  * fraction of fifty messages.
  *
- *   changes a second    pause between sweeps
- *   none for 50 ms      twice the last one, up to 100 ms, unless somebody says that there are some
+ *   changes a second    from the beginning of a sweep to the next, at least
  *   up to 1,000         0.5 ms
  *   more                2 ms more for each thousand, up to 20 ms
+ *
+ * Nobody says when others than this process have committed changes, so sweeps look for them: after a pause of 1 ms, or
+ * of a twentieth of the time that none has been found, up to 100 ms. So a change waits for a
+ * twentieth of the time since the one before it at most, and a stream with a few changes a second costs few sweeps.
  *
  * Owned by the relay's thread; memory only.
  */
@@ -22,7 +25,7 @@ struct gather {
 	int64_t gap_us;	  /* from the beginning of a sweep to the next, in any case */
 	/* the rest is gather.c's */
 	int64_t rate; /* of late, changes a second */
-	struct mono swept_at, busy_until;
+	struct mono swept_at, found_at;
 };
 
 void gather_begin(struct gather *g, struct mono now);

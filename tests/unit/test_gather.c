@@ -101,18 +101,38 @@ static void nothing_is_looked_for_less_often(void **state)
 	(void)state;
 	gather_begin(&g, now);
 	gather_swept(&g, 1, now);
-	for (int i = 0; i < 49; i++) {
+	for (int ms = 1; ms <= 3000; ms++) {
 		now = mono_add_ms(now, 1);
 		gather_swept(&g, 0, now);
-		assert_int_equal(g.pause_us, 500);
+		int64_t share = ms * 50;
+		assert_int_equal(g.pause_us, share < 1000 ? 1000
+					     : share < GATHER_IDLE_MS * 1000
+						     ? share
+						     : GATHER_IDLE_MS * 1000);
 	}
-	for (int i = 0; i < 20; i++) {
-		now = mono_add_us(now, g.pause_us);
-		gather_swept(&g, 0, now);
-	}
-	assert_int_equal(g.pause_us, GATHER_IDLE_MS * 1000);
 	gather_swept(&g, 1, now);
-	assert_int_equal(g.pause_us, 500);
+	assert_int_equal(g.pause_us, 1000);
+}
+
+static void a_change_now_and_then_costs_few_sweeps(void **state)
+{
+	struct gather g;
+	int sweeps = 0;
+
+	(void)state;
+	gather_begin(&g, now);
+	for (int change = 0; change < 20; change++) {
+		struct mono comes = mono_add_ms(now, 50), found = now;
+
+		while (found.us < comes.us) {
+			found = mono_add_us(found, g.pause_us);
+			gather_swept(&g, found.us >= comes.us, found);
+			sweeps++;
+		}
+		assert_in_range(found.us - comes.us, 0, 2600);
+		now = found;
+	}
+	assert_in_range(sweeps, 20 * 30, 20 * 45);
 }
 
 int main(void)
@@ -123,6 +143,7 @@ int main(void)
 		cmocka_unit_test(a_few_at_once_are_no_rush),
 		cmocka_unit_test(a_rush_is_forgotten),
 		cmocka_unit_test(nothing_is_looked_for_less_often),
+		cmocka_unit_test(a_change_now_and_then_costs_few_sweeps),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
