@@ -195,7 +195,7 @@ def latency(l, results):
             other = probe(l, native.DB, SECONDS)
             for name, part in (("p50", 0.5), ("p99", 0.99)):
                 both[name].append((mine[int(len(mine) * part)] * 1000, other[int(len(other) * part)] * 1000))
-    for name, wanted in (("p50", "≤ 4"), ("p99", "≤ 8")):
+    for name, wanted in (("p50", "≤ 3"), ("p99", "≤ 5")):
         results.compare(7, f"commit to visible on both replicas at 500 writes/s, {name} / native logical replication", "ms",
                         medians(both[name], 0.05), wanted)
 
@@ -318,7 +318,7 @@ def cpu(l, results):
             l.wait_drained()
             rows = int(l.primary.psql("select count(*) from products")) - before
             pairs.append(((l.program_cpu() - mine) / rows * 1e6, (l.postgres_cpu() - postgres) / rows * 1e6))
-    results.compare(13, "CPU of API + consumer per replicated write / PostgreSQL's", "us", medians(pairs), "≤ 0.3")
+    results.compare(13, "CPU of API + consumer per replicated write / PostgreSQL's", "us", medians(pairs), "≤ 0.35")
 
 
 def longtx(l, results):
