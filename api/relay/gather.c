@@ -4,15 +4,16 @@
  */
 #include "api/relay/gather.h"
 
-#define GAP_MIN_US  500
-#define PAUSE_US    1000
-#define QUIET_SHARE 20 /* of the time that nothing has come is the pause, if that is more */
-#define CALM_RATE   1000
-#define FLUSH_RATE  200
-#define GAP_US	    2000 /* for each thousand more */
-#define GAP_MAX_US  20000
-#define RATE_US	    50000
-#define IDLE_US	    (GATHER_IDLE_MS * INT64_C(1000))
+#define GAP_MIN_US 500
+#define PAUSE_US   1000
+#define QUIET_SHARE \
+	20 /* the pause is this part of the time that nothing has come, if that is more */
+#define CALM_RATE  1000
+#define FLUSH_RATE 200
+#define GAP_US	   2000 /* for each thousand more */
+#define GAP_MAX_US 20000
+#define RATE_US	   50000
+#define IDLE_US	   (GATHER_IDLE_MS * INT64_C(1000))
 
 void gather_begin(struct gather *g, struct mono now)
 {

@@ -8,8 +8,8 @@
  *   more                2 ms more for each thousand, up to 20 ms
  *
  * Nobody says when others than this process have committed changes, so sweeps look for them: after a pause of 1 ms, or
- * of a twentieth of the time that none has been found, up to 100 ms. So a change waits for a
- * twentieth of the time since the one before it at most, and a stream with a few changes a second costs few sweeps.
+ * of a twentieth of the time that none has been found if that is more, up to 100 ms. So a change waits little against the
+ * time since the one before it, and a stream with a few changes a second costs few sweeps.
  *
  * Owned by the relay's thread; memory only.
  */
